@@ -1,0 +1,30 @@
+//! One module per command.
+
+pub(crate) mod evaluate;
+pub(crate) mod export;
+pub(crate) mod finetune;
+pub(crate) mod flops;
+pub(crate) mod forward;
+pub(crate) mod predict;
+pub(crate) mod pretrain;
+pub(crate) mod shards;
+pub(crate) mod vocab;
+
+use electra_train::Existing;
+
+/// Whether an output folder that holds something may be replaced.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Overwrite {
+    /// Replace what the output folder holds.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Overwrite {
+    pub(crate) fn existing(self) -> Existing {
+        match self.overwrite {
+            true => Existing::Replace,
+            false => Existing::Refuse,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `electra pretrain`: a run from a config, or the rest of one.
+
+use super::Overwrite;
+use crate::console::{self, Progress};
+use anyhow::{Context, bail};
+use clap::Parser;
+use electra_train::{Event, From, Outcome, Recipe, RunConfig, Start, metrics::Figures};
+use std::{path::{Path, PathBuf}, process::ExitCode};
+
+/// Pre-train by replaced token detection.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:
+  electra pretrain configs/pretrain-small.toml --set data.shards=shards --out runs/small
+  electra pretrain --resume runs/small")]
+pub(crate) struct Args {
+    /// The config; a resumed run has its own and needs none.
+    config: Option<PathBuf>,
+    /// Override one key, as in `train.steps=1000`; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The run folder to make.
+    #[arg(long, conflicts_with = "resume", required_unless_present = "resume")]
+    out: Option<PathBuf>,
+    /// Go on from the newest whole checkpoint of this run folder.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// Stop with a checkpoint after this many updates, as Ctrl-C would.
+    #[arg(long, value_name = "STEP")]
+    stop_after: Option<u64>,
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+/// Keys that may change when a run goes on: they decide how long, where and what is reported, not what
+/// is computed.
+const MAY_CHANGE: [&str; 6] =
+    ["train.device", "train.log_every", "checkpoint", "evaluate", "data.shards", "data.loader_threads"];
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let (config, from, out) = match (&self.resume, &self.out) {
+            (Some(run), _) => (self.resumed_config(run)?, From::Checkpoint, run.clone()),
+            (None, Some(out)) => {
+                let path = self.config.as_ref().context("name a config, such as configs/pretrain-small.toml")?;
+                let config = RunConfig::read(path, &self.overrides)?;
+                (config, From::Scratch(self.overwrite.existing()), out.clone())
+            }
+            (None, None) => bail!("name a run folder with --out or --resume"),
+        };
+        let stop = console::stop_flag()?;
+        let mut progress = Progress::new("pre-training", config.train.steps);
+        let mut on_event = |event: Event<'_>| show(&mut progress, event);
+        let start = Start { out: out.clone(), from, stop_after: self.stop_after };
+        let outcome = Recipe::from_config(config).pretrain_with(&start, &stop, &mut on_event)?;
+        drop(progress);
+        match outcome {
+            Outcome::Finished => console::print(format_args!("finished: {}", out.display()))?,
+            Outcome::Stopped => console::print(format_args!(
+                "stopped with a checkpoint; go on with: electra pretrain --resume {}",
+                out.display()
+            ))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The run's own config with overrides; a config that is named as well must say the same.
+    fn resumed_config(&self, run: &Path) -> anyhow::Result<RunConfig> {
+        let own_path = run.join("config.toml");
+        let own = RunConfig::read(&own_path, &[])?;
+        let path = self.config.as_ref().unwrap_or(&own_path);
+        let config = RunConfig::read(path, &self.overrides)?;
+        let changed = differences(&own, &config);
+        if !changed.is_empty() {
+            bail!(
+                "{} was made with other values, and a resumed run must compute the same: {} (only {} may change)",
+                run.display(),
+                changed.join("; "),
+                MAY_CHANGE.join(", ")
+            );
+        }
+        Ok(config)
+    }
+}
+
+/// Keys in which two configs differ and must not, with both values.
+fn differences(a: &RunConfig, b: &RunConfig) -> Vec<String> {
+    fn walk(path: &str, a: &toml::Value, b: &toml::Value, found: &mut Vec<String>) {
+        if MAY_CHANGE.contains(&path) || a == b {
+            return;
+        }
+        match (a, b) {
+            (toml::Value::Table(x), toml::Value::Table(y)) => {
+                for (key, value) in x {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let missing = toml::Value::String("(absent)".to_owned());
+                    walk(&path, value, y.get(key).unwrap_or(&missing), found);
+                }
+            }
+            _ => found.push(format!("{path} was {a}, is {b}")),
+        }
+    }
+    let value = |c: &RunConfig| toml::Value::try_from(c).expect("a config of plain values serialises");
+    let mut found = Vec::new();
+    walk("", &value(a), &value(b), &mut found);
+    found
+}
+
+/// Shows what happens in a run.
+pub(crate) fn show(progress: &mut Progress, event: Event<'_>) {
+    match event {
+        Event::Step { step, total } => progress.set(step, total),
+        Event::Figures(row) if row.get("kind").is_some_and(|kind| kind == "evaluate") => {
+            progress.line(&format!("held-out at {}", summary(row)));
+        }
+        Event::Figures(row) => progress.note(summary(row)),
+        Event::Checkpoint(path) => tracing::debug!("wrote {}", path.display()),
+        _ => {}
+    }
+}
+
+/// The figures of a row that fit beside a bar.
+fn summary(row: &Figures) -> String {
+    const SHOWN: [(&str, &str); 9] = [
+        ("step", "step"),
+        ("loss", "loss"),
+        ("generator_loss_mask", "gen[M]"),
+        ("generator_accuracy_mask", "gen acc[M]"),
+        ("discriminator_loss", "disc"),
+        ("discriminator_auc", "auc"),
+        ("accuracy", "acc"),
+        ("tokens_per_second", "tok/s"),
+        ("wait_share", "wait"),
+    ];
+    let parts = SHOWN.iter().filter_map(|(key, label)| {
+        let value = row.get(*key)?.as_f64()?;
+        let digits = if value.abs() >= 100.0 || *key == "step" { 0 } else { 3 };
+        Some(format!("{label} {value:.digits$}"))
+    });
+    parts.collect::<Vec<_>>().join("  ")
+}

@@ -1,0 +1,122 @@
+//! What a person sees: log lines, progress, errors; bars on terminals, plain lines in pipes.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    time::{Duration, Instant},
+};
+
+/// Log lines on standard error (`RUST_LOG` chooses which), and panics as one line without a trace.
+pub(crate) fn init() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.payload_as_str().unwrap_or("no message");
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        error(&format!("internal error, please report it: {message} ({place})"));
+    }));
+}
+
+/// One error on standard error.
+pub(crate) fn error(message: &str) {
+    // Nowhere is left to report a failure of standard error to.
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// One line of a result on standard output.
+///
+/// # Errors
+/// If standard output is closed.
+pub(crate) fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout(), "{line}")?)
+}
+
+/// Set by Ctrl-C and SIGTERM; a second one ends the process at once.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&flag);
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        error("stopping after this step, with a checkpoint (once more to stop at once)");
+    })?;
+    Ok(flag)
+}
+
+/// Progress of long work: a bar on a terminal, a line every few seconds otherwise.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    last_line: Instant,
+    what: &'static str,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    /// Progress towards `total`; 0 where the total is not known.
+    pub(crate) fn new(what: &'static str, total: u64) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let template = match total {
+                0 => "{msg} {spinner} {human_pos} [{elapsed}]",
+                _ => "{wide_bar} {human_pos}/{human_len} [{elapsed} < {eta}] {msg}",
+            };
+            let style = ProgressStyle::with_template(template).expect("the template is valid");
+            ProgressBar::new(total).with_style(style).with_message(what)
+        });
+        Self { bar, last_line: Instant::now(), what }
+    }
+
+    /// Moves to `position` of `total`.
+    pub(crate) fn set(&mut self, position: u64, total: u64) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(position);
+            }
+            None if self.last_line.elapsed() >= Self::EVERY => {
+                self.last_line = Instant::now();
+                tracing::info!("{}: {position} of {total}", self.what);
+            }
+            None => {}
+        }
+    }
+
+    /// The figures shown beside the bar, or a line of their own in a pipe.
+    pub(crate) fn note(&mut self, text: String) {
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None => {
+                self.last_line = Instant::now();
+                tracing::info!("{text}");
+            }
+        }
+    }
+
+    /// A line that stays.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| tracing::info!("{text}")),
+            None => tracing::info!("{text}"),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

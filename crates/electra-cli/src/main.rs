@@ -1,0 +1,64 @@
+//! The binary `electra`: one file per command, each a parsed struct and one call into a crate.
+
+mod commands;
+mod console;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// ELECTRA for people who train encoders: pre-train, evaluate, export, fine-tune, predict.
+#[derive(Debug, Parser)]
+#[command(name = "electra", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Learn or check a WordPiece vocabulary.
+    #[command(subcommand)]
+    Vocab(commands::vocab::Command),
+    /// Turn a corpus into shards, or look at them.
+    #[command(subcommand)]
+    Shards(commands::shards::Command),
+    /// Pre-train by replaced token detection.
+    Pretrain(commands::pretrain::Args),
+    /// Held-out metrics of a run.
+    Evaluate(commands::evaluate::Args),
+    /// Write a network of a run in Hugging Face's format.
+    Export(commands::export::Args),
+    /// Run an exported network on ids.
+    Forward(commands::forward::Args),
+    /// Fine-tune on a labelled task.
+    Finetune(commands::finetune::Args),
+    /// Predict with a fine-tuned model.
+    Predict(commands::predict::Args),
+    /// Parameters and FLOPs of a config.
+    Flops(commands::flops::Args),
+}
+
+fn main() -> ExitCode {
+    console::init();
+    let cli = Cli::parse();
+    let result = std::panic::catch_unwind(|| match cli.command {
+        Command::Vocab(command) => command.run(),
+        Command::Shards(command) => command.run(),
+        Command::Pretrain(args) => args.run(),
+        Command::Evaluate(args) => args.run(),
+        Command::Export(args) => args.run(),
+        Command::Forward(args) => args.run(),
+        Command::Finetune(args) => args.run(),
+        Command::Predict(args) => args.run(),
+        Command::Flops(args) => args.run(),
+    });
+    match result {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            console::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+        // The hook of `console::init` has said what happened.
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,98 @@
+//! Embeddings: the seam and the shipped word + position + segment block.
+
+use crate::{
+    Result, Site,
+    config::{InitializerKind, PositionsInit},
+    init::{self, LayerNorm},
+};
+use std::fmt::Debug;
+use tch::{Tensor, no_grad};
+
+/// Turns ids into vectors.
+pub trait Embeddings: Debug + Send {
+    /// # Shapes
+    /// - `ids_bs`, `segments_bs`: `[b, s]` int64. Result: `[b, s, e]` float, normalised, dropped out.
+    fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor;
+
+    /// The word table `[v, e]` that a tied output layer multiplies with.
+    fn token_table(&self) -> Tensor;
+
+    /// The effective tensors under their Hugging Face names below `embeddings.`, for export.
+    fn named_tensors(&self) -> Vec<(String, Tensor)>;
+}
+
+/// Word + segment + position, LayerNorm, dropout.
+///
+/// Source: reference `model/modeling.py`, `embedding_lookup` and `embedding_postprocessor`.
+/// Departures: none.
+#[derive(Debug)]
+pub struct TokenEmbeddings {
+    words: Tensor,
+    positions: Tensor,
+    segments: Tensor,
+    norm: LayerNorm,
+    dropout: f64,
+}
+
+impl TokenEmbeddings {
+    /// Variables `{word,position,token_type}_embeddings` and `LayerNorm` under the site's path.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(site: &Site<'_>) -> Result<Self> {
+        let c = site.config;
+        let e = c.embedding_size;
+        let table = |name: &str, rows: i64| {
+            init::normal(&(site.path / name), "weight", &[rows, e], &c.initializer)
+        };
+        let words = table("word_embeddings", c.vocab_size)?;
+        let mut positions = table("position_embeddings", c.max_positions)?;
+        let segments = table("token_type_embeddings", c.segments)?;
+        no_grad(|| {
+            if c.initializer.kind == InitializerKind::HuggingFace {
+                let _ = words.narrow(0, 0, 1).zero_();
+            }
+            if c.initializer.positions == PositionsInit::Sinusoidal {
+                positions.copy_(&init::sinusoids(c.max_positions, e, c.initializer.std));
+            }
+        });
+        let norm = LayerNorm::new(&(site.path / "LayerNorm"), e, c.layer_norm_eps)?;
+        Ok(Self { words, positions, segments, norm, dropout: c.dropout })
+    }
+
+    /// A second handle on the same variables, for a network that shares them.
+    pub fn share(&self) -> Self {
+        Self {
+            words: self.words.shallow_clone(),
+            positions: self.positions.shallow_clone(),
+            segments: self.segments.shallow_clone(),
+            norm: self.norm.share(),
+            dropout: self.dropout,
+        }
+    }
+}
+
+impl Embeddings for TokenEmbeddings {
+    fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
+        let s = ids_bs.size()[1];
+        let words_bse = Tensor::embedding(&self.words, ids_bs, -1, false, false);
+        let segments_bse = Tensor::embedding(&self.segments, segments_bs, -1, false, false);
+        let sum_bse = words_bse + segments_bse + self.positions.narrow(0, 0, s);
+        self.norm.forward(&sum_bse).dropout(self.dropout, train)
+    }
+
+    fn token_table(&self) -> Tensor {
+        self.words.shallow_clone()
+    }
+
+    fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        let named = |name: &str, t: &Tensor| (name.to_owned(), t.shallow_clone());
+        vec![
+            named("word_embeddings.weight", &self.words),
+            named("position_embeddings.weight", &self.positions),
+            named("token_type_embeddings.weight", &self.segments),
+            named("LayerNorm.weight", &self.norm.weight),
+            named("LayerNorm.bias", &self.norm.bias),
+        ]
+    }
+}

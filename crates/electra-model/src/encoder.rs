@@ -1,0 +1,119 @@
+//! The encoder: embeddings, projection and a stack of post-norm blocks.
+
+use crate::{
+    Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result, SelfAttention, Site,
+    init::{self, Dense, LayerNorm},
+};
+use tch::{Tensor, nn, nn::Module};
+
+/// Embeddings and transformer: what fine-tuning loads, `ElectraModel` in Hugging Face's terms.
+///
+/// Source: Clark et al. 2020, section 3; reference `model/modeling.py`, `BertModel`.
+#[derive(Debug)]
+pub struct Encoder {
+    embeddings: Box<dyn Embeddings>,
+    project: Option<nn::Linear>,
+    blocks: Vec<Block>,
+}
+
+impl Encoder {
+    /// An encoder over `embeddings`, with its own projection where `e != h`.
+    ///
+    /// # Errors
+    /// If a part cannot be built.
+    pub fn new(
+        path: &nn::Path<'_>,
+        config: &EncoderConfig,
+        parts: &Parts,
+        embeddings: Box<dyn Embeddings>,
+    ) -> Result<Self> {
+        let (e, h) = (config.embedding_size, config.hidden);
+        let project = (e != h)
+            .then(|| {
+                let path = path / "embeddings_project";
+                init::dense(&path, e, h, Dense::Glorot, &config.initializer)
+            })
+            .transpose()?;
+        let layers = path / "encoder" / "layer";
+        let blocks = (0..config.layers)
+            .map(|layer| Block::new(&Site { path: &(&layers / layer), config, layer }, parts))
+            .collect::<Result<_>>()?;
+        Ok(Self { embeddings, project, blocks })
+    }
+
+    /// # Shapes
+    /// - `ids_bs`, `segments_bs`: `[b, s]` int64. Result: the last hidden states, `[b, s, h]` float.
+    pub fn forward_t(
+        &self,
+        ids_bs: &Tensor,
+        segments_bs: &Tensor,
+        mask: &PaddingMask,
+        train: bool,
+    ) -> Tensor {
+        let mut x_bsh = self.embed(ids_bs, segments_bs, train);
+        for block in &self.blocks {
+            x_bsh = block.forward_t(&x_bsh, mask, train);
+        }
+        x_bsh
+    }
+
+    /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
+    pub fn hidden_states(
+        &self,
+        ids_bs: &Tensor,
+        segments_bs: &Tensor,
+        mask: &PaddingMask,
+        train: bool,
+    ) -> Vec<Tensor> {
+        let mut states = vec![self.embed(ids_bs, segments_bs, train)];
+        for block in &self.blocks {
+            let next = block.forward_t(&states[states.len() - 1], mask, train);
+            states.push(next);
+        }
+        states
+    }
+
+    /// The embeddings, for a tied output layer and for export.
+    pub fn embeddings(&self) -> &dyn Embeddings {
+        self.embeddings.as_ref()
+    }
+
+    fn embed(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
+        let x_bse = self.embeddings.forward_t(ids_bs, segments_bs, train);
+        match &self.project {
+            Some(project) => project.forward(&x_bse),
+            None => x_bse,
+        }
+    }
+}
+
+/// One transformer block: each sub-layer is followed by dropout, residual and LayerNorm.
+#[derive(Debug)]
+struct Block {
+    attention: Box<dyn SelfAttention>,
+    attention_norm: LayerNorm,
+    feed_forward: Box<dyn FeedForward>,
+    feed_forward_norm: LayerNorm,
+    dropout: f64,
+}
+
+impl Block {
+    fn new(site: &Site<'_>, parts: &Parts) -> Result<Self> {
+        let (h, eps) = (site.config.hidden, site.config.layer_norm_eps);
+        let attention = site.path / "attention";
+        Ok(Self {
+            attention: parts.attention.build(&Site { path: &attention, ..*site })?,
+            attention_norm: LayerNorm::new(&(attention / "output" / "LayerNorm"), h, eps)?,
+            feed_forward: parts.feed_forward.build(site)?,
+            feed_forward_norm: LayerNorm::new(&(site.path / "output" / "LayerNorm"), h, eps)?,
+            dropout: site.config.dropout,
+        })
+    }
+
+    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        let mixed_bsh = self.attention.forward_t(x_bsh, mask, train).dropout(self.dropout, train);
+        let x_bsh = self.attention_norm.forward(&(mixed_bsh + x_bsh));
+        let fed_bsh = self.feed_forward.forward_t(&x_bsh, train).dropout(self.dropout, train);
+        self.feed_forward_norm.forward(&(fed_bsh + x_bsh))
+    }
+}

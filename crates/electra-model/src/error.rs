@@ -1,0 +1,72 @@
+//! The crate's error type.
+
+use std::path::PathBuf;
+
+/// What can go wrong when a model is configured, built, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A config value that no model can be built from.
+    #[error("model.{key} = {value}: {expected}")]
+    Config {
+        /// The key, as in the TOML file.
+        key: String,
+        /// The value found.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A file that could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file whose contents are not what its name says.
+    #[error("{}: {message}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// Tensors whose names, shapes or kinds are not the model's; every difference is listed.
+    #[error("{}: the tensors are not this model's:\n  {}", path.display(), list(differences))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// One line per difference.
+        differences: Vec<String>,
+    },
+    /// A variable name that is used twice, which tch would rename without a word.
+    #[error("variable {0:?} is defined twice: give each part its own path")]
+    DuplicateVariable(String),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// At most 20 lines; the rest is counted.
+fn list(lines: &[String]) -> String {
+    let mut shown = lines.iter().take(20).cloned().collect::<Vec<_>>();
+    if lines.len() > 20 {
+        shown.push(format!("and {} more", lines.len() - 20));
+    }
+    shown.join("\n  ")
+}
+
+/// Result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn format(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::Format { path: path.into(), message: message.to_string() }
+    }
+}

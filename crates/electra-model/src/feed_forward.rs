@@ -1,0 +1,48 @@
+//! The feed-forward layer: the seam and the shipped gelu MLP.
+
+use crate::{
+    Result, Site,
+    init::{self, Dense},
+};
+use std::fmt::Debug;
+use tch::{Tensor, nn, nn::Module};
+
+/// Works on each position alone.
+pub trait FeedForward: Debug + Send {
+    /// # Shapes
+    /// - `x_bsh`: `[b, s, h]` float. Result: same. Residual, dropout on the result and LayerNorm
+    ///   are the caller's.
+    fn forward_t(&self, x_bsh: &Tensor, train: bool) -> Tensor;
+}
+
+/// `gelu(x W1^T + b1) W2^T + b2` with the exact (erf) gelu.
+///
+/// Source: reference `model/modeling.py`, `transformer_model` and `gelu`. Departures: none.
+#[derive(Debug)]
+pub struct GeluMlp {
+    intermediate: nn::Linear,
+    output: nn::Linear,
+}
+
+impl GeluMlp {
+    /// Variables `intermediate.dense` and `output.dense` under the site's path.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(site: &Site<'_>) -> Result<Self> {
+        let (h, f, initializer) =
+            (site.config.hidden, site.config.intermediate, &site.config.initializer);
+        let first = site.path / "intermediate" / "dense";
+        let second = site.path / "output" / "dense";
+        Ok(Self {
+            intermediate: init::dense(&first, h, f, Dense::Normal, initializer)?,
+            output: init::dense(&second, f, h, Dense::Normal, initializer)?,
+        })
+    }
+}
+
+impl FeedForward for GeluMlp {
+    fn forward_t(&self, x_bsh: &Tensor, _train: bool) -> Tensor {
+        self.output.forward(&self.intermediate.forward(x_bsh).gelu("none"))
+    }
+}

@@ -1,0 +1,80 @@
+//! The two pre-training heads.
+
+use crate::{
+    EncoderConfig, Result,
+    init::{self, Dense, LayerNorm},
+};
+use tch::{Tensor, nn, nn::Init, nn::Module};
+
+/// The generator's head: dense, gelu, LayerNorm, then the word table and a bias.
+///
+/// Source: reference `pretrain/pretrain_helpers.py` / `run_pretraining.py`,
+/// `_get_masked_lm_output`. Departures: none.
+#[derive(Debug)]
+pub struct MaskedLmHead {
+    dense: nn::Linear,
+    norm: LayerNorm,
+    bias: Tensor,
+}
+
+impl MaskedLmHead {
+    /// Variables `generator_predictions.{dense,LayerNorm}` and `generator_lm_head.bias`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
+        let (h, e) = (config.hidden, config.embedding_size);
+        let own = path / "generator_predictions";
+        Ok(Self {
+            dense: init::dense(&(&own / "dense"), h, e, Dense::Normal, &config.initializer)?,
+            norm: LayerNorm::new(&(&own / "LayerNorm"), e, config.layer_norm_eps)?,
+            bias: (path / "generator_lm_head").f_var(
+                "bias",
+                &[config.vocab_size],
+                Init::Const(0.0),
+            )?,
+        })
+    }
+
+    /// # Shapes
+    /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
+    pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
+        let x_pe = self.norm.forward(&self.dense.forward(hidden_ph).gelu("none"));
+        x_pe.linear(table_ve, Some(&self.bias))
+    }
+
+    /// The output bias `[v]`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+}
+
+/// The discriminator's head: dense, gelu, dense to one logit; positive means "replaced".
+///
+/// Source: reference `run_pretraining.py`, `_get_discriminator_output`. Departures: none.
+#[derive(Debug)]
+pub struct ReplacedTokenHead {
+    dense: nn::Linear,
+    prediction: nn::Linear,
+}
+
+impl ReplacedTokenHead {
+    /// Variables `discriminator_predictions.{dense,dense_prediction}`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
+        let (h, initializer) = (config.hidden, &config.initializer);
+        let own = path / "discriminator_predictions";
+        let dense = init::dense(&(&own / "dense"), h, h, Dense::Normal, initializer)?;
+        let prediction =
+            init::dense(&(&own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
+        Ok(Self { dense, prediction })
+    }
+
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`. Result: logits `[b, s]`.
+    pub fn forward(&self, hidden_bsh: &Tensor) -> Tensor {
+        self.prediction.forward(&self.dense.forward(hidden_bsh).gelu("none")).squeeze_dim(-1)
+    }
+}

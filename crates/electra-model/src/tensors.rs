@@ -1,0 +1,156 @@
+//! Strict safetensors: what is read must be exactly what the model has.
+//!
+//! `tch`'s own loader adopts the file's kind and ignores extra tensors; this one compares names,
+//! shapes and kinds both ways and lists every difference.
+
+use crate::{Error, Result};
+use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
+use std::{borrow::Cow, collections::HashMap, fs, path::Path};
+use tch::{Kind, Tensor, no_grad};
+
+/// Tensors with their names.
+pub type Named = Vec<(String, Tensor)>;
+
+/// Writes tensors with Hugging Face's metadata (`format = pt`), contiguous and on the CPU.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Format`] naming the file; a kind that safetensors has no name for.
+pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), Bytes::new(tensor, path)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    serialize_to_file(views, Some(metadata), path).map_err(|e| match e {
+        safetensors::SafeTensorError::IoError(source) => {
+            Error::Io { path: path.to_owned(), source }
+        }
+        other => Error::format(path, other),
+    })
+}
+
+/// Reads every tensor of a file, on the CPU, sorted by name.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no (whole) safetensors file.
+pub fn read(path: &Path) -> Result<Named> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| Error::format(path, format!("not a whole safetensors file: {e}")))?;
+    let mut tensors = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let kind = kind(view.dtype()).ok_or_else(|| {
+                Error::format(path, format!("tensor {name:?} is of kind {:?}, which is not supported", view.dtype()))
+            })?;
+            let shape = view.shape().iter().map(|&d| d as i64).collect::<Vec<_>>();
+            Ok((name, Tensor::f_from_data_size(view.data(), &shape, kind)?))
+        })
+        .collect::<Result<Named>>()?;
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(tensors)
+}
+
+/// Copies a file's tensors into a model's variables; every name must be on both sides, unless
+/// `file_may_have` or `model_may_have` says that this one may stand on one side alone.
+///
+/// # Errors
+/// [`Error::Mismatch`] listing every missing, unexpected, differently shaped or kinded tensor.
+pub fn load(
+    path: &Path,
+    file: &[(String, Tensor)],
+    model: &[(String, Tensor)],
+    file_may_have: impl Fn(&str) -> bool,
+    model_may_have: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let by_name: HashMap<&str, &Tensor> = file.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let wanted: HashMap<&str, &Tensor> = model.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let mut differences = Vec::new();
+    for (name, variable) in model {
+        match by_name.get(name.as_str()) {
+            None if model_may_have(name) => {}
+            None => differences.push(format!("missing from the file: {name} {:?}", variable.size())),
+            Some(t) if t.size() != variable.size() => differences.push(format!(
+                "{name}: the file has shape {:?}, the model {:?}",
+                t.size(),
+                variable.size()
+            )),
+            Some(t) if t.kind() != variable.kind() => differences.push(format!(
+                "{name}: the file has kind {:?}, the model {:?}",
+                t.kind(),
+                variable.kind()
+            )),
+            Some(_) => {}
+        }
+    }
+    for (name, tensor) in file {
+        if !wanted.contains_key(name.as_str()) && !file_may_have(name) {
+            differences.push(format!("not in the model: {name} {:?}", tensor.size()));
+        }
+    }
+    if !differences.is_empty() {
+        return Err(Error::Mismatch { path: path.to_owned(), differences });
+    }
+    no_grad(|| {
+        for (name, variable) in model {
+            if let Some(tensor) = by_name.get(name.as_str()) {
+                variable.shallow_clone().f_copy_(tensor)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A tensor's bytes, fetched when the file is written.
+struct Bytes {
+    tensor: Tensor,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl Bytes {
+    fn new(tensor: &Tensor, path: &Path) -> Result<Self> {
+        let dtype = dtype(tensor.kind()).ok_or_else(|| {
+            Error::format(path, format!("tensors of kind {:?} cannot be written", tensor.kind()))
+        })?;
+        let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+        let shape = tensor.size().iter().map(|&d| d as usize).collect();
+        Ok(Self { tensor, dtype, shape })
+    }
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = vec![0; self.data_len()];
+        self.tensor.copy_data_u8(&mut bytes, self.tensor.numel());
+        Cow::Owned(bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
+}
+
+const KINDS: [(Dtype, Kind); 7] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F64, Kind::Double),
+    (Dtype::F16, Kind::Half),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::U8, Kind::Uint8),
+];
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    KINDS.iter().find(|(d, _)| *d == dtype).map(|(_, k)| *k)
+}
+
+fn dtype(kind: Kind) -> Option<Dtype> {
+    KINDS.iter().find(|(_, k)| *k == kind).map(|(d, _)| *d)
+}

@@ -1,0 +1,93 @@
+//! Configs: published sizes, and errors that name the key.
+
+use super::tiny;
+use electra_model::{ElectraConfig, Parts, Pretraining, flops, networks::variables};
+use tch::{Device, nn};
+
+/// Parameter counts of the spec's table: discriminator with head, generator with the shared embeddings
+/// and head, all unique parameters of joint training.
+#[track_caller]
+fn check_parameters(config: &ElectraConfig, discriminator: i64, generator: i64, unique: i64) {
+    let vs = nn::VarStore::new(Device::Cpu);
+    Pretraining::new(&vs.root(), config, &Parts::from_config(config)).unwrap();
+    let all = variables(&vs).unwrap();
+    let count = |prefix: &str| -> i64 {
+        all.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(_, t)| t.numel() as i64).sum()
+    };
+    let embeddings = count("discriminator.electra.embeddings.");
+    assert_eq!(count("discriminator."), discriminator);
+    assert_eq!(count("generator.") + embeddings, generator);
+    assert_eq!(count(""), unique);
+}
+
+#[test]
+fn small_has_the_papers_parameters() {
+    check_parameters(&ElectraConfig::small(30_522), 13_549_057, 4_620_026, 14_196_219);
+}
+
+#[test]
+fn small_plus_plus_has_the_released_models_parameters() {
+    check_parameters(&ElectraConfig::small_plus_plus(30_522), 13_549_057, 13_546_682, 23_122_875);
+}
+
+#[test]
+fn base_has_the_papers_parameters() {
+    check_parameters(&ElectraConfig::base(30_522), 109_483_009, 33_740_602, 119_386_427);
+}
+
+#[test]
+fn large_has_the_papers_parameters() {
+    check_parameters(&ElectraConfig::large(30_522), 335_142_913, 51_295_290, 354_655_291);
+}
+
+#[track_caller]
+fn check_error(change: impl Fn(&mut ElectraConfig), expected: &str) {
+    let mut config = tiny();
+    change(&mut config);
+    assert_eq!(config.validate().unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn errors_name_the_key_and_what_would_be_right() {
+    check_error(
+        |c| c.discriminator.heads = 5,
+        "model.discriminator.hidden = 12: must be divisible by discriminator.heads = 5",
+    );
+    check_error(|c| c.generator.layers = 0, "model.generator.layers = 0: must be at least 1");
+    check_error(|c| c.vocab_size = -1, "model.vocab_size = -1: must be at least 1");
+    check_error(
+        |c| c.dropout = 1.0,
+        "model.dropout = 1: must be a probability from 0 up to, not including, 1",
+    );
+    check_error(
+        |c| c.initializer.std = f64::NAN,
+        "model.initializer.std = NaN: must be above 0 and finite",
+    );
+}
+
+/// Totals that the reference's script prints (spec section 5), to 4 digits.
+#[track_caller]
+fn check_flops(config: &ElectraConfig, batch: u64, length: u64, steps: f64, expected: f64) {
+    let total = flops::train_step(config, batch, length) * steps;
+    assert!((total / expected - 1.0).abs() < 5e-5, "{total:e} is not {expected:e}");
+}
+
+#[test]
+fn flops_are_the_references() {
+    check_flops(&ElectraConfig::small(30_522), 128, 128, 1e6, 1.2937e18);
+    check_flops(&ElectraConfig::base(30_522), 256, 512, 766e3, 6.4245e19);
+    check_flops(&ElectraConfig::large(30_522), 2048, 512, 400e3, 7.1176e20);
+    check_flops(&ElectraConfig::small_plus_plus(30_522), 128, 512, 4e6, 3.5961e19);
+}
+
+#[test]
+fn inference_flops_are_the_references() {
+    for (config, expected) in [
+        (ElectraConfig::small(30_522), 3.68e9),
+        (ElectraConfig::base(30_522), 2.86e10),
+        (ElectraConfig::large(30_522), 8.75e10),
+    ] {
+        let found = flops::inference(&config, 128);
+        assert!((found / expected - 1.0).abs() < 2e-3, "{found:e} is not {expected:e}");
+    }
+}

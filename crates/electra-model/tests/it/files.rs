@@ -1,0 +1,153 @@
+//! Files: strict reading, Hugging Face folders.
+
+use super::tiny;
+use electra_model::{
+    Discriminator, Error, PaddingMask, Parts, Pretraining, Site,
+    hf::{self, Architecture, Pretrained}, networks::variables, tensors,
+};
+use std::{fs, path::Path};
+use tch::{Device, Kind, Tensor, nn};
+
+fn named(name: &str, values: &[f32]) -> (String, Tensor) {
+    (name.to_owned(), Tensor::from_slice(values))
+}
+
+#[test]
+fn tensors_come_back_as_they_were_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.safetensors");
+    let transposed = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3]).transpose(0, 1);
+    let ids = Tensor::from_slice(&[7i64, -1]);
+    tensors::write(&path, &[("b".to_owned(), transposed.shallow_clone()), ("a".to_owned(), ids)]).unwrap();
+    let read = tensors::read(&path).unwrap();
+    assert_eq!(read.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(read[1].1.size(), [3, 2]);
+    assert_eq!(read[1].1, transposed);
+    assert_eq!(Vec::<i64>::try_from(&read[0].1).unwrap(), [7, -1]);
+    // Eight bytes of header length, then JSON with the metadata that transformers 4 insists on.
+    let bytes = fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&bytes[8..]).contains(r#""__metadata__":{"format":"pt"}"#));
+}
+
+#[test]
+fn every_difference_is_listed() {
+    let file = [named("same", &[1.0]), named("extra", &[1.0]), named("shape", &[1.0, 2.0])];
+    let model = [named("same", &[0.0]), named("missing", &[1.0]), named("shape", &[1.0])];
+    let kind = ("kind".to_owned(), Tensor::from_slice(&[1i64]));
+    let model_kind = named("kind", &[1.0]);
+    let file: Vec<_> = file.into_iter().chain([kind]).collect();
+    let model: Vec<_> = model.into_iter().chain([model_kind]).collect();
+    let error = tensors::load(Path::new("f"), &file, &model, |_| false, |_| false).unwrap_err();
+    let Error::Mismatch { differences, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        differences,
+        &[
+            "missing from the file: missing [1]",
+            "shape: the file has shape [2], the model [1]",
+            "kind: the file has kind Int64, the model Float",
+            "not in the model: extra [1]",
+        ]
+    );
+    assert_eq!(f64::try_from(&model[0].1).unwrap(), 0.0, "nothing is copied when anything differs");
+}
+
+#[test]
+fn a_truncated_or_foreign_file_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.safetensors");
+    tensors::write(&path, &[named("a", &[1.0; 100])]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let huge_header = u64::MAX.to_le_bytes();
+    for damaged in [&bytes[..bytes.len() - 1], &bytes[..20], b"", b"not safetensors at all", &huge_header] {
+        fs::write(&path, damaged).unwrap();
+        let message = tensors::read(&path).unwrap_err().to_string();
+        assert!(message.contains("x.safetensors: not a whole safetensors file"), "{message}");
+    }
+}
+
+/// A discriminator under Hugging Face's names.
+fn discriminator(vs: &nn::VarStore) -> Discriminator {
+    let (root, config, parts) = (vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
+    let path = &root / "electra" / "embeddings";
+    let embeddings = parts.build_embeddings(&Site::new(&path, &config)).unwrap();
+    Discriminator::new(&root, &config, &parts, embeddings).unwrap()
+}
+
+#[test]
+fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = tiny();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
+    let encoder = networks.discriminator.encoder();
+    let state = hf::state_dict(&vs, "discriminator", encoder).unwrap();
+    hf::write(dir.path(), Architecture::ElectraForPreTraining, &config.discriminator(), 0, &state).unwrap();
+
+    let read = Pretrained::read(dir.path()).unwrap();
+    assert_eq!(read.config, config.discriminator());
+    let copy_vs = nn::VarStore::new(Device::Cpu);
+    let copy = discriminator(&copy_vs);
+    read.load(&copy_vs).unwrap();
+    let x = Tensor::randint(50, [3, 8], (Kind::Int64, Device::Cpu));
+    let mask = PaddingMask::all_kept(3, 8, Device::Cpu);
+    let [a, b] = [&networks.discriminator, &copy].map(|d| d.forward_t(&x, &x.zeros_like(), &mask, false));
+    assert_eq!(a, b);
+
+    let generator = hf::state_dict(&vs, "generator", networks.generator.encoder()).unwrap();
+    let names: Vec<_> = generator.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"electra.embeddings.word_embeddings.weight"));
+    assert!(names.contains(&"generator_lm_head.bias"));
+    assert!(!names.contains(&"generator_lm_head.weight"), "the tied matrix is stored once");
+    let count: usize = generator.iter().map(|(_, t)| t.numel()).sum();
+    // e=6 v=50: tables (50 + 12 + 2) * 6, LayerNorm 12, projection 6*4+4; 3 layers of 4 * (4*4+4)
+    // + 2 * 8 + (4*16+16) + (16*4+4); head 4*6+6 + 12 + 50.
+    assert_eq!(count, 384 + 12 + 28 + 3 * (80 + 16 + 80 + 68) + 30 + 12 + 50);
+}
+
+#[test]
+fn fine_tuning_takes_the_encoder_and_insists_on_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let _model = discriminator(&vs);
+    let mut state = variables(&vs).unwrap();
+    let architecture = Architecture::ElectraForPreTraining;
+    hf::write(dir.path(), architecture, &tiny().discriminator(), 0, &state).unwrap();
+
+    let task_vs = nn::VarStore::new(Device::Cpu);
+    let (root, config, parts) = (task_vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
+    let path = &root / "electra" / "embeddings";
+    let embeddings = parts.build_embeddings(&Site::new(&path, &config)).unwrap();
+    electra_model::Encoder::new(&(&root / "electra"), &config, &parts, embeddings).unwrap();
+    let _ = root.zeros("head", &[3]);
+    Pretrained::read(dir.path()).unwrap().load_encoder(&task_vs, |name| name == "head").unwrap();
+    let name = "electra.encoder.layer.1.output.dense.weight";
+    assert_eq!(task_vs.variables()[name], vs.variables()[name]);
+
+    state.retain(|(name, _)| !name.contains("embeddings_project"));
+    hf::write(dir.path(), architecture, &tiny().discriminator(), 0, &state).unwrap();
+    let error = Pretrained::read(dir.path()).unwrap().load_encoder(&task_vs, |name| name == "head").unwrap_err();
+    assert!(error.to_string().contains("missing from the file: electra.embeddings_project.weight [12, 6]"), "{error}");
+}
+
+#[test]
+fn a_config_of_another_kind_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let _model = discriminator(&vs);
+    let config = tiny().discriminator();
+    let architecture = Architecture::ElectraForPreTraining;
+    hf::write(dir.path(), architecture, &config, 0, &variables(&vs).unwrap()).unwrap();
+    let path = dir.path().join("config.json");
+    let good = fs::read_to_string(&path).unwrap();
+    assert!(good.contains("\"layer_norm_eps\": 1e-12"), "transformers 5 wants a float: {good}");
+    for (from, to, expected) in [
+        ("\"electra\"", "\"bert\"", "model_type is \"bert\""),
+        ("\"gelu\"", "\"relu\"", "hidden_act is \"relu\""),
+        ("\"num_attention_heads\": 3", "\"num_attention_heads\": 5", "hidden = 12: must be divisible"),
+        ("\"num_attention_heads\": 3,", "", "missing field `num_attention_heads`"),
+    ] {
+        fs::write(&path, good.replace(from, to)).unwrap();
+        let message = Pretrained::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Networks: names, sharing, masks, shapes, swapped parts.
+
+use super::tiny;
+use electra_model::{
+    Discriminator, ElectraConfig, Error, PaddingMask, Parts, Pretraining, SelfAttention, Site,
+    config::SharingKind, networks::variables,
+};
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+fn build(config: &ElectraConfig) -> (nn::VarStore, Pretraining) {
+    tch::manual_seed(1);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let networks = Pretraining::new(&vs.root(), config, &Parts::from_config(config)).unwrap();
+    (vs, networks)
+}
+
+fn ids(batch: i64, length: i64) -> Tensor {
+    Tensor::randint(50, [batch, length], (Kind::Int64, Device::Cpu))
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+#[test]
+fn variables_have_hugging_faces_names() {
+    let (vs, _) = build(&tiny());
+    let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
+    let expected = include_str!("../fixtures/var_names.txt");
+    assert_eq!(names, expected.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_name_used_twice_is_an_error() {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let root = vs.root();
+    let _ = (root.zeros("weight", &[1]), root.zeros("weight", &[1]));
+    assert!(matches!(variables(&vs), Err(Error::DuplicateVariable(name)) if name == "weight"));
+}
+
+#[test]
+fn tied_embeddings_are_trained_by_both_networks_and_untied_ones_are_not() {
+    for (sharing, shared) in [(SharingKind::Tied {}, true), (SharingKind::Untied {}, false)] {
+        let (vs, networks) = build(&ElectraConfig { sharing, ..tiny() });
+        let (x, mask) = (ids(3, 7), PaddingMask::all_kept(3, 7, Device::Cpu));
+        let positions = Tensor::from_slice(&[1i64, 9]);
+        let logits = networks.generator.forward_t(&x, &x.zeros_like(), &mask, &positions, false);
+        assert_eq!(logits.size(), [2, 50]);
+        logits.square().sum(Kind::Float).backward();
+        let name = "discriminator.electra.embeddings.word_embeddings.weight";
+        assert_eq!(vs.variables()[name].grad().defined(), shared);
+    }
+}
+
+#[test]
+fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
+    let (_, networks) = build(&tiny());
+    let (x, segments) = (ids(3, 9), ids(3, 9).remainder(2));
+    let forward = |x: &Tensor, segments: &Tensor, keep: &[i64]| {
+        let mask = PaddingMask::new(&Tensor::from_slice(keep).view(x.size().as_slice()));
+        no_grad(|| networks.discriminator.forward_t(x, segments, &mask, false))
+    };
+    // Row 1 has 5 tokens, row 2 has none.
+    let keep: Vec<i64> = (0..27).map(|i| i64::from(i < 14)).collect();
+    let logits = forward(&x, &segments, &keep);
+    assert_eq!(logits.size(), [3, 9]);
+    assert!(logits.isfinite().all().int64_value(&[]) == 1, "a row of padding alone is finite");
+
+    let short = forward(&x.narrow(0, 1, 1).narrow(1, 0, 5), &segments.narrow(0, 1, 1).narrow(1, 0, 5), &[1; 5]);
+    assert_eq!(short.size(), [1, 5]);
+    assert!(distance(&short, &logits.narrow(0, 1, 1).narrow(1, 0, 5)) < 1e-5);
+
+    let other_pads = x.slice(1, 5, 9, 1).remainder(49) + 1;
+    let changed = Tensor::cat(&[x.narrow(1, 0, 5), other_pads], 1);
+    let again = forward(&changed, &segments, &keep);
+    assert!(distance(&again.narrow(0, 1, 1).narrow(1, 0, 5), &short) < 1e-5);
+}
+
+#[test]
+fn a_mask_without_padding_is_the_same_as_none() {
+    let (_, networks) = build(&tiny());
+    let (x, ones) = (ids(2, 6), Tensor::ones([2, 6], (Kind::Int64, Device::Cpu)));
+    let run = |mask: &PaddingMask| networks.discriminator.forward_t(&x, &x.zeros_like(), mask, false);
+    let (with, without) = (run(&PaddingMask::new(&ones)), run(&PaddingMask::all_kept(2, 6, Device::Cpu)));
+    assert_eq!(distance(&with, &without), 0.0);
+}
+
+#[test]
+fn segments_positions_and_dropout_matter() {
+    let (_, networks) = build(&tiny());
+    let (x, mask) = (ids(1, 8), PaddingMask::all_kept(1, 8, Device::Cpu));
+    let run = |x: &Tensor, segments: &Tensor, train| networks.discriminator.forward_t(x, segments, &mask, train);
+    let plain = run(&x, &x.zeros_like(), false);
+    assert!(distance(&plain, &run(&x, &x.ones_like(), false)) > 1e-6);
+    assert!(distance(&plain, &run(&x.flip([1]), &x.zeros_like(), false).flip([1])) > 1e-6);
+    assert!(distance(&plain, &run(&x, &x.zeros_like(), true)) > 1e-6);
+}
+
+/// An attention that mixes nothing and has one variable, named by its layer.
+#[derive(Debug)]
+struct Scale(Tensor);
+
+impl SelfAttention for Scale {
+    fn forward_t(&self, x_bsh: &Tensor, _mask: &PaddingMask, _train: bool) -> Tensor {
+        x_bsh * &self.0
+    }
+}
+
+#[test]
+fn a_part_from_outside_replaces_the_shipped_one() {
+    let config = tiny();
+    let parts = Parts::from_config(&config).with_attention("scale", |site: &Site<'_>| {
+        Ok(Scale(site.path.ones("scale", &[1]) * site.layer as f64))
+    });
+    assert_eq!(parts.names()[0], "attention=scale");
+    let vs = nn::VarStore::new(Device::Cpu);
+    let network = Pretraining::new(&vs.root(), &config, &parts).unwrap();
+    let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"discriminator.electra.encoder.layer.1.attention.scale".to_owned()));
+    assert!(!names.iter().any(|name| name.contains("query")));
+    let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+    assert_eq!(network.discriminator.forward_t(&x, &x.zeros_like(), &mask, false).size(), [2, 3]);
+}
+
+#[test]
+fn hidden_states_end_in_the_last_hidden_state() {
+    let config = tiny();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let (root, encoder, parts) = (vs.root(), config.discriminator(), Parts::from_config(&config));
+    let path = &root / "electra" / "embeddings";
+    let embeddings = parts.build_embeddings(&Site::new(&path, &encoder)).unwrap();
+    let model = Discriminator::new(&root, &encoder, &parts, embeddings).unwrap();
+    let (x, mask) = (ids(2, 5), PaddingMask::all_kept(2, 5, Device::Cpu));
+    let states = model.encoder().hidden_states(&x, &x.zeros_like(), &mask, false);
+    assert_eq!(states.len(), 3);
+    let last = model.encoder().forward_t(&x, &x.zeros_like(), &mask, false);
+    assert_eq!(distance(&states[2], &last), 0.0);
+}

@@ -1,0 +1,1 @@
+//! Tasks, scorers, fine-tuning and prediction for ELECTRA

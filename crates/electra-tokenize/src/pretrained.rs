@@ -1,0 +1,159 @@
+//! Hugging Face's tokenizer files, in and out.
+//!
+//! `transformers` 5 takes only the vocabulary out of `tokenizer.json` and rebuilds everything else from
+//! `tokenizer_config.json`, so the three settings there are always written. A word limit other than 100
+//! is kept only by the generic `PreTrainedTokenizerFast`, which uses `tokenizer.json` as it stands.
+
+use crate::{Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// The word limit that `transformers`' own BERT tokenizer has.
+const HF_MAX_CHARS: usize = 100;
+
+#[derive(Deserialize)]
+struct TokenizerJson {
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    vocab: BTreeMap<String, u32>,
+    max_input_chars_per_word: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default = "yes")]
+    do_lower_case: bool,
+    #[serde(default)]
+    strip_accents: Option<bool>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
+pub(crate) fn vocab_of_json(text: &str, path: &Path) -> Result<Vocab> {
+    let file: TokenizerJson = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
+    let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
+    by_id.sort();
+    if let Some(((id, token), place)) = by_id.iter().zip(0..).find(|((id, _), place)| id != place) {
+        let message = format!("token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps");
+        return Err(Error::format(path, message));
+    }
+    let tokens = by_id.into_iter().map(|(_, token)| token).collect();
+    Vocab::from_named(tokens, &path.display().to_string())
+}
+
+/// Vocabulary and settings of a folder.
+pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
+    let json_path = dir.join("tokenizer.json");
+    let txt_path = dir.join("vocab.txt");
+    let mut config = TokenizerConfig::default();
+    let vocab = if txt_path.is_file() { Vocab::from_file(&txt_path)? } else { Vocab::from_file(&json_path)? };
+    if json_path.is_file() {
+        let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
+        let file: TokenizerJson = serde_json::from_str(&text).map_err(|e| Error::format(&json_path, e))?;
+        config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
+    }
+    let config_path = dir.join("tokenizer_config.json");
+    if config_path.is_file() {
+        let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
+        let file: Config = serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e))?;
+        config.case = if file.do_lower_case { Case::Uncased } else { Case::Cased };
+        config.accents = match file.strip_accents {
+            None => Accents::Auto,
+            Some(true) => Accents::Strip,
+            Some(false) => Accents::Keep,
+        };
+    }
+    Ok((vocab, config))
+}
+
+/// Writes the three files.
+pub(crate) fn write(dir: &Path, vocab: &Vocab, config: &TokenizerConfig, max_length: usize) -> Result<()> {
+    vocab.write_vocab_txt(&dir.join("vocab.txt"))?;
+    write_json(&dir.join("tokenizer.json"), &tokenizer_json(vocab, config))?;
+    write_json(&dir.join("tokenizer_config.json"), &tokenizer_config(config, max_length))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e))?;
+    fs::write(path, text + "\n").map_err(Error::io(path))
+}
+
+fn tokenizer_config(config: &TokenizerConfig, max_length: usize) -> Value {
+    let class = match config.max_chars_per_word {
+        HF_MAX_CHARS => "BertTokenizer",
+        _ => "PreTrainedTokenizerFast",
+    };
+    json!({
+        "tokenizer_class": class,
+        "do_lower_case": config.lowercase(),
+        "strip_accents": config.strip_accents(),
+        "tokenize_chinese_chars": true,
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    })
+}
+
+fn tokenizer_json(vocab: &Vocab, config: &TokenizerConfig) -> Value {
+    let special = vocab.special();
+    let mut added: Vec<_> = SpecialTokens::TEXTS.iter().zip(special.ids()).map(|(text, id)| (id, text)).collect();
+    added.sort();
+    let added: Vec<_> = added
+        .into_iter()
+        .map(|(id, content)| {
+            json!({
+                "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true,
+            })
+        })
+        .collect();
+    let marker = |token: &str, segment: u32| json!({"SpecialToken": {"id": token, "type_id": segment}});
+    let sequence = |name: &str, segment: u32| json!({"Sequence": {"id": name, "type_id": segment}});
+    let template = |token: &str, id: u32| json!({"id": token, "ids": [id], "tokens": [token]});
+    let ids: serde_json::Map<String, Value> =
+        vocab.tokens().iter().zip(0u32..).map(|(token, id)| (token.clone(), id.into())).collect();
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": true,
+            "handle_chinese_chars": true,
+            "strip_accents": config.strip_accents(),
+            "lowercase": config.lowercase(),
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [marker("[CLS]", 0), sequence("A", 0), marker("[SEP]", 0)],
+            "pair": [
+                marker("[CLS]", 0), sequence("A", 0), marker("[SEP]", 0), sequence("B", 1), marker("[SEP]", 1),
+            ],
+            "special_tokens": {
+                "[CLS]": template("[CLS]", special.cls),
+                "[SEP]": template("[SEP]", special.sep),
+            },
+        },
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": config.max_chars_per_word,
+            "vocab": ids,
+        },
+    })
+}

@@ -1,0 +1,249 @@
+//! Learning a vocabulary: byte-pair merges on WordPiece symbols, as Hugging Face's trainer makes them.
+//!
+//! The `tokenizers` crate's trainer numbers symbols in the order of a randomly seeded hash map, so equal
+//! corpora give different files. Here words are sorted, ties go to the pair of lower ids, and counts are
+//! sums: the same corpus gives the same bytes on any machine with any number of threads.
+
+use crate::{
+    Error, Result, SpecialTokens, TokenizerConfig, Vocab,
+    split::{self, Part, Pipeline},
+};
+use ahash::AHashMap;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// Settings of [`train_vocab`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainConfig {
+    /// Tokens in all, special ones included.
+    pub size: usize,
+    /// Pairs seen less often are not merged.
+    pub min_frequency: u64,
+    /// Most frequent characters kept; words with others teach nothing and become [UNK].
+    pub alphabet: usize,
+}
+
+impl TrainConfig {
+    /// Hugging Face's defaults for a vocabulary of `size` tokens.
+    pub fn new(size: usize) -> Self {
+        Self { size, min_frequency: 2, alphabet: 1000 }
+    }
+}
+
+/// Texts counted at once, which bounds the memory besides the distinct words.
+const BATCH: usize = 1024;
+
+type Counts = AHashMap<Box<str>, u64>;
+type Pair = (u32, u32);
+
+/// Learns a vocabulary from texts; ids 0 to 4 are [PAD], [UNK], [CLS], [SEP], [MASK].
+///
+/// The result may have fewer than `size` tokens if the corpus has no more pairs to merge. Memory grows
+/// with the distinct words, not with the corpus.
+///
+/// # Errors
+/// An error of the iterator, a corpus without words, or a size that does not hold the alphabet.
+pub fn train_vocab<S, E>(
+    texts: impl IntoIterator<Item = std::result::Result<S, E>>,
+    config: &TokenizerConfig,
+    train: &TrainConfig,
+) -> Result<Vocab>
+where
+    S: AsRef<str> + Send + Sync,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let words = count_words(texts, config)?;
+    if words.is_empty() {
+        return Err(Error::NoText);
+    }
+    let mut learner = Learner::new(&words, train)?;
+    learner.merge(train);
+    Vocab::from_tokens(learner.tokens)
+}
+
+/// Every normalised word with its count, sorted.
+fn count_words<S, E>(
+    texts: impl IntoIterator<Item = std::result::Result<S, E>>,
+    config: &TokenizerConfig,
+) -> Result<Vec<(Box<str>, u64)>>
+where
+    S: AsRef<str> + Send + Sync,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let pipeline = Pipeline::new(config);
+    let mut counts = Counts::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut texts = texts.into_iter();
+    loop {
+        batch.clear();
+        for text in texts.by_ref().take(BATCH) {
+            batch.push(text.map_err(|e| Error::Corpus(e.into()))?);
+        }
+        if batch.is_empty() {
+            break;
+        }
+        let share = batch.len().div_ceil(rayon::current_num_threads());
+        let parts = batch.par_chunks(share).map(|texts| count(texts, &pipeline, config));
+        for part in parts.collect::<Result<Vec<_>>>()? {
+            for (word, n) in part {
+                *counts.entry(word).or_insert(0) += n;
+            }
+        }
+    }
+    let mut words: Vec<_> = counts.into_iter().collect();
+    words.sort();
+    Ok(words)
+}
+
+fn count<S: AsRef<str>>(texts: &[S], pipeline: &Pipeline, config: &TokenizerConfig) -> Result<Counts> {
+    let mut raw: AHashMap<Part<'_>, u64> = AHashMap::new();
+    for text in texts {
+        split::parts(text.as_ref(), |part| *raw.entry(part).or_insert(0) += 1);
+    }
+    let mut counts = Counts::new();
+    let mut add = |word: String, n| {
+        if word.chars().count() <= config.max_chars_per_word {
+            *counts.entry(word.into()).or_insert(0) += n;
+        }
+    };
+    for (part, n) in raw {
+        match part {
+            Part::Ascii(word) => add(pipeline.ascii_word(word), n),
+            Part::Chunk(chunk) => pipeline.words(chunk)?.into_iter().for_each(|(word, _)| add(word, n)),
+        }
+    }
+    Ok(counts)
+}
+
+/// Words as symbols, pairs with their counts and places, and the tokens learned so far.
+struct Learner {
+    tokens: Vec<String>,
+    ids: AHashMap<String, u32>,
+    words: Vec<(Vec<u32>, u64)>,
+    counts: FxHashMap<Pair, u64>,
+    places: FxHashMap<Pair, Vec<u32>>,
+}
+
+impl Learner {
+    fn new(words: &[(Box<str>, u64)], train: &TrainConfig) -> Result<Self> {
+        let mut characters: AHashMap<char, u64> = AHashMap::new();
+        for (word, n) in words {
+            for c in word.chars() {
+                *characters.entry(c).or_insert(0) += n;
+            }
+        }
+        let mut by_count: Vec<_> = characters.into_iter().map(|(c, n)| (Reverse(n), c)).collect();
+        by_count.sort();
+        by_count.truncate(train.alphabet);
+        let known: AHashMap<char, ()> = by_count.iter().map(|&(_, c)| (c, ())).collect();
+        let learnable: Vec<_> =
+            words.iter().filter(|(word, _)| word.chars().all(|c| known.contains_key(&c))).collect();
+
+        let mut symbols: Vec<String> = learnable.iter().flat_map(|(word, _)| symbols_of(word)).collect();
+        symbols.sort();
+        symbols.dedup();
+        if train.size < symbols.len() + SpecialTokens::TEXTS.len() {
+            return Err(Error::TooSmall { size: train.size, alphabet: symbols.len() });
+        }
+        let mut tokens: Vec<String> = SpecialTokens::TEXTS.map(str::to_owned).to_vec();
+        tokens.append(&mut symbols);
+        let ids: AHashMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
+        let words = learnable
+            .iter()
+            .map(|(word, n)| (symbols_of(word).map(|symbol| ids[&symbol]).collect(), *n))
+            .collect();
+        let mut learner =
+            Self { tokens, ids, words, counts: FxHashMap::default(), places: FxHashMap::default() };
+        for at in 0..learner.words.len() {
+            learner.count_pairs(at as u32, &mut Vec::new());
+        }
+        Ok(learner)
+    }
+
+    /// Adds the pairs of word `at`, and lists them.
+    fn count_pairs(&mut self, at: u32, touched: &mut Vec<Pair>) {
+        let (symbols, n) = &self.words[at as usize];
+        for pair in symbols.windows(2).map(|w| (w[0], w[1])) {
+            *self.counts.entry(pair).or_insert(0) += n;
+            let places = self.places.entry(pair).or_default();
+            if places.last() != Some(&at) {
+                places.push(at);
+            }
+            touched.push(pair);
+        }
+    }
+
+    fn merge(&mut self, train: &TrainConfig) {
+        let mut heap: BinaryHeap<(u64, Reverse<Pair>)> =
+            self.counts.iter().map(|(&pair, &n)| (n, Reverse(pair))).collect();
+        while self.tokens.len() < train.size {
+            let Some((n, Reverse(pair))) = heap.pop() else { return };
+            let current = self.counts.get(&pair).copied().unwrap_or(0);
+            if current != n {
+                // Out of date: the entry with the current count is in the heap already.
+                continue;
+            }
+            if n < train.min_frequency.max(1) {
+                return;
+            }
+            let merged = self.token_of(pair);
+            let mut touched = Vec::new();
+            let mut places = self.places.remove(&pair).unwrap_or_default();
+            places.sort_unstable();
+            places.dedup();
+            for at in places {
+                self.merge_in(at, pair, merged, &mut touched);
+            }
+            self.counts.remove(&pair);
+            touched.sort_unstable();
+            touched.dedup();
+            let updates = touched.into_iter().filter(|&other| other != pair);
+            heap.extend(updates.filter_map(|other| Some((*self.counts.get(&other)?, Reverse(other)))));
+        }
+    }
+
+    /// The id of a pair's joined token, which another pair may have made before.
+    fn token_of(&mut self, (left, right): Pair) -> u32 {
+        let right = &self.tokens[right as usize];
+        let text = self.tokens[left as usize].clone() + right.strip_prefix("##").unwrap_or(right);
+        if let Some(&id) = self.ids.get(&text) {
+            return id;
+        }
+        let id = self.tokens.len() as u32;
+        self.ids.insert(text.clone(), id);
+        self.tokens.push(text);
+        id
+    }
+
+    fn merge_in(&mut self, at: u32, pair: Pair, merged: u32, touched: &mut Vec<Pair>) {
+        let (symbols, n) = &self.words[at as usize];
+        if !symbols.windows(2).any(|w| (w[0], w[1]) == pair) {
+            return;
+        }
+        for old in symbols.windows(2).map(|w| (w[0], w[1])) {
+            if let Some(count) = self.counts.get_mut(&old) {
+                *count -= n;
+            }
+            touched.push(old);
+        }
+        let mut joined = Vec::with_capacity(symbols.len());
+        let mut rest = symbols.as_slice();
+        while let Some((&first, after)) = rest.split_first() {
+            if after.first().is_some_and(|&second| (first, second) == pair) {
+                joined.push(merged);
+                rest = &after[1..];
+            } else {
+                joined.push(first);
+                rest = after;
+            }
+        }
+        self.words[at as usize].0 = joined;
+        self.count_pairs(at, touched);
+    }
+}
+
+/// A word's characters as symbols: `w`, `##o`, `##r`, `##d`.
+fn symbols_of(word: &str) -> impl Iterator<Item = String> + '_ {
+    word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_string() } else { format!("##{c}") })
+}

@@ -1,0 +1,136 @@
+//! The vocabulary: ids and tokens, with the special tokens as a type.
+
+use crate::{Error, Result};
+use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{fs, path::Path};
+
+/// Ids of the five tokens that ELECTRA gives a meaning to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecialTokens {
+    /// `[PAD]`
+    pub pad: u32,
+    /// `[UNK]`
+    pub unk: u32,
+    /// `[CLS]`
+    pub cls: u32,
+    /// `[SEP]`
+    pub sep: u32,
+    /// `[MASK]`
+    pub mask: u32,
+}
+
+impl SpecialTokens {
+    /// Their texts, in the order of the fields.
+    pub const TEXTS: [&'static str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+    /// The ids, in the order of the fields.
+    pub fn ids(&self) -> [u32; 5] {
+        [self.pad, self.unk, self.cls, self.sep, self.mask]
+    }
+}
+
+/// Tokens with their ids: an id is a token's place, counted from 0.
+#[derive(Clone, Debug)]
+pub struct Vocab {
+    tokens: Vec<String>,
+    ids: AHashMap<String, u32>,
+    special: SpecialTokens,
+}
+
+impl Vocab {
+    /// A vocabulary from its tokens in the order of their ids.
+    ///
+    /// # Errors
+    /// An empty or repeated token, or a missing special one.
+    pub fn from_tokens(tokens: Vec<String>) -> Result<Self> {
+        Self::from_named(tokens, "the vocabulary")
+    }
+
+    /// Reads `vocab.txt` (one token a line) or `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Naming the file, and the line or byte that is wrong.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Error::format(path, format!("byte {at} is not UTF-8"))
+        })?;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return crate::pretrained::vocab_of_json(&text, path);
+        }
+        let tokens = text.lines().map(|line| line.trim().to_owned()).collect();
+        Self::from_named(tokens, &path.display().to_string())
+    }
+
+    pub(crate) fn from_named(tokens: Vec<String>, origin: &str) -> Result<Self> {
+        let origin = origin.to_owned();
+        let mut ids = AHashMap::with_capacity(tokens.len());
+        for (id, token) in tokens.iter().enumerate() {
+            let line = id + 1;
+            if token.is_empty() {
+                return Err(Error::EmptyToken { origin, line });
+            }
+            if let Some(first) = ids.insert(token.clone(), id as u32) {
+                let token = token.clone();
+                return Err(Error::Duplicate { origin, token, first: first as usize + 1, second: line });
+            }
+        }
+        let missing: Vec<_> = SpecialTokens::TEXTS
+            .iter()
+            .filter(|text| !ids.contains_key(**text))
+            .map(|text| (*text).to_owned())
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::MissingSpecial { origin, missing });
+        }
+        let [pad, unk, cls, sep, mask] = SpecialTokens::TEXTS.map(|text| ids[text]);
+        Ok(Self { tokens, ids, special: SpecialTokens { pad, unk, cls, sep, mask } })
+    }
+
+    /// Number of tokens.
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary holds the special tokens")]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.ids.get(token).copied()
+    }
+
+    /// The token of an id.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(id as usize).map(String::as_str)
+    }
+
+    /// All tokens in the order of their ids.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// Ids of the special tokens.
+    pub fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// SHA-256 of `vocab.txt` as [`Self::write_vocab_txt`] writes it, in lower-case hexadecimal.
+    pub fn hash(&self) -> String {
+        let digest = Sha256::digest(self.text());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Writes one token a line.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write_vocab_txt(&self, path: &Path) -> Result<()> {
+        fs::write(path, self.text()).map_err(Error::io(path))
+    }
+
+    fn text(&self) -> String {
+        self.tokens.iter().flat_map(|token| [token.as_str(), "\n"]).collect()
+    }
+}

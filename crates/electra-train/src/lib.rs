@@ -1,0 +1,22 @@
+//! Training ELECTRA: objectives, optimizer, schedule, the one loop, state, run folders.
+//!
+//! Read [`trainer`] first: it is the loop, and it knows nothing of ELECTRA. [`Recipe`] puts a run
+//! together from a config; [`objective::ReplacedToken`] is what the paper trains.
+
+pub mod config;
+mod error;
+pub mod export;
+pub mod metrics;
+pub mod objective;
+pub mod optim;
+pub mod recipe;
+pub mod run_dir;
+pub mod schedule;
+pub mod state;
+pub mod trainer;
+
+pub use config::RunConfig;
+pub use error::{Error, Result};
+pub use recipe::{From, Network, Recipe, Start};
+pub use run_dir::Existing;
+pub use trainer::{Event, Outcome, Trainer, evaluate};

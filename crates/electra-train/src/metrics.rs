@@ -1,0 +1,176 @@
+//! Metrics: sums over batches, areas under curves, one JSON line per report.
+
+use crate::{Error, Result};
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+use tch::{Kind, Tensor};
+
+/// Named figures in the order in which they were first seen.
+pub type Figures = serde_json::Map<String, serde_json::Value>;
+
+/// What one forward pass adds to the metrics; tensors are fetched only when figures are asked for.
+#[derive(Debug, Default)]
+pub struct Observations {
+    ratios: Vec<(&'static str, Tensor, Tensor)>,
+    scores: Vec<Scores>,
+}
+
+/// Binary scores, for the area under the ROC curve.
+#[derive(Debug)]
+pub struct Scores {
+    /// The figure's name.
+    pub name: &'static str,
+    /// Higher means "positive"; any shape.
+    pub logits: Tensor,
+    /// 1 for positive, 0 for negative; same shape.
+    pub labels: Tensor,
+}
+
+impl Observations {
+    /// The mean of all values of all passes.
+    pub fn mean(&mut self, name: &'static str, values: &Tensor) {
+        self.ratios.push((name, values.sum(Kind::Double), Tensor::from(values.numel() as f64)));
+    }
+
+    /// The sum of `numerators` over the sum of `denominators`; not a number where the latter is 0.
+    pub fn ratio(&mut self, name: &'static str, numerators: &Tensor, denominators: &Tensor) {
+        self.ratios.push((name, numerators.sum(Kind::Double), denominators.sum(Kind::Double)));
+    }
+
+    /// A part of a sum, such as the total loss of one of a step's parts.
+    pub fn sum(&mut self, name: &'static str, value: &Tensor) {
+        self.ratios.push((name, value.sum(Kind::Double), Tensor::new()));
+    }
+
+    /// Scores for an area under the ROC curve.
+    pub fn scores(&mut self, scores: Scores) {
+        self.scores.push(scores);
+    }
+}
+
+/// Sums of observations.
+#[derive(Debug, Default)]
+pub struct Totals {
+    ratios: Vec<(&'static str, f64, Option<f64>)>,
+    scores: Vec<(&'static str, Vec<(f32, bool)>)>,
+}
+
+impl Totals {
+    /// Adds what one forward pass saw. Fetches its tensors.
+    pub fn add(&mut self, seen: &Observations) {
+        for (name, numerator, denominator) in &seen.ratios {
+            let n = numerator.double_value(&[]);
+            let d = denominator.defined().then(|| denominator.double_value(&[]));
+            match self.ratios.iter_mut().find(|(known, ..)| known == name) {
+                Some((_, sum, weight)) => {
+                    *sum += n;
+                    *weight = weight.zip(d).map(|(a, b)| a + b);
+                }
+                None => self.ratios.push((name, n, d)),
+            }
+        }
+        for Scores { name, logits, labels } in &seen.scores {
+            let logits = fetch(logits);
+            let labels = fetch(labels);
+            let pairs = logits.into_iter().zip(labels.into_iter().map(|label| label > 0.5));
+            match self.scores.iter_mut().find(|(known, _)| known == name) {
+                Some((_, all)) => all.extend(pairs),
+                None => self.scores.push((name, pairs.collect())),
+            }
+        }
+    }
+
+    /// The figures; those that are not defined (a precision without positives) are `null`.
+    pub fn figures(&mut self) -> Figures {
+        let ratios = self.ratios.iter().map(|&(name, n, d)| (name, d.map_or(n, |d| n / d)));
+        let areas = self.scores.iter_mut().map(|(name, pairs)| (*name, area_under_roc(pairs)));
+        ratios.chain(areas).map(|(name, x)| (name.to_owned(), number(x))).collect()
+    }
+}
+
+/// A JSON number, or `null` for what is not finite.
+pub fn number(x: f64) -> serde_json::Value {
+    serde_json::Number::from_f64(x).map_or(serde_json::Value::Null, serde_json::Value::Number)
+}
+
+fn fetch(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.to_kind(Kind::Float).to_device(tch::Device::Cpu).flatten(0, -1);
+    let mut values = vec![0.0; flat.numel()];
+    let count = values.len();
+    flat.copy_data(&mut values, count);
+    values
+}
+
+/// Exact area under the ROC curve (ties count one half); not a number if one class is missing.
+///
+/// The Mann-Whitney statistic by mid-ranks, not the reference's 200 thresholds.
+pub fn area_under_roc(scores: &mut [(f32, bool)]) -> f64 {
+    scores.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let positives = scores.iter().filter(|(_, label)| *label).count() as f64;
+    let negatives = scores.len() as f64 - positives;
+    let mut rank_sum = 0.0;
+    let mut below = 0;
+    for tied in scores.chunk_by(|a, b| a.0 == b.0) {
+        let mid_rank = below as f64 + (tied.len() as f64 + 1.0) / 2.0;
+        rank_sum += mid_rank * tied.iter().filter(|(_, label)| *label).count() as f64;
+        below += tied.len();
+    }
+    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+}
+
+/// Entropy in nats of a distribution given by counts; 0 for no counts.
+pub fn entropy(counts: impl IntoIterator<Item = u64> + Clone) -> f64 {
+    let total: f64 = counts.clone().into_iter().map(|c| c as f64).sum();
+    let terms = counts.into_iter().filter(|&c| c > 0).map(|c| {
+        let p = c as f64 / total;
+        -p * p.ln()
+    });
+    terms.sum()
+}
+
+/// Appends rows to `metrics.jsonl`, each flushed as it is written.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsFile {
+    /// Opens the file for appending; rows of a step above `keep_until`, which a resumed run makes
+    /// again, are taken out first and counted in the log.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn open(path: &Path, keep_until: u64) -> Result<Self> {
+        if path.exists() {
+            let rows = BufReader::new(File::open(path).map_err(Error::io(path))?).lines();
+            let rows = rows.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(path))?;
+            let kept: Vec<_> = rows.iter().filter(|row| step_of(row) <= Some(keep_until) && step_of(row).is_some()).collect();
+            if kept.len() < rows.len() {
+                tracing::info!("{} rows of {} after step {keep_until} will be made again", rows.len() - kept.len(), path.display());
+                let text: String = kept.iter().map(|row| format!("{row}\n")).collect();
+                let temporary = path.with_extension("jsonl.tmp");
+                std::fs::write(&temporary, text).map_err(Error::io(&temporary))?;
+                std::fs::rename(&temporary, path).map_err(Error::io(path))?;
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write(&mut self, row: &Figures) -> Result<()> {
+        let line = serde_json::Value::Object(row.clone()).to_string() + "\n";
+        self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
+    }
+}
+
+fn step_of(row: &str) -> Option<u64> {
+    serde_json::from_str::<Figures>(row).ok()?.get("step")?.as_u64()
+}

@@ -1,0 +1,206 @@
+//! Replaced token detection: ELECTRA's objective.
+
+use super::{Loss, Normaliser, Objective, ObjectiveSite, sampling::sample, to_device};
+use crate::{
+    Error, Result,
+    config::MaskingConfig,
+    metrics::{Observations, Scores},
+};
+use electra_data::MaskedBatch;
+use electra_model::{PaddingMask, Pretraining, config::OutputBiasInit};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+
+/// The weights of the joint loss, and sampling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplacedTokenConfig {
+    /// Weight of the generator's masked language modelling loss.
+    pub generator_weight: f64,
+    /// Weight of the discriminator's loss: the paper's lambda.
+    pub discriminator_weight: f64,
+    /// The generator's logits are divided by this before sampling.
+    pub temperature: f64,
+    /// Which positions the generator fills.
+    pub masking: MaskingConfig,
+}
+
+impl ReplacedTokenConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Naming the first key that no run can be made with.
+    pub fn validate(&self) -> Result<()> {
+        for (key, x, ok) in [
+            ("generator_weight", self.generator_weight, self.generator_weight >= 0.0),
+            ("discriminator_weight", self.discriminator_weight, self.discriminator_weight >= 0.0),
+            ("temperature", self.temperature, self.temperature > 0.0),
+        ] {
+            if !ok || !x.is_finite() {
+                let key = format!("objective.{key}");
+                return Err(Error::value(&key, x, "must be finite and not negative (temperature: above 0)"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `gen_weight * L_MLM + disc_weight * L_disc` over generator and discriminator.
+///
+/// L_MLM is the mean cross-entropy over masked positions; L_disc the mean binary cross-entropy over all
+/// tokens, [CLS] and [SEP] included, where 1 means "not the original token": a generator that
+/// happens to sample the original leaves a real token.
+///
+/// Source: Clark et al. 2020, section 3; reference `run_pretraining.py`, `PretrainingModel`.
+/// Departures: sampling by inverse transform (`sample`).
+#[derive(Debug)]
+pub struct ReplacedToken {
+    networks: Pretraining,
+    config: ReplacedTokenConfig,
+    device: Device,
+}
+
+/// What a forward pass leaves for the metrics.
+#[derive(Debug)]
+pub struct Outputs {
+    total: Tensor,
+    generator_logits_pv: Tensor,
+    generator_losses_p: Tensor,
+    labels_p: Tensor,
+    sampled_p: Tensor,
+    discriminator_logits_t: Tensor,
+    discriminator_losses_t: Tensor,
+    replaced_t: Tensor,
+}
+
+impl ReplacedToken {
+    /// Networks under the site's path, with the config's weights.
+    ///
+    /// # Errors
+    /// If the config is not valid or a part cannot be built.
+    pub fn new(site: &ObjectiveSite<'_>) -> Result<Self> {
+        let config = site.config.objective.replaced_token();
+        config.validate()?;
+        let networks = Pretraining::new(&site.path, &site.config.model, site.parts)?;
+        if site.config.model.initializer.output_bias == OutputBiasInit::Unigram {
+            no_grad(|| {
+                let mut bias_v = networks.generator.head().bias().shallow_clone();
+                bias_v.f_copy_(&log_frequencies(site.unigram_counts))
+            })?;
+        }
+        Ok(Self { networks, config: config.clone(), device: site.path.device() })
+    }
+
+    /// The networks.
+    pub fn networks(&self) -> &Pretraining {
+        &self.networks
+    }
+}
+
+/// Log of add-one token frequencies, `[v]`.
+fn log_frequencies(counts: &[u64]) -> Tensor {
+    let total: f64 = counts.iter().map(|&c| c as f64 + 1.0).sum();
+    let logs: Vec<f32> = counts.iter().map(|&c| ((c as f64 + 1.0) / total).ln() as f32).collect();
+    Tensor::from_slice(&logs)
+}
+
+impl Objective for ReplacedToken {
+    type Batch = MaskedBatch;
+    type Outputs = Outputs;
+
+    fn name(&self) -> &'static str {
+        "replaced-token"
+    }
+
+    fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
+        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+    }
+
+    fn loss(&self, part: &MaskedBatch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+        let (b, s) = (part.batch as i64, part.length as i64);
+        let p = part.masked_labels.len() as i64;
+        let tensor = |values: &[i64], shape: &[i64]| to_device(values, shape, self.device);
+        let ids_bs = tensor(&part.input_ids, &[b, s]);
+        let masked_ids_bs = tensor(&part.generator_ids, &[b, s]);
+        let segments_bs = tensor(&part.token_type_ids, &[b, s]);
+        let mask = match part.tokens == part.input_ids.len() {
+            true => PaddingMask::all_kept(b, s, self.device),
+            false => PaddingMask::new(&tensor(&part.attention_mask, &[b, s])),
+        };
+        let positions_p = tensor(&part.masked_positions, &[p]);
+        let labels_p = tensor(&part.masked_labels, &[p]);
+        let uniforms_p = Tensor::from_slice(&part.sampling_uniforms).to_device(self.device);
+
+        let generator = &self.networks.generator;
+        let logits_pv =
+            generator.forward_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train);
+        let generator_losses_p =
+            logits_pv.cross_entropy_loss(&labels_p, None::<&Tensor>, Reduction::None, -100, 0.0);
+        let generator_loss =
+            generator_losses_p.sum(Kind::Float) / (whole.predictions as f64 + 1e-6);
+
+        let sampled_p =
+            no_grad(|| sample(&logits_pv.detach(), &uniforms_p, self.config.temperature));
+        let corrupted_bs = ids_bs.flatten(0, 1).scatter(0, &positions_p, &sampled_p).view([b, s]);
+        let replaced_bs = corrupted_bs.not_equal_tensor(&ids_bs).to_kind(Kind::Float);
+
+        let discriminator = &self.networks.discriminator;
+        let logits_bs = discriminator.forward_t(&corrupted_bs, &segments_bs, &mask, train);
+        // Only tokens from here on: `t` numbers those that are not padding.
+        let keep_t = mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1);
+        let discriminator_logits_t = logits_bs.flatten(0, 1).index_select(0, &keep_t);
+        let replaced_t = replaced_bs.flatten(0, 1).index_select(0, &keep_t);
+        let discriminator_losses_t = discriminator_logits_t.binary_cross_entropy_with_logits(
+            &replaced_t,
+            None::<&Tensor>,
+            None::<&Tensor>,
+            Reduction::None,
+        );
+        let discriminator_loss =
+            discriminator_losses_t.sum(Kind::Float) / (whole.tokens as f64 + 1e-6);
+
+        let total = generator_loss * self.config.generator_weight
+            + discriminator_loss * self.config.discriminator_weight;
+        let outputs = Outputs {
+            total: total.detach(),
+            generator_logits_pv: logits_pv.detach(),
+            generator_losses_p: generator_losses_p.detach(),
+            labels_p,
+            sampled_p,
+            discriminator_logits_t: discriminator_logits_t.detach(),
+            discriminator_losses_t: discriminator_losses_t.detach(),
+            replaced_t,
+        };
+        Loss { total, outputs }
+    }
+
+    fn observe(&self, part: &MaskedBatch, outputs: &Outputs) -> Observations {
+        let o = outputs;
+        let shown_as_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
+        let as_mask_p = Tensor::from_slice(&shown_as_mask).to_device(self.device);
+        let correct_p = o.generator_logits_pv.argmax(-1, false).eq_tensor(&o.labels_p).to_kind(Kind::Float);
+        let sampled_correct_p = o.sampled_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
+        let called_t = o.discriminator_logits_t.gt(0.0).to_kind(Kind::Float);
+        let right_t = called_t.eq_tensor(&o.replaced_t).to_kind(Kind::Float);
+        let hits_t = &called_t * &o.replaced_t;
+
+        let mut seen = Observations::default();
+        seen.sum("loss", &o.total);
+        seen.mean("generator_loss", &o.generator_losses_p);
+        seen.ratio("generator_loss_mask", &(&o.generator_losses_p * &as_mask_p), &as_mask_p);
+        seen.mean("generator_accuracy", &correct_p);
+        seen.ratio("generator_accuracy_mask", &(&correct_p * &as_mask_p), &as_mask_p);
+        seen.mean("generator_sampled_accuracy", &sampled_correct_p);
+        seen.mean("discriminator_loss", &o.discriminator_losses_t);
+        seen.mean("replaced_fraction", &o.replaced_t);
+        seen.mean("discriminator_accuracy", &right_t);
+        seen.ratio("discriminator_precision", &hits_t, &called_t);
+        seen.ratio("discriminator_recall", &hits_t, &o.replaced_t);
+        seen.scores(Scores {
+            name: "discriminator_auc",
+            logits: o.discriminator_logits_t.shallow_clone(),
+            labels: o.replaced_t.shallow_clone(),
+        });
+        seen
+    }
+}

@@ -1,0 +1,220 @@
+//! Adam as the reference computes it, over flat buffers.
+//!
+//! Each parameter group is one contiguous buffer: parameters and gradients are views of it, so the
+//! norm, the clipping and the update are passes over a few long vectors.
+
+use crate::{Error, Result};
+use electra_model::tensors::Named;
+use electra_torch::set_grad;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tch::{Kind, Tensor, no_grad};
+
+/// The `[optimizer]` section, schedule included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Updates of linear warm-up.
+    pub warmup_steps: u64,
+    /// Exponent of the decay to 0; 1 is linear.
+    pub decay_power: f64,
+    /// Decay rate of the first moment.
+    pub beta1: f64,
+    /// Decay rate of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay, multiplied by the learning rate.
+    pub weight_decay: f64,
+    /// Global gradient norm above which gradients are scaled down to it.
+    pub clip_norm: f64,
+}
+
+impl OptimizerConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Naming the first key that no run can be made with.
+    pub fn validate(&self) -> Result<()> {
+        let positive = |key: &str, x: f64| match x > 0.0 && x.is_finite() {
+            true => Ok(()),
+            false => Err(Error::value(&format!("optimizer.{key}"), x, "must be above 0 and finite")),
+        };
+        let fraction = |key: &str, x: f64| match (0.0..1.0).contains(&x) {
+            true => Ok(()),
+            false => Err(Error::value(&format!("optimizer.{key}"), x, "must be from 0 up to, not including, 1")),
+        };
+        positive("learning_rate", self.learning_rate)?;
+        positive("decay_power", self.decay_power)?;
+        positive("epsilon", self.epsilon)?;
+        positive("clip_norm", self.clip_norm)?;
+        fraction("beta1", self.beta1)?;
+        fraction("beta2", self.beta2)?;
+        fraction("weight_decay", self.weight_decay)
+    }
+}
+
+/// How one parameter is updated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Whether weight decay applies.
+    pub decay: Decay,
+    /// Factor on the learning rate (layer-wise decay).
+    pub rate: f64,
+}
+
+/// Whether weight decay applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decay {
+    /// Kernels and all embeddings.
+    On,
+    /// LayerNorms and biases.
+    Off,
+}
+
+impl Decay {
+    /// The reference's exclusions: names with `LayerNorm`, `layer_norm` or `bias`.
+    ///
+    /// Source: reference `model/optimization.py`, `exclude_from_weight_decay`.
+    pub fn of(name: &str) -> Self {
+        match ["LayerNorm", "layer_norm", "bias"].iter().any(|part| name.contains(part)) {
+            true => Self::Off,
+            false => Self::On,
+        }
+    }
+}
+
+/// Adam with decoupled weight decay and no bias correction.
+///
+/// `m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr * (m / (sqrt(v) + eps) + decay * w)`,
+/// after scaling all gradients to a global norm of at most `clip_norm`.
+///
+/// Source: reference `model/optimization.py`, `AdamWeightDecayOptimizer`. Departures: none.
+#[derive(Debug)]
+pub struct Adam {
+    config: OptimizerConfig,
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    rule: Rule,
+    names: Vec<(String, i64)>,
+    weights: Tensor,
+    gradients: Tensor,
+    first: Tensor,
+    second: Tensor,
+}
+
+impl Adam {
+    /// Moves `variables` into one flat buffer per distinct rule. The handles that the model holds
+    /// stay valid: they become views.
+    ///
+    /// # Errors
+    /// If the config is not valid or libtorch refuses a view.
+    pub fn new(
+        config: &OptimizerConfig,
+        variables: &[(String, Tensor)],
+        rule: impl Fn(&str) -> Rule,
+    ) -> Result<Self> {
+        config.validate()?;
+        let mut by_rule: BTreeMap<(Decay, u64), (Rule, Vec<&(String, Tensor)>)> = BTreeMap::new();
+        for variable in variables.iter().filter(|(_, t)| t.requires_grad()) {
+            let rule = rule(&variable.0);
+            let key = (rule.decay, rule.rate.to_bits());
+            by_rule.entry(key).or_insert_with(|| (rule, Vec::new())).1.push(variable);
+        }
+        let groups = by_rule
+            .into_values()
+            .map(|(rule, members)| Group::new(rule, &members))
+            .collect::<Result<_>>()?;
+        Ok(Self { config: config.clone(), groups })
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> i64 {
+        self.groups.iter().map(|group| group.weights.numel() as i64).sum()
+    }
+
+    /// Sets all gradients to zero, in place.
+    pub fn zero_grad(&mut self) {
+        for group in &mut self.groups {
+            let _ = group.gradients.zero_();
+        }
+    }
+
+    /// Global norm of all gradients, before clipping.
+    pub fn gradient_norm(&self) -> f64 {
+        let squares = self.groups.iter().map(|group| group.gradients.norm().square());
+        squares.reduce(|a, b| a + b).map_or(0.0, |sum| sum.sqrt().double_value(&[]))
+    }
+
+    /// One update with learning rate `rate`, after clipping gradients of global norm `norm`.
+    pub fn step(&mut self, rate: f64, norm: f64) {
+        let OptimizerConfig { beta1, beta2, epsilon, weight_decay, clip_norm, .. } = self.config;
+        // tf.clip_by_global_norm: g * clip / max(norm, clip).
+        let scale = clip_norm / norm.max(clip_norm);
+        no_grad(|| {
+            for group in &mut self.groups {
+                let lr = rate * group.rule.rate;
+                if scale != 1.0 {
+                    let _ = group.gradients.g_mul_scalar_(scale);
+                }
+                let g = &group.gradients;
+                group.first.lerp_(g, 1.0 - beta1);
+                let _ = group.second.g_mul_scalar_(beta2).addcmul_(g, g, 1.0 - beta2);
+                let denominator = group.second.sqrt().g_add_scalar_(epsilon);
+                if group.rule.decay == Decay::On && weight_decay > 0.0 {
+                    let _ = group.weights.g_mul_scalar_(1.0 - lr * weight_decay);
+                }
+                let _ = group.weights.addcdiv_(&group.first, &denominator, -lr);
+            }
+        });
+    }
+
+    /// Both moments by parameter name: `adam_m.NAME`, `adam_v.NAME`, each in the parameter's size.
+    pub fn state(&self) -> Named {
+        let mut state: Named = self
+            .groups
+            .iter()
+            .flat_map(|group| {
+                let mut offset = 0;
+                group.names.iter().flat_map(move |(name, numel)| {
+                    let view = |t: &Tensor| t.narrow(0, offset, *numel);
+                    let pair = [
+                        (format!("adam_m.{name}"), view(&group.first)),
+                        (format!("adam_v.{name}"), view(&group.second)),
+                    ];
+                    offset += numel;
+                    pair
+                })
+            })
+            .collect();
+        state.sort_by(|a, b| a.0.cmp(&b.0));
+        state
+    }
+}
+
+impl Group {
+    fn new(rule: Rule, members: &[&(String, Tensor)]) -> Result<Self> {
+        let names: Vec<_> =
+            members.iter().map(|(name, t)| (name.clone(), t.numel() as i64)).collect();
+        let flat: Vec<_> = members.iter().map(|(_, t)| t.detach().flatten(0, -1)).collect();
+        let weights = Tensor::f_cat(&flat, 0)?;
+        debug_assert_eq!(weights.kind(), Kind::Float);
+        let gradients = weights.zeros_like();
+        let mut offset = 0;
+        for (_, variable) in members {
+            let numel = variable.numel() as i64;
+            let view = |t: &Tensor| t.narrow(0, offset, numel).view(variable.size().as_slice());
+            let mut handle = variable.shallow_clone();
+            no_grad(|| handle.f_set_data(&view(&weights)))?;
+            set_grad(variable, &view(&gradients))?;
+            offset += numel;
+        }
+        let (first, second) = (weights.zeros_like(), weights.zeros_like());
+        Ok(Self { rule, names, weights, gradients, first, second })
+    }
+}

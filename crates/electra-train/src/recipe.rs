@@ -1,0 +1,323 @@
+//! From a config to a run: the composition that `electra pretrain` is, open at every seam.
+
+use crate::{
+    Error, Result, RunConfig,
+    metrics::Figures,
+    objective::{Objective, ObjectiveSite, ReplacedToken},
+    optim::{Adam, Decay, Rule},
+    run_dir::{Existing, Manifest, RunDir, git_version},
+    state,
+    trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
+};
+use electra_data::{Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches};
+use electra_model::{Parts, networks::variables};
+use std::{path::{Path, PathBuf}, sync::Arc, sync::atomic::AtomicBool, time::Duration};
+use tch::nn;
+
+/// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
+const EVALUATION_SEED: u64 = 0;
+
+/// Batches that the loader prepares ahead.
+const PREFETCH: usize = 8;
+
+/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
+const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
+
+type Build<O> = Box<dyn Fn(&ObjectiveSite<'_>) -> Result<O>>;
+
+/// A config with the parts, the masking and the objective that it names, or others in their place.
+///
+/// ```no_run
+/// # fn main() -> electra_train::Result<()> {
+/// # use electra_model::{PaddingMask, SelfAttention};
+/// # use electra_train::{Recipe, RunConfig, Start};
+/// # #[derive(Debug)] struct MeanMix;
+/// # impl SelfAttention for MeanMix {
+/// #     fn forward_t(&self, x: &tch::Tensor, _: &PaddingMask, _: bool) -> tch::Tensor { x.shallow_clone() }
+/// # }
+/// let config = RunConfig::read("configs/pretrain-small.toml".as_ref(), &[])?;
+/// let recipe = Recipe::from_config(config);
+/// let parts = recipe.parts().clone().with_attention("mean-mix", |_site| Ok(MeanMix));
+/// recipe.with_parts(parts).pretrain(&Start::new("runs/mean-mix"))?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Recipe<O> {
+    config: RunConfig,
+    parts: Parts,
+    masking: Arc<dyn Masking>,
+    build: Build<O>,
+}
+
+/// Where a run is written and how it begins.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The run folder.
+    pub out: PathBuf,
+    /// Whether the run begins or goes on.
+    pub from: From,
+    /// Stop with a checkpoint after this many updates, as Ctrl-C would.
+    pub stop_after: Option<u64>,
+}
+
+/// Whether a run begins or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A new run.
+    Scratch(Existing),
+    /// The newest whole checkpoint of the run folder.
+    Checkpoint,
+}
+
+impl Start {
+    /// A new run in a folder that is empty or not there.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self { out: out.into(), from: From::Scratch(Existing::Refuse), stop_after: None }
+    }
+
+    /// The newest whole checkpoint of `run`.
+    pub fn resume(run: impl Into<PathBuf>) -> Self {
+        Self { out: run.into(), from: From::Checkpoint, stop_after: None }
+    }
+}
+
+impl Recipe<ReplacedToken> {
+    /// What the config names.
+    pub fn from_config(config: RunConfig) -> Self {
+        let parts = Parts::from_config(&config.model);
+        let masking = config.objective.replaced_token().masking.build();
+        Self { config, parts, masking, build: Box::new(ReplacedToken::new) }
+    }
+}
+
+impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
+    /// The parts that networks are built from.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Other parts.
+    #[must_use]
+    pub fn with_parts(mut self, parts: Parts) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    /// Another masking.
+    #[must_use]
+    pub fn with_masking(mut self, masking: impl Masking + 'static) -> Self {
+        self.masking = Arc::new(masking);
+        self
+    }
+
+    /// Another objective.
+    pub fn with_objective<P: Objective<Batch = MaskedBatch>>(
+        self,
+        build: impl Fn(&ObjectiveSite<'_>) -> Result<P> + 'static,
+    ) -> Recipe<P> {
+        let Self { config, parts, masking, .. } = self;
+        Recipe { config, parts, masking, build: Box::new(build) }
+    }
+
+    /// Trains without telling anybody, until the end.
+    ///
+    /// # Errors
+    /// As [`Self::pretrain_with`].
+    pub fn pretrain(&self, start: &Start) -> Result<Outcome> {
+        self.pretrain_with(start, &AtomicBool::new(false), &mut |_| {})
+    }
+
+    /// Trains; `stop` ends the run with a checkpoint after the current update.
+    ///
+    /// # Errors
+    /// If shards, vocabulary and config do not fit each other, the output folder is not empty, there
+    /// is no whole checkpoint to resume, the loss is not finite, or a file cannot be read or written.
+    pub fn pretrain_with(
+        &self,
+        start: &Start,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Outcome> {
+        let config = &self.config;
+        let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
+        let network = self.network(&train_split)?;
+        let variables = variables(&network.vs)?;
+        let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
+        let adam = Adam::new(&config.optimizer, &variables, rule)?;
+
+        let names = self.parts.names();
+        let (run, step, examples) = match start.from {
+            From::Scratch(existing) => {
+                let run = RunDir::create(&start.out, existing)?;
+                run.write("config.toml", &config.to_toml())?;
+                run.write_manifest(&Manifest {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    git: git_version(),
+                    objective: network.objective.name().to_owned(),
+                    parts: names.clone(),
+                    device: format!("{:?}", network.vs.device()),
+                    seed: config.train.seed,
+                    parameters: adam.parameters(),
+                    threads: tch::get_num_threads(),
+                })?;
+                electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?;
+                (run, 0, 0)
+            }
+            From::Checkpoint => {
+                let run = RunDir::open(&start.out)?;
+                let checkpoint = state::newest(&start.out)?;
+                checkpoint.load_model(network.objective.name(), &names, &variables)?;
+                checkpoint.load_optimizer(&adam.state())?;
+                run.write("config.toml", &config.to_toml())?;
+                tracing::info!("resuming from {}", checkpoint.path.display());
+                (run, checkpoint.state.step, checkpoint.state.examples)
+            }
+        };
+        let loader = LoaderConfig {
+            seed: config.train.seed,
+            batch_size: config.train.batch_size * config.train.accumulate,
+            threads: config.data.loader_threads,
+            prefetch: PREFETCH,
+        };
+        let held_out = match config.evaluate.every {
+            0 => None,
+            _ => Some(self.open_shards(&config.data.shards, Split::HeldOut)?),
+        };
+        let evaluation = |objective: &O| match &held_out {
+            None => Ok(Figures::new()),
+            Some(split) => self.evaluate_split(objective, split),
+        };
+        let trainer = Trainer {
+            objective: &network.objective,
+            source: Loader::new(train_split, Arc::clone(&self.masking), loader, examples)?,
+            variables,
+            parts: names,
+            adam,
+            schedule: config.schedule(),
+            settings: Settings {
+                steps: config.train.steps,
+                accumulate: config.train.accumulate,
+                seed: config.train.seed,
+                log_every: config.train.log_every,
+                checkpoint_every: config.checkpoint.every,
+                keep_last: config.checkpoint.keep_last,
+                evaluate_every: config.evaluate.every,
+                stop_after: start.stop_after,
+            },
+            run,
+            evaluation: &evaluation,
+            stop,
+            on_event,
+        };
+        trainer.train(step)
+    }
+
+    /// Held-out figures of a checkpoint over all of the held-out split of `shards`; the same on every
+    /// run, since masks and samples are keyed by example alone.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged, or shards and config do not fit each other.
+    pub fn evaluate(&self, checkpoint: &Path, shards: &Path) -> Result<Figures> {
+        let network = self.load(checkpoint, shards)?;
+        self.evaluate_split(&network.objective, &self.open_shards(shards, Split::HeldOut)?)
+    }
+
+    /// The networks of a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged or of another config.
+    pub fn load(&self, checkpoint: &Path, shards: &Path) -> Result<Network<O>> {
+        let network = self.network(&self.open_shards(shards, Split::Train)?)?;
+        self.restore(network, checkpoint)
+    }
+
+    /// The networks of a checkpoint, where no shards are at hand.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged or of another config.
+    pub fn load_weights(&self, checkpoint: &Path) -> Result<Network<O>> {
+        // Counts only set initial values, which the checkpoint's replace.
+        let network = self.build(&vec![0; self.config.model.vocab_size as usize])?;
+        self.restore(network, checkpoint)
+    }
+
+    fn restore(&self, network: Network<O>, checkpoint: &Path) -> Result<Network<O>> {
+        let checkpoint = state::open(checkpoint)?;
+        let variables = variables(&network.vs)?;
+        checkpoint.load_model(network.objective.name(), &self.parts.names(), &variables)?;
+        Ok(network)
+    }
+
+    fn evaluate_split(&self, objective: &O, split: &ShardSet) -> Result<Figures> {
+        let size = self.config.train.batch_size;
+        let batches = || {
+            evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, size)
+                .map(|batch| Ok(batch?))
+        };
+        evaluate(objective, batches)
+    }
+
+    fn network(&self, train_split: &ShardSet) -> Result<Network<O>> {
+        self.build(&train_split.unigram_counts()?)
+    }
+
+    fn build(&self, unigram_counts: &[u64]) -> Result<Network<O>> {
+        let device = electra_torch::device(&self.config.train.device)?;
+        tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
+        let vs = nn::VarStore::new(device);
+        let site = ObjectiveSite {
+            path: vs.root(),
+            config: &self.config,
+            parts: &self.parts,
+            unigram_counts,
+        };
+        let objective = (self.build)(&site)?;
+        Ok(Network { vs, objective })
+    }
+
+    fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
+        let set = ShardSet::open(shards, split)?;
+        let (length, wanted) = (set.sequence_length(), self.config.data.sequence_length);
+        if length != wanted {
+            let found = format!("must be {length}, the length of the shards in {}", shards.display());
+            return Err(Error::value("data.sequence_length", wanted, found));
+        }
+        let (size, wanted) = (set.vocab_size(), self.config.model.vocab_size as usize);
+        if size != wanted {
+            let found = format!("must be {size}, the vocabulary of the shards in {}", shards.display());
+            return Err(Error::value("model.vocab_size", wanted, found));
+        }
+        Ok(set)
+    }
+}
+
+impl<O> std::fmt::Debug for Recipe<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recipe").field("config", &self.config).field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+/// An objective with the store of its variables.
+#[derive(Debug)]
+pub struct Network<O> {
+    /// The variables.
+    pub vs: nn::VarStore,
+    /// What they are.
+    pub objective: O,
+}
+
+impl Source for Loader {
+    type Batch = MaskedBatch;
+
+    fn next_batch(&mut self) -> Result<MaskedBatch> {
+        Ok(self.next()?)
+    }
+
+    fn position(&self) -> u64 {
+        Self::position(self)
+    }
+
+    fn take_wait(&mut self) -> Duration {
+        Self::take_wait(self)
+    }
+}

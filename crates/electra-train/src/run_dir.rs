@@ -1,0 +1,125 @@
+//! The run folder: config, manifest, metrics, checkpoints, tokenizer.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::{Path, PathBuf}, process::Command};
+
+/// What to do with an output folder that holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Stop with an error.
+    Refuse,
+    /// Delete the run that is there. A folder that holds anything but a run is refused.
+    Replace,
+}
+
+/// A run folder.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// What made a run: `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this project.
+    pub version: String,
+    /// Commit of the folder the run was started in, `-dirty` when it had changes; empty outside git.
+    pub git: String,
+    /// The objective's name.
+    pub objective: String,
+    /// `seam=part` for every seam.
+    pub parts: Vec<String>,
+    /// The device that was used.
+    pub device: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// Trainable parameters.
+    pub parameters: i64,
+    /// libtorch's threads, which the bits depend on.
+    pub threads: i32,
+}
+
+impl RunDir {
+    /// Makes a new run folder.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] if the folder holds something and `existing` refuses it, or if it holds
+    /// anything but a run.
+    pub fn create(path: &Path, existing: Existing) -> Result<Self> {
+        let run = Self { path: path.to_owned() };
+        let occupied = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            if existing == Existing::Refuse || !run.config().is_file() {
+                return Err(Error::NotEmpty(path.to_owned()));
+            }
+            fs::remove_dir_all(path).map_err(Error::io(path))?;
+        }
+        fs::create_dir_all(run.checkpoints()).map_err(Error::io(run.checkpoints()))?;
+        Ok(run)
+    }
+
+    /// A run folder that is there.
+    ///
+    /// # Errors
+    /// If it has no `config.toml`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let run = Self { path: path.to_owned() };
+        fs::metadata(run.config()).map_err(Error::io(run.config()))?;
+        Ok(run)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `config.toml`, resolved.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The folder of checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The folder of the vocabulary and the tokenizer's settings.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.path.join("tokenizer")
+    }
+
+    /// Writes a file of the folder through a temporary one, so that no reader sees half of it.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write(&self, name: &str, contents: &str) -> Result<()> {
+        let path = self.path.join(name);
+        let temporary = self.path.join(format!("{name}.tmp"));
+        fs::write(&temporary, contents).map_err(Error::io(&temporary))?;
+        fs::rename(&temporary, &path).map_err(Error::io(&path))
+    }
+
+    /// Writes `manifest.json`.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        let json = serde_json::to_string_pretty(manifest).expect("plain values serialise");
+        self.write("manifest.json", &(json + "\n"))
+    }
+}
+
+/// The commit of the current folder, with `-dirty` when tracked files differ; empty outside git.
+pub fn git_version() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Checkpoints: all state of a run, written so that a reader never sees half of one.
+
+use crate::{Error, Result};
+use electra_model::tensors::{self, Named};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, fs::{self, File}, io, path::{Path, PathBuf}};
+use tch::Tensor;
+
+const FORMAT: u32 = 1;
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// What a checkpoint knows besides tensors: `state.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of the checkpoint's format.
+    pub format: u32,
+    /// Updates done.
+    pub step: u64,
+    /// Examples consumed: the sampler's position.
+    pub examples: u64,
+    /// The run's seed; with step and examples it is all the randomness there is.
+    pub seed: u64,
+    /// The objective's name.
+    pub objective: String,
+    /// `seam=part` for every seam.
+    pub parts: Vec<String>,
+    /// SHA-256 of each tensor file.
+    pub checksums: BTreeMap<String, String>,
+}
+
+impl State {
+    /// State after `step` updates; checksums are filled in by [`save`].
+    pub fn new(step: u64, examples: u64, seed: u64, objective: &str, parts: Vec<String>) -> Self {
+        let objective = objective.to_owned();
+        Self { format: FORMAT, step, examples, seed, objective, parts, checksums: BTreeMap::new() }
+    }
+}
+
+/// A checkpoint whose checksums were right.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The folder.
+    pub path: PathBuf,
+    /// Its `state.json`.
+    pub state: State,
+}
+
+/// Writes `checkpoints/step-NNNNNNN` into a temporary folder, syncs it and renames it.
+///
+/// # Errors
+/// Naming the file; the temporary folder is left out of the checkpoints and removed if possible.
+pub fn save(
+    checkpoints: &Path,
+    mut state: State,
+    model: &[(String, Tensor)],
+    optimizer: &Named,
+) -> Result<PathBuf> {
+    let name = format!("step-{:07}", state.step);
+    let path = checkpoints.join(&name);
+    let temporary = checkpoints.join(format!(".{name}.tmp"));
+    let written = (|| {
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
+        }
+        fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
+        for (file, tensors) in [(MODEL, model), (OPTIMIZER, optimizer.as_slice())] {
+            let file_path = temporary.join(file);
+            tensors::write(&file_path, tensors)?;
+            state.checksums.insert(file.to_owned(), checksum(&file_path)?);
+            sync(&file_path)?;
+        }
+        let json = serde_json::to_string_pretty(&state).expect("plain values serialise");
+        let state_path = temporary.join(STATE);
+        fs::write(&state_path, json + "\n").map_err(Error::io(&state_path))?;
+        sync(&state_path)?;
+        sync(&temporary)?;
+        if path.exists() {
+            // Only a resumed run gets here: the same step, made again from an older checkpoint.
+            fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+        }
+        fs::rename(&temporary, &path).map_err(Error::io(&path))?;
+        sync(checkpoints)
+    })();
+    if written.is_err() {
+        // The cause is reported; a leftover temporary folder is never read and replaced next time.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    written.map(|()| path)
+}
+
+/// Removes all but the newest `keep_last` checkpoints; 0 keeps all.
+///
+/// # Errors
+/// Naming the folder.
+pub fn prune(checkpoints: &Path, keep_last: usize) -> Result<()> {
+    let all = list(checkpoints)?;
+    if keep_last > 0 && all.len() > keep_last {
+        for old in &all[..all.len() - keep_last] {
+            fs::remove_dir_all(old).map_err(Error::io(old))?;
+        }
+    }
+    Ok(())
+}
+
+/// The newest checkpoint of a run that is whole; damaged ones are skipped with a warning.
+///
+/// # Errors
+/// [`Error::NoCheckpoint`] with the reason for each that was refused.
+pub fn newest(run: &Path) -> Result<Checkpoint> {
+    let mut rejected = Vec::new();
+    for path in list(&run.join("checkpoints"))?.into_iter().rev() {
+        match open(&path) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => {
+                tracing::warn!("skipping a damaged checkpoint: {error}");
+                rejected.push(error.to_string());
+            }
+        }
+    }
+    Err(Error::NoCheckpoint { run: run.to_owned(), rejected })
+}
+
+/// Opens one checkpoint and verifies its checksums.
+///
+/// # Errors
+/// [`Error::Checkpoint`] naming the file that is not what was written.
+pub fn open(path: &Path) -> Result<Checkpoint> {
+    let state_path = path.join(STATE);
+    let text = fs::read_to_string(&state_path).map_err(Error::io(&state_path))?;
+    let state: State =
+        serde_json::from_str(&text).map_err(|e| Error::checkpoint(&state_path, e))?;
+    if state.format != FORMAT {
+        let message = format!("format {}, this version reads {FORMAT}", state.format);
+        return Err(Error::checkpoint(&state_path, message));
+    }
+    for file in [MODEL, OPTIMIZER] {
+        let file_path = path.join(file);
+        let found = checksum(&file_path)?;
+        if state.checksums.get(file) != Some(&found) {
+            return Err(Error::checkpoint(&file_path, "its checksum is not the one in state.json: the file is damaged"));
+        }
+    }
+    Ok(Checkpoint { path: path.to_owned(), state })
+}
+
+impl Checkpoint {
+    /// Copies the weights into a model's variables, strictly.
+    ///
+    /// # Errors
+    /// Listing every difference; first of all other parts or another objective.
+    pub fn load_model(&self, objective: &str, parts: &[String], model: &[(String, Tensor)]) -> Result<()> {
+        let path = self.path.join(MODEL);
+        if self.state.parts != parts || self.state.objective != objective {
+            let message = format!(
+                "made with objective {} and parts [{}], this run has {objective} and [{}]",
+                self.state.objective,
+                self.state.parts.join(", "),
+                parts.join(", ")
+            );
+            return Err(Error::checkpoint(&path, message));
+        }
+        Ok(tensors::load(&path, &tensors::read(&path)?, model, |_| false, |_| false)?)
+    }
+
+    /// Copies the optimizer's moments into its state views, strictly.
+    ///
+    /// # Errors
+    /// Listing every difference.
+    pub fn load_optimizer(&self, optimizer: &Named) -> Result<()> {
+        let path = self.path.join(OPTIMIZER);
+        Ok(tensors::load(&path, &tensors::read(&path)?, optimizer, |_| false, |_| false)?)
+    }
+}
+
+/// Checkpoint folders, oldest first.
+fn list(checkpoints: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(checkpoints) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io(checkpoints))?,
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io(checkpoints))?.path();
+        let step = path.file_name().and_then(|n| n.to_str()?.strip_prefix("step-")?.parse::<u64>().ok());
+        steps.extend(step.map(|step| (step, path)));
+    }
+    steps.sort();
+    Ok(steps.into_iter().map(|(_, path)| path).collect())
+}
+
+fn checksum(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+}
