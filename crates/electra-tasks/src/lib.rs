@@ -1,1 +1,34 @@
-//! Tasks, scorers, fine-tuning and prediction for ELECTRA
+//! Fine-tuning ELECTRA on tasks, and predicting with the result.
+//!
+//! - [`Task`]: a user's own sentence or sentence-pair task, described in `task.toml`;
+//! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
+//!   baselines beside the score, and keeps the best seed's model;
+//! - [`Predictor`]: that model, in five lines; [`predict`] for files of any size;
+//! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error;
+//! - [`heads::Head`]: the seam where spans, tags and others go.
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
+pub mod baseline;
+pub mod batch;
+pub mod config;
+mod error;
+pub mod finetune;
+pub mod heads;
+pub mod model;
+pub mod objective;
+pub mod predict;
+pub mod report;
+pub mod scores;
+pub mod table;
+pub mod task;
+mod text;
+
+pub use config::FinetuneConfig;
+pub use error::{Error, Result};
+pub use finetune::{Completion, Event, Finetune, Weights};
+pub use predict::{Predictor, predict};
+pub use report::Report;
+pub use task::{Answers, Dataset, Example, Target, Task};

@@ -1,0 +1,123 @@
+//! Batches as plain row-major integers.
+
+use crate::{
+    Masking, Result, ShardSet,
+    rng::{CounterRng, Purpose},
+};
+
+/// Examples padded to one length, with what masking chose.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MaskedBatch {
+    /// Rows `b`.
+    pub batch: usize,
+    /// Columns `s`.
+    pub length: usize,
+    /// `[b, s]`: the original ids.
+    pub input_ids: Vec<i64>,
+    /// `[b, s]`: the ids with [MASK].
+    pub generator_ids: Vec<i64>,
+    /// `[b, s]`: 0 for the first segment and padding, 1 for the second.
+    pub token_type_ids: Vec<i64>,
+    /// `[b, s]`: 1 for tokens, 0 for padding.
+    pub attention_mask: Vec<i64>,
+    /// `[p]`: chosen positions, `row * s + column`, ascending.
+    pub masked_positions: Vec<i64>,
+    /// `[p]`: the original ids there.
+    pub masked_labels: Vec<i64>,
+    /// `[p]`: whether the generator sees [MASK] there.
+    pub masked_is_mask: Vec<bool>,
+    /// `[p]`: one number in [0, 1) each, for sampling a replacement.
+    pub sampling_uniforms: Vec<f32>,
+    /// Tokens that are not padding.
+    pub tokens: usize,
+}
+
+impl MaskedBatch {
+    /// Appends one example, masked by the streams of (seed, epoch, index).
+    pub(crate) fn push(
+        &mut self,
+        shards: &ShardSet,
+        masking: &dyn Masking,
+        seed: u64,
+        epoch: u64,
+        index: u64,
+    ) -> Result<()> {
+        let (example, special) = (shards.example(index)?, shards.special());
+        let start = self.input_ids.len();
+        let pad = i64::from(special.pad);
+        let padding = self.length - example.ids.len();
+        self.input_ids.extend(example.ids.iter().map(|&id| i64::from(id)));
+        self.input_ids.extend(std::iter::repeat_n(pad, padding));
+        self.generator_ids.extend_from_slice(&self.input_ids[start..]);
+        let segment = |column| i64::from(column >= example.second && column < example.ids.len());
+        self.token_type_ids.extend((0..self.length).map(segment));
+        self.attention_mask.extend((0..self.length).map(|column| i64::from(column < example.ids.len())));
+
+        let mut rng = CounterRng::new(seed, Purpose::Masking, epoch, index);
+        let chosen = masking.choose(&example.ids, self.length, special, &mut rng);
+        let mut uniforms = CounterRng::new(seed, Purpose::Sampling, epoch, index);
+        for (&position, &as_mask) in chosen.positions.iter().zip(&chosen.as_mask) {
+            let flat = start + position as usize;
+            self.masked_positions.push(flat as i64);
+            self.masked_labels.push(self.input_ids[flat]);
+            self.masked_is_mask.push(as_mask);
+            // 24 bits: what an f32 below 1 can hold.
+            self.sampling_uniforms.push((uniforms.next_u64() >> 40) as f32 / (1u32 << 24) as f32);
+            if as_mask {
+                self.generator_ids[flat] = i64::from(special.mask);
+            }
+        }
+        self.batch += 1;
+        self.tokens += example.ids.len();
+        Ok(())
+    }
+
+    /// An empty batch of `length` columns.
+    pub(crate) fn empty(length: usize) -> Self {
+        Self { length, ..Self::default() }
+    }
+
+    /// At most `parts` batches of whole rows, in order, as even as possible.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let parts = parts.clamp(1, self.batch.max(1));
+        let bounds = (0..parts).map(|i| (i * self.batch / parts, (i + 1) * self.batch / parts));
+        bounds.map(|(from, to)| self.rows(from, to)).collect()
+    }
+
+    fn rows(&self, from: usize, to: usize) -> Self {
+        let cells = from * self.length..to * self.length;
+        let (low, high) = (cells.start as i64, cells.end as i64);
+        let first = self.masked_positions.partition_point(|&position| position < low);
+        let last = self.masked_positions.partition_point(|&position| position < high);
+        Self {
+            batch: to - from,
+            length: self.length,
+            input_ids: self.input_ids[cells.clone()].to_vec(),
+            generator_ids: self.generator_ids[cells.clone()].to_vec(),
+            token_type_ids: self.token_type_ids[cells.clone()].to_vec(),
+            attention_mask: self.attention_mask[cells.clone()].to_vec(),
+            masked_positions: self.masked_positions[first..last].iter().map(|p| p - low).collect(),
+            masked_labels: self.masked_labels[first..last].to_vec(),
+            masked_is_mask: self.masked_is_mask[first..last].to_vec(),
+            sampling_uniforms: self.sampling_uniforms[first..last].to_vec(),
+            tokens: self.attention_mask[cells].iter().sum::<i64>() as usize,
+        }
+    }
+}
+
+/// Batches over all examples once, in order, masked as epoch 0 of `seed`; the last may be smaller.
+pub fn evaluation_batches<'a>(
+    shards: &'a ShardSet,
+    masking: &'a dyn Masking,
+    seed: u64,
+    batch_size: usize,
+) -> impl Iterator<Item = Result<MaskedBatch>> + 'a {
+    let (all, size) = (shards.len(), batch_size.max(1) as u64);
+    (0..all.div_ceil(size)).map(move |n| {
+        let mut batch = MaskedBatch::empty(shards.sequence_length());
+        for index in n * size..all.min((n + 1) * size) {
+            batch.push(shards, masking, seed, 0, index)?;
+        }
+        Ok(batch)
+    })
+}

@@ -1,0 +1,339 @@
+//! Corpus to shards: in parallel, in bounded memory, the same bytes for any number of threads.
+
+use crate::{
+    Corpus, Error, PackingConfig, Result,
+    corpus::{Document, split_sentences},
+    packing::{Example, SHORTEST, pack_document},
+    rng::{CounterRng, Purpose},
+    shard::{COUNTS, INDEX, ShardIndex, ShardWriter, Split, SplitIndex, TOKENIZER},
+};
+use crossbeam_channel::bounded;
+use electra_tokenize::{Tokenizer, WordPiece};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// Settings of [`build_shards`].
+#[derive(Clone, Debug)]
+pub struct BuildConfig {
+    /// The folder to make.
+    pub out: PathBuf,
+    /// How examples are packed.
+    pub packing: PackingConfig,
+    /// Share of documents kept for evaluation; the second document always is, unless it is 0.
+    pub held_out: f64,
+    /// Seed of packing and of the held-out choice.
+    pub seed: u64,
+    /// Replace what `out` holds, once the new shards are complete.
+    pub overwrite: bool,
+}
+
+/// What was made of a corpus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BuildReport {
+    /// Files read.
+    pub files: u64,
+    /// Files of the folder that are of no readable kind.
+    pub files_left_out: u64,
+    /// Bytes of text.
+    pub text_bytes: u64,
+    /// Documents with text.
+    pub documents: u64,
+    /// Sentences with tokens.
+    pub sentences: u64,
+    /// Tokens of the text; all of them are in the shards.
+    pub text_tokens: u64,
+    /// Sentences that gave no token (control characters alone) and were dropped.
+    pub sentences_dropped: u64,
+    /// Words that became [UNK].
+    pub unknown_tokens: u64,
+    /// Examples in the training split.
+    pub train_examples: u64,
+    /// Examples in the held-out split.
+    pub held_out_examples: u64,
+}
+
+/// Text handed to the workers at once, in bytes; three such chunks are in memory at most.
+const CHUNK: usize = 8 << 20;
+/// Tokens of a full shard.
+const SHARD_TOKENS: u64 = 1 << 26;
+/// Bytes of sentences that one task tokenises.
+const TASK: usize = 1 << 16;
+
+/// Tokenises and packs a corpus into a folder of shards; `progress` is told the bytes of text done.
+///
+/// The folder is built beside its place and renamed when it is complete.
+///
+/// # Errors
+/// [`Error::NotEmpty`], [`Error::TooSmall`], or whatever reading and writing say; what was at `out` is
+/// as it was.
+pub fn build_shards(
+    corpus: &Corpus,
+    tokenizer: &WordPiece,
+    config: &BuildConfig,
+    progress: &mut dyn FnMut(u64),
+) -> Result<BuildReport> {
+    check(config)?;
+    let out = &config.out;
+    let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !config.overwrite {
+        return Err(Error::NotEmpty(out.clone()));
+    }
+    let name = out.file_name().map_or_else(|| "shards".into(), |name| name.to_string_lossy().into_owned());
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    let temporary = parent.join(format!(".{name}.tmp-{}", std::process::id()));
+    let built = build_in(&temporary, corpus, tokenizer, config, progress).and_then(|report| {
+        if out.exists() {
+            fs::remove_dir_all(out).map_err(Error::io(out))?;
+        }
+        fs::rename(&temporary, out).map_err(Error::io(out))?;
+        sync(parent)?;
+        Ok(report)
+    });
+    if built.is_err() {
+        // The cause is reported; what is left under the temporary name is no shard folder.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    built
+}
+
+fn check(config: &BuildConfig) -> Result<()> {
+    let value = |key, value: String, expected: &str| Error::Value { key, value, expected: expected.to_owned() };
+    let length = config.packing.sequence_length;
+    if !(SHORTEST..=1 << 16).contains(&length) {
+        return Err(value("sequence_length", length.to_string(), "must be from 3 ([CLS], a token, [SEP]) to 65536"));
+    }
+    for (key, p) in [
+        ("held_out", config.held_out),
+        ("single_segment", config.packing.single_segment),
+        ("short", config.packing.short),
+    ] {
+        if !(0.0..=1.0).contains(&p) {
+            return Err(value(key, p.to_string(), "must be a probability from 0 to 1"));
+        }
+    }
+    Ok(())
+}
+
+fn build_in(
+    dir: &Path,
+    corpus: &Corpus,
+    tokenizer: &WordPiece,
+    config: &BuildConfig,
+    progress: &mut dyn FnMut(u64),
+) -> Result<BuildReport> {
+    let tokenizer_dir = dir.join(TOKENIZER);
+    fs::create_dir_all(&tokenizer_dir).map_err(Error::io(&tokenizer_dir))?;
+    tokenizer.write_pretrained(&tokenizer_dir, config.packing.sequence_length)?;
+    let vocab = tokenizer.vocab();
+    let mut output = Output {
+        dir: dir.to_owned(),
+        writers: Default::default(),
+        counts: vec![0; vocab.len()],
+        index: ShardIndex {
+            format: ShardIndex::version(),
+            sequence_length: config.packing.sequence_length,
+            vocab_size: vocab.len(),
+            vocab_hash: vocab.hash(),
+            special: *vocab.special(),
+            train: SplitIndex::default(),
+            held_out: SplitIndex::default(),
+        },
+    };
+    let mut report = BuildReport {
+        files: corpus.files().len() as u64,
+        files_left_out: corpus.left_out().len() as u64,
+        ..BuildReport::default()
+    };
+    // One thread reads and decompresses ahead; rayon's threads tokenise; this one packs up the results.
+    let (sender, chunks) = bounded::<Result<Vec<Document>>>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read_chunks(corpus, &sender));
+        for chunk in chunks {
+            let chunk = chunk?;
+            let first = report.documents;
+            let packed: Vec<Packed> = chunk
+                .par_iter()
+                .enumerate()
+                .map(|(i, document)| pack(document, first + i as u64, corpus, tokenizer, config))
+                .collect::<Result<_>>()?;
+            for (packed, number) in packed.iter().zip(first..) {
+                output.add(packed, split_of(number, config), &mut report)?;
+            }
+            report.documents += chunk.len() as u64;
+            report.text_bytes += chunk.iter().map(|document| document.text.len() as u64).sum::<u64>();
+            progress(report.text_bytes);
+        }
+        Ok::<(), Error>(())
+    })?;
+    output.finish(corpus, &mut report)?;
+    Ok(report)
+}
+
+fn read_chunks(corpus: &Corpus, sender: &crossbeam_channel::Sender<Result<Vec<Document>>>) {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    for document in corpus.documents() {
+        match document {
+            Ok(document) => {
+                bytes += document.text.len();
+                chunk.push(document);
+            }
+            Err(error) => {
+                // A closed channel means that the builder has failed for its own reason.
+                let _ = sender.send(Err(error));
+                return;
+            }
+        }
+        if bytes >= CHUNK {
+            bytes = 0;
+            if sender.send(Ok(std::mem::take(&mut chunk))).is_err() {
+                return;
+            }
+        }
+    }
+    if !chunk.is_empty() {
+        let _ = sender.send(Ok(chunk));
+    }
+}
+
+fn split_of(document: u64, config: &BuildConfig) -> Split {
+    let mut rng = CounterRng::new(config.seed, Purpose::HeldOut, document, 0);
+    match document {
+        _ if config.held_out == 0.0 => Split::Train,
+        0 => Split::Train,
+        1 => Split::HeldOut,
+        _ if rng.coin(config.held_out) => Split::HeldOut,
+        _ => Split::Train,
+    }
+}
+
+/// A document's examples.
+struct Packed {
+    examples: Vec<Example>,
+    sentences: u64,
+    dropped: u64,
+    tokens: u64,
+    unknown: u64,
+}
+
+fn pack(
+    document: &Document,
+    number: u64,
+    corpus: &Corpus,
+    tokenizer: &WordPiece,
+    config: &BuildConfig,
+) -> Result<Packed> {
+    let special = tokenizer.vocab().special();
+    let texts = split_sentences(&document.text, corpus.config().sentences);
+    // A long document is tokenised by several tasks, a short one by this.
+    let per_task = (texts.len() * TASK / document.text.len().max(1)).max(1);
+    let tokenise = |texts: &[&str]| -> Result<Vec<Vec<u32>>> {
+        texts.iter().map(|text| Ok(tokenizer.encode(text)?)).collect()
+    };
+    let encoded: Vec<Vec<Vec<u32>>> = match texts.len() > per_task {
+        true => texts.par_chunks(per_task).map(tokenise).collect::<Result<_>>()?,
+        false => vec![tokenise(&texts)?],
+    };
+    let mut sentences: Vec<Vec<u32>> = encoded.into_iter().flatten().collect();
+    let all = sentences.len();
+    sentences.retain(|sentence| !sentence.is_empty());
+    let tokens = sentences.iter().map(|sentence| sentence.len() as u64).sum();
+    let unknown = sentences.iter().flatten().filter(|&&id| id == special.unk).count() as u64;
+    let mut examples = Vec::new();
+    let ends = (special.cls, special.sep);
+    pack_document(&sentences, &config.packing, config.seed, number, ends, |example| examples.push(example));
+    let dropped = (all - sentences.len()) as u64;
+    Ok(Packed { examples, sentences: sentences.len() as u64, dropped, tokens, unknown })
+}
+
+/// The folder being written.
+struct Output {
+    dir: PathBuf,
+    writers: [ShardWriter; 2],
+    counts: Vec<u64>,
+    index: ShardIndex,
+}
+
+impl Output {
+    fn add(&mut self, packed: &Packed, split: Split, report: &mut BuildReport) -> Result<()> {
+        report.sentences += packed.sentences;
+        report.sentences_dropped += packed.dropped;
+        report.text_tokens += packed.tokens;
+        report.unknown_tokens += packed.unknown;
+        let special = self.index.special;
+        for example in &packed.examples {
+            self.writers[split as usize].push(example);
+            if split == Split::Train {
+                let text = example.ids.iter().filter(|&&id| id != special.cls && id != special.sep);
+                text.for_each(|&id| self.counts[id as usize] += 1);
+            }
+        }
+        self.part(split).documents += u64::from(!packed.examples.is_empty());
+        if self.writers[split as usize].tokens() >= SHARD_TOKENS {
+            self.write_shard(split)?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, split: Split) -> &mut SplitIndex {
+        match split {
+            Split::Train => &mut self.index.train,
+            Split::HeldOut => &mut self.index.held_out,
+        }
+    }
+
+    fn write_shard(&mut self, split: Split) -> Result<()> {
+        let writer = &mut self.writers[split as usize];
+        let (examples, tokens) = (writer.examples(), writer.tokens());
+        if examples == 0 {
+            return Ok(());
+        }
+        let bytes = writer.finish(&self.index);
+        let prefix = match split {
+            Split::Train => "train",
+            Split::HeldOut => "held-out",
+        };
+        let name = format!("{prefix}-{:05}.shard", self.part(split).files.len());
+        write_synced(&self.dir.join(&name), &bytes)?;
+        let part = self.part(split);
+        part.files.push(name);
+        part.examples += examples;
+        part.tokens += tokens;
+        Ok(())
+    }
+
+    fn finish(&mut self, corpus: &Corpus, report: &mut BuildReport) -> Result<()> {
+        for split in [Split::Train, Split::HeldOut] {
+            self.write_shard(split)?;
+        }
+        report.train_examples = self.index.train.examples;
+        report.held_out_examples = self.index.held_out.examples;
+        if self.index.train.examples == 0 {
+            return Err(Error::TooSmall {
+                path: corpus.path().to_owned(),
+                documents: report.documents,
+                tokens: report.text_tokens,
+                needed: "at least one document with one token is needed".to_owned(),
+            });
+        }
+        let json = |value: serde_json::Result<String>| value.map_err(|e| Error::shard(self.dir.join(INDEX), e));
+        write_synced(&self.dir.join(COUNTS), json(serde_json::to_string(&self.counts))?.as_bytes())?;
+        // The index comes last: without it, the folder is no shard folder.
+        write_synced(&self.dir.join(INDEX), json(serde_json::to_string_pretty(&self.index))?.as_bytes())?;
+        sync(&self.dir)
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create(path).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
+}
+
+fn sync(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
+}

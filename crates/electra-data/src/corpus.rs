@@ -1,0 +1,215 @@
+//! Documents out of files: text, JSON lines and Parquet, compressed or not, streamed.
+
+mod open;
+mod sentences;
+mod text;
+
+pub use sentences::{Sentences, split_sentences};
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
+use walkdir::WalkDir;
+
+/// How a corpus is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusConfig {
+    /// The field of JSON lines and Parquet that holds the text.
+    pub field: String,
+    /// What divides documents in plain text; in other formats each record is one.
+    pub documents: DocumentBoundary,
+    /// What a sentence is.
+    pub sentences: Sentences,
+    /// What happens to bytes that are not UTF-8.
+    pub encoding: Encoding,
+}
+
+impl Default for CorpusConfig {
+    /// Field `text`, documents divided by blank lines, Unicode sentences, strict UTF-8.
+    fn default() -> Self {
+        Self {
+            field: "text".to_owned(),
+            documents: DocumentBoundary::BlankLine,
+            sentences: Sentences::Unicode,
+            encoding: Encoding::Strict,
+        }
+    }
+}
+
+/// What divides documents in plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DocumentBoundary {
+    /// Blank lines, as the reference; the end of a file always does.
+    BlankLine,
+    /// The end of a file only.
+    File,
+}
+
+/// What happens to bytes that are not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// An error that names file, byte and line.
+    Strict,
+    /// They become U+FFFD, which the tokenizer drops.
+    Lossy,
+}
+
+/// Text of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Lines; blank ones mean nothing here.
+    pub text: String,
+}
+
+/// Files to read, in the order in which they are read.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    path: PathBuf,
+    config: CorpusConfig,
+    files: Vec<PathBuf>,
+    left_out: Vec<PathBuf>,
+}
+
+/// Endings that are read as plain text, one JSON object a line, or Parquet.
+const KINDS: [(&str, Format); 6] = [
+    ("txt", Format::Text),
+    ("text", Format::Text),
+    ("jsonl", Format::JsonLines),
+    ("ndjson", Format::JsonLines),
+    ("json", Format::JsonLines),
+    ("parquet", Format::Parquet),
+];
+
+/// Endings of compressed files.
+const COMPRESSIONS: [&str; 4] = ["gz", "xz", "zst", "zstd"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    JsonLines,
+    Parquet,
+}
+
+impl Corpus {
+    /// A file, or all readable files of a folder and its folders, sorted by path.
+    ///
+    /// # Errors
+    /// If the path is not there, or holds no file of a kind that can be read.
+    pub fn open(path: &Path, config: CorpusConfig) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
+        let (mut files, mut left_out) = (Vec::new(), Vec::new());
+        if metadata.is_file() {
+            files.push(path.to_owned());
+            if format(path).is_none() {
+                return Err(unreadable(path, "its ending is not of a kind that can be read"));
+            }
+        } else {
+            for entry in WalkDir::new(path).sort_by_file_name() {
+                let entry = entry.map_err(|e| Error::io(path)(e.into()))?;
+                let hidden = entry.file_name().to_string_lossy().starts_with('.');
+                if !entry.file_type().is_file() || hidden {
+                    continue;
+                }
+                match format(entry.path()) {
+                    Some(_) => files.push(entry.into_path()),
+                    None => left_out.push(entry.into_path()),
+                }
+            }
+        }
+        if files.is_empty() {
+            return Err(unreadable(path, "no file in this folder is of a kind that can be read"));
+        }
+        Ok(Self { path: path.to_owned(), config, files, left_out })
+    }
+
+    /// What was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it is read.
+    pub fn config(&self) -> &CorpusConfig {
+        &self.config
+    }
+
+    /// Files that are read.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Files of the folder whose ending is not of a kind that can be read.
+    pub fn left_out(&self) -> &[PathBuf] {
+        &self.left_out
+    }
+
+    /// Documents in order; each file is opened when its turn comes. Ends after the first error.
+    pub fn documents(&self) -> Documents<'_> {
+        Documents { corpus: self, files: self.files.iter().collect(), current: None }
+    }
+}
+
+fn unreadable(path: &Path, reason: &str) -> Error {
+    let endings = KINDS.map(|(ending, _)| format!(".{ending}")).join(" ");
+    let message = format!("{reason}: {endings}, each also .gz .xz .zst");
+    Error::Corpus { path: path.to_owned(), message }
+}
+
+/// The format that a file's ending names, below its compression.
+fn format(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let mut endings = name.rsplit('.');
+    let mut ending = endings.next()?;
+    if COMPRESSIONS.contains(&ending) {
+        ending = endings.next()?;
+    }
+    KINDS.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format)
+}
+
+type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
+
+/// Iterator over a corpus' documents.
+pub struct Documents<'a> {
+    corpus: &'a Corpus,
+    files: VecDeque<&'a PathBuf>,
+    current: Option<Reader<'a>>,
+}
+
+impl Iterator for Documents<'_> {
+    type Item = Result<Document>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(reader) = &mut self.current {
+                match reader.next() {
+                    Some(Ok(document)) => return Some(Ok(document)),
+                    Some(Err(error)) => {
+                        self.current = None;
+                        self.files.clear();
+                        return Some(Err(error));
+                    }
+                    None => self.current = None,
+                }
+            }
+            let path = self.files.pop_front()?;
+            match open::reader(path, &self.corpus.config) {
+                Ok(reader) => self.current = Some(reader),
+                Err(error) => {
+                    self.files.clear();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Documents<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Documents").field("files_left", &self.files.len()).finish_non_exhaustive()
+    }
+}

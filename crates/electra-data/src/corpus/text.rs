@@ -1,0 +1,94 @@
+//! Lines of text files, decoded, with their place in errors.
+
+use super::{Document, DocumentBoundary, Encoding};
+use crate::{Error, Result};
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+/// Lines of a decompressed file.
+pub(super) struct Lines<R> {
+    reader: BufReader<R>,
+    path: PathBuf,
+    encoding: Encoding,
+    bytes: Vec<u8>,
+    /// Lines read.
+    pub(super) line: u64,
+    offset: u64,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(reader: R, path: &Path, encoding: Encoding) -> Self {
+        let reader = BufReader::with_capacity(1 << 18, reader);
+        Self { reader, path: path.to_owned(), encoding, bytes: Vec::new(), line: 0, offset: 0 }
+    }
+
+    /// The next line without its end; `None` at the end of the file.
+    pub(super) fn next_line(&mut self) -> Result<Option<String>> {
+        self.bytes.clear();
+        let read = self.reader.read_until(b'\n', &mut self.bytes).map_err(Error::io(&self.path))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        let start = self.offset;
+        self.offset += read as u64;
+        let mut bytes = self.bytes.as_slice();
+        if self.line == 1 {
+            bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        }
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let text = match (std::str::from_utf8(bytes), self.encoding) {
+            (Ok(text), _) => text.to_owned(),
+            (Err(_), Encoding::Lossy) => String::from_utf8_lossy(bytes).into_owned(),
+            (Err(error), Encoding::Strict) => {
+                let offset = start + error.valid_up_to() as u64;
+                return Err(Error::NotUtf8 { path: self.path.clone(), offset, line: self.line });
+            }
+        };
+        Ok(Some(text))
+    }
+}
+
+/// Documents of a plain text file.
+pub(super) struct TextDocuments<R> {
+    lines: Lines<R>,
+    boundary: DocumentBoundary,
+}
+
+impl<R: Read> TextDocuments<R> {
+    /// A document that is longer is continued in the next one, at a line's end, so that a file of any size
+    /// is read in bounded memory.
+    const LONGEST: usize = 16 << 20;
+
+    pub(super) fn new(lines: Lines<R>, boundary: DocumentBoundary) -> Self {
+        Self { lines, boundary }
+    }
+
+    fn read(&mut self) -> Result<Option<Document>> {
+        let mut text = String::new();
+        while let Some(line) = self.lines.next_line()? {
+            let blank = line.trim().is_empty();
+            let ends = blank && self.boundary == DocumentBoundary::BlankLine;
+            if !ends {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            let has_text = !text.trim_start().is_empty();
+            if has_text && (ends || text.len() >= Self::LONGEST) {
+                return Ok(Some(Document { text }));
+            }
+        }
+        Ok((!text.trim().is_empty()).then_some(Document { text }))
+    }
+}
+
+impl<R: Read> Iterator for TextDocuments<R> {
+    type Item = Result<Document>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}

@@ -1,0 +1,144 @@
+//! Batches ahead of the trainer, on threads of their own; the bits do not depend on how many.
+
+use crate::{Error, MaskedBatch, Masking, Result, Sampler, ShardSet};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Settings of a [`Loader`].
+#[derive(Clone, Copy, Debug)]
+pub struct LoaderConfig {
+    /// Seed of order, masks and samples.
+    pub seed: u64,
+    /// Examples of a batch.
+    pub batch_size: usize,
+    /// Worker threads.
+    pub threads: usize,
+    /// Batches prepared ahead at most, which bounds the memory.
+    pub prefetch: usize,
+}
+
+/// An endless stream of masked batches in the sampler's order; batches run across epochs.
+#[derive(Debug)]
+pub struct Loader {
+    jobs: Option<Sender<u64>>,
+    done: Receiver<(u64, Result<MaskedBatch>)>,
+    early: BTreeMap<u64, Result<MaskedBatch>>,
+    workers: Vec<JoinHandle<()>>,
+    /// Batch numbers, counted from the loader's start.
+    next: u64,
+    asked: u64,
+    start: u64,
+    config: LoaderConfig,
+    wait: Duration,
+}
+
+impl Loader {
+    /// A loader that goes on after `start` examples.
+    ///
+    /// # Errors
+    /// If a setting is 0, or a thread cannot be started.
+    pub fn new(
+        shards: Arc<ShardSet>,
+        masking: Arc<dyn Masking>,
+        config: LoaderConfig,
+        start: u64,
+    ) -> Result<Self> {
+        for (key, value) in
+            [("batch_size", config.batch_size), ("loader_threads", config.threads), ("prefetch", config.prefetch)]
+        {
+            if value == 0 {
+                let expected = "must be at least 1".to_owned();
+                return Err(Error::Value { key, value: value.to_string(), expected });
+            }
+        }
+        let (jobs, todo) = bounded::<u64>(config.prefetch);
+        let (results, done) = bounded(config.prefetch);
+        let sampler = Sampler::new(shards.len(), config.seed);
+        let workers = (0..config.threads)
+            .map(|n| {
+                let (todo, results) = (todo.clone(), results.clone());
+                let (shards, masking) = (Arc::clone(&shards), Arc::clone(&masking));
+                let work = move || {
+                    for number in todo {
+                        let first = start + number * config.batch_size as u64;
+                        let batch = make(&shards, masking.as_ref(), &sampler, &config, first);
+                        if results.send((number, batch)).is_err() {
+                            return;
+                        }
+                    }
+                };
+                thread::Builder::new().name(format!("loader-{n}")).spawn(work)
+            })
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(Error::io("loader thread"))?;
+        let wait = Duration::ZERO;
+        let early = BTreeMap::new();
+        Ok(Self { jobs: Some(jobs), done, early, workers, next: 0, asked: 0, start, config, wait })
+    }
+
+    /// The next batch.
+    ///
+    /// # Errors
+    /// If a shard cannot be read, or a worker died.
+    #[expect(clippy::should_implement_trait, reason = "it is fallible and never ends")]
+    pub fn next(&mut self) -> Result<MaskedBatch> {
+        let jobs = self.jobs.as_ref().ok_or(Error::Worker)?;
+        while self.asked < self.next + self.config.prefetch as u64 {
+            jobs.send(self.asked).map_err(|_| Error::Worker)?;
+            self.asked += 1;
+        }
+        let asked_at = Instant::now();
+        let batch = loop {
+            if let Some(batch) = self.early.remove(&self.next) {
+                break batch;
+            }
+            let (number, batch) = self.done.recv().map_err(|_| Error::Worker)?;
+            self.early.insert(number, batch);
+        };
+        self.wait += asked_at.elapsed();
+        self.next += 1;
+        batch
+    }
+
+    /// Examples consumed since the start of the run.
+    pub fn position(&self) -> u64 {
+        self.start + self.next * self.config.batch_size as u64
+    }
+
+    /// Time that [`Self::next`] has waited for workers since the last call.
+    pub fn take_wait(&mut self) -> Duration {
+        std::mem::take(&mut self.wait)
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        // Without jobs the workers end; draining lets one that is sending see it.
+        self.jobs = None;
+        while self.done.recv().is_ok() {}
+        for worker in self.workers.drain(..) {
+            // A panic of the worker has been printed by its thread.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn make(
+    shards: &ShardSet,
+    masking: &dyn Masking,
+    sampler: &Sampler,
+    config: &LoaderConfig,
+    first: u64,
+) -> Result<MaskedBatch> {
+    let mut batch = MaskedBatch::empty(shards.sequence_length());
+    for position in first..first + config.batch_size as u64 {
+        let (epoch, index) = sampler.example_at(position);
+        batch.push(shards, masking, config.seed, epoch, index)?;
+    }
+    Ok(batch)
+}

@@ -1,0 +1,233 @@
+//! From texts to padded batches: encoding, truncation, the order of an epoch.
+
+use crate::{Error, Result, task::Example};
+use electra_data::rng::{CounterRng, Purpose};
+use electra_model::PaddingMask;
+use electra_tokenize::Tokenizer;
+use electra_train::{objective::Batch, trainer::Source};
+use std::{ops::Range, sync::Arc, time::Duration};
+use tch::{Device, Tensor};
+
+/// Token ids of one input, special tokens included, with its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature<T> {
+    /// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
+    pub ids: Vec<u32>,
+    /// Where segment 1 (`b [SEP]`) begins; the length where there is no second text.
+    pub segment_b_start: usize,
+    /// What the head learns from.
+    pub target: T,
+}
+
+/// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens.
+///
+/// A pair loses tokens from the end of its longer text (of the second where they are equally long).
+///
+/// # Errors
+/// If the tokenizer cannot read a text.
+///
+/// Source: reference `finetune/classification/classification_tasks.py`, `_truncate_seq_pair`.
+pub fn encode<T>(
+    tokenizer: &dyn Tokenizer,
+    text_a: &str,
+    text_b: Option<&str>,
+    max_length: usize,
+    target: T,
+) -> Result<Feature<T>> {
+    let special = tokenizer.vocab().special();
+    let (cls, sep) = (special.cls, special.sep);
+    let mut ids = vec![cls];
+    tokenizer.encode_into(text_a, &mut ids)?;
+    let Some(text_b) = text_b else {
+        ids.truncate(max_length - 1);
+        ids.push(sep);
+        let segment_b_start = ids.len();
+        return Ok(Feature { ids, segment_b_start, target });
+    };
+    let b = tokenizer.encode(text_b)?;
+    let (kept_a, kept_b) = truncated(ids.len() - 1, b.len(), max_length - 3);
+    ids.truncate(1 + kept_a);
+    ids.push(sep);
+    let segment_b_start = ids.len();
+    ids.extend_from_slice(&b[..kept_b]);
+    ids.push(sep);
+    Ok(Feature { ids, segment_b_start, target })
+}
+
+/// Lengths of a pair after taking tokens one by one from the longer text until both fit in `room`.
+fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
+    if a + b <= room {
+        return (a, b);
+    }
+    // Where both are cut they end equally long, or `a` one longer.
+    let b_kept = b.min((room / 2).max(room.saturating_sub(a)));
+    (room - b_kept, b_kept)
+}
+
+/// [`encode`] of a task's examples, on all of rayon's threads.
+///
+/// # Errors
+/// If the tokenizer cannot read a text.
+pub fn encode_examples(
+    tokenizer: &dyn Tokenizer,
+    examples: &[Example],
+    max_length: usize,
+) -> Result<Vec<Arc<Feature<crate::Target>>>> {
+    use rayon::prelude::*;
+    let encode = |example: &Example| {
+        let (a, b) = (example.text_a.as_str(), example.text_b.as_deref());
+        encode(tokenizer, a, b, max_length, example.target).map(Arc::new)
+    };
+    examples.par_iter().map(encode).collect()
+}
+
+/// Inputs of one forward pass; laid out as tensors, padded to the longest, when it is run.
+#[derive(Clone, Debug)]
+pub struct TaskBatch<T> {
+    rows: Vec<Arc<Feature<T>>>,
+}
+
+/// The tensors of a [`TaskBatch`].
+#[derive(Debug)]
+pub struct Inputs {
+    /// Token ids `[b, s]` int64.
+    pub ids_bs: Tensor,
+    /// Segment ids `[b, s]` int64.
+    pub segments_bs: Tensor,
+    /// Which positions are tokens.
+    pub mask: PaddingMask,
+}
+
+impl<T> TaskBatch<T> {
+    /// A batch of at least one row.
+    pub fn new(rows: Vec<Arc<Feature<T>>>) -> Self {
+        Self { rows }
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[Arc<Feature<T>>] {
+        &self.rows
+    }
+
+    /// What the head learns from, row by row.
+    pub fn targets(&self) -> Vec<&T> {
+        self.rows.iter().map(|row| &row.target).collect()
+    }
+
+    /// The rows as tensors, padded with `pad` to the longest.
+    pub fn inputs(&self, pad: u32, device: Device) -> Inputs {
+        let b = self.rows.len();
+        let s = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let mut ids = vec![i64::from(pad); b * s];
+        let mut segments = vec![0; b * s];
+        let mut keep = vec![0; b * s];
+        for (row, start) in self.rows.iter().zip((0..).step_by(s.max(1))) {
+            let length = row.ids.len();
+            for (place, &id) in ids[start..start + length].iter_mut().zip(&row.ids) {
+                *place = i64::from(id);
+            }
+            segments[start + row.segment_b_start..start + length].fill(1);
+            keep[start..start + length].fill(1);
+        }
+        let shape = [b as i64, s as i64];
+        let tensor = |values: &[i64]| Tensor::from_slice(values).view(shape).to_device(device);
+        let mask = match self.tokens() == b * s {
+            true => PaddingMask::all_kept(shape[0], shape[1], device),
+            false => PaddingMask::new(&tensor(&keep)),
+        };
+        Inputs { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask }
+    }
+}
+
+impl<T> Batch for TaskBatch<T> {
+    fn sequences(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn tokens(&self) -> usize {
+        self.rows.iter().map(|row| row.ids.len()).sum()
+    }
+
+    /// The last batch of an epoch may have fewer rows than `parts`: it is then divided into its rows.
+    fn split(self, parts: usize) -> Vec<Self> {
+        let (rows, parts) = (self.rows.len(), parts.clamp(1, self.rows.len().max(1)));
+        let cut = |i: usize| rows * i / parts;
+        (0..parts).map(|i| Self { rows: self.rows[cut(i)..cut(i + 1)].to_vec() }).collect()
+    }
+}
+
+/// Ranges of at most `size` that cover `0..n` in order.
+pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(size).map(move |start| start..(start + size).min(n))
+}
+
+/// Batches of a training set in memory, shuffled anew each epoch.
+///
+/// A batch is a function of the seed and the position: no other state is needed to resume. The last
+/// batch of an epoch may be smaller; no batch has examples of two epochs.
+///
+/// Departure from the reference, which shuffles once on disk and then in a buffer of 100.
+#[derive(Debug)]
+pub struct EpochSource<T> {
+    features: Arc<[Arc<Feature<T>>]>,
+    seed: u64,
+    batch_size: usize,
+    position: u64,
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl<T> EpochSource<T> {
+    /// From `position` examples on.
+    ///
+    /// # Errors
+    /// If there are no features.
+    pub fn new(
+        features: Arc<[Arc<Feature<T>>]>,
+        seed: u64,
+        batch_size: usize,
+        position: u64,
+    ) -> Result<Self> {
+        if features.is_empty() || batch_size == 0 {
+            let given = format!("{} examples, batch size {batch_size}", features.len());
+            return Err(Error::value("training set", given, "must have examples, and batches too"));
+        }
+        Ok(Self { features, seed, batch_size, position, order: None })
+    }
+}
+
+/// The order of `examples` in an epoch: a uniform permutation (Fisher-Yates).
+pub fn epoch_order(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples).collect();
+    let mut rng = CounterRng::new(seed, Purpose::Order, epoch, 0);
+    for i in (1..examples).rev() {
+        order.swap(i, rng.below(i as u64 + 1) as usize);
+    }
+    order
+}
+
+impl<T> Source for EpochSource<T> {
+    type Batch = TaskBatch<T>;
+
+    fn next_batch(&mut self) -> electra_train::Result<TaskBatch<T>> {
+        let examples = self.features.len();
+        let epoch = self.position / examples as u64;
+        let start = (self.position % examples as u64) as usize;
+        let end = (start + self.batch_size).min(examples);
+        let (known, order) = self.order.get_or_insert_with(|| (epoch, epoch_order(examples, self.seed, epoch)));
+        if *known != epoch {
+            (*known, *order) = (epoch, epoch_order(examples, self.seed, epoch));
+        }
+        let rows = order[start..end].iter().map(|&i| Arc::clone(&self.features[i])).collect();
+        self.position += (end - start) as u64;
+        Ok(TaskBatch::new(rows))
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Batches are cut from memory: there is no wait to speak of.
+    fn take_wait(&mut self) -> Duration {
+        Duration::ZERO
+    }
+}

@@ -1,0 +1,238 @@
+//! The fine-tuning config: the whole TOML file.
+
+use crate::{Error, Result};
+use electra_train::{config::read_toml, optim::OptimizerConfig, schedule::Schedule};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A whole fine-tuning config.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneConfig {
+    /// How long, how much at once, where.
+    pub train: TrainConfig,
+    /// Adam, its schedule, and rates by layer.
+    pub optimizer: RatesConfig,
+    /// What stands on the encoder.
+    pub head: HeadConfig,
+    /// When state is saved.
+    pub checkpoint: CheckpointConfig,
+    /// When the dev set is scored during training.
+    pub evaluate: EvaluateConfig,
+}
+
+/// The `[train]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training set; may be a fraction.
+    pub epochs: f64,
+    /// Examples of one forward and backward pass.
+    pub batch_size: usize,
+    /// Passes whose gradients make one update; the batch of an update is `batch_size * accumulate`.
+    pub accumulate: usize,
+    /// The first seed; N seeds are this one and the N - 1 after it.
+    pub seed: u64,
+    /// `"auto"`, `"cpu"` or `"cuda:N"`.
+    pub device: String,
+    /// Updates between rows of metrics.jsonl.
+    pub log_every: u64,
+    /// Longest input in tokens, special tokens included; longer texts are cut.
+    pub max_length: usize,
+    /// How the losses of a batch become one.
+    pub loss: LossReduction,
+}
+
+/// How the losses of a batch become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LossReduction {
+    /// Their sum (the reference; with `clip_norm` the gradient is then nearly always clipped).
+    Sum,
+    /// Their mean.
+    Mean,
+}
+
+/// The `[optimizer]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatesConfig {
+    /// Peak learning rate, that of the head.
+    pub learning_rate: f64,
+    /// Share of all updates that is linear warm-up.
+    pub warmup_fraction: f64,
+    /// Exponent of the decay to 0; 1 is linear.
+    pub decay_power: f64,
+    /// Decay rate of the first moment.
+    pub beta1: f64,
+    /// Decay rate of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay, multiplied by the learning rate.
+    pub weight_decay: f64,
+    /// Global gradient norm above which gradients are scaled down to it.
+    pub clip_norm: f64,
+    /// Factor on the learning rate from each layer to the one below it; 1 for one rate for all.
+    pub layer_decay: f64,
+}
+
+/// The `[head]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadConfig {
+    /// Dropout on the sentence vector, a probability.
+    pub dropout: f64,
+    /// Which vector stands for the whole input.
+    pub pooling: Pooling,
+}
+
+/// Which vector stands for the whole input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Pooling {
+    /// That of [CLS] (the reference).
+    First,
+    /// The mean over all tokens, special tokens included and padding not.
+    Mean,
+}
+
+/// The `[checkpoint]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Updates between checkpoints; one is always written at the end of a seed and on Ctrl-C.
+    pub every: u64,
+    /// Newest checkpoints kept; 0 keeps all.
+    pub keep_last: usize,
+    /// What happens to the checkpoints of a seed that is done and scored.
+    pub finished: Finished,
+}
+
+/// What happens to the checkpoints of a seed that is done and scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finished {
+    /// Deleted: the best seed's weights are in `model/`, and the score of each in `result.json`.
+    Delete,
+    /// Kept.
+    Keep,
+}
+
+/// The `[evaluate]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// Updates between scores on the dev set in metrics.jsonl; 0 for the end alone.
+    pub every: u64,
+}
+
+impl FinetuneConfig {
+    /// Reads `path`, applies `KEY=VALUE` overrides and checks every value.
+    ///
+    /// # Errors
+    /// Naming the file and the key.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let config: Self = read_toml(path, overrides)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The config as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a config of plain values serialises")
+    }
+
+    /// Checks every value that does not need the data.
+    ///
+    /// # Errors
+    /// Naming the first key that no run can be made with.
+    pub fn validate(&self) -> Result<()> {
+        self.adam(0).validate()?;
+        for (key, value) in [
+            ("train.batch_size", self.train.batch_size as u64),
+            ("train.accumulate", self.train.accumulate as u64),
+            ("train.log_every", self.train.log_every),
+            ("checkpoint.every", self.checkpoint.every),
+        ] {
+            if value == 0 {
+                return Err(Error::value(key, value, "must be at least 1"));
+            }
+        }
+        if self.train.max_length < 4 {
+            let room = "must be at least 4: three special tokens and one of text";
+            return Err(Error::value("train.max_length", self.train.max_length, room));
+        }
+        for (key, x, ok, expected) in [
+            (
+                "train.epochs",
+                self.train.epochs,
+                self.train.epochs > 0.0 && self.train.epochs.is_finite(),
+                "must be above 0 and finite",
+            ),
+            (
+                "optimizer.warmup_fraction",
+                self.optimizer.warmup_fraction,
+                (0.0..=1.0).contains(&self.optimizer.warmup_fraction),
+                "must be from 0 to 1",
+            ),
+            (
+                "optimizer.layer_decay",
+                self.optimizer.layer_decay,
+                self.optimizer.layer_decay > 0.0 && self.optimizer.layer_decay <= 1.0,
+                "must be above 0 and at most 1",
+            ),
+            (
+                "head.dropout",
+                self.head.dropout,
+                (0.0..1.0).contains(&self.head.dropout),
+                "must be a probability from 0 up to, not including, 1",
+            ),
+        ] {
+            if !ok {
+                return Err(Error::value(key, x, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Updates of a training set of `examples`: `floor(ceil(examples / batch) * epochs)`.
+    ///
+    /// Source: reference `finetune/preprocessing.py` and `run_finetuning.py`, where the set is padded
+    /// to whole batches with rows that have no loss.
+    pub fn steps(&self, examples: usize) -> u64 {
+        let batches = examples.div_ceil(self.train.batch_size * self.train.accumulate);
+        (batches as f64 * self.train.epochs) as u64
+    }
+
+    /// The learning rate of every step of a run of `steps`.
+    pub fn schedule(&self, steps: u64) -> Schedule {
+        Schedule {
+            peak: self.optimizer.learning_rate,
+            warmup_steps: self.warmup_steps(steps),
+            total_steps: steps,
+            decay_power: self.optimizer.decay_power,
+        }
+    }
+
+    /// Adam's settings for a run of `steps`.
+    pub(crate) fn adam(&self, steps: u64) -> OptimizerConfig {
+        let o = &self.optimizer;
+        OptimizerConfig {
+            learning_rate: o.learning_rate,
+            warmup_steps: self.warmup_steps(steps),
+            decay_power: o.decay_power,
+            beta1: o.beta1,
+            beta2: o.beta2,
+            epsilon: o.epsilon,
+            weight_decay: o.weight_decay,
+            clip_norm: o.clip_norm,
+        }
+    }
+
+    fn warmup_steps(&self, steps: u64) -> u64 {
+        (steps as f64 * self.optimizer.warmup_fraction) as u64
+    }
+}

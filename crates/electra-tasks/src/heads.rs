@@ -1,0 +1,183 @@
+//! What stands on the encoder for a task: the seam, and the head of sentence tasks.
+
+use crate::{
+    config::{HeadConfig, Pooling},
+    task::{Answers, Target, classes, values},
+};
+use electra_model::{
+    EncoderConfig, PaddingMask,
+    init::{self, Dense},
+};
+use electra_train::metrics::Observations;
+use std::fmt::Debug;
+use tch::{Kind, Reduction, Tensor, nn, nn::Module};
+
+/// The losses of a batch, row by row, with what metrics are made from.
+#[derive(Debug)]
+pub struct RowLosses {
+    /// `[b]` float.
+    pub losses_b: Tensor,
+    /// Whatever [`Head::observe`] needs.
+    pub outputs: Tensor,
+}
+
+/// Turns hidden states into losses and predictions. Classes, spans and tags are heads.
+pub trait Head: Debug + Send {
+    /// What it learns from, for one row.
+    type Target: Debug;
+    /// What it says of one row.
+    type Prediction;
+
+    /// The name that goes into manifests and checkpoints.
+    fn name(&self) -> &'static str;
+
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`; `targets`: `b` of them. Losses: `[b]`.
+    fn losses(
+        &self,
+        hidden_bsh: &Tensor,
+        mask: &PaddingMask,
+        targets: &[&Self::Target],
+        train: bool,
+    ) -> RowLosses;
+
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
+    fn predict(&self, hidden_bsh: &Tensor, mask: &PaddingMask) -> Vec<Self::Prediction>;
+
+    /// Adds the head's own metrics to those of a pass; the loss is there already.
+    fn observe(&self, targets: &[&Self::Target], outputs: &Tensor, seen: &mut Observations);
+}
+
+/// One dense layer over the vector of the whole input.
+///
+/// Classes: softmax cross-entropy. A number: squared error on `(y - min) / (max - min)`, not clamped.
+///
+/// Source: reference `finetune/classification/classification_tasks.py`. Departures: mean pooling as a
+/// choice.
+#[derive(Debug)]
+pub struct SentenceHead {
+    dense: nn::Linear,
+    config: HeadConfig,
+    answers: Answers,
+}
+
+/// What a [`SentenceHead`] says of one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SentencePrediction {
+    /// The most probable class, or the number in the labels' own units.
+    pub answer: Target,
+    /// Probabilities of the classes; empty for a number.
+    pub probabilities: Vec<f32>,
+}
+
+impl SentenceHead {
+    /// Variables `weight` and `bias` under `path`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &HeadConfig,
+        answers: &Answers,
+    ) -> electra_model::Result<Self> {
+        let outputs = answers.outputs() as i64;
+        let dense = init::dense(path, encoder.hidden, outputs, Dense::Glorot, &encoder.initializer)?;
+        Ok(Self { dense, config: config.clone(), answers: answers.clone() })
+    }
+
+    /// Logits `[b, c]`; for a number `[b, 1]` on the scale of 0 to 1.
+    fn logits(&self, hidden_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        let sentence_bh = match self.config.pooling {
+            Pooling::First => hidden_bsh.select(1, 0),
+            Pooling::Mean => {
+                let keep_bs1 = mask.keep_bs().unsqueeze(-1);
+                let sum_bh = (hidden_bsh * &keep_bs1).sum_dim_intlist(1, false, Kind::Float);
+                sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
+            }
+        };
+        self.dense.forward(&sentence_bh.dropout(self.config.dropout, train))
+    }
+}
+
+impl Head for SentenceHead {
+    type Target = Target;
+    type Prediction = SentencePrediction;
+
+    fn name(&self) -> &'static str {
+        match self.answers {
+            Answers::Classes(_) => "classification",
+            Answers::Range { .. } => "regression",
+        }
+    }
+
+    fn losses(&self, hidden_bsh: &Tensor, mask: &PaddingMask, targets: &[&Target], train: bool) -> RowLosses {
+        let logits_bc = self.logits(hidden_bsh, mask, train);
+        let losses_b = match self.answers {
+            Answers::Classes(_) => {
+                let labels_b = class_tensor(targets).to_device(logits_bc.device());
+                logits_bc.cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::None, -100, 0.0)
+            }
+            Answers::Range { min, max } => {
+                let scaled: Vec<f32> = values(&owned(targets)).iter().map(|y| ((y - min) / (max - min)) as f32).collect();
+                let wanted_b = Tensor::from_slice(&scaled).to_device(logits_bc.device());
+                (logits_bc.squeeze_dim(-1) - wanted_b).square()
+            }
+        };
+        RowLosses { losses_b, outputs: logits_bc }
+    }
+
+    fn predict(&self, hidden_bsh: &Tensor, mask: &PaddingMask) -> Vec<SentencePrediction> {
+        let logits_bc = self.logits(hidden_bsh, mask, false);
+        match self.answers {
+            Answers::Classes(_) => rows(&logits_bc.softmax(-1, Kind::Float))
+                .into_iter()
+                .map(|probabilities| {
+                    let answer = Target::Class(largest(&probabilities));
+                    SentencePrediction { answer, probabilities }
+                })
+                .collect(),
+            Answers::Range { min, max } => rows(&logits_bc)
+                .into_iter()
+                .map(|row| {
+                    let answer = Target::Value(min + f64::from(row[0]) * (max - min));
+                    SentencePrediction { answer, probabilities: Vec::new() }
+                })
+                .collect(),
+        }
+    }
+
+    fn observe(&self, targets: &[&Target], outputs: &Tensor, seen: &mut Observations) {
+        if let Answers::Classes(_) = self.answers {
+            let labels_b = class_tensor(targets).to_device(outputs.device());
+            seen.mean("accuracy", &outputs.argmax(-1, false).eq_tensor(&labels_b));
+        }
+    }
+}
+
+fn owned(targets: &[&Target]) -> Vec<Target> {
+    targets.iter().map(|&&target| target).collect()
+}
+
+fn class_tensor(targets: &[&Target]) -> Tensor {
+    let numbers: Vec<i64> = classes(&owned(targets)).iter().map(|&class| class as i64).collect();
+    Tensor::from_slice(&numbers)
+}
+
+/// Index of the largest value, the first of equals.
+fn largest(values: &[f32]) -> usize {
+    let start = (0, f32::NEG_INFINITY);
+    let better = |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
+    values.iter().enumerate().fold(start, better).0
+}
+
+/// The rows of a `[b, c]` float tensor.
+fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
+    let flat = tensor_bc.to_device(tch::Device::Cpu).contiguous().flatten(0, -1);
+    let mut values = vec![0.0f32; flat.numel()];
+    let count = values.len();
+    flat.copy_data(&mut values, count);
+    let width = tensor_bc.size()[1].max(1) as usize;
+    values.chunks(width).map(<[f32]>::to_vec).collect()
+}

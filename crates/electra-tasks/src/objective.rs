@@ -1,0 +1,154 @@
+//! Fine-tuning as an objective: an encoder, a head, and the rates of their layers.
+
+use crate::{
+    Result,
+    batch::{Feature, TaskBatch, chunks},
+    config::LossReduction,
+    heads::Head,
+};
+use electra_model::{Encoder, EncoderConfig, Parts, Site};
+use electra_train::{
+    metrics::Observations,
+    objective::{Batch, Loss, Normaliser, Objective},
+    optim::{Decay, Rule},
+};
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+/// Where an encoder's variables are, as in Hugging Face's folders.
+const ENCODER: &str = "electra";
+/// Where a head's variables are.
+pub const HEAD: &str = "task_head";
+
+/// An encoder with a task's head. Variables: `electra.*` and `task_head.*`.
+#[derive(Debug)]
+pub struct TaskNetwork<H> {
+    encoder: Encoder,
+    head: H,
+    pad: u32,
+    device: Device,
+}
+
+impl<H: Head> TaskNetwork<H> {
+    /// A network with fresh weights; `pad` is the vocabulary's [PAD].
+    ///
+    /// # Errors
+    /// If a part or the head cannot be built.
+    pub fn new(
+        root: &nn::Path<'_>,
+        config: &EncoderConfig,
+        parts: &Parts,
+        pad: u32,
+        head: impl FnOnce(&nn::Path<'_>) -> electra_model::Result<H>,
+    ) -> Result<Self> {
+        let path = root / ENCODER;
+        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
+        let encoder = Encoder::new(&path, config, parts, embeddings)?;
+        Ok(Self { encoder, head: head(&(root / HEAD))?, pad, device: root.device() })
+    }
+
+    /// The head.
+    pub fn head(&self) -> &H {
+        &self.head
+    }
+
+    /// What the head says of each feature, in their order; batches are made by length.
+    pub fn predict<T>(&self, features: &[Arc<Feature<T>>], batch_size: usize) -> Vec<H::Prediction> {
+        let mut order: Vec<usize> = (0..features.len()).collect();
+        order.sort_by_key(|&i| features[i].ids.len());
+        let mut predictions: Vec<Option<H::Prediction>> = features.iter().map(|_| None).collect();
+        for places in chunks(order.len(), batch_size) {
+            let places = &order[places];
+            let rows = places.iter().map(|&i| Arc::clone(&features[i])).collect();
+            let inputs = TaskBatch::new(rows).inputs(self.pad, self.device);
+            let answers = no_grad(|| {
+                let hidden_bsh = self.encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, false);
+                self.head.predict(&hidden_bsh, &inputs.mask)
+            });
+            for (&place, answer) in places.iter().zip(answers) {
+                predictions[place] = Some(answer);
+            }
+        }
+        predictions.into_iter().flatten().collect()
+    }
+}
+
+/// The losses of a task over its network.
+#[derive(Debug)]
+pub struct Finetuning<H> {
+    network: TaskNetwork<H>,
+    reduction: LossReduction,
+}
+
+/// What a forward pass leaves for the metrics.
+#[derive(Debug)]
+pub struct Outputs {
+    losses_b: Tensor,
+    head: Tensor,
+}
+
+impl<H: Head> Finetuning<H> {
+    /// The objective of training `network`.
+    pub fn new(network: TaskNetwork<H>, reduction: LossReduction) -> Self {
+        Self { network, reduction }
+    }
+
+    /// The network.
+    pub fn network(&self) -> &TaskNetwork<H> {
+        &self.network
+    }
+}
+
+impl<H: Head> Objective for Finetuning<H> {
+    type Batch = TaskBatch<H::Target>;
+    type Outputs = Outputs;
+
+    fn name(&self) -> &'static str {
+        self.network.head.name()
+    }
+
+    fn normaliser(&self, batch: &Self::Batch) -> Normaliser {
+        Normaliser { predictions: batch.sequences(), tokens: batch.tokens() }
+    }
+
+    fn loss(&self, part: &Self::Batch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+        let TaskNetwork { encoder, head, pad, device } = &self.network;
+        let inputs = part.inputs(*pad, *device);
+        let hidden_bsh = encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
+        let rows = head.losses(&hidden_bsh, &inputs.mask, &part.targets(), train);
+        let sum = rows.losses_b.sum(Kind::Float);
+        let total = match self.reduction {
+            LossReduction::Sum => sum,
+            LossReduction::Mean => sum / whole.predictions as f64,
+        };
+        Loss { total, outputs: Outputs { losses_b: rows.losses_b, head: rows.outputs } }
+    }
+
+    fn observe(&self, part: &Self::Batch, outputs: &Outputs) -> Observations {
+        let mut seen = Observations::default();
+        seen.mean("loss", &outputs.losses_b);
+        self.network.head.observe(&part.targets(), &outputs.head, &mut seen);
+        seen
+    }
+}
+
+/// How a variable is updated: `layer_decay^(L + 2 - depth)` times the learning rate, where the
+/// embeddings and their projection have depth 0, layer `i` (from 0) `i + 1`, and the head `L + 2`.
+///
+/// So the head learns at the full rate and the top layer at `layer_decay^2` of it: no variable has
+/// depth `L + 1`, as in the reference.
+///
+/// Source: reference `model/optimization.py`, `_get_layer_lrs`. Departures: none.
+pub fn layer_rule(name: &str, layers: i64, layer_decay: f64) -> Rule {
+    let exponent = layers + 2 - depth(name, layers);
+    Rule { decay: Decay::of(name), rate: layer_decay.powi(exponent as i32) }
+}
+
+/// Depth of a variable: see [`layer_rule`].
+fn depth(name: &str, layers: i64) -> i64 {
+    let Some(rest) = name.strip_prefix("electra.") else {
+        return layers + 2;
+    };
+    let layer = rest.strip_prefix("encoder.layer.").and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
+    layer.map_or(0, |layer| layer + 1)
+}

@@ -1,0 +1,267 @@
+//! Tables of named columns: TSV, CSV and JSON lines, read row by row in constant memory.
+//!
+//! - `.tsv`: a header, no quoting at all (GLUE's rule: a quotation mark is a character);
+//! - `.csv`: a header, quoted as RFC 4180;
+//! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields.
+
+use crate::{
+    Error, Result,
+    error::nearest,
+    text::{NotUtf8, Utf8Reader},
+};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+/// The longest line of a TSV or JSON lines file, in bytes: above it, the file is something else.
+pub const LONGEST_LINE: u64 = 64 << 20;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Tab-separated with a header, no quoting.
+    Tsv,
+    /// Comma-separated with a header, quoted.
+    Csv,
+    /// A JSON object a line.
+    JsonLines,
+}
+
+impl Format {
+    /// The format that a file's extension names.
+    ///
+    /// # Errors
+    /// For an extension that names none.
+    pub fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("tsv") => Ok(Self::Tsv),
+            Some("csv") => Ok(Self::Csv),
+            Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
+            _ => Err(Error::file(path, "the extension must be .tsv, .csv, .jsonl or .ndjson")),
+        }
+    }
+}
+
+/// A row's wanted fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its (first) line in the file, from 1.
+    pub line: u64,
+    /// The wanted columns' values, in the order in which they were asked for.
+    pub fields: Vec<String>,
+}
+
+/// The rows of a file: an iterator that holds one row at a time.
+pub struct Rows {
+    file: String,
+    columns: Vec<String>,
+    reader: Reader,
+    ended: bool,
+}
+
+type Bytes = Utf8Reader<Box<dyn Read + Send>>;
+
+enum Reader {
+    Tsv { lines: Lines, places: Vec<usize>, width: usize },
+    Csv { reader: Box<csv::Reader<Bytes>>, places: Vec<usize>, width: usize },
+    JsonLines(Lines),
+}
+
+impl Rows {
+    /// Opens a file and finds `columns` in its header.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is empty, or lacks a column (the nearest name is suggested).
+    pub fn open(path: &Path, columns: &[&str]) -> Result<Self> {
+        let format = Format::of(path)?;
+        let file = File::open(path).map_err(Error::io(path))?;
+        Self::from_reader(file, format, &path.display().to_string(), columns)
+    }
+
+    /// [`Rows::open`] of any bytes; `file` names them in errors.
+    ///
+    /// # Errors
+    /// As [`Rows::open`].
+    pub fn from_reader(
+        reader: impl Read + Send + 'static,
+        format: Format,
+        file: &str,
+        columns: &[&str],
+    ) -> Result<Self> {
+        let bytes: Bytes = Utf8Reader::new(Box::new(reader));
+        let reader = match format {
+            Format::Tsv => {
+                let mut lines = Lines::new(bytes);
+                let header = lines.next(file)?.ok_or_else(|| no_header(file))?;
+                let names: Vec<&str> = header.split('\t').collect();
+                Reader::Tsv { places: places(file, columns, &names)?, width: names.len(), lines }
+            }
+            Format::Csv => {
+                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+                let header = reader.headers().map_err(|e| csv_error(file, e))?;
+                let names: Vec<&str> = header.iter().collect();
+                if names.is_empty() {
+                    return Err(no_header(file));
+                }
+                let (places, width) = (places(file, columns, &names)?, names.len());
+                Reader::Csv { reader: Box::new(reader), places, width }
+            }
+            Format::JsonLines => Reader::JsonLines(Lines::new(bytes)),
+        };
+        let columns = columns.iter().map(|&name| name.to_owned()).collect();
+        Ok(Self { file: file.to_owned(), columns, reader, ended: false })
+    }
+
+    fn read(&mut self) -> Result<Option<Row>> {
+        let file = &self.file;
+        let mut width_error = |line, found, width| {
+            let message = format!("{found} columns where the header has {width}");
+            Err(Error::row(file, line, message))
+        };
+        match &mut self.reader {
+            Reader::Tsv { lines, places, width } => {
+                let Some(text) = lines.next(file)? else { return Ok(None) };
+                let fields: Vec<&str> = text.split('\t').collect();
+                if fields.len() != *width {
+                    return width_error(lines.line, fields.len(), *width);
+                }
+                let fields = places.iter().map(|&i| fields[i].to_owned()).collect();
+                Ok(Some(Row { line: lines.line, fields }))
+            }
+            Reader::Csv { reader, places, width } => {
+                let mut record = csv::StringRecord::new();
+                if !reader.read_record(&mut record).map_err(|e| csv_error(file, e))? {
+                    return Ok(None);
+                }
+                let line = record.position().map_or(0, csv::Position::line);
+                if record.len() != *width {
+                    return width_error(line, record.len(), *width);
+                }
+                let fields = places.iter().map(|&i| record[i].to_owned()).collect();
+                Ok(Some(Row { line, fields }))
+            }
+            Reader::JsonLines(lines) => {
+                let Some(text) = lines.next(file)? else { return Ok(None) };
+                let fail = |message: String| Error::row(file, lines.line, message);
+                let object: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(text).map_err(|e| fail(format!("not a JSON object: {e}")))?;
+                let field = |name: &String| match object.get(name) {
+                    None => {
+                        let known = nearest(name, object.keys().map(String::as_str));
+                        Err(fail(format!("there is no field {name:?}{known}")))
+                    }
+                    Some(serde_json::Value::String(text)) => Ok(text.clone()),
+                    Some(v @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(v.to_string()),
+                    Some(other) => {
+                        Err(fail(format!("field {name:?} is {other}: it must be a string or a number")))
+                    }
+                };
+                let fields = self.columns.iter().map(field).collect::<Result<_>>()?;
+                Ok(Some(Row { line: lines.line, fields }))
+            }
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let row = self.read().transpose();
+        // After an error the place in the file is not certain.
+        self.ended = !matches!(row, Some(Ok(_)));
+        row
+    }
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("file", &self.file).field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// Where each wanted column stands among `names`.
+fn places(file: &str, columns: &[&str], names: &[&str]) -> Result<Vec<usize>> {
+    let place = |column: &&str| {
+        let mut found = names.iter().enumerate().filter(|(_, name)| name == &column).map(|(i, _)| i);
+        match (found.next(), found.next()) {
+            (Some(place), None) => Ok(place),
+            (Some(_), Some(_)) => Err(Error::row(file, 1, format!("column {column:?} stands twice in the header"))),
+            _ => {
+                let known = nearest(column, names.iter().copied());
+                Err(Error::row(file, 1, format!("there is no column {column:?} in the header{known}")))
+            }
+        }
+    };
+    columns.iter().map(place).collect()
+}
+
+fn no_header(file: &str) -> Error {
+    Error::row(file, 1, "the file is empty: its first line must name the columns")
+}
+
+fn read_error(file: &str, line: u64, error: io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<NotUtf8>()) {
+        Some(bad) => Error::row(file, bad.line, bad),
+        None if line == 0 => Error::Io { path: file.into(), source: error },
+        None => Error::row(file, line, error),
+    }
+}
+
+fn csv_error(file: &str, error: csv::Error) -> Error {
+    let line = error.position().map_or(0, csv::Position::line);
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => read_error(file, line, error),
+        _ => Error::row(file, line, text),
+    }
+}
+
+/// Lines without their ends. Empty lines are allowed at the end of a file alone.
+struct Lines {
+    reader: BufReader<Bytes>,
+    text: String,
+    line: u64,
+}
+
+impl Lines {
+    fn new(bytes: Bytes) -> Self {
+        Self { reader: BufReader::with_capacity(64 * 1024, bytes), text: String::new(), line: 0 }
+    }
+
+    fn next(&mut self, file: &str) -> Result<Option<&str>> {
+        let mut empty = None;
+        loop {
+            self.text.clear();
+            let mut limited = (&mut self.reader).take(LONGEST_LINE);
+            let count = limited.read_line(&mut self.text).map_err(|e| read_error(file, self.line + 1, e))?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if count as u64 == LONGEST_LINE && !self.text.ends_with('\n') {
+                let message = format!("a line longer than {LONGEST_LINE} bytes: is this a table?");
+                return Err(Error::row(file, self.line, message));
+            }
+            let length = self.text.trim_end_matches('\n').len();
+            self.text.truncate(length);
+            if self.text.ends_with('\r') {
+                self.text.pop();
+            }
+            if self.text.is_empty() {
+                empty.get_or_insert(self.line);
+                continue;
+            }
+            return match empty {
+                Some(line) => Err(Error::row(file, line, "an empty line in the middle of the file")),
+                None => Ok(Some(&self.text)),
+            };
+        }
+    }
+}
