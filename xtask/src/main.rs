@@ -1,1 +1,69 @@
-fn main(){}
+//! `cargo xtask`: set-up, pipelines, checks. One file per concern; nothing of the workspace is linked, so
+//! that this builds in seconds and without libtorch.
+
+mod ci;
+mod pipeline;
+mod quickstart;
+mod setup;
+mod sh;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Set-up, pipelines and checks of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Put libtorch into .libtorch/, so that plain cargo commands work afterwards.
+    #[command(after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --libtorch /opt/libtorch")]
+    Setup(setup::Args),
+    /// The whole line on the committed text, in minutes: vocabulary to fine-tuned model.
+    Quickstart,
+    /// ELECTRA-Small from raw text to exported networks.
+    #[command(after_help = "Example:\n  cargo xtask pretrain-small --corpus books/ --out runs/small")]
+    PretrainSmall(pipeline::Args),
+    /// ELECTRA-Base from raw text to exported networks.
+    PretrainBase(pipeline::Args),
+    /// ELECTRA-Large from raw text to exported networks.
+    PretrainLarge(pipeline::Args),
+    /// Every check there is: format, lints, tidy, tests, docs.
+    Test,
+    /// The repository's own rules: dependency direction, file heads and lengths, unsafe, sample data.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let run = || -> Result<()> {
+        std::env::set_current_dir(root())?;
+        match Cli::parse().command {
+            Command::Setup(args) => setup::run(&args),
+            Command::Quickstart => quickstart::run(),
+            Command::PretrainSmall(args) => pipeline::pretrain(&args, "small", 128),
+            Command::PretrainBase(args) => pipeline::pretrain(&args, "base", 512),
+            Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
+            Command::Test => ci::run(),
+            Command::Tidy => tidy::run(),
+        }
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            sh::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
+}

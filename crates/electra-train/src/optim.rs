@@ -163,13 +163,18 @@ impl Adam {
                     let _ = group.gradients.g_mul_scalar_(scale);
                 }
                 let g = &group.gradients;
-                group.first.lerp_(g, 1.0 - beta1);
-                let _ = group.second.g_mul_scalar_(beta2).addcmul_(g, g, 1.0 - beta2);
-                let denominator = group.second.sqrt().g_add_scalar_(epsilon);
+                let _ = group.first.lerp_(g, 1.0 - beta1);
+                let scaled = g * (1.0 - beta2).sqrt();
+                let _ = group.second.g_mul_scalar_(beta2).addcmul_(&scaled, &scaled);
+                if lr == 0.0 {
+                    continue;
+                }
                 if group.rule.decay == Decay::On && weight_decay > 0.0 {
                     let _ = group.weights.g_mul_scalar_(1.0 - lr * weight_decay);
                 }
-                let _ = group.weights.addcdiv_(&group.first, &denominator, -lr);
+                // w += m / ((sqrt(v) + eps) * -1/lr), without a buffer for the quotient.
+                let denominator = group.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / lr);
+                let _ = group.weights.addcdiv_(&group.first, &denominator);
             }
         });
     }

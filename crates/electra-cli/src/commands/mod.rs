@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub(crate) mod corpus;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod finetune;

@@ -1,0 +1,102 @@
+//! `electra shards`: build, inspect, verify.
+
+use super::{Overwrite, corpus::CorpusArgs};
+use crate::console::{self, Progress};
+use clap::{Parser, Subcommand};
+use electra_data::{BuildConfig, PackingConfig, ShardIndex, build_shards, verify};
+use electra_tokenize::{Vocab, WordPiece};
+use electra_train::Existing;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Turn a corpus into shards, or look at them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tokenise and pack a corpus.
+    #[command(after_help = "Example:\n  electra shards build --corpus books/ --vocab vocab.txt --seq-len 128 --out shards")]
+    Build(Build),
+    /// Print what a folder of shards holds.
+    #[command(after_help = "Example:\n  electra shards inspect shards")]
+    Inspect(Folder),
+    /// Verify every checksum and every token.
+    #[command(after_help = "Example:\n  electra shards verify shards")]
+    Verify(Folder),
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    corpus: CorpusArgs,
+    /// A vocab.txt or tokenizer.json.
+    #[arg(long)]
+    vocab: PathBuf,
+    /// The folder to make.
+    #[arg(long)]
+    out: PathBuf,
+    /// Tokens of an example, special ones included.
+    #[arg(long, default_value_t = 128)]
+    seq_len: usize,
+    /// Share of documents kept for evaluation.
+    #[arg(long, default_value_t = 0.01)]
+    held_out: f64,
+    /// Probability that an example is one segment.
+    #[arg(long, default_value_t = 0.1)]
+    single_segment: f64,
+    /// Probability that an example is cut to a random shorter length.
+    #[arg(long, default_value_t = 0.05)]
+    short: f64,
+    /// Seed of packing and of the held-out choice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct Folder {
+    /// A folder made by `electra shards build`.
+    shards: PathBuf,
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Build(args) => args.run(),
+            Self::Inspect(args) => {
+                console::print(serde_json::to_string_pretty(&ShardIndex::read(&args.shards)?)?)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Verify(args) => {
+                let index = verify(&args.shards)?;
+                let examples = index.train.examples + index.held_out.examples;
+                console::print(format_args!("whole: {examples} examples in {}", args.shards.display()))?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Build {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let corpus = self.corpus.open()?;
+        let tokenizer = WordPiece::new(Vocab::from_file(&self.vocab)?, self.corpus.tokenizer())?;
+        let config = BuildConfig {
+            out: self.out.clone(),
+            packing: PackingConfig {
+                sequence_length: self.seq_len,
+                single_segment: self.single_segment,
+                short: self.short,
+            },
+            held_out: self.held_out,
+            seed: self.seed,
+            overwrite: self.overwrite.existing() == Existing::Replace,
+        };
+        let mut progress = Progress::new("bytes of text", 0);
+        let report = build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
+        drop(progress);
+        if report.held_out_examples == 0 && self.held_out > 0.0 {
+            tracing::warn!("nothing is held out: that takes a corpus of at least 2 documents");
+        }
+        console::print(serde_json::to_string_pretty(&report)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,263 @@
+//! Pipelines: steps with outputs, each skipped when its stamp says that it is done.
+
+use crate::{setup, sh};
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// The binary that does the work.
+pub(crate) const ELECTRA: &str = "target/release/electra";
+
+/// Options of `cargo xtask pretrain-*`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A file or folder: .txt, .jsonl or .parquet, each also .gz .xz .zst.
+    #[arg(long)]
+    corpus: PathBuf,
+    /// A vocab.txt or tokenizer.json; one of 30,522 tokens is learned from the corpus by default.
+    #[arg(long)]
+    vocab: Option<PathBuf>,
+    /// Where everything is written.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The field of JSON lines or Parquet that holds the text.
+    #[arg(long, default_value = "text")]
+    field: String,
+    /// Override one key of the config; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print the steps and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One command of a pipeline.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// What it is, in a word; also its stamp's name.
+    pub(crate) name: &'static str,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// Files that it reads, besides what earlier steps made; a change runs it again.
+    pub(crate) inputs: Vec<PathBuf>,
+    /// What it makes, and what is removed when it has to run again.
+    pub(crate) output: PathBuf,
+}
+
+/// Runs the paper's recipe from text to exported networks.
+pub(crate) fn pretrain(args: &Args, size: &str, length: u32) -> Result<()> {
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/pretrain-{size}")));
+    let steps = recipe(args, size, length, &out);
+    if args.dry_run {
+        for step in &steps {
+            sh::say(&format!("+ {}", sh::shown(&step.command)));
+        }
+        return Ok(());
+    }
+    fs::metadata(&args.corpus).with_context(|| format!("--corpus {}", args.corpus.display()))?;
+    build()?;
+    run(&steps, &out.join("stamps"))?;
+    sh::say(&format!("\nrun: {0}/run\nexported: {0}/discriminator, {0}/generator\nnext: {ELECTRA} finetune --help", out.display()));
+    Ok(())
+}
+
+fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
+    let text = |path: &Path| path.display().to_string();
+    let (corpus, config) = (text(&args.corpus), format!("configs/pretrain-{size}.toml"));
+    let (shards, run) = (out.join("shards"), out.join("run"));
+    let mut steps = Vec::new();
+    let vocab = args.vocab.clone().unwrap_or_else(|| {
+        let vocab = out.join("vocab.txt");
+        steps.push(Step {
+            name: "vocabulary",
+            command: sh::words([
+                ELECTRA, "vocab", "train", "--corpus", &corpus, "--field", &args.field, "--size", "30522", "--out", &text(&vocab),
+            ]),
+            inputs: vec![args.corpus.clone()],
+            output: vocab.clone(),
+        });
+        vocab
+    });
+    steps.push(Step {
+        name: "shards",
+        command: sh::words([
+            ELECTRA, "shards", "build", "--corpus", &corpus, "--field", &args.field, "--vocab", &text(&vocab),
+            "--seq-len", &length.to_string(), "--out", &text(&shards),
+        ]),
+        inputs: vec![args.corpus.clone(), vocab],
+        output: shards.clone(),
+    });
+    let mut command = sh::words([ELECTRA, "pretrain", &config, "--set", &format!("data.shards={}", text(&shards))]);
+    for assignment in &args.overrides {
+        command.extend(sh::words(["--set", assignment]));
+    }
+    command.extend(sh::words(["--out", &text(&run)]));
+    steps.push(Step { name: "pretrain", command, inputs: vec![config.into()], output: run.clone() });
+    steps.extend(after_pretraining(&run, out));
+    steps
+}
+
+/// Evaluation and both exports of a run.
+pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
+    let text = |path: &Path| path.display().to_string();
+    let figures = out.join("evaluate.json");
+    let evaluate = Step {
+        name: "evaluate",
+        command: sh::words([ELECTRA, "evaluate", &text(run), "--output", &text(&figures)]),
+        inputs: vec![],
+        output: figures,
+    };
+    let exports = ["discriminator", "generator"].map(|part| {
+        let folder = out.join(part);
+        let command = sh::words([ELECTRA, "export", &text(run), "--format", "hf", "--part", part, "--out", &text(&folder)]);
+        Step { name: part, command, inputs: vec![], output: folder }
+    });
+    std::iter::once(evaluate).chain(exports).collect()
+}
+
+/// Set-up and the release build.
+pub(crate) fn build() -> Result<()> {
+    setup::run(&setup::Args::default())?;
+    sh::run(&sh::words(["cargo", "build", "--release", "--package", "electra-cli"])).map(drop)
+}
+
+/// Runs the steps that are not done; a step whose command or inputs changed, and all after it, run again.
+pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(&'static str, Duration)>> {
+    fs::create_dir_all(stamps).with_context(|| stamps.display().to_string())?;
+    let mut times = Vec::new();
+    let mut chain = String::new();
+    for step in steps {
+        chain = fingerprint(step, &chain)?;
+        let stamp = stamps.join(step.name);
+        let done = fs::read_to_string(&stamp).unwrap_or_default();
+        let (old, seconds) = done.split_once(' ').unwrap_or_default();
+        if old == chain && step.output.exists() {
+            sh::say(&format!("done before: {}", step.name));
+            times.push((step.name, Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0))));
+            continue;
+        }
+        let begun = stamps.join(format!("{}.begun", step.name));
+        let same = fs::read_to_string(&begun).is_ok_and(|text| text == chain);
+        let command = resumed(step, same)?;
+        fs::write(&begun, &chain).with_context(|| begun.display().to_string())?;
+        let start = Instant::now();
+        sh::run(&command)?;
+        let took = start.elapsed();
+        fs::write(&stamp, format!("{chain} {}", took.as_secs_f64())).with_context(|| stamp.display().to_string())?;
+        times.push((step.name, took));
+    }
+    Ok(times)
+}
+
+/// The step's command, or the one that goes on with what an interrupted one left.
+fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
+    if !step.output.exists() {
+        return Ok(step.command.clone());
+    }
+    if step.name == "pretrain" && same {
+        let has_checkpoint = fs::read_dir(step.output.join("checkpoints"))
+            .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("step-")));
+        if has_checkpoint {
+            return Ok(sh::words([ELECTRA, "pretrain", "--resume", &step.output.display().to_string()]));
+        }
+    }
+    if step.name == "pretrain" && !same {
+        bail!(
+            "{} holds a run of other settings: give another --out, or remove it yourself",
+            step.output.display()
+        );
+    }
+    let mut command = step.command.clone();
+    if step.output.is_dir() {
+        command.push("--overwrite".to_owned());
+    }
+    Ok(command)
+}
+
+/// A hash of all that decides a step's result: its command, its inputs, and the steps before it.
+fn fingerprint(step: &Step, before: &str) -> Result<String> {
+    let mut hasher = Sha256::new();
+    hasher.update(before);
+    hasher.update(sh::shown(&step.command));
+    for input in &step.inputs {
+        hasher.update(input.display().to_string());
+        // Inputs that an earlier step makes are hashed through that step.
+        if let Ok(metadata) = fs::metadata(input) {
+            if metadata.is_file() && metadata.len() < 1 << 20 {
+                hasher.update(fs::read(input).with_context(|| input.display().to_string())?);
+            } else {
+                hasher.update(metadata.len().to_le_bytes());
+            }
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(dir: &Path, script: &str) -> Step {
+        let output = dir.join("out");
+        let command = sh::words(["sh", "-c", &format!("echo x >> {}/log; {script}", dir.display())]);
+        Step { name: "step", command, inputs: vec![dir.join("input")], output }
+    }
+
+    #[test]
+    fn a_finished_step_is_skipped_until_its_input_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stamps) = (dir.path(), dir.path().join("stamps"));
+        let runs = || fs::read_to_string(path.join("log")).unwrap().lines().count();
+        fs::write(path.join("input"), "1").unwrap();
+        let steps = [step(path, &format!("touch {}/out", path.display()))];
+        run(&steps, &stamps).unwrap();
+        run(&steps, &stamps).unwrap();
+        assert_eq!(runs(), 1);
+        fs::write(path.join("input"), "2").unwrap();
+        run(&steps, &stamps).unwrap();
+        assert_eq!(runs(), 2);
+        fs::remove_file(path.join("out")).unwrap();
+        run(&steps, &stamps).unwrap();
+        assert_eq!(runs(), 3);
+    }
+
+    #[test]
+    fn a_failed_step_is_named_and_not_stamped() {
+        let dir = tempfile::tempdir().unwrap();
+        let steps = [step(dir.path(), "exit 3")];
+        let error = run(&steps, &dir.path().join("stamps")).unwrap_err().to_string();
+        assert!(error.contains("exit 3") && error.contains("failed"), "{error}");
+        assert!(!dir.path().join("stamps/step").exists());
+    }
+
+    #[test]
+    fn the_recipe_goes_from_text_to_both_exports() {
+        let args = Args {
+            corpus: "books".into(),
+            vocab: None,
+            out: None,
+            field: "text".to_owned(),
+            overrides: vec!["train.seed=2".to_owned()],
+            dry_run: true,
+        };
+        let steps = recipe(&args, "base", 512, Path::new("runs/x"));
+        let lines: Vec<_> = steps.iter().map(|step| sh::shown(&step.command)).collect();
+        assert_eq!(
+            lines,
+            [
+                "target/release/electra vocab train --corpus books --field text --size 30522 --out runs/x/vocab.txt",
+                "target/release/electra shards build --corpus books --field text --vocab runs/x/vocab.txt --seq-len 512 --out runs/x/shards",
+                "target/release/electra pretrain configs/pretrain-base.toml --set data.shards=runs/x/shards --set train.seed=2 --out runs/x/run",
+                "target/release/electra evaluate runs/x/run --output runs/x/evaluate.json",
+                "target/release/electra export runs/x/run --format hf --part discriminator --out runs/x/discriminator",
+                "target/release/electra export runs/x/run --format hf --part generator --out runs/x/generator",
+            ]
+        );
+        let with_vocab = recipe(&Args { vocab: Some("v.txt".into()), ..args }, "base", 512, Path::new("x"));
+        assert_eq!(with_vocab[0].name, "shards");
+    }
+}

@@ -1,0 +1,65 @@
+//! Starting commands, each printed first, so that a user can leave xtask at any step.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// One line on standard error.
+pub(crate) fn say(line: &str) {
+    // Nowhere is left to report a failure of standard error to.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A command line as a shell would take it.
+pub(crate) fn shown(command: &[String]) -> String {
+    command.iter().fold(String::new(), |mut line, word| {
+        let separator = if line.is_empty() { "" } else { " " };
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c)) && !word.is_empty();
+        let quoted = if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) };
+        // Writing to a string does not fail.
+        let _ = write!(line, "{separator}{quoted}");
+        line
+    })
+}
+
+/// Words of a command.
+pub(crate) fn words<const N: usize>(command: [&str; N]) -> Vec<String> {
+    command.map(str::to_owned).to_vec()
+}
+
+/// Runs a command with this process' input and output; an error names it.
+pub(crate) fn run(command: &[String]) -> Result<Duration> {
+    run_with(command, &[])
+}
+
+/// [`run`] with environment variables.
+pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Duration> {
+    let Some((program, arguments)) = command.split_first() else { bail!("an empty command") };
+    let prefix: String = env.iter().map(|(key, value)| format!("{key}='{value}' ")).collect();
+    say(&format!("+ {prefix}{}", shown(command)));
+    let start = Instant::now();
+    let status = Command::new(program)
+        .args(arguments)
+        .envs(env.iter().copied())
+        .status()
+        .with_context(|| format!("starting {program}"))?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(start.elapsed())
+}
+
+/// Runs a command silently and returns its output; an error carries what it said.
+pub(crate) fn capture(command: &[String]) -> Result<String> {
+    let Some((program, arguments)) = command.split_first() else { bail!("an empty command") };
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("starting {program}"))?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

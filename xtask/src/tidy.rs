@@ -1,0 +1,190 @@
+//! `cargo xtask tidy`: the repository's own rules, also run as a test.
+
+use crate::{setup, sh};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::{fs, path::Path};
+use walkdir::WalkDir;
+
+/// Crates of the workspace that each may depend on, besides those that its own dependencies may.
+const MAY_USE: [(&str, &[&str]); 8] = [
+    ("electra-tokenize", &[]),
+    ("electra-data", &["electra-tokenize"]),
+    ("electra-torch", &[]),
+    ("electra-model", &["electra-torch"]),
+    ("electra-train", &["electra-tokenize", "electra-data", "electra-torch", "electra-model"]),
+    ("electra-tasks", &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train"]),
+    (
+        "electra-cli",
+        &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train", "electra-tasks"],
+    ),
+    ("xtask", &[]),
+];
+
+/// Crates that build and test where libtorch is absent.
+const WITHOUT_TCH: [&str; 3] = ["electra-tokenize", "electra-data", "xtask"];
+
+/// Lines of a source file at most.
+const LONGEST: usize = 500;
+
+pub(crate) fn run() -> Result<()> {
+    let faults = faults(Path::new("."))?;
+    if faults.is_empty() {
+        sh::say("tidy: nothing found");
+        return Ok(());
+    }
+    bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "))
+}
+
+fn faults(root: &Path) -> Result<Vec<String>> {
+    let mut faults = dependencies(root)?;
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(|entry| {
+        let name = entry.file_name().to_string_lossy();
+        !matches!(name.as_ref(), "target" | ".git" | ".libtorch" | "runs")
+    }) {
+        let entry = entry?;
+        let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let text = matches!(ending, "rs" | "toml" | "md" | "py" | "cpp" | "yml");
+        if !entry.file_type().is_file() || !text {
+            continue;
+        }
+        let contents = fs::read_to_string(entry.path()).with_context(|| path.display().to_string())?;
+        let name = path.display().to_string();
+        if ending == "rs" {
+            faults.extend(source(&name, &contents));
+        }
+        if ending == "toml" && name.starts_with("configs/") {
+            faults.extend(contents.parse::<toml::Table>().err().map(|e| format!("{name}: {e}")));
+        }
+        faults.extend(foreign(&name, &contents));
+    }
+    faults.extend(sample(root)?);
+    Ok(faults)
+}
+
+/// Rules for a Rust file.
+fn source(name: &str, contents: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut fault = |line: usize, what: &str| faults.push(format!("{name}:{line}: {what}"));
+    if !contents.starts_with("//!") {
+        fault(1, "a file opens with `//!`: what it holds, why it exists");
+    }
+    let lines = contents.lines().count();
+    if lines > LONGEST {
+        fault(lines, &format!("a file has at most {LONGEST} lines"));
+    }
+    let library = name.starts_with("crates/") && name.contains("/src/") && !name.ends_with("tests.rs");
+    // Split so that these lines are not what they look for.
+    let ignored = concat!("#[ign", "ore");
+    let should_panic = concat!("should_", "panic");
+    let unwrap = concat!(".unw", "rap()");
+    let is_unsafe = [concat!("uns", "afe {"), concat!("uns", "afe fn"), concat!("uns", "afe impl"), concat!("uns", "afe extern")];
+    for (line, text) in contents.lines().enumerate().map(|(i, text)| (i + 1, text.trim())) {
+        if text.starts_with("//") {
+            continue;
+        }
+        if text.contains(ignored) || text.contains(should_panic) {
+            fault(line, "no ignored and no panicking tests");
+        }
+        if library && text.contains(unwrap) {
+            fault(line, "no unwrap in a library: return the error, or `expect` with the reason");
+        }
+        if is_unsafe.iter().any(|word| text.contains(word)) && !name.starts_with("crates/electra-torch/") {
+            fault(line, "unsafe code lives in electra-torch alone");
+        }
+    }
+    faults
+}
+
+/// Words that must not be in the project: places of a developer's machine.
+fn foreign(name: &str, contents: &str) -> Vec<String> {
+    let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("bash_", "jobs")];
+    let lines = contents.lines().enumerate();
+    lines
+        .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+        .map(|(i, _)| format!("{name}:{}: a place of some machine", i + 1))
+        .collect()
+}
+
+/// The direction of dependencies, from `cargo metadata`.
+fn dependencies(root: &Path) -> Result<Vec<String>> {
+    let manifest = root.join("Cargo.toml").display().to_string();
+    let json = sh::capture(&sh::words([
+        "cargo", "metadata", "--format-version", "1", "--no-deps", "--manifest-path", &manifest,
+    ]))?;
+    let metadata: Value = serde_json::from_str(&json)?;
+    let mut faults = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        let names: Vec<_> = dependencies.filter_map(|dependency| dependency["name"].as_str()).collect();
+        faults.extend(direction(name, &names));
+    }
+    Ok(faults)
+}
+
+fn direction(name: &str, dependencies: &[&str]) -> Vec<String> {
+    let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
+        return vec![format!("{name}: not in the list of xtask/src/tidy.rs; say what it may depend on")];
+    };
+    let ours = |dependency: &&&str| MAY_USE.iter().any(|(known, _)| known == *dependency);
+    let mut faults: Vec<_> = dependencies
+        .iter()
+        .filter(ours)
+        .filter(|dependency| !allowed.contains(*dependency))
+        .map(|dependency| format!("{name} depends on {dependency}, against the direction"))
+        .collect();
+    if WITHOUT_TCH.contains(&name) && dependencies.contains(&"tch") {
+        faults.push(format!("{name} depends on tch, and must build where libtorch is absent"));
+    }
+    faults
+}
+
+/// Checksums of the sample data, as `data/README.md` lists them: `SHA256  PATH` lines.
+fn sample(root: &Path) -> Result<Vec<String>> {
+    let readme = fs::read_to_string(root.join("data/README.md")).context("data/README.md")?;
+    let mut faults = Vec::new();
+    for line in readme.lines() {
+        let Some((sum, path)) = line.split_once("  ") else { continue };
+        if sum.len() != 64 || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            continue;
+        }
+        let found = setup::checksum(&root.join("data").join(path))?;
+        if found != sum {
+            faults.push(format!("data/{path}: SHA-256 {found}, data/README.md says {sum}"));
+        }
+    }
+    Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_is_tidy() {
+        assert_eq!(faults(&crate::root()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rule_finds_its_fault() {
+        let find = |contents: &str| source("crates/electra-data/src/x.rs", contents).len();
+        assert_eq!(find("//! Fine.\nfn f() {}\n"), 0);
+        assert_eq!(find("fn f() {}\n"), 1);
+        assert_eq!(find(concat!("//! x\nfn f() { g().unw", "rap() }\n")), 1);
+        assert_eq!(find(concat!("//! x\nfn f() { uns", "afe { g() } }\n")), 1);
+        assert_eq!(find(concat!("//! x\n#[ign", "ore]\n")), 1);
+        assert_eq!(find(&("//! x\n".to_owned() + &"\n".repeat(LONGEST))), 1);
+        assert_eq!(foreign("x.md", concat!("see /wo", "rk/x")).len(), 1);
+    }
+
+    #[test]
+    fn dependencies_have_one_direction() {
+        assert!(direction("electra-model", &["electra-torch", "tch", "serde"]).is_empty());
+        assert_eq!(direction("electra-model", &["electra-train"]).len(), 1);
+        assert_eq!(direction("electra-data", &["tch"]).len(), 1);
+        assert_eq!(direction("xtask", &["electra-data"]).len(), 1);
+        assert_eq!(direction("unheard-of", &[]).len(), 1);
+    }
+}
