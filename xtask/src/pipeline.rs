@@ -6,11 +6,15 @@ use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
+use walkdir::WalkDir;
 
 /// The binary that does the work.
 pub(crate) const ELECTRA: &str = "target/release/electra";
+
+/// Inputs below this many bytes are known by their contents, larger ones by size and time.
+const READ_WHOLE: u64 = 8 << 20;
 
 /// Options of `cargo xtask pretrain-*`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +43,7 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Step {
     /// What it is, in a word; also its stamp's name.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The command line.
     pub(crate) command: Vec<String>,
     /// Files that it reads, besides what earlier steps made; a change runs it again.
@@ -73,7 +77,7 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
     let vocab = args.vocab.clone().unwrap_or_else(|| {
         let vocab = out.join("vocab.txt");
         steps.push(Step {
-            name: "vocabulary",
+            name: "vocabulary".to_owned(),
             command: sh::words([
                 ELECTRA, "vocab", "train", "--corpus", &corpus, "--field", &args.field, "--size", "30522", "--out", &text(&vocab),
             ]),
@@ -83,7 +87,7 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
         vocab
     });
     steps.push(Step {
-        name: "shards",
+        name: "shards".to_owned(),
         command: sh::words([
             ELECTRA, "shards", "build", "--corpus", &corpus, "--field", &args.field, "--vocab", &text(&vocab),
             "--seq-len", &length.to_string(), "--out", &text(&shards),
@@ -96,7 +100,7 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
         command.extend(sh::words(["--set", assignment]));
     }
     command.extend(sh::words(["--out", &text(&run)]));
-    steps.push(Step { name: "pretrain", command, inputs: vec![config.into()], output: run.clone() });
+    steps.push(Step { name: "pretrain".to_owned(), command, inputs: vec![config.into()], output: run.clone() });
     steps.extend(after_pretraining(&run, out));
     steps
 }
@@ -106,7 +110,7 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     let text = |path: &Path| path.display().to_string();
     let figures = out.join("evaluate.json");
     let evaluate = Step {
-        name: "evaluate",
+        name: "evaluate".to_owned(),
         command: sh::words([ELECTRA, "evaluate", &text(run), "--output", &text(&figures)]),
         inputs: vec![],
         output: figures,
@@ -114,7 +118,7 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     let exports = ["discriminator", "generator"].map(|part| {
         let folder = out.join(part);
         let command = sh::words([ELECTRA, "export", &text(run), "--format", "hf", "--part", part, "--out", &text(&folder)]);
-        Step { name: part, command, inputs: vec![], output: folder }
+        Step { name: part.to_owned(), command, inputs: vec![], output: folder }
     });
     std::iter::once(evaluate).chain(exports).collect()
 }
@@ -126,18 +130,18 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// Runs the steps that are not done; a step whose command or inputs changed, and all after it, run again.
-pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(&'static str, Duration)>> {
+pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration)>> {
     fs::create_dir_all(stamps).with_context(|| stamps.display().to_string())?;
     let mut times = Vec::new();
     let mut chain = String::new();
     for step in steps {
         chain = fingerprint(step, &chain)?;
-        let stamp = stamps.join(step.name);
+        let stamp = stamps.join(&step.name);
         let done = fs::read_to_string(&stamp).unwrap_or_default();
         let (old, seconds) = done.split_once(' ').unwrap_or_default();
         if old == chain && step.output.exists() {
             sh::say(&format!("done before: {}", step.name));
-            times.push((step.name, Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0))));
+            times.push((step.name.clone(), Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0))));
             continue;
         }
         let begun = stamps.join(format!("{}.begun", step.name));
@@ -148,7 +152,7 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(&'static str, Du
         sh::run(&command)?;
         let took = start.elapsed();
         fs::write(&stamp, format!("{chain} {}", took.as_secs_f64())).with_context(|| stamp.display().to_string())?;
-        times.push((step.name, took));
+        times.push((step.name.clone(), took));
     }
     Ok(times)
 }
@@ -185,12 +189,15 @@ fn fingerprint(step: &Step, before: &str) -> Result<String> {
     hasher.update(sh::shown(&step.command));
     for input in &step.inputs {
         hasher.update(input.display().to_string());
-        // Inputs that an earlier step makes are hashed through that step.
-        if let Ok(metadata) = fs::metadata(input) {
-            if metadata.is_file() && metadata.len() < 1 << 20 {
-                hasher.update(fs::read(input).with_context(|| input.display().to_string())?);
-            } else {
+        for entry in WalkDir::new(input).sort_by_file_name().into_iter().flatten() {
+            let (path, metadata) = (entry.path(), entry.metadata()?);
+            hasher.update(path.display().to_string());
+            if metadata.is_file() && metadata.len() < READ_WHOLE {
+                hasher.update(fs::read(path).with_context(|| path.display().to_string())?);
+            } else if metadata.is_file() {
                 hasher.update(metadata.len().to_le_bytes());
+                let age = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+                hasher.update(age.as_nanos().to_le_bytes());
             }
         }
     }
@@ -204,7 +211,7 @@ mod tests {
     fn step(dir: &Path, script: &str) -> Step {
         let output = dir.join("out");
         let command = sh::words(["sh", "-c", &format!("echo x >> {}/log; {script}", dir.display())]);
-        Step { name: "step", command, inputs: vec![dir.join("input")], output }
+        Step { name: "step".to_owned(), command, inputs: vec![dir.join("input")], output }
     }
 
     #[test]

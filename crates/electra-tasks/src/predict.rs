@@ -3,7 +3,6 @@
 use crate::{
     Error, Result,
     batch::{Feature, encode},
-    heads::Head,
     model::{self, Loaded, TaskInfo},
     table::{Row, Rows},
     task::{Answers, Target},
@@ -128,8 +127,9 @@ impl Predictor {
             };
             return Err(Error::value("input", format!("number {place}"), wanted));
         }
+        let (tokenizer, max_length) = (&self.model.tokenizer, info.max_length);
         let encode = |(a, b): &(&str, Option<&str>)| {
-            encode(&self.model.tokenizer, a, *b, info.max_length, ()).map(Arc::new)
+            encode(tokenizer, a, *b, max_length, ()).map(Arc::new)
         };
         let features: Vec<Arc<Feature<()>>> = texts.par_iter().map(encode).collect::<Result<_>>()?;
         let predictions = self.model.network.predict(&features, batch_size.max(1));

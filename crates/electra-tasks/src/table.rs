@@ -95,7 +95,7 @@ impl Rows {
         let reader = match format {
             Format::Tsv => {
                 let mut lines = Lines::new(bytes);
-                let header = lines.next(file)?.ok_or_else(|| no_header(file))?;
+                let (_, header) = lines.next(file)?.ok_or_else(|| no_header(file))?;
                 let names: Vec<&str> = header.split('\t').collect();
                 Reader::Tsv { places: places(file, columns, &names)?, width: names.len(), lines }
             }
@@ -117,19 +117,19 @@ impl Rows {
 
     fn read(&mut self) -> Result<Option<Row>> {
         let file = &self.file;
-        let mut width_error = |line, found, width| {
+        let width_error = |line, found, width| {
             let message = format!("{found} columns where the header has {width}");
             Err(Error::row(file, line, message))
         };
         match &mut self.reader {
             Reader::Tsv { lines, places, width } => {
-                let Some(text) = lines.next(file)? else { return Ok(None) };
+                let Some((line, text)) = lines.next(file)? else { return Ok(None) };
                 let fields: Vec<&str> = text.split('\t').collect();
                 if fields.len() != *width {
-                    return width_error(lines.line, fields.len(), *width);
+                    return width_error(line, fields.len(), *width);
                 }
                 let fields = places.iter().map(|&i| fields[i].to_owned()).collect();
-                Ok(Some(Row { line: lines.line, fields }))
+                Ok(Some(Row { line, fields }))
             }
             Reader::Csv { reader, places, width } => {
                 let mut record = csv::StringRecord::new();
@@ -144,8 +144,8 @@ impl Rows {
                 Ok(Some(Row { line, fields }))
             }
             Reader::JsonLines(lines) => {
-                let Some(text) = lines.next(file)? else { return Ok(None) };
-                let fail = |message: String| Error::row(file, lines.line, message);
+                let Some((line, text)) = lines.next(file)? else { return Ok(None) };
+                let fail = |message: String| Error::row(file, line, message);
                 let object: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(text).map_err(|e| fail(format!("not a JSON object: {e}")))?;
                 let field = |name: &String| match object.get(name) {
@@ -160,7 +160,7 @@ impl Rows {
                     }
                 };
                 let fields = self.columns.iter().map(field).collect::<Result<_>>()?;
-                Ok(Some(Row { line: lines.line, fields }))
+                Ok(Some(Row { line, fields }))
             }
         }
     }
@@ -235,7 +235,8 @@ impl Lines {
         Self { reader: BufReader::with_capacity(64 * 1024, bytes), text: String::new(), line: 0 }
     }
 
-    fn next(&mut self, file: &str) -> Result<Option<&str>> {
+    /// The next line with its number, from 1.
+    fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         let mut empty = None;
         loop {
             self.text.clear();
@@ -260,7 +261,7 @@ impl Lines {
             }
             return match empty {
                 Some(line) => Err(Error::row(file, line, "an empty line in the middle of the file")),
-                None => Ok(Some(&self.text)),
+                None => Ok(Some((self.line, &self.text))),
             };
         }
     }

@@ -1,0 +1,132 @@
+//! `electra finetune`: a task over several seeds, with baselines.
+
+use super::{Overwrite, pretrain};
+use crate::console::{self, Progress};
+use clap::{Parser, ValueEnum};
+use electra_tasks::{Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, scores::Summary};
+use electra_train::{Existing, From};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Fine-tune an exported model on a labelled task: the dev score of each seed, baselines beside it.
+///
+/// The task is described by a `task.toml` (its columns, files and metric).
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
+    --config configs/finetune-small.toml --seeds 3 --out runs/mine")]
+pub(crate) struct Args {
+    /// A task.toml, or the folder that holds it.
+    #[arg(long)]
+    task: PathBuf,
+    /// The folder of the task's files; the task's own by default.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The encoder: a Hugging Face folder with its tokenizer.
+    #[arg(long)]
+    model: PathBuf,
+    /// How it is learned.
+    #[arg(long)]
+    config: PathBuf,
+    /// Override one key of the config, as in `train.epochs=3`; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Runs, each from a seed of its own: `train.seed` and those after it.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Whether the model's weights are used.
+    #[arg(long, value_enum, default_value_t = WeightsRule::Pretrained)]
+    weights: WeightsRule,
+    /// Where everything is written.
+    #[arg(long)]
+    out: PathBuf,
+    /// Go on with what `--out` holds; finished seeds are skipped.
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WeightsRule {
+    /// Those of the folder.
+    Pretrained,
+    /// New ones in the folder's sizes: the control that shows what pre-training is worth.
+    Random,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let task = Task::read(&self.task)?;
+        let config = FinetuneConfig::read(&self.config, &self.overrides)?;
+        let own = if self.task.is_dir() { Some(self.task.as_path()) } else { self.task.parent() };
+        let data = self.data.clone().unwrap_or_else(|| own.unwrap_or(&self.task).to_owned());
+        let mut finetune = Finetune::new(&task, data, &self.model, &config, &self.out);
+        finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
+        finetune.weights = match self.weights {
+            WeightsRule::Pretrained => Weights::Pretrained,
+            WeightsRule::Random => Weights::Random,
+        };
+        finetune.from = match (self.resume, self.overwrite.existing()) {
+            (true, _) => From::Checkpoint,
+            (false, existing) => From::Scratch(existing),
+        };
+        debug_assert!(!self.resume || self.overwrite.existing() == Existing::Refuse, "clap excludes both");
+
+        let stop = console::stop_flag()?;
+        let mut progress = Progress::new("fine-tuning", 0);
+        let completion = finetune.run(&stop, &mut |event| match event {
+            Event::Loaded { examples, steps } => progress.line(&format!(
+                "{}: {} training, {} dev, {} test examples; {steps} updates a seed",
+                task.name, examples.train, examples.dev, examples.test
+            )),
+            Event::SeedStarted { seed, index, count } => {
+                progress.line(&format!("seed {seed} ({} of {count})", index + 1));
+            }
+            Event::Training(event) => pretrain::show(&mut progress, event),
+            Event::SeedFinished(report) => progress.line(&seed_line("done", report.seed, report.dev_score(task.metric))),
+            Event::SeedSkipped(report) => {
+                progress.line(&seed_line("done before", report.seed, report.dev_score(task.metric)));
+            }
+            _ => {}
+        })?;
+        drop(progress);
+        match completion {
+            Completion::Finished(report) => table(&report)?,
+            Completion::Stopped => console::print(format_args!(
+                "stopped with a checkpoint; the same command with --resume goes on: {}",
+                self.out.display()
+            ))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn seed_line(how: &str, seed: u64, score: Option<f64>) -> String {
+    format!("seed {seed} {how}: dev {}", figure(score))
+}
+
+fn figure(score: Option<f64>) -> String {
+    score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))
+}
+
+/// The scores of every seed, their summary, and the baselines.
+fn table(report: &Report) -> anyhow::Result<()> {
+    let metric = report.metric;
+    console::print(format_args!("{:<24}{:>10}{:>10}   ({metric})", report.task, "dev", "test"))?;
+    let row = |name: &str, dev: Option<f64>, test: Option<f64>| {
+        console::print(format_args!("{name:<24}{:>10}{:>10}", figure(dev), figure(test)))
+    };
+    for seed in &report.seeds {
+        row(&format!("seed {}", seed.seed), seed.dev_score(metric), seed.test_score(metric))?;
+    }
+    let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
+    row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median))?;
+    row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean))?;
+    row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd))?;
+    let baselines = [("majority", Some(&report.baselines.majority)), ("bag of words", report.baselines.bag_of_words.as_ref())];
+    for (name, scores) in baselines.into_iter().filter_map(|(name, scores)| Some((name, scores?))) {
+        let test = scores.test.as_ref().and_then(|test| test.get(&metric).copied().flatten());
+        row(name, scores.dev.get(&metric).copied().flatten(), test)?;
+    }
+    Ok(())
+}

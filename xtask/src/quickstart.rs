@@ -1,0 +1,185 @@
+//! `cargo xtask quickstart`: the whole line on the committed text, and a table of what came of it.
+
+use crate::{
+    pipeline::{self, ELECTRA, Step},
+    sh,
+};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const OUT: &str = "runs/quickstart";
+const CORPUS: &str = "data/sample/pretrain";
+const CONFIG: &str = "configs/pretrain-tiny.toml";
+const FINETUNE: &str = "configs/finetune-tiny.toml";
+const TASKS: [&str; 2] = ["word-order", "sentence-start"];
+const WEIGHTS: [&str; 2] = ["pretrained", "random"];
+
+pub(crate) fn run() -> Result<()> {
+    let start = Instant::now();
+    pipeline::build()?;
+    let built = start.elapsed();
+    let mut times = vec![("set-up and build".to_owned(), built)];
+    let out = Path::new(OUT);
+    times.extend(pipeline::run(&steps(out), &out.join("stamps"))?);
+    let report = report(out, &times, start.elapsed())?;
+    let path = out.join("report.txt");
+    fs::write(&path, &report).with_context(|| path.display().to_string())?;
+    sh::say(&report);
+    Ok(())
+}
+
+/// What a step of fine-tuning is called, and where it writes.
+fn finetuned(task: &str, weights: &str) -> String {
+    format!("{task}-{weights}")
+}
+
+fn steps(out: &Path) -> Vec<Step> {
+    let place = |name: &str| out.join(name);
+    let text = |path: &Path| path.display().to_string();
+    let (vocab, shards, run) = (place("vocab.txt"), place("shards"), place("run"));
+    let mut steps = vec![
+        Step {
+            name: "vocabulary".to_owned(),
+            command: sh::words([ELECTRA, "vocab", "train", "--corpus", CORPUS, "--size", "4000", "--out", &text(&vocab)]),
+            inputs: vec![CORPUS.into()],
+            output: vocab.clone(),
+        },
+        Step {
+            name: "shards".to_owned(),
+            command: sh::words([
+                ELECTRA, "shards", "build", "--corpus", CORPUS, "--vocab", &text(&vocab), "--seq-len", "16", "--held-out",
+                "0.05", "--out", &text(&shards),
+            ]),
+            inputs: vec![CORPUS.into(), vocab],
+            output: shards.clone(),
+        },
+        Step {
+            name: "pretrain".to_owned(),
+            command: sh::words([
+                ELECTRA, "pretrain", CONFIG, "--set", &format!("data.shards={}", text(&shards)), "--out", &text(&run),
+            ]),
+            inputs: vec![CONFIG.into()],
+            output: run.clone(),
+        },
+    ];
+    steps.extend(pipeline::after_pretraining(&run, out));
+    let model = text(&place("discriminator"));
+    for task in TASKS {
+        for weights in WEIGHTS {
+            let (name, data) = (finetuned(task, weights), format!("data/sample/{task}"));
+            let folder = place(&name);
+            let command = sh::words([
+                ELECTRA, "finetune", "--task", &data, "--data", &data, "--model", &model, "--config", FINETUNE, "--weights",
+                weights, "--seeds", "3", "--out", &text(&folder),
+            ]);
+            steps.push(Step { name, command, inputs: vec![FINETUNE.into(), data.into()], output: folder });
+        }
+    }
+    steps
+}
+
+/// What is printed at the end.
+fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<String> {
+    let metrics = read(&out.join("run/metrics.jsonl"))?;
+    let rows: Vec<Value> = metrics.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let held_out: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
+    let (first, last) = held_out.first().zip(held_out.last()).context("no held-out figures in metrics.jsonl")?;
+    let evaluated: Value = serde_json::from_str(&read(&out.join("evaluate.json"))?)?;
+    let mut text = String::from("\nPre-training, on held-out addresses            start       end   without context\n");
+    let figures = [
+        ("generator loss on [MASK] positions", "generator_loss_mask", evaluated["unigram_entropy"].as_f64()),
+        ("generator accuracy on [MASK] positions", "generator_accuracy_mask", None),
+        ("discriminator loss", "discriminator_loss", evaluated["majority_class_entropy"].as_f64()),
+        ("discriminator AUC", "discriminator_auc", Some(0.5)),
+    ];
+    for (label, key, baseline) in figures {
+        let (a, b) = (number(first, key)?, number(last, key)?);
+        let baseline = baseline.map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
+        writeln!(text, "  {label:<40}{a:>10.3}{b:>10.3}{baseline:>18}")?;
+    }
+    text.push_str("\nFine-tuning, test accuracy in % (3 seeds)   pre-trained   random weights   bag of words   majority\n");
+    for task in TASKS {
+        let results = WEIGHTS.map(|weights| result(out, task, weights));
+        let [pretrained, random] = results;
+        let (pretrained, random) = (pretrained?, random?);
+        let spread = |report: &Value| -> Result<String> {
+            let percent = |key: &str| number(&report["test"], key).map(|x| 100.0 * x);
+            Ok(format!("{:.1} ± {:.1}", percent("mean")?, percent("sd")?))
+        };
+        let baseline = |kind: &str| number(&pretrained["baselines"][kind]["test"], "accuracy").map(|x| 100.0 * x);
+        writeln!(
+            text,
+            "  {task:<40}{:>13}{:>17}{:>15.1}{:>11.1}",
+            spread(&pretrained)?,
+            spread(&random)?,
+            baseline("bag-of-words")?,
+            baseline("majority")?
+        )?;
+    }
+    text.push_str("\nSeconds\n");
+    for (name, took) in times {
+        writeln!(text, "  {:<40}{:>10.1}", name, took.as_secs_f64())?;
+    }
+    writeln!(text, "  {:<40}{:>10.1}", "this time, all together", whole.as_secs_f64())?;
+    let o = out.display();
+    write!(
+        text,
+        "
+Where it is
+  run: curves, config, checkpoints          {o}/run
+  networks in Hugging Face's format         {o}/discriminator  {o}/generator
+  fine-tuned model                          {o}/word-order-pretrained/model
+  this table                                {o}/report.txt
+
+What to type next
+  {ELECTRA} predict --model {o}/word-order-pretrained --input data/sample/word-order/dev.tsv --output predictions.tsv
+  {ELECTRA} evaluate {o}/run
+  cargo xtask pretrain-small --corpus YOUR_TEXT --dry-run
+  {ELECTRA} finetune --help       for a task of your own, described like data/sample/word-order/task.toml
+"
+    )?;
+    Ok(text)
+}
+
+fn result(out: &Path, task: &str, weights: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&read(&out.join(finetuned(task, weights)).join("results.json"))?)?)
+}
+
+fn read(path: &PathBuf) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+fn number(value: &Value, key: &str) -> Result<f64> {
+    value[key].as_f64().with_context(|| format!("no figure {key:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_use_what_earlier_steps_made() {
+        let steps = steps(Path::new(OUT));
+        let mut made: Vec<String> = Vec::new();
+        for step in &steps {
+            for word in step.command.iter().filter_map(|word| word.split('=').next_back()) {
+                let ours = word.starts_with(OUT) && Path::new(word) != step.output;
+                assert!(!ours || made.iter().any(|path| path == word), "{}: {word} is made by no earlier step", step.name);
+            }
+            made.push(step.output.display().to_string());
+        }
+        assert_eq!(steps.len(), 6 + TASKS.len() * WEIGHTS.len());
+    }
+
+    #[test]
+    fn a_missing_figure_is_named() {
+        assert!(number(&serde_json::json!({"a": 1.5}), "b").unwrap_err().to_string().contains("\"b\""));
+        assert_eq!(number(&serde_json::json!({"a": 1.5}), "a").unwrap(), 1.5);
+    }
+}
