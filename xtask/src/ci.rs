@@ -10,10 +10,18 @@ pub(crate) fn run() -> Result<()> {
     tidy::run().context("tidy")?;
     setup::run(&setup::Args::default()).context("setup")?;
     let steps: [(&str, &[&str], &[(&str, &str)]); 4] = [
-        ("lints", &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+        (
+            "lints",
+            &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            &[],
+        ),
         ("tests", &["cargo", "test", "--workspace", "--all-targets"], &[]),
         ("documentation tests", &["cargo", "test", "--workspace", "--doc"], &[]),
-        ("documentation", &["cargo", "doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+        (
+            "documentation",
+            &["cargo", "doc", "--workspace", "--no-deps"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
     ];
     for (name, command, env) in steps {
         let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();

@@ -23,12 +23,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Put libtorch into .libtorch/, so that plain cargo commands work afterwards.
-    #[command(after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --libtorch /opt/libtorch")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --libtorch /opt/libtorch"
+    )]
     Setup(setup::Args),
     /// The whole line on the committed text, in minutes: vocabulary to fine-tuned model.
     Quickstart,
     /// ELECTRA-Small from raw text to exported networks.
-    #[command(after_help = "Example:\n  cargo xtask pretrain-small --corpus books/ --out runs/small")]
+    #[command(
+        after_help = "Example:\n  cargo xtask pretrain-small --corpus books/ --out runs/small"
+    )]
     PretrainSmall(pipeline::Args),
     /// ELECTRA-Base from raw text to exported networks.
     PretrainBase(pipeline::Args),

@@ -65,7 +65,10 @@ pub(crate) fn pretrain(args: &Args, size: &str, length: u32) -> Result<()> {
     fs::metadata(&args.corpus).with_context(|| format!("--corpus {}", args.corpus.display()))?;
     build()?;
     run(&steps, &out.join("stamps"))?;
-    sh::say(&format!("\nrun: {0}/run\nexported: {0}/discriminator, {0}/generator\nnext: {ELECTRA} finetune --help", out.display()));
+    sh::say(&format!(
+        "\nrun: {0}/run\nexported: {0}/discriminator, {0}/generator\nnext: {ELECTRA} finetune --help",
+        out.display()
+    ));
     Ok(())
 }
 
@@ -79,7 +82,17 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
         steps.push(Step {
             name: "vocabulary".to_owned(),
             command: sh::words([
-                ELECTRA, "vocab", "train", "--corpus", &corpus, "--field", &args.field, "--size", "30522", "--out", &text(&vocab),
+                ELECTRA,
+                "vocab",
+                "train",
+                "--corpus",
+                &corpus,
+                "--field",
+                &args.field,
+                "--size",
+                "30522",
+                "--out",
+                &text(&vocab),
             ]),
             inputs: vec![args.corpus.clone()],
             output: vocab.clone(),
@@ -89,18 +102,40 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
     steps.push(Step {
         name: "shards".to_owned(),
         command: sh::words([
-            ELECTRA, "shards", "build", "--corpus", &corpus, "--field", &args.field, "--vocab", &text(&vocab),
-            "--seq-len", &length.to_string(), "--out", &text(&shards),
+            ELECTRA,
+            "shards",
+            "build",
+            "--corpus",
+            &corpus,
+            "--field",
+            &args.field,
+            "--vocab",
+            &text(&vocab),
+            "--seq-len",
+            &length.to_string(),
+            "--out",
+            &text(&shards),
         ]),
         inputs: vec![args.corpus.clone(), vocab],
         output: shards.clone(),
     });
-    let mut command = sh::words([ELECTRA, "pretrain", &config, "--set", &format!("data.shards={}", text(&shards))]);
+    let mut command = sh::words([
+        ELECTRA,
+        "pretrain",
+        &config,
+        "--set",
+        &format!("data.shards={}", text(&shards)),
+    ]);
     for assignment in &args.overrides {
         command.extend(sh::words(["--set", assignment]));
     }
     command.extend(sh::words(["--out", &text(&run)]));
-    steps.push(Step { name: "pretrain".to_owned(), command, inputs: vec![config.into()], output: run.clone() });
+    steps.push(Step {
+        name: "pretrain".to_owned(),
+        command,
+        inputs: vec![config.into()],
+        output: run.clone(),
+    });
     steps.extend(after_pretraining(&run, out));
     steps
 }
@@ -117,7 +152,17 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     };
     let exports = ["discriminator", "generator"].map(|part| {
         let folder = out.join(part);
-        let command = sh::words([ELECTRA, "export", &text(run), "--format", "hf", "--part", part, "--out", &text(&folder)]);
+        let command = sh::words([
+            ELECTRA,
+            "export",
+            &text(run),
+            "--format",
+            "hf",
+            "--part",
+            part,
+            "--out",
+            &text(&folder),
+        ]);
         Step { name: part.to_owned(), command, inputs: vec![], output: folder }
     });
     std::iter::once(evaluate).chain(exports).collect()
@@ -141,7 +186,10 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
         let (old, seconds) = done.split_once(' ').unwrap_or_default();
         if old == chain && step.output.exists() {
             sh::say(&format!("done before: {}", step.name));
-            times.push((step.name.clone(), Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0))));
+            times.push((
+                step.name.clone(),
+                Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0)),
+            ));
             continue;
         }
         let begun = stamps.join(format!("{}.begun", step.name));
@@ -151,7 +199,8 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
         let start = Instant::now();
         sh::run(&command)?;
         let took = start.elapsed();
-        fs::write(&stamp, format!("{chain} {}", took.as_secs_f64())).with_context(|| stamp.display().to_string())?;
+        fs::write(&stamp, format!("{chain} {}", took.as_secs_f64()))
+            .with_context(|| stamp.display().to_string())?;
         times.push((step.name.clone(), took));
     }
     Ok(times)
@@ -163,10 +212,16 @@ fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
         return Ok(step.command.clone());
     }
     if step.name == "pretrain" && same {
-        let has_checkpoint = fs::read_dir(step.output.join("checkpoints"))
-            .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("step-")));
+        let has_checkpoint = fs::read_dir(step.output.join("checkpoints")).is_ok_and(|entries| {
+            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("step-"))
+        });
         if has_checkpoint {
-            return Ok(sh::words([ELECTRA, "pretrain", "--resume", &step.output.display().to_string()]));
+            return Ok(sh::words([
+                ELECTRA,
+                "pretrain",
+                "--resume",
+                &step.output.display().to_string(),
+            ]));
         }
     }
     if step.name == "pretrain" && !same {
@@ -210,7 +265,8 @@ mod tests {
 
     fn step(dir: &Path, script: &str) -> Step {
         let output = dir.join("out");
-        let command = sh::words(["sh", "-c", &format!("echo x >> {}/log; {script}", dir.display())]);
+        let command =
+            sh::words(["sh", "-c", &format!("echo x >> {}/log; {script}", dir.display())]);
         Step { name: "step".to_owned(), command, inputs: vec![dir.join("input")], output }
     }
 
@@ -264,7 +320,8 @@ mod tests {
                 "target/release/electra export runs/x/run --format hf --part generator --out runs/x/generator",
             ]
         );
-        let with_vocab = recipe(&Args { vocab: Some("v.txt".into()), ..args }, "base", 512, Path::new("x"));
+        let with_vocab =
+            recipe(&Args { vocab: Some("v.txt".into()), ..args }, "base", 512, Path::new("x"));
         assert_eq!(with_vocab[0].name, "shards");
     }
 }

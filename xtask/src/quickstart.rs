@@ -46,15 +46,36 @@ fn steps(out: &Path) -> Vec<Step> {
     let mut steps = vec![
         Step {
             name: "vocabulary".to_owned(),
-            command: sh::words([ELECTRA, "vocab", "train", "--corpus", CORPUS, "--size", "4000", "--out", &text(&vocab)]),
+            command: sh::words([
+                ELECTRA,
+                "vocab",
+                "train",
+                "--corpus",
+                CORPUS,
+                "--size",
+                "4000",
+                "--out",
+                &text(&vocab),
+            ]),
             inputs: vec![CORPUS.into()],
             output: vocab.clone(),
         },
         Step {
             name: "shards".to_owned(),
             command: sh::words([
-                ELECTRA, "shards", "build", "--corpus", CORPUS, "--vocab", &text(&vocab), "--seq-len", "16", "--held-out",
-                "0.05", "--out", &text(&shards),
+                ELECTRA,
+                "shards",
+                "build",
+                "--corpus",
+                CORPUS,
+                "--vocab",
+                &text(&vocab),
+                "--seq-len",
+                "16",
+                "--held-out",
+                "0.05",
+                "--out",
+                &text(&shards),
             ]),
             inputs: vec![CORPUS.into(), vocab],
             output: shards.clone(),
@@ -62,7 +83,13 @@ fn steps(out: &Path) -> Vec<Step> {
         Step {
             name: "pretrain".to_owned(),
             command: sh::words([
-                ELECTRA, "pretrain", CONFIG, "--set", &format!("data.shards={}", text(&shards)), "--out", &text(&run),
+                ELECTRA,
+                "pretrain",
+                CONFIG,
+                "--set",
+                &format!("data.shards={}", text(&shards)),
+                "--out",
+                &text(&run),
             ]),
             inputs: vec![CONFIG.into()],
             output: run.clone(),
@@ -75,10 +102,29 @@ fn steps(out: &Path) -> Vec<Step> {
             let (name, data) = (finetuned(task, weights), format!("data/sample/{task}"));
             let folder = place(&name);
             let command = sh::words([
-                ELECTRA, "finetune", "--task", &data, "--data", &data, "--model", &model, "--config", FINETUNE, "--weights",
-                weights, "--seeds", "3", "--out", &text(&folder),
+                ELECTRA,
+                "finetune",
+                "--task",
+                &data,
+                "--data",
+                &data,
+                "--model",
+                &model,
+                "--config",
+                FINETUNE,
+                "--weights",
+                weights,
+                "--seeds",
+                "3",
+                "--out",
+                &text(&folder),
             ]);
-            steps.push(Step { name, command, inputs: vec![FINETUNE.into(), data.into()], output: folder });
+            steps.push(Step {
+                name,
+                command,
+                inputs: vec![FINETUNE.into(), data.into()],
+                output: folder,
+            });
         }
     }
     steps
@@ -89,11 +135,18 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
     let metrics = read(&out.join("run/metrics.jsonl"))?;
     let rows: Vec<Value> = metrics.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let held_out: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
-    let (first, last) = held_out.first().zip(held_out.last()).context("no held-out figures in metrics.jsonl")?;
+    let (first, last) =
+        held_out.first().zip(held_out.last()).context("no held-out figures in metrics.jsonl")?;
     let evaluated: Value = serde_json::from_str(&read(&out.join("evaluate.json"))?)?;
-    let mut text = String::from("\nPre-training, on held-out addresses            start       end   without context\n");
+    let mut text = String::from(
+        "\nPre-training, on held-out addresses            start       end   without context\n",
+    );
     let figures = [
-        ("generator loss on [MASK] positions", "generator_loss_mask", evaluated["unigram_entropy"].as_f64()),
+        (
+            "generator loss on [MASK] positions",
+            "generator_loss_mask",
+            evaluated["unigram_entropy"].as_f64(),
+        ),
         ("generator accuracy on [MASK] positions", "generator_accuracy_mask", None),
         ("discriminator loss", "discriminator_loss", evaluated["majority_class_entropy"].as_f64()),
         ("discriminator AUC", "discriminator_auc", Some(0.5)),
@@ -112,7 +165,9 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
             let percent = |key: &str| number(&report["test"], key).map(|x| 100.0 * x);
             Ok(format!("{:.1} ± {:.1}", percent("mean")?, percent("sd")?))
         };
-        let baseline = |kind: &str| number(&pretrained["baselines"][kind]["test"], "accuracy").map(|x| 100.0 * x);
+        let baseline = |kind: &str| {
+            number(&pretrained["baselines"][kind]["test"], "accuracy").map(|x| 100.0 * x)
+        };
         writeln!(
             text,
             "  {task:<40}{:>13}{:>17}{:>15.1}{:>11.1}",
@@ -170,7 +225,11 @@ mod tests {
         for step in &steps {
             for word in step.command.iter().filter_map(|word| word.split('=').next_back()) {
                 let ours = word.starts_with(OUT) && Path::new(word) != step.output;
-                assert!(!ours || made.iter().any(|path| path == word), "{}: {word} is made by no earlier step", step.name);
+                assert!(
+                    !ours || made.iter().any(|path| path == word),
+                    "{}: {word} is made by no earlier step",
+                    step.name
+                );
             }
             made.push(step.output.display().to_string());
         }
@@ -179,7 +238,9 @@ mod tests {
 
     #[test]
     fn a_missing_figure_is_named() {
-        assert!(number(&serde_json::json!({"a": 1.5}), "b").unwrap_err().to_string().contains("\"b\""));
+        assert!(
+            number(&serde_json::json!({"a": 1.5}), "b").unwrap_err().to_string().contains("\"b\"")
+        );
         assert_eq!(number(&serde_json::json!({"a": 1.5}), "a").unwrap(), 1.5);
     }
 }

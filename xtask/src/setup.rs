@@ -7,8 +7,7 @@ use crate::sh;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::{
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -43,19 +42,30 @@ struct Platform {
 fn platform() -> Result<Platform> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Ok(Platform {
-            tags: &["manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"],
+            tags: &[
+                "manylinux_2_28_x86_64",
+                "manylinux_2_25_x86_64",
+                "manylinux_2_17_x86_64",
+                "manylinux2014_x86_64",
+            ],
             wheels: &[
                 Wheel {
                     package: "torch==2.11.0",
-                    sha256: Some("7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a"),
+                    sha256: Some(
+                        "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+                    ),
                 },
                 Wheel {
                     package: "nvidia-cuda-runtime==13.0.96",
-                    sha256: Some("7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
+                    sha256: Some(
+                        "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+                    ),
                 },
                 Wheel {
                     package: "nvidia-cuda-cupti==13.0.85",
-                    sha256: Some("4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
+                    sha256: Some(
+                        "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+                    ),
                 },
             ],
         }),
@@ -67,7 +77,9 @@ fn platform() -> Result<Platform> {
             tags: &["macosx_11_0_arm64", "macosx_12_0_arm64", "macosx_14_0_arm64"],
             wheels: &[Wheel { package: "torch==2.11.0", sha256: None }],
         }),
-        (os, arch) => bail!("no libtorch is known for {os} on {arch}; use --libtorch DIR with a libtorch {VERSION}"),
+        (os, arch) => bail!(
+            "no libtorch is known for {os} on {arch}; use --libtorch DIR with a libtorch {VERSION}"
+        ),
     }
 }
 
@@ -95,18 +107,25 @@ fn wanted(args: &Args) -> Result<String> {
         (Some(dir), _) => format!("{VERSION} from {}\n", dir.display()),
         (None, true) => format!("{VERSION} with CUDA\n"),
         (None, false) => {
-            let sums = platform()?.wheels.iter().map(|wheel| format!("{} {}\n", wheel.package, wheel.sha256.unwrap_or("-")));
+            let sums = platform()?
+                .wheels
+                .iter()
+                .map(|wheel| format!("{} {}\n", wheel.package, wheel.sha256.unwrap_or("-")));
             format!("{VERSION}\n{}", sums.collect::<String>())
         }
     })
 }
 
 fn compiler() -> Result<()> {
-    let found = ["c++", "g++", "clang++"].iter().any(|name| sh::capture(&sh::words([name, "--version"])).is_ok());
+    let found = ["c++", "g++", "clang++"]
+        .iter()
+        .any(|name| sh::capture(&sh::words([name, "--version"])).is_ok());
     if found {
         return Ok(());
     }
-    bail!("no C++ compiler: install one (Debian and Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)")
+    bail!(
+        "no C++ compiler: install one (Debian and Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)"
+    )
 }
 
 /// A libtorch that is there already.
@@ -121,14 +140,17 @@ fn link(dir: &Path) -> Result<()> {
         .iter()
         .find_map(|name| fs::read_to_string(dir.join(name)).ok())
         .and_then(|text| version_in(&text))
-        .with_context(|| format!("{} does not say its version (build-version or version.py)", dir.display()))?;
+        .with_context(|| {
+            format!("{} does not say its version (build-version or version.py)", dir.display())
+        })?;
     if !version.starts_with("2.11.") {
         bail!("{} is libtorch {version}; this workspace is built against {VERSION}", dir.display());
     }
     clear()?;
     fs::create_dir_all(HOME).context(HOME)?;
     #[cfg(unix)]
-    std::os::unix::fs::symlink(&dir, Path::new(HOME).join("torch")).context("linking .libtorch/torch")?;
+    std::os::unix::fs::symlink(&dir, Path::new(HOME).join("torch"))
+        .context("linking .libtorch/torch")?;
     Ok(())
 }
 
@@ -170,12 +192,23 @@ fn whole() -> Result<()> {
     let _ = fs::remove_dir_all(&fresh);
     let target = fresh.display().to_string();
     let package = format!("torch=={VERSION}");
-    pip(&sh::words([&python, "-m", "pip", "install", "--no-compile", "--only-binary=:all:", "--target", &target, &package]))?;
+    pip(&sh::words([
+        &python,
+        "-m",
+        "pip",
+        "install",
+        "--no-compile",
+        "--only-binary=:all:",
+        "--target",
+        &target,
+        &package,
+    ]))?;
     clear()?;
     for part in ["torch", "nvidia"] {
         let from = fresh.join(part);
         if from.exists() {
-            fs::rename(&from, Path::new(HOME).join(part)).with_context(|| format!("placing {part}"))?;
+            fs::rename(&from, Path::new(HOME).join(part))
+                .with_context(|| format!("placing {part}"))?;
         }
     }
     fs::remove_dir_all(&fresh).context("removing .libtorch/unpacking")
@@ -188,7 +221,9 @@ fn python() -> Result<String> {
             return Ok(name.to_owned());
         }
     }
-    bail!("no Python with pip, which fetches libtorch's wheels (Debian and Ubuntu: apt-get install python3-pip); or give a libtorch {VERSION} with --libtorch DIR")
+    bail!(
+        "no Python with pip, which fetches libtorch's wheels (Debian and Ubuntu: apt-get install python3-pip); or give a libtorch {VERSION} with --libtorch DIR"
+    )
 }
 
 fn fetch(wheel: &Wheel, platform: &Platform, python: &str, downloads: &Path) -> Result<PathBuf> {
@@ -198,14 +233,27 @@ fn fetch(wheel: &Wheel, platform: &Platform, python: &str, downloads: &Path) -> 
     sh::say(&format!("fetching {}", wheel.package));
     let dest = downloads.display().to_string();
     let mut command = sh::words([
-        python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
-        "--implementation", "cp", "--dest", &dest, wheel.package,
+        python,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        "3.11",
+        "--implementation",
+        "cp",
+        "--dest",
+        &dest,
+        wheel.package,
     ]);
     for tag in platform.tags {
         command.extend(sh::words(["--platform", tag]));
     }
     pip(&command)?;
-    downloaded(wheel, downloads)?.with_context(|| format!("pip brought no wheel of {}", wheel.package))
+    downloaded(wheel, downloads)?
+        .with_context(|| format!("pip brought no wheel of {}", wheel.package))
 }
 
 /// The wheel's file if it is there and whole; one with a wrong checksum is removed and fetched again.
@@ -213,7 +261,8 @@ fn downloaded(wheel: &Wheel, downloads: &Path) -> Result<Option<PathBuf>> {
     let stem = wheel.package.replace("==", "-").replace("nvidia-cuda-", "nvidia_cuda_");
     for entry in fs::read_dir(downloads).context("reading .libtorch/download")? {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !name.starts_with(&stem) || !name.ends_with(".whl") {
             continue;
         }
@@ -225,7 +274,9 @@ fn downloaded(wheel: &Wheel, downloads: &Path) -> Result<Option<PathBuf>> {
             }
             Some(_) => return Ok(Some(path)),
             None => {
-                sh::say(&format!("{name}: no checksum is pinned for this platform, which is untested"));
+                sh::say(&format!(
+                    "{name}: no checksum is pinned for this platform, which is untested"
+                ));
                 return Ok(Some(path));
             }
         }
@@ -249,10 +300,20 @@ fn pip(command: &[String]) -> Result<()> {
 fn explain(message: &str) -> String {
     let has = |patterns: &[&str]| patterns.iter().any(|pattern| message.contains(pattern));
     if has(&["No space left"]) {
-        return "the disk is full: libtorch takes 1.1 GB while it is set up and 0.6 GB afterwards".to_owned();
+        return "the disk is full: libtorch takes 1.1 GB while it is set up and 0.6 GB afterwards"
+            .to_owned();
     }
-    if has(&["NewConnectionError", "name resolution", "Network is unreachable", "ConnectTimeout", "Connection refused", "ProxyError"]) {
-        return format!("no network: pip cannot reach its package index; go on later, or give a libtorch {VERSION} with --libtorch DIR");
+    if has(&[
+        "NewConnectionError",
+        "name resolution",
+        "Network is unreachable",
+        "ConnectTimeout",
+        "Connection refused",
+        "ProxyError",
+    ]) {
+        return format!(
+            "no network: pip cannot reach its package index; go on later, or give a libtorch {VERSION} with --libtorch DIR"
+        );
     }
     let last = message.lines().rev().find(|line| line.contains("ERROR")).unwrap_or(message);
     format!("pip failed: {last}")
@@ -271,7 +332,8 @@ with zipfile.ZipFile(wheel) as archive:
             archive.extract(name, to)
 ";
     sh::say(&format!("unpacking {}", wheel.display()));
-    let command = sh::words([python, "-c", SCRIPT, &wheel.display().to_string(), &to.display().to_string()]);
+    let command =
+        sh::words([python, "-c", SCRIPT, &wheel.display().to_string(), &to.display().to_string()]);
     sh::capture(&command).map(drop).map_err(|error| {
         let message = error.to_string();
         match message.contains("No space left") {
@@ -303,8 +365,13 @@ mod tests {
     fn pips_lines_become_one_that_says_what_to_do() {
         let offline = "WARNING: Retrying after NewConnectionError\nERROR: Could not find a version";
         assert!(explain(offline).starts_with("no network"));
-        assert!(explain("OSError: [Errno 28] No space left on device").starts_with("the disk is full"));
-        assert_eq!(explain("x\nERROR: No matching distribution\ny"), "pip failed: ERROR: No matching distribution");
+        assert!(
+            explain("OSError: [Errno 28] No space left on device").starts_with("the disk is full")
+        );
+        assert_eq!(
+            explain("x\nERROR: No matching distribution\ny"),
+            "pip failed: ERROR: No matching distribution"
+        );
     }
 
     #[test]

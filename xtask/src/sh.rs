@@ -18,8 +18,10 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn shown(command: &[String]) -> String {
     command.iter().fold(String::new(), |mut line, word| {
         let separator = if line.is_empty() { "" } else { " " };
-        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c)) && !word.is_empty();
-        let quoted = if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) };
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c))
+            && !word.is_empty();
+        let quoted =
+            if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) };
         // Writing to a string does not fail.
         let _ = write!(line, "{separator}{quoted}");
         line
@@ -56,8 +58,10 @@ pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Durat
 /// Runs a command silently and returns its output; an error carries what it said.
 pub(crate) fn capture(command: &[String]) -> Result<String> {
     let Some((program, arguments)) = command.split_first() else { bail!("an empty command") };
-    let output =
-        Command::new(program).args(arguments).output().with_context(|| format!("starting {program}"))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("starting {program}"))?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }

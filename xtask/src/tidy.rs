@@ -13,10 +13,20 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("electra-torch", &[]),
     ("electra-model", &["electra-torch"]),
     ("electra-train", &["electra-tokenize", "electra-data", "electra-torch", "electra-model"]),
-    ("electra-tasks", &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train"]),
+    (
+        "electra-tasks",
+        &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train"],
+    ),
     (
         "electra-cli",
-        &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train", "electra-tasks"],
+        &[
+            "electra-tokenize",
+            "electra-data",
+            "electra-torch",
+            "electra-model",
+            "electra-train",
+            "electra-tasks",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -49,7 +59,8 @@ fn faults(root: &Path) -> Result<Vec<String>> {
         if !entry.file_type().is_file() || !text {
             continue;
         }
-        let contents = fs::read_to_string(entry.path()).with_context(|| path.display().to_string())?;
+        let contents =
+            fs::read_to_string(entry.path()).with_context(|| path.display().to_string())?;
         let name = path.display().to_string();
         if ending == "rs" {
             faults.extend(source(&name, &contents));
@@ -74,12 +85,18 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     if lines > LONGEST {
         fault(lines, &format!("a file has at most {LONGEST} lines"));
     }
-    let library = name.starts_with("crates/") && name.contains("/src/") && !name.ends_with("tests.rs");
+    let library =
+        name.starts_with("crates/") && name.contains("/src/") && !name.ends_with("tests.rs");
     // Split so that these lines are not what they look for.
     let ignored = concat!("#[ign", "ore");
     let should_panic = concat!("should_", "panic");
     let unwrap = concat!(".unw", "rap()");
-    let is_unsafe = [concat!("uns", "afe {"), concat!("uns", "afe fn"), concat!("uns", "afe impl"), concat!("uns", "afe extern")];
+    let is_unsafe = [
+        concat!("uns", "afe {"),
+        concat!("uns", "afe fn"),
+        concat!("uns", "afe impl"),
+        concat!("uns", "afe extern"),
+    ];
     for (line, text) in contents.lines().enumerate().map(|(i, text)| (i + 1, text.trim())) {
         if text.starts_with("//") {
             continue;
@@ -90,7 +107,9 @@ fn source(name: &str, contents: &str) -> Vec<String> {
         if library && text.contains(unwrap) {
             fault(line, "no unwrap in a library: return the error, or `expect` with the reason");
         }
-        if is_unsafe.iter().any(|word| text.contains(word)) && !name.starts_with("crates/electra-torch/") {
+        if is_unsafe.iter().any(|word| text.contains(word))
+            && !name.starts_with("crates/electra-torch/")
+        {
             fault(line, "unsafe code lives in electra-torch alone");
         }
     }
@@ -111,14 +130,21 @@ fn foreign(name: &str, contents: &str) -> Vec<String> {
 fn dependencies(root: &Path) -> Result<Vec<String>> {
     let manifest = root.join("Cargo.toml").display().to_string();
     let json = sh::capture(&sh::words([
-        "cargo", "metadata", "--format-version", "1", "--no-deps", "--manifest-path", &manifest,
+        "cargo",
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--manifest-path",
+        &manifest,
     ]))?;
     let metadata: Value = serde_json::from_str(&json)?;
     let mut faults = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         let dependencies = package["dependencies"].as_array().into_iter().flatten();
-        let names: Vec<_> = dependencies.filter_map(|dependency| dependency["name"].as_str()).collect();
+        let names: Vec<_> =
+            dependencies.filter_map(|dependency| dependency["name"].as_str()).collect();
         faults.extend(direction(name, &names));
     }
     Ok(faults)
@@ -126,7 +152,9 @@ fn dependencies(root: &Path) -> Result<Vec<String>> {
 
 fn direction(name: &str, dependencies: &[&str]) -> Vec<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
-        return vec![format!("{name}: not in the list of xtask/src/tidy.rs; say what it may depend on")];
+        return vec![format!(
+            "{name}: not in the list of xtask/src/tidy.rs; say what it may depend on"
+        )];
     };
     let ours = |dependency: &&&str| MAY_USE.iter().any(|(known, _)| known == *dependency);
     let mut faults: Vec<_> = dependencies

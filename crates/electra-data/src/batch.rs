@@ -51,7 +51,8 @@ impl MaskedBatch {
         self.generator_ids.extend_from_slice(&self.input_ids[start..]);
         let segment = |column| i64::from(column >= example.second && column < example.ids.len());
         self.token_type_ids.extend((0..self.length).map(segment));
-        self.attention_mask.extend((0..self.length).map(|column| i64::from(column < example.ids.len())));
+        self.attention_mask
+            .extend((0..self.length).map(|column| i64::from(column < example.ids.len())));
 
         let mut rng = CounterRng::new(seed, Purpose::Masking, epoch, index);
         let chosen = masking.choose(&example.ids, self.length, special, &mut rng);

@@ -60,7 +60,7 @@ pub struct BuildReport {
 /// Text handed to the workers at once, in bytes; three such chunks are in memory at most.
 const CHUNK: usize = 8 << 20;
 /// Tokens of a full shard.
-const SHARD_TOKENS: u64 = 1 << 26;
+const SHARD_TOKENS: u64 = 1 << 24;
 /// Bytes of sentences that one task tokenises.
 const TASK: usize = 1 << 16;
 
@@ -83,8 +83,10 @@ pub fn build_shards(
     if occupied && !config.overwrite {
         return Err(Error::NotEmpty(out.clone()));
     }
-    let name = out.file_name().map_or_else(|| "shards".into(), |name| name.to_string_lossy().into_owned());
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name =
+        out.file_name().map_or_else(|| "shards".into(), |name| name.to_string_lossy().into_owned());
+    let parent =
+        out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(Error::io(parent))?;
     let temporary = parent.join(format!(".{name}.tmp-{}", std::process::id()));
     let built = build_in(&temporary, corpus, tokenizer, config, progress).and_then(|report| {
@@ -103,10 +105,18 @@ pub fn build_shards(
 }
 
 fn check(config: &BuildConfig) -> Result<()> {
-    let value = |key, value: String, expected: &str| Error::Value { key, value, expected: expected.to_owned() };
+    let value = |key, value: String, expected: &str| Error::Value {
+        key,
+        value,
+        expected: expected.to_owned(),
+    };
     let length = config.packing.sequence_length;
     if !(SHORTEST..=1 << 16).contains(&length) {
-        return Err(value("sequence_length", length.to_string(), "must be from 3 ([CLS], a token, [SEP]) to 65536"));
+        return Err(value(
+            "sequence_length",
+            length.to_string(),
+            "must be from 3 ([CLS], a token, [SEP]) to 65536",
+        ));
     }
     for (key, p) in [
         ("held_out", config.held_out),
@@ -166,7 +176,8 @@ fn build_in(
                 output.add(packed, split_of(number, config), &mut report)?;
             }
             report.documents += chunk.len() as u64;
-            report.text_bytes += chunk.iter().map(|document| document.text.len() as u64).sum::<u64>();
+            report.text_bytes +=
+                chunk.iter().map(|document| document.text.len() as u64).sum::<u64>();
             progress(report.text_bytes);
         }
         Ok::<(), Error>(())
@@ -246,7 +257,9 @@ fn pack(
     let unknown = sentences.iter().flatten().filter(|&&id| id == special.unk).count() as u64;
     let mut examples = Vec::new();
     let ends = (special.cls, special.sep);
-    pack_document(&sentences, &config.packing, config.seed, number, ends, |example| examples.push(example));
+    pack_document(&sentences, &config.packing, config.seed, number, ends, |example| {
+        examples.push(example)
+    });
     let dropped = (all - sentences.len()) as u64;
     Ok(Packed { examples, sentences: sentences.len() as u64, dropped, tokens, unknown })
 }
@@ -321,10 +334,18 @@ impl Output {
                 needed: "at least one document with one token is needed".to_owned(),
             });
         }
-        let json = |value: serde_json::Result<String>| value.map_err(|e| Error::shard(self.dir.join(INDEX), e));
-        write_synced(&self.dir.join(COUNTS), json(serde_json::to_string(&self.counts))?.as_bytes())?;
+        let json = |value: serde_json::Result<String>| {
+            value.map_err(|e| Error::shard(self.dir.join(INDEX), e))
+        };
+        write_synced(
+            &self.dir.join(COUNTS),
+            json(serde_json::to_string(&self.counts))?.as_bytes(),
+        )?;
         // The index comes last: without it, the folder is no shard folder.
-        write_synced(&self.dir.join(INDEX), json(serde_json::to_string_pretty(&self.index))?.as_bytes())?;
+        write_synced(
+            &self.dir.join(INDEX),
+            json(serde_json::to_string_pretty(&self.index))?.as_bytes(),
+        )?;
         sync(&self.dir)
     }
 }

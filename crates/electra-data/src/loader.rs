@@ -48,9 +48,11 @@ impl Loader {
         config: LoaderConfig,
         start: u64,
     ) -> Result<Self> {
-        for (key, value) in
-            [("batch_size", config.batch_size), ("loader_threads", config.threads), ("prefetch", config.prefetch)]
-        {
+        for (key, value) in [
+            ("batch_size", config.batch_size),
+            ("loader_threads", config.threads),
+            ("prefetch", config.prefetch),
+        ] {
             if value == 0 {
                 let expected = "must be at least 1".to_owned();
                 return Err(Error::Value { key, value: value.to_string(), expected });

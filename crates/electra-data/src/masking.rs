@@ -106,7 +106,11 @@ impl Masking for ReferenceMasking {
 /// Positions that may be masked.
 fn candidates(ids: &[u32], special: &SpecialTokens) -> Vec<u32> {
     let never = [special.cls, special.sep, special.mask, special.pad];
-    ids.iter().zip(0..).filter(|(id, _)| !never.contains(id)).map(|(_, position)| position).collect()
+    ids.iter()
+        .zip(0..)
+        .filter(|(id, _)| !never.contains(id))
+        .map(|(_, position)| position)
+        .collect()
 }
 
 /// How many positions are drawn of `tokens`, in a batch of `length`.

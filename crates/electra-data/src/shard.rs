@@ -130,12 +130,17 @@ impl ShardSet {
         if examples == 0 {
             let message = match split {
                 Split::Train => "the training split has no examples",
-                Split::HeldOut => "the held-out split has no examples: build shards of at least 2 documents with --held-out above 0, or set evaluate.every = 0",
+                Split::HeldOut => {
+                    "the held-out split has no examples: build shards of at least 2 documents with --held-out above 0, or set evaluate.every = 0"
+                }
             };
             return Err(Error::shard(dir.join(INDEX), message));
         }
         if examples != index.split(split).examples {
-            let message = format!("says {} examples, its shards hold {examples}", index.split(split).examples);
+            let message = format!(
+                "says {} examples, its shards hold {examples}",
+                index.split(split).examples
+            );
             return Err(Error::shard(dir.join(INDEX), message));
         }
         Ok(Self { dir: dir.to_owned(), index, shards, before, examples })
@@ -176,7 +181,8 @@ impl ShardSet {
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let counts: Vec<u64> = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
         if counts.len() != self.index.vocab_size {
-            let message = format!("has {} counts for {} tokens", counts.len(), self.index.vocab_size);
+            let message =
+                format!("has {} counts for {} tokens", counts.len(), self.index.vocab_size);
             return Err(Error::shard(&path, message));
         }
         Ok(counts)
@@ -208,7 +214,8 @@ pub fn verify(dir: &Path) -> Result<ShardIndex> {
         for i in 0..shard.seconds.len() as u64 {
             let example = shard.example(i)?;
             if let Some(id) = example.ids.iter().find(|&&id| id as usize >= index.vocab_size) {
-                let message = format!("example {i} has id {id}, the vocabulary {} tokens", index.vocab_size);
+                let message =
+                    format!("example {i} has id {id}, the vocabulary {} tokens", index.vocab_size);
                 return Err(Error::shard(&path, message));
             }
         }
@@ -250,7 +257,9 @@ impl Shard {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let size = file.metadata().map_err(Error::io(path))?.len();
         if size < HEADER as u64 {
-            return Err(fail(format!("has {size} bytes, less than a header: the file is truncated")));
+            return Err(fail(format!(
+                "has {size} bytes, less than a header: the file is truncated"
+            )));
         }
         let mut header = [0; HEADER];
         file.read_exact(&mut header).map_err(Error::io(path))?;
@@ -265,7 +274,8 @@ impl Shard {
             return Err(fail(format!("format {version}, this version reads {VERSION}")));
         }
         let hash: String = header[48..80].iter().map(|byte| format!("{byte:02x}")).collect();
-        if hash != index.vocab_hash || vocab != index.vocab_size || length != index.sequence_length {
+        if hash != index.vocab_hash || vocab != index.vocab_size || length != index.sequence_length
+        {
             return Err(fail(format!(
                 "made with vocabulary {hash} of {vocab} tokens at length {length}; the index says {} of {} at {}",
                 index.vocab_hash, index.vocab_size, index.sequence_length
@@ -275,7 +285,9 @@ impl Shard {
         let tables = (examples + 1) * 8 + examples * 4;
         let wanted = HEADER as u128 + tables + count * width as u128;
         if u128::from(size) != wanted {
-            return Err(fail(format!("has {size} bytes, its header says {wanted}: the file is truncated")));
+            return Err(fail(format!(
+                "has {size} bytes, its header says {wanted}: the file is truncated"
+            )));
         }
         let mut table = vec![0; tables as usize];
         file.read_exact(&mut table).map_err(Error::io(path))?;
@@ -295,7 +307,9 @@ impl Shard {
         let offsets: Vec<u64> = offsets.chunks_exact(8).map(|bytes| long(bytes, 0)).collect();
         let seconds: Vec<u32> = seconds.chunks_exact(4).map(|bytes| word(bytes, 0)).collect();
         let sane = offsets.windows(2).zip(&seconds).all(|(ends, &second)| {
-            ends[0] < ends[1] && ends[1] - ends[0] <= length as u64 && u64::from(second) <= ends[1] - ends[0]
+            ends[0] < ends[1]
+                && ends[1] - ends[0] <= length as u64
+                && u64::from(second) <= ends[1] - ends[0]
         });
         if !sane || offsets.last().map(|&end| u128::from(end)) != Some(count) {
             return Err(fail("an example's tokens are not where they can be".to_owned()));
@@ -311,7 +325,9 @@ impl Shard {
         let at = self.tokens + start * self.width as u64;
         self.file.read_exact_at(&mut bytes, at).map_err(Error::io(&self.path))?;
         let ids = match self.width {
-            2 => bytes.chunks_exact(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect(),
+            2 => {
+                bytes.chunks_exact(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect()
+            }
             _ => bytes.chunks_exact(4).map(|b| word(b, 0)).collect(),
         };
         Ok(Example { ids, second: self.seconds[index] as usize })
@@ -374,7 +390,8 @@ impl ShardWriter {
         for x in [examples, count, xxh3_64(&body)] {
             file.extend_from_slice(&x.to_le_bytes());
         }
-        let hash = (0..32).map(|i| u8::from_str_radix(&index.vocab_hash[2 * i..2 * i + 2], 16).unwrap_or(0));
+        let hash = (0..32)
+            .map(|i| u8::from_str_radix(&index.vocab_hash[2 * i..2 * i + 2], 16).unwrap_or(0));
         file.extend(hash);
         file.extend_from_slice(&[0; 8]);
         let header = xxh3_64(&file);

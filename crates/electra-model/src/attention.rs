@@ -37,9 +37,8 @@ impl SoftmaxAttention {
     /// If libtorch refuses the sizes.
     pub fn new(site: &Site<'_>) -> Result<Self> {
         let h = site.config.hidden;
-        let dense = |path: nn::Path<'_>| {
-            init::dense(&path, h, h, Dense::Normal, &site.config.initializer)
-        };
+        let dense =
+            |path: nn::Path<'_>| init::dense(&path, h, h, Dense::Normal, &site.config.initializer);
         let own = site.path / "self";
         Ok(Self {
             query: dense(&own / "query")?,

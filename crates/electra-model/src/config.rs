@@ -289,7 +289,12 @@ impl EncoderConfig {
             format!("must be divisible by {tower}heads = {}", self.heads),
         )?;
         for (key, p) in [("dropout", self.dropout), ("attention_dropout", self.attention_dropout)] {
-            check((0.0..1.0).contains(&p), key, p, "must be a probability from 0 up to, not including, 1")?;
+            check(
+                (0.0..1.0).contains(&p),
+                key,
+                p,
+                "must be a probability from 0 up to, not including, 1",
+            )?;
         }
         check(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "must be above 0")?;
         let std = self.initializer.std;

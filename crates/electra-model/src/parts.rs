@@ -95,9 +95,15 @@ impl Parts {
             SharingKind::Untied {} => ("untied", Arc::new(Untied)),
         };
         Self {
-            attention: Part::<dyn SelfAttention>::new("softmax", |site| Ok(Box::new(SoftmaxAttention::new(site)?))),
-            feed_forward: Part::<dyn FeedForward>::new("gelu-mlp", |site| Ok(Box::new(GeluMlp::new(site)?))),
-            embeddings: Part::<dyn Embeddings>::new("token", |site| Ok(Box::new(TokenEmbeddings::new(site)?))),
+            attention: Part::<dyn SelfAttention>::new("softmax", |site| {
+                Ok(Box::new(SoftmaxAttention::new(site)?))
+            }),
+            feed_forward: Part::<dyn FeedForward>::new("gelu-mlp", |site| {
+                Ok(Box::new(GeluMlp::new(site)?))
+            }),
+            embeddings: Part::<dyn Embeddings>::new("token", |site| {
+                Ok(Box::new(TokenEmbeddings::new(site)?))
+            }),
             sharing,
             sharing_name: sharing_name.to_owned(),
         }
@@ -110,7 +116,8 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<A> + Send + Sync + 'static,
     ) -> Self {
-        self.attention = Part::<dyn SelfAttention>::new(name, move |site| Ok(Box::new(build(site)?)));
+        self.attention =
+            Part::<dyn SelfAttention>::new(name, move |site| Ok(Box::new(build(site)?)));
         self
     }
 
@@ -121,7 +128,8 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<F> + Send + Sync + 'static,
     ) -> Self {
-        self.feed_forward = Part::<dyn FeedForward>::new(name, move |site| Ok(Box::new(build(site)?)));
+        self.feed_forward =
+            Part::<dyn FeedForward>::new(name, move |site| Ok(Box::new(build(site)?)));
         self
     }
 

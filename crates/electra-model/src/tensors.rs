@@ -42,7 +42,13 @@ pub fn read(path: &Path) -> Result<Named> {
         .into_iter()
         .map(|(name, view)| {
             let kind = kind(view.dtype()).ok_or_else(|| {
-                Error::format(path, format!("tensor {name:?} is of kind {:?}, which is not supported", view.dtype()))
+                Error::format(
+                    path,
+                    format!(
+                        "tensor {name:?} is of kind {:?}, which is not supported",
+                        view.dtype()
+                    ),
+                )
             })?;
             let shape = view.shape().iter().map(|&d| d as i64).collect::<Vec<_>>();
             Ok((name, Tensor::f_from_data_size(view.data(), &shape, kind)?))
@@ -70,7 +76,9 @@ pub fn load(
     for (name, variable) in model {
         match by_name.get(name.as_str()) {
             None if model_may_have(name) => {}
-            None => differences.push(format!("missing from the file: {name} {:?}", variable.size())),
+            None => {
+                differences.push(format!("missing from the file: {name} {:?}", variable.size()))
+            }
             Some(t) if t.size() != variable.size() => differences.push(format!(
                 "{name}: the file has shape {:?}, the model {:?}",
                 t.size(),

@@ -60,7 +60,12 @@ pub struct BagOfWords {
 
 impl BagOfWords {
     /// Learns the counts of a training set.
-    pub fn train(train: &[Arc<Feature<Target>>], classes: usize, vocab_size: usize, special: &SpecialTokens) -> Self {
+    pub fn train(
+        train: &[Arc<Feature<Target>>],
+        classes: usize,
+        vocab_size: usize,
+        special: &SpecialTokens,
+    ) -> Self {
         let pairs = train.iter().any(|feature| feature.segment_b_start < feature.ids.len());
         let words = if pairs { 2 * vocab_size } else { vocab_size };
         let mut model = Self {
@@ -105,9 +110,11 @@ impl BagOfWords {
 
     fn places<'a, T>(&'a self, feature: &'a Feature<T>) -> impl Iterator<Item = usize> + 'a {
         let words = feature.ids.iter().enumerate();
-        words.filter(|(_, id)| ![self.special.cls, self.special.sep].contains(id)).map(|(i, &id)| {
-            let second = i >= feature.segment_b_start;
-            id as usize + if second { self.vocab_size } else { 0 }
-        })
+        words.filter(|(_, id)| ![self.special.cls, self.special.sep].contains(id)).map(
+            |(i, &id)| {
+                let second = i >= feature.segment_b_start;
+                id as usize + if second { self.vocab_size } else { 0 }
+            },
+        )
     }
 }

@@ -213,7 +213,8 @@ impl<T> Source for EpochSource<T> {
         let epoch = self.position / examples as u64;
         let start = (self.position % examples as u64) as usize;
         let end = (start + self.batch_size).min(examples);
-        let (known, order) = self.order.get_or_insert_with(|| (epoch, epoch_order(examples, self.seed, epoch)));
+        let (known, order) =
+            self.order.get_or_insert_with(|| (epoch, epoch_order(examples, self.seed, epoch)));
         if *known != epoch {
             (*known, *order) = (epoch, epoch_order(examples, self.seed, epoch));
         }

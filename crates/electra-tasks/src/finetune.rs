@@ -174,7 +174,11 @@ impl<'a> Finetune<'a> {
     ///
     /// # Errors
     /// If data, model or config cannot be used, `out` is not empty, or is of another run.
-    pub fn run(&self, stop: &AtomicBool, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Completion> {
+    pub fn run(
+        &self,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Completion> {
         let clock = Instant::now();
         self.check()?;
         let prepared = self.prepare()?;
@@ -233,7 +237,11 @@ impl<'a> Finetune<'a> {
         let mut sorted = self.seeds.clone();
         sorted.sort_unstable();
         if sorted.is_empty() || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Error::value("seeds", format!("{:?}", self.seeds), "must be at least one, none twice"));
+            return Err(Error::value(
+                "seeds",
+                format!("{:?}", self.seeds),
+                "must be at least one, none twice",
+            ));
         }
         Ok(())
     }
@@ -244,7 +252,10 @@ impl<'a> Finetune<'a> {
         let source = Source::read(&self.model)?;
         let max_length = self.config.train.max_length;
         if max_length as i64 > source.config.max_positions {
-            let limit = format!("must be at most {}, the positions of the model", source.config.max_positions);
+            let limit = format!(
+                "must be at most {}, the positions of the model",
+                source.config.max_positions
+            );
             return Err(Error::value("train.max_length", max_length, limit));
         }
         if self.task.text_b.is_some() && source.config.segments < 2 {
@@ -278,7 +289,8 @@ impl<'a> Finetune<'a> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
         match self.from {
             From::Scratch(existing) => {
-                let occupied = fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
+                let occupied =
+                    fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
                 if occupied {
                     if existing == Existing::Refuse || !inputs_path.is_file() {
                         return Err(electra_train::Error::NotEmpty(self.out.clone()).into());
@@ -292,7 +304,10 @@ impl<'a> Finetune<'a> {
             From::Checkpoint => {
                 let known: Option<Inputs> = read_json(&inputs_path)?;
                 let known = known.ok_or_else(|| {
-                    Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
+                    Error::file(
+                        &inputs_path,
+                        "not there: this is no folder of fine-tuning to go on with",
+                    )
                 })?;
                 let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
                 for (name, same) in [
@@ -303,7 +318,8 @@ impl<'a> Finetune<'a> {
                     ("the config", config == *self.config),
                 ] {
                     if !same {
-                        let message = format!("was begun with another value of {name}: name another folder");
+                        let message =
+                            format!("was begun with another value of {name}: name another folder");
                         return Err(Error::file(&self.out, message));
                     }
                 }
@@ -319,7 +335,8 @@ impl<'a> Finetune<'a> {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let seed = name.strip_prefix("seed-").and_then(|seed| seed.parse::<u64>().ok());
             if let Some(seed) = seed.filter(|seed| !self.seeds.contains(seed)) {
-                let message = format!("seed {seed} is not among the seeds asked for: {:?}", self.seeds);
+                let message =
+                    format!("seed {seed} is not among the seeds asked for: {:?}", self.seeds);
                 return Err(Error::file(&path, message));
             }
         }
@@ -341,10 +358,13 @@ impl<'a> Finetune<'a> {
     ) -> Result<Option<SeedReport>> {
         let clock = Instant::now();
         let Built { objective, variables } = self.build(seed, prepared)?;
-        if self.train(seed, prepared, &objective, variables.clone_handles(), stop, on_event)? == Outcome::Stopped {
+        if self.train(seed, prepared, &objective, variables.clone_handles(), stop, on_event)?
+            == Outcome::Stopped
+        {
             return Ok(None);
         }
-        let score = |features: &[_]| score(&objective, features, &prepared.answers, self.predict_batch());
+        let score =
+            |features: &[_]| score(&objective, features, &prepared.answers, self.predict_batch());
         let mut report = SeedReport {
             seed,
             dev: score(&prepared.dev),
@@ -355,7 +375,8 @@ impl<'a> Finetune<'a> {
         let merit = |report: &SeedReport| metric.merit(report.dev_score(metric));
         if best(before, metric).is_none_or(|best| merit(&report) > merit(best)) {
             let c = self.config;
-            let info = TaskInfo::new(self.task, &prepared.answers, &c.head, c.train.max_length, seed);
+            let info =
+                TaskInfo::new(self.task, &prepared.answers, &c.head, c.train.max_length, seed);
             model::write(&self.out.join("model"), &prepared.source, &variables, &info)?;
         }
         report.seconds = clock.elapsed().as_secs_f64();
@@ -404,7 +425,11 @@ impl<'a> Finetune<'a> {
                 checkpoint.load_model(objective.name(), &names, &variables)?;
                 checkpoint.load_optimizer(&adam.state())?;
                 tracing::info!("resuming from {}", checkpoint.path.display());
-                (RunDir::open(&self.seed_dir(seed))?, checkpoint.state.step, checkpoint.state.examples)
+                (
+                    RunDir::open(&self.seed_dir(seed))?,
+                    checkpoint.state.step,
+                    checkpoint.state.examples,
+                )
             }
             None => {
                 let run = RunDir::create(&self.seed_dir(seed), Existing::Replace)?;
@@ -468,7 +493,9 @@ impl<'a> Finetune<'a> {
         }
         match state::newest(&dir) {
             Ok(checkpoint) => Ok(Some(checkpoint)),
-            Err(electra_train::Error::NoCheckpoint { rejected, .. }) if rejected.is_empty() => Ok(None),
+            Err(electra_train::Error::NoCheckpoint { rejected, .. }) if rejected.is_empty() => {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -509,7 +536,10 @@ fn targets(features: &[Arc<Feature<Target>>]) -> Vec<Target> {
 }
 
 fn figures(scores: &Scores) -> Figures {
-    scores.iter().map(|(metric, score)| (format!("dev_{metric}"), number(score.unwrap_or(f64::NAN)))).collect()
+    scores
+        .iter()
+        .map(|(metric, score)| (format!("dev_{metric}"), number(score.unwrap_or(f64::NAN))))
+        .collect()
 }
 
 fn baselines(prepared: &Prepared) -> Baselines {

@@ -83,7 +83,8 @@ impl SentenceHead {
         answers: &Answers,
     ) -> electra_model::Result<Self> {
         let outputs = answers.outputs() as i64;
-        let dense = init::dense(path, encoder.hidden, outputs, Dense::Glorot, &encoder.initializer)?;
+        let dense =
+            init::dense(path, encoder.hidden, outputs, Dense::Glorot, &encoder.initializer)?;
         Ok(Self { dense, config: config.clone(), answers: answers.clone() })
     }
 
@@ -112,7 +113,13 @@ impl Head for SentenceHead {
         }
     }
 
-    fn losses(&self, hidden_bsh: &Tensor, mask: &PaddingMask, targets: &[&Target], train: bool) -> RowLosses {
+    fn losses(
+        &self,
+        hidden_bsh: &Tensor,
+        mask: &PaddingMask,
+        targets: &[&Target],
+        train: bool,
+    ) -> RowLosses {
         let logits_bc = self.logits(hidden_bsh, mask, train);
         let losses_b = match self.answers {
             Answers::Classes(_) => {
@@ -120,7 +127,10 @@ impl Head for SentenceHead {
                 logits_bc.cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::None, -100, 0.0)
             }
             Answers::Range { min, max } => {
-                let scaled: Vec<f32> = values(&owned(targets)).iter().map(|y| ((y - min) / (max - min)) as f32).collect();
+                let scaled: Vec<f32> = values(&owned(targets))
+                    .iter()
+                    .map(|y| ((y - min) / (max - min)) as f32)
+                    .collect();
                 let wanted_b = Tensor::from_slice(&scaled).to_device(logits_bc.device());
                 (logits_bc.squeeze_dim(-1) - wanted_b).square()
             }
@@ -168,7 +178,8 @@ fn class_tensor(targets: &[&Target]) -> Tensor {
 /// Index of the largest value, the first of equals.
 fn largest(values: &[f32]) -> usize {
     let start = (0, f32::NEG_INFINITY);
-    let better = |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
+    let better =
+        |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
     values.iter().enumerate().fold(start, better).0
 }
 

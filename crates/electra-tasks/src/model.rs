@@ -16,7 +16,10 @@ use electra_model::{
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tch::{Device, nn};
 
 const FORMAT: u32 = 1;
@@ -50,7 +53,13 @@ pub struct TaskInfo {
 
 impl TaskInfo {
     /// What a model of `task` needs.
-    pub fn new(task: &Task, answers: &Answers, head: &HeadConfig, max_length: usize, seed: u64) -> Self {
+    pub fn new(
+        task: &Task,
+        answers: &Answers,
+        head: &HeadConfig,
+        max_length: usize,
+        seed: u64,
+    ) -> Self {
         Self {
             format: FORMAT,
             task: task.name.clone(),
@@ -91,7 +100,8 @@ impl Source {
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
         let tokens = tokenizer.vocab().len();
         if tokens as i64 > config.vocab_size {
-            let sizes = format!("the vocabulary has {tokens} tokens, the model {}", config.vocab_size);
+            let sizes =
+                format!("the vocabulary has {tokens} tokens, the model {}", config.vocab_size);
             return Err(Error::file(dir, sizes));
         }
         Ok(Self { config, tokenizer })
@@ -118,13 +128,19 @@ impl EncoderWeights {
     }
 
     pub(crate) fn load(&self, vs: &nn::VarStore) -> Result<()> {
-        let is_head = |name: &str| name.strip_prefix(HEAD).is_some_and(|rest| rest.starts_with('.'));
+        let is_head =
+            |name: &str| name.strip_prefix(HEAD).is_some_and(|rest| rest.starts_with('.'));
         Ok(tensors::load(&self.path, &self.tensors, &variables(vs)?, |_| false, is_head)?)
     }
 }
 
 /// Writes a model folder through a temporary one beside it.
-pub(crate) fn write(dir: &Path, source: &Source, variables: &[(String, tch::Tensor)], info: &TaskInfo) -> Result<()> {
+pub(crate) fn write(
+    dir: &Path,
+    source: &Source,
+    variables: &[(String, tch::Tensor)],
+    info: &TaskInfo,
+) -> Result<()> {
     let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("model");
     let temporary = dir.with_file_name(format!(".{name}.tmp"));
     if temporary.exists() {

@@ -53,7 +53,11 @@ impl<H: Head> TaskNetwork<H> {
     }
 
     /// What the head says of each feature, in their order; batches are made by length.
-    pub fn predict<T>(&self, features: &[Arc<Feature<T>>], batch_size: usize) -> Vec<H::Prediction> {
+    pub fn predict<T>(
+        &self,
+        features: &[Arc<Feature<T>>],
+        batch_size: usize,
+    ) -> Vec<H::Prediction> {
         let mut order: Vec<usize> = (0..features.len()).collect();
         order.sort_by_key(|&i| features[i].ids.len());
         let mut predictions: Vec<Option<H::Prediction>> = features.iter().map(|_| None).collect();
@@ -62,7 +66,12 @@ impl<H: Head> TaskNetwork<H> {
             let rows = places.iter().map(|&i| Arc::clone(&features[i])).collect();
             let inputs = TaskBatch::new(rows).inputs(self.pad, self.device);
             let answers = no_grad(|| {
-                let hidden_bsh = self.encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, false);
+                let hidden_bsh = self.encoder.forward_t(
+                    &inputs.ids_bs,
+                    &inputs.segments_bs,
+                    &inputs.mask,
+                    false,
+                );
                 self.head.predict(&hidden_bsh, &inputs.mask)
             });
             for (&place, answer) in places.iter().zip(answers) {
@@ -114,7 +123,8 @@ impl<H: Head> Objective for Finetuning<H> {
     fn loss(&self, part: &Self::Batch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
         let TaskNetwork { encoder, head, pad, device } = &self.network;
         let inputs = part.inputs(*pad, *device);
-        let hidden_bsh = encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
+        let hidden_bsh =
+            encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
         let rows = head.losses(&hidden_bsh, &inputs.mask, &part.targets(), train);
         let sum = rows.losses_b.sum(Kind::Float);
         let total = match self.reduction {
@@ -149,6 +159,8 @@ fn depth(name: &str, layers: i64) -> i64 {
     let Some(rest) = name.strip_prefix("electra.") else {
         return layers + 2;
     };
-    let layer = rest.strip_prefix("encoder.layer.").and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
+    let layer = rest
+        .strip_prefix("encoder.layer.")
+        .and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
     layer.map_or(0, |layer| layer + 1)
 }

@@ -118,7 +118,11 @@ impl Predictor {
         self.predict_batched(texts, BATCH)
     }
 
-    fn predict_batched(&self, texts: &[(&str, Option<&str>)], batch_size: usize) -> Result<Vec<Prediction>> {
+    fn predict_batched(
+        &self,
+        texts: &[(&str, Option<&str>)],
+        batch_size: usize,
+    ) -> Result<Vec<Prediction>> {
         let info = &self.model.info;
         if let Some(place) = texts.iter().position(|(_, b)| b.is_some() != info.text_b.is_some()) {
             let wanted = match info.text_b {
@@ -128,10 +132,10 @@ impl Predictor {
             return Err(Error::value("input", format!("number {place}"), wanted));
         }
         let (tokenizer, max_length) = (&self.model.tokenizer, info.max_length);
-        let encode = |(a, b): &(&str, Option<&str>)| {
-            encode(tokenizer, a, *b, max_length, ()).map(Arc::new)
-        };
-        let features: Vec<Arc<Feature<()>>> = texts.par_iter().map(encode).collect::<Result<_>>()?;
+        let encode =
+            |(a, b): &(&str, Option<&str>)| encode(tokenizer, a, *b, max_length, ()).map(Arc::new);
+        let features: Vec<Arc<Feature<()>>> =
+            texts.par_iter().map(encode).collect::<Result<_>>()?;
         let predictions = self.model.network.predict(&features, batch_size.max(1));
         Ok(predictions
             .into_iter()
@@ -157,7 +161,8 @@ impl Predictor {
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
-        let write_error = |error: csv::Error| Error::Io { path: "output".into(), source: error.into() };
+        let write_error =
+            |error: csv::Error| Error::Io { path: "output".into(), source: error.into() };
         let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(writer);
         writer.write_record(self.header(options.probabilities)).map_err(write_error)?;
         let (mut window, mut bytes, mut done) = (Vec::new(), 0, 0u64);
@@ -188,7 +193,9 @@ impl Predictor {
 
     fn header(&self, probabilities: Probabilities) -> Vec<String> {
         let mut header = vec!["index".to_owned(), "prediction".to_owned()];
-        if let (Probabilities::Write, Answers::Classes(labels)) = (probabilities, &self.model.info.answers) {
+        if let (Probabilities::Write, Answers::Classes(labels)) =
+            (probabilities, &self.model.info.answers)
+        {
             header.extend(labels.iter().cloned());
         }
         header

@@ -146,18 +146,20 @@ impl Rows {
             Reader::JsonLines(lines) => {
                 let Some((line, text)) = lines.next(file)? else { return Ok(None) };
                 let fail = |message: String| Error::row(file, line, message);
-                let object: serde_json::Map<String, serde_json::Value> =
-                    serde_json::from_str(text).map_err(|e| fail(format!("not a JSON object: {e}")))?;
+                let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+                    .map_err(|e| fail(format!("not a JSON object: {e}")))?;
                 let field = |name: &String| match object.get(name) {
                     None => {
                         let known = nearest(name, object.keys().map(String::as_str));
                         Err(fail(format!("there is no field {name:?}{known}")))
                     }
                     Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                    Some(v @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(v.to_string()),
-                    Some(other) => {
-                        Err(fail(format!("field {name:?} is {other}: it must be a string or a number")))
+                    Some(v @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+                        Ok(v.to_string())
                     }
+                    Some(other) => Err(fail(format!(
+                        "field {name:?} is {other}: it must be a string or a number"
+                    ))),
                 };
                 let fields = self.columns.iter().map(field).collect::<Result<_>>()?;
                 Ok(Some(Row { line, fields }))
@@ -182,20 +184,30 @@ impl Iterator for Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("file", &self.file).field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("file", &self.file)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
     }
 }
 
 /// Where each wanted column stands among `names`.
 fn places(file: &str, columns: &[&str], names: &[&str]) -> Result<Vec<usize>> {
     let place = |column: &&str| {
-        let mut found = names.iter().enumerate().filter(|(_, name)| name == &column).map(|(i, _)| i);
+        let mut found =
+            names.iter().enumerate().filter(|(_, name)| name == &column).map(|(i, _)| i);
         match (found.next(), found.next()) {
             (Some(place), None) => Ok(place),
-            (Some(_), Some(_)) => Err(Error::row(file, 1, format!("column {column:?} stands twice in the header"))),
+            (Some(_), Some(_)) => {
+                Err(Error::row(file, 1, format!("column {column:?} stands twice in the header")))
+            }
             _ => {
                 let known = nearest(column, names.iter().copied());
-                Err(Error::row(file, 1, format!("there is no column {column:?} in the header{known}")))
+                Err(Error::row(
+                    file,
+                    1,
+                    format!("there is no column {column:?} in the header{known}"),
+                ))
             }
         }
     };
@@ -241,7 +253,9 @@ impl Lines {
         loop {
             self.text.clear();
             let mut limited = (&mut self.reader).take(LONGEST_LINE);
-            let count = limited.read_line(&mut self.text).map_err(|e| read_error(file, self.line + 1, e))?;
+            let count = limited
+                .read_line(&mut self.text)
+                .map_err(|e| read_error(file, self.line + 1, e))?;
             if count == 0 {
                 return Ok(None);
             }
@@ -260,7 +274,9 @@ impl Lines {
                 continue;
             }
             return match empty {
-                Some(line) => Err(Error::row(file, line, "an empty line in the middle of the file")),
+                Some(line) => {
+                    Err(Error::row(file, line, "an empty line in the middle of the file"))
+                }
                 None => Ok(Some((self.line, &self.text))),
             };
         }

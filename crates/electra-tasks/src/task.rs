@@ -151,14 +151,21 @@ impl Task {
         if fits != self.kind {
             let expected = match self.kind {
                 Kind::Classification => "must be accuracy, f1 or matthews for a classification",
-                Kind::Regression => "must be pearson, spearman or mean-squared-error for a regression",
+                Kind::Regression => {
+                    "must be pearson, spearman or mean-squared-error for a regression"
+                }
             };
             return Err(Error::value("metric", self.metric, expected));
         }
         if let Some(labels) = &self.labels {
-            check_classes(labels, self.metric).map_err(|why| Error::value("labels", format!("{labels:?}"), why))?;
+            check_classes(labels, self.metric)
+                .map_err(|why| Error::value("labels", format!("{labels:?}"), why))?;
             if self.kind == Kind::Regression {
-                return Err(Error::value("labels", format!("{labels:?}"), "a regression has none; its key is range"));
+                return Err(Error::value(
+                    "labels",
+                    format!("{labels:?}"),
+                    "a regression has none; its key is range",
+                ));
             }
         }
         if let Some([min, max]) = self.range {
@@ -167,7 +174,11 @@ impl Task {
                 return Err(Error::value("range", value, "the first must be below the second"));
             }
             if self.kind == Kind::Classification {
-                return Err(Error::value("range", value, "a classification has none; its key is labels"));
+                return Err(Error::value(
+                    "range",
+                    value,
+                    "a classification has none; its key is labels",
+                ));
             }
         }
         Ok(())
@@ -210,13 +221,17 @@ impl Task {
         match self.kind {
             Kind::Classification => {
                 let labels = self.labels.clone().unwrap_or_else(|| {
-                    let mut labels: Vec<String> = rows.iter().filter_map(|row| row.fields.last().cloned()).collect();
+                    let mut labels: Vec<String> =
+                        rows.iter().filter_map(|row| row.fields.last().cloned()).collect();
                     labels.sort();
                     labels.dedup();
                     labels
                 });
                 check_classes(&labels, self.metric).map_err(|why| {
-                    Error::file(path, format!("column {:?} has the labels {labels:?}: {why}", self.label))
+                    Error::file(
+                        path,
+                        format!("column {:?} has the labels {labels:?}: {why}", self.label),
+                    )
                 })?;
                 Ok(Answers::Classes(labels))
             }
@@ -232,7 +247,10 @@ impl Task {
                 if range.0 < range.1 {
                     return Ok(Answers::Range { min: range.0, max: range.1 });
                 }
-                Err(Error::file(path, format!("column {:?} is {} in every row", self.label, range.0)))
+                Err(Error::file(
+                    path,
+                    format!("column {:?} is {} in every row", self.label, range.0),
+                ))
             }
         }
     }
@@ -245,7 +263,11 @@ impl Task {
         let file = path.display().to_string();
         for (column, text) in self.text_columns().iter().zip(&row.fields) {
             if text.trim().is_empty() {
-                return Err(Error::row(&file, row.line, format!("the text in column {column:?} is empty")));
+                return Err(Error::row(
+                    &file,
+                    row.line,
+                    format!("the text in column {column:?} is empty"),
+                ));
             }
         }
         let target = match answers {
@@ -255,7 +277,9 @@ impl Task {
                     let known = nearest(label, labels.iter().map(String::as_str));
                     let origin = if self.labels.is_some() { "key labels" } else { "training file" };
                     let column = &self.label;
-                    let message = format!("label {label:?} in column {column:?} is not in the {origin}{known}");
+                    let message = format!(
+                        "label {label:?} in column {column:?} is not in the {origin}{known}"
+                    );
                     Error::row(&file, row.line, message)
                 })?;
                 Target::Class(class)

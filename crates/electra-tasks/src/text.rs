@@ -4,7 +4,9 @@ use std::io::{self, Read};
 
 /// The first byte of a stream that is not UTF-8.
 #[derive(Debug, thiserror::Error)]
-#[error("not UTF-8: byte {offset} of the file (line {line}) is 0x{byte:02x}; convert it, for instance with iconv")]
+#[error(
+    "not UTF-8: byte {offset} of the file (line {line}) is 0x{byte:02x}; convert it, for instance with iconv"
+)]
 pub(crate) struct NotUtf8 {
     /// Bytes before it in the file.
     pub(crate) offset: u64,

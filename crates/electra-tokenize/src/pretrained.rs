@@ -41,7 +41,9 @@ pub(crate) fn vocab_of_json(text: &str, path: &Path) -> Result<Vocab> {
     let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
     by_id.sort();
     if let Some(((id, token), place)) = by_id.iter().zip(0..).find(|((id, _), place)| id != place) {
-        let message = format!("token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps");
+        let message = format!(
+            "token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps"
+        );
         return Err(Error::format(path, message));
     }
     let tokens = by_id.into_iter().map(|(_, token)| token).collect();
@@ -53,16 +55,22 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let json_path = dir.join("tokenizer.json");
     let txt_path = dir.join("vocab.txt");
     let mut config = TokenizerConfig::default();
-    let vocab = if txt_path.is_file() { Vocab::from_file(&txt_path)? } else { Vocab::from_file(&json_path)? };
+    let vocab = if txt_path.is_file() {
+        Vocab::from_file(&txt_path)?
+    } else {
+        Vocab::from_file(&json_path)?
+    };
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
-        let file: TokenizerJson = serde_json::from_str(&text).map_err(|e| Error::format(&json_path, e))?;
+        let file: TokenizerJson =
+            serde_json::from_str(&text).map_err(|e| Error::format(&json_path, e))?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
     }
     let config_path = dir.join("tokenizer_config.json");
     if config_path.is_file() {
         let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
-        let file: Config = serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e))?;
+        let file: Config =
+            serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e))?;
         config.case = if file.do_lower_case { Case::Uncased } else { Case::Cased };
         config.accents = match file.strip_accents {
             None => Accents::Auto,
@@ -74,7 +82,12 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
 }
 
 /// Writes the three files.
-pub(crate) fn write(dir: &Path, vocab: &Vocab, config: &TokenizerConfig, max_length: usize) -> Result<()> {
+pub(crate) fn write(
+    dir: &Path,
+    vocab: &Vocab,
+    config: &TokenizerConfig,
+    max_length: usize,
+) -> Result<()> {
     vocab.write_vocab_txt(&dir.join("vocab.txt"))?;
     write_json(&dir.join("tokenizer.json"), &tokenizer_json(vocab, config))?;
     write_json(&dir.join("tokenizer_config.json"), &tokenizer_config(config, max_length))
@@ -107,7 +120,8 @@ fn tokenizer_config(config: &TokenizerConfig, max_length: usize) -> Value {
 
 fn tokenizer_json(vocab: &Vocab, config: &TokenizerConfig) -> Value {
     let special = vocab.special();
-    let mut added: Vec<_> = SpecialTokens::TEXTS.iter().zip(special.ids()).map(|(text, id)| (id, text)).collect();
+    let mut added: Vec<_> =
+        SpecialTokens::TEXTS.iter().zip(special.ids()).map(|(text, id)| (id, text)).collect();
     added.sort();
     let added: Vec<_> = added
         .into_iter()
@@ -118,7 +132,8 @@ fn tokenizer_json(vocab: &Vocab, config: &TokenizerConfig) -> Value {
             })
         })
         .collect();
-    let marker = |token: &str, segment: u32| json!({"SpecialToken": {"id": token, "type_id": segment}});
+    let marker =
+        |token: &str, segment: u32| json!({"SpecialToken": {"id": token, "type_id": segment}});
     let sequence = |name: &str, segment: u32| json!({"Sequence": {"id": name, "type_id": segment}});
     let template = |token: &str, id: u32| json!({"id": token, "ids": [id], "tokens": [token]});
     let ids: serde_json::Map<String, Value> =

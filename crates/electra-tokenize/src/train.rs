@@ -96,7 +96,11 @@ where
     Ok(words)
 }
 
-fn count<S: AsRef<str>>(texts: &[S], pipeline: &Pipeline, config: &TokenizerConfig) -> Result<Counts> {
+fn count<S: AsRef<str>>(
+    texts: &[S],
+    pipeline: &Pipeline,
+    config: &TokenizerConfig,
+) -> Result<Counts> {
     let mut raw: AHashMap<Part<'_>, u64> = AHashMap::new();
     for text in texts {
         split::parts(text.as_ref(), |part| *raw.entry(part).or_insert(0) += 1);
@@ -110,7 +114,9 @@ fn count<S: AsRef<str>>(texts: &[S], pipeline: &Pipeline, config: &TokenizerConf
     for (part, n) in raw {
         match part {
             Part::Ascii(word) => add(pipeline.ascii_word(word), n),
-            Part::Chunk(chunk) => pipeline.words(chunk)?.into_iter().for_each(|(word, _)| add(word, n)),
+            Part::Chunk(chunk) => {
+                pipeline.words(chunk)?.into_iter().for_each(|(word, _)| add(word, n))
+            }
         }
     }
     Ok(counts)
@@ -140,7 +146,8 @@ impl Learner {
         let learnable: Vec<_> =
             words.iter().filter(|(word, _)| word.chars().all(|c| known.contains_key(&c))).collect();
 
-        let mut symbols: Vec<String> = learnable.iter().flat_map(|(word, _)| symbols_of(word)).collect();
+        let mut symbols: Vec<String> =
+            learnable.iter().flat_map(|(word, _)| symbols_of(word)).collect();
         symbols.sort();
         symbols.dedup();
         if train.size < symbols.len() + SpecialTokens::TEXTS.len() {
@@ -199,7 +206,9 @@ impl Learner {
             touched.sort_unstable();
             touched.dedup();
             let updates = touched.into_iter().filter(|&other| other != pair);
-            heap.extend(updates.filter_map(|other| Some((*self.counts.get(&other)?, Reverse(other)))));
+            heap.extend(
+                updates.filter_map(|other| Some((*self.counts.get(&other)?, Reverse(other)))),
+            );
         }
     }
 

@@ -75,7 +75,12 @@ impl Vocab {
             }
             if let Some(first) = ids.insert(token.clone(), id as u32) {
                 let token = token.clone();
-                return Err(Error::Duplicate { origin, token, first: first as usize + 1, second: line });
+                return Err(Error::Duplicate {
+                    origin,
+                    token,
+                    first: first as usize + 1,
+                    second: line,
+                });
             }
         }
         let missing: Vec<_> = SpecialTokens::TEXTS

@@ -108,14 +108,15 @@ impl WordPiece {
     /// # Errors
     /// If the `tokenizers` crate refuses the text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
-        use tokenizers::tokenizer::{PreTokenizedString, OffsetType, PreTokenizer, Normalizer};
+        use tokenizers::tokenizer::{Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
         let mut normalized = tokenizers::NormalizedString::from(text);
         self.config.normalizer().normalize(&mut normalized).map_err(Error::Tokenizers)?;
         let mut divided = PreTokenizedString::from(normalized);
         let words = tokenizers::pre_tokenizers::bert::BertPreTokenizer;
         words.pre_tokenize(&mut divided).map_err(Error::Tokenizers)?;
         divided.tokenize(|word| self.model.tokenize(word.get())).map_err(Error::Tokenizers)?;
-        let encoding = divided.into_encoding(None, 0, OffsetType::Byte).map_err(Error::Tokenizers)?;
+        let encoding =
+            divided.into_encoding(None, 0, OffsetType::Byte).map_err(Error::Tokenizers)?;
         let ranges = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(ranges).collect())
     }

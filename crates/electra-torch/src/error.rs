@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum Error {
     /// libtorch refused a gradient tensor.
-    #[error("libtorch refused the gradient of shape {grad:?} for a parameter of shape {parameter:?}: shape, kind and device must be equal")]
+    #[error(
+        "libtorch refused the gradient of shape {grad:?} for a parameter of shape {parameter:?}: shape, kind and device must be equal"
+    )]
     Grad {
         /// Shape of the parameter.
         parameter: Vec<i64>,
@@ -16,7 +18,9 @@ pub enum Error {
     #[error("unknown device {0:?}: use \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"")]
     UnknownDevice(String),
     /// A GPU was asked for, and libtorch sees none.
-    #[error("device {0:?} was asked for, but libtorch sees {1} CUDA devices here; use \"auto\" or \"cpu\", or set up libtorch with `cargo xtask setup --cuda`")]
+    #[error(
+        "device {0:?} was asked for, but libtorch sees {1} CUDA devices here; use \"auto\" or \"cpu\", or set up libtorch with `cargo xtask setup --cuda`"
+    )]
     NoCuda(String, i64),
 }
 

@@ -1,10 +1,16 @@
 //! The run config: a TOML file, `--set` overrides, and errors that name the key.
 
-use crate::{Error, Result, objective::ReplacedTokenConfig, optim::OptimizerConfig, schedule::Schedule};
+use crate::{
+    Error, Result, objective::ReplacedTokenConfig, optim::OptimizerConfig, schedule::Schedule,
+};
 use electra_data::{Masking, ReferenceMasking, UniformMasking};
 use electra_model::ElectraConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{fs, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use toml::{Table, Value};
 
 /// A whole pre-training config.
@@ -173,7 +179,8 @@ impl RunConfig {
         }
         let length = self.data.sequence_length as i64;
         if length > self.model.max_positions {
-            let limit = format!("must be at most model.max_positions = {}", self.model.max_positions);
+            let limit =
+                format!("must be at most model.max_positions = {}", self.model.max_positions);
             return Err(Error::value("data.sequence_length", length, limit));
         }
         Ok(())
@@ -204,7 +211,10 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Resu
 /// # Errors
 /// As [`read_toml`].
 pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> Result<T> {
-    let fail = |e: toml::de::Error| Error::Config { path: path.to_owned(), message: explain(&e.to_string()) };
+    let fail = |e: toml::de::Error| Error::Config {
+        path: path.to_owned(),
+        message: explain(&e.to_string()),
+    };
     // Once as it stands, so that messages carry the file's own line.
     toml::from_str::<T>(text).map_err(fail)?;
     let mut table: Table = text.parse().map_err(fail)?;
@@ -220,16 +230,16 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[Str
 /// Sets one key that is there; its new value must be of the old one's type.
 fn apply(table: &mut Table, assignment: &str) -> Result<()> {
     let fail = |message: String| Error::Set { assignment: assignment.to_owned(), message };
-    let (key, text) =
-        assignment.split_once('=').ok_or_else(|| fail("write it as section.key=value".to_owned()))?;
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| fail("write it as section.key=value".to_owned()))?;
     let (section, last) = key.rsplit_once('.').map_or((None, key), |(a, b)| (Some(a), b));
     let mut table = table;
     for name in section.iter().flat_map(|path| path.split('.')) {
         let known = keys(table);
-        table = table
-            .get_mut(name)
-            .and_then(Value::as_table_mut)
-            .ok_or_else(|| fail(format!("there is no section {name:?}{}", nearest(name, &known))))?;
+        table = table.get_mut(name).and_then(Value::as_table_mut).ok_or_else(|| {
+            fail(format!("there is no section {name:?}{}", nearest(name, &known)))
+        })?;
     }
     let known = keys(table);
     let old = table
@@ -242,7 +252,9 @@ fn apply(table: &mut Table, assignment: &str) -> Result<()> {
         (Some(Value::Float(x)), Value::Integer(_)) if x.fract() == 0.0 => Value::Integer(x as i64),
         (Some(value), old) if value.same_type(old) => value,
         (_, Value::String(_)) => Value::String(text.to_owned()),
-        (_, old) => return Err(fail(format!("{text:?} is not of the key's type, {}", old.type_str()))),
+        (_, old) => {
+            return Err(fail(format!("{text:?} is not of the key's type, {}", old.type_str())));
+        }
     };
     *old = new;
     Ok(())
@@ -254,9 +266,9 @@ fn keys(table: &Table) -> Vec<String> {
 
 /// `; did you mean "x"?` for the nearest known key, or the list of them.
 fn nearest(name: &str, known: &[String]) -> String {
-    let best = known.iter().max_by(|a, b| {
-        strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
-    });
+    let best = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
     match best {
         Some(key) if strsim::jaro_winkler(name, key) > 0.75 => format!("; did you mean {key:?}?"),
         _ => format!("; known here: {}", known.join(", ")),
@@ -266,7 +278,9 @@ fn nearest(name: &str, known: &[String]) -> String {
 /// serde's "unknown field `x`, expected one of `a`, `b`" with the nearest name in front.
 fn explain(message: &str) -> String {
     let message = message.trim_end();
-    let Some(rest) = message.split("unknown field ").nth(1).or_else(|| message.split("unknown variant ").nth(1)) else {
+    let Some(rest) =
+        message.split("unknown field ").nth(1).or_else(|| message.split("unknown variant ").nth(1))
+    else {
         return message.to_owned();
     };
     let mut names = rest.split('`').skip(1).step_by(2).map(str::to_owned);

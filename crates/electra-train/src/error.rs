@@ -52,7 +52,9 @@ pub enum Error {
         message: String,
     },
     /// The loss or its gradient is no longer a number.
-    #[error("step {step}: the gradient norm is {norm} (loss {loss}); the weights are still those of step {step}, the last checkpoint is kept; a lower optimizer.learning_rate or a longer warm-up usually helps")]
+    #[error(
+        "step {step}: the gradient norm is {norm} (loss {loss}); the weights are still those of step {step}, the last checkpoint is kept; a lower optimizer.learning_rate or a longer warm-up usually helps"
+    )]
     NonFinite {
         /// The step that failed, counted from 0 (updates done so far).
         step: u64,

@@ -1,9 +1,17 @@
 //! From a checkpoint to folders that `transformers` loads.
 
-use crate::{Error, Recipe, Result, RunConfig, objective::ReplacedToken, run_dir::{Existing, RunDir}, state};
+use crate::{
+    Error, Recipe, Result, RunConfig,
+    objective::ReplacedToken,
+    run_dir::{Existing, RunDir},
+    state,
+};
 use electra_model::hf::{self, Architecture};
 use electra_tokenize::WordPiece;
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Which of the two networks is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -148,16 +148,24 @@ impl MetricsFile {
         if path.exists() {
             let rows = BufReader::new(File::open(path).map_err(Error::io(path))?).lines();
             let rows = rows.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(path))?;
-            let kept: Vec<_> = rows.iter().filter(|row| step_of(row) <= Some(keep_until) && step_of(row).is_some()).collect();
+            let kept: Vec<_> = rows
+                .iter()
+                .filter(|row| step_of(row) <= Some(keep_until) && step_of(row).is_some())
+                .collect();
             if kept.len() < rows.len() {
-                tracing::info!("{} rows of {} after step {keep_until} will be made again", rows.len() - kept.len(), path.display());
+                tracing::info!(
+                    "{} rows of {} after step {keep_until} will be made again",
+                    rows.len() - kept.len(),
+                    path.display()
+                );
                 let text: String = kept.iter().map(|row| format!("{row}\n")).collect();
                 let temporary = path.with_extension("jsonl.tmp");
                 std::fs::write(&temporary, text).map_err(Error::io(&temporary))?;
                 std::fs::rename(&temporary, path).map_err(Error::io(path))?;
             }
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
         Ok(Self { path: path.to_owned(), file })
     }
 

@@ -40,11 +40,17 @@ impl OptimizerConfig {
     pub fn validate(&self) -> Result<()> {
         let positive = |key: &str, x: f64| match x > 0.0 && x.is_finite() {
             true => Ok(()),
-            false => Err(Error::value(&format!("optimizer.{key}"), x, "must be above 0 and finite")),
+            false => {
+                Err(Error::value(&format!("optimizer.{key}"), x, "must be above 0 and finite"))
+            }
         };
         let fraction = |key: &str, x: f64| match (0.0..1.0).contains(&x) {
             true => Ok(()),
-            false => Err(Error::value(&format!("optimizer.{key}"), x, "must be from 0 up to, not including, 1")),
+            false => Err(Error::value(
+                &format!("optimizer.{key}"),
+                x,
+                "must be from 0 up to, not including, 1",
+            )),
         };
         positive("learning_rate", self.learning_rate)?;
         positive("decay_power", self.decay_power)?;
@@ -173,7 +179,8 @@ impl Adam {
                     let _ = group.weights.g_mul_scalar_(1.0 - lr * weight_decay);
                 }
                 // w += m / ((sqrt(v) + eps) * -1/lr), without a buffer for the quotient.
-                let denominator = group.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / lr);
+                let denominator =
+                    group.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / lr);
                 let _ = group.weights.addcdiv_(&group.first, &denominator);
             }
         });

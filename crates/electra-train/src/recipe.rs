@@ -9,9 +9,16 @@ use crate::{
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
 };
-use electra_data::{Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches};
+use electra_data::{
+    Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
+};
 use electra_model::{Parts, networks::variables};
-use std::{path::{Path, PathBuf}, sync::Arc, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
 use tch::nn;
 
 /// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
@@ -279,12 +286,14 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         let set = ShardSet::open(shards, split)?;
         let (length, wanted) = (set.sequence_length(), self.config.data.sequence_length);
         if length != wanted {
-            let found = format!("must be {length}, the length of the shards in {}", shards.display());
+            let found =
+                format!("must be {length}, the length of the shards in {}", shards.display());
             return Err(Error::value("data.sequence_length", wanted, found));
         }
         let (size, wanted) = (set.vocab_size(), self.config.model.vocab_size as usize);
         if size != wanted {
-            let found = format!("must be {size}, the vocabulary of the shards in {}", shards.display());
+            let found =
+                format!("must be {size}, the vocabulary of the shards in {}", shards.display());
             return Err(Error::value("model.vocab_size", wanted, found));
         }
         Ok(set)
@@ -293,7 +302,10 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
 
 impl<O> std::fmt::Debug for Recipe<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recipe").field("config", &self.config).field("parts", &self.parts).finish_non_exhaustive()
+        f.debug_struct("Recipe")
+            .field("config", &self.config)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,11 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::{Path, PathBuf}, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// What to do with an output folder that holds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +121,12 @@ impl RunDir {
 
 /// The commit of the current folder, with `-dirty` when tracked files differ; empty outside git.
 pub fn git_version() -> String {
-    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();
     match output {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
         _ => String::new(),
     }
 }

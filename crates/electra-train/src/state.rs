@@ -4,7 +4,12 @@ use crate::{Error, Result};
 use electra_model::tensors::{self, Named};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fs::{self, File}, io, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
 use tch::Tensor;
 
 const FORMAT: u32 = 1;
@@ -140,7 +145,10 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
         let file_path = path.join(file);
         let found = checksum(&file_path)?;
         if state.checksums.get(file) != Some(&found) {
-            return Err(Error::checkpoint(&file_path, "its checksum is not the one in state.json: the file is damaged"));
+            return Err(Error::checkpoint(
+                &file_path,
+                "its checksum is not the one in state.json: the file is damaged",
+            ));
         }
     }
     Ok(Checkpoint { path: path.to_owned(), state })
@@ -151,7 +159,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Listing every difference; first of all other parts or another objective.
-    pub fn load_model(&self, objective: &str, parts: &[String], model: &[(String, Tensor)]) -> Result<()> {
+    pub fn load_model(
+        &self,
+        objective: &str,
+        parts: &[String],
+        model: &[(String, Tensor)],
+    ) -> Result<()> {
         let path = self.path.join(MODEL);
         if self.state.parts != parts || self.state.objective != objective {
             let message = format!(
@@ -184,7 +197,8 @@ fn list(checkpoints: &Path) -> Result<Vec<PathBuf>> {
     let mut steps = Vec::new();
     for entry in entries {
         let path = entry.map_err(Error::io(checkpoints))?.path();
-        let step = path.file_name().and_then(|n| n.to_str()?.strip_prefix("step-")?.parse::<u64>().ok());
+        let step =
+            path.file_name().and_then(|n| n.to_str()?.strip_prefix("step-")?.parse::<u64>().ok());
         steps.extend(step.map(|step| (step, path)));
     }
     steps.sort();

@@ -9,7 +9,11 @@ use crate::{
     schedule::Schedule,
     state::{self, State},
 };
-use std::{path::Path, sync::atomic::{AtomicBool, Ordering}, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 use tch::{Tensor, no_grad};
 
 /// Where batches come from. Its position is a number of examples: with the seed it is all the state
@@ -124,7 +128,8 @@ where
             tch::manual_seed(mix(self.settings.seed, step));
             let batch = self.source.next_batch()?;
             let (whole, done) = (self.objective.normaliser(&batch), step + 1);
-            let reporting = done.is_multiple_of(self.settings.log_every) || done == self.settings.steps;
+            let reporting =
+                done.is_multiple_of(self.settings.log_every) || done == self.settings.steps;
             clock.add(&batch);
 
             let mut totals = Totals::default();
@@ -158,7 +163,8 @@ where
             if every > 0 && (done.is_multiple_of(every) || last) {
                 clock.pause(|| self.evaluate(done, &mut metrics))?;
             }
-            let stopping = self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
+            let stopping =
+                self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
             if done.is_multiple_of(self.settings.checkpoint_every) || last || stopping {
                 clock.pause(|| self.checkpoint(done))?;
             }
@@ -280,7 +286,10 @@ impl Clock {
         row.insert("sequences_per_second".to_owned(), number(self.sequences as f64 / seconds));
         row.insert("wait_share".to_owned(), number(wait.as_secs_f64() / seconds));
         row.insert("seconds".to_owned(), number(self.run.elapsed().as_secs_f64()));
-        row.insert("peak_memory_bytes".to_owned(), peak_memory().map_or(number(f64::NAN), Into::into));
+        row.insert(
+            "peak_memory_bytes".to_owned(),
+            peak_memory().map_or(number(f64::NAN), Into::into),
+        );
         *self = Self { run: self.run, ..Self::start() };
     }
 }

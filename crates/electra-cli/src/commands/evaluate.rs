@@ -3,7 +3,10 @@
 use crate::console;
 use clap::Parser;
 use electra_data::{ShardSet, Split};
-use electra_train::{Recipe, RunConfig, export, metrics::{entropy, number}};
+use electra_train::{
+    Recipe, RunConfig, export,
+    metrics::{entropy, number},
+};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Held-out generator and discriminator metrics of a run, as JSON.

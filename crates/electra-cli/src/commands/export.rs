@@ -8,7 +8,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Write a network of a run so that `AutoModel.from_pretrained` loads it unchanged.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example:\n  electra export runs/small --part discriminator --out exported/small")]
+#[command(
+    after_help = "Example:\n  electra export runs/small --part discriminator --out exported/small"
+)]
 pub(crate) struct Args {
     /// A run folder (its newest whole checkpoint) or one checkpoint of it.
     checkpoint: PathBuf,

@@ -3,7 +3,9 @@
 use super::{Overwrite, pretrain};
 use crate::console::{self, Progress};
 use clap::{Parser, ValueEnum};
-use electra_tasks::{Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, scores::Summary};
+use electra_tasks::{
+    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, scores::Summary,
+};
 use electra_train::{Existing, From};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -70,7 +72,10 @@ impl Args {
             (true, _) => From::Checkpoint,
             (false, existing) => From::Scratch(existing),
         };
-        debug_assert!(!self.resume || self.overwrite.existing() == Existing::Refuse, "clap excludes both");
+        debug_assert!(
+            !self.resume || self.overwrite.existing() == Existing::Refuse,
+            "clap excludes both"
+        );
 
         let stop = console::stop_flag()?;
         let mut progress = Progress::new("fine-tuning", 0);
@@ -83,9 +88,15 @@ impl Args {
                 progress.line(&format!("seed {seed} ({} of {count})", index + 1));
             }
             Event::Training(event) => pretrain::show(&mut progress, event),
-            Event::SeedFinished(report) => progress.line(&seed_line("done", report.seed, report.dev_score(task.metric))),
+            Event::SeedFinished(report) => {
+                progress.line(&seed_line("done", report.seed, report.dev_score(task.metric)))
+            }
             Event::SeedSkipped(report) => {
-                progress.line(&seed_line("done before", report.seed, report.dev_score(task.metric)));
+                progress.line(&seed_line(
+                    "done before",
+                    report.seed,
+                    report.dev_score(task.metric),
+                ));
             }
             _ => {}
         })?;
@@ -123,7 +134,10 @@ fn table(report: &Report) -> anyhow::Result<()> {
     row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median))?;
     row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean))?;
     row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd))?;
-    let baselines = [("majority", Some(&report.baselines.majority)), ("bag of words", report.baselines.bag_of_words.as_ref())];
+    let baselines = [
+        ("majority", Some(&report.baselines.majority)),
+        ("bag of words", report.baselines.bag_of_words.as_ref()),
+    ];
     for (name, scores) in baselines.into_iter().filter_map(|(name, scores)| Some((name, scores?))) {
         let test = scores.test.as_ref().and_then(|test| test.get(&metric).copied().flatten());
         row(name, scores.dev.get(&metric).copied().flatten(), test)?;

@@ -4,7 +4,10 @@ use super::Overwrite;
 use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
-use electra_tasks::{Predictor, Task, predict::{PredictOptions, Probabilities}};
+use electra_tasks::{
+    Predictor, Task,
+    predict::{PredictOptions, Probabilities},
+};
 use electra_train::Existing;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,26 +44,45 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         if self.output.exists() && self.overwrite.existing() == Existing::Refuse {
-            bail!("{} exists: name another file, or replace it with --overwrite", self.output.display());
+            bail!(
+                "{} exists: name another file, or replace it with --overwrite",
+                self.output.display()
+            );
         }
         let inner = self.model.join("model");
         let model = if inner.is_dir() { inner } else { self.model };
         if let Some(path) = &self.task {
             let (task, known) = (Task::read(path)?, Predictor::open(&model, &self.device)?);
             if task.name != known.info().task {
-                bail!("{} is a model of task {:?}, not of {:?}", model.display(), known.info().task, task.name);
+                bail!(
+                    "{} is a model of task {:?}, not of {:?}",
+                    model.display(),
+                    known.info().task,
+                    task.name
+                );
             }
         }
         let options = PredictOptions {
             device: self.device,
             batch_size: self.batch_size,
-            probabilities: if self.probabilities { Probabilities::Write } else { Probabilities::Omit },
+            probabilities: if self.probabilities {
+                Probabilities::Write
+            } else {
+                Probabilities::Omit
+            },
         };
         let mut progress = Progress::new("rows", 0);
-        let report = electra_tasks::predict(&model, &self.input, &self.output, &options, &mut |rows| progress.set(rows, 0))?;
+        let report =
+            electra_tasks::predict(&model, &self.input, &self.output, &options, &mut |rows| {
+                progress.set(rows, 0)
+            })?;
         drop(progress);
         let rate = report.rows as f64 / report.seconds;
-        console::print(format_args!("{} rows, {rate:.0} a second: {}", report.rows, self.output.display()))?;
+        console::print(format_args!(
+            "{} rows, {rate:.0} a second: {}",
+            report.rows,
+            self.output.display()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,7 +5,10 @@ use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_train::{Event, From, Outcome, Recipe, RunConfig, Start, metrics::Figures};
-use std::{path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Pre-train by replaced token detection.
 #[derive(Debug, Parser)]
@@ -33,15 +36,24 @@ pub(crate) struct Args {
 
 /// Keys that may change when a run goes on: they decide how long, where and what is reported, not what
 /// is computed.
-const MAY_CHANGE: [&str; 6] =
-    ["train.device", "train.log_every", "checkpoint", "evaluate", "data.shards", "data.loader_threads"];
+const MAY_CHANGE: [&str; 6] = [
+    "train.device",
+    "train.log_every",
+    "checkpoint",
+    "evaluate",
+    "data.shards",
+    "data.loader_threads",
+];
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (config, from, out) = match (&self.resume, &self.out) {
             (Some(run), _) => (self.resumed_config(run)?, From::Checkpoint, run.clone()),
             (None, Some(out)) => {
-                let path = self.config.as_ref().context("name a config, such as configs/pretrain-small.toml")?;
+                let path = self
+                    .config
+                    .as_ref()
+                    .context("name a config, such as configs/pretrain-small.toml")?;
                 let config = RunConfig::read(path, &self.overrides)?;
                 (config, From::Scratch(self.overwrite.existing()), out.clone())
             }
@@ -99,7 +111,8 @@ fn differences(a: &RunConfig, b: &RunConfig) -> Vec<String> {
             _ => found.push(format!("{path} was {a}, is {b}")),
         }
     }
-    let value = |c: &RunConfig| toml::Value::try_from(c).expect("a config of plain values serialises");
+    let value =
+        |c: &RunConfig| toml::Value::try_from(c).expect("a config of plain values serialises");
     let mut found = Vec::new();
     walk("", &value(a), &value(b), &mut found);
     found

@@ -12,7 +12,9 @@ use std::{path::PathBuf, process::ExitCode};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Tokenise and pack a corpus.
-    #[command(after_help = "Example:\n  electra shards build --corpus books/ --vocab vocab.txt --seq-len 128 --out shards")]
+    #[command(
+        after_help = "Example:\n  electra shards build --corpus books/ --vocab vocab.txt --seq-len 128 --out shards"
+    )]
     Build(Build),
     /// Print what a folder of shards holds.
     #[command(after_help = "Example:\n  electra shards inspect shards")]
@@ -68,7 +70,10 @@ impl Command {
             Self::Verify(args) => {
                 let index = verify(&args.shards)?;
                 let examples = index.train.examples + index.held_out.examples;
-                console::print(format_args!("whole: {examples} examples in {}", args.shards.display()))?;
+                console::print(format_args!(
+                    "whole: {examples} examples in {}",
+                    args.shards.display()
+                ))?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -91,7 +96,8 @@ impl Build {
             overwrite: self.overwrite.existing() == Existing::Replace,
         };
         let mut progress = Progress::new("bytes of text", 0);
-        let report = build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
+        let report =
+            build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
         drop(progress);
         if report.held_out_examples == 0 && self.held_out > 0.0 {
             tracing::warn!("nothing is held out: that takes a corpus of at least 2 documents");

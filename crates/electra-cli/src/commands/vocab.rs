@@ -10,7 +10,9 @@ use std::{path::PathBuf, process::ExitCode};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Learn a vocabulary from a corpus; the same corpus gives the same bytes.
-    #[command(after_help = "Example:\n  electra vocab train --corpus books/ --size 30522 --out vocab.txt")]
+    #[command(
+        after_help = "Example:\n  electra vocab train --corpus books/ --size 30522 --out vocab.txt"
+    )]
     Train(Train),
     /// Check a vocab.txt or tokenizer.json, and print its size, special tokens and hash.
     #[command(after_help = "Example:\n  electra vocab check vocab.txt")]
@@ -58,11 +60,16 @@ impl Train {
             progress.set(bytes, 0);
             Ok::<_, electra_data::Error>(text)
         });
-        let train = TrainConfig { min_frequency: self.min_frequency, ..TrainConfig::new(self.size) };
+        let train =
+            TrainConfig { min_frequency: self.min_frequency, ..TrainConfig::new(self.size) };
         let vocab = train_vocab(texts, &self.corpus.tokenizer(), &train)?;
         drop(progress);
         if vocab.len() < self.size {
-            tracing::warn!("the corpus has pairs for {} tokens only, not {}", vocab.len(), self.size);
+            tracing::warn!(
+                "the corpus has pairs for {} tokens only, not {}",
+                vocab.len(),
+                self.size
+            );
         }
         vocab.write_vocab_txt(&self.out)?;
         console::print(format_args!("{} tokens: {}", vocab.len(), self.out.display()))?;

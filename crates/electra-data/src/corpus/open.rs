@@ -72,7 +72,11 @@ impl<R: Read> JsonLines<R> {
             Some(_) => Err(format!("field {:?} is not a string", self.field)),
             None => {
                 let known: Vec<_> = object.keys().map(String::as_str).collect();
-                Err(format!("no field {:?}; name one with --field: {}", self.field, known.join(", ")))
+                Err(format!(
+                    "no field {:?}; name one with --field: {}",
+                    self.field,
+                    known.join(", ")
+                ))
             }
         }
     }
@@ -105,7 +109,8 @@ fn parquet<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
     let schema = reader.metadata().file_metadata().schema().clone();
     let known: Vec<_> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
     let Some(column) = schema.get_fields().iter().find(|field| field.name() == config.field) else {
-        let message = format!("no column {:?}; name one with --field: {}", config.field, known.join(", "));
+        let message =
+            format!("no column {:?}; name one with --field: {}", config.field, known.join(", "));
         return Err(fail(message));
     };
     // Only the text column is read.

@@ -19,9 +19,10 @@ pub fn split_sentences(text: &str, sentences: Sentences) -> Vec<&str> {
     let not_blank = |s: &&str| !s.trim().is_empty();
     match sentences {
         Sentences::Line => text.lines().filter(not_blank).collect(),
-        Sentences::Unicode => {
-            paragraphs(text).flat_map(|paragraph| joined_sentences(paragraph)).filter(not_blank).collect()
-        }
+        Sentences::Unicode => paragraphs(text)
+            .flat_map(|paragraph| joined_sentences(paragraph))
+            .filter(not_blank)
+            .collect(),
     }
 }
 
@@ -39,7 +40,9 @@ fn joined_sentences(paragraph: &str) -> Vec<&str> {
     for piece in paragraph.split_sentence_bounds() {
         end += piece.len();
         let trimmed = piece.trim_end();
-        let closed = trimmed.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»']).ends_with(['.', '!', '?', '…', '。', '！', '？', ':']);
+        let closed = trimmed
+            .trim_end_matches(['"', '\'', ')', ']', '”', '’', '»'])
+            .ends_with(['.', '!', '?', '…', '。', '！', '？', ':']);
         if closed || piece.len() == trimmed.len() {
             sentences.push(&paragraph[start..end]);
             start = end;

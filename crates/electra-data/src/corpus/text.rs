@@ -32,12 +32,12 @@ impl<R: Read> Lines<R> {
             return Ok(None);
         }
         self.line += 1;
-        let start = self.offset;
-        self.offset += read as u64;
         let mut bytes = self.bytes.as_slice();
         if self.line == 1 {
             bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         }
+        let start = self.offset + (read - bytes.len()) as u64;
+        self.offset += read as u64;
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let text = match (std::str::from_utf8(bytes), self.encoding) {

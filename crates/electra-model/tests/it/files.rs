@@ -3,7 +3,9 @@
 use super::tiny;
 use electra_model::{
     Discriminator, Error, PaddingMask, Parts, Pretraining, Site,
-    hf::{self, Architecture, Pretrained}, networks::variables, tensors,
+    hf::{self, Architecture, Pretrained},
+    networks::variables,
+    tensors,
 };
 use std::{fs, path::Path};
 use tch::{Device, Kind, Tensor, nn};
@@ -18,7 +20,8 @@ fn tensors_come_back_as_they_were_written() {
     let path = dir.path().join("x.safetensors");
     let transposed = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3]).transpose(0, 1);
     let ids = Tensor::from_slice(&[7i64, -1]);
-    tensors::write(&path, &[("b".to_owned(), transposed.shallow_clone()), ("a".to_owned(), ids)]).unwrap();
+    tensors::write(&path, &[("b".to_owned(), transposed.shallow_clone()), ("a".to_owned(), ids)])
+        .unwrap();
     let read = tensors::read(&path).unwrap();
     assert_eq!(read.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(read[1].1.size(), [3, 2]);
@@ -58,7 +61,9 @@ fn a_truncated_or_foreign_file_is_refused_by_name() {
     tensors::write(&path, &[named("a", &[1.0; 100])]).unwrap();
     let bytes = fs::read(&path).unwrap();
     let huge_header = u64::MAX.to_le_bytes();
-    for damaged in [&bytes[..bytes.len() - 1], &bytes[..20], b"", b"not safetensors at all", &huge_header] {
+    for damaged in
+        [&bytes[..bytes.len() - 1], &bytes[..20], b"", b"not safetensors at all", &huge_header]
+    {
         fs::write(&path, damaged).unwrap();
         let message = tensors::read(&path).unwrap_err().to_string();
         assert!(message.contains("x.safetensors: not a whole safetensors file"), "{message}");
@@ -81,7 +86,8 @@ fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both(
     let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
     let encoder = networks.discriminator.encoder();
     let state = hf::state_dict(&vs, "discriminator", encoder).unwrap();
-    hf::write(dir.path(), Architecture::ElectraForPreTraining, &config.discriminator(), 0, &state).unwrap();
+    hf::write(dir.path(), Architecture::ElectraForPreTraining, &config.discriminator(), 0, &state)
+        .unwrap();
 
     let read = Pretrained::read(dir.path()).unwrap();
     assert_eq!(read.config, config.discriminator());
@@ -90,7 +96,8 @@ fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both(
     read.load(&copy_vs).unwrap();
     let x = Tensor::randint(50, [3, 8], (Kind::Int64, Device::Cpu));
     let mask = PaddingMask::all_kept(3, 8, Device::Cpu);
-    let [a, b] = [&networks.discriminator, &copy].map(|d| d.forward_t(&x, &x.zeros_like(), &mask, false));
+    let [a, b] =
+        [&networks.discriminator, &copy].map(|d| d.forward_t(&x, &x.zeros_like(), &mask, false));
     assert_eq!(a, b);
 
     let generator = hf::state_dict(&vs, "generator", networks.generator.encoder()).unwrap();
@@ -114,7 +121,8 @@ fn fine_tuning_takes_the_encoder_and_insists_on_all_of_it() {
     hf::write(dir.path(), architecture, &tiny().discriminator(), 0, &state).unwrap();
 
     let task_vs = nn::VarStore::new(Device::Cpu);
-    let (root, config, parts) = (task_vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
+    let (root, config, parts) =
+        (task_vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
     let path = &root / "electra" / "embeddings";
     let embeddings = parts.build_embeddings(&Site::new(&path, &config)).unwrap();
     electra_model::Encoder::new(&(&root / "electra"), &config, &parts, embeddings).unwrap();
@@ -125,8 +133,16 @@ fn fine_tuning_takes_the_encoder_and_insists_on_all_of_it() {
 
     state.retain(|(name, _)| !name.contains("embeddings_project"));
     hf::write(dir.path(), architecture, &tiny().discriminator(), 0, &state).unwrap();
-    let error = Pretrained::read(dir.path()).unwrap().load_encoder(&task_vs, |name| name == "head").unwrap_err();
-    assert!(error.to_string().contains("missing from the file: electra.embeddings_project.weight [12, 6]"), "{error}");
+    let error = Pretrained::read(dir.path())
+        .unwrap()
+        .load_encoder(&task_vs, |name| name == "head")
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("missing from the file: electra.embeddings_project.weight [12, 6]"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -143,7 +159,11 @@ fn a_config_of_another_kind_is_refused() {
     for (from, to, expected) in [
         ("\"electra\"", "\"bert\"", "model_type is \"bert\""),
         ("\"gelu\"", "\"relu\"", "hidden_act is \"relu\""),
-        ("\"num_attention_heads\": 3", "\"num_attention_heads\": 5", "hidden = 12: must be divisible"),
+        (
+            "\"num_attention_heads\": 3",
+            "\"num_attention_heads\": 5",
+            "hidden = 12: must be divisible",
+        ),
         ("\"num_attention_heads\": 3,", "", "missing field `num_attention_heads`"),
     ] {
         fs::write(&path, good.replace(from, to)).unwrap();

@@ -90,7 +90,8 @@ fn sinusoids_have_the_asked_size_and_frequencies() {
 
     let mut config = tiny();
     config.initializer.positions = PositionsInit::Sinusoidal;
-    let positions = &weights(&config)["discriminator.electra.embeddings.position_embeddings.weight"];
+    let positions =
+        &weights(&config)["discriminator.electra.embeddings.position_embeddings.weight"];
     let rows = sinusoids(config.max_positions, config.embedding_size, config.initializer.std);
     assert_eq!((positions - rows).abs().max().double_value(&[]), 0.0);
 }

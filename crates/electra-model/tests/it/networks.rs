@@ -66,7 +66,11 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
     assert_eq!(logits.size(), [3, 9]);
     assert!(logits.isfinite().all().int64_value(&[]) == 1, "a row of padding alone is finite");
 
-    let short = forward(&x.narrow(0, 1, 1).narrow(1, 0, 5), &segments.narrow(0, 1, 1).narrow(1, 0, 5), &[1; 5]);
+    let short = forward(
+        &x.narrow(0, 1, 1).narrow(1, 0, 5),
+        &segments.narrow(0, 1, 1).narrow(1, 0, 5),
+        &[1; 5],
+    );
     assert_eq!(short.size(), [1, 5]);
     assert!(distance(&short, &logits.narrow(0, 1, 1).narrow(1, 0, 5)) < 1e-5);
 
@@ -80,8 +84,10 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
 fn a_mask_without_padding_is_the_same_as_none() {
     let (_, networks) = build(&tiny());
     let (x, ones) = (ids(2, 6), Tensor::ones([2, 6], (Kind::Int64, Device::Cpu)));
-    let run = |mask: &PaddingMask| networks.discriminator.forward_t(&x, &x.zeros_like(), mask, false);
-    let (with, without) = (run(&PaddingMask::new(&ones)), run(&PaddingMask::all_kept(2, 6, Device::Cpu)));
+    let run =
+        |mask: &PaddingMask| networks.discriminator.forward_t(&x, &x.zeros_like(), mask, false);
+    let (with, without) =
+        (run(&PaddingMask::new(&ones)), run(&PaddingMask::all_kept(2, 6, Device::Cpu)));
     assert_eq!(distance(&with, &without), 0.0);
 }
 
@@ -89,7 +95,9 @@ fn a_mask_without_padding_is_the_same_as_none() {
 fn segments_positions_and_dropout_matter() {
     let (_, networks) = build(&tiny());
     let (x, mask) = (ids(1, 8), PaddingMask::all_kept(1, 8, Device::Cpu));
-    let run = |x: &Tensor, segments: &Tensor, train| networks.discriminator.forward_t(x, segments, &mask, train);
+    let run = |x: &Tensor, segments: &Tensor, train| {
+        networks.discriminator.forward_t(x, segments, &mask, train)
+    };
     let plain = run(&x, &x.zeros_like(), false);
     assert!(distance(&plain, &run(&x, &x.ones_like(), false)) > 1e-6);
     assert!(distance(&plain, &run(&x.flip([1]), &x.zeros_like(), false).flip([1])) > 1e-6);

@@ -38,7 +38,11 @@ impl ReplacedTokenConfig {
         ] {
             if !ok || !x.is_finite() {
                 let key = format!("objective.{key}");
-                return Err(Error::value(&key, x, "must be finite and not negative (temperature: above 0)"));
+                return Err(Error::value(
+                    &key,
+                    x,
+                    "must be finite and not negative (temperature: above 0)",
+                ));
             }
         }
         Ok(())
@@ -178,7 +182,8 @@ impl Objective for ReplacedToken {
         let o = outputs;
         let shown_as_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
         let as_mask_p = Tensor::from_slice(&shown_as_mask).to_device(self.device);
-        let correct_p = o.generator_logits_pv.argmax(-1, false).eq_tensor(&o.labels_p).to_kind(Kind::Float);
+        let correct_p =
+            o.generator_logits_pv.argmax(-1, false).eq_tensor(&o.labels_p).to_kind(Kind::Float);
         let sampled_correct_p = o.sampled_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
         let called_t = o.discriminator_logits_t.gt(0.0).to_kind(Kind::Float);
         let right_t = called_t.eq_tensor(&o.replaced_t).to_kind(Kind::Float);
