@@ -23,6 +23,8 @@ pub(crate) fn init() {
         .init();
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
+        // libtorch appends its C++ frames.
+        let message = message.split("\\nException raised").next().unwrap_or(message);
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         error(&format!("internal error, please report it: {message} ({place})"));
     }));

@@ -20,8 +20,8 @@ pub fn sample(logits_pv: &Tensor, uniforms_p: &Tensor, temperature: f64) -> Tens
     // Rounding leaves the last sum a little off 1; scaling by it keeps every draw inside the row.
     let target_p1 = uniforms_p.unsqueeze(-1) * cumulative_pv.narrow(-1, last, 1);
     // The first index whose sum exceeds the target, so that tokens of probability 0 are never drawn.
-    cumulative_pv
-        .searchsorted(&target_p1, false, true, "right", None::<&Tensor>)
+    target_p1
+        .searchsorted(&cumulative_pv, false, true, "right", None::<&Tensor>)
         .squeeze_dim(-1)
         .clamp(0, last)
 }

@@ -1,0 +1,76 @@
+//! Behaviour of the public interface, from a corpus to masked batches.
+
+mod bad_input;
+mod build;
+mod corpus;
+mod loader;
+mod masking;
+mod packing;
+mod sampler;
+
+use electra_data::{
+    BuildConfig, BuildReport, Corpus, CorpusConfig, PackingConfig, Result, build_shards,
+};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use std::path::{Path, PathBuf};
+
+/// A folder that is removed at the end, with a corpus and shards in it.
+pub struct Fixture {
+    pub dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Shards of `corpus` in `out`.
+    pub fn shards(&self, corpus: &Path, out: &str, length: usize) -> Result<BuildReport> {
+        let corpus = Corpus::open(corpus, CorpusConfig::default())?;
+        build_shards(&corpus, &letters(), &self.config(out, length), &mut |_| {})
+    }
+
+    pub fn config(&self, out: &str, length: usize) -> BuildConfig {
+        BuildConfig {
+            out: self.path(out),
+            packing: PackingConfig::reference(length),
+            held_out: 0.1,
+            seed: 1,
+            overwrite: false,
+        }
+    }
+}
+
+/// A tokenizer whose words are letters: `[PAD] [UNK] [CLS] [SEP] [MASK] a .. z ##a .. ##z . ,`.
+pub fn letters() -> WordPiece {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let single = ('a'..='z').map(String::from);
+    let inner = ('a'..='z').map(|c| format!("##{c}"));
+    let marks = [".", ","].map(str::to_owned);
+    let tokens = special.into_iter().chain(single).chain(inner).chain(marks).collect();
+    WordPiece::new(Vocab::from_tokens(tokens).unwrap(), TokenizerConfig::default()).unwrap()
+}
+
+/// `documents` documents of some sentences, divided by blank lines, never the same twice.
+pub fn text(documents: usize) -> String {
+    let sentence = |d: usize, s: usize| {
+        let words = (0..3 + (d * 7 + s * 5) % 9).map(|w| {
+            let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
+            String::from_iter([letter(d + w), letter(s * 3 + w), letter(d * s)])
+        });
+        words.collect::<Vec<_>>().join(" ") + "."
+    };
+    let document = |d| (0..2 + d % 6).map(|s| sentence(d, s)).collect::<Vec<_>>().join(" ");
+    (0..documents).map(document).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,41 @@
+//! Every example once an epoch, in an order that depends on seed and epoch alone.
+
+use electra_data::Sampler;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+proptest! {
+    #[test]
+    fn each_epoch_has_every_example_once(examples in 1u64..3000, seed: u64, epoch in 0u64..3) {
+        let sampler = Sampler::new(examples, seed);
+        let seen: HashSet<u64> = (0..examples)
+            .map(|i| sampler.example_at(epoch * examples + i))
+            .map(|(found, index)| { assert_eq!(found, epoch); index })
+            .collect();
+        prop_assert_eq!(seen.len() as u64, examples);
+        prop_assert!(seen.iter().all(|&index| index < examples));
+    }
+}
+
+#[test]
+fn orders_differ_between_epochs_and_seeds() {
+    let order = |seed, epoch| -> Vec<u64> {
+        (0..1000).map(|i| Sampler::new(1000, seed).example_at(epoch * 1000 + i).1).collect()
+    };
+    assert_ne!(order(1, 0), order(1, 1));
+    assert_ne!(order(1, 0), order(2, 0));
+    assert_eq!(order(1, 0), order(1, 0));
+}
+
+/// A shuffle within a buffer of 100 records would bring an example within about 100 places of its own. In a
+/// uniform permutation of n, the mean distance is n / 3 with a standard deviation of the mean of about
+/// n / sqrt(18 n) = 0.236 sqrt(n); the bound is 6 of those.
+#[test]
+fn the_shuffle_is_global() {
+    let n = 10_000u64;
+    let sampler = Sampler::new(n, 3);
+    let distance: u64 = (0..n).map(|i| sampler.example_at(i).1.abs_diff(i)).sum();
+    let mean = distance as f64 / n as f64;
+    let bound = 6.0 * 0.236 * (n as f64).sqrt();
+    assert!((mean - n as f64 / 3.0).abs() < bound, "mean distance {mean}");
+}
