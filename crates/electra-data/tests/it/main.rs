@@ -15,20 +15,21 @@ use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use std::path::{Path, PathBuf};
 
 /// A folder that is removed at the end, with a corpus and shards in it.
-pub struct Fixture {
-    pub dir: tempfile::TempDir,
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
@@ -36,12 +37,12 @@ impl Fixture {
     }
 
     /// Shards of `corpus` in `out`.
-    pub fn shards(&self, corpus: &Path, out: &str, length: usize) -> Result<BuildReport> {
+    pub(crate) fn shards(&self, corpus: &Path, out: &str, length: usize) -> Result<BuildReport> {
         let corpus = Corpus::open(corpus, CorpusConfig::default())?;
         build_shards(&corpus, &letters(), &self.config(out, length), &mut |_| {})
     }
 
-    pub fn config(&self, out: &str, length: usize) -> BuildConfig {
+    pub(crate) fn config(&self, out: &str, length: usize) -> BuildConfig {
         BuildConfig {
             out: self.path(out),
             packing: PackingConfig::reference(length),
@@ -53,7 +54,7 @@ impl Fixture {
 }
 
 /// A tokenizer whose words are letters: `[PAD] [UNK] [CLS] [SEP] [MASK] a .. z ##a .. ##z . ,`.
-pub fn letters() -> WordPiece {
+pub(crate) fn letters() -> WordPiece {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
     let single = ('a'..='z').map(String::from);
     let inner = ('a'..='z').map(|c| format!("##{c}"));
@@ -63,7 +64,7 @@ pub fn letters() -> WordPiece {
 }
 
 /// `documents` documents of some sentences, divided by blank lines, never the same twice.
-pub fn text(documents: usize) -> String {
+pub(crate) fn text(documents: usize) -> String {
     let sentence = |d: usize, s: usize| {
         let words = (0..3 + (d * 7 + s * 5) % 9).map(|w| {
             let letter = |n: usize| char::from(b'a' + (n % 26) as u8);

@@ -19,8 +19,8 @@ proptest! {
 
 #[test]
 fn orders_differ_between_epochs_and_seeds() {
-    let order = |seed, epoch| -> Vec<u64> {
-        (0..1000).map(|i| Sampler::new(1000, seed).example_at(epoch * 1000 + i).1).collect()
+    let order = |seed, epoch: u64| -> Vec<u64> {
+        (0..1000u64).map(|i| Sampler::new(1000, seed).example_at(epoch * 1000 + i).1).collect()
     };
     assert_ne!(order(1, 0), order(1, 1));
     assert_ne!(order(1, 0), order(2, 0));

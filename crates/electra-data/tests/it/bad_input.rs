@@ -1,0 +1,151 @@
+//! Bad input: each error says what, where and what would be right, and nothing is lost.
+
+use crate::{Fixture, letters, text};
+use electra_data::{
+    BuildConfig, Corpus, CorpusConfig, Error, LoaderConfig, ShardSet, Split, UniformMasking,
+    build_shards, shard::HEADER, verify,
+};
+use std::fs;
+
+#[track_caller]
+fn says<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
+    let message = result.unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn a_corpus_that_is_not_there_or_of_no_known_kind() {
+    let fixture = Fixture::new();
+    says(Corpus::open(&fixture.path("nowhere"), CorpusConfig::default()), &["nowhere"]);
+    let path = fixture.write("a.docx", "x");
+    says(Corpus::open(&path, CorpusConfig::default()), &["a.docx", ".txt", ".jsonl", ".zst"]);
+    let folder = fixture.path("empty");
+    fs::create_dir(&folder).unwrap();
+    says(Corpus::open(&folder, CorpusConfig::default()), &["empty", "no file"]);
+}
+
+#[test]
+fn an_empty_corpus_and_one_without_a_token() {
+    let fixture = Fixture::new();
+    let needed = ["0 documents", "at least one document"];
+    says(fixture.shards(&fixture.write("empty.txt", ""), "shards", 16), &needed);
+    says(fixture.shards(&fixture.write("blank.txt", "\n \n\n"), "shards", 16), &needed);
+    says(
+        fixture.shards(&fixture.write("control.txt", "\u{1}\u{2}\n"), "shards", 16),
+        &["1 documents with 0 tokens"],
+    );
+    assert!(!fixture.path("shards").exists());
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_named_by_file_offset_and_line() {
+    let fixture = Fixture::new();
+    let path = fixture.write("latin1.txt", b"fine\n\ncaf\xe9 au lait\n");
+    // "fine\n" and "\n" are 6 bytes, "caf" 3 more.
+    says(fixture.shards(&path, "shards", 16), &["latin1.txt", "byte 9", "line 3", "--lossy"]);
+    let marked = fixture.write("marked.txt", b"\xef\xbb\xbfab\xff\n");
+    says(fixture.shards(&marked, "shards", 16), &["byte 5", "line 1"]);
+}
+
+#[test]
+fn records_without_the_field_or_of_no_json() {
+    let fixture = Fixture::new();
+    let path = fixture.write("a.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\", \"id\": 1}\n");
+    says(fixture.shards(&path, "shards", 16), &["a.jsonl:2", "no field \"text\"", "body", "--field"]);
+    let path = fixture.write("b.jsonl", "{\"text\": \"a\"}\n{\"text\": 7}\n");
+    says(fixture.shards(&path, "shards", 16), &["b.jsonl:2", "not a string"]);
+    let path = fixture.write("c.jsonl", "not json\n");
+    says(fixture.shards(&path, "shards", 16), &["c.jsonl:1", "not a JSON object"]);
+}
+
+#[test]
+fn a_truncated_archive_is_an_error_and_not_the_end() {
+    let fixture = Fixture::new();
+    let whole = zstd::encode_all(text(500).as_bytes(), 1).unwrap();
+    let path = fixture.write("a.txt.zst", &whole[..whole.len() / 2]);
+    says(fixture.shards(&path, "shards", 16), &["a.txt.zst"]);
+}
+
+#[test]
+fn an_output_folder_that_is_not_empty_stays_as_it_is() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let kept = fixture.write("shards/precious.txt", "mine");
+    says(fixture.shards(&corpus, "shards", 16), &["not empty", "--overwrite"]);
+    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let fixture = Fixture::new();
+    let corpus = Corpus::open(&fixture.write("corpus.txt", text(10)), CorpusConfig::default()).unwrap();
+    // Writing below a file fails for everybody, root included.
+    fixture.write("file", "x");
+    let config = BuildConfig { out: fixture.path("file/shards"), ..fixture.config("x", 16) };
+    says(build_shards(&corpus, &letters(), &config, &mut |_| {}), &["file"]);
+}
+
+#[test]
+fn settings_that_nothing_can_be_made_with() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    says(fixture.shards(&corpus, "shards", 2), &["sequence_length = 2", "3"]);
+    let open = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
+    let config = BuildConfig { held_out: 1.5, ..fixture.config("shards", 16) };
+    says(build_shards(&open, &letters(), &config, &mut |_| {}), &["held_out = 1.5", "0 to 1"]);
+    fixture.shards(&corpus, "shards", 16).unwrap();
+    let shards = std::sync::Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
+    let masking = std::sync::Arc::new(UniformMasking { rate: 0.15, mask_share: 0.85 });
+    let config = LoaderConfig { seed: 0, batch_size: 0, threads: 1, prefetch: 1 };
+    says(electra_data::Loader::new(shards, masking, config, 0), &["batch_size = 0", "at least 1"]);
+}
+
+#[test]
+fn a_truncated_shard_is_refused_wherever_it_ends() {
+    let fixture = Fixture::new();
+    fixture.shards(&fixture.write("corpus.txt", text(30)), "shards", 16).unwrap();
+    let path = fixture.path("shards/train-00000.shard");
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 10, HEADER - 1, HEADER, HEADER + 5, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        says(verify(&fixture.path("shards")), &["train-00000.shard", "truncated"]);
+        says(ShardSet::open(&fixture.path("shards"), Split::Train), &["train-00000.shard"]);
+    }
+    fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
+    says(verify(&fixture.path("shards")), &["train-00000.shard"]);
+}
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is() {
+    let fixture = Fixture::new();
+    fixture.shards(&fixture.write("corpus.txt", text(30)), "shards", 16).unwrap();
+    let path = fixture.path("shards/train-00000.shard");
+    let whole = fs::read(&path).unwrap();
+    for at in (0..HEADER).chain((HEADER..whole.len()).step_by(97)).chain([whole.len() - 1]) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, flipped).unwrap();
+        says(verify(&fixture.path("shards")), &["train-00000.shard"]);
+    }
+}
+
+#[test]
+fn shards_of_another_vocabulary_are_named_by_both_hashes() {
+    let fixture = Fixture::new();
+    fixture.shards(&fixture.write("corpus.txt", text(10)), "shards", 16).unwrap();
+    let path = fixture.path("shards/index.json");
+    let index: electra_data::ShardIndex = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let other = "0".repeat(64);
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace(&index.vocab_hash, &other)).unwrap();
+    says(verify(&fixture.path("shards")), &["made with vocabulary", &index.vocab_hash, &other]);
+}
+
+#[test]
+fn one_document_leaves_nothing_to_hold_out() {
+    let fixture = Fixture::new();
+    fixture.shards(&fixture.write("corpus.txt", "a b c"), "shards", 16).unwrap();
+    says(ShardSet::open(&fixture.path("shards"), Split::HeldOut), &["held-out", "evaluate.every = 0"]);
+    assert_eq!(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().len(), 1);
+}

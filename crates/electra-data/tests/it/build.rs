@@ -1,0 +1,118 @@
+//! Corpus to shards and back: nothing lost, the same bytes always.
+
+use crate::{Fixture, letters, text};
+use electra_data::{Corpus, CorpusConfig, ShardSet, Split, build_shards, verify};
+use electra_tokenize::Tokenizer;
+use std::{collections::BTreeMap, fs, path::Path};
+
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            files.insert(entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn every_token_of_the_corpus_is_in_the_shards() {
+    let fixture = Fixture::new();
+    let path = fixture.write("corpus.txt", text(300));
+    let report = fixture.shards(&path, "shards", 24).unwrap();
+
+    // The expected counts come from the tokenizer alone.
+    let corpus = Corpus::open(&path, CorpusConfig::default()).unwrap();
+    let tokenizer = letters();
+    let mut expected = vec![0u64; tokenizer.vocab().len()];
+    for document in corpus.documents() {
+        for id in tokenizer.encode(&document.unwrap().text).unwrap() {
+            expected[id as usize] += 1;
+        }
+    }
+    let special = *tokenizer.vocab().special();
+    let mut found = vec![0u64; expected.len()];
+    for split in [Split::Train, Split::HeldOut] {
+        let shards = ShardSet::open(&fixture.path("shards"), split).unwrap();
+        for i in 0..shards.len() {
+            for id in shards.example(i).unwrap().ids {
+                if id != special.cls && id != special.sep {
+                    found[id as usize] += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(found, expected);
+    assert_eq!(report.text_tokens, expected.iter().sum::<u64>());
+    assert_eq!((report.documents, report.sentences_dropped), (300, 0));
+    assert_eq!(report.train_examples + report.held_out_examples, {
+        let index = verify(&fixture.path("shards")).unwrap();
+        index.train.examples + index.held_out.examples
+    });
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let fixture = Fixture::new();
+    let path = fixture.write("corpus.txt", text(200));
+    let corpus = Corpus::open(&path, CorpusConfig::default()).unwrap();
+    let build = |threads: usize| {
+        let out = format!("shards-{threads}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let config = fixture.config(&out, 32);
+        pool.install(|| build_shards(&corpus, &letters(), &config, &mut |_| {})).unwrap();
+        files(&fixture.path(&out))
+    };
+    assert_eq!(build(1), build(4));
+}
+
+#[test]
+fn documents_are_held_out_whole_and_nothing_is_held_out_twice() {
+    let fixture = Fixture::new();
+    // One letter per document says where its tokens are.
+    let documents: Vec<String> = ('a'..='z').map(|c| format!("{c} ").repeat(40)).collect();
+    let path = fixture.write("corpus.txt", documents.join("\n\n"));
+    fixture.shards(&path, "shards", 16).unwrap();
+    let letters_of = |split| {
+        let shards = ShardSet::open(&fixture.path("shards"), split).unwrap();
+        let ids = (0..shards.len()).flat_map(|i| shards.example(i).unwrap().ids);
+        ids.filter(|&id| id > 4).collect::<std::collections::BTreeSet<u32>>()
+    };
+    let (train, held_out) = (letters_of(Split::Train), letters_of(Split::HeldOut));
+    assert!(train.is_disjoint(&held_out));
+    assert_eq!(train.len() + held_out.len(), 26);
+    assert!(!held_out.is_empty());
+}
+
+#[test]
+fn unigram_counts_are_those_of_the_training_split() {
+    let fixture = Fixture::new();
+    let path = fixture.write("corpus.txt", "a a b.\n\nc c c.\n");
+    fixture.shards(&path, "shards", 16).unwrap();
+    let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
+    let counts = shards.unigram_counts().unwrap();
+    let count = |token: &str| counts[letters().vocab().id(token).unwrap() as usize];
+    // The second document is held out.
+    assert_eq!((count("a"), count("b"), count("."), count("c")), (2, 1, 1, 0));
+    assert_eq!(counts.iter().sum::<u64>(), 4);
+}
+
+#[test]
+fn overwriting_replaces_shards_only_when_the_new_ones_are_whole() {
+    let fixture = Fixture::new();
+    let path = fixture.write("corpus.txt", text(20));
+    fixture.shards(&path, "shards", 16).unwrap();
+    let before = files(&fixture.path("shards"));
+
+    let broken = fixture.write("broken.txt", b"a b c\n\nd \xff e\n");
+    let corpus = Corpus::open(&broken, CorpusConfig::default()).unwrap();
+    let config = electra_data::BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
+    build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap_err();
+    assert_eq!(files(&fixture.path("shards")), before);
+    let names: Vec<_> = fs::read_dir(fixture.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{names:?}");
+
+    let other = Corpus::open(&fixture.write("other.txt", text(30)), CorpusConfig::default()).unwrap();
+    build_shards(&other, &letters(), &config, &mut |_| {}).unwrap();
+    assert_ne!(files(&fixture.path("shards")), before);
+}

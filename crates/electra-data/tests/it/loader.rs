@@ -1,0 +1,124 @@
+//! Batches: the same bits for any number of threads and from any position; splitting loses nothing.
+
+use crate::{Fixture, text};
+use electra_data::{
+    Loader, LoaderConfig, MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches,
+};
+use std::sync::Arc;
+
+const MASKING: UniformMasking = UniformMasking { rate: 0.15, mask_share: 0.85 };
+
+fn shards(fixture: &Fixture) -> Arc<ShardSet> {
+    let path = fixture.write("corpus.txt", text(60));
+    fixture.shards(&path, "shards", 16).unwrap();
+    Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap())
+}
+
+fn batches(shards: &Arc<ShardSet>, threads: usize, start: u64, count: usize) -> Vec<MaskedBatch> {
+    let config = LoaderConfig { seed: 3, batch_size: 7, threads, prefetch: 4 };
+    let mut loader = Loader::new(Arc::clone(shards), Arc::new(MASKING), config, start).unwrap();
+    (0..count).map(|_| loader.next().unwrap()).collect()
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    // Several epochs.
+    let count = 3 * shards.len() as usize / 7;
+    assert_eq!(batches(&shards, 1, 0, count), batches(&shards, 3, 0, count));
+}
+
+#[test]
+fn a_loader_goes_on_from_a_position() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    let config = LoaderConfig { seed: 3, batch_size: 7, threads: 2, prefetch: 4 };
+    let mut loader = Loader::new(Arc::clone(&shards), Arc::new(MASKING), config, 0).unwrap();
+    for _ in 0..5 {
+        loader.next().unwrap();
+    }
+    assert_eq!(loader.position(), 35);
+    let rest: Vec<_> = (0..5).map(|_| loader.next().unwrap()).collect();
+    assert_eq!(rest, batches(&shards, 1, 35, 5));
+}
+
+#[test]
+fn masks_are_other_ones_in_every_epoch() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    let n = shards.len() as usize;
+    let config = LoaderConfig { seed: 3, batch_size: n, threads: 1, prefetch: 1 };
+    let mut loader = Loader::new(Arc::clone(&shards), Arc::new(MASKING), config, 0).unwrap();
+    // Rows of an epoch by their ids: what is masked where.
+    let mut epoch = || {
+        let batch = loader.next().unwrap();
+        let rows = batch.input_ids.chunks(16).zip(batch.generator_ids.chunks(16));
+        let mut rows: Vec<_> = rows.map(|(ids, masked)| (ids.to_vec(), masked.to_vec())).collect();
+        rows.sort();
+        rows
+    };
+    let (first, second) = (epoch(), epoch());
+    let ids = |rows: &[(Vec<i64>, Vec<i64>)]| rows.iter().map(|(ids, _)| ids.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&first), ids(&second));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_batch_is_what_its_fields_say() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    let special = *shards.special();
+    for batch in batches(&shards, 1, 0, 20) {
+        assert_eq!(batch.input_ids.len(), batch.batch * batch.length);
+        let mut chosen = vec![false; batch.input_ids.len()];
+        let masked = batch.masked_positions.iter().zip(&batch.masked_labels).zip(&batch.masked_is_mask);
+        for ((&position, &label), &is_mask) in masked {
+            let at = position as usize;
+            chosen[at] = true;
+            assert_eq!(batch.input_ids[at], label);
+            let shown = if is_mask { i64::from(special.mask) } else { label };
+            assert_eq!(batch.generator_ids[at], shown);
+        }
+        for at in 0..batch.input_ids.len() {
+            let pad = batch.input_ids[at] == i64::from(special.pad);
+            assert_eq!(batch.attention_mask[at], i64::from(!pad));
+            assert!(chosen[at] || batch.generator_ids[at] == batch.input_ids[at]);
+            assert!(!(pad && (chosen[at] || batch.token_type_ids[at] != 0)));
+        }
+        assert!(batch.sampling_uniforms.iter().all(|u| (0.0..1.0).contains(u)));
+        assert_eq!(batch.tokens as i64, batch.attention_mask.iter().sum::<i64>());
+    }
+}
+
+#[test]
+fn parts_of_a_batch_are_its_rows() {
+    let fixture = Fixture::new();
+    let batch = batches(&shards(&fixture), 1, 0, 1).remove(0);
+    let parts = batch.split(3);
+    assert_eq!(parts.iter().map(|part| part.batch).collect::<Vec<_>>(), [2, 2, 3]);
+    let cat = |field: fn(&MaskedBatch) -> &Vec<i64>| parts.iter().flat_map(|p| field(p).clone()).collect::<Vec<_>>();
+    assert_eq!(cat(|p| &p.input_ids), batch.input_ids);
+    assert_eq!(cat(|p| &p.generator_ids), batch.generator_ids);
+    assert_eq!(cat(|p| &p.masked_labels), batch.masked_labels);
+    let mut first = 0;
+    let mut positions = Vec::new();
+    for part in &parts {
+        positions.extend(part.masked_positions.iter().map(|position| position + first));
+        first += part.input_ids.len() as i64;
+    }
+    assert_eq!(positions, batch.masked_positions);
+    assert_eq!(parts.iter().map(|part| part.tokens).sum::<usize>(), batch.tokens);
+}
+
+#[test]
+fn evaluation_sees_every_example_once_in_order() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    let batches: Vec<_> =
+        evaluation_batches(&shards, &MASKING, 0, 7).collect::<electra_data::Result<_>>().unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.batch as u64).sum::<u64>(), shards.len());
+    let first = shards.example(0).unwrap().ids;
+    let row: Vec<u32> = batches[0].input_ids[..first.len()].iter().map(|&id| id as u32).collect();
+    assert_eq!(row, first);
+}
