@@ -16,6 +16,10 @@
 //! # Ok::<(), electra_tokenize::Error>(())
 //! ```
 
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
 mod config;
 mod error;
 mod pretrained;

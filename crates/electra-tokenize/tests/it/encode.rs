@@ -1,0 +1,175 @@
+//! Encoding equals BERT's and the `tokenizers` crate's own pipeline, on any text.
+
+use crate::{tokenizer, vocab};
+use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece, TrainConfig, train_vocab};
+use proptest::prelude::*;
+use std::convert::Infallible;
+
+/// The texts of the ids.
+fn pieces(tokenizer: &WordPiece, text: &str) -> Vec<String> {
+    let ids = tokenizer.encode(text).unwrap();
+    ids.into_iter().map(|id| tokenizer.vocab().token(id).unwrap().to_owned()).collect()
+}
+
+/// Each character of `text` a token, alone and inside a word, so that pieces show the normalised text.
+fn by_letters(text: &str, config: TokenizerConfig) -> Vec<String> {
+    let mut tokens: Vec<String> = text.chars().flat_map(|c| [c.to_string(), format!("##{c}")]).collect();
+    tokens.sort();
+    tokens.dedup();
+    let tokenizer = tokenizer(&tokens.iter().map(String::as_str).collect::<Vec<_>>(), config);
+    let mut words: Vec<String> = Vec::new();
+    for piece in pieces(&tokenizer, text) {
+        match (piece.strip_prefix("##"), words.last_mut()) {
+            (Some(rest), Some(word)) => word.push_str(rest),
+            _ => words.push(piece),
+        }
+    }
+    words
+}
+
+const UNCASED: TokenizerConfig =
+    TokenizerConfig { case: Case::Uncased, accents: Accents::Auto, max_chars_per_word: 100 };
+
+/// The cases of the reference's `tokenization_test.py`.
+#[test]
+fn the_references_own_cases() {
+    let t = tokenizer(&["want", "##want", "##ed", "wa", "un", "runn", "##ing", ","], UNCASED);
+    assert_eq!(pieces(&t, "UNwant\u{e9}d,running"), ["un", "##want", "##ed", ",", "runn", "##ing"]);
+    assert_eq!(pieces(&t, ""), [""; 0]);
+    assert_eq!(pieces(&t, "unwanted running"), ["un", "##want", "##ed", "runn", "##ing"]);
+    assert_eq!(pieces(&t, "unwantedX running"), ["[UNK]", "runn", "##ing"]);
+
+    let letters = |text: &str, lower: &str, config| by_letters(&(text.to_owned() + " " + lower), config);
+    let all = letters("ah\u{535A}\u{63A8}zz", "", UNCASED);
+    assert_eq!(all, ["ah", "\u{535A}", "\u{63A8}", "zz"]);
+    let all = letters(" \tHeLLo!how  \n Are yoU?  ", "hello!how are you?", UNCASED);
+    assert_eq!(all[..6], ["hello", "!", "how", "are", "you", "?"]);
+    let all = letters("H\u{E9}llo", "hello", UNCASED);
+    assert_eq!(all[0], "hello");
+    let cased = TokenizerConfig { case: Case::Cased, ..UNCASED };
+    let all = letters(" \tHeLLo!how  \n Are yoU?  ", "", cased);
+    assert_eq!(all, ["HeLLo", "!", "how", "Are", "yoU", "?"]);
+}
+
+#[test]
+fn accents_go_or_stay_as_asked() {
+    let check = |case, accents, expected| {
+        let config = TokenizerConfig { case, accents, max_chars_per_word: 100 };
+        assert_eq!(by_letters("\u{c9}t\u{e9} Ete \u{e9}t\u{e9} ete", config)[0], expected, "{case:?} {accents:?}");
+    };
+    check(Case::Uncased, Accents::Auto, "ete");
+    check(Case::Uncased, Accents::Keep, "\u{e9}t\u{e9}");
+    check(Case::Cased, Accents::Auto, "\u{c9}t\u{e9}");
+    check(Case::Cased, Accents::Strip, "Ete");
+}
+
+#[test]
+fn control_characters_vanish_and_odd_spaces_divide() {
+    assert_eq!(by_letters("a\u{0}b\u{fffd}c\u{200d}d", UNCASED), ["abcd"]);
+    assert_eq!(by_letters("a\u{a0}b\u{3000}c\td", UNCASED), ["a", "b", "c", "d"]);
+    assert_eq!(by_letters("$1.50 a-b a\u{2014}b", UNCASED), ["$", "1", ".", "50", "a", "-", "b", "a", "\u{2014}", "b"]);
+}
+
+#[test]
+fn words_longer_than_the_limit_are_unknown() {
+    let t = |max_chars_per_word| tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word, ..UNCASED });
+    let word = |n: usize| "a".repeat(n);
+    assert_eq!(t(100).encode(&word(100)).unwrap().len(), 100);
+    assert_eq!(t(100).encode(&word(101)).unwrap(), [1]);
+    assert_eq!(t(200).encode(&word(200)).unwrap().len(), 200);
+    assert_eq!(t(200).encode(&word(201)).unwrap(), [1]);
+}
+
+#[test]
+fn special_tokens_in_text_are_only_text() {
+    let t = tokenizer(&["[", "]", "mask"], UNCASED);
+    assert_eq!(pieces(&t, "[MASK]"), ["[", "mask", "]"]);
+}
+
+#[test]
+fn ids_outside_the_vocabulary_decode_to_unk() {
+    let t = tokenizer(&["un", "##want", "##ed"], UNCASED);
+    assert_eq!(t.decode(&[5, 6, 7, 99]), "unwanted [UNK]");
+}
+
+/// The `tokenizers` crate's whole pipeline over the same vocabulary.
+fn peer(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
+    use tokenizers::{models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer};
+    let ids: ahash::AHashMap<String, u32> = vocab.tokens().iter().cloned().zip(0..).collect();
+    let model = WordPiece::builder().vocab(ids).max_input_chars_per_word(config.max_chars_per_word).build().unwrap();
+    let strip = match config.accents {
+        Accents::Auto => None,
+        Accents::Strip => Some(true),
+        Accents::Keep => Some(false),
+    };
+    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, strip, config.case == Case::Uncased)));
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer
+}
+
+/// A vocabulary with something to merge in it.
+fn learned() -> Vocab {
+    let text = "the quick brown fox jumps over the lazy dogs, café déjà vu naïve 1790 3.14 don't [MASK] ##s \
+                Straße ΑΒΓ привет 東京 한국어 ﬁne";
+    let texts = (0..3).map(|_| Ok::<_, Infallible>(text));
+    train_vocab(texts, &UNCASED, &TrainConfig { alphabet: 100, ..TrainConfig::new(260) }).unwrap()
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    // Words that the vocabulary knows, among arbitrary characters and the ones that cleaning treats.
+    let known = prop::sample::select(vec![
+        "the ", "Quick", " brown", "foxes ", "café", "DÉJÀ", "1790", ".", ",", "don't", "東京", "한국어", "\u{b}",
+        "\u{c}", "\u{85}", "\u{a0}", "\u{0}", "\u{fffd}", "\u{200d}", "\u{ad}", "\n", "\r\n", "e\u{301}", "İ", "ß", "ﬁ",
+        "[MASK]", "##s", "\u{2028}", "\u{e000}", "😀",
+    ]);
+    let piece = prop_oneof![known.prop_map(str::to_owned), "\\PC{0,4}", any::<char>().prop_map(String::from)];
+    prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn the_memory_and_the_splitter_change_nothing(
+        texts in prop::collection::vec(any_text(), 1..6),
+        cased: bool,
+        accents in prop::sample::select(vec![Accents::Auto, Accents::Strip, Accents::Keep]),
+    ) {
+        let case = if cased { Case::Cased } else { Case::Uncased };
+        let config = TokenizerConfig { case, accents, max_chars_per_word: 12 };
+        let vocab = learned();
+        let peer = peer(&vocab, &config);
+        let ours = WordPiece::new(vocab, config).unwrap();
+        // Twice: the second time from memory.
+        for text in texts.iter().chain(&texts) {
+            let expected = peer.encode(text.as_str(), false).unwrap();
+            prop_assert_eq!(&ours.encode(text).unwrap()[..], expected.get_ids());
+            let with_offsets = ours.encode_with_offsets(text).unwrap();
+            let ids: Vec<u32> = with_offsets.iter().map(|(id, _)| *id).collect();
+            prop_assert_eq!(&ids[..], expected.get_ids());
+        }
+    }
+}
+
+#[test]
+fn offsets_are_bytes_of_the_text_as_given() {
+    let t = tokenizer(&["cafe", "##s", "!"], UNCASED);
+    let text = "x Café CAFÉS!";
+    let found: Vec<_> =
+        t.encode_with_offsets(text).unwrap().into_iter().map(|(id, range)| (id, &text[range])).collect();
+    assert_eq!(found, [(1, "x"), (5, "Café"), (5, "CAFÉ"), (6, "S"), (7, "!")]);
+}
+
+#[test]
+fn a_batch_is_its_texts_in_order() {
+    let t = WordPiece::new(learned(), UNCASED).unwrap();
+    let texts: Vec<String> = (0..500).map(|i| format!("the {i} quick foxes")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let one_by_one: Vec<_> = texts.iter().map(|text| t.encode(text).unwrap()).collect();
+    assert_eq!(t.encode_batch(&texts).unwrap(), one_by_one);
+}
+
+#[test]
+fn special_tokens_are_a_type() {
+    let special = *vocab(&[]).special();
+    assert_eq!((special.pad, special.unk, special.cls, special.sep, special.mask), (0, 1, 2, 3, 4));
+}

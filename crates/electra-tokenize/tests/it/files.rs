@@ -1,0 +1,78 @@
+//! vocab.txt, tokenizer.json and tokenizer_config.json: in, out, and what is wrong with them.
+
+use crate::{tokenizer, vocab};
+use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece};
+use std::fs;
+
+const TOKENS: [&str; 4] = ["cafe", "##s", "##t\u{e9}", "!"];
+
+#[test]
+fn what_is_written_is_what_is_read() {
+    for (case, accents, max_chars_per_word) in
+        [(Case::Uncased, Accents::Auto, 100), (Case::Cased, Accents::Strip, 200), (Case::Uncased, Accents::Keep, 50)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TokenizerConfig { case, accents, max_chars_per_word };
+        let written = tokenizer(&TOKENS, config);
+        written.write_pretrained(dir.path(), 128).unwrap();
+        let read = WordPiece::from_pretrained_dir(dir.path()).unwrap();
+        assert_eq!(read.config(), &config);
+        assert_eq!(read.vocab().tokens(), written.vocab().tokens());
+        // Either file alone has the vocabulary.
+        for name in ["vocab.txt", "tokenizer.json"] {
+            let vocab = Vocab::from_file(&dir.path().join(name)).unwrap();
+            assert_eq!(vocab.hash(), written.vocab().hash(), "{name}");
+        }
+    }
+}
+
+/// The `tokenizers` crate reads the file and gives the same ids, special tokens included.
+#[test]
+fn the_tokenizers_crate_reads_tokenizer_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let ours = tokenizer(&TOKENS, TokenizerConfig::default());
+    ours.write_pretrained(dir.path(), 128).unwrap();
+    let theirs = tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
+    let encoding = theirs.encode(("Caf\u{e9}s!", "cafe"), true).unwrap();
+    assert_eq!(encoding.get_ids(), [2, 5, 6, 8, 3, 5, 3]);
+    assert_eq!(encoding.get_type_ids(), [0, 0, 0, 0, 0, 1, 1]);
+    assert_eq!(theirs.encode("[MASK] cafe", false).unwrap().get_ids(), [4, 5]);
+    assert_eq!(ours.encode("Caf\u{e9}s!").unwrap(), [5, 6, 8]);
+}
+
+/// SHA-256 of "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", by coreutils' sha256sum.
+#[test]
+fn the_hash_is_that_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vocab.txt");
+    let vocab = vocab(&[]);
+    vocab.write_vocab_txt(&path).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
+    assert_eq!(vocab.hash(), "cc75ba7f9a1247b5c7b9e37ba840347b96122bc1d7257b5dcd7320b36585445a");
+}
+
+#[track_caller]
+fn refused(name: &str, bytes: impl AsRef<[u8]>, words: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    let message = Vocab::from_file(&path).unwrap_err().to_string();
+    for word in words.iter().chain([&name]) {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn vocabularies_that_are_none() {
+    refused("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", &["[MASK]"]);
+    refused("vocab.txt", "a\nb\n", &["[PAD], [UNK], [CLS], [SEP], [MASK]"]);
+    refused("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\na\n", &["\"a\"", "line 6", "line 8"]);
+    refused("vocab.txt", "[PAD]\n\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", &["line 2", "empty"]);
+    refused("vocab.txt", "", &["[PAD]"]);
+    refused("vocab.txt", b"[PAD]\n\xff\n", &["byte 6", "UTF-8"]);
+    refused("tokenizer.json", "{", &["EOF"]);
+    refused("tokenizer.json", r#"{"model": {"vocab": {"[PAD]": 0, "a": 2}}}"#, &["\"a\"", "2", "1 was expected"]);
+    refused("tokenizer.json", r#"{"model": {"vocab": {"[PAD]": 0, "a": 1}}}"#, &["[MASK]"]);
+    let missing = Vocab::from_file("nowhere/vocab.txt".as_ref()).unwrap_err().to_string();
+    assert!(missing.contains("nowhere/vocab.txt"), "{missing}");
+}
