@@ -80,6 +80,18 @@ pub struct ObjectiveSite<'a> {
     pub unigram_counts: &'a [u64],
 }
 
+impl<'a> ObjectiveSite<'a> {
+    /// A place below `path`.
+    pub fn new(
+        path: nn::Path<'a>,
+        config: &'a crate::RunConfig,
+        parts: &'a Parts,
+        unigram_counts: &'a [u64],
+    ) -> Self {
+        Self { path, config, parts, unigram_counts }
+    }
+}
+
 impl Batch for MaskedBatch {
     fn sequences(&self) -> usize {
         self.batch

@@ -272,12 +272,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
-        let site = ObjectiveSite {
-            path: vs.root(),
-            config: &self.config,
-            parts: &self.parts,
-            unigram_counts,
-        };
+        let site = ObjectiveSite::new(vs.root(), &self.config, &self.parts, unigram_counts);
         let objective = (self.build)(&site)?;
         Ok(Network { vs, objective })
     }

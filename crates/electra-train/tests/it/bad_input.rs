@@ -1,0 +1,122 @@
+//! What no run can be made of, and what ends one.
+
+use crate::Fixture;
+use electra_model::{Parts, SelfAttention};
+use electra_train::{
+    Existing, Recipe, Start,
+    export::{Network, export},
+};
+use std::fs;
+use tch::Tensor;
+
+#[track_caller]
+fn says<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
+    let message = result.unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+fn train(fixture: &Fixture, overrides: &[&str], out: &str) -> electra_train::Result<electra_train::Outcome> {
+    Recipe::from_config(fixture.config(overrides)).pretrain(&Start::new(fixture.path(out)))
+}
+
+#[test]
+fn shards_that_are_not_the_configs() {
+    let fixture = Fixture::new();
+    says(train(&fixture, &["data.sequence_length=32"], "run"), &["data.sequence_length = 32", "must be 16"]);
+    says(train(&fixture, &["model.vocab_size=500"], "run"), &["model.vocab_size = 500", "must be"]);
+    says(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
+    // Nothing was begun.
+    assert!(!fixture.path("run").exists());
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    let fixture = Fixture::new();
+    says(train(&fixture, &["train.device=gpu"], "run"), &["gpu", "cuda:N"]);
+    if !tch::Cuda::is_available() {
+        says(train(&fixture, &["train.device=cuda:0"], "run"), &["cuda:0"]);
+    }
+}
+
+/// The reference trains on; here the step is named and the weights before it are kept.
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
+    let fixture = Fixture::new();
+    let overrides = [
+        "optimizer.learning_rate=1e30", "optimizer.warmup_steps=3", "checkpoint.every=1", "evaluate.every=0",
+    ];
+    let error = train(&fixture, &overrides, "run").unwrap_err();
+    let step = match error {
+        electra_train::Error::NonFinite { step, .. } => step,
+        other => panic!("{other}"),
+    };
+    // The first update has rate 0, so the weights are out of range after the second at the earliest.
+    assert!((2..10).contains(&step), "step {step}");
+    assert!(fixture.path(&format!("run/checkpoints/step-{step:07}")).exists());
+    assert!(error.to_string().contains(&format!("step {step}")), "{error}");
+}
+
+#[test]
+fn nothing_to_resume() {
+    let fixture = Fixture::new();
+    let resume = |run: &str| Recipe::from_config(fixture.config(&[])).pretrain(&Start::resume(fixture.path(run)));
+    says(resume("nowhere"), &["nowhere"]);
+    fs::create_dir_all(fixture.path("empty/checkpoints")).unwrap();
+    fs::write(fixture.path("empty/config.toml"), fixture.config(&[]).to_toml()).unwrap();
+    says(resume("empty"), &["empty", "no whole checkpoint"]);
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl SelfAttention for Nothing {
+    fn forward_t(&self, x_bsh: &Tensor, _: &electra_model::PaddingMask, _: bool) -> Tensor {
+        x_bsh.zeros_like()
+    }
+}
+
+#[test]
+fn a_checkpoint_of_other_parts_prints_both_lists() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    let config = fixture.config(&["train.steps=1"]);
+    let parts = Parts::from_config(&config.model).with_attention("nothing", |_| Ok(Nothing));
+    Recipe::from_config(config.clone()).with_parts(parts).pretrain(&Start::new(&run)).unwrap();
+    let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains("nothing"), "{manifest}");
+    says(Recipe::from_config(config).pretrain(&Start::resume(&run)), &["nothing", "softmax"]);
+}
+
+#[test]
+fn exports_of_runs_that_are_none_and_into_folders_that_are_full() {
+    let fixture = Fixture::new();
+    let out = fixture.path("out");
+    let run = fixture.path("run");
+    says(export(&run, Network::Discriminator, &out, Existing::Refuse), &["config.toml"]);
+    train(&fixture, &["train.steps=1"], "run").unwrap();
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("precious.txt"), "mine").unwrap();
+    says(export(&run, Network::Discriminator, &out, Existing::Refuse), &["not empty"]);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    export(&run, Network::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
+    let config = fs::read_to_string(fixture.path("generator/config.json")).unwrap();
+    assert!(config.contains("ElectraForMaskedLM"), "{config}");
+}
+
+/// Writing fails for everybody, root included, where a file stands in the folder's place.
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_last_one() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    let recipe = Recipe::from_config(fixture.config(&["checkpoint.every=5"]));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let result = recipe.pretrain_with(&Start::new(&run), &stop, &mut |event| {
+        if matches!(event, electra_train::Event::Step { step: 7, .. }) {
+            fs::write(run.join("checkpoints/.step-0000010.tmp"), "in the way").unwrap();
+        }
+    });
+    says(result, &["step-0000010"]);
+    assert_eq!(electra_train::state::newest(&run).unwrap().state.step, 5);
+}

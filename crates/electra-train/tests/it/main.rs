@@ -1,0 +1,80 @@
+//! Behaviour of the public interface: configs, the objective, the optimizer, runs and their resumption.
+
+mod bad_input;
+mod config;
+mod objective;
+mod optim;
+mod resume;
+
+use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
+use electra_train::RunConfig;
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
+
+/// A folder with a small corpus, its vocabulary and its shards of length 16; removed at the end.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    vocab_size: usize,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let text = text();
+        let corpus = dir.path().join("corpus.txt");
+        std::fs::write(&corpus, &text).unwrap();
+        let config = TokenizerConfig::default();
+        let vocab = train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(90)).unwrap();
+        let vocab_size = vocab.len();
+        let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
+        let build = BuildConfig {
+            out: dir.path().join("shards"),
+            packing: PackingConfig::reference(16),
+            held_out: 0.1,
+            seed: 1,
+            overwrite: false,
+        };
+        build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {}).unwrap();
+        Self { dir, vocab_size }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The tiny preset made tinier, over the fixture's shards, with overrides.
+    pub(crate) fn config(&self, overrides: &[&str]) -> RunConfig {
+        let shards = format!("data.shards=\"{}\"", self.path("shards").display());
+        let vocab = format!("model.vocab_size={}", self.vocab_size);
+        let base = [
+            &shards, &vocab, "train.steps=10", "train.batch_size=6", "train.device=cpu", "train.log_every=5",
+            "checkpoint.every=5", "evaluate.every=5", "optimizer.warmup_steps=2", "model.embedding_size=12",
+            "model.discriminator.hidden=16", "model.discriminator.heads=2", "model.discriminator.intermediate=32",
+            "model.generator.hidden=16", "model.generator.heads=2", "model.generator.intermediate=32",
+            "model.dropout=0.1", "model.attention_dropout=0.1",
+        ];
+        let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
+        RunConfig::read(&preset("tiny"), &all).unwrap()
+    }
+}
+
+pub(crate) fn preset(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(format!("configs/pretrain-{name}.toml"))
+}
+
+/// 60 documents whose words follow each other by a rule, so that there is something to learn.
+fn text() -> String {
+    let words = ["red", "fox", "runs", "over", "hills", "and", "green", "bird", "sings", "in", "trees", "while"];
+    let sentence = |d: usize, s: usize| {
+        let start = d * 5 + s * 7;
+        let words: Vec<_> = (0..4 + (d + s) % 5).map(|i| words[(start + i) % words.len()]).collect();
+        words.join(" ") + "."
+    };
+    let document = |d| (0..5).map(|s| sentence(d, s)).collect::<Vec<_>>().join(" ");
+    (0..60).map(document).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,195 @@
+//! Replaced token detection: the paper's loss at its start, labels, sampling, accumulation, metrics.
+
+use crate::Fixture;
+use electra_data::{MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches};
+use electra_model::networks::variables;
+use electra_train::{
+    Recipe, RunConfig,
+    metrics::{area_under_roc, entropy},
+    objective::{Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, sample},
+};
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+const MASKING: UniformMasking = UniformMasking { rate: 0.2, mask_share: 0.85 };
+
+fn batches(fixture: &Fixture, size: usize) -> Vec<MaskedBatch> {
+    let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
+    evaluation_batches(&shards, &MASKING, 1, size).map(Result::unwrap).collect()
+}
+
+fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, ReplacedToken) {
+    tch::manual_seed(1);
+    let counts = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let parts = electra_model::Parts::from_config(&config.model);
+    let site = ObjectiveSite::new(vs.root(), config, &parts, &counts);
+    let objective = ReplacedToken::new(&site).unwrap();
+    (vs, objective)
+}
+
+fn figure(objective: &ReplacedToken, batch: &MaskedBatch, name: &str) -> f64 {
+    let outputs = no_grad(|| objective.loss(batch, &objective.normaliser(batch), false).outputs);
+    let mut totals = electra_train::metrics::Totals::default();
+    totals.add(&objective.observe(batch, &outputs));
+    totals.figures()[name].as_f64().unwrap_or(f64::NAN)
+}
+
+/// With weights near 0 the generator is uniform over V tokens and the discriminator says one half: the paper's
+/// loss is `ln V + 50 ln 2`. The standard deviation of 0.02 moves it by less than 0.5 at these sizes.
+#[test]
+fn the_loss_begins_at_ln_v_and_fifty_ln_two() {
+    let fixture = Fixture::new();
+    let config = fixture.config(&[
+        "model.initializer.std=0.02", "model.initializer.output_bias=zero", "model.initializer.positions=random",
+        "objective.discriminator_weight=50.0",
+    ]);
+    let (_vs, objective) = built(&fixture, &config);
+    let batch = &batches(&fixture, 32)[0];
+    let loss = objective.loss(batch, &objective.normaliser(batch), false).total.double_value(&[]);
+    let expected = (config.model.vocab_size as f64).ln() + 50.0 * 2.0f64.ln();
+    assert!((loss - expected).abs() < 0.5, "{loss}, expected about {expected}");
+}
+
+#[test]
+fn labels_say_where_the_token_differs_and_padding_says_nothing() {
+    let fixture = Fixture::new();
+    let (_vs, objective) = built(&fixture, &fixture.config(&[]));
+    for batch in batches(&fixture, 5) {
+        let replaced = figure(&objective, &batch, "replaced_fraction");
+        let same = figure(&objective, &batch, "generator_sampled_accuracy");
+        // A sample that is the original leaves a real token: the rest of the masked positions is replaced.
+        let expected = batch.masked_labels.len() as f64 * (1.0 - same) / batch.tokens as f64;
+        assert!((replaced - expected).abs() < 1e-6, "{replaced}, expected {expected}");
+    }
+}
+
+/// The sampler against its own definition: shares within six standard deviations of the binomial.
+#[test]
+fn samples_follow_the_softmax() {
+    let logits = Tensor::from_slice(&[0.0f32, 1.0, 2.0, -1e9, 0.5]);
+    let n = 40_000i64;
+    let rows = logits.unsqueeze(0).repeat([n, 1]);
+    for temperature in [1.0, 2.0] {
+        // A stratified set of uniforms: every distribution is hit to within 1 / n.
+        let uniforms = (Tensor::arange(n, (Kind::Double, Device::Cpu)) / n as f64).to_kind(Kind::Float);
+        let drawn = sample(&rows, &uniforms, temperature);
+        let weights: Vec<f64> = [0.0f64, 1.0, 2.0, -1e9, 0.5].iter().map(|x| (x / temperature).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for (token, weight) in weights.iter().enumerate() {
+            let share = drawn.eq(token as i64).sum(Kind::Double).double_value(&[]) / n as f64;
+            assert!((share - weight / total).abs() < 2.0 / n as f64 + 1e-6, "token {token}: {share}");
+        }
+    }
+}
+
+#[test]
+fn samples_stay_in_the_vocabulary_at_the_ends() {
+    let rows = Tensor::from_slice(&[-1e9f32, 0.0, -1e9]).unsqueeze(0).repeat([2, 1]);
+    let drawn = sample(&rows, &Tensor::from_slice(&[0.0f32, 1.0 - f32::EPSILON / 2.0]), 1.0);
+    assert_eq!(Vec::<i64>::try_from(drawn).unwrap(), [1, 1]);
+}
+
+/// The gradients of a batch's parts add up to its own; single precision.
+#[test]
+fn accumulated_gradients_are_those_of_the_larger_batch() {
+    let fixture = Fixture::new();
+    let config = fixture.config(&["model.dropout=0.0", "model.attention_dropout=0.0"]);
+    let (vs, objective) = built(&fixture, &config);
+    let batch = batches(&fixture, 7).remove(0);
+    let whole = objective.normaliser(&batch);
+    let gradients = |parts: Vec<MaskedBatch>| {
+        let named = variables(&vs).unwrap();
+        for (_, variable) in &named {
+            let mut gradient = variable.grad();
+            if gradient.defined() {
+                let _ = gradient.zero_();
+            }
+        }
+        for part in parts {
+            objective.loss(&part, &whole, true).total.backward();
+        }
+        named.into_iter().map(|(name, t)| (name, t.grad().copy())).collect::<Vec<_>>()
+    };
+    let at_once = gradients(vec![batch.clone()]);
+    let in_parts = gradients(Batch::split(batch, 3));
+    for ((name, a), (_, b)) in at_once.iter().zip(&in_parts) {
+        let off = (a - b).abs().max().double_value(&[]);
+        let size = a.abs().max().double_value(&[]);
+        assert!(off <= 1e-5 * size.max(1e-3), "{name}: {off} of {size}");
+    }
+}
+
+/// More padding changes nothing that is measured.
+#[test]
+fn padding_changes_no_figure() {
+    let fixture = Fixture::new();
+    let (_vs, objective) = built(&fixture, &fixture.config(&[]));
+    let batch = batches(&fixture, 5).remove(0);
+    let mut padded = MaskedBatch { length: batch.length + 3, ..batch.clone() };
+    let widen = |values: &[i64]| -> Vec<i64> {
+        values.chunks(batch.length).flat_map(|row| row.iter().copied().chain([0; 3])).collect()
+    };
+    padded.input_ids = widen(&batch.input_ids);
+    padded.generator_ids = widen(&batch.generator_ids);
+    padded.token_type_ids = widen(&batch.token_type_ids);
+    padded.attention_mask = widen(&batch.attention_mask);
+    let length = batch.length as i64;
+    padded.masked_positions =
+        batch.masked_positions.iter().map(|p| p / length * (length + 3) + p % length).collect();
+    for name in ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "replaced_fraction"] {
+        let (a, b) = (figure(&objective, &batch, name), figure(&objective, &padded, name));
+        assert!((a - b).abs() < 1e-5, "{name}: {a} {b}");
+    }
+}
+
+#[test]
+fn both_losses_are_normalised_over_what_they_predict() {
+    let fixture = Fixture::new();
+    let (_vs, objective) = built(&fixture, &fixture.config(&[]));
+    let batch = &batches(&fixture, 5)[0];
+    let normaliser = objective.normaliser(batch);
+    assert_eq!(normaliser, Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens });
+    let [total, generator, discriminator] =
+        ["loss", "generator_loss", "discriminator_loss"].map(|name| figure(&objective, batch, name));
+    assert!((total - generator - 5.0 * discriminator).abs() < 1e-4, "{total} {generator} {discriminator}");
+}
+
+#[test]
+fn the_loss_falls_and_evaluation_repeats_itself() {
+    let fixture = Fixture::new();
+    let config = fixture.config(&["train.steps=150", "train.batch_size=16", "checkpoint.every=150", "evaluate.every=75"]);
+    let run = fixture.path("run");
+    Recipe::from_config(config.clone()).pretrain(&electra_train::Start::new(&run)).unwrap();
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let held_out: Vec<_> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
+    let steps: Vec<_> = held_out.iter().map(|row| row["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [0, 75, 150]);
+    let loss = |row: &serde_json::Value| row["generator_loss_mask"].as_f64().unwrap();
+    assert!(loss(held_out[2]) < 0.7 * loss(held_out[0]), "{held_out:?}");
+
+    let checkpoint = electra_train::state::newest(&run).unwrap().path;
+    let again = Recipe::from_config(config).evaluate(&checkpoint, &fixture.path("shards")).unwrap();
+    for (name, value) in &again {
+        assert_eq!(Some(value), held_out[2].get(name), "{name}");
+    }
+    // Figures of the loop itself are in the training rows.
+    let trained = rows.iter().find(|row| row["kind"] == "train").unwrap();
+    for name in ["learning_rate", "gradient_norm", "tokens_per_second", "wait_share", "peak_memory_bytes"] {
+        assert!(trained[name].as_f64().is_some(), "{name} in {trained}");
+    }
+}
+
+/// Worked out by hand: of the 2 x 3 pairs 4 are in order, and one tie counts half.
+#[test]
+fn the_area_under_the_curve() {
+    let mut scores = [(0.9, true), (0.4, true), (0.5, false), (0.4, false), (0.1, false)];
+    assert!((area_under_roc(&mut scores) - 4.5 / 6.0).abs() < 1e-12);
+    assert!((area_under_roc(&mut [(1.0, true), (0.0, false)]) - 1.0).abs() < 1e-12);
+    assert!(area_under_roc(&mut [(1.0, true)]).is_nan());
+}
+
+#[test]
+fn the_entropy_of_counts() {
+    assert!((entropy([1u64, 1, 2, 0].into_iter()) - 1.5 * 2.0f64.ln()).abs() < 1e-12);
+}

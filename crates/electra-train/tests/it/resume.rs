@@ -1,0 +1,154 @@
+//! A resumed run equals an unbroken one bit for bit; threads change nothing; damage is survived.
+
+use crate::Fixture;
+use electra_train::{
+    Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start,
+    state,
+};
+use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
+
+/// Every byte of a checkpoint that is state.
+fn state_of(run: &Path, step: u64) -> BTreeMap<String, Vec<u8>> {
+    let dir = run.join(format!("checkpoints/step-{step:07}"));
+    let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
+    files.map(|file| (file.to_owned(), fs::read(dir.join(file)).unwrap())).into()
+}
+
+/// Rows of metrics.jsonl without what depends on the clock.
+fn metrics(run: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    rows.map(|mut row: serde_json::Map<_, _>| {
+        let clock = ["tokens_per_second", "sequences_per_second", "wait_share", "seconds", "peak_memory_bytes"];
+        row.retain(|key, _| !clock.contains(&key.as_str()));
+        row
+    })
+    .collect()
+}
+
+fn train(config: RunConfig, start: Start) -> electra_train::Result<Outcome> {
+    Recipe::from_config(config).pretrain(&start)
+}
+
+#[test]
+fn ten_steps_are_five_and_five() {
+    let fixture = Fixture::new();
+    let (unbroken, broken) = (fixture.path("unbroken"), fixture.path("broken"));
+    assert_eq!(train(fixture.config(&[]), Start::new(&unbroken)).unwrap(), Outcome::Finished);
+
+    let first = Start { stop_after: Some(5), ..Start::new(&broken) };
+    assert_eq!(train(fixture.config(&[]), first).unwrap(), Outcome::Stopped);
+    assert!(!broken.join("checkpoints/step-0000010").exists());
+    assert_eq!(train(fixture.config(&[]), Start::resume(&broken)).unwrap(), Outcome::Finished);
+
+    assert_eq!(state_of(&unbroken, 10), state_of(&broken, 10));
+    assert_eq!(metrics(&unbroken), metrics(&broken));
+}
+
+#[test]
+fn the_number_of_loader_threads_changes_no_bit() {
+    let fixture = Fixture::new();
+    for threads in [1, 2] {
+        let config = fixture.config(&[&format!("data.loader_threads={threads}")]);
+        train(config, Start::new(fixture.path(&threads.to_string()))).unwrap();
+    }
+    assert_eq!(state_of(&fixture.path("1"), 10), state_of(&fixture.path("2"), 10));
+}
+
+/// What a crash between two checkpoints leaves in metrics.jsonl is not there twice after it.
+#[test]
+fn rows_of_steps_that_are_done_again_are_written_once() {
+    let fixture = Fixture::new();
+    let (run, config) = (fixture.path("run"), ["checkpoint.every=4", "train.log_every=1", "evaluate.every=0"]);
+    let first = Start { stop_after: Some(7), ..Start::new(&run) };
+    train(fixture.config(&config), first).unwrap();
+    // As if the process had died after step 7 without its last checkpoint.
+    fs::remove_dir_all(run.join("checkpoints/step-0000007")).unwrap();
+    train(fixture.config(&config), Start::resume(&run)).unwrap();
+    let steps: Vec<u64> = metrics(&run).iter().map(|row| row["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_is_skipped_and_damage_everywhere_is_named() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    train(fixture.config(&[]), Start::new(&run)).unwrap();
+    let whole = state_of(&run, 10);
+    let damage = |step: u64, file: &str| {
+        let path = run.join(format!("checkpoints/step-{step:07}/{file}"));
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    damage(10, "optimizer.safetensors");
+    assert_eq!(state::newest(&run).unwrap().state.step, 5);
+    train(fixture.config(&[]), Start::resume(&run)).unwrap();
+    assert_eq!(state_of(&run, 10), whole);
+
+    damage(10, "model.safetensors");
+    damage(5, "model.safetensors");
+    let message = train(fixture.config(&[]), Start::resume(&run)).unwrap_err().to_string();
+    assert!(message.contains("step-0000005") && message.contains("step-0000010"), "{message}");
+}
+
+#[test]
+fn half_a_checkpoint_is_none() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    train(fixture.config(&[]), Start::new(&run)).unwrap();
+    // What a process that dies while writing leaves behind.
+    let half = run.join("checkpoints/.step-0000099.tmp");
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join("model.safetensors"), "half").unwrap();
+    assert_eq!(state::newest(&run).unwrap().state.step, 10);
+}
+
+#[test]
+fn a_stop_flag_ends_the_run_with_a_checkpoint() {
+    let fixture = Fixture::new();
+    let (run, stop) = (fixture.path("run"), AtomicBool::new(false));
+    let recipe = Recipe::from_config(fixture.config(&[]));
+    let outcome = recipe.pretrain_with(&Start::new(&run), &stop, &mut |event| {
+        if matches!(event, Event::Step { step: 3, .. }) {
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert_eq!(outcome.unwrap(), Outcome::Stopped);
+    assert_eq!(state::newest(&run).unwrap().state.step, 3);
+}
+
+#[test]
+fn old_checkpoints_go_and_the_newest_stay() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    train(fixture.config(&["checkpoint.every=2", "checkpoint.keep_last=2"]), Start::new(&run)).unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(run.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["step-0000008", "step-0000010"]);
+}
+
+#[test]
+fn a_run_folder_is_not_written_over_unless_it_is_said() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    train(fixture.config(&["train.steps=1"]), Start::new(&run)).unwrap();
+    let before = state_of(&run, 1);
+    let error = train(fixture.config(&["train.steps=2"]), Start::new(&run)).unwrap_err();
+    assert!(matches!(error, Error::NotEmpty(_)), "{error}");
+    assert_eq!(state_of(&run, 1), before);
+
+    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
+    train(fixture.config(&["train.steps=2"]), replace).unwrap();
+    assert!(!run.join("checkpoints/step-0000001").exists());
+
+    // A folder of other things is never removed.
+    let other = fixture.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("thesis.tex"), "mine").unwrap();
+    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&other) };
+    assert!(matches!(train(fixture.config(&[]), replace).unwrap_err(), Error::NotEmpty(_)));
+    assert_eq!(fs::read_to_string(other.join("thesis.tex")).unwrap(), "mine");
+}
