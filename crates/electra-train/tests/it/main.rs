@@ -12,17 +12,24 @@ use electra_train::RunConfig;
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A folder with a small corpus, its vocabulary and its shards of length 16; removed at the end.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     vocab_size: usize,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        // A test that failed holding its turn has not spoiled anything.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let text = text();
         let corpus = dir.path().join("corpus.txt");
@@ -39,7 +46,7 @@ impl Fixture {
             overwrite: false,
         };
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {}).unwrap();
-        Self { dir, vocab_size }
+        Self { dir, vocab_size, _turn: turn }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
