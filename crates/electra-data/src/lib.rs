@@ -8,6 +8,10 @@
 //!
 //! Every random choice is keyed by (seed, purpose, epoch or document, example): see [`rng`].
 
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
 pub mod batch;
 pub mod build;
 pub mod corpus;

@@ -14,16 +14,29 @@ fn encode(c: &mut Criterion) {
     let tokenizer = WordPiece::new(vocab, config).expect("a good vocabulary");
     let dir = tempfile::tempdir().expect("a temporary folder");
     tokenizer.write_pretrained(dir.path(), 128).expect("a writable folder");
-    let peer = tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).expect("our own file");
+    let peer =
+        tokenizers::Tokenizer::from_file(dir.path().join("tokenizer.json")).expect("our own file");
 
     let mut group = c.benchmark_group("encode");
     group.sample_size(10).throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("one thread", |b| {
-        b.iter(|| lines.iter().map(|line| tokenizer.encode(line).expect("valid text").len()).sum::<usize>());
+        b.iter(|| {
+            lines
+                .iter()
+                .map(|line| tokenizer.encode(line).expect("valid text").len())
+                .sum::<usize>()
+        });
     });
-    group.bench_function("all threads", |b| b.iter(|| tokenizer.encode_batch(&lines).expect("valid text").len()));
+    group.bench_function("all threads", |b| {
+        b.iter(|| tokenizer.encode_batch(&lines).expect("valid text").len())
+    });
     group.bench_function("tokenizers, one thread", |b| {
-        b.iter(|| lines.iter().map(|&line| peer.encode_fast(line, false).expect("valid text").len()).sum::<usize>());
+        b.iter(|| {
+            lines
+                .iter()
+                .map(|&line| peer.encode_fast(line, false).expect("valid text").len())
+                .sum::<usize>()
+        });
     });
     group.finish();
 }

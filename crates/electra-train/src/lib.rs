@@ -3,6 +3,10 @@
 //! Read [`trainer`] first: it is the loop, and it knows nothing of ELECTRA. [`Recipe`] puts a run
 //! together from a config; [`objective::ReplacedToken`] is what the paper trains.
 
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
 pub mod config;
 mod error;
 pub mod export;

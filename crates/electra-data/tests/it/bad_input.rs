@@ -53,7 +53,10 @@ fn bytes_that_are_not_utf8_are_named_by_file_offset_and_line() {
 fn records_without_the_field_or_of_no_json() {
     let fixture = Fixture::new();
     let path = fixture.write("a.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\", \"id\": 1}\n");
-    says(fixture.shards(&path, "shards", 16), &["a.jsonl:2", "no field \"text\"", "body", "--field"]);
+    says(
+        fixture.shards(&path, "shards", 16),
+        &["a.jsonl:2", "no field \"text\"", "body", "--field"],
+    );
     let path = fixture.write("b.jsonl", "{\"text\": \"a\"}\n{\"text\": 7}\n");
     says(fixture.shards(&path, "shards", 16), &["b.jsonl:2", "not a string"]);
     let path = fixture.write("c.jsonl", "not json\n");
@@ -80,7 +83,8 @@ fn an_output_folder_that_is_not_empty_stays_as_it_is() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let fixture = Fixture::new();
-    let corpus = Corpus::open(&fixture.write("corpus.txt", text(10)), CorpusConfig::default()).unwrap();
+    let corpus =
+        Corpus::open(&fixture.write("corpus.txt", text(10)), CorpusConfig::default()).unwrap();
     // Writing below a file fails for everybody, root included.
     fixture.write("file", "x");
     let config = BuildConfig { out: fixture.path("file/shards"), ..fixture.config("x", 16) };
@@ -96,7 +100,8 @@ fn settings_that_nothing_can_be_made_with() {
     let config = BuildConfig { held_out: 1.5, ..fixture.config("shards", 16) };
     says(build_shards(&open, &letters(), &config, &mut |_| {}), &["held_out = 1.5", "0 to 1"]);
     fixture.shards(&corpus, "shards", 16).unwrap();
-    let shards = std::sync::Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
+    let shards =
+        std::sync::Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
     let masking = std::sync::Arc::new(UniformMasking { rate: 0.15, mask_share: 0.85 });
     let config = LoaderConfig { seed: 0, batch_size: 0, threads: 1, prefetch: 1 };
     says(electra_data::Loader::new(shards, masking, config, 0), &["batch_size = 0", "at least 1"]);
@@ -136,9 +141,11 @@ fn shards_of_another_vocabulary_are_named_by_both_hashes() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", text(10)), "shards", 16).unwrap();
     let path = fixture.path("shards/index.json");
-    let index: electra_data::ShardIndex = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let index: electra_data::ShardIndex =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let other = "0".repeat(64);
-    fs::write(&path, fs::read_to_string(&path).unwrap().replace(&index.vocab_hash, &other)).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace(&index.vocab_hash, &other))
+        .unwrap();
     says(verify(&fixture.path("shards")), &["made with vocabulary", &index.vocab_hash, &other]);
 }
 
@@ -146,6 +153,9 @@ fn shards_of_another_vocabulary_are_named_by_both_hashes() {
 fn one_document_leaves_nothing_to_hold_out() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", "a b c"), "shards", 16).unwrap();
-    says(ShardSet::open(&fixture.path("shards"), Split::HeldOut), &["held-out", "evaluate.every = 0"]);
+    says(
+        ShardSet::open(&fixture.path("shards"), Split::HeldOut),
+        &["held-out", "evaluate.every = 0"],
+    );
     assert_eq!(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().len(), 1);
 }

@@ -109,10 +109,12 @@ fn overwriting_replaces_shards_only_when_the_new_ones_are_whole() {
     let config = electra_data::BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
     build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap_err();
     assert_eq!(files(&fixture.path("shards")), before);
-    let names: Vec<_> = fs::read_dir(fixture.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(fixture.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{names:?}");
 
-    let other = Corpus::open(&fixture.write("other.txt", text(30)), CorpusConfig::default()).unwrap();
+    let other =
+        Corpus::open(&fixture.write("other.txt", text(30)), CorpusConfig::default()).unwrap();
     build_shards(&other, &letters(), &config, &mut |_| {}).unwrap();
     assert_ne!(files(&fixture.path("shards")), before);
 }

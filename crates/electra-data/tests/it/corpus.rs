@@ -29,13 +29,23 @@ fn the_same_documents_come_out_of_every_compression() {
     let zst = zstd::encode_all(text.as_bytes(), 1).unwrap();
     // Parts of a compressed file that was appended to are all read.
     let twice = [gz.clone(), gz.clone()].concat();
-    for (name, bytes) in
-        [("a.txt", text.as_bytes().to_vec()), ("a.txt.gz", gz), ("a.txt.xz", xz), ("a.txt.zst", zst)]
-    {
-        assert_eq!(documents(&fixture.write(name, bytes), CorpusConfig::default()), expected, "{name}");
+    for (name, bytes) in [
+        ("a.txt", text.as_bytes().to_vec()),
+        ("a.txt.gz", gz),
+        ("a.txt.xz", xz),
+        ("a.txt.zst", zst),
+    ] {
+        assert_eq!(
+            documents(&fixture.write(name, bytes), CorpusConfig::default()),
+            expected,
+            "{name}"
+        );
     }
     let path = fixture.write("twice.txt.gz", twice);
-    assert_eq!(documents(&path, CorpusConfig::default()), ["one\ntwo\n", "three\none\ntwo\n", "three\n"]);
+    assert_eq!(
+        documents(&path, CorpusConfig::default()),
+        ["one\ntwo\n", "three\none\ntwo\n", "three\n"]
+    );
 }
 
 #[test]
@@ -50,7 +60,12 @@ fn json_lines_have_a_document_a_record_in_the_field_that_is_asked_for() {
 #[test]
 fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
     let fixture = Fixture::new();
-    for (name, text) in [("c/b.txt", "second"), ("c/a/z.txt", "first"), ("c/notes.pdf", "x"), ("c/.hidden.txt", "x")] {
+    for (name, text) in [
+        ("c/b.txt", "second"),
+        ("c/a/z.txt", "first"),
+        ("c/notes.pdf", "x"),
+        ("c/.hidden.txt", "x"),
+    ] {
         fixture.write(name, text);
     }
     let corpus = Corpus::open(&fixture.path("c"), CorpusConfig::default()).unwrap();

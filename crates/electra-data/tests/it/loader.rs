@@ -59,7 +59,8 @@ fn masks_are_other_ones_in_every_epoch() {
         rows
     };
     let (first, second) = (epoch(), epoch());
-    let ids = |rows: &[(Vec<i64>, Vec<i64>)]| rows.iter().map(|(ids, _)| ids.clone()).collect::<Vec<_>>();
+    let ids =
+        |rows: &[(Vec<i64>, Vec<i64>)]| rows.iter().map(|(ids, _)| ids.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&first), ids(&second));
     assert_ne!(first, second);
 }
@@ -72,7 +73,8 @@ fn a_batch_is_what_its_fields_say() {
     for batch in batches(&shards, 1, 0, 20) {
         assert_eq!(batch.input_ids.len(), batch.batch * batch.length);
         let mut chosen = vec![false; batch.input_ids.len()];
-        let masked = batch.masked_positions.iter().zip(&batch.masked_labels).zip(&batch.masked_is_mask);
+        let masked =
+            batch.masked_positions.iter().zip(&batch.masked_labels).zip(&batch.masked_is_mask);
         for ((&position, &label), &is_mask) in masked {
             let at = position as usize;
             chosen[at] = true;
@@ -97,7 +99,9 @@ fn parts_of_a_batch_are_its_rows() {
     let batch = batches(&shards(&fixture), 1, 0, 1).remove(0);
     let parts = batch.split(3);
     assert_eq!(parts.iter().map(|part| part.batch).collect::<Vec<_>>(), [2, 2, 3]);
-    let cat = |field: fn(&MaskedBatch) -> &Vec<i64>| parts.iter().flat_map(|p| field(p).clone()).collect::<Vec<_>>();
+    let cat = |field: fn(&MaskedBatch) -> &Vec<i64>| {
+        parts.iter().flat_map(|p| field(p).clone()).collect::<Vec<_>>()
+    };
     assert_eq!(cat(|p| &p.input_ids), batch.input_ids);
     assert_eq!(cat(|p| &p.generator_ids), batch.generator_ids);
     assert_eq!(cat(|p| &p.masked_labels), batch.masked_labels);

@@ -1,7 +1,9 @@
 //! Encoding equals BERT's and the `tokenizers` crate's own pipeline, on any text.
 
 use crate::{tokenizer, vocab};
-use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece, TrainConfig, train_vocab};
+use electra_tokenize::{
+    Accents, Case, Tokenizer, TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab,
+};
 use proptest::prelude::*;
 use std::convert::Infallible;
 
@@ -13,7 +15,8 @@ fn pieces(tokenizer: &WordPiece, text: &str) -> Vec<String> {
 
 /// Each character of `text` a token, alone and inside a word, so that pieces show the normalised text.
 fn by_letters(text: &str, config: TokenizerConfig) -> Vec<String> {
-    let mut tokens: Vec<String> = text.chars().flat_map(|c| [c.to_string(), format!("##{c}")]).collect();
+    let mut tokens: Vec<String> =
+        text.chars().flat_map(|c| [c.to_string(), format!("##{c}")]).collect();
     tokens.sort();
     tokens.dedup();
     let tokenizer = tokenizer(&tokens.iter().map(String::as_str).collect::<Vec<_>>(), config);
@@ -39,7 +42,8 @@ fn the_references_own_cases() {
     assert_eq!(pieces(&t, "unwanted running"), ["un", "##want", "##ed", "runn", "##ing"]);
     assert_eq!(pieces(&t, "unwantedX running"), ["[UNK]", "runn", "##ing"]);
 
-    let letters = |text: &str, lower: &str, config| by_letters(&(text.to_owned() + " " + lower), config);
+    let letters =
+        |text: &str, lower: &str, config| by_letters(&(text.to_owned() + " " + lower), config);
     let all = letters("ah\u{535A}\u{63A8}zz", "", UNCASED);
     assert_eq!(all, ["ah", "\u{535A}", "\u{63A8}", "zz"]);
     let all = letters(" \tHeLLo!how  \n Are yoU?  ", "hello!how are you?", UNCASED);
@@ -55,7 +59,11 @@ fn the_references_own_cases() {
 fn accents_go_or_stay_as_asked() {
     let check = |case, accents, expected| {
         let config = TokenizerConfig { case, accents, max_chars_per_word: 100 };
-        assert_eq!(by_letters("\u{c9}t\u{e9} Ete \u{e9}t\u{e9} ete", config)[0], expected, "{case:?} {accents:?}");
+        assert_eq!(
+            by_letters("\u{c9}t\u{e9} Ete \u{e9}t\u{e9} ete", config)[0],
+            expected,
+            "{case:?} {accents:?}"
+        );
     };
     check(Case::Uncased, Accents::Auto, "ete");
     check(Case::Uncased, Accents::Keep, "\u{e9}t\u{e9}");
@@ -67,12 +75,17 @@ fn accents_go_or_stay_as_asked() {
 fn control_characters_vanish_and_odd_spaces_divide() {
     assert_eq!(by_letters("a\u{0}b\u{fffd}c\u{200d}d", UNCASED), ["abcd"]);
     assert_eq!(by_letters("a\u{a0}b\u{3000}c\td", UNCASED), ["a", "b", "c", "d"]);
-    assert_eq!(by_letters("$1.50 a-b a\u{2014}b", UNCASED), ["$", "1", ".", "50", "a", "-", "b", "a", "\u{2014}", "b"]);
+    assert_eq!(
+        by_letters("$1.50 a-b a\u{2014}b", UNCASED),
+        ["$", "1", ".", "50", "a", "-", "b", "a", "\u{2014}", "b"]
+    );
 }
 
 #[test]
 fn words_longer_than_the_limit_are_unknown() {
-    let t = |max_chars_per_word| tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word, ..UNCASED });
+    let t = |max_chars_per_word| {
+        tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word, ..UNCASED })
+    };
     let word = |n: usize| "a".repeat(n);
     assert_eq!(t(100).encode(&word(100)).unwrap().len(), 100);
     assert_eq!(t(100).encode(&word(101)).unwrap(), [1]);
@@ -94,16 +107,28 @@ fn ids_outside_the_vocabulary_decode_to_unk() {
 
 /// The `tokenizers` crate's whole pipeline over the same vocabulary.
 fn peer(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
-    use tokenizers::{models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer};
+    use tokenizers::{
+        models::wordpiece::WordPiece, normalizers::BertNormalizer,
+        pre_tokenizers::bert::BertPreTokenizer,
+    };
     let ids: ahash::AHashMap<String, u32> = vocab.tokens().iter().cloned().zip(0..).collect();
-    let model = WordPiece::builder().vocab(ids).max_input_chars_per_word(config.max_chars_per_word).build().unwrap();
+    let model = WordPiece::builder()
+        .vocab(ids)
+        .max_input_chars_per_word(config.max_chars_per_word)
+        .build()
+        .unwrap();
     let strip = match config.accents {
         Accents::Auto => None,
         Accents::Strip => Some(true),
         Accents::Keep => Some(false),
     };
     let mut tokenizer = tokenizers::Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, strip, config.case == Case::Uncased)));
+    tokenizer.with_normalizer(Some(BertNormalizer::new(
+        true,
+        true,
+        strip,
+        config.case == Case::Uncased,
+    )));
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer
 }
@@ -119,11 +144,43 @@ fn learned() -> Vocab {
 fn any_text() -> impl Strategy<Value = String> {
     // Words that the vocabulary knows, among arbitrary characters and the ones that cleaning treats.
     let known = prop::sample::select(vec![
-        "the ", "Quick", " brown", "foxes ", "café", "DÉJÀ", "1790", ".", ",", "don't", "東京", "한국어", "\u{b}",
-        "\u{c}", "\u{85}", "\u{a0}", "\u{0}", "\u{fffd}", "\u{200d}", "\u{ad}", "\n", "\r\n", "e\u{301}", "İ", "ß", "ﬁ",
-        "[MASK]", "##s", "\u{2028}", "\u{e000}", "😀",
+        "the ",
+        "Quick",
+        " brown",
+        "foxes ",
+        "café",
+        "DÉJÀ",
+        "1790",
+        ".",
+        ",",
+        "don't",
+        "東京",
+        "한국어",
+        "\u{b}",
+        "\u{c}",
+        "\u{85}",
+        "\u{a0}",
+        "\u{0}",
+        "\u{fffd}",
+        "\u{200d}",
+        "\u{ad}",
+        "\n",
+        "\r\n",
+        "e\u{301}",
+        "İ",
+        "ß",
+        "ﬁ",
+        "[MASK]",
+        "##s",
+        "\u{2028}",
+        "\u{e000}",
+        "😀",
     ]);
-    let piece = prop_oneof![known.prop_map(str::to_owned), "\\PC{0,4}", any::<char>().prop_map(String::from)];
+    let piece = prop_oneof![
+        known.prop_map(str::to_owned),
+        "\\PC{0,4}",
+        any::<char>().prop_map(String::from)
+    ];
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
@@ -154,8 +211,12 @@ proptest! {
 fn offsets_are_bytes_of_the_text_as_given() {
     let t = tokenizer(&["cafe", "##s", "!"], UNCASED);
     let text = "x Café CAFÉS!";
-    let found: Vec<_> =
-        t.encode_with_offsets(text).unwrap().into_iter().map(|(id, range)| (id, &text[range])).collect();
+    let found: Vec<_> = t
+        .encode_with_offsets(text)
+        .unwrap()
+        .into_iter()
+        .map(|(id, range)| (id, &text[range]))
+        .collect();
     assert_eq!(found, [(1, "x"), (5, "Café"), (5, "CAFÉ"), (6, "S"), (7, "!")]);
 }
 

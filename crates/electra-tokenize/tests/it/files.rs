@@ -8,9 +8,11 @@ const TOKENS: [&str; 4] = ["cafe", "##s", "##t\u{e9}", "!"];
 
 #[test]
 fn what_is_written_is_what_is_read() {
-    for (case, accents, max_chars_per_word) in
-        [(Case::Uncased, Accents::Auto, 100), (Case::Cased, Accents::Strip, 200), (Case::Uncased, Accents::Keep, 50)]
-    {
+    for (case, accents, max_chars_per_word) in [
+        (Case::Uncased, Accents::Auto, 100),
+        (Case::Cased, Accents::Strip, 200),
+        (Case::Uncased, Accents::Keep, 50),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let config = TokenizerConfig { case, accents, max_chars_per_word };
         let written = tokenizer(&TOKENS, config);
@@ -66,12 +68,20 @@ fn refused(name: &str, bytes: impl AsRef<[u8]>, words: &[&str]) {
 fn vocabularies_that_are_none() {
     refused("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", &["[MASK]"]);
     refused("vocab.txt", "a\nb\n", &["[PAD], [UNK], [CLS], [SEP], [MASK]"]);
-    refused("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\na\n", &["\"a\"", "line 6", "line 8"]);
+    refused(
+        "vocab.txt",
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\na\n",
+        &["\"a\"", "line 6", "line 8"],
+    );
     refused("vocab.txt", "[PAD]\n\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", &["line 2", "empty"]);
     refused("vocab.txt", "", &["[PAD]"]);
     refused("vocab.txt", b"[PAD]\n\xff\n", &["byte 6", "UTF-8"]);
     refused("tokenizer.json", "{", &["EOF"]);
-    refused("tokenizer.json", r#"{"model": {"vocab": {"[PAD]": 0, "a": 2}}}"#, &["\"a\"", "2", "1 was expected"]);
+    refused(
+        "tokenizer.json",
+        r#"{"model": {"vocab": {"[PAD]": 0, "a": 2}}}"#,
+        &["\"a\"", "2", "1 was expected"],
+    );
     refused("tokenizer.json", r#"{"model": {"vocab": {"[PAD]": 0, "a": 1}}}"#, &["[MASK]"]);
     let missing = Vocab::from_file("nowhere/vocab.txt".as_ref()).unwrap_err().to_string();
     assert!(missing.contains("nowhere/vocab.txt"), "{missing}");

@@ -40,7 +40,8 @@ fn words_with_rare_characters_teach_nothing() {
 
 #[test]
 fn the_number_of_threads_changes_no_token() {
-    let texts: Vec<String> = (0..3000).map(|i| format!("w{} x{} the {}", i % 70, i % 11, i * 37 % 1009)).collect();
+    let texts: Vec<String> =
+        (0..3000).map(|i| format!("w{} x{} the {}", i % 70, i % 11, i * 37 % 1009)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -17,14 +17,21 @@ fn says<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
     }
 }
 
-fn train(fixture: &Fixture, overrides: &[&str], out: &str) -> electra_train::Result<electra_train::Outcome> {
+fn train(
+    fixture: &Fixture,
+    overrides: &[&str],
+    out: &str,
+) -> electra_train::Result<electra_train::Outcome> {
     Recipe::from_config(fixture.config(overrides)).pretrain(&Start::new(fixture.path(out)))
 }
 
 #[test]
 fn shards_that_are_not_the_configs() {
     let fixture = Fixture::new();
-    says(train(&fixture, &["data.sequence_length=32"], "run"), &["data.sequence_length = 32", "must be 16"]);
+    says(
+        train(&fixture, &["data.sequence_length=32"], "run"),
+        &["data.sequence_length = 32", "must be 16"],
+    );
     says(train(&fixture, &["model.vocab_size=500"], "run"), &["model.vocab_size = 500", "must be"]);
     says(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
     // Nothing was begun.
@@ -45,7 +52,10 @@ fn a_device_that_is_not_there() {
 fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
     let fixture = Fixture::new();
     let overrides = [
-        "optimizer.learning_rate=1e30", "optimizer.warmup_steps=3", "checkpoint.every=1", "evaluate.every=0",
+        "optimizer.learning_rate=1e30",
+        "optimizer.warmup_steps=3",
+        "checkpoint.every=1",
+        "evaluate.every=0",
     ];
     let error = train(&fixture, &overrides, "run").unwrap_err();
     let step = match error {
@@ -61,7 +71,9 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
 #[test]
 fn nothing_to_resume() {
     let fixture = Fixture::new();
-    let resume = |run: &str| Recipe::from_config(fixture.config(&[])).pretrain(&Start::resume(fixture.path(run)));
+    let resume = |run: &str| {
+        Recipe::from_config(fixture.config(&[])).pretrain(&Start::resume(fixture.path(run)))
+    };
     says(resume("nowhere"), &["nowhere"]);
     fs::create_dir_all(fixture.path("empty/checkpoints")).unwrap();
     fs::write(fixture.path("empty/config.toml"), fixture.config(&[]).to_toml()).unwrap();

@@ -7,9 +7,11 @@ use std::path::Path;
 
 #[test]
 fn presets_are_the_papers_sizes() {
-    for (name, model) in
-        [("small", ElectraConfig::small(30522)), ("base", ElectraConfig::base(30522)), ("large", ElectraConfig::large(30522))]
-    {
+    for (name, model) in [
+        ("small", ElectraConfig::small(30522)),
+        ("base", ElectraConfig::base(30522)),
+        ("large", ElectraConfig::large(30522)),
+    ] {
         assert_eq!(RunConfig::read(&preset(name), &[]).unwrap().model, model, "{name}");
     }
     for name in ["tiny", "hour"] {
@@ -71,7 +73,10 @@ fn overrides_change_one_key_and_know_no_other() {
 #[test]
 fn values_that_no_run_can_be_made_with() {
     refused(&["model.discriminator.heads=5"], &["heads", "256"]);
-    refused(&["data.sequence_length=1024"], &["data.sequence_length = 1024", "model.max_positions"]);
+    refused(
+        &["data.sequence_length=1024"],
+        &["data.sequence_length = 1024", "model.max_positions"],
+    );
     refused(&["train.batch_size=0"], &["train.batch_size = 0", "at least 1"]);
     refused(&["checkpoint.every=0"], &["checkpoint.every = 0"]);
     refused(&["optimizer.beta2=1.0"], &["optimizer.beta2 = 1"]);
@@ -89,7 +94,9 @@ fn an_unknown_key_in_a_file_is_named_with_its_line_and_the_nearest_one() {
     let line = 1 + text.lines().position(|line| line.starts_with("learning_rate")).unwrap();
     let result: Result<RunConfig, _> = parse_toml(&broken, Path::new("mine.toml"), &[]);
     let message = result.unwrap_err().to_string();
-    for word in ["mine.toml", &format!("line {line}"), "learning_rat", "did you mean \"learning_rate\""] {
+    for word in
+        ["mine.toml", &format!("line {line}"), "learning_rat", "did you mean \"learning_rate\""]
+    {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
     }
     let missing = RunConfig::read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string();

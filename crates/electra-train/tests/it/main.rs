@@ -35,7 +35,8 @@ impl Fixture {
         let corpus = dir.path().join("corpus.txt");
         std::fs::write(&corpus, &text).unwrap();
         let config = TokenizerConfig::default();
-        let vocab = train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(90)).unwrap();
+        let vocab =
+            train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(90)).unwrap();
         let vocab_size = vocab.len();
         let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
         let build = BuildConfig {
@@ -45,7 +46,8 @@ impl Fixture {
             seed: 1,
             overwrite: false,
         };
-        build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {}).unwrap();
+        build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
+            .unwrap();
         Self { dir, vocab_size, _turn: turn }
     }
 
@@ -58,11 +60,24 @@ impl Fixture {
         let shards = format!("data.shards=\"{}\"", self.path("shards").display());
         let vocab = format!("model.vocab_size={}", self.vocab_size);
         let base = [
-            &shards, &vocab, "train.steps=10", "train.batch_size=6", "train.device=cpu", "train.log_every=5",
-            "checkpoint.every=5", "evaluate.every=5", "optimizer.warmup_steps=2", "model.embedding_size=12",
-            "model.discriminator.hidden=16", "model.discriminator.heads=2", "model.discriminator.intermediate=32",
-            "model.generator.hidden=16", "model.generator.heads=2", "model.generator.intermediate=32",
-            "model.dropout=0.1", "model.attention_dropout=0.1",
+            &shards,
+            &vocab,
+            "train.steps=10",
+            "train.batch_size=6",
+            "train.device=cpu",
+            "train.log_every=5",
+            "checkpoint.every=5",
+            "evaluate.every=5",
+            "optimizer.warmup_steps=2",
+            "model.embedding_size=12",
+            "model.discriminator.hidden=16",
+            "model.discriminator.heads=2",
+            "model.discriminator.intermediate=32",
+            "model.generator.hidden=16",
+            "model.generator.heads=2",
+            "model.generator.intermediate=32",
+            "model.dropout=0.1",
+            "model.attention_dropout=0.1",
         ];
         let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
         RunConfig::read(&preset("tiny"), &all).unwrap()
@@ -76,10 +91,14 @@ pub(crate) fn preset(name: &str) -> PathBuf {
 
 /// 60 documents whose words follow each other by a rule, so that there is something to learn.
 fn text() -> String {
-    let words = ["red", "fox", "runs", "over", "hills", "and", "green", "bird", "sings", "in", "trees", "while"];
+    let words = [
+        "red", "fox", "runs", "over", "hills", "and", "green", "bird", "sings", "in", "trees",
+        "while",
+    ];
     let sentence = |d: usize, s: usize| {
         let start = d * 5 + s * 7;
-        let words: Vec<_> = (0..4 + (d + s) % 5).map(|i| words[(start + i) % words.len()]).collect();
+        let words: Vec<_> =
+            (0..4 + (d + s) % 5).map(|i| words[(start + i) % words.len()]).collect();
         words.join(" ") + "."
     };
     let document = |d| (0..5).map(|s| sentence(d, s)).collect::<Vec<_>>().join(" ");

@@ -19,7 +19,8 @@ fn batches(fixture: &Fixture, size: usize) -> Vec<MaskedBatch> {
 
 fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, ReplacedToken) {
     tch::manual_seed(1);
-    let counts = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();
+    let counts =
+        ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
     let parts = electra_model::Parts::from_config(&config.model);
     let site = ObjectiveSite::new(vs.root(), config, &parts, &counts);
@@ -40,7 +41,9 @@ fn figure(objective: &ReplacedToken, batch: &MaskedBatch, name: &str) -> f64 {
 fn the_loss_begins_at_ln_v_and_fifty_ln_two() {
     let fixture = Fixture::new();
     let config = fixture.config(&[
-        "model.initializer.std=0.02", "model.initializer.output_bias=zero", "model.initializer.positions=random",
+        "model.initializer.std=0.02",
+        "model.initializer.output_bias=zero",
+        "model.initializer.positions=random",
         "objective.discriminator_weight=50.0",
     ]);
     let (_vs, objective) = built(&fixture, &config);
@@ -71,13 +74,18 @@ fn samples_follow_the_softmax() {
     let rows = logits.unsqueeze(0).repeat([n, 1]);
     for temperature in [1.0, 2.0] {
         // A stratified set of uniforms: every distribution is hit to within 1 / n.
-        let uniforms = (Tensor::arange(n, (Kind::Double, Device::Cpu)) / n as f64).to_kind(Kind::Float);
+        let uniforms =
+            (Tensor::arange(n, (Kind::Double, Device::Cpu)) / n as f64).to_kind(Kind::Float);
         let drawn = sample(&rows, &uniforms, temperature);
-        let weights: Vec<f64> = [0.0f64, 1.0, 2.0, -1e9, 0.5].iter().map(|x| (x / temperature).exp()).collect();
+        let weights: Vec<f64> =
+            [0.0f64, 1.0, 2.0, -1e9, 0.5].iter().map(|x| (x / temperature).exp()).collect();
         let total: f64 = weights.iter().sum();
         for (token, weight) in weights.iter().enumerate() {
             let share = drawn.eq(token as i64).sum(Kind::Double).double_value(&[]) / n as f64;
-            assert!((share - weight / total).abs() < 2.0 / n as f64 + 1e-6, "token {token}: {share}");
+            assert!(
+                (share - weight / total).abs() < 2.0 / n as f64 + 1e-6,
+                "token {token}: {share}"
+            );
         }
     }
 }
@@ -136,7 +144,9 @@ fn padding_changes_no_figure() {
     let length = batch.length as i64;
     padded.masked_positions =
         batch.masked_positions.iter().map(|p| p / length * (length + 3) + p % length).collect();
-    for name in ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "replaced_fraction"] {
+    for name in
+        ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "replaced_fraction"]
+    {
         let (a, b) = (figure(&objective, &batch, name), figure(&objective, &padded, name));
         assert!((a - b).abs() < 1e-5, "{name}: {a} {b}");
     }
@@ -148,20 +158,32 @@ fn both_losses_are_normalised_over_what_they_predict() {
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = &batches(&fixture, 5)[0];
     let normaliser = objective.normaliser(batch);
-    assert_eq!(normaliser, Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens });
-    let [total, generator, discriminator] =
-        ["loss", "generator_loss", "discriminator_loss"].map(|name| figure(&objective, batch, name));
-    assert!((total - generator - 5.0 * discriminator).abs() < 1e-4, "{total} {generator} {discriminator}");
+    assert_eq!(
+        normaliser,
+        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+    );
+    let [total, generator, discriminator] = ["loss", "generator_loss", "discriminator_loss"]
+        .map(|name| figure(&objective, batch, name));
+    assert!(
+        (total - generator - 5.0 * discriminator).abs() < 1e-4,
+        "{total} {generator} {discriminator}"
+    );
 }
 
 #[test]
 fn the_loss_falls_and_evaluation_repeats_itself() {
     let fixture = Fixture::new();
-    let config = fixture.config(&["train.steps=150", "train.batch_size=16", "checkpoint.every=150", "evaluate.every=75"]);
+    let config = fixture.config(&[
+        "train.steps=150",
+        "train.batch_size=16",
+        "checkpoint.every=150",
+        "evaluate.every=75",
+    ]);
     let run = fixture.path("run");
     Recipe::from_config(config.clone()).pretrain(&electra_train::Start::new(&run)).unwrap();
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let held_out: Vec<_> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
     let steps: Vec<_> = held_out.iter().map(|row| row["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [0, 75, 150]);
@@ -175,7 +197,9 @@ fn the_loss_falls_and_evaluation_repeats_itself() {
     }
     // Figures of the loop itself are in the training rows.
     let trained = rows.iter().find(|row| row["kind"] == "train").unwrap();
-    for name in ["learning_rate", "gradient_norm", "tokens_per_second", "wait_share", "peak_memory_bytes"] {
+    for name in
+        ["learning_rate", "gradient_norm", "tokens_per_second", "wait_share", "peak_memory_bytes"]
+    {
         assert!(trained[name].as_f64().is_some(), "{name} in {trained}");
     }
 }

@@ -40,8 +40,12 @@ fn updates_are_the_references() {
     let vs = nn::VarStore::new(Device::Cpu);
     let kernel = vs.root().var("kernel", &[2], nn::Init::Const(1.0));
     let bias = vs.root().var("bias", &[1], nn::Init::Const(-2.0));
-    let variables = vec![("kernel".to_owned(), kernel.shallow_clone()), ("bias".to_owned(), bias.shallow_clone())];
-    let mut adam = Adam::new(&CONFIG, &variables, |name| Rule { decay: Decay::of(name), rate: 1.0 }).unwrap();
+    let variables = vec![
+        ("kernel".to_owned(), kernel.shallow_clone()),
+        ("bias".to_owned(), bias.shallow_clone()),
+    ];
+    let mut adam =
+        Adam::new(&CONFIG, &variables, |name| Rule { decay: Decay::of(name), rate: 1.0 }).unwrap();
     assert_eq!(adam.parameters(), 3);
 
     let mut expected = [1.0, 1.0, -2.0].map(|w| Expected { w, m: 0.0, v: 0.0 });
@@ -80,7 +84,8 @@ fn there_is_no_bias_correction() {
     let w = vs.root().var("w", &[1], nn::Init::Const(0.0));
     let config = OptimizerConfig { weight_decay: 0.0, ..CONFIG };
     let variables = vec![("w".to_owned(), w.shallow_clone())];
-    let mut adam = Adam::new(&config, &variables, |_| Rule { decay: Decay::On, rate: 0.5 }).unwrap();
+    let mut adam =
+        Adam::new(&config, &variables, |_| Rule { decay: Decay::On, rate: 0.5 }).unwrap();
     w.sum(Kind::Float).backward();
     adam.step(0.1, 1.0);
     let expected = -0.05 * 0.1 / (0.001f64.sqrt() + 1e-6);
@@ -105,9 +110,14 @@ fn norms_and_biases_do_not_decay() {
 #[test]
 fn an_unused_parameter_is_no_error() {
     let vs = nn::VarStore::new(Device::Cpu);
-    let (used, unused) = (vs.root().var("a", &[1], nn::Init::Const(1.0)), vs.root().var("b", &[1], nn::Init::Const(1.0)));
-    let variables = vec![("a".to_owned(), used.shallow_clone()), ("b".to_owned(), unused.shallow_clone())];
-    let mut adam = Adam::new(&CONFIG, &variables, |_| Rule { decay: Decay::On, rate: 1.0 }).unwrap();
+    let (used, unused) = (
+        vs.root().var("a", &[1], nn::Init::Const(1.0)),
+        vs.root().var("b", &[1], nn::Init::Const(1.0)),
+    );
+    let variables =
+        vec![("a".to_owned(), used.shallow_clone()), ("b".to_owned(), unused.shallow_clone())];
+    let mut adam =
+        Adam::new(&CONFIG, &variables, |_| Rule { decay: Decay::On, rate: 1.0 }).unwrap();
     used.sum(Kind::Float).backward();
     adam.step(0.1, 1.0);
     let left = no_grad(|| unused.double_value(&[0]));
@@ -118,7 +128,9 @@ fn an_unused_parameter_is_no_error() {
 #[test]
 fn the_schedule_decays_while_it_warms_up() {
     let schedule = Schedule { peak: 1.0, warmup_steps: 10, total_steps: 100, decay_power: 1.0 };
-    for (step, expected) in [(0, 0.0), (1, 0.099), (5, 0.475), (10, 0.9), (50, 0.5), (100, 0.0), (200, 0.0)] {
+    for (step, expected) in
+        [(0, 0.0), (1, 0.099), (5, 0.475), (10, 0.9), (50, 0.5), (100, 0.0), (200, 0.0)]
+    {
         assert!((schedule.rate(step) - expected).abs() < 1e-12, "step {step}");
     }
     let constant = Schedule { peak: 2.0, warmup_steps: 0, total_steps: 100, decay_power: 2.0 };

@@ -1,10 +1,7 @@
 //! A resumed run equals an unbroken one bit for bit; threads change nothing; damage is survived.
 
 use crate::Fixture;
-use electra_train::{
-    Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start,
-    state,
-};
+use electra_train::{Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start, state};
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
 
 /// Every byte of a checkpoint that is state.
@@ -19,7 +16,13 @@ fn metrics(run: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
     rows.map(|mut row: serde_json::Map<_, _>| {
-        let clock = ["tokens_per_second", "sequences_per_second", "wait_share", "seconds", "peak_memory_bytes"];
+        let clock = [
+            "tokens_per_second",
+            "sequences_per_second",
+            "wait_share",
+            "seconds",
+            "peak_memory_bytes",
+        ];
         row.retain(|key, _| !clock.contains(&key.as_str()));
         row
     })
@@ -59,7 +62,8 @@ fn the_number_of_loader_threads_changes_no_bit() {
 #[test]
 fn rows_of_steps_that_are_done_again_are_written_once() {
     let fixture = Fixture::new();
-    let (run, config) = (fixture.path("run"), ["checkpoint.every=4", "train.log_every=1", "evaluate.every=0"]);
+    let (run, config) =
+        (fixture.path("run"), ["checkpoint.every=4", "train.log_every=1", "evaluate.every=0"]);
     let first = Start { stop_after: Some(7), ..Start::new(&run) };
     train(fixture.config(&config), first).unwrap();
     // As if the process had died after step 7 without its last checkpoint.
@@ -123,9 +127,12 @@ fn a_stop_flag_ends_the_run_with_a_checkpoint() {
 fn old_checkpoints_go_and_the_newest_stay() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
-    train(fixture.config(&["checkpoint.every=2", "checkpoint.keep_last=2"]), Start::new(&run)).unwrap();
-    let mut names: Vec<_> =
-        fs::read_dir(run.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    train(fixture.config(&["checkpoint.every=2", "checkpoint.keep_last=2"]), Start::new(&run))
+        .unwrap();
+    let mut names: Vec<_> = fs::read_dir(run.join("checkpoints"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert_eq!(names, ["step-0000008", "step-0000010"]);
 }

@@ -1,0 +1,72 @@
+//! Another sharing of embeddings, from outside the crate: the discriminator reads the generator's block and
+//! sends no gradient back into it, so that its noise cannot move the shared embeddings.
+//!
+//! Run with `cargo run -p electra-model --example share_embeddings`.
+
+use anyhow::{Result, ensure};
+use electra_model::{
+    ElectraConfig, Embeddings, PaddingMask, Parts, Pretraining, ShareEmbeddings, Site,
+    TokenEmbeddings, sharing::EmbeddingPair,
+};
+use tch::{Device, Kind, Tensor, nn};
+
+/// One block, trained by the generator alone.
+#[derive(Debug)]
+struct StopGradient;
+
+/// A block that is read and not trained.
+#[derive(Debug)]
+struct ReadOnly(TokenEmbeddings);
+
+impl Embeddings for ReadOnly {
+    fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
+        self.0.forward_t(ids_bs, segments_bs, train).detach()
+    }
+
+    fn token_table(&self) -> Tensor {
+        self.0.token_table().detach()
+    }
+
+    fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        self.0.named_tensors()
+    }
+}
+
+impl ShareEmbeddings for StopGradient {
+    fn pair(
+        &self,
+        generator: &Site<'_>,
+        _: &Site<'_>,
+        _: &Parts,
+    ) -> electra_model::Result<EmbeddingPair> {
+        let block = TokenEmbeddings::new(generator)?;
+        Ok(EmbeddingPair {
+            discriminator: Box::new(ReadOnly(block.share())),
+            generator: Box::new(block),
+        })
+    }
+}
+
+fn main() -> Result<()> {
+    let mut config = ElectraConfig::small(100);
+    (config.generator.layers, config.discriminator.layers) = (1, 1);
+    let parts = Parts::from_config(&config).with_sharing("stop-gradient", StopGradient);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let networks = Pretraining::new(&vs.root(), &config, &parts)?;
+
+    let ids_bs = Tensor::from_slice(&[2i64, 17, 23, 3]).view([1, 4]);
+    let mask = PaddingMask::all_kept(1, 4, Device::Cpu);
+    let logits_bs = networks.discriminator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false);
+    logits_bs.sum(Kind::Float).backward();
+    let table = &vs.variables()["generator.electra.embeddings.word_embeddings.weight"];
+    ensure!(!table.grad().defined(), "the discriminator must not move the shared table");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_runs() {
+        super::main().unwrap();
+    }
+}

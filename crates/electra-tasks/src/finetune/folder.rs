@@ -1,0 +1,106 @@
+//! The output folder of fine-tuning: made, checked before it is gone on with, and its JSON files.
+
+use super::{CONFIG, Finetune, Weights};
+use crate::{Error, FinetuneConfig, Result, Task};
+use electra_model::Parts;
+use electra_train::{Existing, From};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+const INPUTS: &str = "inputs.json";
+
+/// What must be the same when a run is gone on with: `inputs.json`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Inputs {
+    task: Task,
+    model: PathBuf,
+    weights: Weights,
+    parts: Vec<String>,
+}
+
+impl Finetune<'_> {
+    /// Makes the output folder, or checks that it is this run's.
+    pub(super) fn begin(&self, parts: &Parts) -> Result<()> {
+        let inputs = Inputs {
+            task: self.task.clone(),
+            model: self.model.clone(),
+            weights: self.weights,
+            parts: parts.names(),
+        };
+        let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
+        match self.from {
+            From::Scratch(existing) => {
+                let occupied =
+                    fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
+                if occupied {
+                    if existing == Existing::Refuse || !inputs_path.is_file() {
+                        return Err(electra_train::Error::NotEmpty(self.out.clone()).into());
+                    }
+                    fs::remove_dir_all(&self.out).map_err(Error::io(&self.out))?;
+                }
+                fs::create_dir_all(&self.out).map_err(Error::io(&self.out))?;
+                fs::write(&config_path, self.config.to_toml()).map_err(Error::io(&config_path))?;
+                write_json(&inputs_path, &inputs)
+            }
+            From::Checkpoint => {
+                let known: Option<Inputs> = read_json(&inputs_path)?;
+                let known = known.ok_or_else(|| {
+                    Error::file(
+                        &inputs_path,
+                        "not there: this is no folder of fine-tuning to go on with",
+                    )
+                })?;
+                let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
+                for (name, same) in [
+                    ("the task", known.task == inputs.task),
+                    ("the model", known.model == inputs.model),
+                    ("the choice of weights", known.weights == inputs.weights),
+                    ("the model's parts", known.parts == inputs.parts),
+                    ("the config", config == *self.config),
+                ] {
+                    if !same {
+                        let message =
+                            format!("was begun with another value of {name}: name another folder");
+                        return Err(Error::file(&self.out, message));
+                    }
+                }
+                self.no_other_seeds()
+            }
+        }
+    }
+
+    /// `model/` is the best of all seeds in the folder, so none of them may be left out.
+    fn no_other_seeds(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.out).map_err(Error::io(&self.out))? {
+            let path = entry.map_err(Error::io(&self.out))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let seed = name.strip_prefix("seed-").and_then(|seed| seed.parse::<u64>().ok());
+            if let Some(seed) = seed.filter(|seed| !self.seeds.contains(seed)) {
+                let message =
+                    format!("seed {seed} is not among the seeds asked for: {:?}", self.seeds);
+                return Err(Error::file(&path, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A JSON file, or `None` if there is none.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io(path))?,
+    };
+    serde_json::from_str(&text).map(Some).map_err(|e| Error::file(path, e))
+}
+
+/// Writes a JSON file through a temporary one, so that no reader sees half of it.
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).expect("plain values serialise");
+    let temporary = path.with_extension("json.tmp");
+    fs::write(&temporary, json + "\n").map_err(Error::io(&temporary))?;
+    fs::rename(&temporary, path).map_err(Error::io(path))
+}

@@ -1,0 +1,144 @@
+//! Bad input: each error says what, where and what would be right, and nothing is lost.
+
+use crate::{
+    e2e::{Fixture, TASK, config},
+    root, says,
+};
+use electra_tasks::{Finetune, FinetuneConfig, Predictor, Task};
+use electra_train::{Existing, From};
+use std::{fs, sync::atomic::AtomicBool};
+
+fn run(finetune: &Finetune<'_>) -> electra_tasks::Result<electra_tasks::Completion> {
+    finetune.run(&AtomicBool::new(false), &mut |_| {})
+}
+
+fn read(toml: &str) -> electra_tasks::Result<Task> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("task.toml"), toml).unwrap();
+    Task::read(dir.path())
+}
+
+#[test]
+fn tasks_whose_keys_do_not_fit() {
+    read(TASK).unwrap();
+    says(
+        read(&TASK.replace("metric", "metrik")),
+        &["task.toml", "metrik", "did you mean \"metric\""],
+    );
+    says(read(&TASK.replace("\"accuracy\"", "\"pearson\"")), &["metric = pearson", "accuracy"]);
+    let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
+    says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "\"a\" stands twice"]);
+    says(read(&with("labels = [\"a\"]")), &["labels", "at least 2"]);
+    says(read(&with("range = [0.0, 1.0]")), &["range", "labels"]);
+    says(Task::read("nowhere".as_ref()), &["nowhere"]);
+}
+
+#[test]
+fn configs_that_nothing_can_be_tuned_with() {
+    let read = |set: &str| {
+        FinetuneConfig::read(&root().join("configs/finetune-small.toml"), &[set.to_owned()])
+    };
+    for name in ["tiny", "small", "base", "large"] {
+        FinetuneConfig::read(&root().join(format!("configs/finetune-{name}.toml")), &[]).unwrap();
+    }
+    says(read("train.epochs=0"), &["train.epochs = 0", "above 0"]);
+    says(read("optimizer.layer_decay=1.5"), &["optimizer.layer_decay = 1.5"]);
+    says(read("head.dropout=1.0"), &["head.dropout = 1"]);
+    says(read("train.max_length=3"), &["train.max_length = 3", "at least 4"]);
+    says(read("train.epoch=3"), &["did you mean \"epochs\""]);
+}
+
+#[test]
+fn rows_that_cannot_be_learned_from_or_scored() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&[]));
+    let try_with = |name: &str, text: &str, words: &[&str]| {
+        let path = fixture.path("task").join(name);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        says(run(&fixture.finetune(&task, &config, "out")), words);
+        fs::write(&path, before).unwrap();
+        assert!(!fixture.path("out").exists());
+    };
+    try_with(
+        "dev.tsv",
+        "text\tlabel\nred\tcolour\nrose\tplant\n",
+        &["dev.tsv:3", "\"plant\"", "training file", "colour"],
+    );
+    try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"colour\""]);
+    try_with("train.tsv", "text\tlabel\nred\tcolour\n", &["train.tsv", "at least 2 classes"]);
+    try_with("train.tsv", "text\tlabel\n \tcolour\nx\tanimal\n", &["train.tsv:2", "empty"]);
+    try_with("train.tsv", "text\tlabel\n", &["train.tsv", "no row"]);
+    try_with("test.tsv", "text\tgold\nred\tcolour\n", &["test.tsv:1", "\"label\"", "gold"]);
+    fs::remove_file(fixture.path("task/test.tsv")).unwrap();
+    says(run(&fixture.finetune(&task, &config, "out")), &["test.tsv"]);
+}
+
+#[test]
+fn models_that_cannot_be_tuned() {
+    let fixture = Fixture::new();
+    let task = fixture.read_task();
+    let long = config(&["train.max_length=65"]);
+    says(run(&fixture.finetune(&task, &long, "out")), &["train.max_length = 65", "64"]);
+    let short = config(&["train.epochs=0.001"]);
+    says(
+        run(&fixture.finetune(&task, &short, "out")),
+        &["train.epochs = 0.001", "64 training examples"],
+    );
+
+    let whole = config(&[]);
+    let weights = fixture.path("model/model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    says(run(&fixture.finetune(&task, &whole, "out")), &["model.safetensors"]);
+    fs::remove_file(&weights).unwrap();
+    says(run(&fixture.finetune(&task, &whole, "out")), &["model.safetensors"]);
+    fs::write(fixture.path("model/vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n").unwrap();
+    says(run(&fixture.finetune(&task, &whole, "out")), &["vocab.txt", "[MASK]"]);
+    assert!(!fixture.path("out").exists());
+}
+
+#[test]
+fn folders_that_are_full_or_of_another_run() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    fixture.write("out/thesis.tex", "mine");
+    says(run(&fixture.finetune(&task, &config, "out")), &["not empty", "--overwrite"]);
+    let mut replacing = fixture.finetune(&task, &config, "out");
+    replacing.from = From::Scratch(Existing::Replace);
+    says(run(&replacing), &["not empty"]);
+    assert_eq!(fs::read_to_string(fixture.path("out/thesis.tex")).unwrap(), "mine");
+
+    let mut resumed = fixture.finetune(&task, &config, "tuned");
+    resumed.from = From::Checkpoint;
+    says(run(&resumed), &["inputs.json"]);
+    run(&fixture.finetune(&task, &config, "tuned")).unwrap();
+    let other = super::e2e::config(&["train.epochs=2"]);
+    let mut resumed = fixture.finetune(&task, &other, "tuned");
+    resumed.from = From::Checkpoint;
+    says(run(&resumed), &["tuned", "the config"]);
+    let mut resumed = fixture.finetune(&task, &config, "tuned");
+    (resumed.from, resumed.seeds) = (From::Checkpoint, vec![2]);
+    says(run(&resumed), &["seed 1"]);
+}
+
+#[test]
+fn predictions_that_cannot_be_made() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    run(&fixture.finetune(&task, &config, "out")).unwrap();
+    says(Predictor::open(&fixture.path("model"), "cpu").map(drop), &["task.json"]);
+    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    says(predictor.predict(&[("red", Some("green"))]), &["single texts"]);
+
+    fixture.write("input.tsv", "sentence\nred\n");
+    let (input, output) = (fixture.path("input.tsv"), fixture.path("output.tsv"));
+    let predict = || {
+        let options = electra_tasks::predict::PredictOptions::default();
+        electra_tasks::predict(&fixture.path("out/model"), &input, &output, &options, &mut |_| {})
+    };
+    says(predict(), &["input.tsv:1", "\"text\"", "sentence"]);
+    fixture.write("input.tsv", "text\nred\n\nblue\n");
+    says(predict(), &["input.tsv:3"]);
+    assert!(!output.exists());
+}

@@ -1,0 +1,70 @@
+//! Encoding, truncation, the order of epochs, learning rates by layer.
+
+use electra_tasks::{
+    batch::{encode, epoch_order},
+    objective::layer_rule,
+};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use electra_train::optim::Decay;
+use proptest::prelude::*;
+
+/// Ids: [CLS] 2, [SEP] 3, the letters a to h 5 to 12.
+fn letters() -> WordPiece {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let tokens = special.into_iter().chain(('a'..='h').map(String::from)).collect();
+    WordPiece::new(Vocab::from_tokens(tokens).unwrap(), TokenizerConfig::default()).unwrap()
+}
+
+#[track_caller]
+fn check(a: &str, b: Option<&str>, max_length: usize, ids: &[u32], second: usize) {
+    let feature = encode(&letters(), a, b, max_length, ()).unwrap();
+    assert_eq!((&feature.ids[..], feature.segment_b_start), (ids, second));
+}
+
+/// `_truncate_seq_pair` by hand: one token at a time from the end of the longer text, of the second where they
+/// are equally long.
+#[test]
+fn texts_are_cut_as_the_reference_cuts_them() {
+    check("a b", None, 8, &[2, 5, 6, 3], 4);
+    check("a b c d", None, 4, &[2, 5, 6, 3], 4);
+    check("a b", Some("c"), 8, &[2, 5, 6, 3, 7, 3], 4);
+    check("a b c d", Some("e"), 7, &[2, 5, 6, 7, 3, 9, 3], 5);
+    check("a b c d", Some("e f g h"), 8, &[2, 5, 6, 7, 3, 9, 10, 3], 5);
+    check("a b c d", Some("e f g h"), 7, &[2, 5, 6, 3, 9, 10, 3], 4);
+    check("a", Some("b c d e f"), 6, &[2, 5, 3, 6, 7, 3], 3);
+}
+
+proptest! {
+    #[test]
+    fn a_pair_is_cut_no_more_than_needed(a in 0usize..12, b in 0usize..12, max_length in 4usize..20) {
+        let text = |n: usize| vec!["a"; n].join(" ");
+        let feature = encode(&letters(), &text(a), Some(&text(b)), max_length, ()).unwrap();
+        prop_assert_eq!(feature.ids.len(), (a + b + 3).min(max_length));
+    }
+
+    #[test]
+    fn an_epoch_has_every_example_once(n in 1usize..500, seed: u64, epoch: u64) {
+        let mut order = epoch_order(n, seed, epoch);
+        prop_assert_eq!(&order, &epoch_order(n, seed, epoch));
+        order.sort_unstable();
+        prop_assert_eq!(order, (0..n).collect::<Vec<_>>());
+    }
+}
+
+/// The reference's depths with 12 layers and a decay of 0.8: the head 14, layer i has i + 1, the rest 0.
+#[test]
+fn rates_by_layer_are_the_references() {
+    for (name, exponent, decay) in [
+        ("task_head.weight", 0, Decay::On),
+        ("task_head.bias", 0, Decay::Off),
+        ("electra.encoder.layer.11.output.dense.weight", 2, Decay::On),
+        ("electra.encoder.layer.1.output.LayerNorm.weight", 12, Decay::Off),
+        ("electra.encoder.layer.0.output.dense.weight", 13, Decay::On),
+        ("electra.embeddings.word_embeddings.weight", 14, Decay::On),
+        ("electra.embeddings_project.weight", 14, Decay::On),
+    ] {
+        let rule = layer_rule(name, 12, 0.8);
+        assert_eq!(rule.decay, decay, "{name}");
+        assert!((rule.rate - 0.8f64.powi(exponent)).abs() < 1e-12, "{name}: {}", rule.rate);
+    }
+}

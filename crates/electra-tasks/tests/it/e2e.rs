@@ -1,0 +1,260 @@
+//! The whole line on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
+
+use crate::root;
+use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_tasks::{
+    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights,
+    predict::{PredictOptions, Probabilities},
+    scores::Metric,
+};
+use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
+use electra_train::{
+    Existing, From, Recipe, RunConfig, Start,
+    export::{Network, export},
+};
+use std::{
+    convert::Infallible,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+};
+
+/// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A folder with an exported tiny discriminator in `model` and a task in `task`.
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), _turn: turn };
+        fixture.pretrain();
+        fixture.task();
+        fixture
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// 20 steps on colours and animals.
+    fn pretrain(&self) {
+        let text =
+            (0..40).map(|i| format!("{}.", phrase(i, i % 2))).collect::<Vec<_>>().join("\n\n");
+        self.write("corpus.txt", &text);
+        let tokenizer = TokenizerConfig::default();
+        let vocab =
+            train_vocab([Ok::<_, Infallible>(&text)], &tokenizer, &TrainConfig::new(80)).unwrap();
+        let size = vocab.len();
+        let corpus = Corpus::open(&self.path("corpus.txt"), CorpusConfig::default()).unwrap();
+        let build = BuildConfig {
+            out: self.path("shards"),
+            packing: PackingConfig::reference(16),
+            held_out: 0.1,
+            seed: 1,
+            overwrite: false,
+        };
+        build_shards(&corpus, &WordPiece::new(vocab, tokenizer).unwrap(), &build, &mut |_| {})
+            .unwrap();
+        let overrides = [
+            format!("data.shards=\"{}\"", self.path("shards").display()),
+            format!("model.vocab_size={size}"),
+            "train.steps=20".to_owned(),
+            "train.device=cpu".to_owned(),
+            "model.discriminator.hidden=32".to_owned(),
+            "model.generator.hidden=32".to_owned(),
+        ];
+        let config =
+            RunConfig::read(&root().join("configs/pretrain-tiny.toml"), &overrides).unwrap();
+        Recipe::from_config(config).pretrain(&Start::new(self.path("run"))).unwrap();
+        export(&self.path("run"), Network::Discriminator, &self.path("model"), Existing::Refuse)
+            .unwrap();
+    }
+
+    /// Which of two kinds a phrase is of: colours or animals.
+    fn task(&self) {
+        let rows = |from: usize, n: usize| {
+            let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["colour", "animal"][i % 2]);
+            "text\tlabel\n".to_owned() + &(from..from + n).map(row).collect::<String>()
+        };
+        self.write("task/train.tsv", &rows(0, 64));
+        self.write("task/dev.tsv", &rows(64, 30));
+        self.write("task/test.tsv", &rows(94, 30));
+        self.write("task/task.toml", TASK);
+    }
+
+    pub(crate) fn read_task(&self) -> Task {
+        Task::read(&self.path("task")).unwrap()
+    }
+
+    pub(crate) fn finetune<'a>(
+        &self,
+        task: &'a Task,
+        config: &'a FinetuneConfig,
+        out: &str,
+    ) -> Finetune<'a> {
+        Finetune::new(task, self.path("task"), self.path("model"), config, self.path(out))
+    }
+}
+
+pub(crate) const TASK: &str = r#"
+name = "kinds"
+kind = "classification"
+text_a = "text"
+label = "label"
+metric = "accuracy"
+[files]
+train = "train.tsv"
+dev = "dev.tsv"
+test = "test.tsv"
+"#;
+
+/// Words of one of two kinds.
+fn phrase(i: usize, kind: usize) -> String {
+    let words = [["red", "green", "blue", "black"], ["fox", "bird", "bear", "fish"]][kind];
+    (0..3 + i % 3).map(|w| words[(i / 2 * 3 + w * 7) % 4]).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn config(overrides: &[&str]) -> FinetuneConfig {
+    let base =
+        ["train.device=cpu", "optimizer.learning_rate=1e-3", "train.epochs=10", "head.dropout=0.1"];
+    let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
+    FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &all).unwrap()
+}
+
+fn finish(finetune: &Finetune<'_>) -> Report {
+    match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
+        Completion::Finished(report) => *report,
+        Completion::Stopped => panic!("it was not asked to stop"),
+    }
+}
+
+fn weights(dir: &Path) -> Vec<u8> {
+    fs::read(dir.join("model/model.safetensors")).unwrap()
+}
+
+#[test]
+fn fine_tuning_beats_the_majority_and_its_model_predicts() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&[]));
+    let mut finetune = fixture.finetune(&task, &config, "out");
+    finetune.seeds = vec![1, 2];
+    let report = finish(&finetune);
+    // Half of the examples are of each kind, and no word is of both.
+    assert_eq!(report.baselines.majority.dev[&Metric::Accuracy], Some(0.5));
+    assert_eq!(report.baselines.bag_of_words.as_ref().unwrap().dev[&Metric::Accuracy], Some(1.0));
+    assert!(report.dev.unwrap().min > 0.9, "{report:?}");
+    assert_eq!(report.seeds.len(), 2);
+    assert_eq!((report.examples.train, report.examples.dev, report.examples.test), (64, 30, 30));
+
+    let model = fixture.path("out/model");
+    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictions =
+        predictor.predict(&[("red green blue", None), ("fox bird", None), ("", None)]).unwrap();
+    assert_eq!([&predictions[0].label[..], &predictions[1].label], ["colour", "animal"]);
+    assert!((predictions[0].probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+
+    // A file's predictions are the texts' predictions in the file's order, and score what the report says.
+    let options =
+        PredictOptions { device: "cpu".into(), batch_size: 7, probabilities: Probabilities::Write };
+    let output = fixture.path("predictions.tsv");
+    let done = electra_tasks::predict(
+        &model,
+        &fixture.path("task/dev.tsv"),
+        &output,
+        &options,
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_eq!(done.rows, 30);
+    let text = fs::read_to_string(output).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("index\tprediction\tanimal\tcolour"));
+    let gold = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
+    let gold: Vec<&str> =
+        gold.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
+    let mut right = 0;
+    for (i, line) in lines.enumerate() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(fields[0], i.to_string());
+        right += usize::from(fields[1] == gold[i]);
+    }
+    let best = report.seeds.iter().find(|seed| seed.seed == report.best_seed).unwrap();
+    assert_eq!(best.dev[&Metric::Accuracy], Some(right as f64 / 30.0));
+}
+
+#[test]
+fn a_stopped_run_goes_on_bit_for_bit() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=3", "checkpoint.every=4"]));
+    let mut unbroken = fixture.finetune(&task, &config, "unbroken");
+    unbroken.seeds = vec![1, 2];
+    finish(&unbroken);
+
+    let mut broken = fixture.finetune(&task, &config, "broken");
+    broken.seeds = vec![1, 2];
+    let stop = AtomicBool::new(false);
+    // In the second seed, between two checkpoints.
+    let mut steps = 0;
+    let completion = broken.run(&stop, &mut |event| {
+        if let electra_tasks::finetune::Event::Training(electra_train::Event::Step { .. }) = event {
+            steps += 1;
+            stop.store(steps == 12 + 6, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert_eq!(completion.unwrap(), Completion::Stopped);
+    broken.from = From::Checkpoint;
+    let report = finish(&broken);
+    assert_eq!(weights(&fixture.path("broken")), weights(&fixture.path("unbroken")));
+    let whole: Report =
+        serde_json::from_str(&fs::read_to_string(fixture.path("unbroken/results.json")).unwrap())
+            .unwrap();
+    assert_eq!(report.dev, whole.dev);
+}
+
+#[test]
+fn random_weights_are_other_weights_and_need_only_the_config() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    finish(&fixture.finetune(&task, &config, "pretrained"));
+    fs::remove_file(fixture.path("model/model.safetensors")).unwrap();
+    let mut random = fixture.finetune(&task, &config, "random");
+    random.weights = Weights::Random;
+    finish(&random);
+    assert_ne!(weights(&fixture.path("random")), weights(&fixture.path("pretrained")));
+}
+
+/// Numbers in their own units; the mean is what a constant predicts best.
+#[test]
+fn a_regression_on_pairs() {
+    let fixture = Fixture::new();
+    let rows = |from: usize| {
+        let row = |i: usize| {
+            let (a, b) = (phrase(i, i % 2), phrase(i + 1, (i / 2) % 2));
+            format!("{}\t{a}\t{b}\n", if i % 2 == (i / 2) % 2 { 4.5 } else { 0.5 })
+        };
+        "score\tone\ttwo\n".to_owned() + &(from..from + 40).map(row).collect::<String>()
+    };
+    fixture.write("task/train.tsv", &rows(0));
+    fixture.write("task/dev.tsv", &rows(40));
+    let toml = "name='s'\nkind='regression'\ntext_a='one'\ntext_b='two'\nlabel='score'\nmetric='pearson'\n[files]\ntrain='train.tsv'\ndev='dev.tsv'\n";
+    fixture.write("task/task.toml", toml);
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=2"]));
+    let report = finish(&fixture.finetune(&task, &config, "out"));
+    assert_eq!(report.baselines.bag_of_words, None);
+    let error = report.baselines.majority.dev[&Metric::MeanSquaredError].unwrap();
+    assert!((error - 4.0).abs() < 1e-9, "{error}");
+    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let answer = &predictor.predict(&[("red", Some("green"))]).unwrap()[0];
+    assert!(answer.label.parse::<f64>().is_ok() && answer.probabilities.is_empty(), "{answer:?}");
+}

@@ -1,0 +1,23 @@
+//! Behaviour of the public interface: tables, scores, fine-tuning, prediction, and the whole line.
+
+mod bad_input;
+mod batches;
+mod e2e;
+mod scores;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Checks that an error says each of `words`.
+#[track_caller]
+pub(crate) fn says<T: std::fmt::Debug>(result: electra_tasks::Result<T>, words: &[&str]) {
+    let message = result.unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
