@@ -1,0 +1,145 @@
+//! Mistakes: one clear line, the right exit code, nothing lost.
+
+use crate::electra;
+use std::{fs, path::Path};
+
+/// A line that fails with `code` and says each of `words` in one line that is no panic.
+#[track_caller]
+fn fails(dir: &Path, line: &str, code: i32, words: &[&str]) {
+    let assert = electra(dir, line).failure().code(code);
+    let output = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    for word in words {
+        assert!(output.contains(word), "{word:?} is not in {output:?}");
+    }
+    assert!(!output.contains("panicked") && !output.contains("internal error"), "{output}");
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let dir = Path::new(".");
+    for command in [
+        "vocab train",
+        "vocab check",
+        "shards build",
+        "shards inspect",
+        "shards verify",
+        "pretrain",
+        "evaluate",
+        "export",
+        "forward",
+        "finetune",
+        "predict",
+        "flops",
+    ] {
+        let help = crate::output(dir, &format!("{command} --help"));
+        assert!(help.contains("Example"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn usage_errors_have_exit_code_2() {
+    let dir = Path::new(".");
+    fails(dir, "pretrian", 2, &["pretrian", "pretrain"]);
+    fails(dir, "vocab train --size 100", 2, &["--corpus"]);
+    fails(dir, "pretrain configs/pretrain-tiny.toml", 2, &["--out"]);
+    fails(dir, "export run --part both --out x", 2, &["both", "discriminator", "generator"]);
+}
+
+#[test]
+fn failures_have_exit_code_1_and_name_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    fs::write(dir.join("empty.txt"), "").unwrap();
+    fs::write(dir.join("latin1.txt"), b"caf\xe9\n").unwrap();
+    fs::write(dir.join("bad-vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n").unwrap();
+    fs::write(dir.join("twice.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n").unwrap();
+    fs::create_dir(dir.join("full")).unwrap();
+    fs::write(dir.join("full/precious.txt"), "mine").unwrap();
+
+    fails(dir, "vocab train --corpus {}/nowhere --out {}/v.txt", 1, &["nowhere"]);
+    fails(dir, "vocab train --corpus {}/empty.txt --out {}/v.txt", 1, &["no text"]);
+    fails(
+        dir,
+        "vocab train --corpus {}/latin1.txt --out {}/v.txt",
+        1,
+        &["latin1.txt", "byte 3", "--lossy"],
+    );
+    fails(dir, "vocab check {}/bad-vocab.txt", 1, &["bad-vocab.txt", "[MASK]"]);
+    fails(dir, "vocab check {}/twice.txt", 1, &["\"a\"", "line 6", "line 7"]);
+    assert!(!dir.join("v.txt").exists());
+
+    let good = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n";
+    fs::write(dir.join("vocab.txt"), good).unwrap();
+    fs::write(dir.join("text.txt"), "a b a b\n\nb a\n").unwrap();
+    let build = "shards build --corpus {}/text.txt --vocab {}/vocab.txt --seq-len 16";
+    fails(dir, &format!("{build} --out {{}}/full"), 1, &["not empty", "--overwrite"]);
+    assert_eq!(fs::read_to_string(dir.join("full/precious.txt")).unwrap(), "mine");
+    electra(dir, &format!("{build} --out {{}}/shards")).success();
+
+    let pretrain = "pretrain configs/pretrain-tiny.toml --set data.shards={}/shards";
+    fails(dir, &format!("{pretrain} --out {{}}/run"), 1, &["model.vocab_size = 4000", "must be 7"]);
+    fails(
+        dir,
+        &format!("{pretrain} --set train.stepps=1 --out {{}}/run"),
+        1,
+        &["did you mean \"steps\""],
+    );
+    fails(dir, &format!("{pretrain} --set model.vocab_size=7 --out {{}}/full"), 1, &["not empty"]);
+    fails(dir, "pretrain --resume {}/full", 1, &["config.toml"]);
+    fails(dir, "evaluate {}/full", 1, &["config.toml"]);
+    fails(dir, "forward --model {}/full --input x --output y", 1, &["config.json"]);
+    assert!(!dir.join("run").exists());
+    assert_eq!(fs::read_dir(dir.join("full")).unwrap().count(), 1);
+}
+
+/// A resumed run must compute what it was begun with.
+#[test]
+fn a_resumed_run_keeps_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let words: Vec<String> = (0..40).map(|i| format!("a b a {}", ["a", "b"][i % 2])).collect();
+    fs::write(dir.join("text.txt"), words.join("\n\n")).unwrap();
+    fs::write(dir.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n").unwrap();
+    electra(
+        dir,
+        "shards build --corpus {}/text.txt --vocab {}/vocab.txt --seq-len 16 --out {}/shards",
+    )
+    .success();
+    let set = "--set data.shards={}/shards --set model.vocab_size=7 --set train.steps=4 --set evaluate.every=0";
+    electra(
+        dir,
+        &format!("pretrain configs/pretrain-tiny.toml {set} --out {{}}/run --stop-after 2"),
+    )
+    .success();
+    let other = "pretrain --resume {}/run --set optimizer.learning_rate=1.0";
+    fails(dir, other, 1, &["optimizer.learning_rate was 0.001, is 1.0"]);
+    electra(dir, "pretrain --resume {}/run --set train.log_every=1 --set checkpoint.every=1")
+        .success();
+
+    // A bit that flips in a shard is found before a step is done.
+    let shard = dir.join("shards/train-00000.shard");
+    let mut bytes = fs::read(&shard).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    fails(dir, "shards verify {}/shards", 1, &["train-00000.shard", "checksum"]);
+    fails(
+        dir,
+        &format!("pretrain configs/pretrain-tiny.toml {set} --out {{}}/other"),
+        1,
+        &["train-00000.shard"],
+    );
+    assert!(!dir.join("other").exists());
+}
+
+/// Linux's full device: every write says that no space is left.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    fs::write(dir.join("text.txt"), "a b a b\n\nb a\n").unwrap();
+    std::os::unix::fs::symlink("/dev/full", dir.join("vocab.txt")).unwrap();
+    let line = "vocab train --corpus {}/text.txt --size 100 --out {}/vocab.txt";
+    fails(dir, line, 1, &["vocab.txt", "No space left"]);
+}

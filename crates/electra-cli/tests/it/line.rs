@@ -1,0 +1,103 @@
+//! From text to predictions on the committed sample, with the commands of the README.
+
+use crate::{electra, output};
+use std::fs;
+
+const SMALLER: &str = "--set train.steps=6 --set train.batch_size=8 --set checkpoint.every=2 --set evaluate.every=0 \
+                       --set model.vocab_size=1000 --set data.shards={}/shards --set train.log_every=3";
+
+#[test]
+fn the_whole_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let corpus = "--corpus data/sample/pretrain";
+    output(dir, &format!("vocab train {corpus} --size 1000 --out {{}}/vocab.txt"));
+    assert_eq!(fs::read_to_string(dir.join("vocab.txt")).unwrap().lines().count(), 1000);
+    let check: serde_json::Value =
+        serde_json::from_str(&output(dir, "vocab check {}/vocab.txt")).unwrap();
+    assert_eq!((&check["tokens"], &check["special"]["mask"]), (&1000.into(), &4.into()));
+
+    let report = output(
+        dir,
+        &format!("shards build {corpus} --vocab {{}}/vocab.txt --seq-len 16 --out {{}}/shards"),
+    );
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["documents"], 200);
+    assert!(output(dir, "shards verify {}/shards").starts_with("whole: "));
+    let index: serde_json::Value =
+        serde_json::from_str(&output(dir, "shards inspect {}/shards")).unwrap();
+    assert_eq!(index["train"]["examples"], report["train_examples"]);
+
+    let pretrain = format!("pretrain configs/pretrain-tiny.toml {SMALLER} --out {{}}/run");
+    let stopped = output(dir, &format!("{pretrain} --stop-after 3"));
+    assert!(stopped.contains("--resume"), "{stopped}");
+    assert!(output(dir, "pretrain --resume {}/run").starts_with("finished"));
+    output(dir, &pretrain.replace("/run", "/unbroken"));
+    let weights = |run: &str| {
+        fs::read(dir.join(run).join("checkpoints/step-0000006/model.safetensors")).unwrap()
+    };
+    assert!(weights("run") == weights("unbroken"), "a resumed run differs from an unbroken one");
+
+    let figures: serde_json::Value = serde_json::from_str(&output(dir, "evaluate {}/run")).unwrap();
+    for key in
+        ["generator_loss_mask", "discriminator_auc", "unigram_entropy", "majority_class_entropy"]
+    {
+        assert!(figures[key].as_f64().is_some_and(|x| x > 0.0), "{key} in {figures}");
+    }
+    for part in ["discriminator", "generator"] {
+        output(dir, &format!("export {{}}/run --part {part} --out {{}}/{part}"));
+        for file in [
+            "config.json",
+            "model.safetensors",
+            "vocab.txt",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ] {
+            assert!(dir.join(part).join(file).is_file(), "{part}/{file}");
+        }
+    }
+
+    let ids = tch::Tensor::from_slice(&[2i64, 17, 4, 3, 2, 30, 3, 0]).view([2, 4]);
+    let keep = tch::Tensor::from_slice(&[1i64, 1, 1, 1, 1, 1, 1, 0]).view([2, 4]);
+    let named = [("input_ids".to_owned(), ids), ("attention_mask".to_owned(), keep)];
+    electra_model::tensors::write(&dir.join("in.safetensors"), &named).unwrap();
+    for (part, logits) in [("discriminator", vec![2, 4]), ("generator", vec![2, 4, 1000])] {
+        output(
+            dir,
+            &format!(
+                "forward --model {{}}/{part} --input {{}}/in.safetensors --output {{}}/out.safetensors"
+            ),
+        );
+        let found = electra_model::tensors::read(&dir.join("out.safetensors")).unwrap();
+        let shapes: Vec<_> = found.iter().map(|(name, t)| (name.as_str(), t.size())).collect();
+        assert_eq!(shapes, [("last_hidden_state", vec![2, 4, 128]), ("logits", logits)], "{part}");
+    }
+
+    let table = output(
+        dir,
+        "finetune --task data/sample/word-order --model {}/discriminator --config configs/finetune-tiny.toml \
+         --set train.epochs=0.2 --seeds 2 --out {}/tuned",
+    );
+    for row in ["seed 1", "seed 2", "median", "majority", "bag of words"] {
+        assert!(table.contains(row), "{row} in {table}");
+    }
+    output(
+        dir,
+        "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv",
+    );
+    assert_eq!(fs::read_to_string(dir.join("predictions.tsv")).unwrap().lines().count(), 301);
+    // Nothing is replaced without being told to.
+    electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
+        .failure()
+        .code(1);
+}
+
+#[test]
+fn flops_are_printed_for_people_and_programs() {
+    let dir = std::path::Path::new(".");
+    let json: serde_json::Value =
+        serde_json::from_str(&output(dir, "flops configs/pretrain-small.toml --json")).unwrap();
+    // 1.2937e18 by the reference's script.
+    assert!((json["flops_of_run"].as_f64().unwrap() / 1.2937e18 - 1.0).abs() < 1e-4, "{json}");
+    assert!(output(dir, "flops configs/pretrain-small.toml").contains("1.2937e18"));
+}

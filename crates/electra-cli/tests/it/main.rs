@@ -1,0 +1,24 @@
+//! The binary as its users run it: the whole line, exit codes, messages.
+
+mod errors;
+mod line;
+
+use assert_cmd::{Command, assert::Assert};
+use std::path::{Path, PathBuf};
+
+/// The repository's root, which commands run in.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Runs `electra` with the words of a line; `{}` stands for `dir`.
+pub(crate) fn electra(dir: &Path, line: &str) -> Assert {
+    let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
+    Command::cargo_bin("electra").unwrap().current_dir(root()).args(words).assert()
+}
+
+/// What a command that must succeed printed.
+#[track_caller]
+pub(crate) fn output(dir: &Path, line: &str) -> String {
+    String::from_utf8(electra(dir, line).success().get_output().stdout.clone()).unwrap()
+}
