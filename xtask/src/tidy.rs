@@ -88,8 +88,8 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     let library =
         name.starts_with("crates/") && name.contains("/src/") && !name.ends_with("tests.rs");
     // Split so that these lines are not what they look for.
-    let ignored = concat!("#[ign", "ore");
-    let should_panic = concat!("should_", "panic");
+    let skipped = concat!("#[ign", "ore");
+    let panicking = concat!("should_", "panic");
     let unwrap = concat!(".unw", "rap()");
     let is_unsafe = [
         concat!("uns", "afe {"),
@@ -101,7 +101,7 @@ fn source(name: &str, contents: &str) -> Vec<String> {
         if text.starts_with("//") {
             continue;
         }
-        if text.contains(ignored) || text.contains(should_panic) {
+        if text.contains(skipped) || text.contains(panicking) {
             fault(line, "no ignored and no panicking tests");
         }
         if library && text.contains(unwrap) {

@@ -71,7 +71,8 @@ pub fn pack_document(
         while first < room && rest.has_tokens() {
             let sentence = rest.sentence_left();
             let fits = first == 0 || first + sentence < first_target;
-            if !fits && !(first < first_target && rng.coin(0.5)) {
+            let may = fits || (first < first_target && rng.coin(0.5));
+            if !may {
                 break;
             }
             first += rest.take(room - first, &mut ids);

@@ -71,7 +71,7 @@ impl BagOfWords {
         let mut model = Self {
             log_priors: vec![0.0; classes],
             log_likelihoods: vec![vec![1.0; words]; classes],
-            special: special.clone(),
+            special: *special,
             vocab_size,
         };
         for feature in train {

@@ -126,15 +126,16 @@ impl Adam {
         rule: impl Fn(&str) -> Rule,
     ) -> Result<Self> {
         config.validate()?;
-        let mut by_rule: BTreeMap<(Decay, u64), (Rule, Vec<&(String, Tensor)>)> = BTreeMap::new();
+        let mut by_rule: BTreeMap<(Decay, u64), Vec<&(String, Tensor)>> = BTreeMap::new();
         for variable in variables.iter().filter(|(_, t)| t.requires_grad()) {
-            let rule = rule(&variable.0);
-            let key = (rule.decay, rule.rate.to_bits());
-            by_rule.entry(key).or_insert_with(|| (rule, Vec::new())).1.push(variable);
+            let Rule { decay, rate } = rule(&variable.0);
+            by_rule.entry((decay, rate.to_bits())).or_default().push(variable);
         }
         let groups = by_rule
-            .into_values()
-            .map(|(rule, members)| Group::new(rule, &members))
+            .into_iter()
+            .map(|((decay, bits), members)| {
+                Group::new(Rule { decay, rate: f64::from_bits(bits) }, &members)
+            })
             .collect::<Result<_>>()?;
         Ok(Self { config: config.clone(), groups })
     }

@@ -82,11 +82,11 @@ fn a_batch_is_what_its_fields_say() {
             let shown = if is_mask { i64::from(special.mask) } else { label };
             assert_eq!(batch.generator_ids[at], shown);
         }
-        for at in 0..batch.input_ids.len() {
+        for (at, &chosen) in chosen.iter().enumerate() {
             let pad = batch.input_ids[at] == i64::from(special.pad);
             assert_eq!(batch.attention_mask[at], i64::from(!pad));
-            assert!(chosen[at] || batch.generator_ids[at] == batch.input_ids[at]);
-            assert!(!(pad && (chosen[at] || batch.token_type_ids[at] != 0)));
+            assert!(chosen || batch.generator_ids[at] == batch.input_ids[at]);
+            assert!(!(pad && (chosen || batch.token_type_ids[at] != 0)));
         }
         assert!(batch.sampling_uniforms.iter().all(|u| (0.0..1.0).contains(u)));
         assert_eq!(batch.tokens as i64, batch.attention_mask.iter().sum::<i64>());

@@ -1,4 +1,5 @@
 //! Behaviour of the public interface, from a corpus to masked batches.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
 mod build;

@@ -1,4 +1,5 @@
 //! Public behaviour of `electra-model`.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod config;
 mod files;

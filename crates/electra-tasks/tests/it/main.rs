@@ -1,4 +1,5 @@
 //! Behaviour of the public interface: tables, scores, fine-tuning, prediction, and the whole line.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
 mod batches;

@@ -1,4 +1,5 @@
 //! Behaviour of the public interface: configs, the objective, the optimizer, runs and their resumption.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
 mod config;
