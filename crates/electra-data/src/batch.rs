@@ -14,7 +14,7 @@ pub struct MaskedBatch {
     pub length: usize,
     /// `[b, s]`: the original ids.
     pub input_ids: Vec<i64>,
-    /// `[b, s]`: the ids with [MASK].
+    /// `[b, s]`: the ids with `[MASK]`.
     pub generator_ids: Vec<i64>,
     /// `[b, s]`: 0 for the first segment and padding, 1 for the second.
     pub token_type_ids: Vec<i64>,
@@ -24,7 +24,7 @@ pub struct MaskedBatch {
     pub masked_positions: Vec<i64>,
     /// `[p]`: the original ids there.
     pub masked_labels: Vec<i64>,
-    /// `[p]`: whether the generator sees [MASK] there.
+    /// `[p]`: whether the generator sees `[MASK]` there.
     pub masked_is_mask: Vec<bool>,
     /// `[p]`: one number in [0, 1) each, for sampling a replacement.
     pub sampling_uniforms: Vec<f32>,

@@ -49,7 +49,7 @@ pub struct BuildReport {
     pub text_tokens: u64,
     /// Sentences that gave no token (control characters alone) and were dropped.
     pub sentences_dropped: u64,
-    /// Words that became [UNK].
+    /// Words that became `[UNK]`.
     pub unknown_tokens: u64,
     /// Examples in the training split.
     pub train_examples: u64,

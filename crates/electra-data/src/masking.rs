@@ -9,7 +9,7 @@ use std::fmt::Debug;
 pub struct MaskedPositions {
     /// Distinct positions in the example, ascending.
     pub positions: Vec<u32>,
-    /// For each: whether it shows [MASK]; otherwise it keeps its token.
+    /// For each: whether it shows `[MASK]`; otherwise it keeps its token.
     pub as_mask: Vec<bool>,
 }
 
@@ -25,9 +25,9 @@ pub trait Masking: Send + Sync + Debug {
     ) -> MaskedPositions;
 }
 
-/// Distinct positions, uniformly among all but [CLS], [SEP], [MASK] and [PAD].
+/// Distinct positions, uniformly among all but `[CLS]`, `[SEP]`, `[MASK]` and `[PAD]`.
 ///
-/// `k = max(1, min(N, round_half_even(n * rate)))` of `n` tokens, [CLS] and [SEP] counted,
+/// `k = max(1, min(N, round_half_even(n * rate)))` of `n` tokens, `[CLS]` and `[SEP]` counted,
 /// `N = floor((rate + 0.005) * length)`.
 ///
 /// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Departure: the reference draws with
@@ -36,7 +36,7 @@ pub trait Masking: Send + Sync + Debug {
 pub struct UniformMasking {
     /// Share of an example's tokens.
     pub rate: f64,
-    /// Share of the chosen positions that shows [MASK].
+    /// Share of the chosen positions that shows `[MASK]`.
     pub mask_share: f64,
 }
 
@@ -49,7 +49,7 @@ pub struct UniformMasking {
 pub struct ReferenceMasking {
     /// Draws as a share of an example's tokens.
     pub rate: f64,
-    /// Share of the draws that shows [MASK].
+    /// Share of the draws that shows `[MASK]`.
     pub mask_share: f64,
 }
 

@@ -31,7 +31,7 @@ pub struct Example {
     pub second: usize,
 }
 
-/// Shortest example: [CLS], one token, [SEP].
+/// Shortest example: `[CLS]`, one token, `[SEP]`.
 pub const SHORTEST: usize = 3;
 
 /// Packs one document's sentences into examples.

@@ -13,7 +13,7 @@ use rand_chacha::{
 #[repr(u64)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Which positions are masked, and which of them show [MASK].
+    /// Which positions are masked, and which of them show `[MASK]`.
     Masking = 1,
     /// The order of examples in an epoch.
     Order = 2,

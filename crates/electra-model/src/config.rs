@@ -73,7 +73,7 @@ pub enum InitializerKind {
     /// Normal truncated at 2 standard deviations; Glorot-uniform for the embedding projection, the
     /// discriminator's last layer and task heads.
     Reference,
-    /// Untruncated normal everywhere, a zero [PAD] row.
+    /// Untruncated normal everywhere, a zero `[PAD]` row.
     HuggingFace,
 }
 

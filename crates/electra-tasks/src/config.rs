@@ -93,7 +93,7 @@ pub struct HeadConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Pooling {
-    /// That of [CLS] (the reference).
+    /// That of `[CLS]` (the reference).
     First,
     /// The mean over all tokens, special tokens included and padding not.
     Mean,

@@ -3,7 +3,7 @@
 //! - [`Task`]: a user's own sentence or sentence-pair task, described in `task.toml`;
 //! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
 //!   baselines beside the score, and keeps the best seed's model;
-//! - [`Predictor`]: that model, in five lines; [`predict`] for files of any size;
+//! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error;
 //! - [`heads::Head`]: the seam where spans, tags and others go.
 

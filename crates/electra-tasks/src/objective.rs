@@ -30,7 +30,7 @@ pub struct TaskNetwork<H> {
 }
 
 impl<H: Head> TaskNetwork<H> {
-    /// A network with fresh weights; `pad` is the vocabulary's [PAD].
+    /// A network with fresh weights; `pad` is the vocabulary's `[PAD]`.
     ///
     /// # Errors
     /// If a part or the head cannot be built.

@@ -11,7 +11,7 @@ pub struct TokenizerConfig {
     pub case: Case,
     /// Whether accents are taken off.
     pub accents: Accents,
-    /// Longer words become [UNK], in characters. Hugging Face uses 100, the reference 200.
+    /// Longer words become `[UNK]`, in characters. Hugging Face uses 100, the reference 200.
     pub max_chars_per_word: usize,
 }
 

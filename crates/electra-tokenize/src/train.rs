@@ -20,7 +20,7 @@ pub struct TrainConfig {
     pub size: usize,
     /// Pairs seen less often are not merged.
     pub min_frequency: u64,
-    /// Most frequent characters kept; words with others teach nothing and become [UNK].
+    /// Most frequent characters kept; words with others teach nothing and become `[UNK]`.
     pub alphabet: usize,
 }
 
@@ -37,7 +37,7 @@ const BATCH: usize = 1024;
 type Counts = AHashMap<Box<str>, u64>;
 type Pair = (u32, u32);
 
-/// Learns a vocabulary from texts; ids 0 to 4 are [PAD], [UNK], [CLS], [SEP], [MASK].
+/// Learns a vocabulary from texts; ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`.
 ///
 /// The result may have fewer than `size` tokens if the corpus has no more pairs to merge. Memory grows
 /// with the distinct words, not with the corpus.

@@ -43,7 +43,7 @@ pub trait Tokenizer: Send + Sync + Debug {
 /// BERT's WordPiece: normalisation, words, then the longest piece first.
 ///
 /// Normalisation, pre-tokenisation and the matching of pieces are the `tokenizers` crate's; each thread
-/// remembers the ids of words that it has seen (at most [`Memory::WORDS`] of them).
+/// remembers the ids of words that it has seen (at most half a million of them).
 ///
 /// Source: reference `model/tokenization.py`, `FullTokenizer`.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl WordPiece {
     }
 
     /// Text of ids: pieces joined to words, words divided by spaces. Ids outside the vocabulary are
-    /// written as [UNK].
+    /// written as `[UNK]`.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         for &id in ids {

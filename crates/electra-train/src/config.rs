@@ -99,14 +99,14 @@ pub enum MaskingConfig {
     Uniform {
         /// Share of a sequence's tokens that is chosen.
         rate: f64,
-        /// Share of the chosen positions that shows [MASK]; the rest keeps its token.
+        /// Share of the chosen positions that shows `[MASK]`; the rest keeps its token.
         mask_share: f64,
     },
     /// The reference's draws with replacement.
     Reference {
         /// Share of a sequence's tokens that is drawn.
         rate: f64,
-        /// Share of the draws that shows [MASK].
+        /// Share of the draws that shows `[MASK]`.
         mask_share: f64,
     },
 }

@@ -29,7 +29,7 @@ pub(crate) struct CorpusArgs {
     /// What happens to accents.
     #[arg(long, value_enum, default_value_t = AccentRule::Auto)]
     accents: AccentRule,
-    /// Longer words become [UNK]; the reference has 200, Hugging Face 100.
+    /// Longer words become `[UNK]`; the reference has 200, Hugging Face 100.
     #[arg(long, default_value_t = 100)]
     max_chars_per_word: usize,
 }

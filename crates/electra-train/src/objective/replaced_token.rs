@@ -52,7 +52,7 @@ impl ReplacedTokenConfig {
 /// `gen_weight * L_MLM + disc_weight * L_disc` over generator and discriminator.
 ///
 /// L_MLM is the mean cross-entropy over masked positions; L_disc the mean binary cross-entropy over all
-/// tokens, [CLS] and [SEP] included, where 1 means "not the original token": a generator that
+/// tokens, `[CLS]` and `[SEP]` included, where 1 means "not the original token": a generator that
 /// happens to sample the original leaves a real token.
 ///
 /// Source: Clark et al. 2020, section 3; reference `run_pretraining.py`, `PretrainingModel`.
