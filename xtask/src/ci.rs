@@ -14,12 +14,12 @@ struct Check {
 const CHECKS: [Check; 4] = [
     Check {
         name: "lints",
-        arguments: "clippy --workspace --all-targets -- -D warnings",
+        arguments: "clippy --workspace --all-targets --features electra-cli/parquet -- -D warnings",
         environment: &[],
     },
     Check {
         name: "tests",
-        arguments: "test --workspace --lib --bins --tests --examples",
+        arguments: "test --workspace --lib --bins --tests --examples --features electra-cli/parquet",
         environment: &[],
     },
     Check { name: "documentation tests", arguments: "test --workspace --doc", environment: &[] },

@@ -39,6 +39,13 @@ pub struct Report {
     pub seconds: f64,
 }
 
+impl Report {
+    /// A figure of the best seed.
+    pub fn best<T>(&self, figure: impl Fn(&SeedReport) -> Option<T>) -> Option<T> {
+        self.seeds.iter().find(|seed| seed.seed == self.best_seed).and_then(figure)
+    }
+}
+
 /// Numbers of examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Examples {

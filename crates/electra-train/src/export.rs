@@ -13,11 +13,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which of the two networks is exported.
+/// What is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// What is fine-tuned: `ElectraForPreTraining`.
+    /// What is fine-tuned, with its pre-training head: `ElectraForPreTraining`.
     Discriminator,
+    /// The discriminator without its head: `ElectraModel`.
+    Encoder,
     /// The masked language model: `ElectraForMaskedLM`, with a config of its own.
     Generator,
 }
@@ -36,9 +38,12 @@ pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -
     let loaded = recipe.load_weights(&checkpoint)?;
     let networks = loaded.objective.networks();
     let (name, architecture, encoder, encoder_config) = match network {
-        Network::Discriminator => (
+        Network::Discriminator | Network::Encoder => (
             "discriminator",
-            Architecture::ElectraForPreTraining,
+            match network {
+                Network::Encoder => Architecture::ElectraModel,
+                _ => Architecture::ElectraForPreTraining,
+            },
             networks.discriminator.encoder(),
             config.model.discriminator(),
         ),
@@ -54,7 +59,10 @@ pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -
         return Err(Error::NotEmpty(out.to_owned()));
     }
     fs::create_dir_all(out).map_err(Error::io(out))?;
-    let tensors = hf::state_dict(&loaded.vs, name, encoder)?;
+    let mut tensors = hf::state_dict(&loaded.vs, name, encoder)?;
+    if architecture == Architecture::ElectraModel {
+        tensors.retain(|(name, _)| name.starts_with("electra."));
+    }
     let pad = i64::from(electra_tokenize::Tokenizer::vocab(&tokenizer).special().pad);
     hf::write(out, architecture, &encoder_config, pad, &tensors)?;
     tokenizer.write_pretrained(out, config.model.max_positions as usize)?;

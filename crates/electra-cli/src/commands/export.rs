@@ -37,6 +37,8 @@ enum Format {
 enum Part {
     /// What is fine-tuned (`ElectraForPreTraining`).
     Discriminator,
+    /// The discriminator without its head (`ElectraModel`).
+    Encoder,
     /// The masked language model (`ElectraForMaskedLM`).
     Generator,
 }
@@ -46,6 +48,7 @@ impl Args {
         let Format::Hf = self.format;
         let network = match self.part {
             Part::Discriminator => Network::Discriminator,
+            Part::Encoder => Network::Encoder,
             Part::Generator => Network::Generator,
         };
         export::export(&self.checkpoint, network, &self.out, self.overwrite.existing())?;

@@ -131,6 +131,7 @@ fn table(report: &Report) -> anyhow::Result<()> {
         row(&format!("seed {}", seed.seed), seed.dev_score(metric), seed.test_score(metric))?;
     }
     let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
+    row("best on dev", report.best(|s| s.dev_score(metric)), report.best_seed_test)?;
     row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median))?;
     row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean))?;
     row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd))?;

@@ -44,7 +44,7 @@ fn the_whole_line() {
     {
         assert!(figures[key].as_f64().is_some_and(|x| x > 0.0), "{key} in {figures}");
     }
-    for part in ["discriminator", "generator"] {
+    for part in ["discriminator", "encoder", "generator"] {
         output(dir, &format!("export {{}}/run --part {part} --out {{}}/{part}"));
         for file in [
             "config.json",
@@ -78,7 +78,7 @@ fn the_whole_line() {
         "finetune --task data/sample/word-order --model {}/discriminator --config configs/finetune-tiny.toml \
          --set train.epochs=0.2 --seeds 2 --out {}/tuned",
     );
-    for row in ["seed 1", "seed 2", "median", "majority", "bag of words"] {
+    for row in ["seed 1", "seed 2", "best on dev", "median", "majority", "bag of words"] {
         assert!(table.contains(row), "{row} in {table}");
     }
     output(

@@ -7,6 +7,8 @@ mod corpus;
 mod loader;
 mod masking;
 mod packing;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod sampler;
 
 use electra_data::{
