@@ -35,6 +35,18 @@ pub enum Error {
     /// The output folder holds something.
     #[error("{} is not empty: name another folder, resume it with --resume, or say --overwrite", .0.display())]
     NotEmpty(PathBuf),
+    /// Shards that are not the run's.
+    #[error("{}: has {found}; {} was made with {expected}", shards.display(), run.display())]
+    OtherShards {
+        /// The run folder.
+        run: PathBuf,
+        /// The folder of shards.
+        shards: PathBuf,
+        /// What the run was made with.
+        expected: String,
+        /// What the shards have.
+        found: String,
+    },
     /// A run folder without a usable checkpoint.
     #[error("{}: no whole checkpoint to resume from{}", run.display(), reasons(rejected))]
     NoCheckpoint {

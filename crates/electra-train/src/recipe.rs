@@ -147,7 +147,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     ) -> Result<Outcome> {
         let config = &self.config;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
-        let network = self.network(&train_split)?;
+        let network = self.build(&train_split.unigram_counts()?)?;
         let variables = variables(&network.vs)?;
         let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
         let adam = Adam::new(&config.optimizer, &variables, rule)?;
@@ -167,12 +167,14 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                     parameters: adam.parameters(),
                     threads: tch::get_num_threads(),
                 })?;
+                run.write_shards(train_split.index())?;
                 electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?;
                 (run, 0, 0)
             }
             From::Checkpoint => {
                 let run = RunDir::open(&start.out)?;
                 let checkpoint = state::newest(&start.out)?;
+                run.check_shards(&config.data.shards, train_split.index())?;
                 checkpoint.load_model(network.objective.name(), &names, &variables)?;
                 checkpoint.load_optimizer(&adam.state())?;
                 run.write("config.toml", &config.to_toml())?;
@@ -224,31 +226,19 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     ///
     /// # Errors
     /// If the checkpoint is damaged, or shards and config do not fit each other.
-    pub fn evaluate(&self, checkpoint: &Path, shards: &Path) -> Result<Figures> {
-        let network = self.load(checkpoint, shards)?;
-        self.evaluate_split(&network.objective, &self.open_shards(shards, Split::HeldOut)?)
+    pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
+        let held_out = self.open_shards(shards, Split::HeldOut)?;
+        run.check_vocabulary(shards, held_out.index())?;
+        self.evaluate_split(&self.load_weights(checkpoint)?.objective, &held_out)
     }
 
     /// The networks of a checkpoint.
     ///
     /// # Errors
     /// If the checkpoint is damaged or of another config.
-    pub fn load(&self, checkpoint: &Path, shards: &Path) -> Result<Network<O>> {
-        let network = self.network(&self.open_shards(shards, Split::Train)?)?;
-        self.restore(network, checkpoint)
-    }
-
-    /// The networks of a checkpoint, where no shards are at hand.
-    ///
-    /// # Errors
-    /// If the checkpoint is damaged or of another config.
     pub fn load_weights(&self, checkpoint: &Path) -> Result<Network<O>> {
         // Counts only set initial values, which the checkpoint's replace.
         let network = self.build(&vec![0; self.config.model.vocab_size as usize])?;
-        self.restore(network, checkpoint)
-    }
-
-    fn restore(&self, network: Network<O>, checkpoint: &Path) -> Result<Network<O>> {
         let checkpoint = state::open(checkpoint)?;
         let variables = variables(&network.vs)?;
         checkpoint.load_model(network.objective.name(), &self.parts.names(), &variables)?;
@@ -262,10 +252,6 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 .map(|batch| Ok(batch?))
         };
         evaluate(objective, batches)
-    }
-
-    fn network(&self, train_split: &ShardSet) -> Result<Network<O>> {
-        self.build(&train_split.unigram_counts()?)
     }
 
     fn build(&self, unigram_counts: &[u64]) -> Result<Network<O>> {

@@ -1,12 +1,15 @@
 //! The run folder: config, manifest, metrics, checkpoints, tokenizer.
 
 use crate::{Error, Result};
+use electra_data::ShardIndex;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+const SHARDS: &str = "shards.json";
 
 /// What to do with an output folder that holds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +110,55 @@ impl RunDir {
         let temporary = self.path.join(format!("{name}.tmp"));
         fs::write(&temporary, contents).map_err(Error::io(&temporary))?;
         fs::rename(&temporary, &path).map_err(Error::io(&path))
+    }
+
+    /// Writes `shards.json`: the index of the shards that the run is trained on.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write_shards(&self, index: &ShardIndex) -> Result<()> {
+        let json = serde_json::to_string_pretty(index).expect("plain values serialise");
+        self.write(SHARDS, &(json + "\n"))
+    }
+
+    /// Checks that shards have the run's vocabulary, as evaluation needs.
+    ///
+    /// # Errors
+    /// [`Error::OtherShards`] naming both hashes.
+    pub fn check_vocabulary(&self, shards: &Path, index: &ShardIndex) -> Result<()> {
+        let known = self.shards()?;
+        let vocabulary = |index: &ShardIndex| format!("vocabulary {}", index.vocab_hash);
+        self.same(shards, vocabulary(&known), vocabulary(index))
+    }
+
+    /// Checks that shards are those that the run was begun with, wherever they are now.
+    ///
+    /// # Errors
+    /// [`Error::OtherShards`] saying what differs.
+    pub fn check_shards(&self, shards: &Path, index: &ShardIndex) -> Result<()> {
+        self.check_vocabulary(shards, index)?;
+        let size = |index: &ShardIndex| {
+            format!("{} examples of {} tokens in all", index.train.examples, index.train.tokens)
+        };
+        self.same(shards, size(&self.shards()?), size(index))
+    }
+
+    fn same(&self, shards: &Path, expected: String, found: String) -> Result<()> {
+        match expected == found {
+            true => Ok(()),
+            false => Err(Error::OtherShards {
+                run: self.path.clone(),
+                shards: shards.to_owned(),
+                expected,
+                found,
+            }),
+        }
+    }
+
+    fn shards(&self) -> Result<ShardIndex> {
+        let path = self.path.join(SHARDS);
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
     }
 
     /// Writes `manifest.json`.

@@ -32,7 +32,7 @@ impl Args {
         let config = RunConfig::read(&run.config(), &[])?;
         let shards = self.shards.unwrap_or_else(|| config.data.shards.clone());
         let counts = ShardSet::open(&shards, Split::Train)?.unigram_counts()?;
-        let mut figures = Recipe::from_config(config).evaluate(&checkpoint, &shards)?;
+        let mut figures = Recipe::from_config(config).evaluate(&run, &checkpoint, &shards)?;
         // Baselines: what is reached without looking at the context.
         figures.insert("unigram_entropy".to_owned(), number(entropy(counts.iter().copied())));
         if let Some(p) = figures.get("replaced_fraction").and_then(serde_json::Value::as_f64) {

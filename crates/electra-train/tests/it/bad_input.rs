@@ -1,10 +1,12 @@
 //! What no run can be made of, and what ends one.
 
 use crate::Fixture;
+use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::{Parts, SelfAttention};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
-    export::{Network, export},
+    export::{Network, export, locate},
 };
 use std::fs;
 use tch::Tensor;
@@ -36,6 +38,42 @@ fn shards_that_are_not_the_configs() {
     says(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
     // Nothing was begun.
     assert!(!fixture.path("run").exists());
+}
+
+/// Same sizes, other tokens: nothing but the hash in the shards' headers tells.
+#[test]
+fn shards_of_another_vocabulary_or_corpus() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    let config = fixture.config(&[]);
+    let first = Start { stop_after: Some(5), ..Start::new(&run) };
+    Recipe::from_config(config.clone()).pretrain(&first).unwrap();
+    let vocab = Vocab::from_file(&fixture.path("shards/tokenizer/vocab.txt")).unwrap();
+    let mut tokens = vocab.tokens().to_vec();
+    tokens.swap(10, 11);
+    let hash = vocab.hash();
+    for (name, vocab, seed, words) in [
+        ("words", Vocab::from_tokens(tokens).unwrap(), 1, ["vocabulary", &hash]),
+        ("text", vocab, 2, ["examples of", "was made with"]),
+    ] {
+        let corpus = Corpus::open(&fixture.path("corpus.txt"), CorpusConfig::default()).unwrap();
+        let build = BuildConfig {
+            out: fixture.path(name),
+            packing: PackingConfig::reference(16),
+            held_out: 0.1 * seed as f64,
+            seed,
+            overwrite: false,
+        };
+        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+        build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
+        let mut other = config.clone();
+        other.data.shards = fixture.path(name);
+        says(Recipe::from_config(other).pretrain(&Start::resume(&run)), &words);
+    }
+    let (folder, checkpoint) = locate(&run).unwrap();
+    let recipe = Recipe::from_config(config);
+    says(recipe.evaluate(&folder, &checkpoint, &fixture.path("words")), &["vocabulary", &hash]);
+    recipe.evaluate(&folder, &checkpoint, &fixture.path("text")).unwrap();
 }
 
 #[test]

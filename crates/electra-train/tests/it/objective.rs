@@ -190,8 +190,9 @@ fn the_loss_falls_and_evaluation_repeats_itself() {
     let loss = |row: &serde_json::Value| row["loss"].as_f64().unwrap();
     assert!(loss(held_out[2]) < 0.85 * loss(held_out[0]), "{held_out:?}");
 
-    let checkpoint = electra_train::state::newest(&run).unwrap().path;
-    let again = Recipe::from_config(config).evaluate(&checkpoint, &fixture.path("shards")).unwrap();
+    let (folder, checkpoint) = electra_train::export::locate(&run).unwrap();
+    let shards = fixture.path("shards");
+    let again = Recipe::from_config(config).evaluate(&folder, &checkpoint, &shards).unwrap();
     for (name, value) in &again {
         assert_eq!(Some(value), held_out[2].get(name), "{name}");
     }
