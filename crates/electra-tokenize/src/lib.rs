@@ -9,7 +9,7 @@
 //! ```
 //! use electra_tokenize::{Tokenizer, TokenizerConfig, Vocab, WordPiece};
 //!
-//! let tokens = ["`[PAD]`", "`[UNK]`", "`[CLS]`", "`[SEP]`", "`[MASK]`", "cafe", "##s", "!"];
+//! let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cafe", "##s", "!"];
 //! let vocab = Vocab::from_tokens(tokens.map(str::to_owned).to_vec())?;
 //! let tokenizer = WordPiece::new(vocab, TokenizerConfig::default())?;
 //! assert_eq!(tokenizer.encode("Cafés!")?, [5, 6, 7]);
