@@ -173,7 +173,7 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
             "  {task:<40}{:>13}{:>17}{:>15.1}{:>11.1}",
             spread(&pretrained)?,
             spread(&random)?,
-            baseline("bag-of-words")?,
+            baseline("bag_of_words")?,
             baseline("majority")?
         )?;
     }
@@ -234,6 +234,36 @@ mod tests {
             made.push(step.output.display().to_string());
         }
         assert_eq!(steps.len(), 6 + TASKS.len() * WEIGHTS.len());
+    }
+
+    /// With the keys that `electra finetune`'s own tests ask of results.json.
+    #[test]
+    fn the_report_has_every_figure() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let row = |loss: f64| {
+            format!(
+                r#"{{"kind":"evaluate","generator_loss_mask":{loss},"generator_accuracy_mask":0.25,"discriminator_loss":0.375,"discriminator_auc":0.75}}"#
+            )
+        };
+        write("run/metrics.jsonl", &format!("{}\n{}\n", row(7.5), row(4.5)));
+        write("evaluate.json", r#"{"unigram_entropy":6.5,"majority_class_entropy":0.4}"#);
+        for task in TASKS {
+            for weights in WEIGHTS {
+                write(
+                    &format!("{}/results.json", finetuned(task, weights)),
+                    r#"{"test":{"mean":0.75,"sd":0.01},"baselines":{"majority":{"test":{"accuracy":0.5}},"bag_of_words":{"test":{"accuracy":0.625}}}}"#,
+                );
+            }
+        }
+        let report = report(dir.path(), &[], Duration::from_secs(1)).unwrap();
+        for figures in ["7.500     4.500             6.500", "75.0 ± 1.0", "62.5       50.0"] {
+            assert!(report.contains(figures), "{figures} in {report}");
+        }
     }
 
     #[test]

@@ -220,6 +220,12 @@ fn a_stopped_run_goes_on_bit_for_bit() {
         serde_json::from_str(&fs::read_to_string(fixture.path("unbroken/results.json")).unwrap())
             .unwrap();
     assert_eq!(report.dev, whole.dev);
+    // The keys that others read, `cargo xtask quickstart` among them.
+    let text = fs::read_to_string(fixture.path("unbroken/results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for key in ["/dev/mean", "/dev/sd", "/baselines/majority/dev/accuracy", "/baselines/bag_of_words/dev/accuracy"] {
+        assert!(json.pointer(key).is_some_and(serde_json::Value::is_f64), "{key} in {text}");
+    }
 }
 
 #[test]
