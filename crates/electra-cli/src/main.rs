@@ -26,10 +26,16 @@ enum Command {
     Pretrain(commands::pretrain::Args),
     /// Held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
-    /// Write a network of a run in Hugging Face's format.
+    /// Write a network of a run in Hugging Face's format, or both in TensorFlow's.
     Export(commands::export::Args),
-    /// Run an exported network on ids.
+    /// Read other programs' weights, or the original's hyper-parameters.
+    Import(commands::import::Args),
+    /// Compare two sets of weights.
+    Compare(commands::compare::Args),
+    /// Run a network on ids, or have it judge a text.
     Forward(commands::forward::Args),
+    /// Fill the [MASK]s of a text.
+    FillMask(commands::fill_mask::Args),
     /// Fine-tune on a labelled task.
     Finetune(commands::finetune::Args),
     /// Predict with a fine-tuned model.
@@ -47,7 +53,10 @@ fn main() -> ExitCode {
         Command::Pretrain(args) => args.run(),
         Command::Evaluate(args) => args.run(),
         Command::Export(args) => args.run(),
+        Command::Import(args) => args.run(),
+        Command::Compare(args) => args.run(),
         Command::Forward(args) => args.run(),
+        Command::FillMask(args) => args.run(),
         Command::Finetune(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Flops(args) => args.run(),

@@ -39,12 +39,14 @@
 struct ReadmeExamples;
 
 pub mod attention;
+pub mod compare;
 pub mod config;
 pub mod embeddings;
 pub mod encoder;
 mod error;
 pub mod feed_forward;
 pub mod flops;
+pub mod formats;
 pub mod heads;
 pub mod hf;
 pub mod init;
@@ -53,6 +55,7 @@ pub mod networks;
 pub mod parts;
 pub mod sharing;
 pub mod tensors;
+pub mod tf;
 
 pub use attention::{SelfAttention, SoftmaxAttention};
 pub use config::{ElectraConfig, EncoderConfig, Tower};
@@ -62,6 +65,6 @@ pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, GeluMlp};
 pub use heads::{MaskedLmHead, ReplacedTokenHead};
 pub use mask::PaddingMask;
-pub use networks::{Discriminator, Generator, Pretraining};
+pub use networks::{Discriminator, Generator, PretrainedNetwork, Pretraining};
 pub use parts::{Parts, Site};
 pub use sharing::{EmbeddingPair, ShareEmbeddings};

@@ -3,8 +3,9 @@
 use crate::{
     ElectraConfig, Embeddings, Encoder, EncoderConfig, Error, MaskedLmHead, PaddingMask, Parts,
     ReplacedTokenHead, Result, Site,
+    hf::{Architecture, Pretrained},
 };
-use tch::{Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 /// The masked language model that makes replacements (`ElectraForMaskedLM`).
 #[derive(Debug)]
@@ -145,6 +146,68 @@ impl Discriminator {
     /// Embeddings and transformer.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
+    }
+}
+
+/// A network of a Hugging Face folder with the shipped parts, frozen.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PretrainedNetwork {
+    /// `ElectraForPreTraining`.
+    Discriminator(Discriminator),
+    /// `ElectraForMaskedLM`.
+    Generator(Generator),
+    /// Any other: its encoder.
+    Encoder(Encoder),
+}
+
+impl PretrainedNetwork {
+    /// The network that a folder holds, with its weights on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] listing the tensors that do not fit.
+    pub fn new(pretrained: &Pretrained, device: Device) -> Result<Self> {
+        let (config, parts) = (&pretrained.config.encoder, Parts::shipped());
+        let mut vs = nn::VarStore::new(device);
+        let root = vs.root();
+        let path = &root / "electra";
+        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
+        let network = match pretrained.config.architecture {
+            Architecture::ElectraForPreTraining => {
+                Self::Discriminator(Discriminator::new(&root, config, &parts, embeddings)?)
+            }
+            Architecture::ElectraForMaskedLM => {
+                Self::Generator(Generator::new(&root, config, &parts, embeddings)?)
+            }
+            _ => {
+                let encoder = Encoder::new(&path, config, &parts, embeddings)?;
+                pretrained.load_encoder(&vs, |_| false)?;
+                vs.freeze();
+                return Ok(Self::Encoder(encoder));
+            }
+        };
+        pretrained.load(&vs)?;
+        vs.freeze();
+        Ok(network)
+    }
+
+    /// Its embeddings and transformer.
+    pub fn encoder(&self) -> &Encoder {
+        match self {
+            Self::Discriminator(network) => network.encoder(),
+            Self::Generator(network) => network.encoder(),
+            Self::Encoder(encoder) => encoder,
+        }
+    }
+
+    /// Logits of its pre-training head over hidden states `[b, s, h]`: `[b, s]` of a discriminator,
+    /// `[b, s, v]` of a generator, nothing of an encoder.
+    pub fn logits(&self, hidden_bsh: &Tensor) -> Option<Tensor> {
+        match self {
+            Self::Discriminator(network) => Some(network.logits(hidden_bsh)),
+            Self::Generator(network) => Some(network.logits(hidden_bsh)),
+            Self::Encoder(_) => None,
+        }
     }
 }
 

@@ -109,6 +109,12 @@ impl Parts {
         }
     }
 
+    /// The shipped parts, for networks whose files name none: those of a Hugging Face folder.
+    pub fn shipped() -> Self {
+        // Parts depend on the kinds alone, which every size has in common.
+        Self::from_config(&ElectraConfig::small(1))
+    }
+
     /// Another self-attention.
     #[must_use]
     pub fn with_attention<A: SelfAttention + 'static>(

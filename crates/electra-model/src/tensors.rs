@@ -5,7 +5,8 @@
 
 use crate::{Error, Result};
 use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
-use std::{borrow::Cow, collections::HashMap, fs, path::Path};
+use serde::Deserialize;
+use std::{borrow::Cow, collections::HashMap, fs, io::Read, path::Path};
 use tch::{Kind, Tensor, no_grad};
 
 /// Tensors with their names.
@@ -16,11 +17,31 @@ pub type Named = Vec<(String, Tensor)>;
 /// # Errors
 /// [`Error::Io`] or [`Error::Format`] naming the file; a kind that safetensors has no name for.
 pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    write_with(path, tensors, &[])
+}
+
+/// [`write`] with more metadata.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    more: &[(&str, String)],
+) -> Result<()> {
     let views = tensors
         .iter()
         .map(|(name, tensor)| Ok((name.clone(), Bytes::new(tensor, path)?)))
         .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // The crate writes a hash map in its random order: the map that happens to be sorted gives the same bytes
+    // each time.
+    let metadata = std::iter::repeat_with(|| {
+        let mut map = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        map.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        map
+    })
+    .find(|map| map.keys().is_sorted())
+    .expect("one in a few is");
     serialize_to_file(views, Some(metadata), path).map_err(|e| match e {
         safetensors::SafeTensorError::IoError(source) => {
             Error::Io { path: path.to_owned(), source }
@@ -35,7 +56,12 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
 /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no (whole) safetensors file.
 pub fn read(path: &Path) -> Result<Named> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let file = SafeTensors::deserialize(&bytes)
+    parse(&bytes, path)
+}
+
+/// [`read`] of bytes that came from `path`.
+fn parse(bytes: &[u8], path: &Path) -> Result<Named> {
+    let file = SafeTensors::deserialize(bytes)
         .map_err(|e| Error::format(path, format!("not a whole safetensors file: {e}")))?;
     let mut tensors = file
         .tensors()
@@ -56,6 +82,29 @@ pub fn read(path: &Path) -> Result<Named> {
         .collect::<Result<Named>>()?;
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(tensors)
+}
+
+/// The metadata of a file, which is its header's `__metadata__`.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if its header is not whole.
+pub fn metadata(path: &Path) -> Result<HashMap<String, String>> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__", default)]
+        metadata: HashMap<String, String>,
+    }
+    let broken = |e: &dyn std::fmt::Display| {
+        Error::format(path, format!("not a whole safetensors file: {e}"))
+    };
+    let mut file = fs::File::open(path).map_err(Error::io(path))?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|e| broken(&e))?;
+    // As many bytes as it claims, if the file has them.
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header).map_err(Error::io(path))?;
+    let header: Header = serde_json::from_slice(&header).map_err(|e| broken(&e))?;
+    Ok(header.metadata)
 }
 
 /// Copies a file's tensors into a model's variables; every name must be on both sides, unless
@@ -161,4 +210,32 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 
 fn dtype(kind: Kind) -> Option<Dtype> {
     KINDS.iter().find(|(_, k)| *k == kind).map(|(d, _)| *d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Any damage to a file that transformers wrote ends in an error or in tensors.
+        #[test]
+        fn a_damaged_file_ends_in_an_error_or_tensors(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            in_header in any::<bool>(),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut damaged =
+                include_bytes!("../../../tests/fixtures/foreign/base/model.safetensors").to_vec();
+            let header = u64::from_le_bytes(damaged[..8].try_into().expect("eight bytes")) as usize;
+            let reach = if in_header { header + 8 } else { damaged.len() };
+            for (place, byte) in &changes {
+                damaged[place.index(reach)] = *byte;
+            }
+            if let Some(cut) = cut {
+                damaged.truncate(cut.index(damaged.len()));
+            }
+            let _ = parse(&damaged, Path::new("damaged"));
+        }
+    }
 }

@@ -82,10 +82,23 @@ pub struct RatesConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConfig {
+    /// The layers on the encoder.
+    pub kind: HeadKind,
     /// Dropout on the sentence vector, a probability.
     pub dropout: f64,
     /// Which vector stands for the whole input.
     pub pooling: Pooling,
+}
+
+/// The layers on the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum HeadKind {
+    /// Dropout and one dense layer. `transformers` has no class for it.
+    Reference,
+    /// Dropout, dense, gelu, dropout, dense: `ElectraForSequenceClassification`, which loads the result.
+    Hf,
 }
 
 /// Which vector stands for the whole input.
@@ -164,6 +177,10 @@ impl FinetuneConfig {
         if self.train.max_length < 4 {
             let room = "must be at least 4: three special tokens and one of text";
             return Err(Error::value("train.max_length", self.train.max_length, room));
+        }
+        if self.head.kind == HeadKind::Hf && self.head.pooling != Pooling::First {
+            let expected = "must be \"first\" with head.kind = \"hf\", as in transformers";
+            return Err(Error::value("head.pooling", "mean", expected));
         }
         for (key, x, ok, expected) in [
             (

@@ -8,7 +8,7 @@ use crate::{
     batch::{EpochSource, Feature, encode_examples},
     config::Finished,
     heads::SentenceHead,
-    model::{self, EncoderWeights, Source, TaskInfo, shipped_parts},
+    model::{self, EncoderWeights, Source, TaskInfo},
     objective::{Finetuning, TaskNetwork, layer_rule},
     report::{Examples, Report, SeedReport, best},
     scores::{Scores, Summary},
@@ -268,7 +268,7 @@ impl<'a> Finetune<'a> {
         let encode = |examples: &[_]| encode_examples(&source.tokenizer, examples, max_length);
         let (train, dev) = (encode(&train)?.into(), encode(&dev)?);
         let test = test.map(|examples| encode(&examples)).transpose()?;
-        let parts = self.parts.clone().unwrap_or_else(|| shipped_parts(&source.config));
+        let parts = self.parts.clone().unwrap_or_else(Parts::shipped);
         Ok(Prepared { source, encoder, parts, answers, train, dev, test, steps })
     }
 

@@ -1,7 +1,7 @@
 //! What stands on the encoder for a task: the seam, and the head of sentence tasks.
 
 use crate::{
-    config::{HeadConfig, Pooling},
+    config::{HeadConfig, HeadKind, Pooling},
     task::{Answers, Target, classes, values},
 };
 use electra_model::{
@@ -49,15 +49,16 @@ pub trait Head: Debug + Send {
     fn observe(&self, targets: &[&Self::Target], outputs: &Tensor, seen: &mut Observations);
 }
 
-/// One dense layer over the vector of the whole input.
+/// One dense layer over the vector of the whole input, or Hugging Face's two.
 ///
 /// Classes: softmax cross-entropy. A number: squared error on `(y - min) / (max - min)`, not clamped.
 ///
-/// Source: reference `finetune/classification/classification_tasks.py`. Departures: mean pooling as a
-/// choice.
+/// Source: reference `finetune/classification/classification_tasks.py`; transformers'
+/// `ElectraClassificationHead`. Departures: mean pooling as a choice.
 #[derive(Debug)]
 pub struct SentenceHead {
-    dense: nn::Linear,
+    hidden: Option<nn::Linear>,
+    output: nn::Linear,
     config: HeadConfig,
     answers: Answers,
 }
@@ -72,7 +73,7 @@ pub struct SentencePrediction {
 }
 
 impl SentenceHead {
-    /// Variables `weight` and `bias` under `path`.
+    /// Variables `weight` and `bias` under `path`; for Hugging Face's `{dense,out_proj}.{weight,bias}`.
     ///
     /// # Errors
     /// If libtorch refuses the sizes.
@@ -82,10 +83,18 @@ impl SentenceHead {
         config: &HeadConfig,
         answers: &Answers,
     ) -> electra_model::Result<Self> {
-        let outputs = answers.outputs() as i64;
-        let dense =
-            init::dense(path, encoder.hidden, outputs, Dense::Glorot, &encoder.initializer)?;
-        Ok(Self { dense, config: config.clone(), answers: answers.clone() })
+        let (h, outputs) = (encoder.hidden, answers.outputs() as i64);
+        let dense = |path: &nn::Path<'_>, outputs, kind| {
+            init::dense(path, h, outputs, kind, &encoder.initializer)
+        };
+        let (hidden, output) = match config.kind {
+            HeadKind::Reference => (None, dense(path, outputs, Dense::Glorot)?),
+            HeadKind::Hf => {
+                let hidden = dense(&(path / "dense"), h, Dense::Normal)?;
+                (Some(hidden), dense(&(path / "out_proj"), outputs, Dense::Normal)?)
+            }
+        };
+        Ok(Self { hidden, output, config: config.clone(), answers: answers.clone() })
     }
 
     /// Logits `[b, c]`; for a number `[b, 1]` on the scale of 0 to 1.
@@ -98,7 +107,11 @@ impl SentenceHead {
                 sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
             }
         };
-        self.dense.forward(&sentence_bh.dropout(self.config.dropout, train))
+        let mut x_bh = sentence_bh.dropout(self.config.dropout, train);
+        if let Some(hidden) = &self.hidden {
+            x_bh = hidden.forward(&x_bh).gelu("none").dropout(self.config.dropout, train);
+        }
+        self.output.forward(&x_bh)
     }
 }
 

@@ -2,29 +2,25 @@
 
 use crate::{
     Error, Result, Task,
-    config::HeadConfig,
+    config::{HeadConfig, HeadKind, Pooling},
     heads::SentenceHead,
     objective::{HEAD, TaskNetwork},
     scores::Metric,
     task::Answers,
 };
 use electra_model::{
-    ElectraConfig, EncoderConfig, Parts,
-    hf::{self, Architecture},
-    networks::variables,
-    tensors::{self, Named},
+    EncoderConfig, Parts,
+    hf::{self, Architecture, Labels, Pretrained},
+    tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
+use electra_train::Existing;
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use tch::{Device, nn};
 
 const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
-const WEIGHTS: &str = "model.safetensors";
 
 /// What a fine-tuned model needs besides weights: `task.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,12 +76,6 @@ impl TaskInfo {
     }
 }
 
-/// The shipped parts, for encoders whose `config.json` names none.
-pub fn shipped_parts(config: &EncoderConfig) -> Parts {
-    // Parts depend on the kinds alone, which every size has in common.
-    Parts::from_config(&ElectraConfig::small(config.vocab_size))
-}
-
 /// A model folder's sizes and tokenizer.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -96,7 +86,7 @@ pub(crate) struct Source {
 impl Source {
     /// Reads `config.json` and the tokenizer, and checks that they belong together.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let (_, config) = hf::read_config(dir)?;
+        let config = hf::read_config(dir)?.encoder;
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
         let tokens = tokenizer.vocab().len();
         if tokens as i64 > config.vocab_size {
@@ -114,23 +104,56 @@ impl Source {
 
 /// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task stay behind.
 #[derive(Debug)]
-pub(crate) struct EncoderWeights {
-    path: PathBuf,
-    tensors: Named,
-}
+pub(crate) struct EncoderWeights(Pretrained);
 
 impl EncoderWeights {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(WEIGHTS);
-        let mut tensors = tensors::read(&path)?;
-        tensors.retain(|(name, _)| name.starts_with("electra."));
-        Ok(Self { path, tensors })
+        let pretrained = Pretrained::read(dir)?;
+        for note in &pretrained.notes {
+            tracing::info!("{}: {note}", dir.display());
+        }
+        Ok(Self(pretrained))
     }
 
     pub(crate) fn load(&self, vs: &nn::VarStore) -> Result<()> {
-        let is_head =
-            |name: &str| name.strip_prefix(HEAD).is_some_and(|rest| rest.starts_with('.'));
-        Ok(tensors::load(&self.path, &self.tensors, &variables(vs)?, |_| false, is_head)?)
+        Ok(self.0.load_encoder(vs, hf::is_head)?)
+    }
+}
+
+/// What a head's variables are called in a folder: as `transformers` calls its own.
+fn head_name(kind: HeadKind) -> &'static str {
+    match kind {
+        HeadKind::Reference => HEAD,
+        HeadKind::Hf => "classifier",
+    }
+}
+
+/// Names whose first part is `from` with `to` in its place.
+fn renamed(tensors: &[(String, tch::Tensor)], from: &str, to: &str) -> Named {
+    tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let rest = name.strip_prefix(from).filter(|rest| rest.starts_with('.'));
+            let name = rest.map_or_else(|| name.clone(), |rest| format!("{to}{rest}"));
+            (name, tensor.shallow_clone())
+        })
+        .collect()
+}
+
+/// The class and the sizes of a fine-tuned model.
+fn config(source: &Source, info: &TaskInfo) -> hf::Config {
+    let encoder = source.config.clone();
+    let pad = i64::from(source.pad());
+    match info.head.kind {
+        HeadKind::Reference => hf::Config::new(Architecture::ElectraModel, encoder, pad),
+        HeadKind::Hf => hf::Config {
+            labels: Some(match &info.answers {
+                Answers::Classes(names) => Labels::Classes(names.clone()),
+                Answers::Range { .. } => Labels::Number,
+            }),
+            classifier_dropout: Some(info.head.dropout),
+            ..hf::Config::new(Architecture::ElectraForSequenceClassification, encoder, pad)
+        },
     }
 }
 
@@ -147,8 +170,8 @@ pub(crate) fn write(
         fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
     }
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    let pad = i64::from(source.pad());
-    hf::write(&temporary, Architecture::ElectraModel, &source.config, pad, variables)?;
+    let tensors = renamed(variables, HEAD, head_name(info.head.kind));
+    hf::write(&temporary, &config(source, info), &tensors)?;
     source.tokenizer.write_pretrained(&temporary, source.config.max_positions as usize)?;
     let path = temporary.join(TASK);
     let json = serde_json::to_string_pretty(info).expect("plain values serialise");
@@ -157,6 +180,74 @@ pub(crate) fn write(
         fs::remove_dir_all(dir).map_err(Error::io(dir))?;
     }
     fs::rename(&temporary, dir).map_err(Error::io(dir))
+}
+
+/// Writes `task.json` beside a classifier that `transformers` has trained, so that it predicts here. Its inputs are
+/// in the columns `text_a` and, for pairs, `text_b`.
+///
+/// # Errors
+/// If the folder is of another kind of model.
+pub fn adopt_classifier(dir: &Path, text_a: &str, text_b: Option<&str>) -> Result<TaskInfo> {
+    let config = hf::read_config(dir)?;
+    let answers = match (config.architecture, config.labels) {
+        (Architecture::ElectraForSequenceClassification, Some(Labels::Classes(names))) => {
+            Answers::Classes(names)
+        }
+        // The scale that it was trained on is the scale of its outputs.
+        (Architecture::ElectraForSequenceClassification, Some(Labels::Number)) => {
+            Answers::Range { min: 0.0, max: 1.0 }
+        }
+        (other, _) => return Err(Error::file(dir, format!("{other:?} is no classifier"))),
+    };
+    let info = TaskInfo {
+        format: FORMAT,
+        task: dir.file_name().and_then(|name| name.to_str()).unwrap_or("imported").to_owned(),
+        text_a: text_a.to_owned(),
+        text_b: text_b.map(str::to_owned),
+        label: "label".to_owned(),
+        metric: match answers {
+            Answers::Classes(_) => Metric::Accuracy,
+            Answers::Range { .. } => Metric::Pearson,
+        },
+        answers,
+        max_length: config.encoder.max_positions as usize,
+        head: HeadConfig {
+            kind: HeadKind::Hf,
+            dropout: config.classifier_dropout.unwrap_or(config.encoder.dropout),
+            pooling: Pooling::First,
+        },
+        seed: 0,
+    };
+    let path = dir.join(TASK);
+    let json = serde_json::to_string_pretty(&info).expect("plain values serialise");
+    fs::write(&path, json + "\n").map_err(Error::io(&path))?;
+    Ok(info)
+}
+
+/// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
+///
+/// # Errors
+/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty.
+pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
+    let dir = match run.join("model").is_dir() {
+        true => run.join("model"),
+        false => run.to_owned(),
+    };
+    let path = dir.join(TASK);
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let info: TaskInfo = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
+    if info.head.kind != HeadKind::Hf {
+        let message = "has the reference's head (dropout and one dense layer), which transformers has no class for; \
+             fine-tune with --set head.kind=hf to export a classifier, or load its encoder with AutoModel";
+        return Err(Error::file(&dir, message));
+    }
+    electra_train::export::make(out, existing)?;
+    for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
+        let path = entry.map_err(Error::io(&dir))?.path();
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, out.join(name)).map_err(Error::io(&path))?;
+    }
+    Ok(())
 }
 
 /// A fine-tuned model, read.
@@ -178,12 +269,13 @@ pub(crate) fn read(dir: &Path, device: Device, parts: Option<&Parts>) -> Result<
     }
     let source = Source::read(dir)?;
     let vs = nn::VarStore::new(device);
-    let shipped = shipped_parts(&source.config);
+    let shipped = Parts::shipped();
     let parts = parts.unwrap_or(&shipped);
     let network = TaskNetwork::new(&vs.root(), &source.config, parts, source.pad(), |path| {
         SentenceHead::new(path, &source.config, &info.head, &info.answers)
     })?;
-    let path = dir.join(WEIGHTS);
-    tensors::load(&path, &tensors::read(&path)?, &variables(&vs)?, |_| false, |_| false)?;
+    let mut pretrained = Pretrained::read(dir)?;
+    pretrained.tensors = renamed(&pretrained.tensors, head_name(info.head.kind), HEAD);
+    pretrained.load(&vs)?;
     Ok(Loaded { info, network, tokenizer: source.tokenizer })
 }

@@ -15,6 +15,15 @@ const HF_MAX_CHARS: usize = 100;
 #[derive(Deserialize)]
 struct TokenizerJson {
     model: Model,
+    normalizer: Option<Normalizer>,
+}
+
+/// BERT's normalizer; others have no `lowercase`.
+#[derive(Deserialize)]
+struct Normalizer {
+    lowercase: Option<bool>,
+    #[serde(default)]
+    strip_accents: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -25,14 +34,9 @@ struct Model {
 
 #[derive(Deserialize)]
 struct Config {
-    #[serde(default = "yes")]
-    do_lower_case: bool,
+    do_lower_case: Option<bool>,
     #[serde(default)]
     strip_accents: Option<bool>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
@@ -60,25 +64,45 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     } else {
         Vocab::from_file(&json_path)?
     };
+    let mut pipeline = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
         let file: TokenizerJson =
             serde_json::from_str(&text).map_err(|e| Error::format(&json_path, e))?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
+        pipeline = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }
     let config_path = dir.join("tokenizer_config.json");
+    let mut settings = None;
     if config_path.is_file() {
         let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
         let file: Config =
             serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e))?;
-        config.case = if file.do_lower_case { Case::Uncased } else { Case::Cased };
-        config.accents = match file.strip_accents {
-            None => Accents::Auto,
-            Some(true) => Accents::Strip,
-            Some(false) => Accents::Keep,
-        };
+        settings = file.do_lower_case.map(|lower| (lower, file.strip_accents));
     }
+    // `transformers` goes by the second file alone, other programs by the first: they must agree.
+    if let (Some(pipeline), Some(settings)) = (pipeline, settings)
+        && effective(pipeline) != effective(settings)
+    {
+        let message = format!(
+            "do_lower_case {}, strip_accents {:?}; tokenizer.json's normalizer has {}, {:?}: correct one of them",
+            settings.0, settings.1, pipeline.0, pipeline.1
+        );
+        return Err(Error::format(&config_path, message));
+    }
+    let (lower, accents) = settings.or(pipeline).unwrap_or((true, None));
+    config.case = if lower { Case::Uncased } else { Case::Cased };
+    config.accents = match accents {
+        None => Accents::Auto,
+        Some(true) => Accents::Strip,
+        Some(false) => Accents::Keep,
+    };
     Ok((vocab, config))
+}
+
+/// Whether text is lower-cased, and whether accents are taken off: `null` is as lower-casing.
+fn effective((lower, accents): (bool, Option<bool>)) -> (bool, bool) {
+    (lower, accents.unwrap_or(lower))
 }
 
 /// Writes the three files.

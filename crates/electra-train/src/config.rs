@@ -1,7 +1,8 @@
 //! The run config: a TOML file, `--set` overrides, and errors that name the key.
 
 use crate::{
-    Error, Result, objective::ReplacedTokenConfig, optim::OptimizerConfig, schedule::Schedule,
+    Error, Result, init::InitConfig, objective::ReplacedTokenConfig, optim::OptimizerConfig,
+    schedule::Schedule,
 };
 use electra_data::{Masking, ReferenceMasking, UniformMasking};
 use electra_model::ElectraConfig;
@@ -17,6 +18,9 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
+    /// Where weights come from before the first update; none without the section.
+    #[serde(default)]
+    pub init: InitConfig,
     /// What is read.
     pub data: DataConfig,
     /// How long, how much at once, where.

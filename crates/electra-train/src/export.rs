@@ -2,12 +2,18 @@
 
 use crate::{
     Error, Recipe, Result, RunConfig,
+    card::card,
     objective::ReplacedToken,
+    recipe,
     run_dir::{Existing, RunDir},
     state,
 };
-use electra_model::hf::{self, Architecture};
-use electra_tokenize::WordPiece;
+use electra_model::{
+    Encoder,
+    hf::{self, Architecture},
+    tf,
+};
+use electra_tokenize::{Tokenizer, WordPiece};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -24,49 +30,85 @@ pub enum Network {
     Generator,
 }
 
-/// Writes one network of a checkpoint, with the run's tokenizer, in Hugging Face's format.
+/// Writes one network of a checkpoint in Hugging Face's format, with the run's tokenizer and a model card.
 ///
 /// `source` is a run folder (its newest whole checkpoint is taken) or one `checkpoints/step-N`.
 ///
 /// # Errors
 /// If there is no whole checkpoint or vocabulary, or `out` is not empty.
 pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -> Result<()> {
-    let (run, checkpoint) = locate(source)?;
-    let config = RunConfig::read(&run.config(), &[])?;
-    let tokenizer = WordPiece::from_pretrained_dir(&run.tokenizer())?;
-    let recipe = Recipe::<ReplacedToken>::from_config(config.clone());
-    let loaded = recipe.load_weights(&checkpoint)?;
-    let networks = loaded.objective.networks();
-    let (name, architecture, encoder, encoder_config) = match network {
-        Network::Discriminator | Network::Encoder => (
-            "discriminator",
-            match network {
-                Network::Encoder => Architecture::ElectraModel,
-                _ => Architecture::ElectraForPreTraining,
-            },
-            networks.discriminator.encoder(),
-            config.model.discriminator(),
-        ),
-        Network::Generator => (
-            "generator",
-            Architecture::ElectraForMaskedLM,
-            networks.generator.encoder(),
-            config.model.generator(),
-        ),
+    let opened = Opened::read(source)?;
+    let model = &opened.config.model;
+    let networks = opened.network.objective.networks();
+    let (name, encoder, sizes) = match network {
+        Network::Discriminator | Network::Encoder => {
+            ("discriminator", networks.discriminator.encoder(), model.discriminator())
+        }
+        Network::Generator => ("generator", networks.generator.encoder(), model.generator()),
     };
+    let architecture = match network {
+        Network::Discriminator => Architecture::ElectraForPreTraining,
+        Network::Encoder => Architecture::ElectraModel,
+        Network::Generator => Architecture::ElectraForMaskedLM,
+    };
+    let mut tensors = hf::state_dict(&opened.network.vs, name, encoder)?;
+    if network == Network::Encoder {
+        tensors.retain(|(name, _)| !hf::is_head(name));
+    }
+    make(out, existing)?;
+    let pad = i64::from(opened.tokenizer.vocab().special().pad);
+    hf::write(out, &hf::Config::new(architecture, sizes, pad), &tensors)?;
+    opened.tokenizer.write_pretrained(out, model.max_positions as usize)?;
+    let card = card(&opened.run, &opened.config, &opened.checkpoint, network)?;
+    let path = out.join("README.md");
+    fs::write(&path, card).map_err(Error::io(&path))
+}
+
+/// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<()> {
+    let opened = Opened::read(source)?;
+    let networks = opened.network.objective.networks();
+    let state = |name: &str, encoder: &Encoder| hf::state_dict(&opened.network.vs, name, encoder);
+    let discriminator = state("discriminator", networks.discriminator.encoder())?;
+    let generator = state("generator", networks.generator.encoder())?;
+    let step = state::open(&opened.checkpoint)?.state.step;
+    make(out, existing)?;
+    tf::write(out, step, &discriminator, &generator)?;
+    Ok(opened.tokenizer.vocab().write_vocab_txt(&out.join("vocab.txt"))?)
+}
+
+/// A checkpoint with what its run folder knows of it.
+struct Opened {
+    run: RunDir,
+    checkpoint: PathBuf,
+    config: RunConfig,
+    tokenizer: WordPiece,
+    network: recipe::Network<ReplacedToken>,
+}
+
+impl Opened {
+    fn read(source: &Path) -> Result<Self> {
+        let (run, checkpoint) = locate(source)?;
+        let config = RunConfig::read(&run.config(), &[])?;
+        let tokenizer = WordPiece::from_pretrained_dir(&run.tokenizer())?;
+        let network = Recipe::from_config(config.clone()).load_weights(&checkpoint)?;
+        Ok(Self { run, checkpoint, config, tokenizer, network })
+    }
+}
+
+/// Makes the output folder.
+///
+/// # Errors
+/// [`Error::NotEmpty`] if it holds something and that is not to be replaced.
+pub fn make(out: &Path, existing: Existing) -> Result<()> {
     let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && existing == Existing::Refuse {
         return Err(Error::NotEmpty(out.to_owned()));
     }
-    fs::create_dir_all(out).map_err(Error::io(out))?;
-    let mut tensors = hf::state_dict(&loaded.vs, name, encoder)?;
-    if architecture == Architecture::ElectraModel {
-        tensors.retain(|(name, _)| name.starts_with("electra."));
-    }
-    let pad = i64::from(electra_tokenize::Tokenizer::vocab(&tokenizer).special().pad);
-    hf::write(out, architecture, &encoder_config, pad, &tensors)?;
-    tokenizer.write_pretrained(out, config.model.max_positions as usize)?;
-    Ok(())
+    fs::create_dir_all(out).map_err(Error::io(out))
 }
 
 /// The run folder and the checkpoint that `source` names.

@@ -7,9 +7,12 @@
 #[cfg(doctest)]
 struct ReadmeExamples;
 
+mod card;
 pub mod config;
 mod error;
 pub mod export;
+pub mod hparams;
+pub mod init;
 pub mod metrics;
 pub mod objective;
 pub mod optim;

@@ -155,6 +155,11 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         let names = self.parts.names();
         let (run, step, examples) = match start.from {
             From::Scratch(existing) => {
+                let index = train_split.index();
+                let objective = network.objective.name();
+                for note in config.init.apply(config, objective, &names, index, &variables)? {
+                    tracing::info!("init: {note}");
+                }
                 let run = RunDir::create(&start.out, existing)?;
                 run.write("config.toml", &config.to_toml())?;
                 run.write_manifest(&Manifest {

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use electra_data::ShardIndex;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
 };
 
 const SHARDS: &str = "shards.json";
+const MANIFEST: &str = "manifest.json";
 
 /// What to do with an output folder that holds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +156,24 @@ impl RunDir {
         }
     }
 
-    fn shards(&self) -> Result<ShardIndex> {
-        let path = self.path.join(SHARDS);
+    /// `shards.json`: the index of the shards that the run is trained on.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn shards(&self) -> Result<ShardIndex> {
+        self.read(SHARDS)
+    }
+
+    /// `manifest.json`.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn manifest(&self) -> Result<Manifest> {
+        self.read(MANIFEST)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.path.join(name);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
     }
@@ -167,7 +184,7 @@ impl RunDir {
     /// Naming the file.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
         let json = serde_json::to_string_pretty(manifest).expect("plain values serialise");
-        self.write("manifest.json", &(json + "\n"))
+        self.write(MANIFEST, &(json + "\n"))
     }
 }
 

@@ -1,34 +1,41 @@
-//! `electra forward`: an exported network on ids, for parity checks and embeddings.
+//! `electra forward`: a network on ids, for parity checks and embeddings, or on a text, for people.
 
 use crate::console;
+use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
-use clap::Parser;
-use electra_model::{
-    Discriminator, ElectraConfig, Encoder, Generator, PaddingMask, Parts, Site,
-    hf::{Architecture, Pretrained},
-    tensors,
+use clap::{ArgGroup, Parser};
+use electra_model::{PaddingMask, PretrainedNetwork, hf::Pretrained, tensors};
+use electra_tokenize::{Tokenizer, WordPiece};
+use std::{
+    io::{IsTerminal, stdout},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
-use std::{path::PathBuf, process::ExitCode};
-use tch::{Kind, Tensor, nn, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
-/// Run an exported network with its pre-training head.
+/// Run a network of a model folder.
 ///
-/// Reads `input_ids`, `attention_mask` and `token_type_ids` (int64 [b, s]; the last two are optional)
-/// and writes `last_hidden_state` and `logits` (f32).
+/// With --input: reads `input_ids`, `attention_mask` and `token_type_ids` (int64 [b, s]; the last two are optional)
+/// and writes `last_hidden_state` and, where the network has a pre-training head, `logits` (f32). With --text: prints
+/// of each token how probably it was replaced, by a discriminator.
 #[derive(Debug, Parser)]
 #[command(
-    after_help = "Example:\n  electra forward --model exported/small --input in.safetensors --output out.safetensors"
+    group(ArgGroup::new("what").required(true).args(["input", "text"])),
+    after_help = "Examples:\n  electra forward --model exported/small --input in.safetensors --output out.safetensors\n  electra forward --model exported/small --text \"The chef ate the meal.\""
 )]
 pub(crate) struct Args {
-    /// A folder with config.json and model.safetensors.
+    /// A folder with config.json and weights.
     #[arg(long)]
     model: PathBuf,
     /// Ids, as safetensors.
-    #[arg(long)]
-    input: PathBuf,
+    #[arg(long, requires = "output")]
+    input: Option<PathBuf>,
     /// Hidden states and logits, as safetensors.
+    #[arg(long, conflicts_with = "text")]
+    output: Option<PathBuf>,
+    /// A text to judge.
     #[arg(long)]
-    output: PathBuf,
+    text: Option<String>,
     /// "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
@@ -37,85 +44,125 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let device = electra_torch::device(&self.device)?;
-        let pretrained = Pretrained::read(&self.model)?;
-        let inputs = tensors::read(&self.input)?;
-        let input = |name: &str| -> anyhow::Result<Option<Tensor>> {
-            let Some((_, tensor)) = inputs.iter().find(|(n, _)| n == name) else { return Ok(None) };
-            if tensor.kind() != Kind::Int64 || tensor.dim() != 2 {
-                bail!(
-                    "{}: {name} must be int64 [b, s], is {:?} {:?}",
-                    self.input.display(),
-                    tensor.kind(),
-                    tensor.size()
-                );
+        let pretrained = read(&self.model)?;
+        let network = PretrainedNetwork::new(&pretrained, device)?;
+        match (&self.text, &self.input, &self.output) {
+            (Some(text), _, _) => judge(&self.model, &pretrained, &network, text, device)?,
+            (None, Some(input), Some(output)) => {
+                forward(input, output, &pretrained, &network, device)?;
             }
-            Ok(Some(tensor.to_device(device)))
-        };
-        let ids_bs = input("input_ids")?
-            .with_context(|| format!("{}: no tensor input_ids", self.input.display()))?;
-        let segments_bs = input("token_type_ids")?.unwrap_or_else(|| ids_bs.zeros_like());
-        let keep_bs = input("attention_mask")?.unwrap_or_else(|| ids_bs.ones_like());
-        let (config, shape) = (&pretrained.config, ids_bs.size());
-        for (name, tensor, limit) in [
-            ("input_ids", &ids_bs, config.vocab_size),
-            ("token_type_ids", &segments_bs, config.segments),
-            ("attention_mask", &keep_bs, 2),
-        ] {
-            if tensor.size() != shape {
-                bail!(
-                    "{}: {name} has shape {:?}, input_ids {shape:?}",
-                    self.input.display(),
-                    tensor.size()
-                );
-            }
-            if tensor.numel() > 0
-                && (tensor.min().int64_value(&[]) < 0 || tensor.max().int64_value(&[]) >= limit)
-            {
-                bail!("{}: {name} must be from 0 to {}", self.input.display(), limit - 1);
-            }
+            _ => bail!("give --input with --output, or --text"),
         }
-        if shape[1] > config.max_positions {
-            bail!(
-                "{}: sequences of {} tokens, the model has {} positions",
-                self.input.display(),
-                shape[1],
-                config.max_positions
-            );
-        }
-        let mask = PaddingMask::new(&keep_bs);
-
-        let mut vs = nn::VarStore::new(device);
-        let (root, parts) =
-            (vs.root(), Parts::from_config(&ElectraConfig::small(config.vocab_size)));
-        let embeddings =
-            parts.build_embeddings(&Site::new(&(&root / "electra" / "embeddings"), config))?;
-        let run = |encoder: &Encoder| encoder.forward_t(&ids_bs, &segments_bs, &mask, false);
-        let (hidden, logits) = match pretrained.architecture {
-            Architecture::ElectraForPreTraining => {
-                let model = Discriminator::new(&root, config, &parts, embeddings)?;
-                pretrained.load(&vs)?;
-                vs.freeze();
-                no_grad(|| {
-                    let hidden = run(model.encoder());
-                    let logits = model.logits(&hidden);
-                    (hidden, logits)
-                })
-            }
-            Architecture::ElectraForMaskedLM => {
-                let model = Generator::new(&root, config, &parts, embeddings)?;
-                pretrained.load(&vs)?;
-                vs.freeze();
-                no_grad(|| {
-                    let hidden = run(model.encoder());
-                    let logits = model.logits(&hidden);
-                    (hidden, logits)
-                })
-            }
-            other => bail!("{}: {other:?} has no pre-training head", self.model.display()),
-        };
-        let outputs = [("last_hidden_state".to_owned(), hidden), ("logits".to_owned(), logits)];
-        tensors::write(&self.output, &outputs)?;
-        console::print(format_args!("written: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A model folder, with what its reader has to say.
+pub(super) fn read(dir: &Path) -> anyhow::Result<Pretrained> {
+    let pretrained = Pretrained::read(dir)?;
+    for note in &pretrained.notes {
+        tracing::info!("{}: {note}", dir.display());
+    }
+    Ok(pretrained)
+}
+
+fn forward(
+    path: &Path,
+    output: &Path,
+    pretrained: &Pretrained,
+    network: &PretrainedNetwork,
+    device: Device,
+) -> anyhow::Result<()> {
+    let shown = path.display();
+    let inputs = tensors::read(path)?;
+    let input = |name: &str| -> anyhow::Result<Option<Tensor>> {
+        let Some((_, tensor)) = inputs.iter().find(|(n, _)| n == name) else { return Ok(None) };
+        if tensor.kind() != Kind::Int64 || tensor.dim() != 2 {
+            bail!(
+                "{shown}: {name} must be int64 [b, s], is {:?} {:?}",
+                tensor.kind(),
+                tensor.size()
+            );
+        }
+        Ok(Some(tensor.to_device(device)))
+    };
+    let ids_bs = input("input_ids")?.with_context(|| format!("{shown}: no tensor input_ids"))?;
+    let segments_bs = input("token_type_ids")?.unwrap_or_else(|| ids_bs.zeros_like());
+    let keep_bs = input("attention_mask")?.unwrap_or_else(|| ids_bs.ones_like());
+    let (config, shape) = (&pretrained.config.encoder, ids_bs.size());
+    for (name, tensor, limit) in [
+        ("input_ids", &ids_bs, config.vocab_size),
+        ("token_type_ids", &segments_bs, config.segments),
+        ("attention_mask", &keep_bs, 2),
+    ] {
+        if tensor.size() != shape {
+            bail!("{shown}: {name} has shape {:?}, input_ids {shape:?}", tensor.size());
+        }
+        if tensor.numel() > 0
+            && (tensor.min().int64_value(&[]) < 0 || tensor.max().int64_value(&[]) >= limit)
+        {
+            bail!("{shown}: {name} must be from 0 to {}", limit - 1);
+        }
+    }
+    if shape[1] > config.max_positions {
+        bail!(
+            "{shown}: sequences of {} tokens, the model has {} positions",
+            shape[1],
+            config.max_positions
+        );
+    }
+    let mask = PaddingMask::new(&keep_bs);
+    let (hidden, logits) = no_grad(|| {
+        let hidden = network.encoder().forward_t(&ids_bs, &segments_bs, &mask, false);
+        let logits = network.logits(&hidden);
+        (hidden, logits)
+    });
+    let mut outputs = vec![("last_hidden_state".to_owned(), hidden)];
+    outputs.extend(logits.map(|logits| ("logits".to_owned(), logits)));
+    tensors::write(output, &outputs)?;
+    console::print(format_args!("written: {}", output.display()))
+}
+
+fn judge(
+    model: &Path,
+    pretrained: &Pretrained,
+    network: &PretrainedNetwork,
+    text: &str,
+    device: Device,
+) -> anyhow::Result<()> {
+    let PretrainedNetwork::Discriminator(discriminator) = network else {
+        bail!(
+            "{}: {:?} does not judge tokens, a discriminator does; `electra fill-mask` asks a generator",
+            model.display(),
+            pretrained.config.architecture
+        );
+    };
+    let tokenizer = WordPiece::from_pretrained_dir(model)?;
+    let special = tokenizer.vocab().special();
+    let mut ids = vec![special.cls];
+    tokenizer.encode_into(text, &mut ids)?;
+    ids.push(special.sep);
+    let limit = pretrained.config.encoder.max_positions as usize;
+    if ids.len() > limit {
+        bail!("the text has {} tokens, the model has {limit} positions", ids.len());
+    }
+    let row: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    let ids_bs = Tensor::from_slice(&row).unsqueeze(0).to_device(device);
+    let mask = PaddingMask::all_kept(1, row.len() as i64, device);
+    let logits_bs =
+        no_grad(|| discriminator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false));
+    let probabilities: Vec<f32> =
+        Vec::try_from(logits_bs.sigmoid().squeeze_dim(0).to_device(Device::Cpu))?;
+    let coloured = stdout().is_terminal();
+    console::print("replaced  token")?;
+    for (id, p) in ids.iter().zip(probabilities).skip(1).take(ids.len() - 2) {
+        let style = match (coloured, p) {
+            (true, 0.5..) => AnsiColor::Red.on_default().bold(),
+            (true, 0.2..) => AnsiColor::Yellow.on_default(),
+            _ => Style::new(),
+        };
+        let token = &tokenizer.vocab().tokens()[*id as usize];
+        console::print(format_args!("{style}{p:>8.4}  {token}{style:#}"))?;
+    }
+    Ok(())
 }

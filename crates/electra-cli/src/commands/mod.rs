@@ -1,11 +1,14 @@
 //! One module per command.
 
+pub(crate) mod compare;
 pub(crate) mod corpus;
 pub(crate) mod evaluate;
 pub(crate) mod export;
+pub(crate) mod fill_mask;
 pub(crate) mod finetune;
 pub(crate) mod flops;
 pub(crate) mod forward;
+pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod shards;

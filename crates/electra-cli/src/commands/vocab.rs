@@ -2,9 +2,15 @@
 
 use super::corpus::CorpusArgs;
 use crate::console::{self, Progress};
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use electra_tokenize::{TrainConfig, Vocab, train_vocab};
-use std::{path::PathBuf, process::ExitCode};
+use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Learn or check a WordPiece vocabulary.
 #[derive(Debug, Subcommand)]
@@ -17,6 +23,24 @@ pub(crate) enum Command {
     /// Check a vocab.txt or tokenizer.json, and print its size, special tokens and hash.
     #[command(after_help = "Example:\n  electra vocab check vocab.txt")]
     Check(Check),
+    /// The ids of each line of a file, as JSON lines.
+    #[command(
+        after_help = "Example:\n  electra vocab encode --model exported/small --input lines.txt --output ids.jsonl"
+    )]
+    Encode(Encode),
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct Encode {
+    /// A folder with vocab.txt or tokenizer.json and the tokenizer's settings.
+    #[arg(long)]
+    model: PathBuf,
+    /// Lines of UTF-8.
+    #[arg(long)]
+    input: PathBuf,
+    /// A line `{"ids": [..], "offsets": [[from, to], ..]}` for each: offsets in characters, to not included.
+    #[arg(long)]
+    output: PathBuf,
 }
 
 #[derive(Debug, Parser)]
@@ -45,6 +69,7 @@ impl Command {
         match self {
             Self::Train(args) => args.run(),
             Self::Check(args) => args.run(),
+            Self::Encode(args) => args.run(),
         }
     }
 }
@@ -84,6 +109,40 @@ impl Check {
             "tokens": vocab.len(), "special": vocab.special(), "hash": vocab.hash(),
         });
         console::print(serde_json::to_string_pretty(&summary)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Encode {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
+        let named = |path: &Path| path.display().to_string();
+        let input = BufReader::new(File::open(&self.input).with_context(|| named(&self.input))?);
+        let mut output =
+            BufWriter::new(File::create(&self.output).with_context(|| named(&self.output))?);
+        let mut lines = 0u64;
+        for line in input.lines() {
+            lines += 1;
+            let line = line.with_context(|| format!("{}, line {lines}", named(&self.input)))?;
+            let tokens = tokenizer.encode_with_offsets(&line)?;
+            // Byte to character, for every byte that a character begins at, and the end.
+            let mut characters = vec![0; line.len() + 1];
+            let begins = line.char_indices().map(|(byte, _)| byte).chain([line.len()]);
+            begins.enumerate().for_each(|(character, byte)| characters[byte] = character);
+            let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
+            let offsets: Vec<_> =
+                tokens.iter().map(|(_, r)| [characters[r.start], characters[r.end]]).collect();
+            if ids != tokenizer.encode(&line)? {
+                bail!("line {lines}: ids with offsets are not those without, please report it");
+            }
+            serde_json::to_writer(
+                &mut output,
+                &serde_json::json!({"ids": ids, "offsets": offsets}),
+            )?;
+            output.write_all(b"\n")?;
+        }
+        output.flush()?;
+        console::print(format_args!("{lines} lines: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

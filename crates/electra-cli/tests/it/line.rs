@@ -73,6 +73,8 @@ fn the_whole_line() {
         assert_eq!(shapes, [("last_hidden_state", vec![2, 4, 128]), ("logits", logits)], "{part}");
     }
 
+    other_programs(dir);
+
     let table = output(
         dir,
         "finetune --task data/sample/word-order --model {}/discriminator --config configs/finetune-tiny.toml \
@@ -90,6 +92,44 @@ fn the_whole_line() {
     electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
         .failure()
         .code(1);
+}
+
+/// Weights out to other programs' forms and back in; what people look at first.
+fn other_programs(dir: &std::path::Path) {
+    let judged = output(dir, "forward --model {}/discriminator --text fellow-citizens");
+    assert_eq!(judged.lines().next(), Some("replaced  token"));
+    assert!(judged.lines().any(|line| line.ends_with("  -")), "{judged}");
+    let filled = output(dir, "fill-mask --model {}/generator --top-k 3 fellow[MASK]citizens");
+    assert_eq!(filled.lines().count(), 3, "{filled}");
+    electra(dir, "fill-mask --model {}/discriminator a[MASK]").failure().code(1);
+
+    output(dir, "import --from hf {}/generator --out {}/imported");
+    let same = output(dir, "compare {}/generator {}/imported");
+    assert!(same.ends_with(", 0 unequal, largest difference 0.000e0\n"), "{same}");
+    electra(dir, "compare {}/generator {}/discriminator").failure().code(1);
+
+    output(dir, "export {}/run --format tf --out {}/tf");
+    output(dir, "import --from tf {}/tf --heads 4 --generator-heads 4 --out {}/back");
+    output(dir, "compare {}/discriminator {}/back");
+    output(dir, "compare {}/generator {}/back/generator");
+    let words = format!(
+        "pretrain configs/pretrain-tiny.toml {SMALLER} --set init.from={{}}/back --out {{}}/on"
+    );
+    let further = electra(dir, &format!("{words} --stop-after 1")).success();
+    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
+
+    fs::write(dir.join("hparams.json"), "{}").unwrap();
+    output(dir, "import --hparams {}/hparams.json --out {}/small.toml");
+    // 1.2937e18 by the reference's script.
+    assert!(output(dir, "flops {}/small.toml").contains("1.2937e18"));
+
+    fs::write(dir.join("lines.txt"), "Café [MASK]\n").unwrap();
+    output(dir, "vocab encode --model {}/discriminator --input {}/lines.txt --output {}/ids.jsonl");
+    let ids: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join("ids.jsonl")).unwrap()).unwrap();
+    assert_eq!(ids["offsets"][0][0], 0);
+    assert_eq!(ids["offsets"].as_array().unwrap().last().unwrap()[1], 11);
 }
 
 #[test]

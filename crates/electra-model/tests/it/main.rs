@@ -3,10 +3,19 @@
 
 mod config;
 mod files;
+mod foreign;
+mod golden;
 mod init;
 mod networks;
+mod traps;
 
 use electra_model::{ElectraConfig, Tower};
+use std::path::{Path, PathBuf};
+
+/// Numbers from outside.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
 
 /// A tiny pair of networks with odd sizes: `e != h`, generator narrower than the discriminator.
 fn tiny() -> ElectraConfig {

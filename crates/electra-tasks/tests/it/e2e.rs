@@ -2,12 +2,13 @@
 
 use crate::root;
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights,
+    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
 };
-use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
+use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
     Existing, From, Recipe, RunConfig, Start,
     export::{Network, export},
@@ -132,6 +133,12 @@ pub(crate) fn config(overrides: &[&str]) -> FinetuneConfig {
     FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &all).unwrap()
 }
 
+fn config_error(overrides: &[&str]) -> String {
+    let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
+    let read = FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &overrides);
+    read.unwrap_err().to_string()
+}
+
 fn finish(finetune: &Finetune<'_>) -> Report {
     match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
@@ -223,7 +230,12 @@ fn a_stopped_run_goes_on_bit_for_bit() {
     // The keys that others read, `cargo xtask quickstart` among them.
     let text = fs::read_to_string(fixture.path("unbroken/results.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for key in ["/dev/mean", "/dev/sd", "/baselines/majority/dev/accuracy", "/baselines/bag_of_words/dev/accuracy"] {
+    for key in [
+        "/dev/mean",
+        "/dev/sd",
+        "/baselines/majority/dev/accuracy",
+        "/baselines/bag_of_words/dev/accuracy",
+    ] {
         assert!(json.pointer(key).is_some_and(serde_json::Value::is_f64), "{key} in {text}");
     }
 }
@@ -263,4 +275,67 @@ fn a_regression_on_pairs() {
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let answer = &predictor.predict(&[("red", Some("green"))]).unwrap()[0];
     assert!(answer.label.parse::<f64>().is_ok() && answer.probabilities.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
+    let fixture = Fixture::new();
+    let (task, config) =
+        (fixture.read_task(), config(&["head.kind=hf", "head.pooling=first", "train.epochs=1"]));
+    finish(&fixture.finetune(&task, &config, "out"));
+    let described = hf::read_config(&fixture.path("out/model")).unwrap();
+    assert_eq!(described.architecture, Architecture::ElectraForSequenceClassification);
+    let labels = ["animal", "colour"].map(str::to_owned).to_vec();
+    assert_eq!(described.labels, Some(Labels::Classes(labels)));
+    let names: Vec<_> = Pretrained::read(&fixture.path("out/model")).unwrap().tensors;
+    for name in ["classifier.dense.weight", "classifier.out_proj.bias"] {
+        assert!(names.iter().any(|(n, _)| n == name), "{name}");
+    }
+    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let answer = |predictor: &Predictor| predictor.predict(&[("red green", None)]).unwrap();
+    let before = answer(&predictor);
+    model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
+    let exported = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
+    assert_eq!(answer(&exported)[0].probabilities, before[0].probabilities);
+}
+
+#[test]
+fn the_references_head_cannot_be_exported_and_the_error_says_why() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    finish(&fixture.finetune(&task, &config, "out"));
+    let export = model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse);
+    let error = export.unwrap_err().to_string();
+    for word in ["the reference's head", "no class for", "--set head.kind=hf"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert!(!fixture.path("exported").exists());
+    let mean = config_error(&["head.kind=hf", "head.pooling=mean"]);
+    assert!(mean.contains("head.pooling") && mean.contains("\"first\""), "{mean}");
+}
+
+/// A classifier that transformers made predicts what it predicted there.
+#[test]
+fn a_classifier_of_transformers_is_adopted() {
+    let source = root().join("tests/fixtures/foreign/classifier");
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(source.join(name), dir.path().join(name)).unwrap();
+    }
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let tokens = special.into_iter().chain((5..20).map(|i| format!("w{i}")));
+    let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
+    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+    tokenizer.write_pretrained(dir.path(), 16).unwrap();
+    model::adopt_classifier(dir.path(), "text", None).unwrap();
+    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    // The fixture's third row: [CLS] w12 [SEP].
+    let found = &predictor.predict(&[("w12", None)]).unwrap()[0];
+    let expected = electra_model::tensors::read(&source.join("expected.safetensors")).unwrap();
+    let (_, logits) = expected.iter().find(|(name, _)| name == "logits").unwrap();
+    let expected = Vec::<f32>::try_from(logits.get(2).softmax(-1, tch::Kind::Float)).unwrap();
+    for (a, b) in found.probabilities.iter().zip(&expected) {
+        approx::assert_abs_diff_eq!(a, b, epsilon = 1e-5);
+    }
+    assert!(["no", "maybe", "yes"].contains(&found.label.as_str()));
 }

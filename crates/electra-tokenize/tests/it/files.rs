@@ -28,6 +28,24 @@ fn what_is_written_is_what_is_read() {
     }
 }
 
+/// `transformers` goes by tokenizer_config.json alone, and lower-cases where there is none.
+#[test]
+fn settings_are_where_they_are_and_must_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TokenizerConfig { case: Case::Cased, ..TokenizerConfig::default() };
+    tokenizer(&TOKENS, config).write_pretrained(dir.path(), 128).unwrap();
+    let read = || WordPiece::from_pretrained_dir(dir.path());
+    let path = dir.path().join("tokenizer_config.json");
+    let good = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(read().unwrap().config().case, Case::Cased, "tokenizer.json says so");
+    fs::write(&path, good.replace("\"do_lower_case\": false", "\"do_lower_case\": true")).unwrap();
+    let error = read().unwrap_err().to_string();
+    for word in ["tokenizer_config.json", "do_lower_case true", "normalizer has false"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
 /// The `tokenizers` crate reads the file and gives the same ids, special tokens included.
 #[test]
 fn the_tokenizers_crate_reads_tokenizer_json() {

@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod config;
+mod golden;
+mod init;
 mod objective;
 mod optim;
 mod resume;
@@ -19,18 +21,30 @@ use std::{
 /// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// One test's turn.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Turn {
+    pub(crate) fn take() -> Self {
+        // A test that failed holding its turn has not spoiled anything.
+        Self { _guard: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
 /// A folder with a small corpus, its vocabulary and its shards of length 16; removed at the end.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     vocab_size: usize,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        // A test that failed holding its turn has not spoiled anything.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = Turn::take();
         let dir = tempfile::tempdir().unwrap();
         let text = text();
         let corpus = dir.path().join("corpus.txt");

@@ -1,0 +1,91 @@
+//! `electra fill-mask`: what a generator puts where a text has `[MASK]`.
+
+use super::forward;
+use crate::console;
+use anyhow::bail;
+use clap::Parser;
+use electra_model::{PaddingMask, PretrainedNetwork};
+use electra_tokenize::{Tokenizer, WordPiece};
+use std::{path::PathBuf, process::ExitCode};
+use tch::{Device, Kind, Tensor, no_grad};
+
+const MASK: &str = "[MASK]";
+
+/// Fill the [MASK]s of a text with a generator.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Example:\n  electra fill-mask --model exported/small-generator \"The state of the [MASK].\" --top-k 5"
+)]
+pub(crate) struct Args {
+    /// A text with one or more [MASK].
+    text: String,
+    /// A generator's folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// Tokens shown for each [MASK].
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    top_k: u16,
+    /// "auto", "cpu" or "cuda:N".
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let device = electra_torch::device(&self.device)?;
+        let pretrained = forward::read(&self.model)?;
+        let PretrainedNetwork::Generator(generator) = PretrainedNetwork::new(&pretrained, device)?
+        else {
+            bail!(
+                "{}: {:?} predicts no tokens, a generator does; `electra forward --text` asks a discriminator",
+                self.model.display(),
+                pretrained.config.architecture
+            );
+        };
+        let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
+        let special = tokenizer.vocab().special();
+        let mut ids = vec![special.cls];
+        let mut positions = Vec::new();
+        for (place, part) in self.text.split(MASK).enumerate() {
+            if place > 0 {
+                positions.push(ids.len() as i64);
+                ids.push(special.mask);
+            }
+            tokenizer.encode_into(part, &mut ids)?;
+        }
+        ids.push(special.sep);
+        if positions.is_empty() {
+            bail!("the text has no {MASK} to fill");
+        }
+        let limit = pretrained.config.encoder.max_positions as usize;
+        if ids.len() > limit {
+            bail!("the text has {} tokens, the model has {limit} positions", ids.len());
+        }
+        let row: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        let ids_bs = Tensor::from_slice(&row).unsqueeze(0).to_device(device);
+        let mask = PaddingMask::all_kept(1, row.len() as i64, device);
+        let positions_p = Tensor::from_slice(&positions).to_device(device);
+        let probabilities_pv = no_grad(|| {
+            let logits =
+                generator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, &positions_p, false);
+            logits.softmax(-1, Kind::Float).to_device(Device::Cpu)
+        });
+        let k = i64::from(self.top_k).min(pretrained.config.encoder.vocab_size);
+        let (best_pk, tokens_pk) = probabilities_pv.topk(k, -1, true, true);
+        for mask in 0..positions.len() as i64 {
+            if positions.len() > 1 {
+                console::print(format_args!("{MASK} {}", mask + 1))?;
+            }
+            for place in 0..k {
+                let (p, id) =
+                    (best_pk.double_value(&[mask, place]), tokens_pk.int64_value(&[mask, place]));
+                let token = tokenizer.vocab().tokens().get(id as usize);
+                console::print(format_args!(
+                    "{p:>8.4}  {}",
+                    token.map_or("(no token)", String::as_str)
+                ))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

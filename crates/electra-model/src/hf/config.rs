@@ -1,0 +1,280 @@
+//! `config.json`: what `transformers` calls a model, in and out.
+
+use crate::{EncoderConfig, Error, Result, config::Initializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// Which class of `transformers` a folder is for: an encoder and the head on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// The discriminator with its head.
+    ElectraForPreTraining,
+    /// The generator with its head.
+    ElectraForMaskedLM,
+    /// An encoder alone, or with a head that `transformers` has no class for.
+    ElectraModel,
+    /// An encoder with a classifier or a regression: dense, gelu, dense on the first position.
+    ElectraForSequenceClassification,
+    /// An encoder with one dense layer on every position.
+    ElectraForTokenClassification,
+    /// An encoder with one dense layer to start and end logits.
+    ElectraForQuestionAnswering,
+    /// An encoder that scores one of several texts.
+    ElectraForMultipleChoice,
+}
+
+/// What a classifier's outputs mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// One class each, in order.
+    Classes(Vec<String>),
+    /// A number.
+    Number,
+}
+
+/// A model's class and sizes: what `config.json` says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Which head it carries.
+    pub architecture: Architecture,
+    /// The encoder's sizes.
+    pub encoder: EncoderConfig,
+    /// Id of `[PAD]`.
+    pub pad_token_id: i64,
+    /// What a classifier's outputs mean; `None` for other heads.
+    pub labels: Option<Labels>,
+    /// Dropout before a task's head, where it is not the encoder's.
+    pub classifier_dropout: Option<f64>,
+}
+
+/// Which names the weights go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Electra,
+    Bert,
+}
+
+impl Config {
+    /// An encoder and a head without labels.
+    pub fn new(architecture: Architecture, encoder: EncoderConfig, pad_token_id: i64) -> Self {
+        Self { architecture, encoder, pad_token_id, labels: None, classifier_dropout: None }
+    }
+}
+
+/// The fields that are read. Those without which `transformers` would take a default in silence are required.
+#[derive(Deserialize)]
+struct File {
+    model_type: Option<String>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    vocab_size: i64,
+    embedding_size: Option<i64>,
+    hidden_size: i64,
+    num_hidden_layers: i64,
+    num_attention_heads: i64,
+    intermediate_size: i64,
+    max_position_embeddings: i64,
+    #[serde(default = "two")]
+    type_vocab_size: i64,
+    hidden_act: Option<String>,
+    #[serde(default = "tenth")]
+    hidden_dropout_prob: f64,
+    #[serde(default = "tenth")]
+    attention_probs_dropout_prob: f64,
+    classifier_dropout: Option<f64>,
+    #[serde(default = "layer_norm_eps")]
+    layer_norm_eps: f64,
+    #[serde(default = "initializer_range")]
+    initializer_range: f64,
+    pad_token_id: Option<i64>,
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
+    #[serde(default)]
+    add_cross_attention: bool,
+    id2label: Option<BTreeMap<String, String>>,
+    num_labels: Option<usize>,
+    problem_type: Option<String>,
+}
+
+fn two() -> i64 {
+    2
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn layer_norm_eps() -> f64 {
+    1e-12
+}
+fn initializer_range() -> f64 {
+    0.02
+}
+
+/// Reads and checks a folder's `config.json`; the head is `None` where `architectures` names none.
+pub(super) fn read(dir: &Path) -> Result<(Family, Option<Architecture>, Config)> {
+    let path = dir.join("config.json");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let file: File = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
+    parse(&file).map_err(|message| match message {
+        Problem::Text(message) => Error::format(&path, message),
+        Problem::Error(error) => error,
+    })
+}
+
+/// What is wrong with a config: a text that lacks the file's name, or an error that has all it needs.
+enum Problem {
+    Text(String),
+    Error(Error),
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Self::Text(message)
+    }
+}
+
+fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem> {
+    let family = match file.model_type.as_deref() {
+        Some("electra") => Family::Electra,
+        Some("bert") => Family::Bert,
+        Some(other) => {
+            return Err(
+                format!("model_type is {other:?}; \"electra\" and \"bert\" are read").into()
+            );
+        }
+        None => return Err("has no model_type; write \"electra\" or \"bert\"".to_owned().into()),
+    };
+    let plain = |field: &str, found: &Option<String>, wanted: &[&str]| match found.as_deref() {
+        Some(value) if !wanted.contains(&value) => {
+            Err(format!("{field} is {value:?}; only {:?} is read", wanted[0]))
+        }
+        _ => Ok(()),
+    };
+    // The tanh forms differ from erf by up to 4.7e-4; RoBERTa's and DeBERTa's positions are other models.
+    plain("hidden_act", &file.hidden_act, &["gelu", "gelu_python"])?;
+    plain("position_embedding_type", &file.position_embedding_type, &["absolute"])?;
+    if file.is_decoder || file.add_cross_attention {
+        return Err("is of a decoder; only encoders are read".to_owned().into());
+    }
+    let architecture = match file.architectures.as_deref() {
+        None | Some([]) => None,
+        Some([name, ..]) => Some(architecture(name)?),
+    };
+    let labels = match architecture {
+        Some(
+            Architecture::ElectraForSequenceClassification
+            | Architecture::ElectraForTokenClassification,
+        ) => Some(labels(file)?),
+        _ => None,
+    };
+    let embedding_size = match (family, file.embedding_size) {
+        (_, Some(size)) => size,
+        (Family::Bert, None) => file.hidden_size,
+        (Family::Electra, None) => return Err("missing field `embedding_size`".to_owned().into()),
+    };
+    let encoder = EncoderConfig {
+        vocab_size: file.vocab_size,
+        embedding_size,
+        max_positions: file.max_position_embeddings,
+        segments: file.type_vocab_size,
+        dropout: file.hidden_dropout_prob,
+        attention_dropout: file.attention_probs_dropout_prob,
+        layer_norm_eps: file.layer_norm_eps,
+        layers: file.num_hidden_layers,
+        hidden: file.hidden_size,
+        heads: file.num_attention_heads,
+        intermediate: file.intermediate_size,
+        initializer: Initializer { std: file.initializer_range, ..Initializer::reference() },
+    };
+    encoder.validate("").map_err(Problem::Error)?;
+    let config = Config {
+        // Where the file names none, the weights decide.
+        architecture: architecture.unwrap_or(Architecture::ElectraModel),
+        encoder,
+        pad_token_id: file.pad_token_id.unwrap_or(0),
+        labels,
+        classifier_dropout: file.classifier_dropout,
+    };
+    Ok((family, architecture, config))
+}
+
+/// The class of a name; BERT's become the ELECTRA class whose weights they hold.
+fn architecture(name: &str) -> Result<Architecture, String> {
+    match name {
+        "BertModel" => return Ok(Architecture::ElectraModel),
+        "BertForMaskedLM" | "BertForPreTraining" => return Ok(Architecture::ElectraForMaskedLM),
+        _ => {}
+    }
+    serde_json::from_value(Value::String(name.to_owned())).map_err(|_| {
+        format!("architectures names {name:?}; read are ELECTRA's classes, BertModel, BertForMaskedLM and BertForPreTraining")
+    })
+}
+
+/// `id2label` (keys 0, 1, 2, …), or as many labels as `num_labels` says; two without either.
+fn labels(file: &File) -> Result<Labels, String> {
+    let names = match (&file.id2label, file.num_labels) {
+        (Some(map), _) => (0..map.len())
+            .map(|i| map.get(&i.to_string()).cloned())
+            .collect::<Option<Vec<_>>>()
+            .ok_or("id2label must have the keys \"0\", \"1\", … without gaps")?,
+        (None, count) => (0..count.unwrap_or(2)).map(|i| format!("LABEL_{i}")).collect(),
+    };
+    match (names.len(), file.problem_type.as_deref()) {
+        (0, _) => Err("id2label is empty".to_owned()),
+        (1, None | Some("regression")) => Ok(Labels::Number),
+        (_, None | Some("single_label_classification")) => Ok(Labels::Classes(names)),
+        (count, Some(kind)) => {
+            Err(format!("problem_type is {kind:?} with {count} labels, which is not read"))
+        }
+    }
+}
+
+/// Writes `config.json`, with keys sorted as `transformers` sorts them.
+pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
+    let e = &config.encoder;
+    let mut file = json!({
+        "architectures": [config.architecture],
+        "attention_probs_dropout_prob": e.attention_dropout,
+        "dtype": "float32",
+        "embedding_size": e.embedding_size,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": e.dropout,
+        "hidden_size": e.hidden,
+        "initializer_range": e.initializer.std,
+        "intermediate_size": e.intermediate,
+        "layer_norm_eps": e.layer_norm_eps,
+        "max_position_embeddings": e.max_positions,
+        "model_type": "electra",
+        "num_attention_heads": e.heads,
+        "num_hidden_layers": e.layers,
+        "pad_token_id": config.pad_token_id,
+        "tie_word_embeddings": true,
+        "type_vocab_size": e.segments,
+        "vocab_size": e.vocab_size,
+    });
+    let mut set = |key: &str, value: Value| file[key] = value;
+    if let Some(dropout) = config.classifier_dropout {
+        set("classifier_dropout", dropout.into());
+    }
+    match &config.labels {
+        None => {}
+        Some(Labels::Number) => {
+            set("id2label", json!({"0": "LABEL_0"}));
+            set("label2id", json!({"LABEL_0": 0}));
+            set("problem_type", "regression".into());
+        }
+        Some(Labels::Classes(names)) => {
+            let ids =
+                names.iter().enumerate().map(|(i, name)| (i.to_string(), name.clone().into()));
+            let numbers = names.iter().enumerate().map(|(i, name)| (name.clone(), i.into()));
+            set("id2label", Value::Object(ids.collect::<Map<_, _>>()));
+            set("label2id", Value::Object(numbers.collect::<Map<_, _>>()));
+            set("problem_type", "single_label_classification".into());
+        }
+    }
+    let path = dir.join("config.json");
+    let json = serde_json::to_string_pretty(&file).map_err(|e| Error::format(&path, e))?;
+    fs::write(&path, json + "\n").map_err(Error::io(&path))
+}

@@ -1,0 +1,415 @@
+//! The original's TensorFlow checkpoints: names and layouts, in and out.
+//!
+//! One checkpoint holds both networks. Kernels are transposed; optimizer slots and counters are left
+//! behind; sizes are those of the tensors, with the original's rule for heads (`hidden / 64`).
+//!
+//! Source: reference `model/modeling.py` and `run_pretraining.py` (scopes); transformers 4's
+//! `load_tf_weights_in_electra` (names).
+
+use crate::{
+    EncoderConfig, Error, Result,
+    config::Initializer,
+    formats::bundle::{self, Bundle},
+    hf::{Architecture, Config, Pretrained},
+    tensors::Named,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+use tch::{Kind, Tensor};
+
+/// Size of an attention head: the original has no other.
+const HEAD_SIZE: i64 = 64;
+
+/// The networks of a checkpoint, as if read from Hugging Face folders.
+#[derive(Debug)]
+pub struct Networks {
+    /// The discriminator, or the full-size masked language model of the BERT objective's encoder.
+    pub discriminator: Pretrained,
+    /// The generator; `None` in a checkpoint that has none.
+    pub generator: Option<Pretrained>,
+}
+
+/// What the tensors do not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heads {
+    /// Attention heads of the discriminator; hidden / 64 if `None`.
+    pub discriminator: Option<i64>,
+    /// Attention heads of the generator; hidden / 64, at least 1, if `None`.
+    pub generator: Option<i64>,
+}
+
+/// Reads a checkpoint: a prefix (`model.ckpt-1000000`), one of its files, or a folder whose `checkpoint` names
+/// it or that holds one.
+///
+/// # Errors
+/// Naming the file that is missing or damaged; [`Error::Mismatch`] listing variables of a kind of model that
+/// is not read (two-tower generators) or a part of them that is not there.
+pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
+    let prefix = prefix(source)?;
+    let bundle = Bundle::open(&prefix)?;
+    let names: Vec<&str> = bundle.shapes().map(|(name, _)| name).collect();
+    let mut sorted: BTreeMap<Scope, Vec<(String, &str)>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    let mut left = BTreeMap::<&'static str, usize>::new();
+    for name in names {
+        match place(name) {
+            Place::Weight(scope, new) => sorted.entry(scope).or_default().push((new, name)),
+            Place::Left(what) => *left.entry(what).or_default() += 1,
+            Place::Unknown => unknown.push(format!("unknown variable: {name}")),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Error::Mismatch { path: prefix, differences: unknown });
+    }
+    let fetch = |scope: Scope| -> Result<Named> {
+        let members = sorted.get(&scope).into_iter().flatten();
+        members.map(|(new, name)| Ok((new.clone(), weight(&bundle, name)?))).collect()
+    };
+    let notes: Vec<String> =
+        left.iter().map(|(what, count)| format!("not used: {count} variables ({what})")).collect();
+
+    let electra = fetch(Scope::Electra)?;
+    let generator_head = fetch(Scope::GeneratorHead)?;
+    let mut generator = fetch(Scope::Generator)?;
+    if !generator_head.is_empty() {
+        // Whatever the generator has no own tensor of, it shares: the embeddings, or everything.
+        let own: BTreeSet<_> = generator.iter().map(|(name, _)| name.clone()).collect();
+        let whole = own.iter().any(|name| name.starts_with("electra.encoder."));
+        let shared = electra.iter().filter(|(name, _)| {
+            !own.contains(name) && (!whole || name.starts_with("electra.embeddings."))
+        });
+        generator.extend(shared.map(|(name, t)| (name.clone(), t.shallow_clone())));
+        generator.extend(generator_head);
+    }
+    let generator = match generator.is_empty() {
+        true => None,
+        false => {
+            Some(network(&prefix, Architecture::ElectraForMaskedLM, generator, heads.generator)?)
+        }
+    };
+    let mut discriminator = electra;
+    discriminator.extend(fetch(Scope::DiscriminatorHead)?);
+    let architecture =
+        match discriminator.iter().any(|(name, _)| name.starts_with("discriminator_")) {
+            true => Architecture::ElectraForPreTraining,
+            false => Architecture::ElectraModel,
+        };
+    let mut discriminator = network(&prefix, architecture, discriminator, heads.discriminator)?;
+    discriminator.notes.extend(notes);
+    Ok(Networks { discriminator, generator })
+}
+
+/// Writes both networks of `generator.*` and `discriminator.*` variables (Hugging Face's names) as one
+/// checkpoint, with `checkpoint` beside it: embeddings that both share are written once.
+///
+/// # Errors
+/// If a file cannot be written, or a variable has no name in the original.
+pub fn write(
+    dir: &Path,
+    step: u64,
+    discriminator: &[(String, Tensor)],
+    generator: &[(String, Tensor)],
+) -> Result<()> {
+    let shared = |name: &str, tensor: &Tensor| {
+        let other = discriminator.iter().find(|(other, _)| other == name);
+        name.starts_with("electra.embeddings.") && other.is_some_and(|(_, t)| t.equal(tensor))
+    };
+    let mut tensors = Named::new();
+    let mut unknown = Vec::new();
+    let networks = [("", discriminator), ("generator", generator)];
+    for (network, members) in networks {
+        for (name, tensor) in members {
+            if network == "generator" && shared(name, tensor) {
+                continue;
+            }
+            match original_name(network, name) {
+                Some(new) if new.ends_with("/kernel") => {
+                    tensors.push((new, tensor.detach().transpose(0, 1).contiguous()));
+                }
+                Some(new) => tensors.push((new, tensor.detach().shallow_clone())),
+                None => unknown.push(format!("no name in the original: {network}.{name}")),
+            }
+        }
+    }
+    let name = format!("model.ckpt-{step}");
+    let prefix = dir.join(&name);
+    if !unknown.is_empty() {
+        return Err(Error::Mismatch { path: prefix, differences: unknown });
+    }
+    tensors.push(("global_step".to_owned(), Tensor::from(step as i64)));
+    bundle::write(&prefix, &tensors)?;
+    let path = dir.join("checkpoint");
+    let text =
+        format!("model_checkpoint_path: \"{name}\"\nall_model_checkpoint_paths: \"{name}\"\n");
+    fs::write(&path, text).map_err(Error::io(&path))
+}
+
+/// The checkpoint that a path means.
+fn prefix(source: &Path) -> Result<PathBuf> {
+    if !source.is_dir() {
+        let text = source.to_string_lossy();
+        let stem =
+            text.strip_suffix(".index").or_else(|| text.split_once(".data-").map(|(stem, _)| stem));
+        return Ok(stem.map_or_else(|| source.to_owned(), PathBuf::from));
+    }
+    let list = source.join("checkpoint");
+    if list.is_file() {
+        let text = fs::read_to_string(&list).map_err(Error::io(&list))?;
+        let named = text.lines().find_map(|line| line.strip_prefix("model_checkpoint_path:"));
+        let name = named.map(|name| name.trim().trim_matches('"')).unwrap_or_default();
+        // What was an absolute path where it was trained is a name here.
+        return match Path::new(name).file_name() {
+            Some(name) => Ok(source.join(name)),
+            None => Err(Error::format(&list, "has no line model_checkpoint_path: \"NAME\"")),
+        };
+    }
+    let entries = fs::read_dir(source).map_err(Error::io(source))?;
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "index"))
+        .map(|path| path.with_extension(""))
+        .collect();
+    match (found.pop(), found.as_slice()) {
+        (Some(prefix), []) => Ok(prefix),
+        (None, _) => Err(Error::format(source, "holds no TensorFlow checkpoint (NAME.index)")),
+        (Some(_), more) => Err(Error::format(
+            source,
+            format!(
+                "holds {} checkpoints and no file `checkpoint`: give one NAME.index",
+                more.len() + 1
+            ),
+        )),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// The discriminator's encoder and the embeddings.
+    Electra,
+    DiscriminatorHead,
+    Generator,
+    GeneratorHead,
+}
+
+enum Place {
+    Weight(Scope, String),
+    Left(&'static str),
+    Unknown,
+}
+
+/// Where a variable goes, and under which of Hugging Face's names.
+fn place(name: &str) -> Place {
+    if name.ends_with("/adam_m") || name.ends_with("/adam_v") {
+        return Place::Left("Adam's moments");
+    }
+    let (scope, rest) = name.split_once('/').unwrap_or((name, ""));
+    let found = match (scope, rest) {
+        ("global_step" | "temperature", "") => return Place::Left("counters"),
+        ("task_specific", _) => return Place::Left("heads of fine-tuning"),
+        ("electra", rest) => encoder_name(rest).map(|new| (Scope::Electra, new)),
+        ("generator", rest) => encoder_name(rest).map(|new| (Scope::Generator, new)),
+        ("discriminator_predictions", rest) => {
+            let rest = rest.replace("dense_1/", "dense_prediction/");
+            tensor_name(&rest)
+                .map(|new| (Scope::DiscriminatorHead, format!("discriminator_predictions.{new}")))
+        }
+        ("generator_predictions", "output_bias") => {
+            Some((Scope::GeneratorHead, "generator_lm_head.bias".to_owned()))
+        }
+        ("generator_predictions", rest) => tensor_name(rest)
+            .map(|new| (Scope::GeneratorHead, format!("generator_predictions.{new}"))),
+        _ => None,
+    };
+    found.map_or(Place::Unknown, |(scope, new)| Place::Weight(scope, new))
+}
+
+/// `encoder/layer_3/…` to `electra.encoder.layer.3.…`.
+fn encoder_name(name: &str) -> Option<String> {
+    let new = match name.strip_prefix("encoder/layer_") {
+        Some(rest) => {
+            let (layer, rest) = rest.split_once('/')?;
+            let layer: u32 = layer.parse().ok()?;
+            format!("encoder.layer.{layer}.{}", tensor_name(rest)?)
+        }
+        None => match name.strip_prefix("embeddings/") {
+            Some(table) if table.ends_with("_embeddings") => format!("embeddings.{table}.weight"),
+            Some(rest) => format!("embeddings.{}", tensor_name(rest)?),
+            None => tensor_name(name).filter(|new| new.starts_with("embeddings_project."))?,
+        },
+    };
+    Some(format!("electra.{new}"))
+}
+
+/// `a/b/kernel` to `a.b.weight`, and so on.
+fn tensor_name(name: &str) -> Option<String> {
+    let (path, leaf) = name.rsplit_once('/')?;
+    let leaf = match leaf {
+        "kernel" | "gamma" => "weight",
+        "bias" | "beta" => "bias",
+        _ => return None,
+    };
+    Some(format!("{}.{leaf}", path.replace('/', ".")))
+}
+
+/// The other way.
+fn original_name(network: &str, name: &str) -> Option<String> {
+    let scope = if network.is_empty() { "electra" } else { network };
+    if name == "generator_lm_head.bias" {
+        return Some("generator_predictions/output_bias".to_owned());
+    }
+    let (path, leaf) = name.rsplit_once('.')?;
+    let leaf = match leaf {
+        "weight" if path.ends_with("_embeddings") => {
+            return Some(path.replacen("electra", scope, 1).replace('.', "/"));
+        }
+        "weight" if path.ends_with("LayerNorm") => "gamma",
+        "weight" => "kernel",
+        "bias" if path.ends_with("LayerNorm") => "beta",
+        "bias" => "bias",
+        _ => return None,
+    };
+    let path = match path.strip_prefix("electra.") {
+        Some(rest) => format!("{scope}/{}", rest.replace("encoder.layer.", "encoder/layer_")),
+        None if path.starts_with("discriminator_predictions.")
+            || path.starts_with("generator_predictions.") =>
+        {
+            path.replace("dense_prediction", "dense_1")
+        }
+        None => return None,
+    };
+    Some(format!("{}/{leaf}", path.replace('.', "/")))
+}
+
+/// A variable as Hugging Face lays it out.
+fn weight(bundle: &Bundle, name: &str) -> Result<Tensor> {
+    let tensor = bundle.tensor(name)?;
+    Ok(match name.ends_with("/kernel") && tensor.dim() == 2 {
+        true => tensor.transpose(0, 1).contiguous(),
+        false => tensor,
+    })
+}
+
+/// Sizes out of shapes.
+fn network(
+    prefix: &Path,
+    architecture: Architecture,
+    mut tensors: Named,
+    heads: Option<i64>,
+) -> Result<Pretrained> {
+    let path = PathBuf::from(format!("{}.index", prefix.display()));
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut differences = Vec::new();
+    let mut size = |name: &str, dimension: usize| {
+        let found = tensors.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor.size());
+        match found.as_deref() {
+            Some([a, b]) => [*a, *b][dimension],
+            Some(other) => {
+                differences.push(format!("{name}: shape {other:?}, two sizes are expected"));
+                0
+            }
+            None => {
+                differences.push(format!("missing from the checkpoint: {name}"));
+                0
+            }
+        }
+    };
+    const TABLES: &str = "electra.embeddings";
+    const FIRST: &str = "electra.encoder.layer.0";
+    let hidden = size(&format!("{FIRST}.attention.self.query.weight"), 0);
+    let mut encoder = EncoderConfig {
+        vocab_size: size(&format!("{TABLES}.word_embeddings.weight"), 0),
+        embedding_size: size(&format!("{TABLES}.word_embeddings.weight"), 1),
+        max_positions: size(&format!("{TABLES}.position_embeddings.weight"), 0),
+        segments: size(&format!("{TABLES}.token_type_embeddings.weight"), 0),
+        dropout: 0.1,
+        attention_dropout: 0.1,
+        layer_norm_eps: 1e-12,
+        layers: 0,
+        hidden,
+        heads: heads.unwrap_or_else(|| (hidden / HEAD_SIZE).max(1)),
+        intermediate: size(&format!("{FIRST}.intermediate.dense.weight"), 0),
+        initializer: Initializer::reference(),
+    };
+    let layers: BTreeSet<i64> = tensors
+        .iter()
+        .filter_map(|(name, _)| {
+            name.strip_prefix("electra.encoder.layer.")?.split('.').next()?.parse().ok()
+        })
+        .collect();
+    encoder.layers = layers.last().map_or(0, |last| last + 1);
+    if encoder.layers != layers.len() as i64 {
+        differences.push(format!(
+            "layers 0 to {} are expected, {} are there",
+            encoder.layers - 1,
+            layers.len()
+        ));
+    }
+    for (name, tensor) in &mut tensors {
+        match tensor.kind() {
+            Kind::Float => {}
+            Kind::Half | Kind::BFloat16 | Kind::Double => *tensor = tensor.to_kind(Kind::Float),
+            other => differences.push(format!("{name}: kind {other:?}, weights are floats")),
+        }
+        if !bool::try_from(tensor.isfinite().all())? {
+            differences.push(format!("{name}: has values that are not finite"));
+        }
+    }
+    if !differences.is_empty() {
+        return Err(Error::Mismatch { path, differences });
+    }
+    encoder.validate("")?;
+    let config = Config::new(architecture, encoder, 0);
+    Ok(Pretrained { config, notes: Vec::new(), path, tensors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways() {
+        for (network, theirs, ours) in [
+            ("", "electra/embeddings/word_embeddings", "electra.embeddings.word_embeddings.weight"),
+            ("", "electra/embeddings/LayerNorm/gamma", "electra.embeddings.LayerNorm.weight"),
+            ("", "electra/embeddings_project/kernel", "electra.embeddings_project.weight"),
+            (
+                "",
+                "electra/encoder/layer_11/attention/output/LayerNorm/beta",
+                "electra.encoder.layer.11.attention.output.LayerNorm.bias",
+            ),
+            (
+                "generator",
+                "generator/encoder/layer_0/attention/self/query/kernel",
+                "electra.encoder.layer.0.attention.self.query.weight",
+            ),
+            (
+                "",
+                "discriminator_predictions/dense_1/kernel",
+                "discriminator_predictions.dense_prediction.weight",
+            ),
+            (
+                "generator",
+                "generator_predictions/LayerNorm/gamma",
+                "generator_predictions.LayerNorm.weight",
+            ),
+            ("generator", "generator_predictions/output_bias", "generator_lm_head.bias"),
+        ] {
+            let Place::Weight(_, new) = place(theirs) else { panic!("{theirs} has no place") };
+            assert_eq!(new, ours);
+            assert_eq!(original_name(network, ours).as_deref(), Some(theirs));
+        }
+        for (name, left) in [
+            ("electra/embeddings/word_embeddings/adam_m", true),
+            ("global_step", true),
+            ("task_specific/mnli/dense/kernel", true),
+            ("generator_ltr/encoder/layer_0/output/dense/kernel", false),
+            ("bert/embeddings/word_embeddings", false),
+        ] {
+            assert_eq!(matches!(place(name), Place::Left(_)), left, "{name}");
+            assert_eq!(matches!(place(name), Place::Unknown), !left, "{name}");
+        }
+    }
+}

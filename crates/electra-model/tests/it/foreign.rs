@@ -1,0 +1,243 @@
+//! Files that other programs wrote (`tests/python/gen_foreign.py`, `gen_tf.py`), and files for them.
+
+use super::fixtures;
+use electra_model::{
+    PaddingMask, PretrainedNetwork,
+    compare::{self, compare},
+    formats::bundle,
+    hf::{Architecture, Labels, Pretrained},
+    tensors, tf,
+};
+use std::{collections::HashMap, fs};
+use tch::{Device, Kind, Tensor, no_grad};
+
+fn read(name: &str) -> (Pretrained, HashMap<String, Tensor>) {
+    let dir = fixtures().join("foreign").join(name);
+    let expected = tensors::read(&dir.join("expected.safetensors")).unwrap();
+    (Pretrained::read(&dir).unwrap(), expected.into_iter().collect())
+}
+
+/// Largest difference on tokens of what the network computes, hidden states and logits.
+fn largest_difference(pretrained: &Pretrained, expected: &HashMap<String, Tensor>) -> f64 {
+    let network = PretrainedNetwork::new(pretrained, Device::Cpu).unwrap();
+    let mask = PaddingMask::new(&expected["attention_mask"]);
+    let real = mask.keep_bs().ne(0.0);
+    no_grad(|| {
+        let hidden = network.encoder().forward_t(
+            &expected["input_ids"],
+            &expected["token_type_ids"],
+            &mask,
+            false,
+        );
+        let distance =
+            |a: &Tensor, b: &Tensor| (a - b).abs().index(&[Some(&real)]).max().double_value(&[]);
+        let states = distance(&hidden, &expected["last_hidden_state"]);
+        let logits = expected.get("logits").or_else(|| expected.get("prediction_logits"));
+        match (network.logits(&hidden), logits) {
+            (Some(found), Some(logits)) => states.max(distance(&found, logits)),
+            _ => states,
+        }
+    })
+}
+
+#[test]
+fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
+    use Architecture::*;
+    for (name, architecture, notes) in [
+        ("sharded", ElectraForPreTraining, &["not verified: 2 attention heads of 4"][..]),
+        ("base", ElectraModel, &[]),
+        ("bin", ElectraForPreTraining, &[]),
+        (
+            "bin-views",
+            ElectraForMaskedLM,
+            &["not used: generator_lm_head.weight", "tensors of kind Half became 32-bit"],
+        ),
+        ("old-names", ElectraForPreTraining, &["not used: electra.embeddings.position_ids"]),
+        ("classifier", ElectraForSequenceClassification, &[]),
+        (
+            "bert",
+            ElectraForMaskedLM,
+            &["cls.seq_relationship.weight (ELECTRA predicts no", "bert.pooler.dense.weight"],
+        ),
+        ("bert-base", ElectraModel, &["not used: pooler.dense.bias"]),
+    ] {
+        let (pretrained, expected) = read(name);
+        assert_eq!(pretrained.config.architecture, architecture, "{name}");
+        for note in notes {
+            assert!(
+                pretrained.notes.iter().any(|n| n.contains(note)),
+                "{name}: {:?}",
+                pretrained.notes
+            );
+        }
+        let largest = largest_difference(&pretrained, &expected);
+        assert!(largest <= 1e-5, "{name}: differs by {largest:e}");
+    }
+}
+
+#[test]
+fn labels_of_a_classifier_are_read() {
+    let (pretrained, _) = read("classifier");
+    let labels = ["no", "maybe", "yes"].map(str::to_owned).to_vec();
+    assert_eq!(pretrained.config.labels, Some(Labels::Classes(labels)));
+    assert_eq!(pretrained.config.classifier_dropout, Some(0.25));
+}
+
+#[test]
+fn files_from_before_the_zip_are_named_with_what_converts_them() {
+    let error = Pretrained::read(&fixtures().join("foreign/bin-old")).unwrap_err().to_string();
+    assert!(error.contains("pytorch_model.bin: is of PyTorch's kind from before 1.6"), "{error}");
+    assert!(error.contains("python -c"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_that_tensorflow_wrote_has_the_numbers_that_it_was_given() {
+    let dir = fixtures().join("tf");
+    let expected = tensors::read(&dir.join("expected.safetensors")).unwrap();
+    let found = bundle::read(&dir.join("model.ckpt-7")).unwrap();
+    let comparison = compare(&expected, &found);
+    assert!(comparison.same(), "{comparison:?}");
+    assert!(comparison.rows.len() > 100);
+}
+
+#[test]
+fn both_networks_of_a_tensorflow_checkpoint_have_hugging_faces_names_and_layouts() {
+    let dir = fixtures().join("tf");
+    let heads = tf::Heads { discriminator: Some(2), generator: None };
+    let networks = tf::read(&dir, heads).unwrap();
+    let generator = networks.generator.unwrap();
+    let sizes =
+        |p: &Pretrained| (p.config.encoder.layers, p.config.encoder.hidden, p.config.encoder.heads);
+    assert_eq!(sizes(&networks.discriminator), (2, 8, 2));
+    assert_eq!(sizes(&generator), (3, 4, 1));
+    assert!(
+        networks.discriminator.notes.iter().any(|n| n.contains("8 variables (Adam's moments)"))
+    );
+    // They load completely, both ways.
+    PretrainedNetwork::new(&networks.discriminator, Device::Cpu).unwrap();
+    PretrainedNetwork::new(&generator, Device::Cpu).unwrap();
+
+    let theirs: HashMap<String, Tensor> =
+        tensors::read(&dir.join("expected.safetensors")).unwrap().into_iter().collect();
+    let ours = |p: &Pretrained, name: &str| {
+        p.tensors.iter().find(|(n, _)| n == name).map(|(_, t)| t.shallow_clone()).unwrap()
+    };
+    for (network, ours_name, theirs_name) in [
+        (
+            &networks.discriminator,
+            "electra.encoder.layer.1.intermediate.dense.weight",
+            "electra/encoder/layer_1/intermediate/dense/kernel",
+        ),
+        (
+            &networks.discriminator,
+            "discriminator_predictions.dense_prediction.weight",
+            "discriminator_predictions/dense_1/kernel",
+        ),
+        (&generator, "electra.embeddings_project.weight", "generator/embeddings_project/kernel"),
+        (&generator, "generator_predictions.dense.weight", "generator_predictions/dense/kernel"),
+    ] {
+        assert_eq!(ours(network, ours_name), theirs[theirs_name].transpose(0, 1), "{ours_name}");
+    }
+    for (network, ours_name, theirs_name) in [
+        (
+            &generator,
+            "electra.embeddings.word_embeddings.weight",
+            "electra/embeddings/word_embeddings",
+        ),
+        (&generator, "generator_lm_head.bias", "generator_predictions/output_bias"),
+        (
+            &networks.discriminator,
+            "electra.encoder.layer.0.output.LayerNorm.weight",
+            "electra/encoder/layer_0/output/LayerNorm/gamma",
+        ),
+    ] {
+        assert_eq!(ours(network, ours_name), theirs[theirs_name], "{ours_name}");
+    }
+}
+
+#[test]
+fn what_is_written_for_tensorflow_is_what_was_read_from_it() {
+    let source = fixtures().join("tf");
+    let networks = tf::read(&source, tf::Heads::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let generator = networks.generator.unwrap();
+    tf::write(dir.path(), 7, &networks.discriminator.tensors, &generator.tensors).unwrap();
+    let written = bundle::read(&dir.path().join("model.ckpt-7")).unwrap();
+    let mut theirs = tensors::read(&source.join("expected.safetensors")).unwrap();
+    theirs.retain(|(name, _)| !name.contains("/adam_"));
+    let comparison = compare(&theirs, &written);
+    assert!(comparison.same(), "{comparison:?}");
+    let again = tf::read(dir.path(), tf::Heads::default()).unwrap();
+    assert!(compare(&again.generator.unwrap().tensors, &generator.tensors).same());
+}
+
+#[test]
+fn damage_to_a_tensorflow_checkpoint_is_named() {
+    let source = fixtures().join("tf");
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001", "checkpoint"];
+    let restore = || {
+        for name in names {
+            fs::copy(source.join(name), dir.path().join(name)).unwrap();
+        }
+    };
+    let read = || tf::read(dir.path(), tf::Heads::default());
+    restore();
+    read().unwrap();
+    let edit = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let path = dir.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let error = read().unwrap_err().to_string();
+        restore();
+        error
+    };
+    for (name, change, expected) in [
+        (
+            names[1],
+            &(|b: &mut Vec<u8>| b[100] ^= 1) as &dyn Fn(&mut Vec<u8>),
+            "not those that were written (CRC-32C)",
+        ),
+        (names[1], &|b| b.truncate(b.len() / 2), "; the file has"),
+        (names[0], &|b| b[60] ^= 1, "is damaged (CRC-32C)"),
+        (names[0], &|b| b.truncate(40), "shorter than a footer"),
+        (names[0], &|b| b.truncate(b.len() - 1), "magic number"),
+        (names[2], &|b| b.clear(), "has no line model_checkpoint_path"),
+    ] {
+        let error = edit(name, change);
+        assert!(error.contains(expected) && error.contains(name), "{name}: {error}");
+    }
+    fs::remove_file(dir.path().join(names[1])).unwrap();
+    let error = read().unwrap_err().to_string();
+    assert!(error.contains(names[1]), "{error}");
+}
+
+#[test]
+fn comparisons_tell_every_kind_of_difference() {
+    let t = |values: &[f32]| Tensor::from_slice(values);
+    let first = [
+        ("differs".to_owned(), t(&[1.0, -4.0])),
+        ("first".to_owned(), t(&[1.0])),
+        ("form".to_owned(), t(&[1.0, 2.0])),
+        ("nan".to_owned(), t(&[f32::NAN])),
+        ("same".to_owned(), t(&[1.0])),
+    ];
+    let second = [
+        ("differs".to_owned(), t(&[1.5, -4.0])),
+        ("form".to_owned(), t(&[1.0]).to_kind(Kind::Half)),
+        ("nan".to_owned(), t(&[1.0])),
+        ("same".to_owned(), t(&[1.0])),
+        ("second".to_owned(), t(&[1.0])),
+    ];
+    use compare::Verdict::*;
+    let found = compare(&first, &second);
+    let verdicts: Vec<_> = found.rows.iter().map(|row| (row.name.as_str(), &row.verdict)).collect();
+    assert_eq!(verdicts[0], ("differs", &Differs { largest: 0.5, relative: 0.125 }));
+    assert_eq!(verdicts[1], ("first", &OnlyFirst("Float [1]".to_owned())));
+    assert_eq!(verdicts[2], ("form", &Form("Float [2]".to_owned(), "Half [1]".to_owned())));
+    assert!(matches!(verdicts[3], ("nan", Differs { largest, .. }) if largest.is_nan()));
+    assert_eq!(verdicts[4], ("same", &Same));
+    assert_eq!(verdicts[5], ("second", &OnlySecond("Float [1]".to_owned())));
+    assert_eq!((found.same(), found.largest()), (false, None));
+}

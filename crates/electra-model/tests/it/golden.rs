@@ -1,0 +1,93 @@
+//! Golden values from transformers (`tests/python/gen_networks.py`): hidden states and logits.
+
+use super::fixtures;
+use electra_model::{
+    ElectraConfig, PaddingMask, Parts, Pretraining, Tower, networks::variables, tensors,
+};
+use std::collections::HashMap;
+use tch::{Device, Tensor, nn, no_grad};
+
+/// Largest absolute difference of hidden states and logits, of a size of 1 to 10, in 32-bit floats.
+const TOLERANCE: f64 = 1e-5;
+
+fn tower(values: &serde_json::Value) -> Tower {
+    let [layers, hidden, heads, intermediate] = [0, 1, 2, 3].map(|i| values[i].as_i64().unwrap());
+    Tower { layers, hidden, heads, intermediate }
+}
+
+fn check(case: &str) {
+    let path = fixtures().join(format!("networks-{case}.safetensors"));
+    let all: HashMap<String, Tensor> = tensors::read(&path).unwrap().into_iter().collect();
+    let facts = &tensors::metadata(&path).unwrap()["facts"];
+    let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
+    let size = |name: &str| facts[name].as_i64().unwrap();
+    let mut config = ElectraConfig::small(size("vocab"));
+    config.embedding_size = size("embedding");
+    config.max_positions = size("positions");
+    config.discriminator = tower(&facts["discriminator"]);
+    config.generator = tower(&facts["generator"]);
+
+    let vs = nn::VarStore::new(Device::Cpu);
+    let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
+    let weights: tensors::Named = all
+        .iter()
+        .filter_map(|(name, t)| {
+            Some((name.strip_prefix("weights/")?.to_owned(), t.shallow_clone()))
+        })
+        .collect();
+    tensors::load(&path, &weights, &variables(&vs).unwrap(), |_| false, |_| false).unwrap();
+
+    let mut worst: f64 = 0.0;
+    for batch in ["padded", "single", "full"] {
+        let get = |name: &str| &all[&format!("{batch}/{name}")];
+        let mask = PaddingMask::new(get("attention_mask"));
+        let real = mask.keep_bs().ne(0.0);
+        // What stands at padding means nothing.
+        let mut compare = |name: &str, found: &Tensor, of_tokens: bool| {
+            let difference = (found - get(name)).abs();
+            let difference = if of_tokens { difference.index(&[Some(&real)]) } else { difference };
+            let largest = difference.max().double_value(&[]);
+            assert!(largest <= TOLERANCE, "{case} {batch} {name}: differs by {largest:e}");
+            worst = worst.max(largest);
+        };
+        no_grad(|| {
+            let segments = get("token_type_ids");
+            let encoders = [
+                ("generator", networks.generator.encoder(), get("generator_ids")),
+                ("discriminator", networks.discriminator.encoder(), get("corrupted")),
+            ];
+            for (network, encoder, ids) in encoders {
+                let states = encoder.hidden_states(ids, segments, &mask, false);
+                let expected = (0..).take_while(|layer| {
+                    all.contains_key(&format!("{batch}/{network}_hidden/{layer}"))
+                });
+                assert_eq!(expected.count(), states.len());
+                for (layer, state) in states.iter().enumerate() {
+                    compare(&format!("{network}_hidden/{layer}"), state, true);
+                }
+            }
+            let positions = get("masked_positions");
+            let logits = networks.generator.forward_t(
+                get("generator_ids"),
+                segments,
+                &mask,
+                positions,
+                false,
+            );
+            compare("generator_logits", &logits, false);
+            let logits = networks.discriminator.forward_t(get("corrupted"), segments, &mask, false);
+            compare("discriminator_logits", &logits, true);
+        });
+    }
+    println!("{case}: hidden states and logits differ by {worst:.2e} at most");
+}
+
+#[test]
+fn networks_with_a_projection_compute_what_transformers_computes() {
+    check("projected");
+}
+
+#[test]
+fn networks_without_a_projection_compute_what_transformers_computes() {
+    check("unprojected");
+}

@@ -1,0 +1,165 @@
+//! The model card: README.md of an exported folder, for people and for the model hub.
+
+use crate::{Result, RunConfig, export::Network, metrics::Figures, run_dir::RunDir, state};
+use electra_model::flops;
+use std::{fmt::Write, fs, path::Path};
+
+/// The card of one network of a checkpoint. It tells what the run folder knows and leaves out the rest: language,
+/// licence and fitness are the author's to add.
+///
+/// # Errors
+/// If the run's files cannot be read.
+pub(crate) fn card(
+    run: &RunDir,
+    config: &RunConfig,
+    checkpoint: &Path,
+    network: Network,
+) -> Result<String> {
+    let step = state::open(checkpoint)?.state.step;
+    let (class, tag, about) = match network {
+        Network::Discriminator => (
+            "ElectraForPreTraining",
+            "feature-extraction",
+            "An ELECTRA discriminator: an encoder to fine-tune, with the head that says of each token whether it was replaced.",
+        ),
+        Network::Encoder => (
+            "ElectraModel",
+            "feature-extraction",
+            "An ELECTRA encoder to fine-tune: a discriminator without its pre-training head.",
+        ),
+        Network::Generator => (
+            "ElectraForMaskedLM",
+            "fill-mask",
+            "An ELECTRA generator: the small masked language model that made the replacements.",
+        ),
+    };
+    let encoder = match network {
+        Network::Generator => config.model.generator(),
+        _ => config.model.discriminator(),
+    };
+    let (batch, length) = (
+        (config.train.batch_size * config.train.accumulate) as u64,
+        config.data.sequence_length as u64,
+    );
+    let objective = config.objective.replaced_token();
+    let rows = rows(run)?;
+    let held_out = rows.iter().rfind(|row| {
+        row.get("kind").is_some_and(|kind| kind == "evaluate")
+            && row.get("step").and_then(serde_json::Value::as_u64) <= Some(step)
+    });
+    let mut table: Vec<(&str, String)> = vec![
+        ("updates", format!("{step} of {}", config.train.steps)),
+        ("batch", format!("{batch} sequences of {length} tokens")),
+        ("tokens seen", (step * batch * length).to_string()),
+        (
+            "learning rate",
+            format!(
+                "{} at its peak, {} updates of warm-up, decay to 0",
+                config.optimizer.learning_rate, config.optimizer.warmup_steps
+            ),
+        ),
+        ("weight decay", config.optimizer.weight_decay.to_string()),
+        ("masking", format!("{:?}", objective.masking)),
+        (
+            "loss weights",
+            format!(
+                "generator {}, discriminator {}",
+                objective.generator_weight, objective.discriminator_weight
+            ),
+        ),
+        (
+            "layers, hidden, heads, feed-forward",
+            format!(
+                "{}, {}, {}, {}",
+                encoder.layers, encoder.hidden, encoder.heads, encoder.intermediate
+            ),
+        ),
+        (
+            "generator's hidden size",
+            format!(
+                "{} ({:.3} of the discriminator's)",
+                config.model.generator.hidden,
+                config.model.generator.hidden as f64 / config.model.discriminator.hidden as f64
+            ),
+        ),
+        (
+            "embeddings, vocabulary, positions",
+            format!(
+                "{}, {}, {}",
+                encoder.embedding_size, encoder.vocab_size, encoder.max_positions
+            ),
+        ),
+        (
+            "FLOPs (the reference's count)",
+            format!("{:.3e}", flops::train_step(&config.model, batch, length) * step as f64),
+        ),
+        (
+            "training time",
+            match seconds(&rows, step) {
+                Some(seconds) => format!("{:.2} hours", seconds / 3600.0),
+                None => "not recorded".to_owned(),
+            },
+        ),
+    ];
+    if !config.init.from.as_os_str().is_empty() {
+        table.push(("started from", config.init.from.display().to_string()));
+    }
+    if let Ok(shards) = run.shards() {
+        table.push((
+            "training text",
+            format!(
+                "{} documents, {} tokens, in {} examples",
+                shards.train.documents, shards.train.tokens, shards.train.examples
+            ),
+        ));
+    }
+    if let Ok(manifest) = run.manifest() {
+        table.push(("device", format!("{}, {} threads", manifest.device, manifest.threads)));
+        table.push((
+            "made with",
+            format!("electra {} {}", manifest.version, manifest.git).trim().to_owned(),
+        ));
+    }
+
+    let mut card = format!(
+        "---\nlibrary_name: transformers\npipeline_tag: {tag}\ntags:\n- electra\n---\n\n# {class}\n\n{about}\n\n## Training\n\n| | |\n|---|---|\n"
+    );
+    for (key, value) in table {
+        let _ = writeln!(card, "| {key} | {value} |");
+    }
+    if let Some(row) = held_out {
+        card.push_str("\n## On held-out text\n\n| | |\n|---|---|\n");
+        for (key, value) in row.iter().filter(|(key, _)| *key != "kind") {
+            let value = value
+                .as_f64()
+                .filter(|x| x.fract() != 0.0)
+                .map_or(value.to_string(), |x| format!("{x:.4}"));
+            let _ = writeln!(card, "| {} | {value} |", key.replace('_', " "));
+        }
+    }
+    let auto = match network {
+        Network::Discriminator => "AutoModelForPreTraining",
+        Network::Encoder => "AutoModel",
+        Network::Generator => "AutoModelForMaskedLM",
+    };
+    let _ = write!(
+        card,
+        "\n## Use\n\n```python\nfrom transformers import AutoTokenizer, {auto}\n\ntokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {auto}.from_pretrained(\"FOLDER\")\n```\n\n```\nelectra finetune --task TASK --model FOLDER --config configs/finetune-small.toml --out runs/task\n```\n"
+    );
+    Ok(card)
+}
+
+fn rows(run: &RunDir) -> Result<Vec<Figures>> {
+    // A run that has written no row yet has no metrics.
+    let text = fs::read_to_string(run.metrics()).unwrap_or_default();
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Seconds up to `step`, resumptions added up: each starts its clock at 0.
+fn seconds(rows: &[Figures], step: u64) -> Option<f64> {
+    let clock =
+        rows.iter().filter(|row| row.get("step").and_then(serde_json::Value::as_u64) <= Some(step));
+    let times: Vec<f64> = clock.filter_map(|row| row.get("seconds")?.as_f64()).collect();
+    let before: f64 = times.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| pair[0]).sum();
+    times.last().map(|last| before + last)
+}

@@ -1,0 +1,227 @@
+//! The original's `--hparams`, as a config of this project's.
+//!
+//! Source: reference `configure_pretraining.py`: class defaults, then the user's values, then what is derived
+//! from them, then the user's again.
+
+use crate::{
+    Error, Result, RunConfig,
+    config::{
+        CheckpointConfig, DataConfig, EvaluateConfig, MaskingConfig, ObjectiveConfig, TrainConfig,
+    },
+    init::InitConfig,
+    objective::ReplacedTokenConfig,
+    optim::OptimizerConfig,
+};
+use electra_model::{ElectraConfig, Tower, config::SharingKind};
+use serde_json::{Map, Value};
+use std::{fs, path::Path};
+
+/// Keys that say where and how fast the original runs, not what it computes.
+const IGNORED: [&str; 18] = [
+    "debug",
+    "do_train",
+    "do_eval",
+    "num_eval_steps",
+    "eval_batch_size",
+    "iterations_per_loop",
+    "use_tpu",
+    "num_tpu_cores",
+    "tpu_job_name",
+    "tpu_name",
+    "tpu_zone",
+    "gcp_project",
+    "data_dir",
+    "model_name",
+    "model_dir",
+    "pretrain_tfrecords",
+    "vocab_file",
+    "results_txt",
+];
+
+/// Reads a JSON file of the original's hyper-parameters. The second part says, a line each, what has no
+/// counterpart and does not matter.
+///
+/// # Errors
+/// Naming the file and the key that is unknown, of the wrong type, or asks for what is not here.
+pub fn read(path: &Path, shards: &Path) -> Result<(RunConfig, Vec<String>)> {
+    let fail = |message: String| Error::Config { path: path.to_owned(), message };
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let value: Value = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
+    let Value::Object(map) = value else {
+        return Err(fail("must be one JSON object of hyper-parameters".to_owned()));
+    };
+    let (config, notes) = convert(map, shards).map_err(fail)?;
+    config.validate()?;
+    Ok((config, notes))
+}
+
+/// What is still to be read of an object.
+struct Keys(Map<String, Value>);
+
+impl Keys {
+    fn take<T>(
+        &mut self,
+        key: &str,
+        kind: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let read =
+                    read(&value).ok_or_else(|| format!("{key} is {value}, {kind} is expected"))?;
+                Ok(Some(read))
+            }
+        }
+    }
+    fn number(&mut self, key: &str, default: f64) -> Result<f64, String> {
+        Ok(self.take(key, "a number", Value::as_f64)?.unwrap_or(default))
+    }
+    fn whole(&mut self, key: &str, default: u64) -> Result<u64, String> {
+        Ok(self.take(key, "a whole number", Value::as_u64)?.unwrap_or(default))
+    }
+    fn flag(&mut self, key: &str, default: bool) -> Result<bool, String> {
+        Ok(self.take(key, "true or false", Value::as_bool)?.unwrap_or(default))
+    }
+}
+
+fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<String>), String> {
+    let mut keys = Keys(map);
+    let mut notes = Vec::new();
+    for (key, default, what) in [
+        ("electra_objective", true, "the plain masked language model"),
+        ("electric_objective", false, "Electric"),
+        ("two_tower_generator", false, "the two-tower generator"),
+        ("uniform_generator", false, "the uniform generator"),
+        ("disallow_correct", false, "sampling without the correct token"),
+    ] {
+        if keys.flag(key, default)? != default {
+            return Err(format!("{key} = {}: {what} is not here yet", !default));
+        }
+    }
+    if !keys.flag("untied_generator", true)? {
+        return Err(
+            "untied_generator = false: a generator that is the discriminator is not here yet"
+                .to_owned(),
+        );
+    }
+    let untied_embeddings = keys.flag("untied_generator_embeddings", false)?;
+
+    let size = keys.take("model_size", "a text", |v| v.as_str().map(str::to_owned))?;
+    let (layers, hidden, fixed_embedding) = match size.as_deref().unwrap_or("small") {
+        "small" => (12, 256, Some(128)),
+        "base" => (12, 768, None),
+        "large" => (24, 1024, None),
+        other => return Err(format!("model_size is {other:?}; small, base or large is expected")),
+    };
+    let overrides = keys.take("model_hparam_overrides", "an object", |v| v.as_object().cloned())?;
+    let mut model = Keys(overrides.unwrap_or_default());
+    let whole = |model: &mut Keys, key: &str, default: i64| -> Result<i64, String> {
+        Ok(model.whole(key, default as u64)? as i64)
+    };
+    let hidden = whole(&mut model, "hidden_size", hidden)?;
+    let layers = whole(&mut model, "num_hidden_layers", layers)?;
+    let discriminator = Tower {
+        layers,
+        hidden,
+        heads: whole(&mut model, "num_attention_heads", (hidden / 64).max(1))?,
+        intermediate: whole(&mut model, "intermediate_size", 4 * hidden)?,
+    };
+    // Python's round: half to even.
+    let fraction = |of: i64, share: f64| (of as f64 * share).round_ties_even() as i64;
+    let narrow = fraction(hidden, keys.number("generator_hidden_size", 0.25)?);
+    let generator = Tower {
+        layers: fraction(layers, keys.number("generator_layers", 1.0)?),
+        hidden: narrow,
+        heads: (narrow / 64).max(1),
+        intermediate: 4 * narrow,
+    };
+    let embedding_size =
+        keys.whole("embedding_size", fixed_embedding.unwrap_or(hidden as u64))? as i64;
+    let vocab_size = keys.whole("vocab_size", 30_522)? as i64;
+    let mut sizes = ElectraConfig::small(vocab_size);
+    sizes.vocab_size = whole(&mut model, "vocab_size", vocab_size)?;
+    sizes.embedding_size = embedding_size;
+    sizes.max_positions = whole(&mut model, "max_position_embeddings", 512)?;
+    sizes.segments = whole(&mut model, "type_vocab_size", 2)?;
+    sizes.dropout = model.number("hidden_dropout_prob", 0.1)?;
+    sizes.attention_dropout = model.number("attention_probs_dropout_prob", 0.1)?;
+    sizes.initializer.std = model.number("initializer_range", 0.02)?;
+    sizes.discriminator = discriminator;
+    sizes.generator = generator;
+    let activation = model.take("hidden_act", "a text", |v| v.as_str().map(str::to_owned))?;
+    if activation.is_some_and(|act| act != "gelu") {
+        return Err("model_hparam_overrides.hidden_act: only \"gelu\" is here".to_owned());
+    }
+    if let Some(key) = model.0.keys().next() {
+        return Err(format!("model_hparam_overrides.{key} is not known"));
+    }
+    if untied_embeddings {
+        sizes.sharing = SharingKind::Untied {};
+        notes.push(format!(
+            "untied_generator_embeddings: the generator's own embeddings are {embedding_size} wide here, {narrow} in the original"
+        ));
+    }
+
+    let sequence_length = keys.whole("max_seq_length", 128)?;
+    let rate = keys.number("mask_prob", 0.15)?;
+    let usual = ((rate + 0.005) * sequence_length as f64) as u64;
+    let predictions = keys.whole("max_predictions_per_seq", usual)?;
+    if predictions != usual {
+        return Err(format!(
+            "max_predictions_per_seq = {predictions}: only what follows from mask_prob and max_seq_length ({usual}) is here"
+        ));
+    }
+    if !keys.flag("do_lower_case", true)? {
+        notes.push("do_lower_case = false: give --cased to `electra vocab train` and `electra shards build`".to_owned());
+    }
+    let learning_rate = keys.number("learning_rate", 5e-4)?;
+    let config = RunConfig {
+        init: InitConfig::default(),
+        data: DataConfig {
+            shards: shards.to_owned(),
+            sequence_length: sequence_length as usize,
+            loader_threads: 1,
+        },
+        train: TrainConfig {
+            steps: keys.whole("num_train_steps", 1_000_000)?,
+            batch_size: keys.whole("train_batch_size", 128)? as usize,
+            accumulate: 1,
+            seed: 1,
+            device: "auto".to_owned(),
+            log_every: 100,
+        },
+        checkpoint: CheckpointConfig {
+            every: keys.whole("save_checkpoints_steps", 1000)?,
+            keep_last: keys.whole("keep_checkpoint_max", 5)? as usize,
+        },
+        evaluate: EvaluateConfig { every: 10_000 },
+        optimizer: OptimizerConfig {
+            learning_rate,
+            warmup_steps: keys.whole("num_warmup_steps", 10_000)?,
+            decay_power: keys.number("lr_decay_power", 1.0)?,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-6,
+            weight_decay: keys.number("weight_decay_rate", 0.01)?,
+            clip_norm: 1.0,
+        },
+        objective: ObjectiveConfig::ReplacedToken(ReplacedTokenConfig {
+            generator_weight: keys.number("gen_weight", 1.0)?,
+            discriminator_weight: keys.number("disc_weight", 50.0)?,
+            temperature: keys.number("temperature", 1.0)?,
+            masking: MaskingConfig::Reference { rate, mask_share: 0.85 },
+        }),
+        model: sizes,
+    };
+    for key in IGNORED {
+        if keys.0.remove(key).is_some() {
+            notes.push(format!("{key}: nothing here corresponds to it"));
+        }
+    }
+    match keys.0.keys().next() {
+        // As the original: an unknown key is an error.
+        Some(key) => Err(format!("{key} is no hyper-parameter of the original")),
+        None => Ok((config, notes)),
+    }
+}

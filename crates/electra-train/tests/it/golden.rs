@@ -1,0 +1,192 @@
+//! Golden values from transformers and NumPy (`tests/python/gen_networks.py`, `gen_training.py`): losses, every
+//! gradient, and twenty updates.
+
+use super::{Turn, preset};
+use electra_data::MaskedBatch;
+use electra_model::{Parts, networks::variables, tensors};
+use electra_train::{
+    RunConfig,
+    objective::{Objective, ObjectiveSite, ReplacedToken},
+    optim::{Adam, Decay, Rule},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+use tch::{Device, Kind, Tensor, nn};
+
+type Tensors = HashMap<String, Tensor>;
+
+/// A fixture's tensors and facts.
+fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let path = root.join(format!("{name}.safetensors"));
+    let all = tensors::read(&path).unwrap().into_iter().collect();
+    let facts = serde_json::from_str(&tensors::metadata(&path).unwrap()["facts"]).unwrap();
+    (path, all, facts)
+}
+
+/// The paper's loss weights, no dropout, and the fixture's sizes.
+fn config(facts: &serde_json::Value) -> RunConfig {
+    let mut overrides: Vec<String> = [
+        "train.device=cpu",
+        "model.dropout=0.0",
+        "model.attention_dropout=0.0",
+        "model.initializer.output_bias=zero",
+        "objective.generator_weight=1.0",
+        "objective.discriminator_weight=50.0",
+        "data.sequence_length=8",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for (key, value) in [
+        ("vocab_size", &facts["vocab"]),
+        ("embedding_size", &facts["embedding"]),
+        ("max_positions", &facts["positions"]),
+    ] {
+        overrides.push(format!("model.{key}={value}"));
+    }
+    for network in ["discriminator", "generator"] {
+        for (i, key) in ["layers", "hidden", "heads", "intermediate"].iter().enumerate() {
+            overrides.push(format!("model.{network}.{key}={}", facts[network][i]));
+        }
+    }
+    RunConfig::read(&preset("tiny"), &overrides).unwrap()
+}
+
+/// An objective with the fixture's weights, which stand under `prefix`.
+fn objective(
+    config: &RunConfig,
+    path: &Path,
+    all: &Tensors,
+    prefix: &str,
+) -> (nn::VarStore, ReplacedToken) {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let counts = vec![0; config.model.vocab_size as usize];
+    let parts = Parts::from_config(&config.model);
+    let objective =
+        ReplacedToken::new(&ObjectiveSite::new(vs.root(), config, &parts, &counts)).unwrap();
+    let weights: tensors::Named = all
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())))
+        .collect();
+    tensors::load(path, &weights, &variables(&vs).unwrap(), |_| false, |_| false).unwrap();
+    (vs, objective)
+}
+
+fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
+    let get = |name: &str| &all[&format!("{prefix}/{name}")];
+    let ids = |name: &str| Vec::<i64>::try_from(get(name).flatten(0, -1)).unwrap();
+    let size = get("input_ids").size();
+    let attention_mask = ids("attention_mask");
+    MaskedBatch {
+        batch: size[0] as usize,
+        length: size[1] as usize,
+        input_ids: ids("input_ids"),
+        generator_ids: ids("generator_ids"),
+        token_type_ids: ids("token_type_ids"),
+        tokens: attention_mask.iter().sum::<i64>() as usize,
+        attention_mask,
+        masked_positions: ids("masked_positions"),
+        masked_labels: ids("masked_labels"),
+        masked_is_mask: ids("masked_is_mask").iter().map(|&m| m == 1).collect(),
+        sampling_uniforms: Vec::try_from(get("sampling_uniforms")).unwrap(),
+    }
+}
+
+/// `|a - b|` over the largest value of `b`, or over `floor` where all of `b` are smaller.
+fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
+    let scale = b.abs().max().double_value(&[]).max(floor);
+    (a - b).abs().max().double_value(&[]) / scale
+}
+
+fn losses_and_gradients(case: &str) {
+    let _turn = Turn::take();
+    let (path, all, facts) = read(&format!("networks-{case}"));
+    let config = config(&facts);
+    let (vs, objective) = objective(&config, &path, &all, "weights/");
+    let (mut worst_loss, mut worst_gradient): (f64, f64) = (0.0, 0.0);
+    for label in ["padded", "single", "full"] {
+        let batch = batch(&all, label);
+        let whole = objective.normaliser(&batch);
+        for (_, variable) in variables(&vs).unwrap() {
+            variable.shallow_clone().zero_grad();
+        }
+        let loss = objective.loss(&batch, &whole, true);
+        loss.total.backward();
+        let expected = all[&format!("{label}/total")].double_value(&[]);
+        let difference = (loss.total.double_value(&[]) - expected).abs() / expected;
+        assert!(difference <= 1e-5, "{case} {label}: the loss differs by {difference:e}");
+        worst_loss = worst_loss.max(difference);
+        for (name, variable) in variables(&vs).unwrap() {
+            let expected = &all[&format!("{label}/gradient/{name}")];
+            // A gradient that is 0 but for rounding (a key's bias) is compared with the others' size.
+            let difference = relative(&variable.grad(), expected, 1e-2);
+            assert!(difference <= 1e-4, "{case} {label} {name}: differs by {difference:e}");
+            worst_gradient = worst_gradient.max(difference);
+        }
+    }
+    println!(
+        "{case}: losses differ by {worst_loss:.2e}, gradients by {worst_gradient:.2e} at most"
+    );
+}
+
+#[test]
+fn losses_and_every_gradient_are_those_of_transformers() {
+    losses_and_gradients("projected");
+}
+
+#[test]
+fn without_a_projection_losses_and_every_gradient_are_those_of_transformers() {
+    losses_and_gradients("unprojected");
+}
+
+#[test]
+fn twenty_updates_are_those_of_an_independent_implementation() {
+    let _turn = Turn::take();
+    let (path, all, facts) = read("training");
+    let mut config = config(&facts);
+    config.train.steps = facts["steps"].as_u64().unwrap();
+    config.optimizer.warmup_steps = facts["warmup"].as_u64().unwrap();
+    config.optimizer.learning_rate = facts["peak"].as_f64().unwrap();
+    config.validate().unwrap();
+    let (vs, objective) = objective(&config, &path, &all, "start/");
+    let named = variables(&vs).unwrap();
+    let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
+    let mut adam = Adam::new(&config.optimizer, &named, rule).unwrap();
+    let schedule = config.schedule();
+    let expected = |name: &str, step: u64| all[name].double_value(&[step as i64]);
+    let mut worst_loss: f64 = 0.0;
+    for step in 0..config.train.steps {
+        let batch = batch(&all, &format!("step-{step:02}"));
+        let whole = objective.normaliser(&batch);
+        adam.zero_grad();
+        let loss = objective.loss(&batch, &whole, true);
+        loss.total.backward();
+        let (norm, rate) = (adam.gradient_norm(), schedule.rate(step));
+        for (name, found, tolerance) in [
+            ("total", loss.total.double_value(&[]), 1e-4),
+            ("norm", norm, 1e-4),
+            ("rate", rate, 1e-12),
+        ] {
+            let expected = expected(name, step);
+            let difference = (found - expected).abs() / expected.abs().max(1e-12);
+            assert!(difference <= tolerance, "step {step}: {name} is {found}, not {expected}");
+            if name == "total" {
+                worst_loss = worst_loss.max(difference);
+            }
+        }
+        adam.step(rate, norm);
+    }
+    let mut worst_weight: f64 = 0.0;
+    for (name, variable) in &named {
+        let (start, end) = (&all[&format!("start/{name}")], &all[&format!("end/{name}")]);
+        let difference = (variable - end).abs().max().double_value(&[]);
+        assert!(difference <= 1e-4, "{name}: differs by {difference:e}");
+        worst_weight = worst_weight.max(difference);
+        let moved = (end - start).to_kind(Kind::Float).abs().max().double_value(&[]);
+        // A key's bias shifts all scores of a query alike, so its gradient is 0 but for rounding.
+        assert!(moved > 1e-3 || name.ends_with("key.bias"), "{name}: the fixture does not move it");
+    }
+    println!("20 steps: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most");
+}
