@@ -79,7 +79,7 @@ fn check(case: &str) {
             compare("discriminator_logits", &logits, true);
         });
     }
-    println!("{case}: hidden states and logits differ by {worst:.2e} at most");
+    eprintln!("{case}: hidden states and logits differ by {worst:.2e} at most");
 }
 
 #[test]

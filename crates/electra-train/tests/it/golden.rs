@@ -126,7 +126,7 @@ fn losses_and_gradients(case: &str) {
             worst_gradient = worst_gradient.max(difference);
         }
     }
-    println!(
+    eprintln!(
         "{case}: losses differ by {worst_loss:.2e}, gradients by {worst_gradient:.2e} at most"
     );
 }
@@ -188,5 +188,5 @@ fn twenty_updates_are_those_of_an_independent_implementation() {
         // A key's bias shifts all scores of a query alike, so its gradient is 0 but for rounding.
         assert!(moved > 1e-3 || name.ends_with("key.bias"), "{name}: the fixture does not move it");
     }
-    println!("20 steps: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most");
+    eprintln!("20 steps: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most");
 }
