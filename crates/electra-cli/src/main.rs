@@ -34,7 +34,7 @@ enum Command {
     Compare(commands::compare::Args),
     /// Run a network on ids, or have it judge a text.
     Forward(commands::forward::Args),
-    /// Fill the [MASK]s of a text.
+    /// Fill the masked positions of a text.
     FillMask(commands::fill_mask::Args),
     /// Fine-tune on a labelled task.
     Finetune(commands::finetune::Args),

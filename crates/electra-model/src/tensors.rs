@@ -20,10 +20,10 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     write_with(path, tensors, &[])
 }
 
-/// [`write`] with more metadata.
+/// [`write()`] with more metadata.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(
     path: &Path,
     tensors: &[(String, Tensor)],

@@ -3,6 +3,7 @@
 
 mod encode;
 mod files;
+mod golden;
 mod train;
 
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
