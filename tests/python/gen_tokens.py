@@ -1,6 +1,6 @@
 """Ids and offsets of hard cases, by the tokenizer that transformers runs.
 
-Writes OUT/tokens/vocab.txt, OUT/tokens/cases.json, and with the path of the real vocabulary OUT/tokens/bert-uncased.json
+Writes OUT/tokens/vocab.txt, OUT/tokens/cases.json, and where the real vocabulary is at hand OUT/tokens/bert-uncased.json
 (ids alone; the vocabulary is not ours to give away). Run by `cargo xtask fixtures`.
 """
 
@@ -11,8 +11,10 @@ import unicodedata
 
 from transformers import BertTokenizer
 
+from common import bert_vocab
+
 OUT = sys.argv[1] + "/tokens"
-BERT = sys.argv[2] if len(sys.argv) > 2 else None
+BERT = bert_vocab()
 os.makedirs(OUT, exist_ok=True)
 
 CASES = [

