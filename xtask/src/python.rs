@@ -141,9 +141,8 @@ fn script_command<'a>(
     script: &str,
     arguments: impl IntoIterator<Item = &'a str>,
 ) -> Vec<String> {
-    let script = format!("tests/python/{script}");
-    let words = [python, &script].into_iter().chain(arguments);
-    words.map(str::to_owned).collect()
+    let command = [python.to_owned(), format!("tests/python/{script}")];
+    command.into_iter().chain(arguments.into_iter().map(str::to_owned)).collect()
 }
 
 /// A seed that was not used before; it is printed, so that a failure can be repeated.
