@@ -32,7 +32,7 @@ enum Command {
     Quickstart,
     /// ELECTRA-Small from raw text to exported networks.
     #[command(
-        after_help = "Example:\n  cargo xtask pretrain-small --corpus books/ --out runs/small"
+        after_help = "Examples:\n  cargo xtask pretrain-small --corpus books/ --out runs/small\n  cargo xtask pretrain-small --corpus books/ -- --field body --cased --lossy"
     )]
     PretrainSmall(pipeline::Args),
     /// ELECTRA-Base from raw text to exported networks.
@@ -54,8 +54,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let run = || -> Result<()> {
+        // Paths are read where they were typed; everything runs in the root.
+        let cli = Cli::parse();
         std::env::set_current_dir(root())?;
-        match Cli::parse().command {
+        match cli.command {
             Command::Setup(args) => setup::run(&args),
             Command::Quickstart => quickstart::run(),
             Command::PretrainSmall(args) => pipeline::pretrain(&args, "small", 128),

@@ -19,18 +19,18 @@ const READ_WHOLE: u64 = 8 << 20;
 /// Options of `cargo xtask pretrain-*`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A file or folder: .txt, .jsonl or .parquet, each also .gz .xz .zst.
-    #[arg(long)]
+    /// A file or folder: .txt or .jsonl, each also .gz .xz .zst, or .parquet.
+    #[arg(long, value_parser = sh::place)]
     corpus: PathBuf,
     /// A vocab.txt or tokenizer.json; one of 30,522 tokens is learned from the corpus by default.
-    #[arg(long)]
+    #[arg(long, value_parser = sh::place)]
     vocab: Option<PathBuf>,
     /// Where everything is written.
-    #[arg(long)]
+    #[arg(long, value_parser = sh::place)]
     out: Option<PathBuf>,
-    /// The field of JSON lines or Parquet that holds the text.
-    #[arg(long, default_value = "text")]
-    field: String,
+    /// How the corpus is read: options that `electra vocab train` and `electra shards build` share, after `--`.
+    #[arg(last = true, value_name = "CORPUS OPTIONS")]
+    reading: Vec<String>,
     /// Override one key of the config; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -63,7 +63,7 @@ pub(crate) fn pretrain(args: &Args, size: &str, length: u32) -> Result<()> {
         return Ok(());
     }
     fs::metadata(&args.corpus).with_context(|| format!("--corpus {}", args.corpus.display()))?;
-    build()?;
+    build(&args.corpus)?;
     run(&steps, &out.join("stamps"))?;
     sh::say(&format!(
         "\nrun: {0}/run\nexported: {0}/discriminator, {0}/generator\nnext: {ELECTRA} finetune --help",
@@ -79,43 +79,43 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
     let mut steps = Vec::new();
     let vocab = args.vocab.clone().unwrap_or_else(|| {
         let vocab = out.join("vocab.txt");
+        let mut command = sh::words([
+            ELECTRA,
+            "vocab",
+            "train",
+            "--corpus",
+            &corpus,
+            "--size",
+            "30522",
+            "--out",
+            &text(&vocab),
+        ]);
+        command.extend(args.reading.clone());
         steps.push(Step {
             name: "vocabulary".to_owned(),
-            command: sh::words([
-                ELECTRA,
-                "vocab",
-                "train",
-                "--corpus",
-                &corpus,
-                "--field",
-                &args.field,
-                "--size",
-                "30522",
-                "--out",
-                &text(&vocab),
-            ]),
+            command,
             inputs: vec![args.corpus.clone()],
             output: vocab.clone(),
         });
         vocab
     });
+    let mut command = sh::words([
+        ELECTRA,
+        "shards",
+        "build",
+        "--corpus",
+        &corpus,
+        "--vocab",
+        &text(&vocab),
+        "--seq-len",
+        &length.to_string(),
+        "--out",
+        &text(&shards),
+    ]);
+    command.extend(args.reading.clone());
     steps.push(Step {
         name: "shards".to_owned(),
-        command: sh::words([
-            ELECTRA,
-            "shards",
-            "build",
-            "--corpus",
-            &corpus,
-            "--field",
-            &args.field,
-            "--vocab",
-            &text(&vocab),
-            "--seq-len",
-            &length.to_string(),
-            "--out",
-            &text(&shards),
-        ]),
+        command,
         inputs: vec![args.corpus.clone(), vocab],
         output: shards.clone(),
     });
@@ -168,10 +168,15 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     std::iter::once(evaluate).chain(exports).collect()
 }
 
-/// Set-up and the release build.
-pub(crate) fn build() -> Result<()> {
+/// Set-up and the release build; the reader of Parquet is built where `corpus` holds such a file.
+pub(crate) fn build(corpus: &Path) -> Result<()> {
     setup::run(&setup::Args::default())?;
-    sh::run(&sh::words(["cargo", "build", "--release", "--package", "electra-cli"])).map(drop)
+    let mut command = sh::words(["cargo", "build", "--release", "--package", "electra-cli"]);
+    let mut files = WalkDir::new(corpus).into_iter().flatten();
+    if files.any(|entry| entry.path().extension().is_some_and(|ending| ending == "parquet")) {
+        command.extend(sh::words(["--features", "parquet"]));
+    }
+    sh::run(&command).map(drop)
 }
 
 /// Runs the steps that are not done; a step whose command or inputs changed, and all after it, run again.
@@ -179,7 +184,7 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
     fs::create_dir_all(stamps).with_context(|| stamps.display().to_string())?;
     let mut times = Vec::new();
     let mut chain = String::new();
-    for step in steps {
+    for (place, step) in steps.iter().enumerate() {
         chain = fingerprint(step, &chain)?;
         let stamp = stamps.join(&step.name);
         let done = fs::read_to_string(&stamp).unwrap_or_default();
@@ -191,6 +196,14 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
                 Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0)),
             ));
             continue;
+        }
+        // Before anything is made anew: what a later run stands on is not replaced under it.
+        if let Some(run) = steps[place + 1..].iter().find(|later| is_run(later)) {
+            bail!(
+                "{} or what it reads has changed, and {} holds a run that was made of the old: give another --out, or move that run away",
+                step.name,
+                run.output.display()
+            );
         }
         let begun = stamps.join(format!("{}.begun", step.name));
         let same = fs::read_to_string(&begun).is_ok_and(|text| text == chain);
@@ -206,27 +219,26 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
     Ok(times)
 }
 
+/// Whether the step is pre-training and has left checkpoints.
+fn is_run(step: &Step) -> bool {
+    step.name == "pretrain"
+        && fs::read_dir(step.output.join("checkpoints")).is_ok_and(|entries| {
+            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("step-"))
+        })
+}
+
 /// The step's command, or the one that goes on with what an interrupted one left.
 fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
     if !step.output.exists() {
         return Ok(step.command.clone());
     }
-    if step.name == "pretrain" && same {
-        let has_checkpoint = fs::read_dir(step.output.join("checkpoints")).is_ok_and(|entries| {
-            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("step-"))
-        });
-        if has_checkpoint {
-            return Ok(sh::words([
-                ELECTRA,
-                "pretrain",
-                "--resume",
-                &step.output.display().to_string(),
-            ]));
+    if is_run(step) {
+        if same {
+            let run = step.output.display().to_string();
+            return Ok(sh::words([ELECTRA, "pretrain", "--resume", &run]));
         }
-    }
-    if step.name == "pretrain" && !same {
         bail!(
-            "{} holds a run of other settings: give another --out, or remove it yourself",
+            "{} holds a run of other settings: give another --out, or move that run away",
             step.output.display()
         );
     }
@@ -289,6 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_made_anew_under_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stamps) = (dir.path(), dir.path().join("stamps"));
+        fs::write(path.join("input"), "1").unwrap();
+        let mut steps = vec![step(path, &format!("touch {}/out", path.display()))];
+        run(&steps, &stamps).unwrap();
+        let output = path.join("run");
+        fs::create_dir_all(output.join("checkpoints/step-0000001")).unwrap();
+        let command = sh::words(["true"]);
+        steps.push(Step { name: "pretrain".to_owned(), command, inputs: vec![], output });
+        fs::write(path.join("input"), "2").unwrap();
+        let error = run(&steps, &stamps).unwrap_err().to_string();
+        assert!(error.starts_with("step or what it reads has changed"), "{error}");
+        assert_eq!(fs::read_to_string(path.join("log")).unwrap().lines().count(), 1);
+    }
+
+    #[test]
     fn a_failed_step_is_named_and_not_stamped() {
         let dir = tempfile::tempdir().unwrap();
         let steps = [step(dir.path(), "exit 3")];
@@ -303,7 +332,7 @@ mod tests {
             corpus: "books".into(),
             vocab: None,
             out: None,
-            field: "text".to_owned(),
+            reading: vec!["--lossy".to_owned()],
             overrides: vec!["train.seed=2".to_owned()],
             dry_run: true,
         };
@@ -312,8 +341,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "target/release/electra vocab train --corpus books --field text --size 30522 --out runs/x/vocab.txt",
-                "target/release/electra shards build --corpus books --field text --vocab runs/x/vocab.txt --seq-len 512 --out runs/x/shards",
+                "target/release/electra vocab train --corpus books --size 30522 --out runs/x/vocab.txt --lossy",
+                "target/release/electra shards build --corpus books --vocab runs/x/vocab.txt --seq-len 512 --out runs/x/shards --lossy",
                 "target/release/electra pretrain configs/pretrain-base.toml --set data.shards=runs/x/shards --set train.seed=2 --out runs/x/run",
                 "target/release/electra evaluate runs/x/run --output runs/x/evaluate.json",
                 "target/release/electra export runs/x/run --format hf --part discriminator --out runs/x/discriminator",

@@ -22,7 +22,7 @@ const WEIGHTS: [&str; 2] = ["pretrained", "random"];
 
 pub(crate) fn run() -> Result<()> {
     let start = Instant::now();
-    pipeline::build()?;
+    pipeline::build(Path::new(CORPUS))?;
     let built = start.elapsed();
     let mut times = vec![("set-up and build".to_owned(), built)];
     let out = Path::new(OUT);

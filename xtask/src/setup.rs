@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "libtorch")]
     cuda: bool,
     /// Use the libtorch 2.11 in this folder (with include/ and lib/).
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = sh::place)]
     libtorch: Option<PathBuf>,
 }
 
@@ -85,13 +85,15 @@ fn platform() -> Result<Platform> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted = wanted(args)?;
-    if fs::read_to_string(STAMP).is_ok_and(|stamp| stamp == wanted) {
-        return compiler();
-    }
     compiler()?;
+    // The stamp alone is not enough: the folder that it speaks of, or one linked to, may be gone.
+    let there = Path::new(HOME).join("torch/include/ATen").is_dir() && Path::new(STAMP).exists();
+    if there && fs::read_to_string(STAMP).is_ok_and(|stamp| stamp == wanted) {
+        return Ok(());
+    }
     match &args.libtorch {
         // Without options, whatever was set up before stays.
-        None if !args.cuda && Path::new(STAMP).exists() => return Ok(()),
+        None if !args.cuda && there => return Ok(()),
         Some(dir) => link(dir)?,
         None if args.cuda => whole()?,
         None => slim()?,
@@ -385,6 +387,19 @@ mod tests {
         assert_eq!(downloaded(&wheel(right), dir.path()).unwrap(), Some(path.clone()));
         assert_eq!(downloaded(&wheel("00"), dir.path()).unwrap(), None);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn folders_that_are_no_libtorch_2_11_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = |dir: &Path| link(dir).unwrap_err().to_string();
+        assert!(error(&dir.path().join("gone")).contains("gone"));
+        assert!(error(dir.path()).ends_with("is no libtorch: it has no include/ATen"));
+        fs::create_dir_all(dir.path().join("include/ATen")).unwrap();
+        fs::create_dir_all(dir.path().join("lib")).unwrap();
+        assert!(error(dir.path()).contains("does not say its version"));
+        fs::write(dir.path().join("build-version"), "2.9.1+cpu\n").unwrap();
+        assert!(error(dir.path()).contains("is libtorch 2.9.1; this workspace is built against"));
     }
 
     #[test]

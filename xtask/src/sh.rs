@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use std::{
+    convert::Infallible,
     fmt::Write as _,
     io::{self, Write as _},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -66,4 +68,12 @@ pub(crate) fn capture(command: &[String]) -> Result<String> {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A path as it was typed, for use in the repository's root, where commands run: made absolute if it was typed
+/// in another folder.
+pub(crate) fn place(typed: &str) -> Result<PathBuf, Infallible> {
+    let typed = PathBuf::from(typed);
+    let here = std::env::current_dir().unwrap_or_default();
+    Ok(if here == crate::root() { typed } else { here.join(typed) })
 }
