@@ -3,7 +3,7 @@
 use crate::{setup, sh};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 use walkdir::WalkDir;
 
 /// Crates of the workspace that each may depend on, besides those that its own dependencies may.
@@ -34,6 +34,9 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 /// Crates that build and test where libtorch is absent.
 const WITHOUT_TCH: [&str; 3] = ["electra-tokenize", "electra-data", "xtask"];
 
+/// Names a test for each claim.
+const FIDELITY: &str = "docs/fidelity.md";
+
 /// Lines of a source file at most.
 const LONGEST: usize = 500;
 
@@ -48,6 +51,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn faults(root: &Path) -> Result<Vec<String>> {
     let mut faults = dependencies(root)?;
+    let mut tests = HashSet::new();
     for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(|entry| {
         let name = entry.file_name().to_string_lossy();
         !matches!(name.as_ref(), "target" | ".git" | ".libtorch" | "runs")
@@ -64,6 +68,9 @@ fn faults(root: &Path) -> Result<Vec<String>> {
         let name = path.display().to_string();
         if ending == "rs" {
             faults.extend(source(&name, &contents));
+            let heads = contents.lines().filter_map(|line| line.trim().strip_prefix("fn "));
+            let named = heads.filter_map(|head| head.split_once('('));
+            tests.extend(named.map(|(function, _)| function.to_owned()));
         }
         if ending == "toml" && name.starts_with("configs/") {
             faults.extend(contents.parse::<toml::Table>().err().map(|e| format!("{name}: {e}")));
@@ -71,7 +78,27 @@ fn faults(root: &Path) -> Result<Vec<String>> {
         faults.extend(foreign(&name, &contents));
     }
     faults.extend(sample(root)?);
+    let fidelity = fs::read_to_string(root.join(FIDELITY)).context(FIDELITY)?;
+    faults.extend(unknown_tests(&fidelity, &tests));
     Ok(faults)
+}
+
+/// Tests that a text names as ``crate: `test`, `test` `` and that nobody wrote.
+fn unknown_tests(text: &str, tests: &HashSet<String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (line, text) in text.lines().enumerate() {
+        for krate in ["tokenize", "data", "torch", "model", "train", "tasks", "cli"] {
+            let Some((_, mut rest)) = text.split_once(&format!("{krate}: `")) else { continue };
+            while let Some((name, after)) = rest.split_once('`') {
+                if !tests.contains(name) {
+                    faults.push(format!("{FIDELITY}:{}: no test is called {name:?}", line + 1));
+                }
+                let Some(next) = after.strip_prefix(", `") else { break };
+                rest = next;
+            }
+        }
+    }
+    faults
 }
 
 /// Rules for a Rust file.
@@ -189,6 +216,16 @@ fn sample(root: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_that_nobody_wrote_are_found() {
+        let tests = HashSet::from(["one".to_owned(), "two".to_owned()]);
+        let text = "| a | same | train: `one`, `three` |\n| b | `key`; data: `two` |\n| c | model: `one`, tasks: `four` |";
+        let faults = unknown_tests(text, &tests);
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].ends_with("1: no test is called \"three\""), "{faults:?}");
+        assert!(faults[1].ends_with("3: no test is called \"four\""), "{faults:?}");
+    }
 
     #[test]
     fn the_repository_is_tidy() {
