@@ -23,6 +23,7 @@ struct ReadmeExamples;
 mod config;
 mod error;
 mod pretrained;
+mod replace;
 mod split;
 mod train;
 mod vocab;

@@ -4,7 +4,9 @@
 //! `tokenizer_config.json`, so the three settings there are always written. A word limit other than 100
 //! is kept only by the generic `PreTrainedTokenizerFast`, which uses `tokenizer.json` as it stands.
 
-use crate::{Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab};
+use crate::{
+    Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab, replace::replace,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -119,7 +121,7 @@ pub(crate) fn write(
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e))?;
-    fs::write(path, text + "\n").map_err(Error::io(path))
+    replace(path, (text + "\n").as_bytes())
 }
 
 fn tokenizer_config(config: &TokenizerConfig, max_length: usize) -> Value {

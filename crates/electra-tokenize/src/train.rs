@@ -31,8 +31,10 @@ impl TrainConfig {
     }
 }
 
-/// Texts counted at once, which bounds the memory besides the distinct words.
-const BATCH: usize = 1024;
+/// Bytes of text counted at once: with the text that passes it, all the text that is in memory.
+const BATCH: usize = 8 << 20;
+/// Bytes of text that a task counts at least.
+const PIECE: usize = 1 << 16;
 
 type Counts = AHashMap<Box<str>, u64>;
 type Pair = (u32, u32);
@@ -40,7 +42,7 @@ type Pair = (u32, u32);
 /// Learns a vocabulary from texts; ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`.
 ///
 /// The result may have fewer than `size` tokens if the corpus has no more pairs to merge. Memory grows
-/// with the distinct words, not with the corpus.
+/// with the distinct words, not with the corpus: at most 8 MiB of texts and one more text are held at once.
 ///
 /// # Errors
 /// An error of the iterator, a corpus without words, or a size that does not hold the alphabet.
@@ -73,18 +75,24 @@ where
 {
     let pipeline = Pipeline::new(config);
     let mut counts = Counts::new();
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::new();
     let mut texts = texts.into_iter();
     loop {
         batch.clear();
-        for text in texts.by_ref().take(BATCH) {
-            batch.push(text.map_err(|e| Error::Corpus(e.into()))?);
+        let mut bytes = 0;
+        while bytes < BATCH
+            && let Some(text) = texts.next()
+        {
+            let text = text.map_err(|e| Error::Corpus(e.into()))?;
+            bytes += text.as_ref().len();
+            batch.push(text);
         }
         if batch.is_empty() {
             break;
         }
-        let share = batch.len().div_ceil(rayon::current_num_threads());
-        let parts = batch.par_chunks(share).map(|texts| count(texts, &pipeline, config));
+        let pieces: Vec<&str> = batch.iter().flat_map(|text| pieces(text.as_ref())).collect();
+        let share = pieces.len().div_ceil(rayon::current_num_threads()).max(1);
+        let parts = pieces.par_chunks(share).map(|pieces| count(pieces, &pipeline, config));
         for part in parts.collect::<Result<Vec<_>>>()? {
             for (word, n) in part {
                 *counts.entry(word).or_insert(0) += n;
@@ -96,14 +104,22 @@ where
     Ok(words)
 }
 
-fn count<S: AsRef<str>>(
-    texts: &[S],
-    pipeline: &Pipeline,
-    config: &TokenizerConfig,
-) -> Result<Counts> {
+/// A text in pieces of [`PIECE`] bytes and the rest of a word, so that a long one is not one thread's.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let after = rest.as_bytes().get(PIECE..).unwrap_or_default();
+        let end = after.iter().position(|byte| matches!(byte, b' ' | b'\n'));
+        let (piece, left) = rest.split_at(end.map_or(rest.len(), |end| PIECE + end));
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn count(texts: &[&str], pipeline: &Pipeline, config: &TokenizerConfig) -> Result<Counts> {
     let mut raw: AHashMap<Part<'_>, u64> = AHashMap::new();
     for text in texts {
-        split::parts(text.as_ref(), |part| *raw.entry(part).or_insert(0) += 1);
+        split::parts(text, |part| *raw.entry(part).or_insert(0) += 1);
     }
     let mut counts = Counts::new();
     let mut add = |word: String, n| {

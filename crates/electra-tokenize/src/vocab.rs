@@ -1,6 +1,6 @@
 //! The vocabulary: ids and tokens, with the special tokens as a type.
 
-use crate::{Error, Result};
+use crate::{Error, Result, replace::replace};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -127,12 +127,12 @@ impl Vocab {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Writes one token a line.
+    /// Writes one token a line. A file that is there is replaced once the new one is whole and on the disk.
     ///
     /// # Errors
     /// Naming the file.
     pub fn write_vocab_txt(&self, path: &Path) -> Result<()> {
-        fs::write(path, self.text()).map_err(Error::io(path))
+        replace(path, self.text().as_bytes())
     }
 
     fn text(&self) -> String {

@@ -121,6 +121,28 @@ impl WordPiece {
         Ok(encoding.get_ids().iter().copied().zip(ranges).collect())
     }
 
+    /// How many words of `text` are `[UNK]` because they are longer than the limit.
+    ///
+    /// # Errors
+    /// If the `tokenizers` crate refuses the text.
+    pub fn overlong_words(&self, text: &str) -> Result<u64> {
+        let limit = self.config.max_chars_per_word;
+        let (mut found, mut failed) = (0, Ok(()));
+        split::parts(text, |part| match part {
+            Part::Ascii(word) => found += u64::from(word.len() > limit),
+            // No word has more characters when it is normalised than it had bytes.
+            Part::Chunk(chunk) if chunk.len() > limit => match self.pipeline.words(chunk) {
+                Ok(words) => {
+                    let long = words.iter().filter(|(word, _)| word.chars().count() > limit);
+                    found += long.count() as u64;
+                }
+                Err(error) => failed = Err(error),
+            },
+            Part::Chunk(_) => {}
+        });
+        failed.map(|()| found)
+    }
+
     /// Text of ids: pieces joined to words, words divided by spaces. Ids outside the vocabulary are
     /// written as `[UNK]`.
     pub fn decode(&self, ids: &[u32]) -> String {

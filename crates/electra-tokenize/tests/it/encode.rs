@@ -93,6 +93,21 @@ fn words_longer_than_the_limit_are_unknown() {
     assert_eq!(t(200).encode(&word(201)).unwrap(), [1]);
 }
 
+/// Of each text: how many of its words are over the limit of 3, counted by eye.
+#[test]
+fn words_over_the_limit_are_counted_apart_from_other_unknown_ones() {
+    let t = tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word: 3, ..UNCASED });
+    for (text, expected) in [
+        ("aaa b aaa", 0),
+        ("aaaa b aaaaa.aaaa aaa", 3),
+        ("\u{e9}\u{e9}\u{e9} \u{e9}\u{e9}\u{e9}\u{e9}", 1), // 6 and 8 bytes
+        ("e\u{301}ee", 0),                                  // 4 characters, 3 without the accent
+        ("\u{4e00}\u{4e00}\u{4e00}\u{4e00}", 0),            // each ideograph is a word
+    ] {
+        assert_eq!(t.overlong_words(text).unwrap(), expected, "{text:?}");
+    }
+}
+
 #[test]
 fn special_tokens_in_text_are_only_text() {
     let t = tokenizer(&["[", "]", "mask"], UNCASED);

@@ -71,6 +71,27 @@ fn the_hash_is_that_of_the_file() {
     assert_eq!(vocab.hash(), "cc75ba7f9a1247b5c7b9e37ba840347b96122bc1d7257b5dcd7320b36585445a");
 }
 
+/// The new file is written beside the old one: where that cannot be done, the old one stays.
+#[test]
+#[cfg(unix)]
+fn a_vocabulary_is_replaced_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("vocab.txt"), dir.path().join("link.txt"));
+    vocab(&["old"]).write_vocab_txt(&path).unwrap();
+    let last = || fs::read_to_string(&path).unwrap().lines().last().unwrap().to_owned();
+    fs::create_dir(dir.path().join(".vocab.txt.tmp")).unwrap();
+    let error = vocab(&["new"]).write_vocab_txt(&path).unwrap_err().to_string();
+    assert!(error.contains("vocab.txt"), "{error}");
+    assert_eq!(last(), "old");
+
+    fs::remove_dir(dir.path().join(".vocab.txt.tmp")).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    vocab(&["new"]).write_vocab_txt(&link).unwrap();
+    assert_eq!(last(), "new");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside");
+}
+
 #[track_caller]
 fn refused(name: &str, bytes: impl AsRef<[u8]>, words: &[&str]) {
     let dir = tempfile::tempdir().unwrap();

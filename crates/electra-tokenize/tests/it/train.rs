@@ -1,7 +1,13 @@
 //! Learning a vocabulary: merges worked out by hand, and the same bytes always.
 
 use electra_tokenize::{Error, TokenizerConfig, TrainConfig, train_vocab};
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 fn learn(texts: &[&str], train: TrainConfig) -> electra_tokenize::Result<Vec<String>> {
     let texts = texts.iter().map(|&text| Ok::<_, Infallible>(text));
@@ -51,6 +57,47 @@ fn the_number_of_threads_changes_no_token() {
     assert_eq!(one.len(), 300);
     assert_eq!(one, with(2));
     assert_eq!(one, with(5));
+}
+
+/// A text that adds its length to what is held, and takes it away when it is dropped.
+struct Held(String, Arc<AtomicUsize>);
+
+impl AsRef<str> for Held {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Relaxed);
+    }
+}
+
+/// 40 documents of 1 MiB: more than 8 MiB and one document are never in memory together.
+#[test]
+fn texts_in_memory_are_bounded_by_their_bytes() {
+    let (held, mut most) = (Arc::new(AtomicUsize::new(0)), 0);
+    let texts = (0..40).map(|_| {
+        let text = Held("ab ".repeat((1 << 20) / 3), Arc::clone(&held));
+        most = most.max(held.fetch_add(text.0.len(), Relaxed) + text.0.len());
+        Ok::<_, Infallible>(text)
+    });
+    train_vocab(texts, &TokenizerConfig::default(), &TrainConfig::new(10)).unwrap();
+    assert!((1 << 20..=9 << 20).contains(&most), "{most}");
+}
+
+/// One text of several pieces, which are cut somewhere in it, and the same words one by one. Words of 3 and
+/// more bytes and of several characters stand at every cut.
+#[test]
+fn a_long_text_teaches_what_its_words_teach() {
+    let words: Vec<String> =
+        (0..40_000).map(|i| format!("w{} \u{e9}\u{4e00}x{}", i % 97, i * 31 % 499)).collect();
+    let text = words.join("\n");
+    assert!(text.len() > 4 << 16);
+    let apart: Vec<&str> = text.split_whitespace().collect();
+    let train = TrainConfig::new(600);
+    assert_eq!(learn(&[&text], train).unwrap(), learn(&apart, train).unwrap());
 }
 
 #[test]
