@@ -4,13 +4,14 @@ use crate::{
     Corpus, Error, PackingConfig, Result,
     corpus::{Document, split_sentences},
     packing::{Example, SHORTEST, pack_document},
+    place::Place,
     rng::{CounterRng, Purpose},
     shard::{COUNTS, INDEX, ShardIndex, ShardWriter, Split, SplitIndex, TOKENIZER},
 };
 use crossbeam_channel::bounded;
 use electra_tokenize::{Tokenizer, WordPiece};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::Write,
@@ -24,16 +25,17 @@ pub struct BuildConfig {
     pub out: PathBuf,
     /// How examples are packed.
     pub packing: PackingConfig,
-    /// Share of documents kept for evaluation; the second document always is, unless it is 0.
+    /// Share of documents kept for evaluation, whole; the second document always is, unless it is 0.
     pub held_out: f64,
     /// Seed of packing and of the held-out choice.
     pub seed: u64,
-    /// Replace what `out` holds, once the new shards are complete.
+    /// Replace the shards that `out` holds, once the new ones are complete. Anything else is never replaced.
     pub overwrite: bool,
 }
 
 /// What was made of a corpus.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BuildReport {
     /// Files read.
     pub files: u64,
@@ -51,6 +53,10 @@ pub struct BuildReport {
     pub sentences_dropped: u64,
     /// Words that became `[UNK]`.
     pub unknown_tokens: u64,
+    /// Those of them that are longer than the tokenizer's limit.
+    pub overlong_words: u64,
+    /// Bytes that were not UTF-8, became U+FFFD and so gave no token ([`crate::Encoding::Lossy`]).
+    pub replaced_bytes: u64,
     /// Examples in the training split.
     pub train_examples: u64,
     /// Examples in the held-out split.
@@ -66,11 +72,12 @@ const TASK: usize = 1 << 16;
 
 /// Tokenises and packs a corpus into a folder of shards; `progress` is told the bytes of text done.
 ///
-/// The folder is built beside its place and renamed when it is complete.
+/// The folder is built beside its place, in `.NAME.building`, and put there when it is complete. What a build
+/// left there that was killed is cleared away by the next one.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::TooSmall`], or whatever reading and writing say; what was at `out` is
-/// as it was.
+/// [`Error::NotEmpty`], [`Error::Output`], [`Error::TooSmall`], or whatever reading and writing say; what was
+/// at `out` is as it was.
 pub fn build_shards(
     corpus: &Corpus,
     tokenizer: &WordPiece,
@@ -78,30 +85,10 @@ pub fn build_shards(
     progress: &mut dyn FnMut(u64),
 ) -> Result<BuildReport> {
     check(config)?;
-    let out = &config.out;
-    let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !config.overwrite {
-        return Err(Error::NotEmpty(out.clone()));
-    }
-    let name =
-        out.file_name().map_or_else(|| "shards".into(), |name| name.to_string_lossy().into_owned());
-    let parent =
-        out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(Error::io(parent))?;
-    let temporary = parent.join(format!(".{name}.tmp-{}", std::process::id()));
-    let built = build_in(&temporary, corpus, tokenizer, config, progress).and_then(|report| {
-        if out.exists() {
-            fs::remove_dir_all(out).map_err(Error::io(out))?;
-        }
-        fs::rename(&temporary, out).map_err(Error::io(out))?;
-        sync(parent)?;
-        Ok(report)
-    });
-    if built.is_err() {
-        // The cause is reported; what is left under the temporary name is no shard folder.
-        let _ = fs::remove_dir_all(&temporary);
-    }
-    built
+    let place = Place::take(&config.out, config.overwrite, corpus)?;
+    let report = build_in(&place.fresh(), corpus, tokenizer, config, progress)?;
+    place.put()?;
+    Ok(report)
 }
 
 fn check(config: &BuildConfig) -> Result<()> {
@@ -153,36 +140,41 @@ fn build_in(
             special: *vocab.special(),
             train: SplitIndex::default(),
             held_out: SplitIndex::default(),
+            report: BuildReport::default(),
         },
+        counted: None,
     };
     let mut report = BuildReport {
         files: corpus.files().len() as u64,
         files_left_out: corpus.left_out().len() as u64,
         ..BuildReport::default()
     };
+    // Parts of long documents have a number each for packing; the split is the document's.
+    let mut parts = 0;
     // One thread reads and decompresses ahead; rayon's threads tokenise; this one packs up the results.
     let (sender, chunks) = bounded::<Result<Vec<Document>>>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || read_chunks(corpus, &sender));
         for chunk in chunks {
             let chunk = chunk?;
-            let first = report.documents;
             let packed: Vec<Packed> = chunk
                 .par_iter()
                 .enumerate()
-                .map(|(i, document)| pack(document, first + i as u64, corpus, tokenizer, config))
+                .map(|(i, document)| pack(document, parts + i as u64, corpus, tokenizer, config))
                 .collect::<Result<_>>()?;
-            for (packed, number) in packed.iter().zip(first..) {
-                output.add(packed, split_of(number, config), &mut report)?;
+            for (document, packed) in chunk.iter().zip(&packed) {
+                report.documents += u64::from(!document.continues);
+                report.text_bytes += document.text.len() as u64;
+                report.replaced_bytes += document.replaced_bytes;
+                // A file's first document continues nothing, so there is one.
+                output.add(packed, report.documents - 1, config, &mut report)?;
             }
-            report.documents += chunk.len() as u64;
-            report.text_bytes +=
-                chunk.iter().map(|document| document.text.len() as u64).sum::<u64>();
+            parts += chunk.len() as u64;
             progress(report.text_bytes);
         }
         Ok::<(), Error>(())
     })?;
-    output.finish(corpus, &mut report)?;
+    output.finish(corpus, config, &mut report)?;
     Ok(report)
 }
 
@@ -230,6 +222,7 @@ struct Packed {
     dropped: u64,
     tokens: u64,
     unknown: u64,
+    overlong: u64,
 }
 
 fn pack(
@@ -243,14 +236,24 @@ fn pack(
     let texts = split_sentences(&document.text, corpus.config().sentences);
     // A long document is tokenised by several tasks, a short one by this.
     let per_task = (texts.len() * TASK / document.text.len().max(1)).max(1);
-    let tokenise = |texts: &[&str]| -> Result<Vec<Vec<u32>>> {
-        texts.iter().map(|text| Ok(tokenizer.encode(text)?)).collect()
+    let tokenise = |texts: &[&str]| -> Result<Vec<(Vec<u32>, u64)>> {
+        let ids_and_overlong = |text: &&str| {
+            let ids = tokenizer.encode(text)?;
+            let overlong = match ids.contains(&special.unk) {
+                true => tokenizer.overlong_words(text)?,
+                false => 0,
+            };
+            Ok((ids, overlong))
+        };
+        texts.iter().map(ids_and_overlong).collect()
     };
-    let encoded: Vec<Vec<Vec<u32>>> = match texts.len() > per_task {
+    let encoded: Vec<Vec<(Vec<u32>, u64)>> = match texts.len() > per_task {
         true => texts.par_chunks(per_task).map(tokenise).collect::<Result<_>>()?,
         false => vec![tokenise(&texts)?],
     };
-    let mut sentences: Vec<Vec<u32>> = encoded.into_iter().flatten().collect();
+    let (mut sentences, overlong): (Vec<Vec<u32>>, Vec<u64>) =
+        encoded.into_iter().flatten().unzip();
+    let overlong = overlong.iter().sum();
     let all = sentences.len();
     sentences.retain(|sentence| !sentence.is_empty());
     let tokens = sentences.iter().map(|sentence| sentence.len() as u64).sum();
@@ -261,7 +264,7 @@ fn pack(
         examples.push(example)
     });
     let dropped = (all - sentences.len()) as u64;
-    Ok(Packed { examples, sentences: sentences.len() as u64, dropped, tokens, unknown })
+    Ok(Packed { examples, sentences: sentences.len() as u64, dropped, tokens, unknown, overlong })
 }
 
 /// The folder being written.
@@ -270,14 +273,24 @@ struct Output {
     writers: [ShardWriter; 2],
     counts: Vec<u64>,
     index: ShardIndex,
+    /// The last document that its split's count has, so that parts of one count once.
+    counted: Option<u64>,
 }
 
 impl Output {
-    fn add(&mut self, packed: &Packed, split: Split, report: &mut BuildReport) -> Result<()> {
+    fn add(
+        &mut self,
+        packed: &Packed,
+        document: u64,
+        config: &BuildConfig,
+        report: &mut BuildReport,
+    ) -> Result<()> {
+        let split = split_of(document, config);
         report.sentences += packed.sentences;
         report.sentences_dropped += packed.dropped;
         report.text_tokens += packed.tokens;
         report.unknown_tokens += packed.unknown;
+        report.overlong_words += packed.overlong;
         let special = self.index.special;
         for example in &packed.examples {
             self.writers[split as usize].push(example);
@@ -286,7 +299,9 @@ impl Output {
                 text.for_each(|&id| self.counts[id as usize] += 1);
             }
         }
-        self.part(split).documents += u64::from(!packed.examples.is_empty());
+        if !packed.examples.is_empty() && self.counted.replace(document) != Some(document) {
+            self.part(split).documents += 1;
+        }
         if self.writers[split as usize].tokens() >= SHARD_TOKENS {
             self.write_shard(split)?;
         }
@@ -320,20 +335,26 @@ impl Output {
         Ok(())
     }
 
-    fn finish(&mut self, corpus: &Corpus, report: &mut BuildReport) -> Result<()> {
+    fn finish(
+        &mut self,
+        corpus: &Corpus,
+        config: &BuildConfig,
+        report: &mut BuildReport,
+    ) -> Result<()> {
         for split in [Split::Train, Split::HeldOut] {
             self.write_shard(split)?;
         }
         report.train_examples = self.index.train.examples;
         report.held_out_examples = self.index.held_out.examples;
-        if self.index.train.examples == 0 {
+        if let Some(needed) = self.lacks(config, report) {
             return Err(Error::TooSmall {
                 path: corpus.path().to_owned(),
                 documents: report.documents,
                 tokens: report.text_tokens,
-                needed: "at least one document with one token is needed".to_owned(),
+                needed,
             });
         }
+        self.index.report = report.clone();
         let json = |value: serde_json::Result<String>| {
             value.map_err(|e| Error::shard(self.dir.join(INDEX), e))
         };
@@ -347,6 +368,30 @@ impl Output {
             json(serde_json::to_string_pretty(&self.index))?.as_bytes(),
         )?;
         sync(&self.dir)
+    }
+
+    /// What the corpus has too little of, and what would be enough.
+    fn lacks(&self, config: &BuildConfig, report: &BuildReport) -> Option<String> {
+        let length = self.index.sequence_length;
+        let room = length as u64 - 2;
+        if report.text_tokens < room {
+            return Some(format!(
+                "one example of {length} takes {room} beside [CLS] and [SEP]: give more text, or a shorter --seq-len"
+            ));
+        }
+        if self.index.train.examples == 0 {
+            return Some(
+                "no document with tokens is left to train on: give more documents".to_owned(),
+            );
+        }
+        if self.index.held_out.examples == 0 && config.held_out > 0.0 {
+            return Some(
+                "no document with tokens is held out: give at least 2 (in plain text, blank lines or files divide them), \
+                 or --held-out 0 and train with evaluate.every = 0"
+                    .to_owned(),
+            );
+        }
+        None
     }
 }
 

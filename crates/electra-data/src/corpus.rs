@@ -60,11 +60,15 @@ pub enum Encoding {
     Lossy,
 }
 
-/// Text of one document.
+/// Text of one document, or of a part of one that is long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Lines; blank ones mean nothing here.
     pub text: String,
+    /// Whether it goes on with the document before it, which was too long for one piece.
+    pub continues: bool,
+    /// Bytes that were not UTF-8 and became U+FFFD ([`Encoding::Lossy`]).
+    pub replaced_bytes: u64,
 }
 
 /// Files to read, in the order in which they are read.
@@ -87,13 +91,26 @@ const KINDS: [(&str, Format); 6] = [
 ];
 
 /// Endings of compressed files.
-const COMPRESSIONS: [&str; 4] = ["gz", "xz", "zst", "zstd"];
+const COMPRESSIONS: [(&str, Compression); 4] = [
+    ("gz", Compression::Gzip),
+    ("xz", Compression::Xz),
+    ("zst", Compression::Zstd),
+    ("zstd", Compression::Zstd),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Text,
     JsonLines,
     Parquet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    None,
+    Gzip,
+    Xz,
+    Zstd,
 }
 
 impl Corpus {
@@ -106,7 +123,7 @@ impl Corpus {
         let (mut files, mut left_out) = (Vec::new(), Vec::new());
         if metadata.is_file() {
             files.push(path.to_owned());
-            if format(path).is_none() {
+            if kind(path).is_none() {
                 return Err(unreadable(path, "its ending is not of a kind that can be read"));
             }
         } else {
@@ -116,7 +133,7 @@ impl Corpus {
                 if !entry.file_type().is_file() || hidden {
                     continue;
                 }
-                match format(entry.path()) {
+                match kind(entry.path()) {
                     Some(_) => files.push(entry.into_path()),
                     None => left_out.push(entry.into_path()),
                 }
@@ -155,20 +172,29 @@ impl Corpus {
 }
 
 fn unreadable(path: &Path, reason: &str) -> Error {
-    let endings = KINDS.map(|(ending, _)| format!(".{ending}")).join(" ");
-    let message = format!("{reason}: {endings}, each also .gz .xz .zst");
+    let endings =
+        KINDS.iter().filter(|(_, format)| *format != Format::Parquet).map(|(ending, _)| *ending);
+    let endings = endings.map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" ");
+    let message = format!(
+        "{reason}: {endings}, each also .gz .xz .zst, and .parquet, which is compressed within and not as a whole"
+    );
     Error::Corpus { path: path.to_owned(), message }
 }
 
-/// The format that a file's ending names, below its compression.
-fn format(path: &Path) -> Option<Format> {
+/// The format and the compression that a file's ending names, in capitals or not.
+fn kind(path: &Path) -> Option<(Format, Compression)> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let mut endings = name.rsplit('.');
     let mut ending = endings.next()?;
-    if COMPRESSIONS.contains(&ending) {
+    let mut compression = Compression::None;
+    if let Some((_, found)) = COMPRESSIONS.iter().find(|(known, _)| *known == ending) {
+        compression = *found;
         ending = endings.next()?;
     }
-    KINDS.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format)
+    let (_, format) = KINDS.iter().find(|(known, _)| *known == ending)?;
+    // Parquet is read from its end, which a compressed file has no way to.
+    let readable = *format != Format::Parquet || compression == Compression::None;
+    readable.then_some((*format, compression))
 }
 
 type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;

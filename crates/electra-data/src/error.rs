@@ -42,7 +42,7 @@ pub enum Error {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A corpus that does not fill one example in each split.
+    /// A corpus that does not fill one example, or leaves a split without one.
     #[error("{}: {documents} documents with {tokens} tokens are too little: {needed}", path.display())]
     TooSmall {
         /// The corpus.
@@ -57,6 +57,14 @@ pub enum Error {
     /// The output folder holds something.
     #[error("{} is not empty: name another folder, or say --overwrite", .0.display())]
     NotEmpty(PathBuf),
+    /// An output folder that cannot be made, or whose replacement would lose something.
+    #[error("{}: {message}", path.display())]
+    Output {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
     /// A shard or index that is not what was written.
     #[error("{}: {message}", path.display())]
     Shard {
@@ -78,9 +86,9 @@ pub enum Error {
     /// From the tokenizer.
     #[error(transparent)]
     Tokenize(#[from] electra_tokenize::Error),
-    /// A worker thread died.
-    #[error("a loader thread ended unexpectedly; its message is above")]
-    Worker,
+    /// A worker thread panicked; with its message.
+    #[error("a loader thread ended unexpectedly: {0}")]
+    Worker(String),
 }
 
 /// Result of this crate's functions.
@@ -90,6 +98,10 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn output(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::Output { path: path.into(), message: message.to_string() }
     }
 
     pub(crate) fn shard(path: impl Into<PathBuf>, message: impl ToString) -> Self {

@@ -19,6 +19,7 @@ mod error;
 pub mod loader;
 pub mod masking;
 pub mod packing;
+mod place;
 pub mod rng;
 pub mod sampler;
 pub mod shard;

@@ -3,7 +3,9 @@
 use crate::{Error, MaskedBatch, Masking, Result, Sampler, ShardSet};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
+    any::Any,
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -68,7 +70,11 @@ impl Loader {
                 let work = move || {
                     for number in todo {
                         let first = start + number * config.batch_size as u64;
-                        let batch = make(&shards, masking.as_ref(), &sampler, &config, first);
+                        // A panic must reach the consumer, who waits for this very batch.
+                        let batch = catch_unwind(AssertUnwindSafe(|| {
+                            make(&shards, masking.as_ref(), &sampler, &config, first)
+                        }))
+                        .unwrap_or_else(|panic| Err(Error::Worker(message(panic.as_ref()))));
                         if results.send((number, batch)).is_err() {
                             return;
                         }
@@ -86,12 +92,13 @@ impl Loader {
     /// The next batch.
     ///
     /// # Errors
-    /// If a shard cannot be read, or a worker died.
+    /// If a shard cannot be read, or [`Masking::choose`] panicked; the batch after it comes next.
     #[expect(clippy::should_implement_trait, reason = "it is fallible and never ends")]
     pub fn next(&mut self) -> Result<MaskedBatch> {
-        let jobs = self.jobs.as_ref().ok_or(Error::Worker)?;
+        let gone = || Error::Worker("none is left".to_owned());
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         while self.asked < self.next + self.config.prefetch as u64 {
-            jobs.send(self.asked).map_err(|_| Error::Worker)?;
+            jobs.send(self.asked).map_err(|_| gone())?;
             self.asked += 1;
         }
         let asked_at = Instant::now();
@@ -99,7 +106,7 @@ impl Loader {
             if let Some(batch) = self.early.remove(&self.next) {
                 break batch;
             }
-            let (number, batch) = self.done.recv().map_err(|_| Error::Worker)?;
+            let (number, batch) = self.done.recv().map_err(|_| gone())?;
             self.early.insert(number, batch);
         };
         self.wait += asked_at.elapsed();
@@ -128,6 +135,12 @@ impl Drop for Loader {
             let _ = worker.join();
         }
     }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }
 
 fn make(

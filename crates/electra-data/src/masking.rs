@@ -28,7 +28,7 @@ pub trait Masking: Send + Sync + Debug {
 /// Distinct positions, uniformly among all but `[CLS]`, `[SEP]`, `[MASK]` and `[PAD]`.
 ///
 /// `k = max(1, min(N, round_half_even(n * rate)))` of `n` tokens, `[CLS]` and `[SEP]` counted,
-/// `N = floor((rate + 0.005) * length)`.
+/// `N = floor((rate + 0.005) * length)`; `n * rate` is in single precision, as there.
 ///
 /// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Departure: the reference draws with
 /// replacement ([`ReferenceMasking`]), which masks fewer than `k` positions.
@@ -116,6 +116,7 @@ fn candidates(ids: &[u32], special: &SpecialTokens) -> Vec<u32> {
 /// How many positions are drawn of `tokens`, in a batch of `length`.
 fn draws(tokens: usize, length: usize, rate: f64) -> usize {
     let most = ((rate + 0.005) * length as f64) as usize;
-    let wanted = (tokens as f64 * rate).round_ties_even() as usize;
+    // In single precision, as TensorFlow multiplies: 190 x 0.15 is 28.500002 there, and 29 are drawn.
+    let wanted = (tokens as f32 * rate as f32).round_ties_even() as usize;
     wanted.min(most).max(1)
 }

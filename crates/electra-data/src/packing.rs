@@ -42,8 +42,9 @@ pub const SHORTEST: usize = 3;
 ///
 /// Source: reference `build_pretraining_dataset.py`, `ExampleBuilder`. Departures: what does not fit is
 /// carried over to the next example instead of cut off, so that no token is lost (the reference also loses
-/// the tails of lines longer than an example); sentences keep their order (there a later short one may
-/// come first); random choices are keyed by (seed, document).
+/// the tails of lines longer than an example); a short example has its target length exactly (there its last
+/// sentence is kept whole where it fits); sentences keep their order (there a later short one may come
+/// first); random choices are keyed by (seed, document).
 ///
 /// `cls` and `sep` are the ids put around segments.
 pub fn pack_document(

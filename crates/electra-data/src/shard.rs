@@ -7,8 +7,8 @@
 //! The layout can be memory-mapped; this reader keeps the offsets in memory and reads tokens where they stand
 //! (`pread`), which costs a microsecond an example, shares the page cache and needs no `unsafe`.
 
-use crate::{Error, Result, packing::Example};
-use electra_tokenize::SpecialTokens;
+use crate::{BuildReport, Error, Result, packing::Example};
+use electra_tokenize::{SpecialTokens, Tokenizer, Vocab, WordPiece};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -56,6 +56,9 @@ pub struct ShardIndex {
     pub train: SplitIndex,
     /// The held-out split.
     pub held_out: SplitIndex,
+    /// What was made of the corpus; zeros in shards of an older build.
+    #[serde(default)]
+    pub report: BuildReport,
 }
 
 /// One split's part of the index.
@@ -112,7 +115,8 @@ pub struct ShardSet {
 }
 
 impl ShardSet {
-    /// Opens a split and verifies every shard: header, size, checksum, vocabulary.
+    /// Opens a split and verifies every shard: header, size, checksum, vocabulary; and that the folder's
+    /// tokenizer has that vocabulary.
     ///
     /// # Errors
     /// [`Error::Shard`] naming the file that is not what was written; [`Error::Value`] if the split is empty.
@@ -143,6 +147,7 @@ impl ShardSet {
             );
             return Err(Error::shard(dir.join(INDEX), message));
         }
+        check_tokenizer(dir, &index)?;
         Ok(Self { dir: dir.to_owned(), index, shards, before, examples })
     }
 
@@ -202,7 +207,7 @@ impl ShardSet {
     }
 }
 
-/// Verifies every shard of a folder, token by token.
+/// Verifies every shard of a folder, token by token, and that its tokenizer has their vocabulary.
 ///
 /// # Errors
 /// Naming the file that is not what was written.
@@ -220,14 +225,38 @@ pub fn verify(dir: &Path) -> Result<ShardIndex> {
             }
         }
     }
+    check_tokenizer(dir, &index)?;
     Ok(index)
+}
+
+/// Checks that a folder's tokenizer has the vocabulary of its shards, and settings that agree.
+fn check_tokenizer(dir: &Path, index: &ShardIndex) -> Result<()> {
+    let folder = dir.join(TOKENIZER);
+    for name in ["vocab.txt", "tokenizer.json"] {
+        let path = folder.join(name);
+        let found = Vocab::from_file(&path)?.hash();
+        if found != index.vocab_hash {
+            let message = format!(
+                "has vocabulary {found}, the shards were made with {}: put their own file back, or build them anew",
+                index.vocab_hash
+            );
+            return Err(Error::shard(path, message));
+        }
+    }
+    let special = *WordPiece::from_pretrained_dir(&folder)?.vocab().special();
+    if special != index.special {
+        let message = format!("special tokens {:?}, the vocabulary has {special:?}", index.special);
+        return Err(Error::shard(dir.join(INDEX), message));
+    }
+    Ok(())
 }
 
 /// Copies a shard folder's tokenizer files to `to`, so that a run can be exported without its shards.
 ///
 /// # Errors
-/// Naming the file.
+/// Naming the file, and both hashes if it has another vocabulary than the shards.
 pub fn copy_tokenizer(shards: &Path, to: &Path) -> Result<()> {
+    check_tokenizer(shards, &ShardIndex::read(shards)?)?;
     fs::create_dir_all(to).map_err(Error::io(to))?;
     let from = shards.join(TOKENIZER);
     for entry in fs::read_dir(&from).map_err(Error::io(&from))? {

@@ -1,7 +1,7 @@
 //! Opening one file: its compression, then its format.
 
 use super::{
-    CorpusConfig, Document, Format, Reader, format,
+    Compression, CorpusConfig, Document, Format, Reader, kind,
     text::{Lines, TextDocuments},
 };
 use crate::{Error, Result};
@@ -13,28 +13,29 @@ use std::{
 
 /// The documents of a file.
 pub(super) fn reader<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
-    match format(path) {
-        Some(Format::Parquet) => parquet(path, config),
-        Some(Format::JsonLines) => {
-            let lines = Lines::new(decompressed(path)?, path, config.encoding);
+    let (format, compression) = kind(path).unwrap_or((Format::Text, Compression::None));
+    match format {
+        Format::Parquet => parquet(path, config),
+        Format::JsonLines => {
+            let lines = Lines::new(decompressed(path, compression)?, path, config.encoding);
             Ok(Box::new(JsonLines { lines, path: path.to_owned(), field: config.field.clone() }))
         }
-        _ => {
-            let lines = Lines::new(decompressed(path)?, path, config.encoding);
+        Format::Text => {
+            let lines = Lines::new(decompressed(path, compression)?, path, config.encoding);
             Ok(Box::new(TextDocuments::new(lines, config.documents)))
         }
     }
 }
 
-fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>> {
+fn decompressed(path: &Path, compression: Compression) -> Result<Box<dyn Read + Send>> {
     let file = File::open(path).map_err(Error::io(path))?;
-    Ok(match path.extension().and_then(|extension| extension.to_str()) {
-        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
-        Some("zst" | "zstd") => {
+    Ok(match compression {
+        Compression::None => Box::new(file),
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Compression::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
+        Compression::Zstd => {
             Box::new(zstd::stream::read::Decoder::new(file).map_err(Error::io(path))?)
         }
-        _ => Box::new(file),
     })
 }
 
@@ -57,7 +58,8 @@ impl<R: Read> JsonLines<R> {
                 message,
             })?;
             if !text.trim().is_empty() {
-                return Ok(Some(Document { text }));
+                let replaced_bytes = self.lines.take_replaced();
+                return Ok(Some(Document { text, continues: false, replaced_bytes }));
             }
         }
         Ok(None)
@@ -122,12 +124,13 @@ fn parquet<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
         .project(Some(projection))
         .map_err(|e| fail(e.to_string()))?;
     let (path, field) = (path.to_owned(), config.field.clone());
+    let document = |text| Document { text, continues: false, replaced_bytes: 0 };
     let documents = rows.zip(1u64..).map(move |(row, line)| {
         let fail = |message: String| Error::Record { path: path.clone(), line, message };
         let row = row.map_err(|e| fail(e.to_string()))?;
         match row.get_column_iter().next() {
-            Some((_, Field::Str(text))) => Ok(Document { text: text.clone() }),
-            Some((_, Field::Null)) => Ok(Document { text: String::new() }),
+            Some((_, Field::Str(text))) => Ok(document(text.clone())),
+            Some((_, Field::Null)) => Ok(document(String::new())),
             _ => Err(fail(format!("column {field:?} is not a string"))),
         }
     });

@@ -16,12 +16,19 @@ pub(super) struct Lines<R> {
     /// Lines read.
     pub(super) line: u64,
     offset: u64,
+    replaced: u64,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(reader: R, path: &Path, encoding: Encoding) -> Self {
         let reader = BufReader::with_capacity(1 << 18, reader);
-        Self { reader, path: path.to_owned(), encoding, bytes: Vec::new(), line: 0, offset: 0 }
+        let (path, bytes) = (path.to_owned(), Vec::new());
+        Self { reader, path, encoding, bytes, line: 0, offset: 0, replaced: 0 }
+    }
+
+    /// Bytes that were not UTF-8, since the last call.
+    pub(super) fn take_replaced(&mut self) -> u64 {
+        std::mem::take(&mut self.replaced)
     }
 
     /// The next line without its end; `None` at the end of the file.
@@ -42,7 +49,11 @@ impl<R: Read> Lines<R> {
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let text = match (std::str::from_utf8(bytes), self.encoding) {
             (Ok(text), _) => text.to_owned(),
-            (Err(_), Encoding::Lossy) => String::from_utf8_lossy(bytes).into_owned(),
+            (Err(_), Encoding::Lossy) => {
+                let wrong = bytes.utf8_chunks().map(|chunk| chunk.invalid().len() as u64);
+                self.replaced += wrong.sum::<u64>();
+                String::from_utf8_lossy(bytes).into_owned()
+            }
             (Err(error), Encoding::Strict) => {
                 let offset = start + error.valid_up_to() as u64;
                 return Err(Error::NotUtf8 { path: self.path.clone(), offset, line: self.line });
@@ -56,15 +67,17 @@ impl<R: Read> Lines<R> {
 pub(super) struct TextDocuments<R> {
     lines: Lines<R>,
     boundary: DocumentBoundary,
+    /// Whether the next one goes on with the last.
+    continues: bool,
 }
 
 impl<R: Read> TextDocuments<R> {
-    /// A document that is longer is continued in the next one, at a line's end, so that a file of any size
-    /// is read in bounded memory.
+    /// A document that is longer comes in parts, cut at a line's end, so that a file of any size is read in
+    /// bounded memory.
     const LONGEST: usize = 16 << 20;
 
     pub(super) fn new(lines: Lines<R>, boundary: DocumentBoundary) -> Self {
-        Self { lines, boundary }
+        Self { lines, boundary, continues: false }
     }
 
     fn read(&mut self) -> Result<Option<Document>> {
@@ -78,10 +91,19 @@ impl<R: Read> TextDocuments<R> {
             }
             let has_text = !text.trim_start().is_empty();
             if has_text && (ends || text.len() >= Self::LONGEST) {
-                return Ok(Some(Document { text }));
+                return Ok(Some(self.document(text, !ends)));
+            }
+            if ends {
+                self.continues = false;
             }
         }
-        Ok((!text.trim().is_empty()).then_some(Document { text }))
+        Ok((!text.trim().is_empty()).then(|| self.document(text, false)))
+    }
+
+    /// `goes_on` is whether the next one continues this.
+    fn document(&mut self, text: String, goes_on: bool) -> Document {
+        let continues = std::mem::replace(&mut self.continues, goes_on);
+        Document { text, continues, replaced_bytes: self.lines.take_replaced() }
     }
 }
 

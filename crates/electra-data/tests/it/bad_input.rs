@@ -3,12 +3,13 @@
 use crate::{Fixture, letters, text};
 use electra_data::{
     BuildConfig, Corpus, CorpusConfig, Error, LoaderConfig, ShardSet, Split, UniformMasking,
-    build_shards, shard::HEADER, verify,
+    build_shards, copy_tokenizer, shard::HEADER, verify,
 };
+use electra_tokenize::{Tokenizer, TokenizerConfig, Vocab, WordPiece};
 use std::fs;
 
 #[track_caller]
-fn says<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
+pub(crate) fn says<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
     let message = result.unwrap_err().to_string();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
@@ -21,6 +22,8 @@ fn a_corpus_that_is_not_there_or_of_no_known_kind() {
     says(Corpus::open(&fixture.path("nowhere"), CorpusConfig::default()), &["nowhere"]);
     let path = fixture.write("a.docx", "x");
     says(Corpus::open(&path, CorpusConfig::default()), &["a.docx", ".txt", ".jsonl", ".zst"]);
+    let path = fixture.write("a.parquet.gz", "x");
+    says(Corpus::open(&path, CorpusConfig::default()), &["a.parquet.gz", "not as a whole"]);
     let folder = fixture.path("empty");
     fs::create_dir(&folder).unwrap();
     says(Corpus::open(&folder, CorpusConfig::default()), &["empty", "no file"]);
@@ -29,7 +32,7 @@ fn a_corpus_that_is_not_there_or_of_no_known_kind() {
 #[test]
 fn an_empty_corpus_and_one_without_a_token() {
     let fixture = Fixture::new();
-    let needed = ["0 documents", "at least one document"];
+    let needed = ["0 documents with 0 tokens", "takes 14"];
     says(fixture.shards(&fixture.write("empty.txt", ""), "shards", 16), &needed);
     says(fixture.shards(&fixture.write("blank.txt", "\n \n\n"), "shards", 16), &needed);
     says(
@@ -69,15 +72,6 @@ fn a_truncated_archive_is_an_error_and_not_the_end() {
     let whole = zstd::encode_all(text(500).as_bytes(), 1).unwrap();
     let path = fixture.write("a.txt.zst", &whole[..whole.len() / 2]);
     says(fixture.shards(&path, "shards", 16), &["a.txt.zst"]);
-}
-
-#[test]
-fn an_output_folder_that_is_not_empty_stays_as_it_is() {
-    let fixture = Fixture::new();
-    let corpus = fixture.write("corpus.txt", text(10));
-    let kept = fixture.write("shards/precious.txt", "mine");
-    says(fixture.shards(&corpus, "shards", 16), &["not empty", "--overwrite"]);
-    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
 }
 
 #[test]
@@ -150,12 +144,78 @@ fn shards_of_another_vocabulary_are_named_by_both_hashes() {
 }
 
 #[test]
+fn a_corpus_smaller_than_one_example() {
+    let fixture = Fixture::new();
+    // 13 tokens in 2 documents, where [CLS], 14 and [SEP] make 16.
+    let corpus = fixture.write("corpus.txt", format!("{}\n\na b c", "a ".repeat(10)));
+    let words =
+        ["corpus.txt: 2 documents with 13 tokens", "one example of 16 takes 14", "--seq-len"];
+    says(fixture.shards(&corpus, "shards", 16), &words);
+    assert!(!fixture.path("shards").exists());
+    fixture.shards(&corpus, "shards", 15).unwrap();
+}
+
+/// Without a word about it, pre-training would find out, and only when it evaluates.
+#[test]
 fn one_document_leaves_nothing_to_hold_out() {
     let fixture = Fixture::new();
-    fixture.shards(&fixture.write("corpus.txt", "a b c"), "shards", 16).unwrap();
+    let words = ["corpus.txt: 1 documents with 20 tokens", "at least 2", "--held-out 0"];
+    let corpus = fixture.write("corpus.txt", "a ".repeat(20));
+    says(fixture.shards(&corpus, "shards", 16), &words);
+    // The second one has no token.
+    let control = fixture.write("control.txt", "a ".repeat(20) + "\n\n\u{1}\n");
+    says(fixture.shards(&control, "shards", 16), &["2 documents with 20 tokens", "at least 2"]);
+    assert!(!fixture.path("shards").exists());
+
+    let config = BuildConfig { held_out: 0.0, ..fixture.config("shards", 16) };
+    let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
+    build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap();
     says(
         ShardSet::open(&fixture.path("shards"), Split::HeldOut),
         &["held-out", "evaluate.every = 0"],
     );
-    assert_eq!(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().len(), 1);
+    assert!(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().len() >= 2);
+}
+
+/// The first document has no token, the second is held out.
+#[test]
+fn a_corpus_that_leaves_nothing_to_train_on() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", "\u{1}\n\n".to_owned() + &"a ".repeat(20));
+    says(fixture.shards(&corpus, "shards", 16), &["2 documents with 20 tokens", "to train on"]);
+    assert!(!fixture.path("shards").exists());
+}
+
+/// The same tokens in another order: every id would mean another word.
+#[test]
+fn a_tokenizer_that_is_not_the_shards_is_named_by_both_hashes() {
+    let fixture = Fixture::new();
+    fixture.shards(&fixture.write("corpus.txt", text(10)), "shards", 16).unwrap();
+    let shards = fixture.path("shards");
+    let own = letters().vocab().hash();
+    let mut tokens = letters().vocab().tokens().to_vec();
+    tokens.swap(5, 6);
+    let other = Vocab::from_tokens(tokens).unwrap();
+    let tokenizer = WordPiece::new(other.clone(), TokenizerConfig::default()).unwrap();
+    let swapped = fixture.path("swapped");
+    fs::create_dir(&swapped).unwrap();
+    tokenizer.write_pretrained(&swapped, 16).unwrap();
+    for name in ["vocab.txt", "tokenizer.json"] {
+        let path = shards.join("tokenizer").join(name);
+        let before = fs::read(&path).unwrap();
+        fs::copy(swapped.join(name), &path).unwrap();
+        let words = [name, &own, &other.hash()];
+        says(ShardSet::open(&shards, Split::Train), &words);
+        says(verify(&shards), &words);
+        says(copy_tokenizer(&shards, &fixture.path("copy")), &words);
+        assert!(!fixture.path("copy").exists());
+        fs::write(path, before).unwrap();
+    }
+    copy_tokenizer(&shards, &fixture.path("copy")).unwrap();
+    assert_eq!(
+        fs::read(fixture.path("copy/vocab.txt")).unwrap(),
+        fs::read(shards.join("tokenizer/vocab.txt")).unwrap()
+    );
+    fs::remove_file(shards.join("tokenizer/vocab.txt")).unwrap();
+    says(verify(&shards), &["tokenizer/vocab.txt"]);
 }

@@ -1,7 +1,9 @@
 //! Corpus to shards and back: nothing lost, the same bytes always.
 
 use crate::{Fixture, letters, text};
-use electra_data::{Corpus, CorpusConfig, ShardSet, Split, build_shards, verify};
+use electra_data::{
+    BuildConfig, Corpus, CorpusConfig, Encoding, Sentences, ShardSet, Split, build_shards, verify,
+};
 use electra_tokenize::Tokenizer;
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -88,13 +90,64 @@ fn documents_are_held_out_whole_and_nothing_is_held_out_twice() {
 fn unigram_counts_are_those_of_the_training_split() {
     let fixture = Fixture::new();
     let path = fixture.write("corpus.txt", "a a b.\n\nc c c.\n");
-    fixture.shards(&path, "shards", 16).unwrap();
+    fixture.shards(&path, "shards", 8).unwrap();
     let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
     let counts = shards.unigram_counts().unwrap();
     let count = |token: &str| counts[letters().vocab().id(token).unwrap() as usize];
     // The second document is held out.
     assert_eq!((count("a"), count("b"), count("."), count("c")), (2, 1, 1, 0));
     assert_eq!(counts.iter().sum::<u64>(), 4);
+}
+
+/// A document of 17 MiB is read in two parts, which are one document to the split: the second, held out.
+#[test]
+fn parts_of_a_long_document_are_in_one_split() {
+    let fixture = Fixture::new();
+    let line = format!("b {}\n", "z".repeat(998));
+    let lines = 17 * 1024 * 1024 / line.len() + 1;
+    let other = "a ".repeat(40);
+    let path = fixture.write("corpus.txt", format!("{other}\n\n{}\n{other}", line.repeat(lines)));
+    let config = CorpusConfig { sentences: Sentences::Line, ..CorpusConfig::default() };
+    let corpus = Corpus::open(&path, config).unwrap();
+    assert_eq!(corpus.documents().count(), 4, "the long one is in two parts");
+    // So low that nothing but the second document is held out.
+    let config = BuildConfig { held_out: 1e-12, ..fixture.config("shards", 128) };
+    let report = build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap();
+
+    let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
+    let b = letters().vocab().id("b").unwrap();
+    assert_eq!(shards.unigram_counts().unwrap()[b as usize], 0);
+    let index = shards.index();
+    assert_eq!((report.documents, index.train.documents, index.held_out.documents), (3, 2, 1));
+    // Each line has one `b` and one word of 998 letters, which is over the limit of 100.
+    let lines = lines as u64;
+    assert_eq!((report.unknown_tokens, report.overlong_words), (lines, lines));
+    assert_eq!(report.text_tokens, 2 * lines + 80);
+    assert_eq!(index.report, report);
+}
+
+/// What gives no token is counted: a sentence of control characters, and a byte that is not UTF-8.
+#[test]
+fn what_is_dropped_is_counted() {
+    let fixture = Fixture::new();
+    let document = "a b c.\n\n\u{1}\u{2}\n\nd e f.";
+    let record = serde_json::json!({ "text": document }).to_string();
+    let path = fixture.write("a.jsonl", format!("{record}\n{record}\n"));
+    let report = fixture.shards(&path, "shards", 16).unwrap();
+    assert_eq!((report.sentences, report.sentences_dropped, report.text_tokens), (4, 2, 16));
+
+    // 3 wrong bytes: one alone, and the first two of a character of four.
+    let bytes = [b"a b\xffc a b c\n\na b c ".as_slice(), b"\xf0\x9f a b c a \xce\xbb\n"].concat();
+    let path = fixture.write("b.txt", bytes);
+    let config = CorpusConfig { encoding: Encoding::Lossy, ..CorpusConfig::default() };
+    let corpus = Corpus::open(&path, config).unwrap();
+    let report =
+        build_shards(&corpus, &letters(), &fixture.config("lossy", 12), &mut |_| {}).unwrap();
+    assert_eq!(report.replaced_bytes, 3);
+    // a b ##c a b c and a b c a b c a [UNK]: U+FFFD is dropped, lambda is not in the vocabulary.
+    assert_eq!((report.text_tokens, report.unknown_tokens, report.overlong_words), (14, 1, 0));
+    let index = verify(&fixture.path("lossy")).unwrap();
+    assert_eq!(index.report, report);
 }
 
 #[test]
@@ -106,7 +159,7 @@ fn overwriting_replaces_shards_only_when_the_new_ones_are_whole() {
 
     let broken = fixture.write("broken.txt", b"a b c\n\nd \xff e\n");
     let corpus = Corpus::open(&broken, CorpusConfig::default()).unwrap();
-    let config = electra_data::BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
+    let config = BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
     build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap_err();
     assert_eq!(files(&fixture.path("shards")), before);
     let names: Vec<_> =

@@ -31,8 +31,11 @@ fn the_same_documents_come_out_of_every_compression() {
     let twice = [gz.clone(), gz.clone()].concat();
     for (name, bytes) in [
         ("a.txt", text.as_bytes().to_vec()),
+        ("A.TXT.GZ", gz.clone()),
         ("a.txt.gz", gz),
+        ("A.Text.XZ", xz.clone()),
         ("a.txt.xz", xz),
+        ("A.TXT.ZSTD", zst.clone()),
         ("a.txt.zst", zst),
     ] {
         assert_eq!(
@@ -64,6 +67,7 @@ fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
         ("c/b.txt", "second"),
         ("c/a/z.txt", "first"),
         ("c/notes.pdf", "x"),
+        ("c/rows.parquet.gz", "x"),
         ("c/.hidden.txt", "x"),
     ] {
         fixture.write(name, text);
@@ -71,7 +75,7 @@ fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
     let corpus = Corpus::open(&fixture.path("c"), CorpusConfig::default()).unwrap();
     let texts: Vec<_> = corpus.documents().map(|document| document.unwrap().text).collect();
     assert_eq!(texts, ["first\n", "second\n"]);
-    assert_eq!(corpus.left_out(), [fixture.path("c/notes.pdf")]);
+    assert_eq!(corpus.left_out(), ["c/notes.pdf", "c/rows.parquet.gz"].map(|n| fixture.path(n)));
 }
 
 #[test]
@@ -86,9 +90,37 @@ fn a_byte_order_mark_and_carriage_returns_are_no_text() {
 #[test]
 fn lossy_reading_goes_on_where_strict_reading_stops() {
     let fixture = Fixture::new();
-    let path = fixture.write("a.txt", b"good\nb\xffd\n");
+    let path = fixture.write("a.txt", b"good\nb\xffd\xff\n\ngood\n\n\xfe\n");
     let config = CorpusConfig { encoding: Encoding::Lossy, ..CorpusConfig::default() };
-    assert_eq!(documents(&path, config), ["good\nb\u{fffd}d\n"]);
+    let corpus = Corpus::open(&path, config).unwrap();
+    let found: Vec<_> = corpus
+        .documents()
+        .map(Result::unwrap)
+        .map(|document| (document.text, document.replaced_bytes))
+        .collect();
+    let expected = [("good\nb\u{fffd}d\u{fffd}\n", 2), ("good\n", 0), ("\u{fffd}\n", 1)];
+    assert_eq!(found, expected.map(|(text, replaced)| (text.to_owned(), replaced)));
+}
+
+/// Parts of a long document say so; the document after it does not, whether a part ends where it ends or not.
+#[test]
+fn a_document_of_16_mib_goes_on_in_the_next_part() {
+    let fixture = Fixture::new();
+    let line = "x".repeat((1 << 20) - 1) + "\n";
+    for (lines, expected) in [
+        (17, vec![(16, false), (1, true), (0, false)]),
+        (16, vec![(16, false), (0, false)]),
+        (15, vec![(15, false), (0, false)]),
+    ] {
+        let path = fixture.write("a.txt", line.repeat(lines) + "\nlast");
+        let corpus = Corpus::open(&path, CorpusConfig::default()).unwrap();
+        let found: Vec<_> = corpus
+            .documents()
+            .map(Result::unwrap)
+            .map(|document| (document.text.len() >> 20, document.continues))
+            .collect();
+        assert_eq!(found, expected, "{lines} MiB");
+    }
 }
 
 #[track_caller]

@@ -2,8 +2,10 @@
 
 use crate::{Fixture, text};
 use electra_data::{
-    Loader, LoaderConfig, MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches,
+    Loader, LoaderConfig, MaskedBatch, MaskedPositions, Masking, ShardSet, Split, UniformMasking,
+    evaluation_batches, rng::CounterRng,
 };
+use electra_tokenize::SpecialTokens;
 use std::sync::Arc;
 
 const MASKING: UniformMasking = UniformMasking { rate: 0.15, mask_share: 0.85 };
@@ -90,6 +92,65 @@ fn a_batch_is_what_its_fields_say() {
         }
         assert!(batch.sampling_uniforms.iter().all(|u| (0.0..1.0).contains(u)));
         assert_eq!(batch.tokens as i64, batch.attention_mask.iter().sum::<i64>());
+    }
+}
+
+/// `[CLS] a [SEP]` is segment 0, `b [SEP]` segment 1, padding 0: by the places of `[SEP]` alone.
+#[test]
+fn segments_change_behind_the_first_sep() {
+    let fixture = Fixture::new();
+    let documents: Vec<_> = (0..30).map(|i| "A b. ".repeat(2 + i % 7)).collect();
+    let path = fixture.write("corpus.txt", documents.join("\n\n"));
+    fixture.shards(&path, "shards", 16).unwrap();
+    let shards = Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
+    let (sep, pad) = (i64::from(shards.special().sep), i64::from(shards.special().pad));
+    let (mut pairs, mut padded) = (0, 0);
+    for batch in batches(&shards, 1, 0, 20) {
+        for (ids, segments) in batch.input_ids.chunks(16).zip(batch.token_type_ids.chunks(16)) {
+            let mut seps = 0;
+            for (&id, &segment) in ids.iter().zip(segments) {
+                assert_eq!(segment, i64::from(seps == 1 && id != pad), "{ids:?} {segments:?}");
+                seps += i32::from(id == sep);
+            }
+            pairs += i32::from(seps == 2);
+            padded += i32::from(seps == 2 && ids.contains(&pad));
+        }
+    }
+    assert!(pairs > 0 && padded > 0, "the corpus gives such rows");
+}
+
+/// Panics at one example of the epoch.
+#[derive(Debug)]
+struct PanicsAt(Vec<u32>);
+
+impl Masking for PanicsAt {
+    fn choose(
+        &self,
+        ids: &[u32],
+        length: usize,
+        special: &SpecialTokens,
+        rng: &mut CounterRng,
+    ) -> MaskedPositions {
+        assert!(ids != self.0, "this example is too hard");
+        MASKING.choose(ids, length, special, rng)
+    }
+}
+
+/// With several workers the others live on, and the consumer waits for the batch of the one that died.
+#[test]
+fn a_panic_of_a_worker_is_an_error_of_its_batch() {
+    let fixture = Fixture::new();
+    let shards = shards(&fixture);
+    let epoch = shards.len().div_ceil(7);
+    let masking = Arc::new(PanicsAt(shards.example(0).unwrap().ids));
+    for threads in [1, 3] {
+        let config = LoaderConfig { seed: 3, batch_size: 7, threads, prefetch: 4 };
+        let mut loader = Loader::new(Arc::clone(&shards), masking.clone(), config, 0).unwrap();
+        let mut errors = (0..epoch).filter_map(|_| loader.next().err());
+        let error = errors.next().unwrap().to_string();
+        assert!(error.contains("this example is too hard"), "{error}");
+        // One example of the epoch, perhaps once more in the batch that begins the next.
+        assert!(errors.count() <= 1);
     }
 }
 

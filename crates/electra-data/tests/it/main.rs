@@ -9,6 +9,7 @@ mod masking;
 mod packing;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod place;
 mod sampler;
 
 use electra_data::{

@@ -6,9 +6,11 @@ use electra_data::{
 };
 use electra_tokenize::SpecialTokens;
 use proptest::prelude::*;
+use std::cmp::Ordering;
 
 const SPECIAL: SpecialTokens = SpecialTokens { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
 const UNIFORM: UniformMasking = UniformMasking { rate: 0.15, mask_share: 0.85 };
+const REFERENCE: ReferenceMasking = ReferenceMasking { rate: 0.15, mask_share: 0.85 };
 
 fn example(tokens: usize) -> Vec<u32> {
     let text = (0..tokens - 3).map(|i| 10 + (i % 50) as u32);
@@ -37,11 +39,47 @@ fn as_many_positions_as_the_reference_says() {
     check(128, 64, 9); // no more than (0.155 * 64 = 9.92)
 }
 
+/// `n x numerator / denominator`, halves to the even number, in whole numbers.
+fn half_even(n: usize, numerator: usize, denominator: usize) -> usize {
+    let (below, rest) = (n * numerator / denominator, n * numerator % denominator);
+    match (2 * rest).cmp(&denominator) {
+        Ordering::Less => below,
+        Ordering::Equal => below + below % 2,
+        Ordering::Greater => below + 1,
+    }
+}
+
+/// For all lengths. TensorFlow multiplies in single precision, where 0.15 is 0.150000006: the products of these
+/// three lengths lie above the half that they exactly are (worked out with Python's `struct`, format `f`).
+#[test]
+fn as_many_are_drawn_as_single_precision_says() {
+    const ABOVE: [(usize, usize); 3] = [(190, 29), (350, 53), (390, 59)];
+    for (rate, (numerator, denominator)) in [(0.15, (15, 100)), (0.25, (1, 4))] {
+        let uniform = UniformMasking { rate, mask_share: 0.85 };
+        let reference = ReferenceMasking { rate, mask_share: 0.85 };
+        for n in 1..=512usize {
+            let above = ABOVE.iter().find(|(length, _)| *length == n && rate == 0.15);
+            let k = above.map_or(half_even(n, numerator, denominator), |(_, k)| *k).max(1);
+            let ids = vec![10; n];
+            let chosen = uniform.choose(&ids, 512, &SPECIAL, &mut rng(0));
+            assert_eq!(chosen.positions.len(), k, "{n} tokens at {rate}");
+            // Drawn positions may be equal; a draw takes two numbers, its place and its coin.
+            let (mut used, mut fresh) = (rng(n as u64), rng(n as u64));
+            let chosen = reference.choose(&ids, 512, &SPECIAL, &mut used);
+            assert!((1..=k).contains(&chosen.positions.len()), "{n} tokens at {rate}");
+            for _ in 0..2 * k {
+                fresh.next_u64();
+            }
+            assert_eq!(used.next_u64(), fresh.next_u64(), "{n} tokens at {rate}: {k} draws");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn positions_are_distinct_ascending_and_never_special(tokens in 4usize..200, n: u64) {
         let ids = example(tokens);
-        for masking in [&UNIFORM as &dyn Masking, &ReferenceMasking { rate: 0.15, mask_share: 0.85 }] {
+        for masking in [&UNIFORM as &dyn Masking, &REFERENCE] {
             let chosen = masking.choose(&ids, 200, &SPECIAL, &mut rng(n));
             prop_assert!(chosen.positions.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert_eq!(chosen.positions.len(), chosen.as_mask.len());
@@ -57,8 +95,7 @@ proptest! {
 fn nothing_is_chosen_where_there_is_nothing_to_choose() {
     let ids = [2, 3, 4, 0];
     assert!(UNIFORM.choose(&ids, 4, &SPECIAL, &mut rng(0)).positions.is_empty());
-    let reference = ReferenceMasking { rate: 0.15, mask_share: 0.85 };
-    assert!(reference.choose(&ids, 4, &SPECIAL, &mut rng(0)).positions.is_empty());
+    assert!(REFERENCE.choose(&ids, 4, &SPECIAL, &mut rng(0)).positions.is_empty());
 }
 
 #[test]
@@ -84,19 +121,88 @@ fn every_position_is_equally_likely_and_85_percent_show_mask() {
     assert!((f64::from(masks) - 0.85 * f64::from(all)).abs() < 6.0 * sd);
 }
 
-/// Of k draws with replacement from n, `n (1 - (1 - 1/n)^k)` are distinct on average.
+/// `[CLS]`, 126 candidates, `[SEP]`: a full sequence of one segment, from which 19 are drawn.
+fn single_segment() -> Vec<u32> {
+    let text = (0..126).map(|i| 10 + i % 50);
+    std::iter::once(2).chain(text).chain([3]).collect()
+}
+
+/// Of k draws with replacement from m, `m (1 - (1 - 1/m)^k)` are distinct on average: 17.70 here. The variance
+/// is that of occupied cells, `m (m-1) (1 - 2/m)^k + m (1 - 1/m)^k - m^2 (1 - 1/m)^(2k)`.
 #[test]
 fn the_reference_draws_with_replacement() {
-    let ids = example(128);
-    let masking = ReferenceMasking { rate: 0.15, mask_share: 0.85 };
-    let rounds = 5_000u64;
-    let distinct: usize =
-        (0..rounds).map(|n| masking.choose(&ids, 128, &SPECIAL, &mut rng(n)).positions.len()).sum();
+    let ids = single_segment();
+    let rounds = 10_000u64;
+    let distinct: usize = (0..rounds)
+        .map(|n| REFERENCE.choose(&ids, 128, &SPECIAL, &mut rng(n)).positions.len())
+        .sum();
     let mean = distinct as f64 / rounds as f64;
-    let expected = 125.0 * (1.0 - (124.0f64 / 125.0).powi(19));
-    // The number of repeats is about Poisson with mean 19 - expected = 1.3.
-    let sd = ((19.0 - expected) / rounds as f64).sqrt();
+    let (m, k) = (126.0f64, 19);
+    let empty = |cells: f64| (1.0 - cells / m).powi(k);
+    let expected = m * (1.0 - empty(1.0));
+    let variance = m * (m - 1.0) * empty(2.0) + m * empty(1.0) - (m * empty(1.0)).powi(2);
+    assert!((expected - 17.70).abs() < 0.005 && variance > 0.0, "{expected}, {variance}");
+    let sd = (variance / rounds as f64).sqrt();
     assert!((mean - expected).abs() < 6.0 * sd, "{mean}, expected {expected}");
+}
+
+/// Each of k draws of m candidates hits a given one with 1 / m.
+#[test]
+fn every_candidate_is_equally_likely_in_the_reference_mode_as_well() {
+    let ids = single_segment();
+    let rounds = 20_000u64;
+    let mut counts = [0u32; 128];
+    for n in 0..rounds {
+        for position in REFERENCE.choose(&ids, 128, &SPECIAL, &mut rng(n)).positions {
+            counts[position as usize] += 1;
+        }
+    }
+    let p = 1.0 - (125.0f64 / 126.0).powi(19);
+    let sd = (rounds as f64 * p * (1.0 - p)).sqrt();
+    for (position, &count) in counts.iter().enumerate().take(127).skip(1) {
+        let off = (f64::from(count) - rounds as f64 * p).abs();
+        assert!(off < 6.0 * sd, "position {position}: {count}");
+    }
+    assert_eq!((counts[0], counts[127]), (0, 0));
+}
+
+/// One candidate among `[SEP]`s is drawn k times: 10 x 0.15 = 1.5 goes to the even 2, 20 x 0.15 is 3. It keeps
+/// its token only if each draw says so, with 0.15^k.
+#[test]
+fn a_position_drawn_again_keeps_its_token_only_if_all_its_draws_say_so() {
+    for (tokens, k) in [(10, 2), (20, 3)] {
+        let mut ids = vec![3; tokens];
+        ids[4] = 10;
+        let rounds = 40_000u64;
+        let kept = (0..rounds)
+            .map(|n| REFERENCE.choose(&ids, 128, &SPECIAL, &mut rng(n)))
+            .inspect(|chosen| assert_eq!(chosen.positions, [4]))
+            .filter(|chosen| chosen.as_mask == [false])
+            .count();
+        let p = 0.15f64.powi(k);
+        let sd = (rounds as f64 * p * (1.0 - p)).sqrt();
+        let off = (kept as f64 - rounds as f64 * p).abs();
+        assert!(off < 6.0 * sd, "{kept} of {rounds} for {k} draws");
+    }
+}
+
+/// `[UNK]` stands at odd places, `[MASK]` in ordinary text at even ones.
+#[test]
+fn unknown_words_are_chosen_and_mask_in_the_text_never() {
+    let ids: Vec<u32> =
+        (0..40).map(|i| if i % 2 == 1 { SPECIAL.unk } else { SPECIAL.mask }).collect();
+    for masking in [&UNIFORM as &dyn Masking, &REFERENCE] {
+        let mut seen = [false; 40];
+        // A place is missed in all of 300 rounds of 6 draws with (19/20)^1800, which is below 1e-40.
+        for n in 0..300 {
+            for position in masking.choose(&ids, 128, &SPECIAL, &mut rng(n)).positions {
+                seen[position as usize] = true;
+            }
+        }
+        for (position, &seen) in seen.iter().enumerate() {
+            assert_eq!(seen, position % 2 == 1, "position {position}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use electra_data::{Example, PackingConfig, packing::pack_document};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const CLS: u32 = 2;
 const SEP: u32 = 3;
@@ -66,19 +67,63 @@ fn short_and_single_examples_can_be_switched_off() {
     }
 }
 
-/// Bounds are six standard deviations of the binomial.
+/// Of the next sentence's length and the tokens so far, the first segment takes it while they stay below
+/// (64 - 3) / 2 = 30, or by a coin while it has not reached 30; the first sentence always. Lengths that come
+/// out, worked out by hand, with equal chances. Bounds are six standard deviations of the binomial.
+#[test]
+fn the_first_segment_has_up_to_about_half_the_target() {
+    let config = PackingConfig { sequence_length: 64, single_segment: 0.0, short: 0.0 };
+    for (sentence, expected) in [
+        (1, vec![29, 30]),
+        (10, vec![20, 30]),
+        (29, vec![29, 58]),
+        (30, vec![30]),
+        (40, vec![40]),
+        (100, vec![62]), // cut, the rest is carried over
+    ] {
+        let sentences = vec![vec![10; sentence]; 100usize.div_ceil(sentence) + 1];
+        let rounds = 2000;
+        let mut counts = BTreeMap::new();
+        for document in 0..rounds {
+            let second = pack(&sentences, &config, document)[0].second;
+            *counts.entry(second - 2).or_insert(0) += 1;
+        }
+        assert_eq!(counts.keys().copied().collect::<Vec<_>>(), expected, "sentences of {sentence}");
+        let (n, p) = (rounds as f64, 1.0 / expected.len() as f64);
+        for count in counts.into_values() {
+            let off = (f64::from(count) - n * p).abs();
+            assert!(off <= 6.0 * (n * p * (1.0 - p)).sqrt(), "{count} of {n}, {sentence}");
+        }
+    }
+}
+
+/// With sentences of one token, an example has exactly its target length: 64, or with 5 % any of 5 to 64.
+/// Bounds are six standard deviations of the binomial and of chi-square.
 #[test]
 fn about_a_tenth_is_single_and_a_twentieth_short() {
-    let sentences: Vec<Vec<u32>> = (0..200_000).map(|i| vec![10 + i % 9; 6]).collect();
-    let examples = pack(&sentences, &PackingConfig::reference(64), 0);
+    let sentences: Vec<Vec<u32>> = vec![vec![10]; 1_500_000];
+    let mut examples = pack(&sentences, &PackingConfig::reference(64), 0);
+    examples.pop(); // the rest of the document
     let n = examples.len() as f64;
     let share = |count: usize, p: f64| {
         assert!((count as f64 - n * p).abs() < 6.0 * (n * p * (1.0 - p)).sqrt(), "{count} of {n}");
     };
-    // A short example of 5 or 6 tokens may have no room for a second segment: count the full ones.
-    let full = |example: &&Example| example.ids.len() >= 63;
-    let single = examples.iter().filter(full).filter(|e| e.second == e.ids.len()).count();
-    share(single, 0.1 * 0.95);
-    // Targets are uniform in 5..=64: 58 of 60 are shorter than 63.
-    share(examples.len() - examples.iter().filter(full).count(), 0.05 * 58.0 / 60.0);
+    share(examples.iter().filter(|e| e.second == e.ids.len()).count(), 0.1);
+    let mut counts = [0usize; 65];
+    for example in &examples {
+        counts[example.ids.len()] += 1;
+    }
+    assert_eq!(counts[..5], [0; 5]);
+    let short = &counts[5..64];
+    share(short.iter().sum(), 0.05 * 59.0 / 60.0);
+    // Given their sum, the 59 shorter lengths are equally likely: chi-square of 58 degrees of freedom, whose
+    // mean is 58 and whose variance 116.
+    let expected = short.iter().sum::<usize>() as f64 / 59.0;
+    let chi_square: f64 =
+        short.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+    assert!((chi_square - 58.0).abs() < 6.0 * 116f64.sqrt(), "{chi_square}");
+    // Whether an example is single does not depend on its length.
+    let single = examples.iter().filter(|e| e.ids.len() < 64 && e.second == e.ids.len()).count();
+    let n = short.iter().sum::<usize>() as f64;
+    assert!((single as f64 - 0.1 * n).abs() < 6.0 * (n * 0.09).sqrt(), "{single} of {n}");
 }

@@ -1,0 +1,143 @@
+//! The output folder: nothing but shards is replaced, and no failure loses what was there or what is new.
+
+use crate::{Fixture, bad_input::says, letters, text};
+use electra_data::{
+    BuildConfig, BuildReport, Corpus, CorpusConfig, Result, ShardIndex, build_shards,
+};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+/// Builds `shards` of `corpus` over what is there; `meanwhile` happens during the build.
+fn replace(fixture: &Fixture, corpus: &Path, meanwhile: impl Fn()) -> Result<BuildReport> {
+    let config = BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
+    let corpus = Corpus::open(corpus, CorpusConfig::default())?;
+    build_shards(&corpus, &letters(), &config, &mut |_| meanwhile())
+}
+
+fn documents(fixture: &Fixture) -> u64 {
+    ShardIndex::read(&fixture.path("shards")).unwrap().report.documents
+}
+
+/// Names of the fixture's folder.
+fn names(fixture: &Fixture) -> Vec<String> {
+    let entries = fs::read_dir(fixture.dir.path()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_output_folder_that_is_not_empty_stays_as_it_is() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let kept = fixture.write("shards/precious.txt", "mine");
+    says(fixture.shards(&corpus, "shards", 16), &["not empty", "--overwrite"]);
+    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+    assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
+}
+
+#[test]
+fn overwriting_replaces_nothing_but_shards() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let kept = fixture.write("shards/precious.txt", "mine");
+    let refused = |words: &[&str]| {
+        says(replace(&fixture, &corpus, || {}), words);
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "mine");
+        assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
+    };
+    refused(&["shards", "no index.json of shards", "--overwrite"]);
+    // Another program's file of that name.
+    fixture.write("shards/index.json", "{\"format\": 1}");
+    refused(&["no index.json of shards"]);
+
+    fs::remove_dir_all(fixture.path("shards")).unwrap();
+    fixture.shards(&corpus, "shards", 16).unwrap();
+    fixture.write("shards/precious.txt", "mine");
+    refused(&["also holds precious.txt"]);
+
+    fs::remove_file(&kept).unwrap();
+    replace(&fixture, &fixture.write("corpus.txt", text(20)), || {}).unwrap();
+    assert_eq!(documents(&fixture), 20);
+    assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
+}
+
+#[test]
+fn a_file_is_no_folder_to_replace() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let kept = fixture.write("shards", "mine");
+    says(replace(&fixture, &corpus, || {}), &["shards", "is a file"]);
+    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+}
+
+#[test]
+fn a_corpus_inside_the_output_folder_is_refused() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus/corpus.txt", text(10));
+    fixture.shards(&corpus, "shards", 16).unwrap();
+    let vocab = fixture.path("shards/tokenizer/vocab.txt");
+    says(replace(&fixture, &vocab, || {}), &["shards: holds", "vocab.txt of the corpus"]);
+    // The folder above holds both the text and the shards of before, which are no text.
+    let above = fixture.dir.path().join("corpus").join("..");
+    says(replace(&fixture, &above, || {}), &["shards: holds", "of the corpus"]);
+    assert_eq!(documents(&fixture), 10);
+}
+
+#[test]
+fn a_link_is_followed_and_stays_one() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    fixture.shards(&corpus, "elsewhere", 16).unwrap();
+    std::os::unix::fs::symlink(fixture.path("elsewhere"), fixture.path("shards")).unwrap();
+    replace(&fixture, &fixture.write("corpus.txt", text(20)), || {}).unwrap();
+    assert_eq!(documents(&fixture), 20);
+    assert!(fs::symlink_metadata(fixture.path("shards")).unwrap().is_symlink());
+    assert_eq!(names(&fixture), ["corpus.txt", "elsewhere", "shards"]);
+}
+
+/// What somebody puts there during the build is not lost, nor are the new shards.
+#[test]
+fn shards_that_cannot_be_put_in_their_place_are_kept_beside() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let meanwhile = || {
+        fixture.write("shards/precious.txt", "mine");
+    };
+    says(replace(&fixture, &corpus, meanwhile), &["shards", "index.json", "whole in"]);
+    assert_eq!(fs::read_to_string(fixture.path("shards/precious.txt")).unwrap(), "mine");
+    let kept = ShardIndex::read(&fixture.path(".shards.building/new")).unwrap();
+    assert_eq!(kept.report.documents, 10);
+}
+
+#[test]
+fn two_builds_to_one_place_do_not_meet() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    let theirs = fixture.write(".shards.building/new/train-00000.shard", "theirs");
+    let lock = File::create(fixture.path(".shards.building/lock")).unwrap();
+    lock.lock().unwrap();
+    says(fixture.shards(&corpus, "shards", 16), &["shards", "another process"]);
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+
+    // The system gives a dead process' lock back; what it left is cleared away.
+    drop(lock);
+    fixture.shards(&corpus, "shards", 16).unwrap();
+    assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
+}
+
+/// Killed between the two renames: the old shards come back.
+#[test]
+fn a_build_that_died_during_the_exchange_lost_nothing() {
+    let fixture = Fixture::new();
+    let corpus = fixture.write("corpus.txt", text(10));
+    fixture.shards(&corpus, "shards", 16).unwrap();
+    fs::create_dir_all(fixture.path(".shards.building/new")).unwrap();
+    fs::rename(fixture.path("shards"), fixture.path(".shards.building/old")).unwrap();
+    says(fixture.shards(&fixture.write("b.txt", text(20)), "shards", 16), &["not empty"]);
+    assert_eq!(documents(&fixture), 10);
+    assert_eq!(names(&fixture), ["b.txt", "corpus.txt", "shards"]);
+}
