@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Which corpus, and how its text is read.
 #[derive(Debug, Args)]
 pub(crate) struct CorpusArgs {
-    /// A file or folder: .txt, .jsonl or .parquet, each also .gz .xz .zst.
+    /// A file or folder: .txt or .jsonl, each also .gz .xz .zst, or .parquet.
     #[arg(long)]
     corpus: PathBuf,
     /// The field of JSON lines or Parquet that holds the text.
@@ -20,7 +20,7 @@ pub(crate) struct CorpusArgs {
     /// What a sentence is.
     #[arg(long, value_enum, default_value_t = SentenceRule::Unicode)]
     sentences: SentenceRule,
-    /// Replace bytes that are not UTF-8 instead of stopping at them.
+    /// Leave out bytes that are not UTF-8 and count them, instead of stopping at them.
     #[arg(long)]
     lossy: bool,
     /// Keep capitals.

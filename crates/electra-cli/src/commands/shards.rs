@@ -37,7 +37,7 @@ pub(crate) struct Build {
     /// Tokens of an example, special ones included.
     #[arg(long, default_value_t = 128)]
     seq_len: usize,
-    /// Share of documents kept for evaluation.
+    /// Share of documents kept for evaluation; 0 for none.
     #[arg(long, default_value_t = 0.01)]
     held_out: f64,
     /// Probability that an example is one segment.
@@ -99,8 +99,8 @@ impl Build {
         let report =
             build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
         drop(progress);
-        if report.held_out_examples == 0 && self.held_out > 0.0 {
-            tracing::warn!("nothing is held out: that takes a corpus of at least 2 documents");
+        if report.replaced_bytes > 0 {
+            tracing::warn!("{} bytes were not UTF-8 and were left out", report.replaced_bytes);
         }
         console::print(serde_json::to_string_pretty(&report)?)?;
         Ok(ExitCode::SUCCESS)

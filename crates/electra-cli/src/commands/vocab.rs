@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -53,7 +53,7 @@ pub(crate) struct Train {
     /// Pairs seen less often are not merged.
     #[arg(long, default_value_t = 2)]
     min_frequency: u64,
-    /// The vocab.txt to write.
+    /// The vocab.txt to write. A vocabulary that is there is replaced when the new one is whole.
     #[arg(long)]
     out: PathBuf,
 }
@@ -76,19 +76,24 @@ impl Command {
 
 impl Train {
     fn run(self) -> anyhow::Result<ExitCode> {
+        may_be_written(&self.out)?;
         let corpus = self.corpus.open()?;
         let mut progress = Progress::new("bytes read", 0);
-        let mut bytes = 0;
+        let (mut bytes, mut replaced) = (0, 0);
         let texts = corpus.documents().map(|document| {
-            let text = document?.text;
-            bytes += text.len() as u64;
+            let document = document?;
+            bytes += document.text.len() as u64;
+            replaced += document.replaced_bytes;
             progress.set(bytes, 0);
-            Ok::<_, electra_data::Error>(text)
+            Ok::<_, electra_data::Error>(document.text)
         });
         let train =
             TrainConfig { min_frequency: self.min_frequency, ..TrainConfig::new(self.size) };
         let vocab = train_vocab(texts, &self.corpus.tokenizer(), &train)?;
         drop(progress);
+        if replaced > 0 {
+            tracing::warn!("{replaced} bytes were not UTF-8 and were left out");
+        }
         if vocab.len() < self.size {
             tracing::warn!(
                 "the corpus has pairs for {} tokens only, not {}",
@@ -100,6 +105,18 @@ impl Train {
         console::print(format_args!("{} tokens: {}", vocab.len(), self.out.display()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Refuses what would be lost: before the corpus is read, not after.
+fn may_be_written(path: &Path) -> anyhow::Result<()> {
+    let Ok(there) = fs::metadata(path) else { return Ok(()) };
+    if there.is_dir() {
+        bail!("{} is a folder: name a file", path.display());
+    }
+    if there.is_file() && there.len() > 0 && Vocab::from_file(path).is_err() {
+        bail!("{} is no vocabulary: name another file, or remove it yourself", path.display());
+    }
+    Ok(())
 }
 
 impl Check {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 /// A line that fails with `code` and says each of `words` in one line that is no panic.
 #[track_caller]
-fn fails(dir: &Path, line: &str, code: i32, words: &[&str]) {
+pub(crate) fn fails(dir: &Path, line: &str, code: i32, words: &[&str]) {
     let assert = electra(dir, line).failure().code(code);
     let output = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     for word in words {
@@ -70,7 +70,7 @@ fn failures_have_exit_code_1_and_name_what_is_wrong() {
 
     let good = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n";
     fs::write(dir.join("vocab.txt"), good).unwrap();
-    fs::write(dir.join("text.txt"), "a b a b\n\nb a\n").unwrap();
+    fs::write(dir.join("text.txt"), "a b a b a b a b\n\nb a b a b a\n").unwrap();
     let build = "shards build --corpus {}/text.txt --vocab {}/vocab.txt --seq-len 16";
     fails(dir, &format!("{build} --out {{}}/full"), 1, &["not empty", "--overwrite"]);
     assert_eq!(fs::read_to_string(dir.join("full/precious.txt")).unwrap(), "mine");

@@ -1,6 +1,7 @@
 //! The binary as its users run it: the whole line, exit codes, messages.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod corpora;
 mod errors;
 mod line;
 
