@@ -15,12 +15,24 @@ fn main() {
     if !include.join("ATen").is_dir() {
         panic!("no libtorch headers in {}: run `cargo xtask setup` first", include.display());
     }
-    cc::Build::new()
+    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("src/shim.cpp")
-        .compile("electra_torch_shim");
+        .file("src/shim.cpp");
+    if linux {
+        // libtorch's threads are OpenMP's; elsewhere `parallel_for` runs on one.
+        build.flag("-fopenmp");
+    }
+    build.compile("electra_torch_shim");
+    if linux {
+        // The library of that name beside libtorch, which the run path finds first.
+        println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
+        println!("cargo:rustc-link-arg=-l:libgomp.so.1");
+        println!("cargo:rustc-link-lib=dylib=gomp");
+    }
 }

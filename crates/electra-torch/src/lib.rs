@@ -3,15 +3,29 @@
 //! - [`set_grad`]: hands a parameter the tensor its gradient is accumulated into, so that all
 //!   gradients can be views of one flat buffer;
 //! - [`load_cuda`]: loads libtorch's CUDA half at run time, so that one binary serves CPU and GPU;
-//! - [`device`]: `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`].
+//! - [`device`]: `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`];
+//! - [`attach`]: functions with a backward pass written in Rust;
+//! - [`parallel_for`]: work on libtorch's own threads;
+//! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
 //!
 //! Nothing here knows ELECTRA.
 #![doc = include_str!("../README.md")]
 
+mod autograd;
 mod cuda;
+mod dropout;
 mod error;
+mod floats;
+mod gemm;
 mod grad;
+pub mod ops;
+mod parallel;
+mod simd;
 
+pub use autograd::{attach, records};
 pub use cuda::{device, load_cuda};
 pub use error::{Error, Result};
+pub use floats::is_plain;
 pub use grad::set_grad;
+pub use parallel::parallel_for;
+pub use simd::{Instructions, instructions, limit_instructions};

@@ -1,5 +1,55 @@
 // What tch lacks, as plain C functions. A tch `Tensor` holds an `at::Tensor*`.
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <stdexcept>
+
+namespace {
+
+// Computes the gradients of all inputs from the gradient of the output. Results are owned by the caller; null
+// where an input has no gradient. Returns 0, or 1 after a panic.
+using Backward = int (*)(void* state, void* gradient, void** results, size_t count);
+using Drop = void (*)(void* state);
+
+// A node of the graph whose backward pass is a Rust closure, which runs once.
+class RustNode : public torch::autograd::Node {
+ public:
+  RustNode(void* state, Backward backward, Drop drop, size_t inputs)
+      : state_(state), backward_(backward), drop_(drop), inputs_(inputs) {}
+  ~RustNode() override { release_variables(); }
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    torch::autograd::variable_list results(inputs_);
+    if (!gradients[0].defined()) return results;
+    if (state_ == nullptr) throw std::runtime_error("a second backward pass through the same graph");
+    std::vector<void*> raw(inputs_, nullptr);
+    const int code = backward_(state_, &gradients[0], raw.data(), inputs_);
+    for (size_t i = 0; i < inputs_; ++i) {
+      if (raw[i] == nullptr) continue;
+      auto* tensor = static_cast<at::Tensor*>(raw[i]);
+      results[i] = std::move(*tensor);
+      delete tensor;
+    }
+    if (code != 0) throw std::runtime_error("a backward pass panicked");
+    return results;
+  }
+
+  void release_variables() override {
+    if (state_ != nullptr) drop_(state_);
+    state_ = nullptr;
+  }
+
+ private:
+  void* state_;
+  Backward backward_;
+  Drop drop_;
+  size_t inputs_;
+};
+
+}  // namespace
 
 extern "C" {
 
@@ -12,5 +62,35 @@ int electra_set_grad(void* parameter, void* grad) {
   } catch (...) {
     return 1;
   }
+}
+
+// Whether a result of `inputs` has to be recorded for a backward pass.
+int electra_records(void* const* inputs, size_t count) {
+  if (!at::GradMode::is_enabled()) return 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (static_cast<at::Tensor*>(inputs[i])->requires_grad()) return 1;
+  }
+  return 0;
+}
+
+// Makes `output`, which has no history, the result of a function of `inputs`. Takes `state`, also when it fails.
+int electra_attach(void* output, void* const* inputs, size_t count, void* state, Backward backward, Drop drop) {
+  try {
+    auto node = std::shared_ptr<RustNode>(new RustNode(state, backward, drop, count), torch::autograd::deleteNode);
+    torch::autograd::edge_list edges;
+    for (size_t i = 0; i < count; ++i) {
+      edges.push_back(torch::autograd::impl::gradient_edge(*static_cast<at::Tensor*>(inputs[i])));
+    }
+    node->set_next_edges(std::move(edges));
+    torch::autograd::set_history(*static_cast<at::Tensor*>(output), node);
+    return 0;
+  } catch (...) {
+    return 1;
+  }
+}
+
+// Calls `body(context, begin, end)` on libtorch's own threads, on pieces of 0..count. `body` does not throw.
+void electra_parallel_for(int64_t count, void* context, void (*body)(void* context, int64_t begin, int64_t end)) {
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 }

@@ -1,0 +1,137 @@
+//! Gelu with the bias before it, and dropout alone.
+
+use super::{Columns, for_pieces, rows_of};
+use crate::{
+    autograd::{attach, records},
+    dropout::Dropout,
+    floats::{contiguous, empty, floats, floats_mut},
+    parallel::Shared,
+    simd::{erf, exp, kernel},
+};
+use std::f32::consts::FRAC_1_SQRT_2;
+use tch::Tensor;
+
+/// `gelu(x + bias)` with the exact (erf) gelu.
+///
+/// # Shapes
+/// - `x`: `[.., f]`, `bias`: `[f]`. Result: as `x`.
+///
+/// Source: Hendrycks and Gimpel 2016.
+pub fn bias_gelu(x: &Tensor, bias: &Tensor) -> Tensor {
+    let (rows, width) = rows_of(x);
+    let inputs = [x, bias];
+    let [x_c, bias_c] = inputs.map(contiguous);
+    assert_eq!(bias_c.numel(), width, "the bias has the width of a row");
+    let mut y = empty(&x.size());
+    {
+        let (x, bias, y) = (floats(&x_c), floats(&bias_c), Shared::new(floats_mut(&mut y)));
+        for_pieces(rows, |_, part| {
+            for row in part {
+                let at = row * width..(row + 1) * width;
+                // SAFETY: a row is one thread's.
+                #[allow(unsafe_code)]
+                let y = unsafe { y.part(at.clone()) };
+                gelu(&x[at], bias, y);
+            }
+        });
+    }
+    if records(&inputs) {
+        attach(&y, &inputs, move |dy| {
+            let dy = contiguous(dy);
+            let mut dx = empty(&dy.size());
+            let mut dbias = Columns::new(rows, width);
+            {
+                let (dy, x, bias) = (floats(&dy), floats(&x_c), floats(&bias_c));
+                let (dx, sums) = (Shared::new(floats_mut(&mut dx)), Shared::new(&mut dbias.sums));
+                for_pieces(rows, |piece, part| {
+                    for row in part {
+                        let at = row * width..(row + 1) * width;
+                        // SAFETY: a row, or a piece's sums, are one thread's.
+                        #[allow(unsafe_code)]
+                        let (dx, dbias) = unsafe {
+                            (dx.part(at.clone()), sums.part(piece * width..(piece + 1) * width))
+                        };
+                        gelu_backward(&dy[at.clone()], &x[at], bias, dx, dbias);
+                    }
+                });
+            }
+            vec![Some(dx), Some(dbias.total())]
+        });
+    }
+    y
+}
+
+kernel! {
+    /// A row.
+    fn gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
+        let n = y.len();
+        let (x, bias) = (&x[..n], &bias[..n]);
+        for i in 0..n {
+            let x = x[i] + bias[i];
+            y[i] = 0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2));
+        }
+    }
+}
+
+kernel! {
+    /// A row: Phi(x) + x phi(x); adds the bias' gradient.
+    fn gelu_backward(dy: &[f32], x: &[f32], bias: &[f32], dx: &mut [f32], dbias: &mut [f32]) {
+        // 1 / sqrt(2 pi)
+        const DENSITY: f32 = 0.398_942_3;
+        let n = dx.len();
+        let (dy, x, bias, dbias) = (&dy[..n], &x[..n], &bias[..n], &mut dbias[..n]);
+        for i in 0..n {
+            let x = x[i] + bias[i];
+            let below = 0.5 * (1.0 + erf(x * FRAC_1_SQRT_2));
+            let slope = below + x * DENSITY * exp(-0.5 * x * x);
+            dx[i] = dy[i] * slope;
+            dbias[i] += dx[i];
+        }
+    }
+}
+
+/// Dropout: each element is 0 with probability `p`, and scaled by `1 / (1 - p)` otherwise. No mask is stored.
+///
+/// # Shapes
+/// - `x`: any. Result: the same.
+pub fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
+    let drop = Dropout::draw(p, train);
+    if drop.is_identity() {
+        return x.shallow_clone();
+    }
+    let y = masked(x, drop);
+    if records(&[x]) {
+        attach(&y, &[x], move |dy| vec![Some(masked(dy, drop))]);
+    }
+    y
+}
+
+fn masked(x: &Tensor, drop: Dropout) -> Tensor {
+    /// Elements of a thread's piece at a time.
+    const BLOCK: usize = 4096;
+    let x = contiguous(x);
+    let mut y = empty(&x.size());
+    {
+        let (x, y) = (floats(&x), Shared::new(floats_mut(&mut y)));
+        let blocks = x.len().div_ceil(BLOCK);
+        for_pieces(blocks, |_, part| {
+            let at = part.start * BLOCK..(part.end * BLOCK).min(x.len());
+            // SAFETY: a piece is one thread's.
+            #[allow(unsafe_code)]
+            let y = unsafe { y.part(at.clone()) };
+            multiply(&x[at.clone()], &drop, at.start as u32, y);
+        });
+    }
+    y
+}
+
+kernel! {
+    /// Elements from `place` on.
+    fn multiply(x: &[f32], drop: &Dropout, place: u32, y: &mut [f32]) {
+        let n = y.len();
+        let x = &x[..n];
+        for i in 0..n {
+            y[i] = x[i] * drop.factor(place.wrapping_add(i as u32));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! LayerNorm, with the residual connection and the dropout before it.
+
+use super::{Columns, for_pieces, rows_of};
+use crate::{
+    autograd::{attach, records},
+    dropout::Dropout,
+    floats::{contiguous, empty, floats, floats_mut},
+    parallel::Shared,
+    simd::{kernel, sum},
+};
+use tch::Tensor;
+
+/// `LayerNorm(residual + dropout(x))`: the end of both halves of a post-norm block.
+///
+/// # Shapes
+/// - `x`, `residual`: `[.., h]`; `gain`, `shift`: `[h]`. Result: as `x`.
+///
+/// Source: Vaswani et al. 2017, section 3.1, and Ba et al. 2016, equation 4.
+#[allow(clippy::too_many_arguments)]
+pub fn add_norm(
+    x: &Tensor,
+    residual: &Tensor,
+    gain: &Tensor,
+    shift: &Tensor,
+    eps: f64,
+    p: f64,
+    train: bool,
+) -> Tensor {
+    assert_eq!(x.size(), residual.size(), "the residual has the shape of what it is added to");
+    let (rows, width) = rows_of(x);
+    let inputs = [x, residual, gain, shift];
+    let drop = Dropout::draw(p, train);
+    let recorded = records(&inputs);
+    let [x_c, residual_c, gain_c, shift_c] = inputs.map(contiguous);
+    for parameter in [&gain_c, &shift_c] {
+        assert_eq!(parameter.numel(), width, "parameters have the width of a row");
+    }
+    let mut y = empty(&x.size());
+    let mut sums =
+        empty(&if recorded { x.size() } else { vec![width as i64 * super::pieces(rows) as i64] });
+    let mut statistics = vec![0.0; 2 * rows];
+    {
+        let (x, residual) = (floats(&x_c), floats(&residual_c));
+        let parameters = [floats(&gain_c), floats(&shift_c)];
+        let (y, z, statistics) = (
+            Shared::new(floats_mut(&mut y)),
+            Shared::new(floats_mut(&mut sums)),
+            Shared::new(&mut statistics),
+        );
+        for_pieces(rows, |piece, part| {
+            for row in part {
+                let at = row * width..(row + 1) * width;
+                let z_at = if recorded { at.clone() } else { piece * width..(piece + 1) * width };
+                // SAFETY: a row, or a piece's buffer, is one thread's.
+                #[allow(unsafe_code)]
+                let (y, z, statistics) = unsafe {
+                    (y.part(at.clone()), z.part(z_at), statistics.part(2 * row..2 * row + 2))
+                };
+                forward(
+                    &x[at.clone()],
+                    &residual[at.clone()],
+                    parameters,
+                    eps as f32,
+                    &drop,
+                    at.start as u32,
+                    z,
+                    y,
+                    statistics,
+                );
+            }
+        });
+    }
+    if recorded {
+        attach(&y, &inputs, move |dy| {
+            let dy = contiguous(dy);
+            let mut dz = empty(&dy.size());
+            let mut dx = if drop.is_identity() { None } else { Some(empty(&dy.size())) };
+            let (mut dgain, mut dshift) = (Columns::new(rows, width), Columns::new(rows, width));
+            {
+                let (dy, z, gain) = (floats(&dy), floats(&sums), floats(&gain_c));
+                let dz = Shared::new(floats_mut(&mut dz));
+                let dx = dx.as_mut().map(|dx| Shared::new(floats_mut(dx)));
+                let columns = [&mut dgain, &mut dshift].map(|c| Shared::new(&mut c.sums));
+                for_pieces(rows, |piece, part| {
+                    for row in part {
+                        let at = row * width..(row + 1) * width;
+                        let own = piece * width..(piece + 1) * width;
+                        // SAFETY: a row, or a piece's sums, are one thread's.
+                        #[allow(unsafe_code)]
+                        let (dz, dx, [dgain, dshift]) = unsafe {
+                            (
+                                dz.part(at.clone()),
+                                dx.map(|dx| dx.part(at.clone())),
+                                columns.map(|c| c.part(own.clone())),
+                            )
+                        };
+                        let statistics = [statistics[2 * row], statistics[2 * row + 1]];
+                        backward(
+                            &dy[at.clone()],
+                            &z[at.clone()],
+                            gain,
+                            statistics,
+                            dz,
+                            dgain,
+                            dshift,
+                        );
+                        if let Some(dx) = dx {
+                            dropped(dz, &drop, at.start as u32, dx);
+                        }
+                    }
+                });
+            }
+            let dx = dx.unwrap_or_else(|| dz.shallow_clone());
+            vec![Some(dx), Some(dz), Some(dgain.total()), Some(dshift.total())]
+        });
+    }
+    y
+}
+
+kernel! {
+    /// A row: `z` is what is normalised, `statistics` its mean and the inverse of its deviation.
+    fn forward(
+        x: &[f32],
+        residual: &[f32],
+        parameters: [&[f32]; 2],
+        eps: f32,
+        drop: &Dropout,
+        place: u32,
+        z: &mut [f32],
+        y: &mut [f32],
+        statistics: &mut [f32],
+    ) {
+        let n = z.len();
+        let [gain, shift] = parameters.map(|p| &p[..n]);
+        let (x, residual, y) = (&x[..n], &residual[..n], &mut y[..n]);
+        if drop.is_identity() {
+            for i in 0..n {
+                z[i] = residual[i] + x[i];
+            }
+        } else {
+            for i in 0..n {
+                z[i] = residual[i] + x[i] * drop.factor(place.wrapping_add(i as u32));
+            }
+        }
+        let z = &z[..n];
+        let mean = sum(n, |i| z[i]) / n as f32;
+        let variance = sum(n, |i| (z[i] - mean) * (z[i] - mean)) / n as f32;
+        let inverse = 1.0 / (variance + eps).sqrt();
+        for i in 0..n {
+            y[i] = (z[i] - mean) * inverse * gain[i] + shift[i];
+        }
+        statistics.copy_from_slice(&[mean, inverse]);
+    }
+}
+
+kernel! {
+    /// The gradient of a row before it was normalised; adds those of gain and shift.
+    fn backward(
+        dy: &[f32],
+        z: &[f32],
+        gain: &[f32],
+        statistics: [f32; 2],
+        dz: &mut [f32],
+        dgain: &mut [f32],
+        dshift: &mut [f32],
+    ) {
+        let n = dz.len();
+        let (dy, z, gain) = (&dy[..n], &z[..n], &gain[..n]);
+        let (dgain, dshift) = (&mut dgain[..n], &mut dshift[..n]);
+        let [mean, inverse] = statistics;
+        let along = sum(n, |i| dy[i] * gain[i]) / n as f32;
+        let across = sum(n, |i| dy[i] * gain[i] * ((z[i] - mean) * inverse)) / n as f32;
+        for i in 0..n {
+            let unit = (z[i] - mean) * inverse;
+            dz[i] = inverse * (dy[i] * gain[i] - along - unit * across);
+            dgain[i] += dy[i] * unit;
+            dshift[i] += dy[i];
+        }
+    }
+}
+
+kernel! {
+    /// The gradient before dropout.
+    fn dropped(dz: &[f32], drop: &Dropout, place: u32, dx: &mut [f32]) {
+        let n = dx.len();
+        let dz = &dz[..n];
+        for i in 0..n {
+            dx[i] = dz[i] * drop.factor(place.wrapping_add(i as u32));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One body of arithmetic, compiled for several instruction sets and chosen at run time.
+//!
+//! Bodies are plain loops over slices that the compiler turns into vectors; nothing is written twice, and the
+//! baseline is what runs on any other processor.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Instruction sets that kernels are compiled for, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Instructions {
+    /// What every processor of the target has.
+    Baseline,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+/// Best set of this processor, below the limit; 0 is "not looked yet".
+static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+/// The set that kernels run with.
+pub fn instructions() -> Instructions {
+    match CHOSEN.load(Ordering::Relaxed) {
+        1 => Instructions::Baseline,
+        2 => Instructions::Avx2,
+        3 => Instructions::Avx512,
+        _ => limit_instructions(Instructions::Avx512),
+    }
+}
+
+/// Has kernels use at most `limit`, in the whole process, and returns what they use: for tests and comparisons.
+pub fn limit_instructions(limit: Instructions) -> Instructions {
+    let chosen = best().min(limit);
+    CHOSEN.store(chosen as u8 + 1, Ordering::Relaxed);
+    chosen
+}
+
+fn best() -> Instructions {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        match (avx2, avx512) {
+            (true, true) => return Instructions::Avx512,
+            (true, false) => return Instructions::Avx2,
+            _ => {}
+        }
+    }
+    Instructions::Baseline
+}
+
+/// Defines a function whose body is compiled for each of [`Instructions`].
+macro_rules! kernel {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$doc])*
+        // Loops by index over slices cut to one length become vectors.
+        #[allow(unsafe_code, clippy::too_many_arguments, clippy::needless_range_loop)]
+        pub(crate) fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body($($arg: $ty),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+                match $crate::simd::instructions() {
+                    // SAFETY: the processor was asked whether it has them.
+                    $crate::simd::Instructions::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::simd::Instructions::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::Instructions::Baseline => {}
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// Floats that loops with sums keep apart, so that they become vectors: addition is not associative.
+pub(crate) const LANES: usize = 16;
+
+/// Adds up the lanes pairwise.
+#[inline(always)]
+pub(crate) fn total(lanes: [f32; LANES]) -> f32 {
+    let mut sums = lanes;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// Sum of `f` over the indices of rows of `n` floats.
+#[inline(always)]
+pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += f(start + lane);
+        }
+    }
+    let mut rest = total(lanes);
+    for i in whole..n {
+        rest += f(i);
+    }
+    rest
+}
+
+/// e^x within 2 units in the last place; 0 below -87.3. A value that is no number stays none.
+///
+/// Source: Cephes, `expf`: x = n ln 2 + r, a polynomial of r, n into the exponent.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    // ln 2 in two parts, the first with few bits, so that n * LN2_HIGH is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let inside = x.clamp(-87.336_54, 88.376_26);
+    let shifted = inside * LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (inside - n * LN2_HIGH) - n * LN2_LOW;
+    let mut p = 1.987_569_1e-4;
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        p = p * r + coefficient;
+    }
+    let power = (shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits());
+    let value = (p * r * r + r + 1.0) * f32::from_bits(power);
+    if x < -87.336_54 { 0.0 } else { value }
+}
+
+/// The error function within 4e-7.
+///
+/// Source: the rational approximation of Eigen and XLA for 32-bit floats, on [-4, 4].
+#[inline(always)]
+pub(crate) fn erf(x: f32) -> f32 {
+    const ALPHA: [f32; 7] = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
+    const BETA: [f32; 5] =
+        [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_474_7e-2];
+    let x = x.clamp(-4.0, 4.0);
+    let square = x * x;
+    let polynomial = |coefficients: &[f32]| {
+        let mut p = coefficients[0];
+        for &coefficient in &coefficients[1..] {
+            p = p * square + coefficient;
+        }
+        p
+    };
+    x * polynomial(&ALPHA) / polynomial(&BETA)
+}
+
+#[cfg(test)]
+mod tests;

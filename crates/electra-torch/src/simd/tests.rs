@@ -1,0 +1,44 @@
+//! Against 64-bit arithmetic, over the whole range that networks use.
+
+use super::*;
+
+#[test]
+fn exponentials_are_right_to_the_last_places() {
+    for i in -8_700..=8_830 {
+        let x = i as f32 / 100.0;
+        let (found, right) = (f64::from(exp(x)), f64::from(x).exp());
+        assert!((found / right - 1.0).abs() < 3e-7, "exp({x}) is {found}, not {right}");
+    }
+    assert_eq!((exp(0.0), exp(-1e4), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+    assert!(exp(f32::NAN).is_nan());
+}
+
+/// erf by its Maclaurin series, which converges everywhere and is exact enough in 64 bits up to 4.
+fn series(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        let n = f64::from(n);
+        term *= -x * x / n;
+        sum += term / (2.0 * n + 1.0);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+#[test]
+fn the_error_function_is_right() {
+    for i in -400..=400 {
+        let x = i as f32 / 100.0;
+        let (found, right) = (f64::from(erf(x)), series(f64::from(x)));
+        assert!((found - right).abs() < 4e-7, "erf({x}) is {found}, not {right}");
+    }
+    assert!(
+        (erf(9.0) - 1.0).abs() < 1e-6 && (erf(-9.0) + 1.0).abs() < 1e-6 && erf(f32::NAN).is_nan()
+    );
+}
+
+#[test]
+fn sums_take_every_element_once() {
+    for n in [0, 1, 15, 16, 17, 64, 100] {
+        assert_eq!(sum(n, |i| i as f32 + 1.0), (n * (n + 1) / 2) as f32);
+    }
+}
