@@ -48,13 +48,16 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
-/// At most 20 lines; the rest is counted.
+/// Lines of an error's list at most.
+const MAX_LINES: usize = 20;
+
+/// At most [`MAX_LINES`] lines; if there are more, the last one counts the rest.
 fn list(lines: &[String]) -> String {
-    let mut shown = lines.iter().take(20).cloned().collect::<Vec<_>>();
-    if lines.len() > 20 {
-        shown.push(format!("and {} more", lines.len() - 20));
+    if lines.len() <= MAX_LINES {
+        return lines.join("\n  ");
     }
-    shown.join("\n  ")
+    let (shown, rest) = lines.split_at(MAX_LINES - 1);
+    format!("{}\n  and {} more", shown.join("\n  "), rest.len())
 }
 
 /// Result of this crate's fallible functions.

@@ -1,8 +1,15 @@
 //! The stack machine of pickles, without its dangerous half.
 
 use super::{Described, Storage};
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 use tch::Kind;
+
+/// Longest program in bytes; that of a thousand tensors has 200 thousand. A value takes some hundred bytes at most,
+/// however short its opcode, so this bounds what the machine holds.
+pub(super) const MAX_PROGRAM: usize = 1 << 22;
+
+/// Longest name of a tensor or a storage, in bytes: a long one that is repeated would be hashed again each time.
+const MAX_NAME: usize = 512;
 
 type Ref = usize;
 
@@ -13,13 +20,13 @@ enum Value {
     None,
     Bool,
     Int(i64),
-    Text(String),
+    Text(Rc<str>),
     Tuple(Vec<Ref>),
     List(Vec<Ref>),
     Dict(Vec<(Ref, Ref)>),
     Global(Global),
     Storage(Storage),
-    Tensor(Described),
+    Tensor(Rc<Described>),
 }
 
 /// The names that a state dict needs.
@@ -45,9 +52,15 @@ const GLOBALS: [(&str, &str, Global); 11] = [
     ("torch", "BoolStorage", Global::Storage(Kind::Bool)),
 ];
 
+/// Tensors by name, in the program's order.
+type State = Vec<(Rc<str>, Rc<Described>)>;
+
 /// Runs the program and takes the state dict that it leaves. What cannot be a weight at the top level
 /// (numbers, texts, lists) is refused as well: a training checkpoint is not a state dict.
-pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(String, Described)>, String> {
+pub(super) fn state_dict(program: &[u8]) -> Result<State, String> {
+    if program.len() > MAX_PROGRAM {
+        return Err(format!("has {} bytes, at most {MAX_PROGRAM} are read", program.len()));
+    }
     let mut machine =
         Machine { program, at: 0, arena: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
     let result = machine.run().map_err(|e| format!("byte {}: {e}", machine.at))?;
@@ -55,30 +68,32 @@ pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(String, Described)>, Str
         return Err("is not a dictionary of tensors".to_owned());
     };
     // Later items of the same name win, as in a dictionary; one tensor may have two names.
-    let mut tensors: Vec<(String, Described)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut tensors = State::new();
+    let mut places: HashMap<Rc<str>, usize> = HashMap::new();
     for (key, value) in items {
         let Value::Text(name) = &machine.arena[key] else {
             return Err("has a key that is not a text".to_owned());
         };
+        short(name)?;
         let Value::Tensor(described) = &machine.arena[value] else {
             return Err(format!("{name:?} is not a plain tensor"));
         };
-        let described = Described {
-            storage: described.storage.clone(),
-            shape: described.shape.clone(),
-            strides: described.strides.clone(),
-            ..*described
-        };
         match places.get(name) {
-            Some(&place) => tensors[place].1 = described,
+            Some(&place) => tensors[place].1 = Rc::clone(described),
             None => {
-                places.insert(name.clone(), tensors.len());
-                tensors.push((name.clone(), described));
+                places.insert(Rc::clone(name), tensors.len());
+                tensors.push((Rc::clone(name), Rc::clone(described)));
             }
         }
     }
     Ok(tensors)
+}
+
+fn short(name: &str) -> Result<(), String> {
+    match name.len() {
+        ..=MAX_NAME => Ok(()),
+        more => Err(format!("has a name of {more} bytes, at most {MAX_NAME} are read")),
+    }
 }
 
 /// The stack machine. Values are never copied: stack and memo hold places in the arena.
@@ -218,10 +233,10 @@ impl Machine<'_> {
         Ok(items)
     }
 
-    fn pop_text(&mut self) -> Result<String, String> {
+    fn pop_text(&mut self) -> Result<Rc<str>, String> {
         let place = self.pop()?;
         match &self.arena[place] {
-            Value::Text(text) => Ok(text.clone()),
+            Value::Text(text) => Ok(Rc::clone(text)),
             _ => Err("a text was expected".to_owned()),
         }
     }
@@ -243,7 +258,7 @@ impl Machine<'_> {
     }
 
     fn text(&mut self, length: u64) -> Result<(), String> {
-        let text = std::str::from_utf8(self.bytes(length)?).map_err(|e| e.to_string())?.to_owned();
+        let text = std::str::from_utf8(self.bytes(length)?).map_err(|e| e.to_string())?.into();
         self.push(Value::Text(text));
         Ok(())
     }
@@ -324,9 +339,10 @@ impl Machine<'_> {
         };
         let storage = match (&self.arena[tag], &self.arena[class], &self.arena[key]) {
             (Value::Text(tag), Value::Global(Global::Storage(kind)), Value::Text(key))
-                if tag == "storage" =>
+                if &**tag == "storage" =>
             {
-                Storage { kind: *kind, key: key.clone(), elements: self.size(elements)? }
+                short(key)?;
+                Storage { kind: *kind, key: Rc::clone(key), elements: self.size(elements)? }
             }
             _ => return Err(SHAPE.to_owned()),
         };
@@ -355,7 +371,7 @@ impl Machine<'_> {
                     shape: self.sizes(shape)?,
                     strides: self.sizes(strides)?,
                 };
-                self.push(Value::Tensor(described));
+                self.push(Value::Tensor(Rc::new(described)));
             }
             // A parameter is its tensor.
             (Global::RebuildParameter, &[tensor, ..]) => self.stack.push(tensor),

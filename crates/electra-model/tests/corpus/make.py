@@ -1,0 +1,319 @@
+"""Small files for the readers of other programs' weights: whole ones, damaged ones and attacks.
+
+Writes pickle/, bundle/ and safetensors/ beside this file: `python3 make.py`. Needs nothing but Python, and shares no
+code with the readers. `tests/it/corpus.rs` says what is expected of each file; `tests/it/fuzz.rs` mutates them.
+"""
+
+import json
+import os
+import struct
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TERABYTE = 1 << 40
+FLOATS = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
+NAN = struct.pack("<6f", 1, float("nan"), 3, 4, 5, 6)
+
+
+def save(path, content):
+    path = os.path.join(HERE, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+# --- ZIP and pickle ---------------------------------------------------------------------------------------------
+
+
+def archive(members, wide=False, at=None, **changes):
+    """A ZIP as PyTorch writes it. `changes` are of the directory's entries: NAME=dict(size, stored, method, flags).
+
+    With `wide` all sizes stand in ZIP64's fields; with `at` all entries point to that member.
+    """
+    body, directory, places = b"", b"", []
+    for name, content in members:
+        places.append((name, len(body)))
+        path = f"x/{name}".encode()
+        body += b"PK\3\4" + struct.pack("<5H3I2H", 0, 0, 0, 0, 0, zlib.crc32(content), len(content), len(content), len(path), 0)
+        body += path + content
+    for (name, content), (_, header) in zip(members, places):
+        path = f"x/{name}".encode()
+        change = changes.get(name.replace(".", "_").replace("/", "_"), {})
+        size, stored = change.get("size", len(content)), change.get("stored", change.get("size", len(content)))
+        crc = change.get("crc", zlib.crc32(content))
+        if at and name.startswith("data/"):
+            header = dict(places)[at]
+        extra = b""
+        if wide or max(size, stored) >= 0xFFFFFFFF:
+            extra = struct.pack("<2H3Q", 1, 24, size, stored, header)
+            size = stored = header = 0xFFFFFFFF
+        fields = (0, 0, change.get("flags", 0), change.get("method", 0), 0, 0)
+        directory += b"PK\1\2" + struct.pack("<6H3I5H2I", *fields, crc, stored, size, len(path), len(extra), 0, 0, 0, 0, header)
+        directory += path + extra
+    count, size, offset = len(members), len(directory), len(body)
+    end = b""
+    if wide:
+        end += b"PK\6\6" + struct.pack("<Q2H2I4Q", 44, 45, 45, 0, 0, count, count, size, offset)
+        end += b"PK\6\7" + struct.pack("<IQI", 0, offset + size, 1)
+        count, size, offset = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
+    return body + directory + end + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, count, count, size, offset, 0)
+
+
+def text(value):
+    value = value.encode()
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+def number(value):
+    if 0 <= value < 256:
+        return b"K" + bytes([value])
+    width = (value.bit_length() + 8) // 8
+    return b"\x8a" + bytes([width]) + value.to_bytes(width, "little", signed=True)
+
+
+def storage(key="0", elements=6, kind="FloatStorage"):
+    return b"(" + text("storage") + b"ctorch\n" + kind.encode() + b"\n" + text(key) + text("cpu") + number(elements) + b"tQ"
+
+
+def tensor(shape=(2, 3), strides=(3, 1), offset=0, **of):
+    sizes = [b"(" + b"".join(map(number, values)) + b"t" for values in (shape, strides)]
+    call = storage(**of) + number(offset) + sizes[0] + sizes[1] + b"\x89" + b"ccollections\nOrderedDict\n)R"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + call + b"tR"
+
+
+def program(*items):
+    """A dictionary; items are key and value, each as opcodes."""
+    return b"\x80\x02}(" + b"".join(items) + b"u."
+
+
+W = text("w")
+GOOD = program(W, tensor())
+
+
+def bin_file(code=GOOD, data=FLOATS, order=b"little", more=(), **changes):
+    members = [("data.pkl", code), ("byteorder", order), ("data/0", data), *more, ("version", b"3\n")]
+    return archive(members, **changes)
+
+
+def pickles():
+    good = bin_file()
+    attack = b"\x80\x02cposix\nsystem\n" + text("echo hi") + b"\x85R."
+    page = bytes(4096)
+    many = program(text("w0"), tensor((1024,), (1,), elements=1024) + b"q\1", *(text(f"w{i}") + b"h\1" for i in range(1, 100)))
+    keys = [f"data/{i}" for i in range(100)]
+    each = program(*(text(f"w{i}") + tensor((1024,), (1,), key=str(i), elements=1024) for i in range(100)))
+    one = [("data.pkl", each), ("data/0", page), *((key, b"") for key in keys[1:])]
+    claims = {key.replace("/", "_"): dict(size=4096, crc=zlib.crc32(page)) for key in keys[1:]}
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packed.compress(bytes(1 << 16)) + packed.flush()
+    flipped = bytearray(good)
+    flipped[good.index(FLOATS) + 5] ^= 1
+    tied = program(W, tensor() + b"q\1", text("head"), b"h\1", text("tail"), tensor((3,), (1,), 3))
+    files = {
+        "ok-plain": good,
+        "ok-tied": bin_file(tied),
+        "ok-transposed": bin_file(program(W, tensor((3, 2), (1, 3)))),
+        "ok-zip64": bin_file(wide=True),
+        "ok-nan": bin_file(data=NAN),
+        "ok-empty": bin_file(program(W, tensor((0, 3), (3, 1), elements=0)), b""),
+        # One tensor under a hundred names: four hundred kilobytes out of eight.
+        "many-names": bin_file(many, page),
+        # A hundred members at the place of one.
+        "members-at-one-place": archive(one, at="data/0", **claims),
+        "long-name": bin_file(program(text("w" * 600), tensor())),
+        "long-key": bin_file(program(W, tensor(key="0" * 600))),
+        "foreign-opcode": bin_file(b"\x80\x02(" + text("echo hi") + b"iposix\nsystem\n."),
+        "foreign-object": bin_file(b"\x80\x02ccollections\nOrderedDict\n)\x81."),
+        "foreign-global": bin_file(attack),
+        "compressed": bin_file(data=packed, data_0=dict(size=1 << 16, stored=len(packed), method=8)),
+        "encrypted": bin_file(data_0=dict(flags=1)),
+        "claims-a-terabyte": bin_file(data_0=dict(size=TERABYTE)),
+        "claims-more-stored": bin_file(data_0=dict(size=TERABYTE, stored=24)),
+        "storage-claims-a-terabyte": bin_file(program(W, tensor((1 << 38,), (1,), elements=1 << 38))),
+        "shape-claims-a-terabyte": bin_file(program(W, tensor((1 << 38,), (0,)))),
+        "shape-overflows": bin_file(program(W, tensor((1 << 62, 1 << 62), (1, 1)))),
+        "window-leaves-its-storage": bin_file(program(W, tensor(offset=1))),
+        "negative-size": bin_file(program(W, tensor((-1,), (1,)))),
+        "two-kinds-of-one-storage": bin_file(program(W, tensor(), text("i"), tensor(kind="IntStorage"))),
+        "truncated": good[:-1],
+        "truncated-half": good[: len(good) // 2],
+        "truncated-storage": good[: good.index(FLOATS) + 9],
+        "flipped-bit": bytes(flipped),
+        "big-endian": bin_file(order=b"big"),
+        "no-storage": bin_file(program(W, tensor(key="7"))),
+        "no-dictionary": bin_file(b"\x80\x02]."),
+        "no-tensor": bin_file(program(text("step"), number(7))),
+        "no-text": bin_file(program(number(7), tensor())),
+        "no-end": bin_file(GOOD[:-1]),
+        "empty-stack": bin_file(b"\x80\x02\x86."),
+        "nothing-remembered": bin_file(b"\x80\x02h\7."),
+        "two-members-of-one-name": bin_file(more=[("data/0", FLOATS)]),
+        "two-pickles": bin_file(more=[("y/data.pkl", GOOD)]),
+        "old": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
+        "empty": b"",
+    }
+    for name, content in files.items():
+        save(f"pickle/{name}.bin", content)
+
+
+# --- TensorFlow's tables ----------------------------------------------------------------------------------------
+
+
+def crc32c(content):
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def varint(value):
+    value &= (1 << 64) - 1
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(key, value):
+    if isinstance(value, bytes):
+        return varint(key << 3 | 2) + varint(len(value)) + value
+    return varint(key << 3) + varint(value)
+
+
+HEADER = field(1, 1)
+
+
+def entry(data=FLOATS, dtype=1, shape=(2, 3), offset=0, size=None, crc=None, more=b""):
+    dimensions = b"".join(field(2, field(1, d)) for d in shape)
+    size, crc = len(data) if size is None else size, crc32c(data) if crc is None else crc
+    start = field(1, dtype) + field(2, dimensions) + field(4, offset) + field(5, size)
+    return start + varint(6 << 3 | 5) + struct.pack("<I", crc) + more
+
+
+def block(rows):
+    """Rows are (shared, rest of the key, value)."""
+    content = b"".join(varint(shared) + varint(len(key)) + varint(len(value)) + key + value for shared, key, value in rows)
+    return content + struct.pack("<2I", 0, 1)
+
+
+def table(*blocks, handles=None, kind=0):
+    """A table of data blocks; `handles` are the numbers of the blocks that the index block names."""
+    file, places = b"", []
+
+    def append(content):
+        nonlocal file
+        place = varint(len(file)) + varint(len(content))
+        file += content + bytes([kind])
+        file += struct.pack("<I", crc32c(content + bytes([kind])))
+        return place
+
+    places = [append(content) for content in blocks]
+    numbers = range(len(places)) if handles is None else handles
+    index = append(block([(0, b"%06d" % row, places[i]) for row, i in enumerate(numbers)]))
+    meta = append(block([]))
+    footer = (meta + index).ljust(40, b"\0")
+    return file + footer + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+def index_of(*entries, header=HEADER):
+    return table(block([(0, b"", header), *((0, name.encode(), value) for name, value in entries)]))
+
+
+def bundles():
+    good = index_of(("w", entry()))
+    flipped = bytearray(good)
+    flipped[20] ^= 1
+    rows = [(0, b"", HEADER), (0, b"a", entry())] + [(1 + i, b"a", b"") for i in range(900)]
+    second = FLOATS[4:]
+    two = [("a", entry()), ("b", entry(second, shape=(5,), offset=4))]
+    files = {
+        "ok-plain": (good, FLOATS),
+        "ok-nan": (index_of(("w", entry(NAN))), NAN),
+        "ok-two": (index_of(("a", entry()), ("b", entry(shape=(6,), offset=24))), FLOATS * 2),
+        "ok-blocks": (table(block([(0, b"", HEADER)]), block([(0, b"w", entry())])), FLOATS),
+        # Two hundred visits of one empty block.
+        "block-visited-again": (table(block([(0, b"", HEADER)]), block([]), handles=[0] + [1] * 200), FLOATS),
+        # Each name is the one before and a byte more: four hundred kilobytes out of four.
+        "names-grow": (table(block(rows)), FLOATS),
+        "tensors-overlap": (index_of(*two), FLOATS),
+        "one-place-many-tensors": (index_of(*((f"w{i:02}", entry()) for i in range(50))), FLOATS),
+        "claims-a-terabyte": (index_of(("w", entry(shape=(1 << 38,), size=TERABYTE))), FLOATS),
+        "claims-another-shape": (index_of(("w", entry(shape=(1 << 38,)))), FLOATS),
+        "shape-overflows": (index_of(("w", entry(shape=(1 << 62, 1 << 62)))), FLOATS),
+        "negative-size": (index_of(("w", entry(shape=(-6,), size=-24))), FLOATS),
+        "negative-offset": (index_of(("w", entry(offset=-8))), FLOATS),
+        "offset-overflows": (index_of(("w", entry(offset=(1 << 63) - 1))), FLOATS),
+        "truncated-index": (good[:-1], FLOATS),
+        "truncated-footer": (good[-40:], FLOATS),
+        "truncated-data": (good, FLOATS[:-1]),
+        "flipped-index": (bytes(flipped), FLOATS),
+        "flipped-data": (good, FLOATS[:-1] + b"\1"),
+        "no-data": (good, None),
+        "compressed": (table(block([(0, b"", HEADER), (0, b"w", entry())]), kind=1), FLOATS),
+        "big-endian": (index_of(("w", entry()), header=HEADER + field(2, 1)), FLOATS),
+        "no-header": (table(block([(0, b"w", entry())])), FLOATS),
+        "not-in-order": (index_of(("w", entry()), ("a", entry(offset=24))), FLOATS * 2),
+        "a-name-of-none": (table(block([(0, b"", HEADER), (7, b"w", entry())])), FLOATS),
+        "restarts-leave-the-block": (table(struct.pack("<I", 1 << 30)), FLOATS),
+        "partitioned": (index_of(("w", entry(more=field(7, b"")))), FLOATS),
+        "text": (index_of(("w", entry(dtype=7))), FLOATS),
+        "no-entry": (index_of(("w", b"\xff" * 12)), FLOATS),
+        "other-shard": (index_of(("w", entry(more=field(3, 4)))), FLOATS),
+    }
+    for name, (index, data) in files.items():
+        save(f"bundle/{name}.index", index)
+        if data is not None:
+            save(f"bundle/{name}.data-00000-of-00001", data)
+
+
+# --- safetensors ------------------------------------------------------------------------------------------------
+
+
+def safetensors(header, data=FLOATS, length=None):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def view(kind="F32", shape=(2, 3), begin=0, end=24):
+    return {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def safetensors_files():
+    good = safetensors({"__metadata__": {"format": "pt"}, "w": view()})
+    files = {
+        "ok-plain": good,
+        "ok-no-metadata": safetensors({"w": view()}),
+        "ok-two": safetensors({"a": view(), "b": view("BF16", (4,), 24, 32)}, FLOATS + bytes(8)),
+        "ok-nan": safetensors({"w": view()}, NAN),
+        "ok-empty": safetensors({"w": view(shape=(0, 3), end=0)}, b""),
+        "header-claims-a-terabyte": safetensors({"w": view()}, length=TERABYTE),
+        "header-claims-all": safetensors({"w": view()}, length=(1 << 64) - 1),
+        "claims-a-terabyte": safetensors({"w": view(shape=(1 << 38,), end=TERABYTE)}),
+        "claims-another-shape": safetensors({"w": view(shape=(1 << 38,))}),
+        "shape-overflows": safetensors({"w": view(shape=(1 << 62, 1 << 62))}),
+        "empty-and-huge": safetensors({"w": view(shape=(1 << 63, 0), end=0)}, b""),
+        "tensors-overlap": safetensors({"a": view(), "b": view()}),
+        "gap": safetensors({"a": view(begin=8, end=32)}, bytes(32)),
+        "end-before-begin": safetensors({"w": view(begin=24, end=0)}),
+        "more-data": safetensors({"w": view()}, FLOATS + b"\0"),
+        "truncated": good[:-1],
+        "truncated-header": good[:40],
+        "truncated-length": good[:7],
+        "no-json": safetensors(b"w" * 40),
+        "nested": safetensors(b'{"w":' + b"[" * 2000),
+        "not-a-text": safetensors(b'{"\xff\xfe":1}'),
+        "foreign-kind": safetensors({"w": view("F8_E4M3", (24,))}),
+        "unknown-kind": safetensors({"w": view("Q4", (24,))}),
+        "negative-size": safetensors({"w": view(shape=(-2, -3))}),
+    }
+    for name, content in files.items():
+        save(f"safetensors/{name}.safetensors", content)
+
+
+pickles()
+bundles()
+safetensors_files()
