@@ -36,24 +36,27 @@ def scatter(module, std=0.3):
                 parameter.add_(1.0)
 
 
-def pair(vocab, embedding, discriminator, generator, positions=16):
-    """A generator and a discriminator that share one embedding block."""
+def pair(vocab, embedding, discriminator, generator, positions=16, sharing="tied"):
+    """A generator and a discriminator that share one embedding block, or ("untied") have one each."""
     d = ElectraForPreTraining(config(vocab, embedding, discriminator, positions))
     g = ElectraForMaskedLM(config(vocab, embedding, generator, positions))
     scatter(d)
     scatter(g)
-    g.electra.embeddings = d.electra.embeddings
-    g.generator_lm_head.weight = d.electra.embeddings.word_embeddings.weight
+    if sharing == "tied":
+        g.electra.embeddings = d.electra.embeddings
+    g.generator_lm_head.weight = g.electra.embeddings.word_embeddings.weight
     # The reference trains the row of [PAD] like any other.
-    d.electra.embeddings.word_embeddings.padding_idx = None
+    for model in (g, d):
+        model.electra.embeddings.word_embeddings.padding_idx = None
     return g.eval(), d.eval()
 
 
 def parameters(g, d):
     """Name to parameter, as this project names them: shared embeddings once, with the discriminator."""
+    shared = g.electra.embeddings is d.electra.embeddings
     named = {f"discriminator.{name}": p for name, p in d.named_parameters()}
     for name, parameter in g.named_parameters():
-        if not name.startswith("electra.embeddings.") and name != "generator_lm_head.weight":
+        if not (shared and name.startswith("electra.embeddings.")) and name != "generator_lm_head.weight":
             named[f"generator.{name}"] = parameter
     return named
 

@@ -14,8 +14,11 @@ from transformers import (
     BertForPreTraining,
     BertModel,
     ElectraForMaskedLM,
+    ElectraForMultipleChoice,
     ElectraForPreTraining,
+    ElectraForQuestionAnswering,
     ElectraForSequenceClassification,
+    ElectraForTokenClassification,
     ElectraModel,
 )
 
@@ -38,7 +41,9 @@ def expected(folder, model, half=False):
     with torch.no_grad():
         hidden = encoder(**INPUTS).last_hidden_state
         values = {"last_hidden_state": hidden, **INPUTS}
-        out = model(**INPUTS)
+        # Several texts per question: here one.
+        choice = isinstance(model, ElectraForMultipleChoice)
+        out = model(**{name: ids.unsqueeze(1) if choice else ids for name, ids in INPUTS.items()})
         for name in ("logits", "prediction_logits"):
             if getattr(out, name, None) is not None:
                 values[name] = getattr(out, name)
@@ -149,6 +154,20 @@ bert = BertConfig(
 )
 bert._attn_implementation = "eager"
 for name, model in (("bert", BertForPreTraining(bert)), ("bert-base", BertModel(bert))):
+    folder = place(name)
+    scatter(model)
+    model.save_pretrained(folder)
+    expected(folder, model)
+
+# The heads of the other tasks.
+tagged = config(VOCAB, 6, (2, 8, 2, 12))
+tagged.id2label = {0: "O", 1: "B-X", 2: "I-X", 3: "B-Y", 4: "I-Y"}
+tagged.label2id = {label: number for number, label in tagged.id2label.items()}
+for name, model in (
+    ("question", ElectraForQuestionAnswering(small)),
+    ("tokens", ElectraForTokenClassification(tagged)),
+    ("choice", ElectraForMultipleChoice(small)),
+):
     folder = place(name)
     scatter(model)
     model.save_pretrained(folder)

@@ -11,17 +11,18 @@ from common import batch, losses, pair, parameters, save
 
 OUT = sys.argv[1]
 
-# vocabulary, embedding size, discriminator, generator: (layers, hidden, heads, intermediate)
+# vocabulary, embedding size, discriminator, generator: (layers, hidden, heads, intermediate); embeddings
 CASES = {
-    "projected": (31, 6, (2, 12, 3, 20), (3, 8, 1, 10)),
-    "unprojected": (29, 8, (3, 8, 1, 12), (2, 8, 2, 16)),
+    "projected": (31, 6, (2, 12, 3, 20), (3, 8, 1, 10), "tied"),
+    "unprojected": (29, 8, (3, 8, 1, 12), (2, 8, 2, 16), "tied"),
+    "untied": (23, 6, (1, 8, 2, 10), (1, 6, 1, 8), "untied"),
 }
 # rows, length, tokens of each row
 BATCHES = {"padded": (3, 7, (7, 5, 3)), "single": (1, 5, (5,)), "full": (5, 9, (9,) * 5)}
 
-for case, (vocab, embedding, discriminator, generator) in CASES.items():
+for case, (vocab, embedding, discriminator, generator, sharing) in CASES.items():
     torch.manual_seed(len(case))
-    g, d = pair(vocab, embedding, discriminator, generator)
+    g, d = pair(vocab, embedding, discriminator, generator, sharing=sharing)
     named = parameters(g, d)
     tensors = {f"weights/{name}": p for name, p in named.items()}
     for label, (rows, length, lengths) in BATCHES.items():
@@ -48,4 +49,5 @@ for case, (vocab, embedding, discriminator, generator) in CASES.items():
         discriminator=discriminator,
         generator=generator,
         positions=16,
+        sharing=sharing,
     )
