@@ -1,9 +1,10 @@
 //! Self-attention: the seam and the shipped softmax attention.
 
 use crate::{
-    PaddingMask, Result, Site,
+    Kernels, PaddingMask, Result, Site,
     init::{self, Dense},
 };
+use electra_torch::ops;
 use std::fmt::Debug;
 use tch::{Kind, Tensor, nn, nn::Module};
 
@@ -13,6 +14,12 @@ pub trait SelfAttention: Debug + Send {
     /// - `x_bsh`: `[b, s, h]` float. Result: same. Residual, dropout on the result and LayerNorm
     ///   are the caller's.
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor;
+
+    /// Whether it also takes a batch without its padding: `[1, t, h]`, the sequences of [`PaddingMask::sequences`]
+    /// one after the other.
+    fn takes_packed(&self) -> bool {
+        false
+    }
 }
 
 /// `softmax(Q K^T / sqrt(d) + bias) V` per head, then the output projection.
@@ -28,6 +35,7 @@ pub struct SoftmaxAttention {
     heads: i64,
     head_size: i64,
     dropout: f64,
+    kernels: Kernels,
 }
 
 impl SoftmaxAttention {
@@ -48,12 +56,12 @@ impl SoftmaxAttention {
             heads: site.config.heads,
             head_size: site.config.head_size(),
             dropout: site.config.attention_dropout,
+            kernels: site.config.kernels,
         })
     }
-}
 
-impl SelfAttention for SoftmaxAttention {
-    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+    /// The definition, as a chain of libtorch's functions: `[b, s, h]` before the output projection.
+    fn plain(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split_heads = |x: Tensor| x.view([b, s, self.heads, self.head_size]).transpose(1, 2);
         let scale = (self.head_size as f64).sqrt().recip();
@@ -65,7 +73,32 @@ impl SelfAttention for SoftmaxAttention {
             scores_bnss += bias_b11s;
         }
         let weights_bnss = scores_bnss.softmax(-1, None::<Kind>).dropout(self.dropout, train);
-        let mixed_bsh = weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h]);
+        weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h])
+    }
+
+    /// Queries, keys and values by one product: `[.., 3 h]`.
+    fn joint_projection(&self, x_bsh: &Tensor) -> Tensor {
+        let parts = [&self.query, &self.key, &self.value];
+        let weights = Tensor::cat(&parts.map(|part| &part.ws), 0);
+        let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bs.as_ref()).collect();
+        x_bsh.linear(&weights, Some(&Tensor::cat(&biases, 0)))
+    }
+}
+
+impl SelfAttention for SoftmaxAttention {
+    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        let mixed_bsh = match mask.sequences() {
+            Some(sequences) if self.kernels.fuses(x_bsh) => {
+                let qkv_t3h = self.joint_projection(x_bsh).flatten(0, 1);
+                ops::attention(&qkv_t3h, sequences, self.heads as usize, self.dropout, train)
+                    .view_as(x_bsh)
+            }
+            _ => self.plain(x_bsh, mask, train),
+        };
         self.output.forward(&mixed_bsh)
+    }
+
+    fn takes_packed(&self) -> bool {
+        self.kernels == Kernels::Fused
     }
 }

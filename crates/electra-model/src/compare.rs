@@ -1,10 +1,6 @@
 //! What two sets of tensors have in common: names, shapes, kinds, largest differences.
 
-use crate::{
-    Error, Result,
-    formats::{bundle, pickle},
-    tensors::{self, Named},
-};
+use crate::{Error, Result, formats::bundle, hf, tensors::Named, tf};
 use std::{collections::BTreeMap, path::Path};
 use tch::{Kind, Tensor};
 
@@ -29,8 +25,8 @@ pub struct Row {
 pub enum Verdict {
     /// Bit for bit the same.
     Same,
-    /// The same shape and kind; the largest absolute difference (NaN where either side has one), and that
-    /// difference over the largest absolute value of the first.
+    /// The same shape and kind; the largest absolute difference (NaN where either side has one, 0 between zeros of
+    /// either sign), and that difference over the largest absolute value of the first.
     Differs {
         /// Largest absolute difference.
         largest: f64,
@@ -85,26 +81,30 @@ impl Comparison {
     }
 }
 
-/// The tensors of whatever a path is: a safetensors file, a `pytorch_model.bin`, a TensorFlow checkpoint, or a
-/// folder with one of them (a checkpoint of a run, a model folder).
+/// The tensors of whatever a path is, under the names that they have there: a safetensors file, a PyTorch file, an
+/// index of shards, a TensorFlow checkpoint (its prefix, its index or one of its data files), or a folder with one of
+/// them (a checkpoint of a run, a model folder).
 ///
 /// # Errors
 /// If it is none of these, or not whole.
 pub fn read(path: &Path) -> Result<Named> {
-    let index = |prefix: &Path| Path::new(&format!("{}.index", prefix.display())).is_file();
-    if path.is_dir() {
-        return match ["model.safetensors", "pytorch_model.bin"].map(|name| path.join(name)) {
-            [file, _] | [_, file] if file.is_file() => read(&file),
-            _ => Err(Error::format(path, "holds no model.safetensors or pytorch_model.bin")),
+    if let Some(file) = hf::find(path) {
+        return hf::read_file(&file);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let of_tensorflow = path.is_dir() || name.ends_with(".index") || name.contains(".data-");
+    let prefix = tf::prefix(path);
+    if of_tensorflow || prefix.as_ref().is_ok_and(|prefix| bundle::is_there(prefix)) {
+        return match prefix {
+            Err(Error::Format { path, message }) if path.is_dir() => {
+                let others =
+                    "holds no model.safetensors, pytorch_model.bin or index of either, and";
+                Err(Error::format(path, format!("{others} {message}")))
+            }
+            prefix => bundle::read(&prefix?),
         };
     }
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("safetensors") => tensors::read(path),
-        Some("bin" | "pt") => pickle::read(path),
-        Some("index") => bundle::read(&path.with_extension("")),
-        _ if index(path) => bundle::read(path),
-        _ => Err(Error::format(path, "is no .safetensors, .bin, .index file or folder with one")),
-    }
+    hf::read_file(path)
 }
 
 fn form(tensor: &Tensor) -> String {
@@ -115,11 +115,24 @@ fn verdict(a: &Tensor, b: &Tensor) -> Verdict {
     if a.kind() != b.kind() || a.size() != b.size() {
         return Verdict::Form(form(a), form(b));
     }
-    if a.equal(b) {
+    if bits(a).equal(&bits(b)) {
         return Verdict::Same;
     }
     let wide = |t: &Tensor| t.to_kind(Kind::Double);
     let largest = (wide(a) - wide(b)).abs().max().double_value(&[]);
     let scale = wide(a).abs().max().double_value(&[]);
-    Verdict::Differs { largest, relative: largest / scale }
+    // Zeros of either sign differ by nothing.
+    let relative = if largest == 0.0 { 0.0 } else { largest / scale };
+    Verdict::Differs { largest, relative }
+}
+
+/// The bits as integers, by which zeros of either sign differ and a NaN is itself.
+fn bits(tensor: &Tensor) -> Tensor {
+    let kind = match tensor.kind() {
+        Kind::Float => Kind::Int,
+        Kind::Double => Kind::Int64,
+        Kind::Half | Kind::BFloat16 => Kind::Int16,
+        _ => return tensor.shallow_clone(),
+    };
+    tensor.contiguous().view_dtype(kind)
 }

@@ -1,6 +1,6 @@
 //! What a pair of ELECTRA networks is made of: plain structs, no hidden defaults.
 
-use crate::{Error, Result};
+use crate::{Error, Kernels, Result};
 use serde::{Deserialize, Serialize};
 
 /// Generator and discriminator together: the `[model]` section of a pre-training config.
@@ -35,6 +35,8 @@ pub struct ElectraConfig {
     pub attention: AttentionKind,
     /// What happens at each position.
     pub feed_forward: FeedForwardKind,
+    /// How the shipped layers compute.
+    pub kernels: Kernels,
 }
 
 /// Sizes of one transformer.
@@ -73,7 +75,8 @@ pub enum InitializerKind {
     /// Normal truncated at 2 standard deviations; Glorot-uniform for the embedding projection, the
     /// discriminator's last layer and task heads.
     Reference,
-    /// Untruncated normal everywhere, a zero `[PAD]` row.
+    /// Untruncated normal everywhere, a zero row 0, which is that of `[PAD]` in Hugging Face's ELECTRA. Where `[PAD]`
+    /// has another id, that row is the one of another token.
     HuggingFace,
 }
 
@@ -160,6 +163,8 @@ pub struct EncoderConfig {
     pub intermediate: i64,
     /// How weights start.
     pub initializer: Initializer,
+    /// How the shipped layers compute.
+    pub kernels: Kernels,
 }
 
 impl ElectraConfig {
@@ -199,6 +204,7 @@ impl ElectraConfig {
             sharing: SharingKind::Tied {},
             attention: AttentionKind::Softmax {},
             feed_forward: FeedForwardKind::GeluMlp {},
+            kernels: Kernels::Fused,
         }
     }
 
@@ -226,6 +232,7 @@ impl ElectraConfig {
             heads: tower.heads,
             intermediate: tower.intermediate,
             initializer: self.initializer.clone(),
+            kernels: self.kernels,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Embeddings: the seam and the shipped word + position + segment block.
 
 use crate::{
-    Result, Site,
+    Kernels, Result, Site,
     config::{InitializerKind, PositionsInit},
     init::{self, LayerNorm},
 };
@@ -32,6 +32,7 @@ pub struct TokenEmbeddings {
     segments: Tensor,
     norm: LayerNorm,
     dropout: f64,
+    kernels: Kernels,
 }
 
 impl TokenEmbeddings {
@@ -50,6 +51,8 @@ impl TokenEmbeddings {
         let segments = table("token_type_embeddings", c.segments)?;
         no_grad(|| {
             if c.initializer.kind == InitializerKind::HuggingFace {
+                // Of `[PAD]`: 0 in Hugging Face's ELECTRA and first in the vocabularies made here. A config has no
+                // id of it, and the row is trained like any other.
                 let _ = words.narrow(0, 0, 1).zero_();
             }
             if c.initializer.positions == PositionsInit::Sinusoidal {
@@ -57,7 +60,7 @@ impl TokenEmbeddings {
             }
         });
         let norm = LayerNorm::new(&(site.path / "LayerNorm"), e, c.layer_norm_eps)?;
-        Ok(Self { words, positions, segments, norm, dropout: c.dropout })
+        Ok(Self { words, positions, segments, norm, dropout: c.dropout, kernels: c.kernels })
     }
 
     /// A second handle on the same variables, for a network that shares them.
@@ -68,6 +71,7 @@ impl TokenEmbeddings {
             segments: self.segments.shallow_clone(),
             norm: self.norm.share(),
             dropout: self.dropout,
+            kernels: self.kernels,
         }
     }
 }
@@ -78,7 +82,7 @@ impl Embeddings for TokenEmbeddings {
         let words_bse = Tensor::embedding(&self.words, ids_bs, -1, false, false);
         let segments_bse = Tensor::embedding(&self.segments, segments_bs, -1, false, false);
         let sum_bse = words_bse + segments_bse + self.positions.narrow(0, 0, s);
-        self.norm.forward(&sum_bse).dropout(self.dropout, train)
+        self.kernels.dropout(&self.norm.forward(&sum_bse), self.dropout, train)
     }
 
     fn token_table(&self) -> Tensor {

@@ -1,7 +1,8 @@
 //! The encoder: embeddings, projection and a stack of post-norm blocks.
 
 use crate::{
-    Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result, SelfAttention, Site,
+    Embeddings, EncoderConfig, FeedForward, Kernels, PaddingMask, Parts, Result, SelfAttention,
+    Site,
     init::{self, Dense, LayerNorm},
 };
 use tch::{Tensor, nn, nn::Module};
@@ -50,11 +51,19 @@ impl Encoder {
         mask: &PaddingMask,
         train: bool,
     ) -> Tensor {
-        let mut x_bsh = self.embed(ids_bs, segments_bs, train);
-        for block in &self.blocks {
-            x_bsh = block.forward_t(&x_bsh, mask, train);
+        let x_bsh = self.embed(ids_bs, segments_bs, train);
+        let through = |x: Tensor, mask: &PaddingMask| {
+            self.blocks.iter().fold(x, |x, block| block.forward_t(&x, mask, train))
+        };
+        // No work on padding, where no layer asks for it.
+        match self.takes_packed(&x_bsh).then(|| mask.packed()).flatten() {
+            Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
+            None => through(x_bsh, mask),
         }
-        x_bsh
+    }
+
+    fn takes_packed(&self, x_bsh: &Tensor) -> bool {
+        self.blocks.iter().all(|block| block.attention.takes_packed() && block.kernels.fuses(x_bsh))
     }
 
     /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
@@ -95,6 +104,7 @@ struct Block {
     feed_forward: Box<dyn FeedForward>,
     feed_forward_norm: LayerNorm,
     dropout: f64,
+    kernels: Kernels,
 }
 
 impl Block {
@@ -107,13 +117,15 @@ impl Block {
             feed_forward: parts.feed_forward.build(site)?,
             feed_forward_norm: LayerNorm::new(&(site.path / "output" / "LayerNorm"), h, eps)?,
             dropout: site.config.dropout,
+            kernels: site.config.kernels,
         })
     }
 
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
-        let mixed_bsh = self.attention.forward_t(x_bsh, mask, train).dropout(self.dropout, train);
-        let x_bsh = self.attention_norm.forward(&(mixed_bsh + x_bsh));
-        let fed_bsh = self.feed_forward.forward_t(&x_bsh, train).dropout(self.dropout, train);
-        self.feed_forward_norm.forward(&(fed_bsh + x_bsh))
+        let (kernels, p) = (self.kernels, self.dropout);
+        let mixed_bsh = self.attention.forward_t(x_bsh, mask, train);
+        let x_bsh = kernels.add_norm(&mixed_bsh, x_bsh, &self.attention_norm, p, train);
+        let fed_bsh = self.feed_forward.forward_t(&x_bsh, train);
+        kernels.add_norm(&fed_bsh, &x_bsh, &self.feed_forward_norm, p, train)
     }
 }

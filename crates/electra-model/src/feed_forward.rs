@@ -1,7 +1,7 @@
 //! The feed-forward layer: the seam and the shipped gelu MLP.
 
 use crate::{
-    Result, Site,
+    Kernels, Result, Site,
     init::{self, Dense},
 };
 use std::fmt::Debug;
@@ -22,6 +22,7 @@ pub trait FeedForward: Debug + Send {
 pub struct GeluMlp {
     intermediate: nn::Linear,
     output: nn::Linear,
+    kernels: Kernels,
 }
 
 impl GeluMlp {
@@ -37,12 +38,13 @@ impl GeluMlp {
         Ok(Self {
             intermediate: init::dense(&first, h, f, Dense::Normal, initializer)?,
             output: init::dense(&second, f, h, Dense::Normal, initializer)?,
+            kernels: site.config.kernels,
         })
     }
 }
 
 impl FeedForward for GeluMlp {
     fn forward_t(&self, x_bsh: &Tensor, _train: bool) -> Tensor {
-        self.output.forward(&self.intermediate.forward(x_bsh).gelu("none"))
+        self.output.forward(&self.kernels.dense_gelu(&self.intermediate, x_bsh))
     }
 }

@@ -1,7 +1,7 @@
 //! The two pre-training heads.
 
 use crate::{
-    EncoderConfig, Result,
+    EncoderConfig, Kernels, Result,
     init::{self, Dense, LayerNorm},
 };
 use tch::{Tensor, nn, nn::Init, nn::Module};
@@ -15,6 +15,7 @@ pub struct MaskedLmHead {
     dense: nn::Linear,
     norm: LayerNorm,
     bias: Tensor,
+    kernels: Kernels,
 }
 
 impl MaskedLmHead {
@@ -33,13 +34,14 @@ impl MaskedLmHead {
                 &[config.vocab_size],
                 Init::Const(0.0),
             )?,
+            kernels: config.kernels,
         })
     }
 
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
     pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
-        let x_pe = self.norm.forward(&self.dense.forward(hidden_ph).gelu("none"));
+        let x_pe = self.norm.forward(&self.kernels.dense_gelu(&self.dense, hidden_ph));
         x_pe.linear(table_ve, Some(&self.bias))
     }
 
@@ -56,6 +58,7 @@ impl MaskedLmHead {
 pub struct ReplacedTokenHead {
     dense: nn::Linear,
     prediction: nn::Linear,
+    kernels: Kernels,
 }
 
 impl ReplacedTokenHead {
@@ -69,12 +72,12 @@ impl ReplacedTokenHead {
         let dense = init::dense(&(&own / "dense"), h, h, Dense::Normal, initializer)?;
         let prediction =
             init::dense(&(&own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
-        Ok(Self { dense, prediction })
+        Ok(Self { dense, prediction, kernels: config.kernels })
     }
 
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: logits `[b, s]`.
     pub fn forward(&self, hidden_bsh: &Tensor) -> Tensor {
-        self.prediction.forward(&self.dense.forward(hidden_bsh).gelu("none")).squeeze_dim(-1)
+        self.prediction.forward(&self.kernels.dense_gelu(&self.dense, hidden_bsh)).squeeze_dim(-1)
     }
 }

@@ -2,21 +2,22 @@
 //!
 //! `transformers` 5 loads what is written here without a word about missing or unexpected weights.
 //! Reading is stricter than `transformers`, which starts missing tensors at random with a warning: all
-//! tensors of the encoder must be there, and none that belongs to nothing. Read are ELECTRA's models and, as
+//! tensors of the encoder and of the class's head must be there, and none that belongs to nothing. Read are ELECTRA's models and, as
 //! a start, BERT's, from safetensors or PyTorch files, whole or in shards.
 
 mod config;
 mod names;
 mod weights;
 
-pub use config::{Architecture, Config, Labels};
+pub use config::{Architecture, Config, HeadCount, Labels};
+pub(crate) use weights::{find, read_file};
 
 use crate::{
     Encoder, Error, Result, networks,
     tensors::{self, Named},
 };
 use std::path::{Path, PathBuf};
-use tch::nn;
+use tch::{Device, Kind, Tensor, nn};
 
 /// The key in a file's metadata that guards against another head count in `config.json`: no shape would tell.
 const HEADS: &str = "num_attention_heads";
@@ -44,31 +45,44 @@ impl Pretrained {
     /// Naming the file that is missing, not whole, or of another kind of model; [`Error::Mismatch`] listing
     /// tensors that are not finite, not floats, or the same as another.
     pub fn read(dir: &Path) -> Result<Self> {
-        let (family, declared, mut config) = config::read(dir)?;
+        let described = config::read(dir)?;
         let (path, raw) = weights::read(dir)?;
-        let names::Renamed { tensors, mut notes } = names::rename(&path, family, raw)?;
+        let names::Renamed { mut tensors, mut notes } =
+            names::rename(&path, described.family, raw)?;
         let found = names::architecture(&tensors);
-        config.architecture = declared.unwrap_or(found);
-        if config.architecture != found && config.architecture != Architecture::ElectraModel {
+        let architecture = described.declared.unwrap_or(found);
+        let mut config = described.with_head(architecture)?;
+        if architecture == Architecture::ElectraModel && found != architecture {
+            // What is asked for is the encoder.
+            tensors.retain(|(name, _)| {
+                let kept = matches!(names::head(name), None | Some(Architecture::ElectraModel));
+                if !kept {
+                    notes.push(format!("not used: {name} (config.json says {architecture:?})"));
+                }
+                kept
+            });
+        } else if architecture != found {
             let message = format!(
-                "has the weights of {found:?}, but config.json says {:?}{}",
-                config.architecture,
+                "has the weights of {found:?}, but config.json says {architecture:?}{}",
                 names::hint(&tensors).map(|hint| format!(": {hint}")).unwrap_or_default(),
             );
             return Err(Error::format(&path, message));
         }
         let heads = config.encoder.heads;
-        match path.extension().is_some_and(|e| e == "safetensors") {
-            true => match tensors::metadata(&path)?.get(HEADS) {
-                Some(written) if *written == heads.to_string() => {}
-                Some(written) => {
-                    let message =
-                        format!("was written with {HEADS} = {written}, config.json says {heads}");
-                    return Err(Error::format(&path, message));
-                }
-                None => notes.extend(doubt(&config)),
-            },
-            false => notes.extend(doubt(&config)),
+        let written = match path.extension().is_some_and(|e| e == "safetensors") {
+            true => tensors::metadata(&path)?.remove(HEADS),
+            false => None,
+        };
+        match written {
+            Some(written) if written == heads.to_string() => {
+                config.head_count = HeadCount::Verified;
+            }
+            Some(written) => {
+                let message =
+                    format!("was written with {HEADS} = {written}, config.json says {heads}");
+                return Err(Error::format(&path, message));
+            }
+            None => notes.extend(doubt(&config)),
         }
         Ok(Self { config, notes, path, tensors })
     }
@@ -90,6 +104,24 @@ impl Pretrained {
         self.copy(&networks::variables(vs)?, |name| names::head(name).is_some(), is_new)
     }
 
+    /// [`Pretrained::load_encoder`] of a store without a head, where the file's head must be the whole one that its
+    /// class has, and nothing else; only this project's own heads, which have no class, may be of any form.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] listing the differences.
+    pub(crate) fn load_task(&self, vs: &nn::VarStore) -> Result<()> {
+        let mut expected = networks::variables(vs)?;
+        let head = self.config.task_head().into_iter();
+        expected.extend(
+            head.map(|(name, shape)| (name, Tensor::zeros(shape, (Kind::Float, Device::Cpu)))),
+        );
+        let own = |name: &str| {
+            self.config.architecture == Architecture::ElectraModel
+                && names::head(name) == Some(Architecture::ElectraModel)
+        };
+        self.copy(&expected, own, |_| false)
+    }
+
     /// Copies tensors into variables of the same names; `file_may_have` and `model_may_have` accept names
     /// that stand on one side alone.
     ///
@@ -97,7 +129,7 @@ impl Pretrained {
     /// [`Error::Mismatch`] listing the differences.
     pub fn copy(
         &self,
-        variables: &[(String, tch::Tensor)],
+        variables: &[(String, Tensor)],
         file_may_have: impl Fn(&str) -> bool,
         model_may_have: impl Fn(&str) -> bool,
     ) -> Result<()> {
@@ -114,11 +146,11 @@ impl Pretrained {
 }
 
 /// A head count of an unusual size that nothing in the file confirms.
-fn doubt(config: &Config) -> Option<String> {
+pub(crate) fn doubt(config: &Config) -> Option<String> {
     let encoder = &config.encoder;
     (encoder.head_size() != USUAL_HEAD_SIZE).then(|| {
         format!(
-            "not verified: {} attention heads of {}; config.json alone says so, and another count would load as well",
+            "not verified: {} attention heads of {}; nothing in the weights says so, and another count would load as well",
             encoder.heads,
             encoder.head_size()
         )
@@ -130,22 +162,29 @@ pub fn is_head(name: &str) -> bool {
     names::head(name).is_some()
 }
 
-/// Reads the class and the sizes in a folder's `config.json`.
+/// Reads the class and the sizes in a folder's `config.json`; where it names no class the weights would decide, and
+/// it is [`Architecture::ElectraModel`] here.
 ///
 /// # Errors
 /// Naming the file and the field.
 pub fn read_config(dir: &Path) -> Result<Config> {
-    config::read(dir).map(|(_, _, config)| config)
+    let described = config::read(dir)?;
+    let architecture = described.declared.unwrap_or(Architecture::ElectraModel);
+    described.with_head(architecture)
 }
 
-/// Writes `config.json` and `model.safetensors` into `dir`, which must exist.
+/// Writes `config.json` and `model.safetensors` into `dir`, which must exist. The weights confirm a head count that is
+/// [`HeadCount::Verified`].
 ///
 /// # Errors
 /// Naming the file that could not be written.
-pub fn write(dir: &Path, config: &Config, tensors: &[(String, tch::Tensor)]) -> Result<()> {
+pub fn write(dir: &Path, config: &Config, tensors: &[(String, Tensor)]) -> Result<()> {
     config::write(dir, config)?;
-    let heads = [(HEADS, config.encoder.heads.to_string())];
-    tensors::write_with(&dir.join("model.safetensors"), tensors, &heads)
+    let heads = match config.head_count {
+        HeadCount::Verified => Some((HEADS, config.encoder.heads.to_string())),
+        HeadCount::Claimed => None,
+    };
+    tensors::write_with(&dir.join("model.safetensors"), tensors, heads.as_slice())
 }
 
 /// The tensors of one network of a store under their Hugging Face names: variables below

@@ -157,7 +157,7 @@ pub enum PretrainedNetwork {
     Discriminator(Discriminator),
     /// `ElectraForMaskedLM`.
     Generator(Generator),
-    /// Any other: its encoder.
+    /// Any other: its encoder. A task's head was checked and has no network here.
     Encoder(Encoder),
 }
 
@@ -181,7 +181,7 @@ impl PretrainedNetwork {
             }
             _ => {
                 let encoder = Encoder::new(&path, config, &parts, embeddings)?;
-                pretrained.load_encoder(&vs, |_| false)?;
+                pretrained.load_task(&vs)?;
                 vs.freeze();
                 return Ok(Self::Encoder(encoder));
             }

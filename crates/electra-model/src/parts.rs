@@ -139,7 +139,7 @@ impl Parts {
         self
     }
 
-    /// Other embeddings, for networks that do not share theirs (`sharing = "untied"`, fine-tuning).
+    /// Other embeddings, of one network or of both, as the sharing policy says.
     #[must_use]
     pub fn with_embeddings<E: Embeddings + 'static>(
         mut self,

@@ -1,7 +1,11 @@
 //! Embedding sharing: a policy that builds both networks' embeddings.
 
-use crate::{Embeddings, Parts, Result, Site, TokenEmbeddings};
-use std::fmt::Debug;
+use crate::{Embeddings, Parts, Result, Site};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tch::Tensor;
 
 /// The embeddings of both networks.
 #[derive(Debug)]
@@ -27,16 +31,42 @@ pub trait ShareEmbeddings: Debug + Send + Sync {
     ) -> Result<EmbeddingPair>;
 }
 
-/// One block for both, its LayerNorm included; the variables are the discriminator's.
+/// One block for both, its LayerNorm included; the variables are the discriminator's. The block is whatever part the
+/// embeddings are.
 ///
 /// Source: Clark et al. 2020, section 3.2 "weight sharing"; reference scope `electra/embeddings`.
 #[derive(Clone, Copy, Debug)]
 pub struct Tied;
 
 impl ShareEmbeddings for Tied {
-    fn pair(&self, _: &Site<'_>, discriminator: &Site<'_>, _: &Parts) -> Result<EmbeddingPair> {
-        let block = TokenEmbeddings::new(discriminator)?;
-        Ok(EmbeddingPair { generator: Box::new(block.share()), discriminator: Box::new(block) })
+    fn pair(&self, _: &Site<'_>, discriminator: &Site<'_>, parts: &Parts) -> Result<EmbeddingPair> {
+        let block = Shared(Arc::new(Mutex::new(parts.embeddings.build(discriminator)?)));
+        Ok(EmbeddingPair { generator: Box::new(block.clone()), discriminator: Box::new(block) })
+    }
+}
+
+/// A handle on embeddings of any kind that two networks use, in turn.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Mutex<Box<dyn Embeddings>>>);
+
+impl Shared {
+    fn get(&self) -> MutexGuard<'_, Box<dyn Embeddings>> {
+        // A panic in a forward pass leaves the tensors whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Embeddings for Shared {
+    fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
+        self.get().forward_t(ids_bs, segments_bs, train)
+    }
+
+    fn token_table(&self) -> Tensor {
+        self.get().token_table()
+    }
+
+    fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        self.get().named_tensors()
     }
 }
 

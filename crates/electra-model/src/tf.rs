@@ -7,10 +7,10 @@
 //! `load_tf_weights_in_electra` (names).
 
 use crate::{
-    EncoderConfig, Error, Result,
+    EncoderConfig, Error, Kernels, Result,
     config::Initializer,
     formats::bundle::{self, Bundle},
-    hf::{Architecture, Config, Pretrained},
+    hf::{self, Architecture, Config, HeadCount, Pretrained},
     tensors::Named,
 };
 use std::{
@@ -22,6 +22,9 @@ use tch::{Kind, Tensor};
 
 /// Size of an attention head: the original has no other.
 const HEAD_SIZE: i64 = 64;
+
+/// What the names of embeddings begin with.
+const EMBEDDINGS: &str = "electra.embeddings.";
 
 /// The networks of a checkpoint, as if read from Hugging Face folders.
 #[derive(Debug)]
@@ -78,9 +81,9 @@ pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
         // Whatever the generator has no own tensor of, it shares: the embeddings, or everything.
         let own: BTreeSet<_> = generator.iter().map(|(name, _)| name.clone()).collect();
         let whole = own.iter().any(|name| name.starts_with("electra.encoder."));
-        let shared = electra.iter().filter(|(name, _)| {
-            !own.contains(name) && (!whole || name.starts_with("electra.embeddings."))
-        });
+        let shared = electra
+            .iter()
+            .filter(|(name, _)| !own.contains(name) && (!whole || name.starts_with(EMBEDDINGS)));
         generator.extend(shared.map(|(name, t)| (name.clone(), t.shallow_clone())));
         generator.extend(generator_head);
     }
@@ -103,7 +106,7 @@ pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
 }
 
 /// Writes both networks of `generator.*` and `discriminator.*` variables (Hugging Face's names) as one
-/// checkpoint, with `checkpoint` beside it: embeddings that both share are written once.
+/// checkpoint, with `checkpoint` beside it: embeddings that are the same in both are written once.
 ///
 /// # Errors
 /// If a file cannot be written, or a variable has no name in the original.
@@ -113,16 +116,17 @@ pub fn write(
     discriminator: &[(String, Tensor)],
     generator: &[(String, Tensor)],
 ) -> Result<()> {
-    let shared = |name: &str, tensor: &Tensor| {
-        let other = discriminator.iter().find(|(other, _)| other == name);
-        name.starts_with("electra.embeddings.") && other.is_some_and(|(_, t)| t.equal(tensor))
-    };
+    // One block or two: embeddings that agree in part are not shared.
+    let embeddings = |name: &str| name.starts_with(EMBEDDINGS);
+    let shared = generator.iter().filter(|(name, _)| embeddings(name)).all(|(name, tensor)| {
+        discriminator.iter().any(|(other, t)| other == name && t.equal(tensor))
+    });
     let mut tensors = Named::new();
     let mut unknown = Vec::new();
     let networks = [("", discriminator), ("generator", generator)];
     for (network, members) in networks {
         for (name, tensor) in members {
-            if network == "generator" && shared(name, tensor) {
+            if network == "generator" && shared && embeddings(name) {
                 continue;
             }
             match original_name(network, name) {
@@ -148,12 +152,13 @@ pub fn write(
 }
 
 /// The checkpoint that a path means.
-fn prefix(source: &Path) -> Result<PathBuf> {
+pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
     if !source.is_dir() {
-        let text = source.to_string_lossy();
-        let stem =
-            text.strip_suffix(".index").or_else(|| text.split_once(".data-").map(|(stem, _)| stem));
-        return Ok(stem.map_or_else(|| source.to_owned(), PathBuf::from));
+        let name = source.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name
+            .strip_suffix(".index")
+            .or_else(|| name.rsplit_once(".data-").map(|(stem, _)| stem));
+        return Ok(stem.map_or_else(|| source.to_owned(), |stem| source.with_file_name(stem)));
     }
     let list = source.join("checkpoint");
     if list.is_file() {
@@ -326,6 +331,7 @@ fn network(
         segments: size(&format!("{TABLES}.token_type_embeddings.weight"), 0),
         dropout: 0.1,
         attention_dropout: 0.1,
+        kernels: Kernels::Fused,
         layer_norm_eps: 1e-12,
         layers: 0,
         hidden,
@@ -361,8 +367,10 @@ fn network(
         return Err(Error::Mismatch { path, differences });
     }
     encoder.validate("")?;
-    let config = Config::new(architecture, encoder, 0);
-    Ok(Pretrained { config, notes: Vec::new(), path, tensors })
+    let head_count = HeadCount::Claimed;
+    let config = Config { head_count, ..Config::new(architecture, encoder, 0) };
+    let notes = hf::doubt(&config).into_iter().collect();
+    Ok(Pretrained { config, notes, path, tensors })
 }
 
 #[cfg(test)]

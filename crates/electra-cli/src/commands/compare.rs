@@ -7,19 +7,20 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Compare two checkpoints, model folders or files of weights: names, shapes, kinds, largest differences.
 ///
-/// Exit code 0 if every difference is at most --tolerance, 1 otherwise.
+/// Exit code 0 if all is the same bit for bit, or every difference is at most --tolerance; 1 otherwise. Names are those
+/// of the files.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Example:\n  electra compare runs/a/checkpoints/step-0001000 runs/b/checkpoints/step-0001000"
 )]
 pub(crate) struct Args {
-    /// A .safetensors, .bin or .index file, or a folder with weights.
+    /// A .safetensors or .bin file, an index of shards, a TensorFlow checkpoint, or a folder with one of them.
     first: PathBuf,
     /// Another.
     second: PathBuf,
-    /// Largest absolute difference that counts as equal.
-    #[arg(long, default_value_t = 0.0)]
-    tolerance: f64,
+    /// Largest absolute difference that counts as equal; without it zeros of either sign differ as well.
+    #[arg(long)]
+    tolerance: Option<f64>,
     /// Names that are equal as well.
     #[arg(long)]
     all: bool,
@@ -34,7 +35,7 @@ impl Args {
             let (equal, text) = match &row.verdict {
                 Verdict::Same => (true, "the same".to_owned()),
                 Verdict::Differs { largest, relative } => (
-                    *largest <= self.tolerance,
+                    self.tolerance.is_some_and(|tolerance| *largest <= tolerance),
                     format!(
                         "differs by {largest:.3e} at most ({relative:.3e} of the largest value)"
                     ),

@@ -1,9 +1,13 @@
 //! `config.json`: what `transformers` calls a model, in and out.
 
-use crate::{EncoderConfig, Error, Result, config::Initializer};
+use crate::{EncoderConfig, Error, Kernels, Result, config::Initializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Which class of `transformers` a folder is for: an encoder and the head on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,15 @@ pub enum Labels {
     Number,
 }
 
+/// Whether anything but `config.json` says how many attention heads there are: no shape of a weight does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadCount {
+    /// The weights were made here, or their file says the same.
+    Verified,
+    /// Nothing else says it. Files that are written with such a count do not confirm it either.
+    Claimed,
+}
+
 /// A model's class and sizes: what `config.json` says of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -41,6 +54,8 @@ pub struct Config {
     pub architecture: Architecture,
     /// The encoder's sizes.
     pub encoder: EncoderConfig,
+    /// How sure its number of attention heads is.
+    pub head_count: HeadCount,
     /// Id of `[PAD]`.
     pub pad_token_id: i64,
     /// What a classifier's outputs mean; `None` for other heads.
@@ -57,9 +72,73 @@ pub(super) enum Family {
 }
 
 impl Config {
-    /// An encoder and a head without labels.
+    /// An encoder and a head without labels, of weights that were made here.
     pub fn new(architecture: Architecture, encoder: EncoderConfig, pad_token_id: i64) -> Self {
-        Self { architecture, encoder, pad_token_id, labels: None, classifier_dropout: None }
+        Self {
+            architecture,
+            encoder,
+            head_count: HeadCount::Verified,
+            pad_token_id,
+            labels: None,
+            classifier_dropout: None,
+        }
+    }
+
+    /// Names and shapes of the tensors of a task's head; none for the heads of pre-training, which have networks of
+    /// their own, and for an encoder alone.
+    ///
+    /// Source: transformers 5.23, `modeling_electra.py`.
+    pub(crate) fn task_head(&self) -> Vec<(String, Vec<i64>)> {
+        let hidden = self.encoder.hidden;
+        let dense = |name: &str, outputs: i64| {
+            vec![
+                (format!("{name}.weight"), vec![outputs, hidden]),
+                (format!("{name}.bias"), vec![outputs]),
+            ]
+        };
+        let labels = match &self.labels {
+            Some(Labels::Classes(names)) => names.len() as i64,
+            Some(Labels::Number) | None => 1,
+        };
+        match self.architecture {
+            Architecture::ElectraForPreTraining
+            | Architecture::ElectraForMaskedLM
+            | Architecture::ElectraModel => Vec::new(),
+            Architecture::ElectraForSequenceClassification => {
+                [dense("classifier.dense", hidden), dense("classifier.out_proj", labels)].concat()
+            }
+            Architecture::ElectraForTokenClassification => dense("classifier", labels),
+            Architecture::ElectraForQuestionAnswering => dense("qa_outputs", 2),
+            Architecture::ElectraForMultipleChoice => {
+                [dense("sequence_summary.summary", hidden), dense("classifier", 1)].concat()
+            }
+        }
+    }
+}
+
+/// What a `config.json` says before the weights are known.
+#[derive(Debug)]
+pub(super) struct Described {
+    /// Which names the weights go by.
+    pub(super) family: Family,
+    /// The head that `architectures` names.
+    pub(super) declared: Option<Architecture>,
+    path: PathBuf,
+    config: Config,
+    labels: Result<Labels, String>,
+}
+
+impl Described {
+    /// All of it, for a model with that head: labels are those of classifiers alone.
+    pub(super) fn with_head(self, architecture: Architecture) -> Result<Config> {
+        let labels = match architecture {
+            Architecture::ElectraForSequenceClassification
+            | Architecture::ElectraForTokenClassification => {
+                Some(self.labels.map_err(|message| Error::format(self.path, message))?)
+            }
+            _ => None,
+        };
+        Ok(Config { architecture, labels, ..self.config })
     }
 }
 
@@ -112,15 +191,18 @@ fn initializer_range() -> f64 {
     0.02
 }
 
-/// Reads and checks a folder's `config.json`; the head is `None` where `architectures` names none.
-pub(super) fn read(dir: &Path) -> Result<(Family, Option<Architecture>, Config)> {
+/// Reads and checks a folder's `config.json`.
+pub(super) fn read(dir: &Path) -> Result<Described> {
     let path = dir.join("config.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let file: File = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
-    parse(&file).map_err(|message| match message {
-        Problem::Text(message) => Error::format(&path, message),
-        Problem::Error(error) => error,
-    })
+    match parse(&file) {
+        Ok((family, declared, config)) => {
+            Ok(Described { family, declared, path, config, labels: labels(&file) })
+        }
+        Err(Problem::Text(message)) => Err(Error::format(&path, message)),
+        Err(Problem::Error(error)) => Err(error),
+    }
 }
 
 /// What is wrong with a config: a text that lacks the file's name, or an error that has all it needs.
@@ -162,13 +244,6 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         None | Some([]) => None,
         Some([name, ..]) => Some(architecture(name)?),
     };
-    let labels = match architecture {
-        Some(
-            Architecture::ElectraForSequenceClassification
-            | Architecture::ElectraForTokenClassification,
-        ) => Some(labels(file)?),
-        _ => None,
-    };
     let embedding_size = match (family, file.embedding_size) {
         (_, Some(size)) => size,
         (Family::Bert, None) => file.hidden_size,
@@ -181,6 +256,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         segments: file.type_vocab_size,
         dropout: file.hidden_dropout_prob,
         attention_dropout: file.attention_probs_dropout_prob,
+        kernels: Kernels::Fused,
         layer_norm_eps: file.layer_norm_eps,
         layers: file.num_hidden_layers,
         hidden: file.hidden_size,
@@ -193,8 +269,9 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         // Where the file names none, the weights decide.
         architecture: architecture.unwrap_or(Architecture::ElectraModel),
         encoder,
+        head_count: HeadCount::Claimed,
         pad_token_id: file.pad_token_id.unwrap_or(0),
-        labels,
+        labels: None,
         classifier_dropout: file.classifier_dropout,
     };
     Ok((family, architecture, config))

@@ -14,29 +14,59 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Reads `model.safetensors`, the shards that its index names, `pytorch_model.bin` or its shards: the first
-/// that is there, as `transformers` does. Also says which file it was.
-pub(super) fn read(dir: &Path) -> Result<(PathBuf, Named)> {
-    type Reader = fn(&Path) -> Result<Named>;
-    const SINGLE: [(&str, Reader); 2] =
-        [("model.safetensors", tensors::read), ("pytorch_model.bin", pickle::read)];
-    for (name, reader) in SINGLE {
-        let path = dir.join(name);
-        if path.exists() {
-            let tensors = reader(&path)?;
-            return Ok((path, tensors));
-        }
-        let index = dir.join(format!("{name}.index.json"));
-        if index.exists() {
-            let tensors = read_shards(dir, &index, reader)?;
-            return Ok((index, tensors));
-        }
-    }
-    let expected = "no model.safetensors, pytorch_model.bin or index of either in this folder";
-    Err(Error::format(dir, expected))
+type Reader = fn(&Path) -> Result<Named>;
+
+/// What a whole model's weights are called, in the order in which they are looked for.
+const SINGLE: [(&str, Reader); 2] =
+    [("model.safetensors", tensors::read), ("pytorch_model.bin", pickle::read)];
+
+/// The end of an index's name.
+const INDEX: &str = ".index.json";
+
+/// `model.safetensors`, the index of its shards, `pytorch_model.bin` or the index of its shards: the first that is
+/// there, as `transformers` does.
+pub(crate) fn find(dir: &Path) -> Option<PathBuf> {
+    SINGLE
+        .iter()
+        .flat_map(|(name, _)| [dir.join(name), dir.join(format!("{name}{INDEX}"))])
+        .find(|path| path.exists())
 }
 
-fn read_shards(dir: &Path, index: &Path, reader: impl Fn(&Path) -> Result<Named>) -> Result<Named> {
+/// Reads the weights that [`find`] finds, with all shards of an index. Also says which file it was.
+pub(super) fn read(dir: &Path) -> Result<(PathBuf, Named)> {
+    let path = find(dir).ok_or_else(|| {
+        let expected = "no model.safetensors, pytorch_model.bin or index of either in this folder";
+        Error::format(dir, expected)
+    })?;
+    let tensors = read_file(&path)?;
+    Ok((path, tensors))
+}
+
+/// Reads a safetensors or PyTorch file, or the shards that an index names.
+pub(crate) fn read_file(path: &Path) -> Result<Named> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (whole, shards) = match name.strip_suffix(INDEX) {
+        Some(whole) => (whole, true),
+        None => (&*name, false),
+    };
+    let reader = match Path::new(whole).extension().and_then(|e| e.to_str()) {
+        Some("safetensors") => tensors::read,
+        Some("bin" | "pt") => pickle::read,
+        _ => {
+            return Err(Error::format(
+                path,
+                "is no .safetensors, .bin or .pt file or index of one",
+            ));
+        }
+    };
+    match shards {
+        true => read_shards(path, reader),
+        false => reader(path),
+    }
+}
+
+fn read_shards(index: &Path, reader: Reader) -> Result<Named> {
+    let dir = index.parent().unwrap_or(Path::new(""));
     let text = fs::read_to_string(index).map_err(Error::io(index))?;
     let map: Index = serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
     let files: BTreeSet<&String> = map.weight_map.values().collect();

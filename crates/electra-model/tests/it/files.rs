@@ -55,6 +55,20 @@ fn every_difference_is_listed() {
 }
 
 #[test]
+fn a_list_of_differences_has_twenty_lines_at_most() {
+    let lines = |count: usize| {
+        let file: Vec<_> = (0..count).map(|i| named(&format!("t{i:02}"), &[1.0])).collect();
+        let error = tensors::load(Path::new("f"), &file, &[], |_| false, |_| false).unwrap_err();
+        error.to_string().lines().skip(1).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let twenty = lines(20);
+    assert_eq!((twenty.len(), twenty[19].as_str()), (20, "not in the model: t19 [1]"));
+    let more = lines(25);
+    assert_eq!(more.len(), 20);
+    assert_eq!((more[18].as_str(), more[19].as_str()), ("not in the model: t18 [1]", "and 6 more"));
+}
+
+#[test]
 fn a_truncated_or_foreign_file_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.safetensors");

@@ -3,13 +3,13 @@
 use super::fixtures;
 use electra_model::{
     PaddingMask, PretrainedNetwork,
-    compare::{self, compare},
+    compare::compare,
     formats::bundle,
     hf::{Architecture, Labels, Pretrained},
     tensors, tf,
 };
 use std::{collections::HashMap, fs};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 fn read(name: &str) -> (Pretrained, HashMap<String, Tensor>) {
     let dir = fixtures().join("foreign").join(name);
@@ -54,6 +54,9 @@ fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
         ),
         ("old-names", ElectraForPreTraining, &["not used: electra.embeddings.position_ids"]),
         ("classifier", ElectraForSequenceClassification, &[]),
+        ("tokens", ElectraForTokenClassification, &[]),
+        ("question", ElectraForQuestionAnswering, &[]),
+        ("choice", ElectraForMultipleChoice, &[]),
         (
             "bert",
             ElectraForMaskedLM,
@@ -214,30 +217,69 @@ fn damage_to_a_tensorflow_checkpoint_is_named() {
 }
 
 #[test]
-fn comparisons_tell_every_kind_of_difference() {
-    let t = |values: &[f32]| Tensor::from_slice(values);
-    let first = [
-        ("differs".to_owned(), t(&[1.0, -4.0])),
-        ("first".to_owned(), t(&[1.0])),
-        ("form".to_owned(), t(&[1.0, 2.0])),
-        ("nan".to_owned(), t(&[f32::NAN])),
-        ("same".to_owned(), t(&[1.0])),
+fn numbers_of_a_tensorflow_checkpoint_that_are_none_are_named() {
+    let networks = tf::read(&fixtures().join("tf"), tf::Heads::default()).unwrap();
+    let generator = networks.generator.unwrap();
+    for broken in [f64::NAN, f64::INFINITY] {
+        let mut state = networks.discriminator.tensors.iter();
+        let (name, tensor) = state.find(|(n, _)| n.ends_with("1.output.dense.bias")).unwrap();
+        let copy = tensor.copy();
+        let _ = copy.get(0).fill_(broken);
+        let mut changed: tensors::Named = networks
+            .discriminator
+            .tensors
+            .iter()
+            .map(|(n, t)| (n.clone(), t.shallow_clone()))
+            .collect();
+        changed.iter_mut().find(|(n, _)| n == name).unwrap().1 = copy;
+        let dir = tempfile::tempdir().unwrap();
+        tf::write(dir.path(), 7, &changed, &generator.tensors).unwrap();
+        let error = tf::read(dir.path(), tf::Heads::default()).unwrap_err().to_string();
+        let expected = format!("{name}: has values that are not finite");
+        assert!(error.contains("model.ckpt-7.index") && error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn embeddings_that_agree_in_part_are_not_shared() {
+    let networks = tf::read(&fixtures().join("tf"), tf::Heads::default()).unwrap();
+    let discriminator = networks.discriminator.tensors;
+    let mut generator = networks.generator.unwrap().tensors;
+    let own = |generator: &tensors::Named| {
+        let dir = tempfile::tempdir().unwrap();
+        tf::write(dir.path(), 7, &discriminator, generator).unwrap();
+        let again = tf::read(dir.path(), tf::Heads::default()).unwrap().generator.unwrap();
+        assert!(compare(&again.tensors, generator).same());
+        let written = bundle::read(&dir.path().join("model.ckpt-7")).unwrap();
+        let names = written.into_iter().map(|(name, _)| name);
+        names.filter(|name| name.starts_with("generator/embeddings/")).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&generator), [""; 0]);
+    let words = "electra.embeddings.word_embeddings.weight";
+    let table = generator.iter_mut().find(|(name, _)| name == words).unwrap();
+    table.1 = &table.1 + 1.0;
+    let expected = [
+        "LayerNorm/beta",
+        "LayerNorm/gamma",
+        "position_embeddings",
+        "token_type_embeddings",
+        "word_embeddings",
     ];
-    let second = [
-        ("differs".to_owned(), t(&[1.5, -4.0])),
-        ("form".to_owned(), t(&[1.0]).to_kind(Kind::Half)),
-        ("nan".to_owned(), t(&[1.0])),
-        ("same".to_owned(), t(&[1.0])),
-        ("second".to_owned(), t(&[1.0])),
-    ];
-    use compare::Verdict::*;
-    let found = compare(&first, &second);
-    let verdicts: Vec<_> = found.rows.iter().map(|row| (row.name.as_str(), &row.verdict)).collect();
-    assert_eq!(verdicts[0], ("differs", &Differs { largest: 0.5, relative: 0.125 }));
-    assert_eq!(verdicts[1], ("first", &OnlyFirst("Float [1]".to_owned())));
-    assert_eq!(verdicts[2], ("form", &Form("Float [2]".to_owned(), "Half [1]".to_owned())));
-    assert!(matches!(verdicts[3], ("nan", Differs { largest, .. }) if largest.is_nan()));
-    assert_eq!(verdicts[4], ("same", &Same));
-    assert_eq!(verdicts[5], ("second", &OnlySecond("Float [1]".to_owned())));
-    assert_eq!((found.same(), found.largest()), (false, None));
+    assert_eq!(own(&generator), expected.map(|name| format!("generator/embeddings/{name}")));
+}
+
+#[test]
+fn a_checkpoint_may_stand_in_a_folder_whose_name_looks_like_one() {
+    let source = fixtures().join("tf");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run.data-2020");
+    fs::create_dir(&folder).unwrap();
+    let data = "model.ckpt-7.data-00000-of-00001";
+    for name in ["model.ckpt-7.index", data] {
+        fs::copy(source.join(name), folder.join(name)).unwrap();
+    }
+    for name in ["", "model.ckpt-7", "model.ckpt-7.index", data] {
+        let found = tf::read(&folder.join(name), tf::Heads::default()).unwrap();
+        assert_eq!(found.discriminator.config.encoder.layers, 2, "{name}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::fixtures;
 use electra_model::{
-    ElectraConfig, PaddingMask, Parts, Pretraining, Tower, networks::variables, tensors,
+    ElectraConfig, PaddingMask, Parts, Pretraining, Tower, config::SharingKind,
+    networks::variables, tensors,
 };
 use std::collections::HashMap;
 use tch::{Device, Tensor, nn, no_grad};
@@ -26,6 +27,11 @@ fn check(case: &str) {
     config.max_positions = size("positions");
     config.discriminator = tower(&facts["discriminator"]);
     config.generator = tower(&facts["generator"]);
+    config.sharing = match facts["sharing"].as_str().unwrap() {
+        "tied" => SharingKind::Tied {},
+        "untied" => SharingKind::Untied {},
+        other => panic!("sharing {other}"),
+    };
 
     let vs = nn::VarStore::new(Device::Cpu);
     let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
@@ -90,4 +96,9 @@ fn networks_with_a_projection_compute_what_transformers_computes() {
 #[test]
 fn networks_without_a_projection_compute_what_transformers_computes() {
     check("unprojected");
+}
+
+#[test]
+fn networks_with_embeddings_of_their_own_compute_what_transformers_computes() {
+    check("untied");
 }

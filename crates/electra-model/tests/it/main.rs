@@ -1,10 +1,15 @@
 //! Public behaviour of `electra-model`.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod compare;
 mod config;
+mod corpus;
 mod files;
 mod foreign;
+mod forge;
+mod fuzz;
 mod golden;
+mod heads;
 mod init;
 mod networks;
 mod traps;

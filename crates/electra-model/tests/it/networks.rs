@@ -2,8 +2,8 @@
 
 use super::tiny;
 use electra_model::{
-    Discriminator, ElectraConfig, Error, PaddingMask, Parts, Pretraining, SelfAttention, Site,
-    config::SharingKind, networks::variables,
+    Discriminator, ElectraConfig, Embeddings, Error, PaddingMask, Parts, Pretraining,
+    SelfAttention, Site, config::SharingKind, networks::variables,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -128,6 +128,55 @@ fn a_part_from_outside_replaces_the_shipped_one() {
     assert!(!names.iter().any(|name| name.contains("query")));
     let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
     assert_eq!(network.discriminator.forward_t(&x, &x.zeros_like(), &mask, false).size(), [2, 3]);
+}
+
+/// Embeddings of words alone.
+#[derive(Debug)]
+struct Words(Tensor);
+
+impl Embeddings for Words {
+    fn forward_t(&self, ids_bs: &Tensor, _: &Tensor, _: bool) -> Tensor {
+        Tensor::embedding(&self.0, ids_bs, -1, false, false)
+    }
+    fn token_table(&self) -> Tensor {
+        self.0.shallow_clone()
+    }
+    fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        vec![("words".to_owned(), self.0.shallow_clone())]
+    }
+}
+
+#[test]
+fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
+    for (sharing, expected) in [
+        (SharingKind::Tied {}, &["discriminator.electra.embeddings.words"][..]),
+        (
+            SharingKind::Untied {},
+            &["discriminator.electra.embeddings.words", "generator.electra.embeddings.words"],
+        ),
+    ] {
+        let config = ElectraConfig { sharing, ..tiny() };
+        let parts = Parts::from_config(&config).with_embeddings("words", |site: &Site<'_>| {
+            let size = [site.config.vocab_size, site.config.embedding_size];
+            Ok(Words(site.path.randn("words", &size, 0.0, 1.0)))
+        });
+        assert_eq!(parts.names()[2], "embeddings=words");
+        let vs = nn::VarStore::new(Device::Cpu);
+        let networks = Pretraining::new(&vs.root(), &config, &parts).unwrap();
+        let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
+        let embeddings: Vec<_> =
+            names.iter().filter(|name| name.contains("electra.embeddings.")).collect();
+        assert_eq!(embeddings, expected);
+        // Both networks read the table that the policy gives them, and train it.
+        let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+        let hidden = networks.generator.encoder().forward_t(&x, &x.zeros_like(), &mask, false);
+        hidden.square().sum(Kind::Float).backward();
+        let trained = expected.last().copied().unwrap();
+        assert!(vs.variables()[trained].grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
+        let (g, d) = (networks.generator.encoder(), networks.discriminator.encoder());
+        let same = g.embeddings().token_table() == d.embeddings().token_table();
+        assert_eq!(same, expected.len() == 1);
+    }
 }
 
 #[test]
