@@ -10,6 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Exit code of what a signal broke off: 128 and SIGINT's number, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Log lines on standard error (`RUST_LOG` chooses which), and panics as one line without a trace.
 pub(crate) fn init() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -23,11 +26,29 @@ pub(crate) fn init() {
         .init();
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
-        // libtorch appends its C++ frames.
-        let message = message.split("\\nException raised").next().unwrap_or(message);
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        error(&format!("internal error, please report it: {message} ({place})"));
+        error(&match out_of_memory(message) {
+            Some(advice) => advice,
+            None => format!("internal error, please report it: {} ({place})", first(message)),
+        });
     }));
+}
+
+/// libtorch's message without the C++ frames that it appends.
+fn first(message: &str) -> &str {
+    let message = message.split("\\nException raised").next().unwrap_or(message);
+    message.split("\nException raised").next().unwrap_or(message)
+}
+
+/// What to do about a message of libtorch's allocators, on a GPU or not, if it is one.
+pub(crate) fn out_of_memory(message: &str) -> Option<String> {
+    let texts = ["out of memory", "can't allocate memory"];
+    texts.iter().any(|text| message.contains(text)).then(|| {
+        format!(
+            "out of memory: {}; lower train.batch_size and raise train.accumulate by as much (the update stays the same), or lower --batch-size",
+            first(message).trim_end()
+        )
+    })
 }
 
 /// One error on standard error.
@@ -53,7 +74,7 @@ pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let seen = Arc::clone(&flag);
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
         error("stopping after this step, with a checkpoint (once more to stop at once)");
     })?;

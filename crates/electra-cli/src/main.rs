@@ -64,7 +64,8 @@ fn main() -> ExitCode {
     match result {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
-            console::error(&format!("{error:#}"));
+            let message = format!("{error:#}");
+            console::error(&console::out_of_memory(&message).unwrap_or(message));
             ExitCode::FAILURE
         }
         // The hook of `console::init` has said what happened.

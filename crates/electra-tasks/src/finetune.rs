@@ -6,6 +6,7 @@ use crate::{
     Dataset, Error, FinetuneConfig, Result, Target, Task,
     baseline::{BagOfWords, Baselines, SplitScores, majority},
     batch::{EpochSource, Feature, encode_examples},
+    card,
     config::Finished,
     heads::SentenceHead,
     model::{self, EncoderWeights, Source, TaskInfo},
@@ -20,7 +21,7 @@ use electra_train::{
     Existing, From, Outcome, Trainer,
     metrics::{Figures, number},
     optim::Adam,
-    run_dir::{Manifest, RunDir, git_version},
+    run_dir::{Manifest, RunDir},
     state,
     trainer::{Settings, mix},
 };
@@ -176,6 +177,8 @@ impl<'a> Finetune<'a> {
         let clock = Instant::now();
         self.check()?;
         let prepared = self.prepare()?;
+        // Whatever the networks cannot be made of is said before a folder is replaced.
+        self.build(self.seeds[0], &prepared)?;
         self.begin(&prepared.parts)?;
         let examples = Examples {
             train: prepared.train.len(),
@@ -222,6 +225,8 @@ impl<'a> Finetune<'a> {
             seconds: clock.elapsed().as_secs_f64(),
         };
         write_json(&self.out.join("results.json"), &report)?;
+        let (model, best) = (self.out.join("model"), self.seed_dir(report.best_seed));
+        card::write(&model, &best, &report, self.config, self.task, &prepared.answers)?;
         Ok(Completion::Finished(Box::new(report)))
     }
 
@@ -361,20 +366,15 @@ impl<'a> Finetune<'a> {
                 )
             }
             None => {
-                let run = RunDir::create(&self.seed_dir(seed), Existing::Replace)?;
                 let mut resolved = config.clone();
                 resolved.train.seed = seed;
-                run.write(CONFIG, &resolved.to_toml())?;
-                run.write_manifest(&Manifest {
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    git: git_version(),
-                    objective: objective.name().to_owned(),
-                    parts: names.clone(),
-                    device: config.train.device.clone(),
-                    seed,
-                    parameters: adam.parameters(),
-                    threads: tch::get_num_threads(),
-                })?;
+                let device = electra_torch::device(&config.train.device)?;
+                let manifest =
+                    Manifest::new(objective.name(), names.clone(), device, seed, adam.parameters());
+                let run =
+                    RunDir::create(&self.seed_dir(seed), Existing::Replace, &manifest, |run| {
+                        run.write(CONFIG, &resolved.to_toml())
+                    })?;
                 (run, 0, 0)
             }
         };
@@ -411,13 +411,6 @@ impl<'a> Finetune<'a> {
     fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
         let dir = self.seed_dir(seed);
         if self.from != From::Checkpoint || !dir.exists() {
-            return Ok(None);
-        }
-        if !dir.join(CONFIG).is_file() {
-            // Stopped between making the folder and its first file; only empty folders are removed.
-            for empty in [dir.join("checkpoints"), dir.clone()] {
-                fs::remove_dir(&empty).map_err(Error::io(&empty))?;
-            }
             return Ok(None);
         }
         match state::newest(&dir) {

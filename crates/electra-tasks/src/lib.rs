@@ -13,6 +13,7 @@ struct ReadmeExamples;
 
 pub mod baseline;
 pub mod batch;
+mod card;
 pub mod config;
 mod error;
 pub mod finetune;

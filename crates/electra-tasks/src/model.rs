@@ -14,7 +14,7 @@ use electra_model::{
     tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
-use electra_train::Existing;
+use electra_train::{Existing, folder};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 use tch::{Device, nn};
@@ -157,37 +157,38 @@ fn config(source: &Source, info: &TaskInfo) -> hf::Config {
     }
 }
 
-/// Writes a model folder through a temporary one beside it.
+/// Writes a model folder, whole or not at all; its card is written when all seeds are done.
 pub(crate) fn write(
     dir: &Path,
     source: &Source,
     variables: &[(String, tch::Tensor)],
     info: &TaskInfo,
 ) -> Result<()> {
-    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("model");
-    let temporary = dir.with_file_name(format!(".{name}.tmp"));
-    if temporary.exists() {
-        fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    }
-    fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
     let tensors = renamed(variables, HEAD, head_name(info.head.kind));
-    hf::write(&temporary, &config(source, info), &tensors)?;
-    source.tokenizer.write_pretrained(&temporary, source.config.max_positions as usize)?;
-    let path = temporary.join(TASK);
+    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| {
+        hf::write(dir, &config(source, info), &tensors)?;
+        source.tokenizer.write_pretrained(dir, source.config.max_positions as usize)?;
+        write_info(dir, info)
+    })
+}
+
+fn write_info(dir: &Path, info: &TaskInfo) -> Result<()> {
+    let path = dir.join(TASK);
     let json = serde_json::to_string_pretty(info).expect("plain values serialise");
-    fs::write(&path, json + "\n").map_err(Error::io(&path))?;
-    if dir.exists() {
-        fs::remove_dir_all(dir).map_err(Error::io(dir))?;
-    }
-    fs::rename(&temporary, dir).map_err(Error::io(dir))
+    fs::write(&path, json + "\n").map_err(Error::io(&path))
 }
 
 /// Writes `task.json` beside a classifier that `transformers` has trained, so that it predicts here. Its inputs are
-/// in the columns `text_a` and, for pairs, `text_b`.
+/// in the columns `text_a` and, for pairs, `text_b`; `task` is what it is called.
 ///
 /// # Errors
 /// If the folder is of another kind of model.
-pub fn adopt_classifier(dir: &Path, text_a: &str, text_b: Option<&str>) -> Result<TaskInfo> {
+pub fn adopt_classifier(
+    dir: &Path,
+    task: &str,
+    text_a: &str,
+    text_b: Option<&str>,
+) -> Result<TaskInfo> {
     let config = hf::read_config(dir)?;
     let answers = match (config.architecture, config.labels) {
         (Architecture::ElectraForSequenceClassification, Some(Labels::Classes(names))) => {
@@ -201,7 +202,7 @@ pub fn adopt_classifier(dir: &Path, text_a: &str, text_b: Option<&str>) -> Resul
     };
     let info = TaskInfo {
         format: FORMAT,
-        task: dir.file_name().and_then(|name| name.to_str()).unwrap_or("imported").to_owned(),
+        task: task.to_owned(),
         text_a: text_a.to_owned(),
         text_b: text_b.map(str::to_owned),
         label: "label".to_owned(),
@@ -218,16 +219,15 @@ pub fn adopt_classifier(dir: &Path, text_a: &str, text_b: Option<&str>) -> Resul
         },
         seed: 0,
     };
-    let path = dir.join(TASK);
-    let json = serde_json::to_string_pretty(&info).expect("plain values serialise");
-    fs::write(&path, json + "\n").map_err(Error::io(&path))?;
+    write_info(dir, &info)?;
     Ok(info)
 }
 
 /// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
 ///
 /// # Errors
-/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty.
+/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or no model to
+/// replace.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = match run.join("model").is_dir() {
         true => run.join("model"),
@@ -241,13 +241,14 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
              fine-tune with --set head.kind=hf to export a classifier, or load its encoder with AutoModel";
         return Err(Error::file(&dir, message));
     }
-    electra_train::export::make(out, existing)?;
-    for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
-        let path = entry.map_err(Error::io(&dir))?.path();
-        let name = path.file_name().unwrap_or_default();
-        fs::copy(&path, out.join(name)).map_err(Error::io(&path))?;
-    }
-    Ok(())
+    folder::whole(out, existing, folder::MODEL, |out| {
+        for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
+            let entry = entry.map_err(Error::io(&dir))?;
+            let copy = out.join(entry.file_name());
+            fs::copy(entry.path(), &copy).map_err(Error::io(&copy))?;
+        }
+        Ok(())
+    })
 }
 
 /// A fine-tuned model, read.

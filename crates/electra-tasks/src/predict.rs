@@ -149,7 +149,7 @@ impl Predictor {
 
     /// Predicts `rows` (the task's text columns) and writes `index<TAB>prediction` lines under a
     /// header, in the rows' order, holding a window of them at a time. `on_rows` is told how many
-    /// are done.
+    /// are done; `name` is what errors call the writer.
     ///
     /// # Errors
     /// The first row that cannot be read, or whatever `writer` says.
@@ -157,12 +157,13 @@ impl Predictor {
         &self,
         rows: impl Iterator<Item = Result<Row>>,
         writer: impl Write,
+        name: &Path,
         options: &PredictOptions,
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
         let write_error =
-            |error: csv::Error| Error::Io { path: "output".into(), source: error.into() };
+            |error: csv::Error| Error::Io { path: name.to_owned(), source: error.into() };
         let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(writer);
         writer.write_record(self.header(options.probabilities)).map_err(write_error)?;
         let (mut window, mut bytes, mut done) = (Vec::new(), 0, 0u64);
@@ -187,7 +188,7 @@ impl Predictor {
             window.clear();
             bytes = 0;
         }
-        writer.flush().map_err(Error::io("output"))?;
+        writer.flush().map_err(Error::io(name))?;
         Ok(PredictReport { rows: done, seconds: clock.elapsed().as_secs_f64() })
     }
 
@@ -207,7 +208,8 @@ fn texts(row: &Row) -> (&str, Option<&str>) {
     (text(0).unwrap_or_default(), text(1))
 }
 
-/// Predicts a TSV, CSV or JSON lines file into a TSV file, which appears when it is whole.
+/// Predicts a TSV, CSV or JSON lines file into a TSV file, which appears when it is whole. An output that is
+/// no file (a pipe, a device) is written into as it stands.
 ///
 /// The input needs the task's text columns; others are not looked at.
 ///
@@ -224,10 +226,14 @@ pub fn predict(
     let rows = Rows::open(input, &predictor.info().text_columns())?;
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
-    let temporary = output.with_file_name(name);
+    let temporary = match fs::metadata(output) {
+        Ok(found) if !found.is_file() => output.to_owned(),
+        _ => output.with_file_name(name),
+    };
     let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-    let report = predictor.predict_rows(rows, BufWriter::new(file), options, on_rows);
+    let report = predictor.predict_rows(rows, BufWriter::new(file), output, options, on_rows);
     match report {
+        _ if temporary == output => report,
         Ok(report) => {
             fs::rename(&temporary, output).map_err(Error::io(output))?;
             Ok(report)

@@ -42,7 +42,8 @@ pub struct Task {
     pub text_b: Option<String>,
     /// Column of the label.
     pub label: String,
-    /// The classes in the order of their numbers; without it, those of the training file, sorted.
+    /// The classes in the order of their numbers; without it, those of the training file, sorted. A class of
+    /// which the training file has no row is warned of, and refused in the other files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
     /// Smallest and largest value of a regression; without it, those of the training file.
@@ -195,15 +196,24 @@ impl Task {
     /// Naming file, line and column of the first row that cannot be used, or the file that is empty.
     pub fn load(&self, data: &Path) -> Result<Dataset> {
         let train_path = data.join(&self.files.train);
-        let train = self.rows(&train_path)?;
-        let answers = self.answers(&train_path, &train)?;
+        let rows = self.rows(&train_path)?;
+        let answers = self.answers(&train_path, &rows)?;
+        let train = self.examples(&train_path, rows, &answers)?;
+        let untrained = untrained(&answers, &train);
+        if !untrained.is_empty() {
+            tracing::warn!(
+                "{}: no row has {untrained:?}, which the key labels has: the model cannot learn it",
+                train_path.display()
+            );
+        }
         let file = |name: &Path| {
             let path = data.join(name);
-            self.examples(&path, self.rows(&path)?, &answers)
+            let rows = self.rows(&path)?;
+            self.trained(&path, &rows, &untrained)?;
+            self.examples(&path, rows, &answers)
         };
         let dev = file(&self.files.dev)?;
         let test = self.files.test.as_deref().map(file).transpose()?;
-        let train = self.examples(&train_path, train, &answers)?;
         Ok(Dataset { answers, train, dev, test })
     }
 
@@ -259,6 +269,21 @@ impl Task {
         rows.into_iter().map(|row| self.example(path, row, answers)).collect()
     }
 
+    /// Checks that no row asks for a class that the training file lacks.
+    fn trained(&self, path: &Path, rows: &[Row], untrained: &[&str]) -> Result<()> {
+        let label = |row: &Row| row.fields.last().cloned().unwrap_or_default();
+        match rows.iter().find(|row| untrained.contains(&label(row).as_str())) {
+            None => Ok(()),
+            Some(row) => {
+                let (label, column) = (label(row), &self.label);
+                let message = format!(
+                    "label {label:?} in column {column:?} is not in the training file, though the key labels has it: nothing can learn it"
+                );
+                Err(Error::row(&path.display().to_string(), row.line, message))
+            }
+        }
+    }
+
     fn example(&self, path: &Path, mut row: Row, answers: &Answers) -> Result<Example> {
         let file = path.display().to_string();
         for (column, text) in self.text_columns().iter().zip(&row.fields) {
@@ -298,6 +323,18 @@ impl Task {
             let message = format!("{text:?} in column {:?} is not a (finite) number", self.label);
             Error::row(&path.display().to_string(), row.line, message)
         })
+    }
+}
+
+/// Classes that no example is of.
+fn untrained<'a>(answers: &'a Answers, examples: &[Example]) -> Vec<&'a str> {
+    match answers {
+        Answers::Range { .. } => Vec::new(),
+        Answers::Classes(labels) => {
+            let is_of = |class| examples.iter().any(|e| e.target == Target::Class(class));
+            let lacking = labels.iter().enumerate().filter(|(class, _)| !is_of(*class));
+            lacking.map(|(_, label)| label.as_str()).collect()
+        }
     }
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn card(
         ));
     }
     if let Ok(manifest) = run.manifest() {
-        table.push(("device", format!("{}, {} threads", manifest.device, manifest.threads)));
+        table.push(("hardware", manifest.hardware()));
         table.push((
             "made with",
             format!("electra {} {}", manifest.version, manifest.git).trim().to_owned(),
@@ -125,7 +125,7 @@ pub(crate) fn card(
         "---\nlibrary_name: transformers\npipeline_tag: {tag}\ntags:\n- electra\n---\n\n# {class}\n\n{about}\n\n## Training\n\n| | |\n|---|---|\n"
     );
     for (key, value) in table {
-        let _ = writeln!(card, "| {key} | {value} |");
+        let _ = writeln!(card, "| {key} | {} |", cell(&value));
     }
     if let Some(row) = held_out {
         card.push_str("\n## On held-out text\n\n| | |\n|---|---|\n");
@@ -147,6 +147,11 @@ pub(crate) fn card(
         "\n## Use\n\n```python\nfrom transformers import AutoTokenizer, {auto}\n\ntokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {auto}.from_pretrained(\"FOLDER\")\n```\n\n```\nelectra finetune --task TASK --model FOLDER --config configs/finetune-small.toml --out runs/task\n```\n"
     );
     Ok(card)
+}
+
+/// A text as a cell of a Markdown table.
+pub fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
 fn rows(run: &RunDir) -> Result<Vec<Figures>> {

@@ -35,6 +35,17 @@ pub enum Error {
     /// The output folder holds something.
     #[error("{} is not empty: name another folder, resume it with --resume, or say --overwrite", .0.display())]
     NotEmpty(PathBuf),
+    /// The output folder holds something that is not of the kind that is written.
+    #[error(
+        "{} is not empty and has no {marker}: it is not what is written here, so --overwrite does not replace it; name another folder",
+        path.display()
+    )]
+    NotReplaced {
+        /// The folder.
+        path: PathBuf,
+        /// The file that it would have.
+        marker: &'static str,
+    },
     /// Shards that are not the run's.
     #[error("{}: has {found}; {} was made with {expected}", shards.display(), run.display())]
     OtherShards {

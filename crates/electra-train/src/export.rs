@@ -3,6 +3,7 @@
 use crate::{
     Error, Recipe, Result, RunConfig,
     card::card,
+    folder,
     objective::ReplacedToken,
     recipe,
     run_dir::{Existing, RunDir},
@@ -35,7 +36,7 @@ pub enum Network {
 /// `source` is a run folder (its newest whole checkpoint is taken) or one `checkpoints/step-N`.
 ///
 /// # Errors
-/// If there is no whole checkpoint or vocabulary, or `out` is not empty.
+/// If there is no whole checkpoint or vocabulary, or `out` is not empty or no model to replace.
 pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -> Result<()> {
     let opened = Opened::read(source)?;
     let model = &opened.config.model;
@@ -55,13 +56,15 @@ pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -
     if network == Network::Encoder {
         tensors.retain(|(name, _)| !hf::is_head(name));
     }
-    make(out, existing)?;
     let pad = i64::from(opened.tokenizer.vocab().special().pad);
-    hf::write(out, &hf::Config::new(architecture, sizes, pad), &tensors)?;
-    opened.tokenizer.write_pretrained(out, model.max_positions as usize)?;
+    let config = hf::Config::new(architecture, sizes, pad);
     let card = card(&opened.run, &opened.config, &opened.checkpoint, network)?;
-    let path = out.join("README.md");
-    fs::write(&path, card).map_err(Error::io(&path))
+    folder::whole(out, existing, folder::MODEL, |dir| {
+        hf::write(dir, &config, &tensors)?;
+        opened.tokenizer.write_pretrained(dir, model.max_positions as usize)?;
+        let path = dir.join("README.md");
+        fs::write(&path, &card).map_err(Error::io(&path))
+    })
 }
 
 /// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`.
@@ -75,9 +78,10 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<()> {
     let discriminator = state("discriminator", networks.discriminator.encoder())?;
     let generator = state("generator", networks.generator.encoder())?;
     let step = state::open(&opened.checkpoint)?.state.step;
-    make(out, existing)?;
-    tf::write(out, step, &discriminator, &generator)?;
-    Ok(opened.tokenizer.vocab().write_vocab_txt(&out.join("vocab.txt"))?)
+    folder::whole(out, existing, folder::TENSORFLOW, |dir| {
+        tf::write(dir, step, &discriminator, &generator)?;
+        Ok(opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?)
+    })
 }
 
 /// A checkpoint with what its run folder knows of it.
@@ -97,18 +101,6 @@ impl Opened {
         let network = Recipe::from_config(config.clone()).load_weights(&checkpoint)?;
         Ok(Self { run, checkpoint, config, tokenizer, network })
     }
-}
-
-/// Makes the output folder.
-///
-/// # Errors
-/// [`Error::NotEmpty`] if it holds something and that is not to be replaced.
-pub fn make(out: &Path, existing: Existing) -> Result<()> {
-    let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && existing == Existing::Refuse {
-        return Err(Error::NotEmpty(out.to_owned()));
-    }
-    fs::create_dir_all(out).map_err(Error::io(out))
 }
 
 /// The run folder and the checkpoint that `source` names.

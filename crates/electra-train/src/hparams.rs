@@ -18,7 +18,6 @@ use std::{fs, path::Path};
 
 /// Keys that say where and how fast the original runs, not what it computes.
 const IGNORED: [&str; 18] = [
-    "debug",
     "do_train",
     "do_eval",
     "num_eval_steps",
@@ -36,6 +35,7 @@ const IGNORED: [&str; 18] = [
     "pretrain_tfrecords",
     "vocab_file",
     "results_txt",
+    "results_pkl",
 ];
 
 /// Reads a JSON file of the original's hyper-parameters. The second part says, a line each, what has no
@@ -105,6 +105,18 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
                 .to_owned(),
         );
     }
+    if keys.flag("debug", false)? {
+        return Err(
+            "debug = true: the original then trains another model (3 layers of 144) for 20 updates of 8 sequences and deletes model_dir; leave it out, and set train.steps and train.batch_size"
+                .to_owned(),
+        );
+    }
+    // The original keeps every checkpoint for 0 and for null alike.
+    let keep_last = match keys.0.get("keep_checkpoint_max") {
+        Some(Value::Null) => 0,
+        _ => keys.whole("keep_checkpoint_max", 5)?,
+    };
+    keys.0.remove("keep_checkpoint_max");
     let untied_embeddings = keys.flag("untied_generator_embeddings", false)?;
 
     let size = keys.take("model_size", "a text", |v| v.as_str().map(str::to_owned))?;
@@ -193,7 +205,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         },
         checkpoint: CheckpointConfig {
             every: keys.whole("save_checkpoints_steps", 1000)?,
-            keep_last: keys.whole("keep_checkpoint_max", 5)? as usize,
+            keep_last: keep_last as usize,
         },
         evaluate: EvaluateConfig { every: 10_000 },
         optimizer: OptimizerConfig {

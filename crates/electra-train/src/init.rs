@@ -22,12 +22,31 @@ pub struct InitConfig {
     pub generator: PathBuf,
 }
 
+/// What going on from other weights has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// What was done, as was asked for.
+    Done(String),
+    /// What the user may not expect.
+    Warning(String),
+}
+
+impl Note {
+    /// Into the log, at its level.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Done(text) => tracing::info!("init: {text}"),
+            Self::Warning(text) => tracing::warn!("init: {text}"),
+        }
+    }
+}
+
 /// The embeddings' part of a network's names.
 const EMBEDDINGS: &str = "electra.embeddings.";
 
 impl InitConfig {
     /// Copies the weights that the section names into `variables`; says what it did, what was left out and what
-    /// starts anew, a line each.
+    /// starts anew, a note each.
     ///
     /// # Errors
     /// If a folder cannot be read, its sizes are not the config's (each key is listed), or its vocabulary is not
@@ -39,7 +58,7 @@ impl InitConfig {
         parts: &[String],
         index: &ShardIndex,
         variables: &[(String, Tensor)],
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Note>> {
         if self.from.as_os_str().is_empty() {
             return match self.generator.as_os_str().is_empty() {
                 true => Ok(Vec::new()),
@@ -51,11 +70,18 @@ impl InitConfig {
             };
         }
         if self.from.join("checkpoints").is_dir() {
+            if !self.generator.as_os_str().is_empty() {
+                let expected = format!(
+                    "must be empty where init.from is a run, which has a generator of its own; to take another, export the discriminator of {} and go on from that",
+                    self.from.display()
+                );
+                return Err(Error::value("init.generator", self.generator.display(), expected));
+            }
             let run = RunDir::open(&self.from)?;
             run.check_vocabulary(&config.data.shards, index)?;
             let checkpoint = state::newest(&self.from)?;
             checkpoint.load_model(objective, parts, variables)?;
-            return Ok(vec![format!("both networks: {}", checkpoint.path.display())]);
+            return Ok(vec![Note::Done(format!("both networks: {}", checkpoint.path.display()))]);
         }
         let mut notes = Vec::new();
         let discriminator = self.read(&self.from, config, "discriminator", &mut notes)?;
@@ -71,7 +97,10 @@ impl InitConfig {
             false => &self.generator,
             true if beside.is_dir() => &beside,
             true => {
-                notes.push("generator: none is there; it starts from fresh weights".to_owned());
+                notes.push(Note::Warning(format!(
+                    "generator: there is none in {}, so it starts from fresh weights; the replacements are those of an untrained generator at first (init.generator names another folder)",
+                    self.from.display()
+                )));
                 return Ok(notes);
             }
         };
@@ -91,7 +120,7 @@ impl InitConfig {
         dir: &Path,
         config: &RunConfig,
         network: &str,
-        notes: &mut Vec<String>,
+        notes: &mut Vec<Note>,
     ) -> Result<Pretrained> {
         let pretrained = Pretrained::read(dir)?;
         let wanted = match network {
@@ -109,25 +138,31 @@ impl InitConfig {
         let [theirs, ours] =
             [dir, &config.data.shards.join("tokenizer")].map(WordPiece::from_pretrained_dir);
         let (theirs, ours) = (theirs?, ours?);
-        let place =
-            (theirs.vocab().tokens().iter().zip(ours.vocab().tokens())).position(|(a, b)| a != b);
-        if let Some(id) = place {
+        let (their_tokens, our_tokens) = (theirs.vocab().tokens(), ours.vocab().tokens());
+        if their_tokens != our_tokens {
+            let place = their_tokens.iter().zip(our_tokens).position(|(a, b)| a != b);
+            let difference = match place {
+                Some(id) => {
+                    format!("id {id} is {:?} here and {:?} there", their_tokens[id], our_tokens[id])
+                }
+                None => {
+                    format!("{} tokens here and {} there", their_tokens.len(), our_tokens.len())
+                }
+            };
             let expected = format!(
-                "has another vocabulary than {}: id {id} is {:?} here and {:?} there; build the shards with the model's vocab.txt",
+                "has another vocabulary than {}: {difference}; build the shards with the model's vocab.txt",
                 config.data.shards.display(),
-                theirs.vocab().tokens()[id],
-                ours.vocab().tokens()[id],
             );
             return Err(Error::value(&format!("init ({network})"), dir.display(), expected));
         }
         if theirs.config() != ours.config() {
-            notes.push(format!(
+            notes.push(Note::Warning(format!(
                 "{network}: was trained on text split as {:?}, the shards as {:?}",
                 theirs.config(),
                 ours.config()
-            ));
+            )));
         }
-        notes.extend(pretrained.notes.iter().map(|note| format!("{network}: {note}")));
+        notes.extend(pretrained.notes.iter().map(|note| Note::Done(format!("{network}: {note}"))));
         Ok(pretrained)
     }
 }
@@ -138,7 +173,7 @@ fn copy(
     network: &str,
     wanted: Architecture,
     variables: &[(String, Tensor)],
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<()> {
     let prefix = format!("{network}.");
     let own: Vec<_> = variables
@@ -152,19 +187,19 @@ fn copy(
     let file_may_have =
         |name: &str| (!whole && hf::is_head(name)) || (tied && name.starts_with(EMBEDDINGS));
     pretrained.copy(&own, file_may_have, |name| !whole && hf::is_head(name))?;
-    notes.push(match whole {
+    notes.push(Note::Done(match whole {
         true => format!("{network}: {}", pretrained.path.display()),
         false => format!(
             "{network}: {}, its encoder alone ({:?}); the head starts from fresh weights",
             pretrained.path.display(),
             pretrained.config.architecture
         ),
-    });
+    }));
     Ok(())
 }
 
 /// Where the networks share embeddings the discriminator's are kept: says so if the generator had others.
-fn difference_of_embeddings(discriminator: &Pretrained, generator: &Pretrained) -> Option<String> {
+fn difference_of_embeddings(discriminator: &Pretrained, generator: &Pretrained) -> Option<Note> {
     let largest = generator
         .tensors
         .iter()
@@ -175,15 +210,15 @@ fn difference_of_embeddings(discriminator: &Pretrained, generator: &Pretrained) 
         })
         .fold(0.0, f64::max);
     (largest > 0.0).then(|| {
-        format!(
+        Note::Warning(format!(
             "generator: its embeddings differ from the discriminator's by up to {largest:.3e}; the shared ones are the discriminator's"
-        )
+        ))
     })
 }
 
 /// `key = value` of each size that the config would need.
 fn differences(network: &str, found: &EncoderConfig, wanted: &EncoderConfig) -> Vec<String> {
-    [
+    let sizes = [
         ("model.vocab_size".to_owned(), found.vocab_size, wanted.vocab_size),
         ("model.embedding_size".to_owned(), found.embedding_size, wanted.embedding_size),
         ("model.max_positions".to_owned(), found.max_positions, wanted.max_positions),
@@ -192,9 +227,15 @@ fn differences(network: &str, found: &EncoderConfig, wanted: &EncoderConfig) -> 
         (format!("model.{network}.hidden"), found.hidden, wanted.hidden),
         (format!("model.{network}.heads"), found.heads, wanted.heads),
         (format!("model.{network}.intermediate"), found.intermediate, wanted.intermediate),
-    ]
-    .into_iter()
-    .filter(|(_, found, wanted)| found != wanted)
-    .map(|(key, found, wanted)| format!("{key} = {found}   (is {wanted})"))
-    .collect()
+    ];
+    let epsilon = ("model.layer_norm_eps", found.layer_norm_eps, wanted.layer_norm_eps);
+    let mut lines: Vec<String> = sizes
+        .into_iter()
+        .filter(|(_, found, wanted)| found != wanted)
+        .map(|(key, found, wanted)| format!("{key} = {found}   (is {wanted})"))
+        .collect();
+    if epsilon.1 != epsilon.2 {
+        lines.push(format!("{} = {:e}   (is {:e})", epsilon.0, epsilon.1, epsilon.2));
+    }
+    lines
 }

@@ -7,10 +7,11 @@
 #[cfg(doctest)]
 struct ReadmeExamples;
 
-mod card;
+pub mod card;
 pub mod config;
 mod error;
 pub mod export;
+pub mod folder;
 pub mod hparams;
 pub mod init;
 pub mod metrics;

@@ -5,7 +5,7 @@ use crate::{
     metrics::Figures,
     objective::{Objective, ObjectiveSite, ReplacedToken},
     optim::{Adam, Decay, Rule},
-    run_dir::{Existing, Manifest, RunDir, git_version},
+    run_dir::{Existing, Manifest, RunDir},
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
 };
@@ -153,38 +153,26 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         let adam = Adam::new(&config.optimizer, &variables, rule)?;
 
         let names = self.parts.names();
-        let (run, step, examples) = match start.from {
-            From::Scratch(existing) => {
-                let index = train_split.index();
-                let objective = network.objective.name();
-                for note in config.init.apply(config, objective, &names, index, &variables)? {
-                    tracing::info!("init: {note}");
+        let held_out = match config.evaluate.every {
+            0 => None,
+            _ => Some(self.open_shards(&config.data.shards, Split::HeldOut)?),
+        };
+        let (index, objective) = (train_split.index().clone(), network.objective.name());
+        let (step, examples) = match start.from {
+            From::Scratch(_) => {
+                for note in config.init.apply(config, objective, &names, &index, &variables)? {
+                    note.log();
                 }
-                let run = RunDir::create(&start.out, existing)?;
-                run.write("config.toml", &config.to_toml())?;
-                run.write_manifest(&Manifest {
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    git: git_version(),
-                    objective: network.objective.name().to_owned(),
-                    parts: names.clone(),
-                    device: format!("{:?}", network.vs.device()),
-                    seed: config.train.seed,
-                    parameters: adam.parameters(),
-                    threads: tch::get_num_threads(),
-                })?;
-                run.write_shards(train_split.index())?;
-                electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?;
-                (run, 0, 0)
+                (0, 0)
             }
             From::Checkpoint => {
                 let run = RunDir::open(&start.out)?;
                 let checkpoint = state::newest(&start.out)?;
-                run.check_shards(&config.data.shards, train_split.index())?;
-                checkpoint.load_model(network.objective.name(), &names, &variables)?;
+                run.check_shards(&config.data.shards, &index)?;
+                checkpoint.load_model(objective, &names, &variables)?;
                 checkpoint.load_optimizer(&adam.state())?;
-                run.write("config.toml", &config.to_toml())?;
                 tracing::info!("resuming from {}", checkpoint.path.display());
-                (run, checkpoint.state.step, checkpoint.state.examples)
+                (checkpoint.state.step, checkpoint.state.examples)
             }
         };
         let loader = LoaderConfig {
@@ -193,9 +181,24 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
             threads: config.data.loader_threads,
             prefetch: PREFETCH,
         };
-        let held_out = match config.evaluate.every {
-            0 => None,
-            _ => Some(self.open_shards(&config.data.shards, Split::HeldOut)?),
+        let source = Loader::new(train_split, Arc::clone(&self.masking), loader, examples)?;
+        // Everything was checked: only now may a run that is there be replaced.
+        let run = match start.from {
+            From::Scratch(existing) => {
+                let (device, seed) = (network.vs.device(), config.train.seed);
+                let manifest =
+                    Manifest::new(objective, names.clone(), device, seed, adam.parameters());
+                RunDir::create(&start.out, existing, &manifest, |run| {
+                    run.write("config.toml", &config.to_toml())?;
+                    run.write_shards(&index)?;
+                    Ok(electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?)
+                })?
+            }
+            From::Checkpoint => {
+                let run = RunDir::open(&start.out)?;
+                run.write("config.toml", &config.to_toml())?;
+                run
+            }
         };
         let evaluation = |objective: &O| match &held_out {
             None => Ok(Figures::new()),
@@ -203,7 +206,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         };
         let trainer = Trainer {
             objective: &network.objective,
-            source: Loader::new(train_split, Arc::clone(&self.masking), loader, examples)?,
+            source,
             variables,
             parts: names,
             adam,

@@ -1,6 +1,6 @@
 //! The run folder: config, manifest, metrics, checkpoints, tokenizer.
 
-use crate::{Error, Result};
+use crate::{Error, Result, folder};
 use electra_data::ShardIndex;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use tch::Device;
 
 const SHARDS: &str = "shards.json";
 const MANIFEST: &str = "manifest.json";
@@ -17,7 +18,7 @@ const MANIFEST: &str = "manifest.json";
 pub enum Existing {
     /// Stop with an error.
     Refuse,
-    /// Delete the run that is there. A folder that holds anything but a run is refused.
+    /// Replace what is there, if it is of the kind that is written: a run by a run, a model by a model.
     Replace,
 }
 
@@ -46,25 +47,82 @@ pub struct Manifest {
     pub parameters: i64,
     /// libtorch's threads, which the bits depend on.
     pub threads: i32,
+    /// The machine's processor; empty where the system does not tell, and in runs of version 0.1.0.
+    #[serde(default)]
+    pub processor: String,
+    /// The processor's cores that the process may use; 0 where the system does not tell.
+    #[serde(default)]
+    pub cores: usize,
+}
+
+impl Manifest {
+    /// A manifest of a run that starts on this machine.
+    pub fn new(
+        objective: &str,
+        parts: Vec<String>,
+        device: Device,
+        seed: u64,
+        parameters: i64,
+    ) -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git: git_version(),
+            objective: objective.to_owned(),
+            parts,
+            device: format!("{device:?}"),
+            seed,
+            parameters,
+            threads: tch::get_num_threads(),
+            processor: processor(&cpuinfo),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+        }
+    }
+
+    /// The device, the processor with its cores, and libtorch's threads, for people.
+    pub fn hardware(&self) -> String {
+        let mut words = vec![self.device.clone()];
+        if !self.processor.is_empty() {
+            words.push(self.processor.clone());
+        }
+        if self.cores > 0 {
+            words.push(format!("{} cores", self.cores));
+        }
+        words.push(format!("{} threads", self.threads));
+        words.join(", ")
+    }
+}
+
+/// The first `model name` of Linux's `/proc/cpuinfo`; empty where there is none.
+pub fn processor(cpuinfo: &str) -> String {
+    let name = cpuinfo.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    name.unwrap_or_default()
 }
 
 impl RunDir {
-    /// Makes a new run folder.
+    /// Makes a new run folder with the manifest and what `fill` writes, or nothing: a run that is to be
+    /// replaced is there until then.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] if the folder holds something and `existing` refuses it, or if it holds
-    /// anything but a run.
-    pub fn create(path: &Path, existing: Existing) -> Result<Self> {
-        let run = Self { path: path.to_owned() };
-        let occupied = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            if existing == Existing::Refuse || !run.config().is_file() {
-                return Err(Error::NotEmpty(path.to_owned()));
-            }
-            fs::remove_dir_all(path).map_err(Error::io(path))?;
-        }
-        fs::create_dir_all(run.checkpoints()).map_err(Error::io(run.checkpoints()))?;
-        Ok(run)
+    /// [`Error::NotEmpty`] if the folder holds something and `existing` refuses it,
+    /// [`Error::NotReplaced`] if that is no run, or naming the file that cannot be written.
+    pub fn create(
+        path: &Path,
+        existing: Existing,
+        manifest: &Manifest,
+        fill: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<Self> {
+        folder::whole(path, existing, MANIFEST, |temporary| {
+            let run = Self { path: temporary.to_owned() };
+            fs::create_dir(run.checkpoints()).map_err(Error::io(run.checkpoints()))?;
+            let json = serde_json::to_string_pretty(manifest).expect("plain values serialise");
+            run.write(MANIFEST, &(json + "\n"))?;
+            fill(&run)
+        })?;
+        Ok(Self { path: path.to_owned() })
     }
 
     /// A run folder that is there.
@@ -107,10 +165,7 @@ impl RunDir {
     /// # Errors
     /// Naming the file.
     pub fn write(&self, name: &str, contents: &str) -> Result<()> {
-        let path = self.path.join(name);
-        let temporary = self.path.join(format!("{name}.tmp"));
-        fs::write(&temporary, contents).map_err(Error::io(&temporary))?;
-        fs::rename(&temporary, &path).map_err(Error::io(&path))
+        folder::write_file(&self.path.join(name), contents)
     }
 
     /// Writes `shards.json`: the index of the shards that the run is trained on.
@@ -176,15 +231,6 @@ impl RunDir {
         let path = self.path.join(name);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
-    }
-
-    /// Writes `manifest.json`.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        let json = serde_json::to_string_pretty(manifest).expect("plain values serialise");
-        self.write(MANIFEST, &(json + "\n"))
     }
 }
 

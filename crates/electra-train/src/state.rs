@@ -1,6 +1,6 @@
 //! Checkpoints: all state of a run, written so that a reader never sees half of one.
 
-use crate::{Error, Result};
+use crate::{Error, Result, folder::sync};
 use electra_model::tensors::{self, Named};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -210,8 +210,4 @@ fn checksum(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
 }

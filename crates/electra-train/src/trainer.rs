@@ -253,7 +253,8 @@ fn row(kind: &str, step: u64, figures: Figures) -> Figures {
     row
 }
 
-/// Tokens and time since the last report, without evaluations and checkpoints.
+/// Tokens and time since the last report, without evaluations and checkpoints: what a row's rates and its wait
+/// share are of. The losses and accuracies in a row are of the reported update's batch alone.
 struct Clock {
     run: Instant,
     since: Instant,
@@ -294,7 +295,8 @@ impl Clock {
     }
 }
 
-/// Peak resident memory of this process in bytes, where the system tells.
+/// Peak resident memory of this process on the host in bytes since it began, where the system tells: the rows'
+/// `peak_memory_bytes`. What a GPU holds is not in it.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,6 +1,7 @@
 //! `electra evaluate`: held-out metrics, the same on every run.
 
 use crate::console;
+use anyhow::Context;
 use clap::Parser;
 use electra_data::{ShardSet, Split};
 use electra_train::{
@@ -42,7 +43,8 @@ impl Args {
         figures.insert("checkpoint".to_owned(), checkpoint.display().to_string().into());
         let json = serde_json::to_string_pretty(&figures)?;
         if let Some(path) = &self.output {
-            std::fs::write(path, format!("{json}\n"))?;
+            std::fs::write(path, format!("{json}\n"))
+                .with_context(|| path.display().to_string())?;
         }
         console::print(json)?;
         Ok(ExitCode::SUCCESS)

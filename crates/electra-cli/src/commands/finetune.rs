@@ -11,7 +11,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Fine-tune an exported model on a labelled task: the dev score of each seed, baselines beside it.
 ///
-/// The task is described by a `task.toml` (its columns, files and metric).
+/// The task is described by a `task.toml` (its columns, files and metric). Ctrl-C ends it with a checkpoint and exit
+/// code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
@@ -102,13 +103,18 @@ impl Args {
         })?;
         drop(progress);
         match completion {
-            Completion::Finished(report) => table(&report)?,
-            Completion::Stopped => console::print(format_args!(
-                "stopped with a checkpoint; the same command with --resume goes on: {}",
-                self.out.display()
-            ))?,
+            Completion::Finished(report) => {
+                table(&report)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Completion::Stopped => {
+                console::print(format_args!(
+                    "stopped with a checkpoint; the same command with --resume goes on: {}",
+                    self.out.display()
+                ))?;
+                Ok(ExitCode::from(console::INTERRUPTED))
+            }
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        if self.output.exists() && self.overwrite.existing() == Existing::Refuse {
+        if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
             bail!(
                 "{} exists: name another file, or replace it with --overwrite",
                 self.output.display()

@@ -8,9 +8,12 @@ use electra_train::{Event, From, Outcome, Recipe, RunConfig, Start, metrics::Fig
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::atomic::Ordering,
 };
 
 /// Pre-train by replaced token detection.
+///
+/// Ctrl-C ends it with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra pretrain configs/pretrain-small.toml --set data.shards=shards --out runs/small
@@ -72,7 +75,11 @@ impl Args {
                 out.display()
             ))?,
         }
-        Ok(ExitCode::SUCCESS)
+        // What --stop-after asked for is done; a run that a signal broke off is not.
+        Ok(match (outcome, stop.load(Ordering::Relaxed)) {
+            (Outcome::Stopped, true) => ExitCode::from(console::INTERRUPTED),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     /// The run's own config with overrides; a config that is named as well must say the same.

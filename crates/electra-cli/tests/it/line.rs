@@ -109,7 +109,8 @@ fn other_programs(dir: &std::path::Path) {
     electra(dir, "compare {}/generator {}/discriminator").failure().code(1);
 
     output(dir, "export {}/run --format tf --out {}/tf");
-    output(dir, "import --from tf {}/tf --heads 4 --generator-heads 4 --out {}/back");
+    let tf = "import --from tf {}/tf --heads 4 --generator-heads 4";
+    output(dir, &format!("{tf} --out {{}}/back"));
     output(dir, "compare {}/discriminator {}/back");
     output(dir, "compare {}/generator {}/back/generator");
     let words = format!(
@@ -118,6 +119,40 @@ fn other_programs(dir: &std::path::Path) {
     let further = electra(dir, &format!("{words} --stop-after 1")).success();
     let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
     assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
+
+    // A discriminator alone: the generator that starts from nothing is warned of.
+    let alone = words.replace("{}/back", "{}/discriminator").replace("{}/on", "{}/alone");
+    let further = electra(dir, &format!("{alone} --stop-after 1")).success();
+    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    let warned = said
+        .lines()
+        .any(|line| line.contains("WARN") && line.contains("init: generator: there is none"));
+    assert!(warned, "{said}");
+
+    // How text was split is kept, also with a vocabulary from elsewhere; what would contradict it is refused.
+    output(dir, &format!("{tf} --cased --accents keep --out {{}}/cased"));
+    output(dir, "import --from hf {}/cased --vocab {}/vocab.txt --out {}/again");
+    for name in ["cased", "cased/generator", "again"] {
+        let path = dir.join(name).join("tokenizer_config.json");
+        let settings: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let found = (&settings["do_lower_case"], &settings["strip_accents"]);
+        assert_eq!(found, (&false.into(), &false.into()), "{name}");
+    }
+    let given = electra(dir, "import --from hf {}/generator --accents strip --out {}/never");
+    let said = String::from_utf8_lossy(&given.failure().code(1).get_output().stderr).into_owned();
+    assert!(said.contains("tokenizer_config.json") && said.contains("--accents"), "{said}");
+    // A folder without such files is what the command line says it is.
+    for name in ["tokenizer_config.json", "tokenizer.json"] {
+        fs::remove_file(dir.join("again").join(name)).unwrap();
+    }
+    output(dir, "import --from hf {}/again --accents strip --out {}/stripped");
+    let settings = fs::read_to_string(dir.join("stripped/tokenizer_config.json")).unwrap();
+    assert!(settings.contains("\"strip_accents\": true"), "{settings}");
+    // Replaced as a whole: a classifier's file does not survive.
+    fs::write(dir.join("again/task.json"), "{}").unwrap();
+    output(dir, "import --from hf {}/generator --out {}/again --overwrite");
+    assert!(!dir.join("again/task.json").exists());
 
     fs::write(dir.join("hparams.json"), "{}").unwrap();
     output(dir, "import --hparams {}/hparams.json --out {}/small.toml");

@@ -3,7 +3,7 @@
 use super::{CONFIG, Finetune, Weights};
 use crate::{Error, FinetuneConfig, Result, Task};
 use electra_model::Parts;
-use electra_train::{Existing, From};
+use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs, io,
@@ -32,19 +32,10 @@ impl Finetune<'_> {
         };
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
         match self.from {
-            From::Scratch(existing) => {
-                let occupied =
-                    fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some());
-                if occupied {
-                    if existing == Existing::Refuse || !inputs_path.is_file() {
-                        return Err(electra_train::Error::NotEmpty(self.out.clone()).into());
-                    }
-                    fs::remove_dir_all(&self.out).map_err(Error::io(&self.out))?;
-                }
-                fs::create_dir_all(&self.out).map_err(Error::io(&self.out))?;
-                fs::write(&config_path, self.config.to_toml()).map_err(Error::io(&config_path))?;
-                write_json(&inputs_path, &inputs)
-            }
+            From::Scratch(existing) => folder::whole(&self.out, existing, INPUTS, |dir| {
+                folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
+                write_json(&dir.join(INPUTS), &inputs)
+            }),
             From::Checkpoint => {
                 let known: Option<Inputs> = read_json(&inputs_path)?;
                 let known = known.ok_or_else(|| {
@@ -100,7 +91,5 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// Writes a JSON file through a temporary one, so that no reader sees half of it.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let json = serde_json::to_string_pretty(value).expect("plain values serialise");
-    let temporary = path.with_extension("json.tmp");
-    fs::write(&temporary, json + "\n").map_err(Error::io(&temporary))?;
-    fs::rename(&temporary, path).map_err(Error::io(path))
+    Ok(folder::write_file(path, &(json + "\n"))?)
 }

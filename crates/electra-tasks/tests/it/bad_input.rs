@@ -4,7 +4,7 @@ use crate::{
     e2e::{Fixture, TASK, config},
     root, says,
 };
-use electra_tasks::{Finetune, FinetuneConfig, Predictor, Task};
+use electra_tasks::{Answers, Finetune, FinetuneConfig, Predictor, Task};
 use electra_train::{Existing, From};
 use std::{fs, sync::atomic::AtomicBool};
 
@@ -74,6 +74,31 @@ fn rows_that_cannot_be_learned_from_or_scored() {
     says(run(&fixture.finetune(&task, &config, "out")), &["test.tsv"]);
 }
 
+/// A class that the key `labels` has and no training row: a warning, and an error where it is asked for.
+#[test]
+fn labels_that_the_training_set_lacks() {
+    let fixture = Fixture::new();
+    fixture.write(
+        "task/task.toml",
+        &TASK.replace("[files]", "labels = [\"animal\", \"plant\", \"colour\"]\n[files]"),
+    );
+    let task = fixture.read_task();
+    let data = fixture.path("task");
+    let labels = ["animal", "plant", "colour"].map(str::to_owned).to_vec();
+    assert_eq!(task.load(&data).unwrap().answers, Answers::Classes(labels));
+    for name in ["dev.tsv", "test.tsv"] {
+        let path = data.join(name);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, "text\tlabel\nred\tcolour\nrose\tplant\n").unwrap();
+        let place = format!("{name}:3");
+        says(task.load(&data), &[&place, "\"plant\"", "is not in the training file", "key labels"]);
+        fs::write(&path, "text\tlabel\nsand\tstone\n").unwrap();
+        says(task.load(&data), &[&format!("{name}:2"), "\"stone\"", "is not in the key labels"]);
+        fs::write(&path, before).unwrap();
+    }
+    task.load(&data).unwrap();
+}
+
 #[test]
 fn models_that_cannot_be_tuned() {
     let fixture = Fixture::new();
@@ -106,13 +131,21 @@ fn folders_that_are_full_or_of_another_run() {
     says(run(&fixture.finetune(&task, &config, "out")), &["not empty", "--overwrite"]);
     let mut replacing = fixture.finetune(&task, &config, "out");
     replacing.from = From::Scratch(Existing::Replace);
-    says(run(&replacing), &["not empty"]);
+    says(run(&replacing), &["not empty", "no inputs.json", "does not replace it"]);
     assert_eq!(fs::read_to_string(fixture.path("out/thesis.tex")).unwrap(), "mine");
 
     let mut resumed = fixture.finetune(&task, &config, "tuned");
     resumed.from = From::Checkpoint;
     says(run(&resumed), &["inputs.json"]);
     run(&fixture.finetune(&task, &config, "tuned")).unwrap();
+    // What replaces a run is checked as far as the networks before the run is gone.
+    for broken in ["train.device=cuda:63", "train.device=gpu"] {
+        let broken = super::e2e::config(&[broken]);
+        let mut replacing = fixture.finetune(&task, &broken, "tuned");
+        replacing.from = From::Scratch(Existing::Replace);
+        says(run(&replacing), &[&broken.train.device]);
+        assert!(fixture.path("tuned/results.json").is_file());
+    }
     let other = super::e2e::config(&["train.epochs=2"]);
     let mut resumed = fixture.finetune(&task, &other, "tuned");
     resumed.from = From::Checkpoint;
@@ -141,4 +174,18 @@ fn predictions_that_cannot_be_made() {
     fixture.write("input.tsv", "text\nred\n\nblue\n");
     says(predict(), &["input.tsv:3"]);
     assert!(!output.exists());
+    assert!(!fixture.path("output.tsv.tmp").exists());
+
+    // An output that is no file is written into; what cannot be is named as it was given.
+    #[cfg(target_os = "linux")]
+    {
+        fixture.write("input.tsv", "text\nred\n");
+        std::os::unix::fs::symlink("/dev/full", &output).unwrap();
+        says(predict(), &["output.tsv", "No space left"]);
+        assert!(fs::symlink_metadata(&output).unwrap().is_symlink());
+        fs::remove_file(&output).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &output).unwrap();
+        assert_eq!(predict().unwrap().rows, 1);
+        assert!(fs::symlink_metadata(&output).unwrap().is_symlink());
+    }
 }

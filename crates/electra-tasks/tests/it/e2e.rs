@@ -1,6 +1,6 @@
 //! The whole line on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
-use crate::root;
+use crate::{root, says};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_tasks::{
@@ -297,6 +297,71 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
     let exported = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
     assert_eq!(answer(&exported)[0].probabilities, before[0].probabilities);
+    // An export replaces an export, whole.
+    fixture.write("exported/generator/config.json", "{}");
+    model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Replace).unwrap();
+    assert!(!fixture.path("exported/generator").exists());
+    let refused = model::export(&fixture.path("out"), &fixture.path("task"), Existing::Replace);
+    says(refused, &["task", "no config.json"]);
+    let read = |name: &str| fs::read_to_string(fixture.path(name)).unwrap();
+    assert_eq!(read("exported/README.md"), read("out/model/README.md"));
+}
+
+#[test]
+fn the_card_says_what_was_learned_from_what_and_how_well() {
+    let fixture = Fixture::new();
+    for (kind, class) in
+        [("reference", "AutoModel.from_pretrained"), ("hf", "AutoModelForSequenceClassification.")]
+    {
+        let (task, config) = (
+            fixture.read_task(),
+            config(&[&format!("head.kind={kind}"), "head.pooling=first", "train.epochs=2"]),
+        );
+        let mut finetune = fixture.finetune(&task, &config, kind);
+        finetune.seeds = vec![3, 4];
+        let report = finish(&finetune);
+        let card = fs::read_to_string(fixture.path(kind).join("model/README.md")).unwrap();
+        let score = |seed: usize| {
+            let seed = &report.seeds[seed];
+            let of = |scores: &electra_tasks::scores::Scores| scores[&Metric::Accuracy].unwrap();
+            (seed.seed, of(&seed.dev), of(seed.test.as_ref().unwrap()))
+        };
+        let best = if report.best_seed == 3 { score(0) } else { score(1) };
+        let lines = [
+            "pipeline_tag: text-classification".to_owned(),
+            "- accuracy".to_owned(),
+            "      name: \"kinds\"".to_owned(),
+            "    - type: accuracy".to_owned(),
+            format!("      value: {:.4}", best.1),
+            "# kinds".to_owned(),
+            "| task | classification: animal, colour |".to_owned(),
+            "| examples | 64 training, 30 dev, 30 test |".to_owned(),
+            format!("| base model | {} |", fixture.path("model").display()),
+            format!("| seeds | 3, 4; this is the model of seed {} |", best.0),
+            // 64 examples in batches of 16, twice.
+            "| epochs | 2 (8 updates) |".to_owned(),
+            "| batch | 16 examples |".to_owned(),
+            format!("| seed 3 | {:.4} | {:.4} |", score(0).1, score(0).2),
+            format!("| seed 4 | {:.4} | {:.4} |", score(1).1, score(1).2),
+            format!(
+                "| mean | {:.4} | {:.4} |",
+                (score(0).1 + score(1).1) / 2.0,
+                (score(0).2 + score(1).2) / 2.0
+            ),
+            // Half of the examples are of each kind, and no word is of both.
+            "| majority | 0.5000 | 0.5000 |".to_owned(),
+            "| bag of words | 1.0000 | 1.0000 |".to_owned(),
+        ];
+        assert!(card.starts_with("---\nlibrary_name: transformers\n"), "{card}");
+        for line in lines {
+            assert!(card.lines().any(|found| found == line), "{line:?} is not in {card}");
+        }
+        for part in
+            ["| learning rate | 0.001 at its peak", "| hardware | Cpu, ", class, "electra predict"]
+        {
+            assert!(card.contains(part), "{part:?} is not in {card}");
+        }
+    }
 }
 
 #[test]
@@ -327,7 +392,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
-    model::adopt_classifier(dir.path(), "text", None).unwrap();
+    model::adopt_classifier(dir.path(), "replies", "text", None).unwrap();
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     // The fixture's third row: [CLS] w12 [SEP].
     let found = &predictor.predict(&[("w12", None)]).unwrap()[0];

@@ -6,7 +6,8 @@ use electra_data::MaskedBatch;
 use electra_model::{Parts, networks::variables, tensors};
 use electra_train::{
     RunConfig,
-    objective::{Objective, ObjectiveSite, ReplacedToken},
+    metrics::Totals,
+    objective::{Loss, Objective, ObjectiveSite, Outputs, ReplacedToken},
     optim::{Adam, Decay, Rule},
 };
 use std::{
@@ -94,6 +95,18 @@ fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
     }
 }
 
+/// The two losses that the total is made of, as the metrics have them.
+fn own_losses(
+    objective: &ReplacedToken,
+    batch: &MaskedBatch,
+    loss: &Loss<Outputs>,
+) -> [(&'static str, f64); 2] {
+    let mut totals = Totals::default();
+    totals.add(&objective.observe(batch, &loss.outputs));
+    let figures = totals.figures();
+    ["generator_loss", "discriminator_loss"].map(|name| (name, figures[name].as_f64().unwrap()))
+}
+
 /// `|a - b|` over the largest value of `b`, or over `floor` where all of `b` are smaller.
 fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
     let scale = b.abs().max().double_value(&[]).max(floor);
@@ -118,6 +131,12 @@ fn losses_and_gradients(case: &str) {
         let difference = (loss.total.double_value(&[]) - expected).abs() / expected;
         assert!(difference <= 1e-5, "{case} {label}: the loss differs by {difference:e}");
         worst_loss = worst_loss.max(difference);
+        for (name, found) in own_losses(&objective, &batch, &loss) {
+            let expected = all[&format!("{label}/{name}")].double_value(&[]);
+            let difference = (found - expected).abs() / expected;
+            assert!(difference <= 1e-5, "{case} {label}: {name} differs by {difference:e}");
+            worst_loss = worst_loss.max(difference);
+        }
         for (name, variable) in variables(&vs).unwrap() {
             let expected = &all[&format!("{label}/gradient/{name}")];
             // A gradient that is 0 but for rounding (a key's bias) is compared with the others' size.
@@ -164,15 +183,18 @@ fn twenty_updates_are_those_of_an_independent_implementation() {
         let loss = objective.loss(&batch, &whole, true);
         loss.total.backward();
         let (norm, rate) = (adam.gradient_norm(), schedule.rate(step));
+        let [generator, discriminator] = own_losses(&objective, &batch, &loss);
         for (name, found, tolerance) in [
             ("total", loss.total.double_value(&[]), 1e-4),
+            (generator.0, generator.1, 1e-4),
+            (discriminator.0, discriminator.1, 1e-4),
             ("norm", norm, 1e-4),
             ("rate", rate, 1e-12),
         ] {
             let expected = expected(name, step);
             let difference = (found - expected).abs() / expected.abs().max(1e-12);
             assert!(difference <= tolerance, "step {step}: {name} is {found}, not {expected}");
-            if name == "total" {
+            if name == "total" || name.ends_with("loss") {
                 worst_loss = worst_loss.max(difference);
             }
         }

@@ -1,16 +1,17 @@
-//! Going on from other weights; the original's hyper-parameters; model cards; TensorFlow's form.
+//! Going on from other weights; model cards; TensorFlow's form.
 
 use crate::Fixture;
+use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::{
     compare::{self, compare},
     hf::{self, Architecture, Config},
     tensors, tf,
 };
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
-    Existing, Recipe, RunConfig, Start,
-    config::MaskingConfig,
+    Existing, Recipe, Start,
     export::{Network, export, export_tf},
-    hparams,
+    run_dir::{RunDir, processor},
 };
 use std::{fs, path::Path};
 
@@ -97,12 +98,18 @@ fn weights_that_do_not_fit_are_refused_with_what_would() {
     let error = exported
         .begin(&[&from, "model.discriminator.layers=3", "model.embedding_size=8"])
         .unwrap_err();
-    for line in ["model.discriminator.layers = 4", "model.embedding_size = 12   (is 8)"] {
-        assert!(error.contains(line) || error.contains("model.discriminator.layers = "), "{error}");
+    for line in ["model.discriminator.layers = 2   (is 3)", "model.embedding_size = 12   (is 8)"] {
+        assert!(error.contains(line), "{error}");
     }
+    let error = exported.begin(&[&from, "model.layer_norm_eps=1e-5"]).unwrap_err();
+    assert!(error.contains("model.layer_norm_eps = 1e-12   (is 1e-5)"), "{error}");
     assert!(!exported.fixture.path("begun").exists(), "nothing was begun");
     let error = exported.begin(&[&exported.set("init.generator", "g")]).unwrap_err();
     assert!(error.contains("init.generator") && error.contains("needs init.from"), "{error}");
+    // A run has a generator of its own.
+    let (run, generator) = (exported.set("init.from", "run"), exported.set("init.generator", "g"));
+    let error = exported.begin(&[&run, &generator]).unwrap_err();
+    assert!(error.contains("init.generator") && error.contains("must be empty"), "{error}");
 
     // Another vocabulary of the same size: the same ids would be other words.
     let path = exported.fixture.path("d/vocab.txt");
@@ -112,6 +119,16 @@ fn weights_that_do_not_fit_are_refused_with_what_would() {
     fs::write(&path, lines.join("\n") + "\n").unwrap();
     let error = exported.begin(&[&from]).unwrap_err();
     assert!(error.contains("has another vocabulary") && error.contains("id 20 is"), "{error}");
+    // A shorter one, as far as it goes the same.
+    let mut lines: Vec<&str> = vocab.lines().collect();
+    let whole = lines.len();
+    lines.pop();
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let tokenizer = WordPiece::new(Vocab::from_file(&path).unwrap(), TokenizerConfig::default());
+    tokenizer.unwrap().write_pretrained(&exported.fixture.path("d"), 16).unwrap();
+    let error = exported.begin(&[&from]).unwrap_err();
+    let expected = format!("{} tokens here and {whole} there", whole - 1);
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[test]
@@ -142,64 +159,106 @@ fn the_card_says_what_was_trained_on_what() {
         "| batch | 6 sequences of 16 tokens |",
         "| tokens seen | 960 |",
         "| generator's hidden size | 16 (1.000 of the discriminator's) |",
+        "| learning rate | 0.001 at its peak, 2 updates of warm-up, decay to 0 |",
         "| discriminator auc |",
         "AutoModelForPreTraining.from_pretrained",
     ] {
         assert!(card.contains(line), "{line} in {card}");
     }
     assert!(card.contains("| training time | 0.00 hours |"), "{card}");
-}
+    // By the conventions of the reference's script, the sizes of the fixture put in: a block has 6053 operations a
+    // token, an embedding 24 v + 964, a generator's head (31 v + 552) of which 0.15625 count, a discriminator's 688;
+    // one block and two blocks; 10 updates of 6 x 16 tokens, forward and backward.
+    let v =
+        fs::read_to_string(exported.fixture.path("d/vocab.txt")).unwrap().lines().count() as f64;
+    let generator = 6053.0 + (24.0 * v + 964.0) + 0.15625 * (31.0 * v + 552.0);
+    let discriminator = 2.0 * 6053.0 + (24.0 * v + 964.0) + 688.0;
+    let flops = 2.0 * 10.0 * 96.0 * (generator + discriminator);
+    let line = format!("| FLOPs (the reference's count) | {flops:.3e} |");
+    assert!(card.contains(&line), "{line} in {card}");
 
-fn hparams(text: &str) -> Result<(RunConfig, Vec<String>), String> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("hparams.json");
-    fs::write(&path, text).unwrap();
-    hparams::read(&path, Path::new("shards")).map_err(|e| e.to_string())
+    // As many documents as were not held out of 60.
+    let index = fs::read_to_string(exported.fixture.path("shards/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let of = |split: &str, key: &str| index[split][key].as_u64().unwrap();
+    assert_eq!(of("train", "documents") + of("held_out", "documents"), 60);
+    let line = format!(
+        "| training text | {} documents, {} tokens, in {} examples |",
+        of("train", "documents"),
+        of("train", "tokens"),
+        of("train", "examples")
+    );
+    assert!(card.contains(&line), "{line} in {card}");
+
+    // The machine that trained, whatever machine exports.
+    let path = exported.fixture.path("run/manifest.json");
+    let manifest = RunDir::open(&exported.fixture.path("run")).unwrap().manifest().unwrap();
+    assert_eq!(manifest.cores, std::thread::available_parallelism().unwrap().get());
+    let mut changed = manifest.clone();
+    (changed.processor, changed.cores, changed.threads) = ("Abacus | 9000".to_owned(), 3, 2);
+    fs::write(&path, serde_json::to_string(&changed).unwrap()).unwrap();
+    let out = exported.fixture.path("again");
+    export(&exported.fixture.path("run"), Network::Encoder, &out, Existing::Refuse).unwrap();
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    let line = "| hardware | Cpu, Abacus \\| 9000, 3 cores, 2 threads |";
+    assert!(card.contains(line), "{line} in {card}");
 }
 
 #[test]
-fn the_originals_defaults_are_electra_small() {
-    let (config, notes) = hparams("{}").unwrap();
-    let preset = RunConfig::read(&crate::preset("small"), &[]).unwrap();
-    assert_eq!(config.model, preset.model);
-    assert_eq!(config.optimizer, preset.optimizer);
-    assert_eq!((config.train.steps, config.train.batch_size), (1_000_000, 128));
-    assert_eq!(notes, Vec::<String>::new());
+fn the_processor_is_what_linux_calls_it() {
+    let text = "processor\t: 0\nvendor_id\t: X\nmodel\t\t: 17\nmodel name\t: Some CPU: 9 @ 2 GHz\n";
+    assert_eq!(processor(text), "Some CPU: 9 @ 2 GHz");
+    assert_eq!(processor("processor\t: 0\nBogoMIPS\t: 50\n"), "");
 }
 
+/// A BERT that transformers wrote: its encoder and its embeddings, the heads of ELECTRA fresh.
 #[test]
-fn hyper_parameters_follow_the_originals_rules() {
-    // The block for base that the original has commented out.
-    let (config, notes) = hparams(
-        r#"{"model_size": "base", "max_seq_length": 512, "learning_rate": 2e-4, "train_batch_size": 256,
-            "generator_hidden_size": 0.33333, "num_train_steps": 766000, "mask_prob": 0.25, "use_tpu": true,
-            "model_hparam_overrides": {"hidden_dropout_prob": 0.2}, "untied_generator_embeddings": true}"#,
-    )
-    .unwrap();
-    let base = RunConfig::read(&crate::preset("base"), &[]).unwrap();
-    assert_eq!(config.model.generator, base.model.generator);
-    assert_eq!(config.model.discriminator, base.model.discriminator);
-    assert_eq!(config.model.dropout, 0.2);
-    let electra_train::config::ObjectiveConfig::ReplacedToken(objective) = &config.objective else {
-        panic!("another objective")
+fn a_bert_is_gone_on_from() {
+    let exported = Exported::new();
+    let fixture = &exported.fixture;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let source = root.join("tests/fixtures/foreign/bert");
+    let bert = fixture.path("bert");
+    fs::create_dir(&bert).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(source.join(name), bert.join(name)).unwrap();
+    }
+    // The fixture's 20 tokens: as many words of the corpus as there is room for.
+    let words = "[PAD] [UNK] [CLS] [SEP] [MASK] red fox runs over hills and green bird sings in trees while . a b";
+    let vocab = Vocab::from_tokens(words.split(' ').map(str::to_owned).collect()).unwrap();
+    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+    tokenizer.write_pretrained(&bert, 16).unwrap();
+    let corpus = Corpus::open(&fixture.path("corpus.txt"), CorpusConfig::default()).unwrap();
+    let build = BuildConfig {
+        out: fixture.path("words"),
+        packing: PackingConfig::reference(16),
+        held_out: 0.1,
+        seed: 1,
+        overwrite: false,
     };
-    assert_eq!(objective.masking, MaskingConfig::Reference { rate: 0.25, mask_share: 0.85 });
-    assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[1].contains("use_tpu"));
-    for (text, expected) in [
-        (r#"{"learning_rat": 1}"#, "learning_rat is no hyper-parameter of the original"),
-        (r#"{"learning_rate": "fast"}"#, "learning_rate is \"fast\", a number is expected"),
-        (r#"{"electric_objective": true}"#, "Electric is not here yet"),
-        (r#"{"max_predictions_per_seq": 40}"#, "(19) is here"),
-        (r#"{"model_size": "tiny"}"#, "small, base or large"),
-        ("[]", "must be one JSON object"),
-        (
-            r#"{"model_hparam_overrides": {"layers": 2}}"#,
-            "model_hparam_overrides.layers is not known",
-        ),
-    ] {
-        let error = hparams(text).unwrap_err();
-        assert!(error.contains(expected) && error.contains("hparams.json"), "{error}");
+    build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
+    let (from, shards) = (exported.set("init.from", "bert"), exported.set("data.shards", "words"));
+    let begun = exported
+        .begin(&[
+            &from,
+            &shards,
+            "model.vocab_size=20",
+            "model.embedding_size=8",
+            "model.max_positions=16",
+            "model.discriminator.layers=2",
+            "model.discriminator.hidden=8",
+            "model.discriminator.heads=2",
+            "model.discriminator.intermediate=12",
+        ])
+        .unwrap();
+    // Under BERT's own names, as transformers wrote them.
+    let written = tensors::read(&bert.join("model.safetensors")).unwrap();
+    let encoder = only(&begun, "discriminator.electra.");
+    assert_eq!(encoder.len(), 5 + 2 * 16, "an embedding block and two layers");
+    for (name, tensor) in encoder {
+        let theirs = name.replacen("discriminator.electra.", "bert.", 1);
+        let (_, expected) = written.iter().find(|(other, _)| *other == theirs).unwrap();
+        assert!(tensor.equal(expected), "{name}");
     }
 }
 

@@ -3,8 +3,12 @@
 
 mod bad_input;
 mod config;
+mod dropout;
+mod folders;
 mod golden;
+mod hparams;
 mod init;
+mod metrics;
 mod objective;
 mod optim;
 mod resume;

@@ -90,6 +90,70 @@ fn samples_follow_the_softmax() {
     }
 }
 
+/// Pearson's statistic of 120,000 draws and more with the loader's own uniforms, over 50 tokens whose probabilities
+/// go from 1e-5 to 0.18 and one of probability 0.
+#[test]
+fn samples_of_the_loaders_uniforms_follow_the_softmax() {
+    let fixture = Fixture::new();
+    let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
+    let mut uniforms: Vec<f32> = Vec::new();
+    for seed in 0.. {
+        for batch in evaluation_batches(&shards, &MASKING, seed, 64) {
+            uniforms.extend(batch.unwrap().sampling_uniforms);
+        }
+        if uniforms.len() >= 120_000 {
+            break;
+        }
+    }
+    // Likely and unlikely tokens among each other.
+    let mut logits: Vec<f32> = (0..50).map(|i| (i * 7 % 50) as f32 * 0.2).collect();
+    logits.insert(20, -1e9);
+    let n = uniforms.len();
+    let rows = Tensor::from_slice(&logits).unsqueeze(0).expand([n as i64, 51], false);
+    for temperature in [1.0, 2.0] {
+        let drawn = sample(&rows, &Tensor::from_slice(&uniforms), temperature);
+        let mut counts = [0usize; 51];
+        for token in Vec::<i64>::try_from(drawn).unwrap() {
+            counts[token as usize] += 1;
+        }
+        assert_eq!(counts[20], 0, "a token of probability 0 was drawn");
+        let weights = logits.iter().map(|&x| (f64::from(x) / temperature).exp());
+        let total: f64 = weights.clone().sum();
+        let mut cells: Vec<_> =
+            weights.map(|w| w / total * n as f64).zip(counts.map(|c| c as f64)).collect();
+        cells.remove(20);
+        let statistic = ChiSquare::of(cells);
+        assert!(statistic.value < statistic.critical(), "{statistic:?} at {temperature}");
+        assert!(statistic.degrees >= 30, "{statistic:?}");
+    }
+}
+
+#[derive(Debug)]
+struct ChiSquare {
+    value: f64,
+    degrees: usize,
+}
+
+impl ChiSquare {
+    /// Of (expected, found) cells; those of fewer than 5 expected draws are one.
+    fn of(cells: Vec<(f64, f64)>) -> Self {
+        let (small, mut cells): (Vec<_>, Vec<_>) =
+            cells.into_iter().partition(|(expected, _)| *expected < 5.0);
+        if !small.is_empty() {
+            cells.push(small.iter().fold((0.0, 0.0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1)));
+        }
+        let term = |(expected, found): &(f64, f64)| (found - expected).powi(2) / expected;
+        Self { value: cells.iter().map(term).sum(), degrees: cells.len() - 1 }
+    }
+
+    /// What is exceeded by chance once in a million: Wilson and Hilferty's cube of a normal variate, of which 4.7534
+    /// is exceeded as often.
+    fn critical(&self) -> f64 {
+        let k = self.degrees as f64;
+        k * (1.0 - 2.0 / (9.0 * k) + 4.7534 * (2.0 / (9.0 * k)).sqrt()).powi(3)
+    }
+}
+
 #[test]
 fn samples_stay_in_the_vocabulary_at_the_ends() {
     let rows = Tensor::from_slice(&[-1e9f32, 0.0, -1e9]).unsqueeze(0).repeat([2, 1]);
@@ -202,6 +266,24 @@ fn the_loss_falls_and_evaluation_repeats_itself() {
         ["learning_rate", "gradient_norm", "tokens_per_second", "wait_share", "peak_memory_bytes"]
     {
         assert!(trained[name].as_f64().is_some(), "{name} in {trained}");
+    }
+    // Those of the objective are in every row; a precision without positives is undefined.
+    for name in [
+        "loss",
+        "generator_loss",
+        "generator_loss_mask",
+        "generator_accuracy",
+        "generator_accuracy_mask",
+        "discriminator_loss",
+        "discriminator_accuracy",
+        "discriminator_precision",
+        "discriminator_recall",
+        "discriminator_auc",
+        "replaced_fraction",
+    ] {
+        assert!(rows.iter().all(|row| row.get(name).is_some()), "{name} in {rows:?}");
+        let defined = trained[name].is_f64() || name == "discriminator_precision";
+        assert!(defined, "{name} in {trained}");
     }
 }
 

@@ -156,6 +156,6 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "mine").unwrap();
     let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&other) };
-    assert!(matches!(train(fixture.config(&[]), replace).unwrap_err(), Error::NotEmpty(_)));
+    assert!(matches!(train(fixture.config(&[]), replace).unwrap_err(), Error::NotReplaced { .. }));
     assert_eq!(fs::read_to_string(other.join("thesis.tex")).unwrap(), "mine");
 }

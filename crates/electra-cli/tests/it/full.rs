@@ -1,0 +1,183 @@
+//! What a full disk, a small memory and a signal leave: a message that names the file, what was there before, an
+//! exit code that stops a pipeline.
+#![cfg(target_os = "linux")]
+
+use crate::{electra, output, root};
+use assert_cmd::{Command, assert::Assert, cargo::cargo_bin};
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+/// Runs `electra` in a shell that has set `limits`; a file that grows past `ulimit -f` (in 512 bytes) is an error for
+/// the process that writes it, as a full disk is.
+fn limited(dir: &Path, limits: &str, line: &str) -> Assert {
+    let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
+    let script = format!("trap '' XFSZ; {limits}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.current_dir(root()).arg("-c").arg(script).arg(cargo_bin("electra")).args(words);
+    command.assert()
+}
+
+#[track_caller]
+fn says(assert: Assert, words: &[&str]) {
+    let assert = assert.failure().code(1);
+    let message = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+    assert!(!message.contains("panicked") && !message.contains("internal error"), "{message}");
+}
+
+const TINY: &str = "pretrain configs/pretrain-tiny.toml --set data.shards={}/shards --set model.vocab_size=7 \
+                    --set evaluate.every=0 --set train.batch_size=4 --set train.log_every=1";
+
+/// Shards of two letters, in `shards`.
+fn shards(dir: &Path) {
+    let documents: Vec<String> = (0..40).map(|i| format!("a b a {}", ["a", "b"][i % 2])).collect();
+    fs::write(dir.join("text.txt"), documents.join("\n\n")).unwrap();
+    fs::write(dir.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n").unwrap();
+    let build =
+        "shards build --corpus {}/text.txt --vocab {}/vocab.txt --seq-len 16 --held-out 0.2";
+    output(dir, &format!("{build} --out {{}}/shards"));
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Linux's full device: every write says that no space is left.
+#[test]
+fn a_full_disk_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    shards(dir);
+    std::os::unix::fs::symlink("/dev/full", dir.join("full.txt")).unwrap();
+    let line = "vocab train --corpus {}/text.txt --size 100 --out {}/full.txt";
+    says(electra(dir, line), &["full.txt", "No space left"]);
+
+    output(dir, &format!("{TINY} --set train.steps=1 --out {{}}/run"));
+    says(electra(dir, "evaluate {}/run --output {}/full.txt"), &["full.txt", "No space left"]);
+    fs::write(dir.join("hparams.json"), "{}").unwrap();
+    let line = "import --hparams {}/hparams.json --out {}/full.txt";
+    says(electra(dir, line), &["full.txt", "No space left"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_loses_nothing_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    shards(dir);
+    // 5 KiB hold the run's own files, and metrics of some updates.
+    let run = format!("{TINY} --set train.steps=40 --set checkpoint.every=100 --out {{}}/run");
+    says(limited(dir, "ulimit -f 10", &run), &["run/metrics.jsonl", "File too large"]);
+    // 64 KiB hold all but weights: the run that is there stays, without a checkpoint.
+    let run = format!("{TINY} --set train.steps=1 --overwrite --out {{}}/run");
+    says(limited(dir, "ulimit -f 128", &run), &["model.safetensors", "File too large"]);
+    assert_eq!(entries(&dir.join("run/checkpoints")), Vec::<String>::new());
+
+    output(dir, &run);
+    let export = "export {}/run --out {}/model --overwrite";
+    let words = ["model.safetensors", "File too large"];
+    says(limited(dir, "ulimit -f 128", export), &words);
+    assert_eq!(entries(dir), ["run", "shards", "text.txt", "vocab.txt"]);
+    // What was exported before is whole after a failure, and what failed leaves nothing.
+    output(dir, export);
+    let weights = fs::read(dir.join("model/model.safetensors")).unwrap();
+    let whole = entries(&dir.join("model"));
+    for line in [export, "import --from hf {}/model --out {}/model --overwrite"] {
+        says(limited(dir, "ulimit -f 128", line), &words);
+        assert!(fs::read(dir.join("model/model.safetensors")).unwrap() == weights, "{line}");
+        assert_eq!(entries(&dir.join("model")), whole, "{line}");
+    }
+    let line = "export {}/run --format tf --out {}/tf";
+    says(limited(dir, "ulimit -f 128", line), &["model.ckpt-1", "File too large"]);
+    assert_eq!(entries(dir), ["model", "run", "shards", "text.txt", "vocab.txt"]);
+    // The tokenizer's files alone are more than 512 bytes: the run that is there stays as it is.
+    says(limited(dir, "ulimit -f 1", &run), &["run.tmp", "File too large"]);
+    assert_eq!(entries(&dir.join("run/checkpoints")), ["step-0000001"]);
+}
+
+/// libtorch cannot allocate: 8 GB in a process that may have 6.
+#[test]
+fn a_memory_that_is_too_small_is_no_internal_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    shards(dir);
+    output(dir, &format!("{TINY} --set train.steps=1 --out {{}}/run"));
+    output(dir, "export {}/run --out {}/model");
+    // Hidden states of 64 x 250,000 tokens of 128 numbers each.
+    let ids = tch::Tensor::zeros([250_000, 64], (tch::Kind::Int64, tch::Device::Cpu));
+    let named = [("input_ids".to_owned(), ids)];
+    electra_model::tensors::write(&dir.join("in.safetensors"), &named).unwrap();
+    let line = "forward --model {}/model --device cpu --input {}/in.safetensors --output {}/out.safetensors";
+    let words = ["out of memory", "train.batch_size", "train.accumulate"];
+    says(limited(dir, "ulimit -v 6000000", line), &words);
+    // Weights that nothing holds are refused where they are made, not in a forward pass.
+    let huge =
+        format!("{TINY} --set model.discriminator.intermediate=1000000000000 --out {{}}/huge");
+    says(electra(dir, &huge), &words);
+    assert!(!dir.join("huge").exists());
+}
+
+/// Starts a line, interrupts it when `file` has something in it, and returns its exit code.
+fn interrupted(dir: &Path, line: &str, file: &str) -> Option<i32> {
+    let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
+    let mut command = std::process::Command::new(cargo_bin("electra"));
+    command.current_dir(root()).args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while fs::metadata(dir.join(file)).map_or(0, |found| found.len()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {file} was written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = child.id().to_string();
+    Command::new("sh").arg("-c").arg(format!("kill -INT {id}")).assert().success();
+    child.wait().unwrap().code()
+}
+
+/// 128 + SIGINT, so that whatever comes after in a pipeline does not.
+#[test]
+fn what_a_signal_breaks_off_has_an_exit_code_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    shards(dir);
+    let run =
+        format!("{TINY} --set train.steps=1000000 --set checkpoint.every=1000000 --out {{}}/run");
+    assert_eq!(interrupted(dir, &run, "run/metrics.jsonl"), Some(130));
+    assert_eq!(entries(&dir.join("run/checkpoints")).len(), 1);
+    // What was asked for is done: that is a success.
+    let run = format!("{TINY} --set train.steps=9 --overwrite --out {{}}/run --stop-after 1");
+    electra(dir, &run).success().code(0);
+
+    output(dir, "export {}/run --out {}/model");
+    let rows: Vec<String> =
+        (0..40).map(|i| ["a a\tsame\n", "a b\tother\n"][i % 2].to_owned()).collect();
+    fs::create_dir(dir.join("task")).unwrap();
+    for name in ["train.tsv", "dev.tsv"] {
+        fs::write(dir.join("task").join(name), "text\tlabel\n".to_owned() + &rows.concat())
+            .unwrap();
+    }
+    fs::write(
+        dir.join("task/task.toml"),
+        "name = \"letters\"\nkind = \"classification\"\ntext_a = \"text\"\nlabel = \"label\"\n\
+         labels = [\"same\", \"other\", \"never\"]\nmetric = \"accuracy\"\n[files]\ntrain = \"train.tsv\"\n\
+         dev = \"dev.tsv\"\n",
+    )
+    .unwrap();
+    let tune = "finetune --task {}/task --model {}/model --config configs/finetune-tiny.toml --set train.log_every=1";
+    let endless = format!("{tune} --set train.epochs=1000000 --out {{}}/tuned");
+    assert_eq!(interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl"), Some(130));
+    assert_eq!(entries(&dir.join("tuned/seed-1/checkpoints")).len(), 1);
+
+    // To its end, with a warning of the class that nothing is learned of.
+    let done = electra(dir, &format!("{tune} --set train.epochs=1 --overwrite --out {{}}/tuned"));
+    let said = String::from_utf8_lossy(&done.success().get_output().stderr).into_owned();
+    let warned = said.lines().any(|line| line.contains("WARN") && line.contains("\"never\""));
+    assert!(warned, "{said}");
+    // A disk that is full when the model's predictions are written.
+    std::os::unix::fs::symlink("/dev/full", dir.join("full.tsv")).unwrap();
+    let line = "predict --model {}/tuned --input {}/task/dev.tsv --output {}/full.tsv";
+    says(electra(dir, line), &["full.tsv", "No space left"]);
+}

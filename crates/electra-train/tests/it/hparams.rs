@@ -1,0 +1,79 @@
+//! The original's hyper-parameters as a config of this project's.
+
+use electra_train::{RunConfig, config::MaskingConfig, hparams};
+use std::{fs, path::Path};
+
+fn hparams(text: &str) -> Result<(RunConfig, Vec<String>), String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hparams.json");
+    fs::write(&path, text).unwrap();
+    hparams::read(&path, Path::new("shards")).map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_originals_defaults_are_electra_small() {
+    let (config, notes) = hparams("{}").unwrap();
+    let preset = RunConfig::read(&crate::preset("small"), &[]).unwrap();
+    assert_eq!(config.model, preset.model);
+    assert_eq!(config.optimizer, preset.optimizer);
+    assert_eq!((config.train.steps, config.train.batch_size), (1_000_000, 128));
+    assert_eq!(notes, Vec::<String>::new());
+}
+
+#[test]
+fn hyper_parameters_follow_the_originals_rules() {
+    // The block for base that the original has commented out.
+    let (config, notes) = hparams(
+        r#"{"model_size": "base", "max_seq_length": 512, "learning_rate": 2e-4, "train_batch_size": 256,
+            "generator_hidden_size": 0.33333, "num_train_steps": 766000, "mask_prob": 0.25, "use_tpu": true,
+            "model_hparam_overrides": {"hidden_dropout_prob": 0.2}, "untied_generator_embeddings": true}"#,
+    )
+    .unwrap();
+    let base = RunConfig::read(&crate::preset("base"), &[]).unwrap();
+    assert_eq!(config.model.generator, base.model.generator);
+    assert_eq!(config.model.discriminator, base.model.discriminator);
+    assert_eq!(config.model.dropout, 0.2);
+    let electra_train::config::ObjectiveConfig::ReplacedToken(objective) = &config.objective else {
+        panic!("another objective")
+    };
+    assert_eq!(objective.masking, MaskingConfig::Reference { rate: 0.25, mask_share: 0.85 });
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[1].contains("use_tpu"));
+    for (text, expected) in [
+        (r#"{"learning_rat": 1}"#, "learning_rat is no hyper-parameter of the original"),
+        (r#"{"learning_rate": "fast"}"#, "learning_rate is \"fast\", a number is expected"),
+        (r#"{"electric_objective": true}"#, "Electric is not here yet"),
+        (r#"{"max_predictions_per_seq": 40}"#, "(19) is here"),
+        (r#"{"model_size": "tiny"}"#, "small, base or large"),
+        ("[]", "must be one JSON object"),
+        (
+            r#"{"model_hparam_overrides": {"layers": 2}}"#,
+            "model_hparam_overrides.layers is not known",
+        ),
+    ] {
+        let error = hparams(text).unwrap_err();
+        assert!(error.contains(expected) && error.contains("hparams.json"), "{error}");
+    }
+}
+
+#[test]
+fn every_checkpoint_is_kept_for_0_and_for_null() {
+    for (text, kept) in [("{}", 5), (r#"{"keep_checkpoint_max": 2}"#, 2)] {
+        assert_eq!(hparams(text).unwrap().0.checkpoint.keep_last, kept, "{text}");
+    }
+    // 0 keeps all here too.
+    for text in [r#"{"keep_checkpoint_max": 0}"#, r#"{"keep_checkpoint_max": null}"#] {
+        assert_eq!(hparams(text).unwrap().0.checkpoint.keep_last, 0, "{text}");
+    }
+}
+
+#[test]
+fn results_files_are_no_fault_and_debugging_is() {
+    let (_, notes) =
+        hparams(r#"{"results_txt": "a", "results_pkl": "b", "debug": false}"#).unwrap();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    let error = hparams(r#"{"debug": true}"#).unwrap_err();
+    for word in ["debug = true", "3 layers of 144", "train.steps", "hparams.json"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
