@@ -1,8 +1,10 @@
 //! The binary as its users run it: the whole line, exit codes, messages.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod compare;
 mod corpora;
 mod errors;
+mod full;
 mod line;
 
 use assert_cmd::{Command, assert::Assert};
