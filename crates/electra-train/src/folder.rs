@@ -13,6 +13,9 @@ pub const MODEL: &str = "config.json";
 /// What a folder with a TensorFlow checkpoint has.
 pub const TENSORFLOW: &str = "checkpoint";
 
+/// The temporary folder in a folder that is there and empty.
+const INSIDE: &str = ".new.tmp";
+
 /// Makes the folder `out` with what `fill` writes into the folder it is given, or nothing.
 ///
 /// That folder is a temporary one beside `out` (inside of it, where `out` is there and empty: it may be a
@@ -58,11 +61,14 @@ enum Place {
 
 impl Place {
     fn of(out: &Path, existing: Existing, marker: &'static str) -> Result<Self> {
-        let mut entries = match fs::read_dir(out) {
+        let entries = match fs::read_dir(out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Absent),
             other => other.map_err(Error::io(out))?,
         };
-        match (entries.next(), existing) {
+        // What a process left that was killed is nothing.
+        let mut held =
+            entries.filter(|entry| !entry.as_ref().is_ok_and(|e| e.file_name() == INSIDE));
+        match (held.next(), existing) {
             (None, _) => Ok(Self::Empty),
             (Some(_), Existing::Refuse) => Err(Error::NotEmpty(out.to_owned())),
             (Some(_), Existing::Replace) if out.join(marker).is_file() => Ok(Self::Occupied),
@@ -74,7 +80,7 @@ impl Place {
 
     fn temporary(self, out: &Path) -> Result<PathBuf> {
         match self {
-            Self::Empty => Ok(out.join(".new.tmp")),
+            Self::Empty => Ok(out.join(INSIDE)),
             Self::Absent | Self::Occupied => beside(out, "tmp"),
         }
     }

@@ -96,8 +96,10 @@ fn a_folder_that_cannot_be_filled_changes_nothing() {
     assert!(!dir.path().join("absent").exists());
     assert_eq!(fs::read_dir(dir.path().join("empty")).unwrap().count(), 0);
     // A process that was killed leaves its temporary folder: it is not in the way.
-    write(&dir.path().join(".old.tmp/half"), "half");
-    make(dir.path(), "old", Existing::Replace, |_| Ok(())).unwrap();
+    for (name, left) in [("old", ".old.tmp/half"), ("empty", "empty/.new.tmp/half")] {
+        write(&dir.path().join(left), "half");
+        make(dir.path(), name, Existing::Replace, |_| Ok(())).unwrap();
+    }
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }
 
