@@ -101,7 +101,7 @@ fn plain_attention(
     let (q, k, v) = (split(&parts[0]), split(&parts[1]), split(&parts[2]));
     let mut scores = q.matmul(&k.transpose(-2, -1)) / (d as f64).sqrt();
     if let Some(keep) = keep {
-        scores = scores + (keep - 1.0).view([batch, 1, 1, s]) * 1e9;
+        scores += (keep - 1.0).view([batch, 1, 1, s]) * 1e9;
     }
     let weights = scores.softmax(-1, None::<Kind>) * mask;
     weights.matmul(&v).transpose(1, 2).reshape([rows, width])
