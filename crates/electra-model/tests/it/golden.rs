@@ -2,7 +2,7 @@
 
 use super::fixtures;
 use electra_model::{
-    ElectraConfig, PaddingMask, Parts, Pretraining, Tower, config::SharingKind,
+    ElectraConfig, Kernels, PaddingMask, Parts, Pretraining, Tower, config::SharingKind,
     networks::variables, tensors,
 };
 use std::collections::HashMap;
@@ -17,6 +17,12 @@ fn tower(values: &serde_json::Value) -> Tower {
 }
 
 fn check(case: &str) {
+    for kernels in [Kernels::Fused, Kernels::Plain] {
+        check_kernels(case, kernels);
+    }
+}
+
+fn check_kernels(case: &str, kernels: Kernels) {
     let path = fixtures().join(format!("networks-{case}.safetensors"));
     let all: HashMap<String, Tensor> = tensors::read(&path).unwrap().into_iter().collect();
     let facts = &tensors::metadata(&path).unwrap()["facts"];
@@ -27,6 +33,7 @@ fn check(case: &str) {
     config.max_positions = size("positions");
     config.discriminator = tower(&facts["discriminator"]);
     config.generator = tower(&facts["generator"]);
+    config.kernels = kernels;
     config.sharing = match facts["sharing"].as_str().unwrap() {
         "tied" => SharingKind::Tied {},
         "untied" => SharingKind::Untied {},
@@ -85,7 +92,7 @@ fn check(case: &str) {
             compare("discriminator_logits", &logits, true);
         });
     }
-    eprintln!("{case}: hidden states and logits differ by {worst:.2e} at most");
+    eprintln!("{case}, {kernels:?}: hidden states and logits differ by {worst:.2e} at most");
 }
 
 #[test]

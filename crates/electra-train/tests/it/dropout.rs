@@ -15,16 +15,20 @@ const DEVIATIONS: f64 = 6.0;
 /// Single precision through three LayerNorms.
 const TOLERANCE: f64 = 1e-4;
 
+/// How the layers are computed: both forms must pass.
+const KERNELS: [&str; 2] = ["fused", "plain"];
+
 const BATCH: i64 = 128;
 const LENGTH: i64 = 8;
 const HIDDEN: i64 = 64;
 const HEADS: i64 = 2;
 
 /// Generator and discriminator of the same sizes, embeddings as wide as the layers.
-fn networks(dropout: f64, attention_dropout: f64) -> (nn::VarStore, Pretraining) {
+fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStore, Pretraining) {
     let mut overrides = vec![
         "model.vocab_size=10".to_owned(),
         format!("model.embedding_size={HIDDEN}"),
+        format!("model.kernels={kernels}"),
         format!("model.dropout={dropout}"),
         format!("model.attention_dropout={attention_dropout}"),
     ];
@@ -121,8 +125,8 @@ const ADDED: f64 = 16.0;
 /// Embeddings are 1 everywhere before their dropout. In layers 0 and 2 attention adds 16 to every number and the
 /// feed-forward layer 0; in layer 1 the feed-forward layer adds 16 to what its first LayerNorm leaves, a ramp from 0
 /// to 1.
-fn hidden_networks() -> (nn::VarStore, Pretraining) {
-    let (vs, networks) = networks(P, 0.0);
+fn hidden_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
+    let (vs, networks) = networks(kernels, P, 0.0);
     set(&vs, "embeddings.LayerNorm.weight", &number(0.0));
     set(&vs, "embeddings.LayerNorm.bias", &number(1.0));
     for layer in 0..3 {
@@ -167,7 +171,11 @@ fn hidden_masks(network: &str, encoder: &Encoder) -> Vec<(String, Dropped)> {
 #[test]
 fn hidden_dropout_has_its_rate_its_scale_and_a_mask_of_its_own_everywhere() {
     let _turn = Turn::take();
-    let (_vs, networks) = hidden_networks();
+    KERNELS.into_iter().for_each(hidden_dropout);
+}
+
+fn hidden_dropout(kernels: &str) {
+    let (_vs, networks) = hidden_networks(kernels);
     let (generator, discriminator) =
         (networks.generator.encoder(), networks.discriminator.encoder());
     // Two steps as the trainer seeds them, the generator before the discriminator as the objective runs them.
@@ -204,8 +212,8 @@ mod columns {
 
 /// Queries and keys are 0, so every weight is `1 / s` before its dropout. The value of position `k` is `1` in place
 /// `k` of each head, and layer `l` writes its heads' results into columns of its own.
-fn attention_networks() -> (nn::VarStore, Pretraining) {
-    let (vs, networks) = networks(0.0, P);
+fn attention_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
+    let (vs, networks) = networks(kernels, 0.0, P);
     let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
     let put = |matrix: &Tensor, row: i64, column: i64, value: f64| {
         let _ = matrix.narrow(0, row, 1).narrow(1, column, 1).fill_(value);
@@ -269,7 +277,11 @@ fn attention_weights(encoder: &Encoder) -> [Tensor; 2] {
 #[test]
 fn attention_dropout_has_its_rate_its_scale_and_a_mask_of_its_own_everywhere() {
     let _turn = Turn::take();
-    let (_vs, networks) = attention_networks();
+    KERNELS.into_iter().for_each(attention_dropout);
+}
+
+fn attention_dropout(kernels: &str) {
+    let (_vs, networks) = attention_networks(kernels);
     let encoders = [
         ("generator", networks.generator.encoder()),
         ("discriminator", networks.discriminator.encoder()),
@@ -298,11 +310,15 @@ fn attention_dropout_has_its_rate_its_scale_and_a_mask_of_its_own_everywhere() {
 #[test]
 fn without_training_nothing_is_dropped() {
     let _turn = Turn::take();
-    let (_vs, networks) = hidden_networks();
+    KERNELS.into_iter().for_each(without_training);
+}
+
+fn without_training(kernels: &str) {
+    let (_vs, networks) = hidden_networks(kernels);
     let kept = states(networks.discriminator.encoder(), false);
     near("the embeddings", &kept[0], &kept[0].ones_like());
     near("layer 1", &kept[2], &normalised(&(ramp() + ADDED)).expand_as(&kept[2]));
-    let (_vs, networks) = attention_networks();
+    let (_vs, networks) = attention_networks(kernels);
     let [first, again] =
         [0, 1].map(|_| states(networks.discriminator.encoder(), false).pop().unwrap());
     assert!(first.equal(&again));

@@ -27,8 +27,11 @@ fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
     (path, all, facts)
 }
 
+/// How the layers are computed: both forms must pass.
+const KERNELS: [&str; 2] = ["fused", "plain"];
+
 /// The paper's loss weights, no dropout, and the fixture's sizes.
-fn config(facts: &serde_json::Value) -> RunConfig {
+fn config(facts: &serde_json::Value, kernels: &str) -> RunConfig {
     let mut overrides: Vec<String> = [
         "train.device=cpu",
         "model.dropout=0.0",
@@ -40,6 +43,8 @@ fn config(facts: &serde_json::Value) -> RunConfig {
     ]
     .map(str::to_owned)
     .to_vec();
+    overrides.push(format!("model.kernels={kernels}"));
+    overrides.push(format!("model.sharing.kind={}", facts["sharing"].as_str().unwrap_or("tied")));
     for (key, value) in [
         ("vocab_size", &facts["vocab"]),
         ("embedding_size", &facts["embedding"]),
@@ -115,8 +120,12 @@ fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
 
 fn losses_and_gradients(case: &str) {
     let _turn = Turn::take();
+    KERNELS.into_iter().for_each(|kernels| losses_and_gradients_of(case, kernels));
+}
+
+fn losses_and_gradients_of(case: &str, kernels: &str) {
     let (path, all, facts) = read(&format!("networks-{case}"));
-    let config = config(&facts);
+    let config = config(&facts, kernels);
     let (vs, objective) = objective(&config, &path, &all, "weights/");
     let (mut worst_loss, mut worst_gradient): (f64, f64) = (0.0, 0.0);
     for label in ["padded", "single", "full"] {
@@ -146,7 +155,7 @@ fn losses_and_gradients(case: &str) {
         }
     }
     eprintln!(
-        "{case}: losses differ by {worst_loss:.2e}, gradients by {worst_gradient:.2e} at most"
+        "{case}, {kernels}: losses differ by {worst_loss:.2e}, gradients by {worst_gradient:.2e} at most"
     );
 }
 
@@ -161,10 +170,19 @@ fn without_a_projection_losses_and_every_gradient_are_those_of_transformers() {
 }
 
 #[test]
+fn with_embeddings_apart_losses_and_every_gradient_are_those_of_transformers() {
+    losses_and_gradients("untied");
+}
+
+#[test]
 fn twenty_updates_are_those_of_an_independent_implementation() {
     let _turn = Turn::take();
+    KERNELS.into_iter().for_each(twenty_updates);
+}
+
+fn twenty_updates(kernels: &str) {
     let (path, all, facts) = read("training");
-    let mut config = config(&facts);
+    let mut config = config(&facts, kernels);
     config.train.steps = facts["steps"].as_u64().unwrap();
     config.optimizer.warmup_steps = facts["warmup"].as_u64().unwrap();
     config.optimizer.learning_rate = facts["peak"].as_f64().unwrap();
@@ -210,5 +228,7 @@ fn twenty_updates_are_those_of_an_independent_implementation() {
         // A key's bias shifts all scores of a query alike, so its gradient is 0 but for rounding.
         assert!(moved > 1e-3 || name.ends_with("key.bias"), "{name}: the fixture does not move it");
     }
-    eprintln!("20 steps: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most");
+    eprintln!(
+        "20 steps, {kernels}: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most"
+    );
 }
