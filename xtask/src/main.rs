@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, pipelines, checks. One file per concern; nothing of the workspace is linked, so
 //! that this builds in seconds and without libtorch.
 
+mod bench;
 mod ci;
 mod pipeline;
 mod python;
@@ -46,6 +47,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow"
     )]
     Parity(python::Parity),
+    /// Benches of the hot paths, or this project beside a peer in Python.
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --peer pretrain-small --json small.json"
+    )]
+    Bench(bench::Args),
     /// Every check there is: format, lints, tidy, tests, docs.
     Test,
     /// The repository's own rules: dependency direction, file heads and lengths, unsafe, sample data.
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
             Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
             Command::Fixtures(args) => python::fixtures(&args),
             Command::Parity(args) => python::parity(&args),
+            Command::Bench(args) => bench::run(&args),
             Command::Test => ci::run(),
             Command::Tidy => tidy::run(),
         }

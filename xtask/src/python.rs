@@ -43,6 +43,19 @@ pub(crate) struct Parity {
     tensorflow: bool,
 }
 
+/// A Python with PyTorch and transformers.
+pub(crate) fn torch() -> Result<String> {
+    TORCH.interpreter()
+}
+
+/// The vocab.txt of bert-base-uncased, from the package that carries it.
+pub(crate) fn bert_vocab(interpreter: &str) -> Result<String> {
+    const SCRIPT: &str =
+        "import sys; sys.path.insert(0, 'tests/python'); import common; print(common.bert_vocab())";
+    let path = sh::capture(&sh::words([interpreter, "-c", SCRIPT]))?;
+    Ok(path.trim().to_owned())
+}
+
 /// A virtual environment.
 struct Environment {
     name: &'static str,

@@ -41,8 +41,15 @@ impl MaskedLmHead {
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
     pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
-        let x_pe = self.norm.forward(&self.kernels.dense_gelu(&self.dense, hidden_ph));
-        x_pe.linear(table_ve, Some(&self.bias))
+        self.features(hidden_ph).linear(table_ve, Some(&self.bias))
+    }
+
+    /// What the word table is multiplied with.
+    ///
+    /// # Shapes
+    /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]`.
+    pub fn features(&self, hidden_ph: &Tensor) -> Tensor {
+        self.norm.forward(&self.kernels.dense_gelu(&self.dense, hidden_ph))
     }
 
     /// The output bias `[v]`.

@@ -83,9 +83,30 @@ impl Generator {
         positions_p: &Tensor,
         train: bool,
     ) -> Tensor {
+        let features_pe = self.features_t(ids_bs, segments_bs, mask, positions_p, train);
+        features_pe.linear(&self.table(), Some(self.head.bias()))
+    }
+
+    /// [`Self::forward_t`] before the output layer, which is [`Self::table`] and the head's bias: for objectives that
+    /// never need all logits at once.
+    ///
+    /// # Shapes
+    /// - as [`Self::forward_t`]. Result: `[p, e]`.
+    pub fn features_t(
+        &self,
+        ids_bs: &Tensor,
+        segments_bs: &Tensor,
+        mask: &PaddingMask,
+        positions_p: &Tensor,
+        train: bool,
+    ) -> Tensor {
         let hidden_bsh = self.encoder.forward_t(ids_bs, segments_bs, mask, train);
-        let hidden_ph = hidden_bsh.flatten(0, 1).index_select(0, positions_p);
-        self.logits(&hidden_ph)
+        self.head.features(&hidden_bsh.flatten(0, 1).index_select(0, positions_p))
+    }
+
+    /// The output layer's matrix `[v, e]`: the word table.
+    pub fn table(&self) -> Tensor {
+        self.encoder.embeddings().token_table()
     }
 
     /// The head over any hidden states.
@@ -93,7 +114,7 @@ impl Generator {
     /// # Shapes
     /// - `hidden`: `[.., h]`. Result: `[.., v]`.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
-        self.head.forward(hidden, &self.encoder.embeddings().token_table())
+        self.head.forward(hidden, &self.table())
     }
 
     /// Embeddings and transformer.

@@ -5,12 +5,16 @@
 //! `tch::manual_seed` decides it; results depend on `tch::get_num_threads()` by rounding alone.
 
 mod activation;
+mod adam;
 mod attention;
 mod norm;
+mod vocabulary;
 
 pub use activation::{bias_gelu, dropout};
+pub use adam::{AdamStep, adam};
 pub use attention::{Sequences, attention};
 pub use norm::add_norm;
+pub use vocabulary::{Prediction, predict_tokens};
 
 use crate::parallel::parallel_for;
 use std::ops::Range;

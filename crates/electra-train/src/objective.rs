@@ -3,6 +3,7 @@
 //! The training loop knows this trait and nothing of ELECTRA; replaced token detection, the paper's
 //! ablations and fine-tuning tasks are objectives.
 
+mod cloze;
 mod replaced_token;
 mod sampling;
 

@@ -5,7 +5,11 @@
 
 use crate::{Error, Result};
 use electra_model::tensors::Named;
-use electra_torch::set_grad;
+use electra_torch::{
+    is_plain,
+    ops::{AdamStep, adam},
+    set_grad,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
@@ -163,28 +167,11 @@ impl Adam {
         let OptimizerConfig { beta1, beta2, epsilon, weight_decay, clip_norm, .. } = self.config;
         // tf.clip_by_global_norm: g * clip / max(norm, clip).
         let scale = clip_norm / norm.max(clip_norm);
-        no_grad(|| {
-            for group in &mut self.groups {
-                let lr = rate * group.rule.rate;
-                if scale != 1.0 {
-                    let _ = group.gradients.g_mul_scalar_(scale);
-                }
-                let g = &group.gradients;
-                let _ = group.first.lerp_(g, 1.0 - beta1);
-                let scaled = g * (1.0 - beta2).sqrt();
-                let _ = group.second.g_mul_scalar_(beta2).addcmul_(&scaled, &scaled);
-                if lr == 0.0 {
-                    continue;
-                }
-                if group.rule.decay == Decay::On && weight_decay > 0.0 {
-                    let _ = group.weights.g_mul_scalar_(1.0 - lr * weight_decay);
-                }
-                // w += m / ((sqrt(v) + eps) * -1/lr), without a buffer for the quotient.
-                let denominator =
-                    group.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / lr);
-                let _ = group.weights.addcdiv_(&group.first, &denominator);
-            }
-        });
+        for group in &mut self.groups {
+            let decay = if group.rule.decay == Decay::On { weight_decay } else { 0.0 };
+            let rate = rate * group.rule.rate;
+            group.step(&AdamStep { rate, beta1, beta2, epsilon, decay, scale });
+        }
     }
 
     /// Both moments by parameter name: `adam_m.NAME`, `adam_v.NAME`, each in the parameter's size.
@@ -229,5 +216,28 @@ impl Group {
         }
         let (first, second) = (weights.zeros_like(), weights.zeros_like());
         Ok(Self { rule, names, weights, gradients, first, second })
+    }
+    fn step(&mut self, step: &AdamStep) {
+        if is_plain(&self.weights) {
+            adam(&mut self.weights, &self.gradients, &mut self.first, &mut self.second, step);
+            return;
+        }
+        let &AdamStep { rate, beta1, beta2, epsilon, decay, scale } = step;
+        no_grad(|| {
+            if scale != 1.0 {
+                let _ = self.gradients.g_mul_scalar_(scale);
+            }
+            let g = &self.gradients;
+            let _ = self.first.lerp_(g, 1.0 - beta1);
+            let scaled = g * (1.0 - beta2).sqrt();
+            let _ = self.second.g_mul_scalar_(beta2).addcmul_(&scaled, &scaled);
+            if rate == 0.0 {
+                return;
+            }
+            let _ = self.weights.g_mul_scalar_(1.0 - rate * decay);
+            // w += m / ((sqrt(v) + eps) * -1/rate), without a buffer for the quotient.
+            let denominator = self.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / rate);
+            let _ = self.weights.addcdiv_(&self.first, &denominator);
+        });
     }
 }

@@ -195,3 +195,82 @@ fn a_number_that_is_none_stays_visible() {
     let y = ops::attention(&qkv, &Arc::new(Sequences::packed(&[2])), 1, 0.0, false);
     assert!(y.isnan().all().int64_value(&[]) == 1);
 }
+
+#[test]
+fn a_vocabulary_is_predicted_as_by_the_chain_of_its_parts() {
+    everywhere(|| {
+        // One block of the vocabulary, several, and one that is not full.
+        for (p, e, v) in [(1, 3, 5), (7, 16, 256), (23, 8, 700)] {
+            tch::manual_seed(v);
+            let (x, table, bias) = (random(&[p, e]), random(&[v, e]), random(&[v]));
+            let labels = Tensor::randint(v, [p], (Kind::Int64, Device::Cpu));
+            let uniforms = Tensor::rand([p], (Kind::Float, Device::Cpu));
+            let fused = ops::predict_tokens(&x, &table, &bias, &labels, &uniforms);
+            let logits = x.linear(&table, Some(&bias));
+            let none = None::<&Tensor>;
+            let losses = logits.cross_entropy_loss(&labels, none, tch::Reduction::None, -100, 0.0);
+            assert!((&fused.losses_p - &losses).abs().max().double_value(&[]) < TOLERANCE);
+            assert_eq!(fused.best_p, logits.argmax(-1, false));
+            // The token's interval of the cumulative distribution holds its number, up to rounding.
+            let ends = logits
+                .detach()
+                .to_kind(Kind::Double)
+                .softmax(-1, Kind::Double)
+                .cumsum(-1, Kind::Double);
+            let end = ends.gather(1, &fused.sampled_p.unsqueeze(-1), false).squeeze_dim(-1);
+            let before = (&fused.sampled_p - 1).clamp_min(0);
+            let start = ends.gather(1, &before.unsqueeze(-1), false).squeeze_dim(-1)
+                * fused.sampled_p.gt(0).to_kind(Kind::Double);
+            assert_eq!(uniforms.lt_tensor(&(end + 1e-6)).all(), Tensor::from(true));
+            assert_eq!(uniforms.gt_tensor(&(start - 1e-6)).all(), Tensor::from(true));
+            same(&[&x, &table, &bias], &fused.loss, &losses.sum(Kind::Float));
+        }
+    });
+}
+
+#[test]
+fn tokens_of_probability_zero_are_never_drawn() {
+    let _turn = turn();
+    // Softmax of 0 and -inf-like logits: all weight on tokens 300 and 600, which are in other blocks.
+    let bias = Tensor::full([900], -1e9, (Kind::Float, Device::Cpu));
+    for token in [300, 600] {
+        let _ = bias.narrow(0, token, 1).fill_(0.0);
+    }
+    let numbers = [0.0f32, 0.25, 0.499_999, 0.500_001, 0.75, 0.999_999_94];
+    let zeros = Tensor::zeros([6, 2], (Kind::Float, Device::Cpu));
+    let table = Tensor::zeros([900, 2], (Kind::Float, Device::Cpu));
+    let labels = Tensor::full([6], 300, (Kind::Int64, Device::Cpu));
+    let drawn = ops::predict_tokens(&zeros, &table, &bias, &labels, &Tensor::from_slice(&numbers));
+    assert_eq!(Vec::<i64>::try_from(drawn.sampled_p).unwrap(), [300, 300, 300, 600, 600, 600]);
+    assert_eq!(drawn.losses_p.mean(Kind::Float).double_value(&[]) as f32, std::f32::consts::LN_2);
+}
+
+#[test]
+fn adams_update_is_the_one_of_its_formula() {
+    everywhere(|| {
+        tch::manual_seed(8);
+        let n = 10_007i64;
+        let vector = || Tensor::randn([n], (Kind::Float, Device::Cpu));
+        let (mut w, g, mut m, mut v) = (vector(), vector(), vector(), vector().square());
+        let step = ops::AdamStep {
+            rate: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-6,
+            decay: 0.1,
+            scale: 0.5,
+        };
+        let double = |x: &Tensor| x.to_kind(Kind::Double);
+        let scaled = double(&g) * 0.5;
+        let new_m = double(&m) * 0.9 + &scaled * 0.1;
+        let new_v = double(&v) * 0.999 + &scaled * &scaled * 0.001;
+        let new_w = double(&w) * (1.0 - 0.001) - &new_m / (new_v.sqrt() + 1e-6) * 0.01;
+        ops::adam(&mut w, &g, &mut m, &mut v, &step);
+        for (found, right) in [(&m, new_m), (&v, new_v), (&w, new_w)] {
+            let largest = right.abs().max().double_value(&[]);
+            let difference = (double(found) - right).abs().max().double_value(&[]) / largest;
+            // Of the largest number: a few roundings of 2^-24.
+            assert!(difference < 5e-7, "differs by {difference:e}");
+        }
+    });
+}

@@ -1,13 +1,13 @@
 //! Replaced token detection: ELECTRA's objective.
 
-use super::{Loss, Normaliser, Objective, ObjectiveSite, sampling::sample, to_device};
+use super::{Loss, Normaliser, Objective, ObjectiveSite, cloze::Output, to_device};
 use crate::{
     Error, Result,
     config::MaskingConfig,
     metrics::{Observations, Scores},
 };
 use electra_data::MaskedBatch;
-use electra_model::{PaddingMask, Pretraining, config::OutputBiasInit};
+use electra_model::{Kernels, PaddingMask, Pretraining, config::OutputBiasInit};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
@@ -61,6 +61,7 @@ impl ReplacedTokenConfig {
 pub struct ReplacedToken {
     networks: Pretraining,
     config: ReplacedTokenConfig,
+    kernels: Kernels,
     device: Device,
 }
 
@@ -68,7 +69,7 @@ pub struct ReplacedToken {
 #[derive(Debug)]
 pub struct Outputs {
     total: Tensor,
-    generator_logits_pv: Tensor,
+    generator_best_p: Tensor,
     generator_losses_p: Tensor,
     labels_p: Tensor,
     sampled_p: Tensor,
@@ -92,7 +93,8 @@ impl ReplacedToken {
                 bias_v.f_copy_(&log_frequencies(site.unigram_counts))
             })?;
         }
-        Ok(Self { networks, config: config.clone(), device: site.path.device() })
+        let kernels = site.config.model.kernels;
+        Ok(Self { networks, config: config.clone(), kernels, device: site.path.device() })
     }
 
     /// The networks.
@@ -136,16 +138,19 @@ impl Objective for ReplacedToken {
         let uniforms_p = Tensor::from_slice(&part.sampling_uniforms).to_device(self.device);
 
         let generator = &self.networks.generator;
-        let logits_pv =
-            generator.forward_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train);
-        let generator_losses_p =
-            logits_pv.cross_entropy_loss(&labels_p, None::<&Tensor>, Reduction::None, -100, 0.0);
-        let generator_loss =
-            generator_losses_p.sum(Kind::Float) / (whole.predictions as f64 + 1e-6);
+        let features_pe =
+            generator.features_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train);
+        let output = Output {
+            table_ve: generator.table(),
+            bias_v: generator.head().bias(),
+            temperature: self.config.temperature,
+            kernels: self.kernels,
+        };
+        let cloze = output.cloze(&features_pe, &labels_p, &uniforms_p);
+        let generator_loss = cloze.loss / (whole.predictions as f64 + 1e-6);
 
-        let sampled_p =
-            no_grad(|| sample(&logits_pv.detach(), &uniforms_p, self.config.temperature));
-        let corrupted_bs = ids_bs.flatten(0, 1).scatter(0, &positions_p, &sampled_p).view([b, s]);
+        let corrupted_bs =
+            ids_bs.flatten(0, 1).scatter(0, &positions_p, &cloze.sampled_p).view([b, s]);
         let replaced_bs = corrupted_bs.not_equal_tensor(&ids_bs).to_kind(Kind::Float);
 
         let discriminator = &self.networks.discriminator;
@@ -167,10 +172,10 @@ impl Objective for ReplacedToken {
             + discriminator_loss * self.config.discriminator_weight;
         let outputs = Outputs {
             total: total.detach(),
-            generator_logits_pv: logits_pv.detach(),
-            generator_losses_p: generator_losses_p.detach(),
+            generator_best_p: cloze.best_p,
+            generator_losses_p: cloze.losses_p,
             labels_p,
-            sampled_p,
+            sampled_p: cloze.sampled_p,
             discriminator_logits_t: discriminator_logits_t.detach(),
             discriminator_losses_t: discriminator_losses_t.detach(),
             replaced_t,
@@ -182,8 +187,7 @@ impl Objective for ReplacedToken {
         let o = outputs;
         let shown_as_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
         let as_mask_p = Tensor::from_slice(&shown_as_mask).to_device(self.device);
-        let correct_p =
-            o.generator_logits_pv.argmax(-1, false).eq_tensor(&o.labels_p).to_kind(Kind::Float);
+        let correct_p = o.generator_best_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
         let sampled_correct_p = o.sampled_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
         let called_t = o.discriminator_logits_t.gt(0.0).to_kind(Kind::Float);
         let right_t = called_t.eq_tensor(&o.replaced_t).to_kind(Kind::Float);
