@@ -141,6 +141,8 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
     let mut text = String::from(
         "\nPre-training, on held-out addresses            start       end   without context\n",
     );
+    // Of the class that most tokens are of.
+    let majority = evaluated["replaced_fraction"].as_f64().map(|share| share.max(1.0 - share));
     let figures = [
         (
             "generator loss on [MASK] positions",
@@ -149,6 +151,7 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
         ),
         ("generator accuracy on [MASK] positions", "generator_accuracy_mask", None),
         ("discriminator loss", "discriminator_loss", evaluated["majority_class_entropy"].as_f64()),
+        ("discriminator accuracy", "discriminator_accuracy", majority),
         ("discriminator AUC", "discriminator_auc", Some(0.5)),
     ];
     for (label, key, baseline) in figures {
@@ -247,11 +250,14 @@ mod tests {
         };
         let row = |loss: f64| {
             format!(
-                r#"{{"kind":"evaluate","generator_loss_mask":{loss},"generator_accuracy_mask":0.25,"discriminator_loss":0.375,"discriminator_auc":0.75}}"#
+                r#"{{"kind":"evaluate","generator_loss_mask":{loss},"generator_accuracy_mask":0.25,"discriminator_loss":0.375,"discriminator_accuracy":0.875,"discriminator_auc":0.75}}"#
             )
         };
         write("run/metrics.jsonl", &format!("{}\n{}\n", row(7.5), row(4.5)));
-        write("evaluate.json", r#"{"unigram_entropy":6.5,"majority_class_entropy":0.4}"#);
+        write(
+            "evaluate.json",
+            r#"{"unigram_entropy":6.5,"majority_class_entropy":0.4,"replaced_fraction":0.125}"#,
+        );
         for task in TASKS {
             for weights in WEIGHTS {
                 write(

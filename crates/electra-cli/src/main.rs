@@ -46,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     console::init();
+    electra_torch::keep_memory();
     let cli = Cli::parse();
     let result = std::panic::catch_unwind(|| match cli.command {
         Command::Vocab(command) => command.run(),

@@ -5,6 +5,7 @@
 //! - [`load_cuda`]: loads libtorch's CUDA half at run time, so that one binary serves CPU and GPU;
 //! - [`device`]: `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`];
 //! - [`attach`]: functions with a backward pass written in Rust;
+//! - [`keep_memory`]: an allocator that does not pay for the same pages again;
 //! - [`parallel_for`]: work on libtorch's own threads;
 //! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
 //!
@@ -18,6 +19,7 @@ mod error;
 mod floats;
 mod gemm;
 mod grad;
+mod memory;
 pub mod ops;
 mod parallel;
 mod simd;
@@ -27,5 +29,6 @@ pub use cuda::{device, load_cuda};
 pub use error::{Error, Result};
 pub use floats::is_plain;
 pub use grad::set_grad;
+pub use memory::keep_memory;
 pub use parallel::parallel_for;
 pub use simd::{Instructions, instructions, limit_instructions};

@@ -1,0 +1,21 @@
+//! The C library's allocator, told to keep what it has.
+
+/// Has freed tensors' memory stay with the process, for the next ones: the C library otherwise gives large blocks
+/// back to the system at once, and every new one is paid for by page faults. Call it once, at the start; it does
+/// nothing where the C library is not glibc.
+#[allow(unsafe_code)]
+pub fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // As much as glibc allows (HEAP_MAX_SIZE / 2), which is above all tensors of a step but tables.
+        const MAPPED_FROM: libc::c_int = 32 << 20;
+        const TRIMMED_FROM: libc::c_int = libc::c_int::MAX;
+        const ROOM: libc::c_int = 64 << 20;
+        // SAFETY: sets numbers of the allocator; a refusal changes nothing.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, TRIMMED_FROM);
+            libc::mallopt(libc::M_TOP_PAD, ROOM);
+        }
+    }
+}
