@@ -45,8 +45,12 @@ pub(crate) struct Args {
 enum Peer {
     /// A step of ELECTRA-Small, 32 sequences of 128 tokens.
     PretrainSmall,
+    /// The same with products in bfloat16, beside eager in single precision and under autocast.
+    PretrainSmallBf16,
     /// A step of ELECTRA-Base, 4 sequences of 512 tokens.
     PretrainBase,
+    /// The same with products in bfloat16.
+    PretrainBaseBf16,
     /// Fine-tuning ELECTRA-Small on SST-2, batches of 32.
     FinetuneSst2,
     /// Fine-tuning ELECTRA-Small on MRPC, batches of 32.
@@ -61,6 +65,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.peer {
         None => sh::run(&sh::words(["cargo", "bench", "--workspace", "--benches"])).map(drop),
         Some(Peer::PretrainSmall) => pretrain::run(args, &pretrain::SMALL),
+        Some(Peer::PretrainSmallBf16) => pretrain::run(args, &pretrain::SMALL_BF16),
+        Some(Peer::PretrainBaseBf16) => pretrain::run(args, &pretrain::BASE_BF16),
         Some(Peer::PretrainBase) => pretrain::run(args, &pretrain::BASE),
         Some(Peer::FinetuneSst2) => tasks::finetune(args, "sst2"),
         Some(Peer::FinetuneMrpc) => tasks::finetune(args, "mrpc"),

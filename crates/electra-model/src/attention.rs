@@ -1,12 +1,12 @@
 //! Self-attention: the seam and the shipped softmax attention.
 
 use crate::{
-    Kernels, PaddingMask, Result, Site,
+    Compute, Kernels, PaddingMask, Result, Site,
     init::{self, Dense},
 };
 use electra_torch::ops;
 use std::fmt::Debug;
-use tch::{Kind, Tensor, nn, nn::Module};
+use tch::{Kind, Tensor, nn};
 
 /// Mixes information across positions.
 pub trait SelfAttention: Debug + Send {
@@ -35,7 +35,7 @@ pub struct SoftmaxAttention {
     heads: i64,
     head_size: i64,
     dropout: f64,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl SoftmaxAttention {
@@ -56,7 +56,7 @@ impl SoftmaxAttention {
             heads: site.config.heads,
             head_size: site.config.head_size(),
             dropout: site.config.attention_dropout,
-            kernels: site.config.kernels,
+            compute: site.config.compute(),
         })
     }
 
@@ -65,9 +65,9 @@ impl SoftmaxAttention {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split_heads = |x: Tensor| x.view([b, s, self.heads, self.head_size]).transpose(1, 2);
         let scale = (self.head_size as f64).sqrt().recip();
-        let q_bnsd = split_heads(self.query.forward(x_bsh)) * scale;
-        let k_bnsd = split_heads(self.key.forward(x_bsh));
-        let v_bnsd = split_heads(self.value.forward(x_bsh));
+        let q_bnsd = split_heads(self.compute.dense(&self.query, x_bsh)) * scale;
+        let k_bnsd = split_heads(self.compute.dense(&self.key, x_bsh));
+        let v_bnsd = split_heads(self.compute.dense(&self.value, x_bsh));
         let mut scores_bnss = q_bnsd.matmul(&k_bnsd.transpose(-2, -1));
         if let Some(bias_b11s) = mask.bias_b11s() {
             scores_bnss += bias_b11s;
@@ -81,24 +81,24 @@ impl SoftmaxAttention {
         let parts = [&self.query, &self.key, &self.value];
         let weights = Tensor::cat(&parts.map(|part| &part.ws), 0);
         let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bs.as_ref()).collect();
-        x_bsh.linear(&weights, Some(&Tensor::cat(&biases, 0)))
+        self.compute.linear(x_bsh, &weights, &Tensor::cat(&biases, 0))
     }
 }
 
 impl SelfAttention for SoftmaxAttention {
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let mixed_bsh = match mask.sequences() {
-            Some(sequences) if self.kernels.fuses(x_bsh) => {
+            Some(sequences) if self.compute.fuses(x_bsh) => {
                 let qkv_t3h = self.joint_projection(x_bsh).flatten(0, 1);
                 ops::attention(&qkv_t3h, sequences, self.heads as usize, self.dropout, train)
                     .view_as(x_bsh)
             }
             _ => self.plain(x_bsh, mask, train),
         };
-        self.output.forward(&mixed_bsh)
+        self.compute.dense(&self.output, &mixed_bsh)
     }
 
     fn takes_packed(&self) -> bool {
-        self.kernels == Kernels::Fused
+        self.compute.kernels == Kernels::Fused
     }
 }

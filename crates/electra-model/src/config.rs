@@ -1,6 +1,6 @@
 //! What a pair of ELECTRA networks is made of: plain structs, no hidden defaults.
 
-use crate::{Error, Kernels, Result};
+use crate::{Compute, Error, Kernels, Precision, Result};
 use serde::{Deserialize, Serialize};
 
 /// Generator and discriminator together: the `[model]` section of a pre-training config.
@@ -35,8 +35,10 @@ pub struct ElectraConfig {
     pub attention: AttentionKind,
     /// What happens at each position.
     pub feed_forward: FeedForwardKind,
-    /// How the shipped layers compute.
+    /// The form in which the shipped layers compute.
     pub kernels: Kernels,
+    /// What the factors of dense layers are rounded to.
+    pub precision: Precision,
 }
 
 /// Sizes of one transformer.
@@ -163,8 +165,10 @@ pub struct EncoderConfig {
     pub intermediate: i64,
     /// How weights start.
     pub initializer: Initializer,
-    /// How the shipped layers compute.
+    /// The form in which the shipped layers compute.
     pub kernels: Kernels,
+    /// What the factors of dense layers are rounded to.
+    pub precision: Precision,
 }
 
 impl ElectraConfig {
@@ -205,6 +209,7 @@ impl ElectraConfig {
             attention: AttentionKind::Softmax {},
             feed_forward: FeedForwardKind::GeluMlp {},
             kernels: Kernels::Fused,
+            precision: Precision::F32,
         }
     }
 
@@ -233,6 +238,7 @@ impl ElectraConfig {
             intermediate: tower.intermediate,
             initializer: self.initializer.clone(),
             kernels: self.kernels,
+            precision: self.precision,
         }
     }
 
@@ -266,6 +272,11 @@ impl Initializer {
 }
 
 impl EncoderConfig {
+    /// How the shipped layers compute.
+    pub fn compute(&self) -> Compute {
+        Compute { kernels: self.kernels, precision: self.precision }
+    }
+
     /// Size `d` of one attention head.
     pub fn head_size(&self) -> i64 {
         self.hidden / self.heads

@@ -1,7 +1,7 @@
 //! Embeddings: the seam and the shipped word + position + segment block.
 
 use crate::{
-    Kernels, Result, Site,
+    Compute, Result, Site,
     config::{InitializerKind, PositionsInit},
     init::{self, LayerNorm},
 };
@@ -32,7 +32,7 @@ pub struct TokenEmbeddings {
     segments: Tensor,
     norm: LayerNorm,
     dropout: f64,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl TokenEmbeddings {
@@ -60,7 +60,7 @@ impl TokenEmbeddings {
             }
         });
         let norm = LayerNorm::new(&(site.path / "LayerNorm"), e, c.layer_norm_eps)?;
-        Ok(Self { words, positions, segments, norm, dropout: c.dropout, kernels: c.kernels })
+        Ok(Self { words, positions, segments, norm, dropout: c.dropout, compute: c.compute() })
     }
 
     /// A second handle on the same variables, for a network that shares them.
@@ -71,7 +71,7 @@ impl TokenEmbeddings {
             segments: self.segments.shallow_clone(),
             norm: self.norm.share(),
             dropout: self.dropout,
-            kernels: self.kernels,
+            compute: self.compute,
         }
     }
 }
@@ -82,7 +82,7 @@ impl Embeddings for TokenEmbeddings {
         let words_bse = Tensor::embedding(&self.words, ids_bs, -1, false, false);
         let segments_bse = Tensor::embedding(&self.segments, segments_bs, -1, false, false);
         let sum_bse = words_bse + segments_bse + self.positions.narrow(0, 0, s);
-        self.kernels.dropout(&self.norm.forward(&sum_bse), self.dropout, train)
+        self.compute.dropout(&self.norm.forward(&sum_bse), self.dropout, train)
     }
 
     fn token_table(&self) -> Tensor {

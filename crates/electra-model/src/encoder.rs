@@ -1,11 +1,11 @@
 //! The encoder: embeddings, projection and a stack of post-norm blocks.
 
 use crate::{
-    Embeddings, EncoderConfig, FeedForward, Kernels, PaddingMask, Parts, Result, SelfAttention,
+    Compute, Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result, SelfAttention,
     Site,
     init::{self, Dense, LayerNorm},
 };
-use tch::{Tensor, nn, nn::Module};
+use tch::{Tensor, nn};
 
 /// Embeddings and transformer: what fine-tuning loads, `ElectraModel` in Hugging Face's terms.
 ///
@@ -14,6 +14,7 @@ use tch::{Tensor, nn, nn::Module};
 pub struct Encoder {
     embeddings: Box<dyn Embeddings>,
     project: Option<nn::Linear>,
+    compute: Compute,
     blocks: Vec<Block>,
 }
 
@@ -39,7 +40,7 @@ impl Encoder {
         let blocks = (0..config.layers)
             .map(|layer| Block::new(&Site { path: &(&layers / layer), config, layer }, parts))
             .collect::<Result<_>>()?;
-        Ok(Self { embeddings, project, blocks })
+        Ok(Self { embeddings, project, compute: config.compute(), blocks })
     }
 
     /// # Shapes
@@ -63,7 +64,7 @@ impl Encoder {
     }
 
     fn takes_packed(&self, x_bsh: &Tensor) -> bool {
-        self.blocks.iter().all(|block| block.attention.takes_packed() && block.kernels.fuses(x_bsh))
+        self.blocks.iter().all(|block| block.attention.takes_packed() && block.compute.fuses(x_bsh))
     }
 
     /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
@@ -90,7 +91,7 @@ impl Encoder {
     fn embed(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
         let x_bse = self.embeddings.forward_t(ids_bs, segments_bs, train);
         match &self.project {
-            Some(project) => project.forward(&x_bse),
+            Some(project) => self.compute.dense(project, &x_bse),
             None => x_bse,
         }
     }
@@ -104,7 +105,7 @@ struct Block {
     feed_forward: Box<dyn FeedForward>,
     feed_forward_norm: LayerNorm,
     dropout: f64,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl Block {
@@ -117,15 +118,15 @@ impl Block {
             feed_forward: parts.feed_forward.build(site)?,
             feed_forward_norm: LayerNorm::new(&(site.path / "output" / "LayerNorm"), h, eps)?,
             dropout: site.config.dropout,
-            kernels: site.config.kernels,
+            compute: site.config.compute(),
         })
     }
 
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
-        let (kernels, p) = (self.kernels, self.dropout);
+        let (compute, p) = (self.compute, self.dropout);
         let mixed_bsh = self.attention.forward_t(x_bsh, mask, train);
-        let x_bsh = kernels.add_norm(&mixed_bsh, x_bsh, &self.attention_norm, p, train);
+        let x_bsh = compute.add_norm(&mixed_bsh, x_bsh, &self.attention_norm, p, train);
         let fed_bsh = self.feed_forward.forward_t(&x_bsh, train);
-        kernels.add_norm(&fed_bsh, &x_bsh, &self.feed_forward_norm, p, train)
+        compute.add_norm(&fed_bsh, &x_bsh, &self.feed_forward_norm, p, train)
     }
 }

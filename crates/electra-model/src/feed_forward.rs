@@ -1,11 +1,11 @@
 //! The feed-forward layer: the seam and the shipped gelu MLP.
 
 use crate::{
-    Kernels, Result, Site,
+    Compute, Result, Site,
     init::{self, Dense},
 };
 use std::fmt::Debug;
-use tch::{Tensor, nn, nn::Module};
+use tch::{Tensor, nn};
 
 /// Works on each position alone.
 pub trait FeedForward: Debug + Send {
@@ -22,7 +22,7 @@ pub trait FeedForward: Debug + Send {
 pub struct GeluMlp {
     intermediate: nn::Linear,
     output: nn::Linear,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl GeluMlp {
@@ -38,13 +38,13 @@ impl GeluMlp {
         Ok(Self {
             intermediate: init::dense(&first, h, f, Dense::Normal, initializer)?,
             output: init::dense(&second, f, h, Dense::Normal, initializer)?,
-            kernels: site.config.kernels,
+            compute: site.config.compute(),
         })
     }
 }
 
 impl FeedForward for GeluMlp {
     fn forward_t(&self, x_bsh: &Tensor, _train: bool) -> Tensor {
-        self.output.forward(&self.kernels.dense_gelu(&self.intermediate, x_bsh))
+        self.compute.dense(&self.output, &self.compute.dense_gelu(&self.intermediate, x_bsh))
     }
 }

@@ -1,7 +1,7 @@
 //! The two pre-training heads.
 
 use crate::{
-    EncoderConfig, Kernels, Result,
+    Compute, EncoderConfig, Result,
     init::{self, Dense, LayerNorm},
 };
 use tch::{Tensor, nn, nn::Init, nn::Module};
@@ -15,7 +15,7 @@ pub struct MaskedLmHead {
     dense: nn::Linear,
     norm: LayerNorm,
     bias: Tensor,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl MaskedLmHead {
@@ -34,7 +34,7 @@ impl MaskedLmHead {
                 &[config.vocab_size],
                 Init::Const(0.0),
             )?,
-            kernels: config.kernels,
+            compute: config.compute(),
         })
     }
 
@@ -49,7 +49,7 @@ impl MaskedLmHead {
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]`.
     pub fn features(&self, hidden_ph: &Tensor) -> Tensor {
-        self.norm.forward(&self.kernels.dense_gelu(&self.dense, hidden_ph))
+        self.norm.forward(&self.compute.dense_gelu(&self.dense, hidden_ph))
     }
 
     /// The output bias `[v]`.
@@ -65,7 +65,7 @@ impl MaskedLmHead {
 pub struct ReplacedTokenHead {
     dense: nn::Linear,
     prediction: nn::Linear,
-    kernels: Kernels,
+    compute: Compute,
 }
 
 impl ReplacedTokenHead {
@@ -79,12 +79,12 @@ impl ReplacedTokenHead {
         let dense = init::dense(&(&own / "dense"), h, h, Dense::Normal, initializer)?;
         let prediction =
             init::dense(&(&own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
-        Ok(Self { dense, prediction, kernels: config.kernels })
+        Ok(Self { dense, prediction, compute: config.compute() })
     }
 
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: logits `[b, s]`.
     pub fn forward(&self, hidden_bsh: &Tensor) -> Tensor {
-        self.prediction.forward(&self.kernels.dense_gelu(&self.dense, hidden_bsh)).squeeze_dim(-1)
+        self.prediction.forward(&self.compute.dense_gelu(&self.dense, hidden_bsh)).squeeze_dim(-1)
     }
 }

@@ -1,12 +1,14 @@
-//! The arithmetic of the shipped layers in two forms: a chain of libtorch's functions, which is the definition,
-//! and layers in one pass each. They give the same numbers but for rounding, and dropout that is drawn otherwise.
+//! How the shipped layers compute. None of it is a property of the weights: a run may change it when it is resumed.
+//!
+//! Two forms, which give the same numbers but for rounding and the draws of dropout: a chain of libtorch's functions,
+//! which is the definition, and layers in one pass each. Two precisions of the products of dense layers.
 
 use crate::init::LayerNorm;
 use electra_torch::{is_plain, ops};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn, nn::Module};
 
-/// How the shipped layers compute: no property of the weights, so a run may change it when it is resumed.
+/// The form of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -17,10 +19,67 @@ pub enum Kernels {
     Plain,
 }
 
-impl Kernels {
+/// What the factors of dense layers are rounded to. Weights, moments and everything between the products are 32-bit
+/// floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floats: nothing is rounded.
+    F32,
+    /// bfloat16, where the processor or the GPU multiplies them fast.
+    Bf16,
+}
+
+/// Form and precision together, as a layer holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// The form of the layers.
+    pub kernels: Kernels,
+    /// The precision of the products.
+    pub precision: Precision,
+}
+
+impl Compute {
     /// Whether a layer over `x` is computed in one pass.
     pub fn fuses(self, x: &Tensor) -> bool {
-        self == Self::Fused && is_plain(x)
+        self.kernels == Kernels::Fused && is_plain(x)
+    }
+
+    /// `x W^T + b`.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., k]`, `weight`: `[n, k]`, `bias`: `[n]`. Result: `[.., n]`.
+    pub fn linear(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        match self.precision {
+            Precision::F32 => x.linear(weight, Some(bias)),
+            Precision::Bf16 => ops::linear_bf16(x, weight, bias),
+        }
+    }
+
+    /// [`Self::linear`] with a layer's own weights.
+    pub fn dense(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
+        match &dense.bs {
+            Some(bias) => self.linear(x, &dense.ws, bias),
+            None => dense.forward(x),
+        }
+    }
+
+    /// `gelu(x W^T + b)` with the exact gelu.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., h]`, `dense`: from `h` to `f`. Result: `[.., f]`.
+    pub fn dense_gelu(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
+        match &dense.bs {
+            Some(bias) if self.fuses(x) => {
+                let product = match self.precision {
+                    Precision::F32 => x.linear(&dense.ws, None::<&Tensor>),
+                    Precision::Bf16 => ops::product_bf16(x, &dense.ws),
+                };
+                ops::bias_gelu(&product, bias)
+            }
+            _ => self.dense(dense, x).gelu("none"),
+        }
     }
 
     /// Dropout with probability `p`.
@@ -46,19 +105,6 @@ impl Kernels {
         match self.fuses(x) {
             true => ops::add_norm(x, residual, &norm.weight, &norm.bias, norm.eps(), p, train),
             false => norm.forward(&(x.dropout(p, train) + residual)),
-        }
-    }
-
-    /// `gelu(x W^T + b)` with the exact gelu.
-    ///
-    /// # Shapes
-    /// - `x`: `[.., h]`, `dense`: from `h` to `f`. Result: `[.., f]`.
-    pub fn dense_gelu(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
-        match &dense.bs {
-            Some(bias) if self.fuses(x) => {
-                ops::bias_gelu(&x.linear(&dense.ws, None::<&Tensor>), bias)
-            }
-            _ => dense.forward(x).gelu("none"),
         }
     }
 }

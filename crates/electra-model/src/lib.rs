@@ -65,7 +65,7 @@ pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, GeluMlp};
 pub use heads::{MaskedLmHead, ReplacedTokenHead};
-pub use kernels::Kernels;
+pub use kernels::{Compute, Kernels, Precision};
 pub use mask::PaddingMask;
 pub use networks::{Discriminator, Generator, PretrainedNetwork, Pretraining};
 pub use parts::{Parts, Site};

@@ -7,7 +7,7 @@
 //! `load_tf_weights_in_electra` (names).
 
 use crate::{
-    EncoderConfig, Error, Kernels, Result,
+    EncoderConfig, Error, Kernels, Precision, Result,
     config::Initializer,
     formats::bundle::{self, Bundle},
     hf::{self, Architecture, Config, HeadCount, Pretrained},
@@ -332,6 +332,7 @@ fn network(
         dropout: 0.1,
         attention_dropout: 0.1,
         kernels: Kernels::Fused,
+        precision: Precision::F32,
         layer_norm_eps: 1e-12,
         layers: 0,
         hidden,

@@ -1,6 +1,7 @@
 //! The fine-tuning config: the whole TOML file.
 
 use crate::{Error, Result};
+use electra_model::Precision;
 use electra_train::{config::read_toml, optim::OptimizerConfig, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -35,6 +36,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
+    /// What the factors of dense layers are rounded to while training.
+    pub precision: Precision,
     /// Updates between rows of metrics.jsonl.
     pub log_every: u64,
     /// Longest input in tokens, special tokens included; longer texts are cut.

@@ -248,7 +248,8 @@ impl<'a> Finetune<'a> {
     /// Reads data, tokenizer and weights, and encodes the data.
     fn prepare(&self) -> Result<Prepared> {
         let Dataset { answers, train, dev, test } = self.task.load(&self.data)?;
-        let source = Source::read(&self.model)?;
+        let mut source = Source::read(&self.model)?;
+        source.config.precision = self.config.train.precision;
         let max_length = self.config.train.max_length;
         if max_length as i64 > source.config.max_positions {
             let limit = format!(

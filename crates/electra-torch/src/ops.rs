@@ -7,12 +7,14 @@
 mod activation;
 mod adam;
 mod attention;
+mod linear;
 mod norm;
 mod vocabulary;
 
 pub use activation::{bias_gelu, dropout};
 pub use adam::{AdamStep, adam};
 pub use attention::{Sequences, attention};
+pub use linear::{linear_bf16, product_bf16};
 pub use norm::add_norm;
 pub use vocabulary::{Prediction, predict_tokens};
 

@@ -20,6 +20,8 @@ pub(super) struct Work {
     length: usize,
     /// Timed steps of a process, two more before them.
     steps: usize,
+    /// Of this project's products; the peers are eager in single precision and the second one.
+    precision: &'static str,
     discriminator: Tower,
     generator: Tower,
     embedding: f64,
@@ -34,6 +36,7 @@ pub(super) const SMALL: Work = Work {
     batch: 32,
     length: 128,
     steps: 6,
+    precision: "f32",
     discriminator: Tower(256.0, 1024.0),
     generator: Tower(64.0, 256.0),
     embedding: 128.0,
@@ -44,10 +47,15 @@ pub(super) const BASE: Work = Work {
     batch: 4,
     length: 512,
     steps: 3,
+    precision: "f32",
     discriminator: Tower(768.0, 3072.0),
     generator: Tower(256.0, 1024.0),
     embedding: 768.0,
 };
+
+pub(super) const SMALL_BF16: Work =
+    Work { name: "pretrain-small-bf16", precision: "bf16", ..SMALL };
+pub(super) const BASE_BF16: Work = Work { name: "pretrain-base-bf16", precision: "bf16", ..BASE };
 
 impl Work {
     /// Floating-point operations of a token, forward and backward: matrix products and attention alone.
@@ -101,6 +109,7 @@ impl Work {
             format!("train.steps={steps}"),
             "train.log_every=1".to_owned(),
             "train.device=cpu".to_owned(),
+            format!("model.precision={}", self.precision),
             "evaluate.every=0".to_owned(),
             format!("checkpoint.every={steps}"),
         ];
@@ -120,7 +129,9 @@ pub(super) fn run(args: &Args, work: &Work) -> Result<()> {
     let shards = prepared_shards(args, work.length, &interpreter)?;
     let parameters = same_work(work, &shards, &interpreter)?;
 
-    let modes: &[&str] = if args.eager_only { &["eager"] } else { &["eager", "compile"] };
+    // The second peer is the better one of the same precision.
+    let second = if work.precision == "bf16" { "bf16" } else { "compile" };
+    let modes = if args.eager_only { vec!["eager"] } else { vec!["eager", second] };
     let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); modes.len()]);
     for pair in 1..=args.pairs {
         let own = project(work, &shards)?;
@@ -156,7 +167,7 @@ pub(super) fn run(args: &Args, work: &Work) -> Result<()> {
         "pairs": args.pairs,
         "parameters": parameters,
         "ratio_eager": ratios(0),
-        "ratio_compiled": ratios(1),
+        (if second == "bf16" { "ratio_autocast" } else { "ratio_compiled" }): ratios(1),
         "mfu": per_token * speed / rate,
         "peer_mfu": per_token * peer_speed / rate,
         "tokens_per_second": speed,

@@ -1,6 +1,6 @@
 //! `config.json`: what `transformers` calls a model, in and out.
 
-use crate::{EncoderConfig, Error, Kernels, Result, config::Initializer};
+use crate::{EncoderConfig, Error, Kernels, Precision, Result, config::Initializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -257,6 +257,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         dropout: file.hidden_dropout_prob,
         attention_dropout: file.attention_probs_dropout_prob,
         kernels: Kernels::Fused,
+        precision: Precision::F32,
         layer_norm_eps: file.layer_norm_eps,
         layers: file.num_hidden_layers,
         hidden: file.hidden_size,

@@ -78,7 +78,7 @@ pub fn adam(
 }
 
 /// An update's numbers as the loop needs them.
-struct Numbers {
+pub(crate) struct Numbers {
     keep: f32,
     rate: f32,
     beta1: f32,

@@ -274,3 +274,30 @@ fn adams_update_is_the_one_of_its_formula() {
         }
     });
 }
+
+#[test]
+fn products_in_bfloat16_are_products_of_rounded_factors() {
+    let _turn = turn();
+    tch::manual_seed(6);
+    let (x, weight, bias) = (random(&[3, 7, 20]), random(&[11, 20]), random(&[11]));
+    let slopes = Tensor::randn([3, 7, 11], (Kind::Float, Device::Cpu));
+    let rounded = |t: &Tensor| t.detach().to_kind(Kind::BFloat16).to_kind(Kind::Double);
+    let y = ops::linear_bf16(&x, &weight, &bias);
+    let sum = (&y * &slopes).sum(Kind::Float);
+    let gradients = Tensor::run_backward(&[sum], &[&x, &weight, &bias], false, false);
+    let exact = [
+        rounded(&x).matmul(&rounded(&weight).tr()) + bias.detach(),
+        rounded(&slopes).matmul(&rounded(&weight)),
+        rounded(&slopes).view([21, 11]).tr().matmul(&rounded(&x).view([21, 20])),
+        slopes.view([21, 11]).sum_dim_intlist([0i64].as_slice(), false, Kind::Double),
+    ];
+    let found = std::iter::once(&y).chain(&gradients);
+    for (i, (found, exact)) in found.zip(&exact).enumerate() {
+        assert_eq!((found.kind(), found.size()), (Kind::Float, exact.size()));
+        // A product is rounded to 8 bits: half a unit of its last place.
+        let product = if i == 0 { exact - bias.detach() } else { exact.shallow_clone() };
+        let bound = product.abs() * 2f64.powi(-8) + 1e-5;
+        let within = (found - exact).abs().le_tensor(&bound).all();
+        assert_eq!(within, Tensor::from(true), "result {i}");
+    }
+}

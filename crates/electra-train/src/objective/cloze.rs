@@ -1,7 +1,7 @@
 //! The generator's output at masked positions: its loss, the replacements that are drawn from it, its best guesses.
 
 use super::sampling::sample;
-use electra_model::Kernels;
+use electra_model::Compute;
 use electra_torch::ops;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -27,7 +27,7 @@ pub(super) struct Output<'a> {
     /// Logits are divided by it before sampling.
     pub(super) temperature: f64,
     /// In one pass or as a chain of functions.
-    pub(super) kernels: Kernels,
+    pub(super) compute: Compute,
 }
 
 impl Output<'_> {
@@ -40,7 +40,7 @@ impl Output<'_> {
         uniforms_p: &Tensor,
     ) -> Cloze {
         let (table_ve, bias_v) = (&self.table_ve, self.bias_v);
-        if self.kernels.fuses(features_pe) && self.temperature == 1.0 {
+        if self.compute.fuses(features_pe) && self.temperature == 1.0 {
             let ops::Prediction { loss, losses_p, sampled_p, best_p } =
                 ops::predict_tokens(features_pe, table_ve, bias_v, labels_p, uniforms_p);
             return Cloze { loss, losses_p, sampled_p, best_p };

@@ -7,7 +7,7 @@ use crate::{
     metrics::{Observations, Scores},
 };
 use electra_data::MaskedBatch;
-use electra_model::{Kernels, PaddingMask, Pretraining, config::OutputBiasInit};
+use electra_model::{Compute, PaddingMask, Pretraining, config::OutputBiasInit};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
@@ -61,7 +61,7 @@ impl ReplacedTokenConfig {
 pub struct ReplacedToken {
     networks: Pretraining,
     config: ReplacedTokenConfig,
-    kernels: Kernels,
+    compute: Compute,
     device: Device,
 }
 
@@ -93,8 +93,8 @@ impl ReplacedToken {
                 bias_v.f_copy_(&log_frequencies(site.unigram_counts))
             })?;
         }
-        let kernels = site.config.model.kernels;
-        Ok(Self { networks, config: config.clone(), kernels, device: site.path.device() })
+        let compute = site.config.model.generator().compute();
+        Ok(Self { networks, config: config.clone(), compute, device: site.path.device() })
     }
 
     /// The networks.
@@ -144,7 +144,7 @@ impl Objective for ReplacedToken {
             table_ve: generator.table(),
             bias_v: generator.head().bias(),
             temperature: self.config.temperature,
-            kernels: self.kernels,
+            compute: self.compute,
         };
         let cloze = output.cloze(&features_pe, &labels_p, &uniforms_p);
         let generator_loss = cloze.loss / (whole.predictions as f64 + 1e-6);

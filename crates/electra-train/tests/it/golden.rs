@@ -232,3 +232,37 @@ fn twenty_updates(kernels: &str) {
         "20 steps, {kernels}: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most"
     );
 }
+
+/// Factors of 8 bits: losses within their rounding, gradients in the right direction.
+#[test]
+fn products_in_bfloat16_stay_near_those_in_single_precision() {
+    let _turn = Turn::take();
+    for kernels in KERNELS {
+        let (path, all, facts) = read("networks-projected");
+        let mut config = config(&facts, kernels);
+        config.model.precision = electra_model::Precision::Bf16;
+        let (vs, objective) = objective(&config, &path, &all, "weights/");
+        let batch = batch(&all, "full");
+        let whole = objective.normaliser(&batch);
+        let loss = objective.loss(&batch, &whole, true);
+        loss.total.backward();
+        let expected = all["full/generator_loss"].double_value(&[]);
+        let [(_, found), _] = own_losses(&objective, &batch, &loss);
+        assert!((found / expected - 1.0).abs() < 0.02, "{kernels}: {found}, {expected}");
+        let (mut dot, mut ours, mut theirs) = (0.0, 0.0, 0.0);
+        for (name, variable) in variables(&vs).unwrap() {
+            // The generator alone: the discriminator's inputs are samples that rounding may change.
+            let Some(expected) = all.get(&format!("full/gradient/{name}")) else { continue };
+            if !name.starts_with("generator.") {
+                continue;
+            }
+            let sum = |x: Tensor| x.sum(Kind::Double).double_value(&[]);
+            let gradient = variable.grad();
+            dot += sum(&gradient * expected);
+            ours += sum(gradient.square());
+            theirs += sum(expected.square());
+        }
+        let cosine = dot / (ours * theirs).sqrt();
+        assert!(cosine > 0.99, "{kernels}: the gradients' cosine is {cosine}");
+    }
+}
