@@ -1,6 +1,6 @@
 //! Compiles the C++ shim against the libtorch that `torch-sys` links.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=src/shim.cpp");
@@ -15,24 +15,23 @@ fn main() {
     if !include.join("ATen").is_dir() {
         panic!("no libtorch headers in {}: run `cargo xtask setup` first", include.display());
     }
-    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
-    let mut build = cc::Build::new();
-    build
+    cc::Build::new()
         .cpp(true)
         .std("c++17")
         .warnings(false)
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("src/shim.cpp");
-    if linux {
-        // libtorch's threads are OpenMP's; elsewhere `parallel_for` runs on one.
-        build.flag("-fopenmp");
-    }
-    build.compile("electra_torch_shim");
-    if linux {
-        // The library of that name beside libtorch, which the run path finds first.
-        println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
-        println!("cargo:rustc-link-arg=-l:libgomp.so.1");
-        println!("cargo:rustc-link-lib=dylib=gomp");
+        .file("src/shim.cpp")
+        .compile("electra_torch_shim");
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        // The OpenMP that stands beside libtorch: a second one would have threads of its own.
+        let lib = libtorch.join("lib");
+        let names = fs::read_dir(&lib).into_iter().flatten().flatten();
+        let found = names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .find(|name| name.starts_with("libgomp") && name.contains(".so"));
+        let name = found.unwrap_or_else(|| "libgomp.so.1".to_owned());
+        println!("cargo:rustc-link-search=native={}", lib.display());
+        println!("cargo:rustc-link-lib=dylib:+verbatim={name}");
     }
 }

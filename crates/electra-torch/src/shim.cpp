@@ -5,7 +5,15 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
 #include <stdexcept>
+
+#if defined(__linux__)
+// libtorch's threads are those of GNU's OpenMP. Called by name, so that any compiler will do.
+extern "C" void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned flags);
+extern "C" int omp_get_thread_num(void);
+extern "C" int omp_get_num_threads(void);
+#endif
 
 namespace {
 
@@ -90,7 +98,27 @@ int electra_attach(void* output, void* const* inputs, size_t count, void* state,
 }
 
 // Calls `body(context, begin, end)` on libtorch's own threads, on pieces of 0..count. `body` does not throw.
+// The same as `at::parallel_for`, which is a template that only an OpenMP compiler makes parallel.
 void electra_parallel_for(int64_t count, void* context, void (*body)(void* context, int64_t begin, int64_t end)) {
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
+#if defined(__linux__)
+  struct Region {
+    int64_t count;
+    void* context;
+    void (*body)(void*, int64_t, int64_t);
+  };
+  if (count > 1 && at::get_num_threads() > 1 && !at::in_parallel_region()) {
+    Region region{count, context, body};
+    auto piece = [](void* data) {
+      const auto* region = static_cast<Region*>(data);
+      const int64_t threads = std::min<int64_t>(omp_get_num_threads(), region->count);
+      const int64_t length = (region->count + threads - 1) / threads;
+      const int64_t begin = omp_get_thread_num() * length;
+      if (begin < region->count) region->body(region->context, begin, std::min(region->count, begin + length));
+    };
+    GOMP_parallel(piece, &region, 0, 0);
+    return;
+  }
+#endif
+  body(context, 0, count);
 }
 }
