@@ -48,10 +48,7 @@ fn layers(c: &mut Criterion) {
         c,
         "bias, gelu",
         TOKENS * 4 * HIDDEN,
-        [
-            ("plain", &|| (&wide + &bias).gelu("none")),
-            ("fused", &|| ops::bias_gelu(&wide, &bias)),
-        ],
+        [("plain", &|| (&wide + &bias).gelu("none")), ("fused", &|| ops::bias_gelu(&wide, &bias))],
     );
 
     let qkv = random(&[TOKENS, 3 * HIDDEN]);
@@ -101,14 +98,8 @@ fn optimizer(c: &mut Criterion) {
     let n = 14_196_219;
     let zeros = || Tensor::zeros([n], (Kind::Float, Device::Cpu));
     let (mut w, g, mut m, mut v) = (zeros(), zeros(), zeros(), zeros());
-    let step = AdamStep {
-        rate: 1e-4,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-6,
-        decay: 0.01,
-        scale: 1.0,
-    };
+    let step =
+        AdamStep { rate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-6, decay: 0.01, scale: 1.0 };
     let mut group = c.benchmark_group("Adam");
     group.throughput(Throughput::Elements(n as u64)).sample_size(10);
     group.bench_function("fused", |b| b.iter(|| ops::adam(&mut w, &g, &mut m, &mut v, &step)));

@@ -120,6 +120,19 @@ pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     rest
 }
 
+/// Largest of the values, negative infinity of none; one that is no number is passed over.
+#[inline(always)]
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut blocks = values.chunks_exact(LANES);
+    for block in &mut blocks {
+        for (most, &value) in lanes.iter_mut().zip(block) {
+            *most = if value > *most { value } else { *most };
+        }
+    }
+    lanes.iter().chain(blocks.remainder()).fold(f32::NEG_INFINITY, |most, &value| most.max(value))
+}
+
 /// e^x within 2 units in the last place; 0 below -87.3. A value that is no number stays none.
 ///
 /// Source: Cephes, `expf`: x = n ln 2 + r, a polynomial of r, n into the exponent.

@@ -7,7 +7,7 @@ use crate::{
     floats::{contiguous, empty, floats, floats_mut},
     gemm::{Matrix, gemm},
     parallel::Shared,
-    simd::{LANES, exp, kernel, sum},
+    simd::{exp, kernel, largest, sum},
 };
 use std::sync::Arc;
 use tch::Tensor;
@@ -245,18 +245,7 @@ kernel! {
     /// A row of scores to weights, dropped out; the result is the logarithm of its sum.
     fn softmax(scores: &mut [f32], drop: &Dropout, place: u32) -> f32 {
         let n = scores.len();
-        let mut lanes = [f32::NEG_INFINITY; LANES];
-        let whole = n - n % LANES;
-        for start in (0..whole).step_by(LANES) {
-            for (lane, most) in lanes.iter_mut().enumerate() {
-                let score = scores[start + lane];
-                *most = if score > *most { score } else { *most };
-            }
-        }
-        let mut most = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        for &score in &scores[whole..] {
-            most = most.max(score);
-        }
+        let most = largest(scores);
         for score in scores.iter_mut() {
             *score = exp(*score - most);
         }

@@ -7,7 +7,7 @@ use crate::{
     floats::{contiguous, empty, floats, floats_mut},
     gemm::{Matrix, gemm},
     parallel::Shared,
-    simd::{LANES, exp, kernel, sum},
+    simd::{exp, kernel, largest, sum},
 };
 use tch::Tensor;
 
@@ -312,18 +312,7 @@ kernel! {
         for i in 0..n {
             row[i] += bias[i];
         }
-        let mut lanes = [f32::NEG_INFINITY; LANES];
-        let whole = n - n % LANES;
-        for start in (0..whole).step_by(LANES) {
-            for (lane, most) in lanes.iter_mut().enumerate() {
-                let logit = row[start + lane];
-                *most = if logit > *most { logit } else { *most };
-            }
-        }
-        let mut most = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        for &logit in &row[whole..] {
-            most = most.max(logit);
-        }
+        let most = largest(row);
         let best = row.iter().position(|&logit| logit == most).unwrap_or(0);
         (most, best, sum(n, |i| exp(row[i] - most)))
     }

@@ -42,3 +42,15 @@ fn sums_take_every_element_once() {
         assert_eq!(sum(n, |i| i as f32 + 1.0), (n * (n + 1) / 2) as f32);
     }
 }
+
+#[test]
+fn the_largest_is_found_wherever_it_stands() {
+    for n in [1, 15, 16, 17, 40] {
+        for place in 0..n {
+            let mut values = vec![-3.0; n];
+            values[place] = -1.0;
+            assert_eq!(largest(&values), -1.0, "at {place} of {n}");
+        }
+    }
+    assert_eq!(largest(&[]), f32::NEG_INFINITY);
+}
