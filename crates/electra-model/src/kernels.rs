@@ -1,4 +1,5 @@
-//! How the shipped layers compute. None of it is a property of the weights: a run may change it when it is resumed.
+//! How the shipped layers compute. None of it is a property of the weights: a checkpoint loads with any of it. A run
+//! that is resumed keeps its own, so that it equals an unbroken one.
 //!
 //! Two forms, which give the same numbers but for rounding and the draws of dropout: a chain of libtorch's functions,
 //! which is the definition, and layers in one pass each. Two precisions of the products of dense layers.

@@ -22,15 +22,23 @@ pub(crate) fn empty(size: &[i64]) -> Tensor {
 #[allow(unsafe_code)]
 pub(crate) fn floats(tensor: &Tensor) -> &[f32] {
     debug_assert!(tensor.is_contiguous() && is_plain(tensor));
+    // libtorch gives an empty tensor no address.
+    if tensor.numel() == 0 {
+        return &[];
+    }
     // SAFETY: a contiguous CPU tensor of floats has `numel` of them from `data_ptr` on, and lives as long as the
     // borrow; nothing writes to it meanwhile, since kernels only write to tensors that they have made.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
 }
 
-/// The elements of a tensor that was made here and is nobody else's yet.
+/// The elements of a tensor that nobody else looks at meanwhile.
 #[allow(unsafe_code)]
 pub(crate) fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
     debug_assert!(tensor.is_contiguous() && is_plain(tensor));
-    // SAFETY: as above, and the exclusive borrow is of the only handle.
+    if tensor.numel() == 0 {
+        return &mut [];
+    }
+    // SAFETY: as above; the borrow is exclusive, and where other handles view the memory (Adam's weights) their
+    // holders do not look while a kernel writes.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
 }

@@ -290,7 +290,7 @@ impl Layer<'_> {
         let mut total = empty(&[p as i64, e as i64]);
         let sums = floats_mut(&mut total);
         sums.copy_from_slice(&dx[..p * e]);
-        for piece in dx[p * e..].chunks_exact(p * e) {
+        for piece in dx[p * e..].chunks_exact((p * e).max(1)) {
             for (sum, part) in sums.iter_mut().zip(piece) {
                 *sum += part;
             }

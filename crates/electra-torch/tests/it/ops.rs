@@ -301,3 +301,19 @@ fn products_in_bfloat16_are_products_of_rounded_factors() {
         assert_eq!(within, Tensor::from(true), "result {i}");
     }
 }
+
+#[test]
+fn a_batch_without_a_masked_position_has_no_loss_and_no_gradient() {
+    let _turn = turn();
+    let (x, table, bias) = (random(&[0, 4]), random(&[300, 4]), random(&[300]));
+    let none = Tensor::zeros([0], (Kind::Float, Device::Cpu));
+    let labels = none.to_kind(Kind::Int64);
+    let fused = ops::predict_tokens(&x, &table, &bias, &labels, &none);
+    assert_eq!(fused.loss.double_value(&[]), 0.0);
+    assert_eq!(fused.sampled_p.numel(), 0);
+    let gradients = Tensor::run_backward(&[&fused.loss], &[&x, &table, &bias], false, false);
+    assert_eq!(gradients[0].size(), [0, 4]);
+    for gradient in &gradients[1..] {
+        assert_eq!(gradient.abs().max().double_value(&[]), 0.0);
+    }
+}
