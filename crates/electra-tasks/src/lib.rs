@@ -5,6 +5,7 @@
 //!   baselines beside the score, and keeps the best seed's model;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error;
+//! - [`squad`]: SQuAD's files;
 //! - [`heads::Head`]: the seam where spans, tags and others go.
 
 #[doc = include_str!("../README.md")]
@@ -18,11 +19,13 @@ pub mod config;
 mod error;
 pub mod finetune;
 pub mod heads;
+mod json;
 pub mod model;
 pub mod objective;
 pub mod predict;
 pub mod report;
 pub mod scores;
+pub mod squad;
 pub mod table;
 pub mod task;
 mod text;

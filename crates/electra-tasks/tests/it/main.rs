@@ -5,6 +5,7 @@ mod bad_input;
 mod batches;
 mod e2e;
 mod scores;
+mod squad;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,91 @@
+//! SQuAD's files: what stands in them, and what is said of those that cannot be used.
+
+use crate::says;
+use electra_tasks::squad::{SquadFile, file::Answer};
+use std::fs;
+
+const FILE: &str = r#"{"version": "v2.0", "data": [
+  {"title": "Bread", "paragraphs": [
+    {"context": "“Naïve” bakers 🍞 bake bread.", "qas": [
+      {"id": "a", "question": "What is baked?", "is_impossible": false,
+       "answers": [{"text": "bread", "answer_start": 22}, {"text": "🍞", "answer_start": 15}]},
+      {"id": "b", "question": "Who ate it?", "is_impossible": true, "answers": [],
+       "plausible_answers": [{"text": "bakers", "answer_start": 8}]}]}]},
+  {"split": "other keys are passed over", "paragraphs": [
+    {"context": "c", "qas": [{"id": "c", "question": "?"}]}]}]}"#;
+
+fn read(bytes: &[u8]) -> electra_tasks::Result<SquadFile> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dev.json");
+    fs::write(&path, bytes).unwrap();
+    SquadFile::read(&path)
+}
+
+#[test]
+fn a_file_is_read_as_it_stands() {
+    let file = read(FILE.as_bytes()).unwrap();
+    assert_eq!(file.version.as_deref(), Some("v2.0"));
+    assert_eq!(file.articles[0].title.as_deref(), Some("Bread"));
+    let questions: Vec<_> = file.questions().collect();
+    assert_eq!(questions.iter().map(|(_, q)| q.id.as_str()).collect::<String>(), "abc");
+    let (context, question) = questions[0];
+    for Answer { text, start } in question.answers.as_ref().unwrap() {
+        let found: String = context.chars().skip(*start).take(text.chars().count()).collect();
+        assert_eq!(&found, text, "starts count characters");
+    }
+    assert!(questions[1].1.is_impossible);
+    assert_eq!(questions[1].1.answers, Some(Vec::new()));
+    assert_eq!(questions[1].1.plausible_answers[0].start, 8);
+    assert_eq!(questions[2].1.answers, None, "no gold is not the gold that there is no answer");
+    let with = |version: &str| read(FILE.replacen("\"v2.0\"", version, 1).as_bytes()).unwrap();
+    assert_eq!(with("1.1").version.as_deref(), Some("1.1"));
+    assert_eq!(read(format!("\u{feff}{FILE}").as_bytes()).unwrap(), file, "a byte-order mark");
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let with = |from: &str, to: &str| {
+        assert!(FILE.contains(from));
+        read(FILE.replacen(from, to, 1).as_bytes())
+    };
+    says(
+        with("\"b\"", "\"a\""),
+        &["dev.json", "qas[1].id", "\"a\"", "data[0].paragraphs[0].qas[0]"],
+    );
+    says(
+        with("22", "\"22\""),
+        &[
+            "dev.json",
+            "data[0].paragraphs[0].qas[0].answers[0].answer_start",
+            "line 5 column",
+            "string",
+        ],
+    );
+    says(with("22", "-1"), &["answers[0].answer_start", "-1"]);
+    says(with("22", "NaN"), &["answers[0].answer_start", "NaN", "finite"]);
+    says(with("22", "-Infinity"), &["answers[0].answer_start", "Infinity", "finite"]);
+    says(with("\"context\"", "\"text\""), &["data[0].paragraphs[0]", "missing field `context`"]);
+    says(with("\"data\"", "\"rows\""), &["missing field `data`"]);
+    says(read(&FILE.as_bytes()[..200]), &["dev.json", "EOF"]);
+    says(read(format!("{FILE} {{}}").as_bytes()), &["more after the end"]);
+    says(read(b""), &["dev.json", "EOF"]);
+    says(SquadFile::read("nowhere.json".as_ref()), &["nowhere.json"]);
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_named() {
+    let mut bytes = FILE.as_bytes().to_vec();
+    let place = FILE.find("bread").unwrap();
+    bytes[place] = 0xe9;
+    says(read(&bytes), &["dev.json", &format!("byte {place}"), "line 3", "0xe9", "UTF-8"]);
+}
+
+/// Neither the stack nor the memory is used up, wherever the nesting stands.
+#[test]
+fn json_that_is_nested_too_deep() {
+    let deep = "[".repeat(200_000);
+    let with = |from: &str| read(FILE.replacen(from, &deep, 1).as_bytes());
+    says(with("\"bread\""), &["answers[0].text", "sequence"]);
+    says(with("\"v2.0\""), &["version", "recursion limit"]);
+    says(with("\"other keys are passed over\""), &["dev.json"]);
+}
