@@ -22,6 +22,7 @@ pub mod run_dir;
 pub mod schedule;
 pub mod state;
 pub mod trainer;
+mod update;
 
 pub use config::RunConfig;
 pub use error::{Error, Result};

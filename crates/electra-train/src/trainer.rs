@@ -1,13 +1,14 @@
 //! The one training loop.
 
 use crate::{
-    Error, Result,
+    Result,
     metrics::{Figures, MetricsFile, Totals, number},
     objective::{Batch, Normaliser, Objective},
     optim::Adam,
     run_dir::RunDir,
     schedule::Schedule,
     state::{self, State},
+    update::{Metrics, Update, Updated},
 };
 use std::{
     path::Path,
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tch::{Tensor, no_grad};
+use tracing::trace_span;
 
 /// Where batches come from. Its position is a number of examples: with the seed it is all the state
 /// that a source has.
@@ -116,7 +118,7 @@ where
     /// Trains from `start` updates done to the end.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] naming the step, or whatever reading and writing say.
+    /// [`crate::Error::NonFinite`] naming the step, or whatever reading and writing say.
     pub fn train(mut self, start: u64) -> Result<Outcome> {
         let mut metrics = MetricsFile::open(&self.run.metrics(), start)?;
         if start == 0 && self.settings.evaluate_every > 0 {
@@ -124,36 +126,24 @@ where
         }
         let mut clock = Clock::start();
         for step in start..self.settings.steps {
-            // Dropout is a function of (seed, step), so a resumed run draws what an unbroken one did.
-            tch::manual_seed(mix(self.settings.seed, step));
-            let batch = self.source.next_batch()?;
-            let (whole, done) = (self.objective.normaliser(&batch), step + 1);
+            let batch = trace_span!("data").in_scope(|| self.source.next_batch())?;
+            let done = step + 1;
             let reporting =
                 done.is_multiple_of(self.settings.log_every) || done == self.settings.steps;
             clock.add(&batch);
-
-            let mut totals = Totals::default();
-            let mut loss_sum = 0.0;
-            self.adam.zero_grad();
-            for part in batch.split(self.settings.accumulate) {
-                let loss = self.objective.loss(&part, &whole, true);
-                loss.total.backward();
-                loss_sum += loss.total.double_value(&[]);
-                if reporting {
-                    totals.add(&no_grad(|| self.objective.observe(&part, &loss.outputs)));
-                }
-            }
-            let norm = self.adam.gradient_norm();
-            if !norm.is_finite() || !loss_sum.is_finite() {
-                return Err(Error::NonFinite { step, loss: loss_sum, norm });
-            }
-            let rate = self.schedule.rate(step);
-            self.adam.step(rate, norm);
+            let update = Update {
+                seed: self.settings.seed,
+                step,
+                rate: self.schedule.rate(step),
+                accumulate: self.settings.accumulate,
+                metrics: if reporting { Metrics::Observed } else { Metrics::Skipped },
+            };
+            let Updated { norm, mut totals } = update.run(self.objective, &mut self.adam, batch)?;
 
             (self.on_event)(Event::Step { step: done, total: self.settings.steps });
             if reporting {
                 let mut row = row("train", done, totals.figures());
-                row.insert("learning_rate".to_owned(), number(rate));
+                row.insert("learning_rate".to_owned(), number(update.rate));
                 row.insert("gradient_norm".to_owned(), number(norm));
                 clock.report(self.source.take_wait(), &mut row);
                 self.write(&mut metrics, &row)?;

@@ -5,11 +5,13 @@ use crate::{
     Error, Result,
     config::MaskingConfig,
     metrics::{Observations, Scores},
+    update::backward_of,
 };
 use electra_data::MaskedBatch;
 use electra_model::{Compute, PaddingMask, Pretraining, config::OutputBiasInit};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use tracing::trace_span;
 
 /// The weights of the joint loss, and sampling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,23 +140,27 @@ impl Objective for ReplacedToken {
         let uniforms_p = Tensor::from_slice(&part.sampling_uniforms).to_device(self.device);
 
         let generator = &self.networks.generator;
-        let features_pe =
-            generator.features_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train);
+        let features_pe = trace_span!("generator").in_scope(|| {
+            generator.features_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train)
+        });
         let output = Output {
             table_ve: generator.table(),
             bias_v: generator.head().bias(),
             temperature: self.config.temperature,
             compute: self.compute,
         };
-        let cloze = output.cloze(&features_pe, &labels_p, &uniforms_p);
+        let cloze =
+            trace_span!("sampling").in_scope(|| output.cloze(&features_pe, &labels_p, &uniforms_p));
         let generator_loss = cloze.loss / (whole.predictions as f64 + 1e-6);
+        let generator_loss = backward_of(generator_loss, trace_span!("generator_backward"));
 
         let corrupted_bs =
             ids_bs.flatten(0, 1).scatter(0, &positions_p, &cloze.sampled_p).view([b, s]);
         let replaced_bs = corrupted_bs.not_equal_tensor(&ids_bs).to_kind(Kind::Float);
 
         let discriminator = &self.networks.discriminator;
-        let logits_bs = discriminator.forward_t(&corrupted_bs, &segments_bs, &mask, train);
+        let logits_bs = trace_span!("discriminator")
+            .in_scope(|| discriminator.forward_t(&corrupted_bs, &segments_bs, &mask, train));
         // Only tokens from here on: `t` numbers those that are not padding.
         let keep_t = mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1);
         let discriminator_logits_t = logits_bs.flatten(0, 1).index_select(0, &keep_t);
@@ -167,6 +173,8 @@ impl Objective for ReplacedToken {
         );
         let discriminator_loss =
             discriminator_losses_t.sum(Kind::Float) / (whole.tokens as f64 + 1e-6);
+        let discriminator_loss =
+            backward_of(discriminator_loss, trace_span!("discriminator_backward"));
 
         let total = generator_loss * self.config.generator_weight
             + discriminator_loss * self.config.discriminator_weight;
