@@ -28,6 +28,7 @@ use electra_train::{
 use folder::{read_json, write_json};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
@@ -133,6 +134,7 @@ struct Prepared {
     answers: Answers,
     train: Arc<[Arc<Feature<Target>>]>,
     dev: Vec<Arc<Feature<Target>>>,
+    more_dev: BTreeMap<String, Vec<Arc<Feature<Target>>>>,
     test: Option<Vec<Arc<Feature<Target>>>>,
     steps: u64,
 }
@@ -247,7 +249,11 @@ impl<'a> Finetune<'a> {
 
     /// Reads data, tokenizer and weights, and encodes the data.
     fn prepare(&self) -> Result<Prepared> {
-        let Dataset { answers, train, dev, test } = self.task.load(&self.data)?;
+        let Dataset { answers, train, dev, more_dev, test, left_out } =
+            self.task.load(&self.data)?;
+        if left_out > 0 {
+            tracing::warn!("{}: {left_out} rows of all files are left out", self.data.display());
+        }
         let mut source = Source::read(&self.model)?;
         source.config.precision = self.config.train.precision;
         let max_length = self.config.train.max_length;
@@ -273,9 +279,11 @@ impl<'a> Finetune<'a> {
         }
         let encode = |examples: &[_]| encode_examples(&source.tokenizer, examples, max_length);
         let (train, dev) = (encode(&train)?.into(), encode(&dev)?);
+        let more_dev = more_dev.into_iter().map(|(name, examples)| Ok((name, encode(&examples)?)));
+        let more_dev = more_dev.collect::<Result<_>>()?;
         let test = test.map(|examples| encode(&examples)).transpose()?;
         let parts = self.parts.clone().unwrap_or_else(Parts::shipped);
-        Ok(Prepared { source, encoder, parts, answers, train, dev, test, steps })
+        Ok(Prepared { source, encoder, parts, answers, train, dev, more_dev, test, steps })
     }
 
     fn seed_dir(&self, seed: u64) -> PathBuf {
@@ -303,6 +311,11 @@ impl<'a> Finetune<'a> {
         let mut report = SeedReport {
             seed,
             dev: score(&prepared.dev),
+            more_dev: prepared
+                .more_dev
+                .iter()
+                .map(|(name, set)| (name.clone(), score(set)))
+                .collect(),
             test: prepared.test.as_deref().map(score),
             seconds: 0.0,
         };

@@ -1,6 +1,7 @@
 //! Fine-tuning ELECTRA on tasks, and predicting with the result.
 //!
 //! - [`Task`]: a user's own sentence or sentence-pair task, described in `task.toml`;
+//! - [`glue`]: GLUE's tasks, as such descriptions;
 //! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
 //!   baselines beside the score, and keeps the best seed's model;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
@@ -18,6 +19,7 @@ mod card;
 pub mod config;
 mod error;
 pub mod finetune;
+pub mod glue;
 pub mod heads;
 mod json;
 pub mod model;

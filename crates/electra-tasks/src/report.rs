@@ -6,7 +6,7 @@ use crate::{
     scores::{Metric, Scores, Summary},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// The scores of a task over seeds, with baselines: `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct SeedReport {
     pub seed: u64,
     /// Every score on the dev set.
     pub dev: Scores,
+    /// Every score on each further dev set, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_dev: BTreeMap<String, Scores>,
     /// Every score on the test set.
     pub test: Option<Scores>,
     /// Seconds of training and scoring, of the process that ended it.

@@ -2,6 +2,7 @@
 //!
 //! - `.tsv`: a header, no quoting at all (GLUE's rule: a quotation mark is a character);
 //! - `.csv`: a header, quoted as RFC 4180;
+//!   either may lack its header where the columns' names are given;
 //! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields.
 
 use crate::{
@@ -45,6 +46,15 @@ impl Format {
     }
 }
 
+/// Where the columns' names come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header<'a> {
+    /// The first line (of JSON lines: each line).
+    FirstLine,
+    /// These are all of them, in order; the first line is a row.
+    Given(&'a [String]),
+}
+
 /// A row's wanted fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -76,9 +86,17 @@ impl Rows {
     /// # Errors
     /// If the file cannot be read, is empty, or lacks a column (the nearest name is suggested).
     pub fn open(path: &Path, columns: &[&str]) -> Result<Self> {
+        Self::open_with(path, columns, Header::FirstLine)
+    }
+
+    /// [`Rows::open`] of a file that may have no header.
+    ///
+    /// # Errors
+    /// As [`Rows::open`].
+    pub fn open_with(path: &Path, columns: &[&str], header: Header<'_>) -> Result<Self> {
         let format = Format::of(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
-        Self::from_reader(file, format, &path.display().to_string(), columns)
+        Self::from_reader(file, format, &path.display().to_string(), columns, header)
     }
 
     /// [`Rows::open`] of any bytes; `file` names them in errors.
@@ -90,24 +108,50 @@ impl Rows {
         format: Format,
         file: &str,
         columns: &[&str],
+        header: Header<'_>,
     ) -> Result<Self> {
         let bytes: Bytes = Utf8Reader::new(Box::new(reader));
+        let given: Option<Vec<&str>> = match header {
+            Header::FirstLine => None,
+            Header::Given(names) => Some(names.iter().map(String::as_str).collect()),
+        };
         let reader = match format {
             Format::Tsv => {
                 let mut lines = Lines::new(bytes);
-                let (_, header) = lines.next(file)?.ok_or_else(|| no_header(file))?;
-                let names: Vec<&str> = header.split('\t').collect();
-                Reader::Tsv { places: places(file, columns, &names)?, width: names.len(), lines }
+                let names: Vec<&str> = match given {
+                    Some(names) => names,
+                    None => {
+                        let (_, header) = lines.next(file)?.ok_or_else(|| no_header(file))?;
+                        header.split('\t').collect()
+                    }
+                };
+                let (places, width) = (places(file, columns, &names)?, names.len());
+                Reader::Tsv { lines, places, width }
             }
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-                let header = reader.headers().map_err(|e| csv_error(file, e))?;
-                let names: Vec<&str> = header.iter().collect();
+                let mut reader = csv::ReaderBuilder::new()
+                    .has_headers(given.is_none())
+                    .flexible(true)
+                    .from_reader(bytes);
+                let header;
+                let names: Vec<&str> = match given {
+                    Some(names) => names,
+                    None => {
+                        header = reader.headers().map_err(|e| csv_error(file, e))?.clone();
+                        header.iter().collect()
+                    }
+                };
                 if names.is_empty() {
                     return Err(no_header(file));
                 }
                 let (places, width) = (places(file, columns, &names)?, names.len());
                 Reader::Csv { reader: Box::new(reader), places, width }
+            }
+            Format::JsonLines if given.is_some() => {
+                return Err(Error::file(
+                    file,
+                    "every line of JSON names its own columns: none can be given",
+                ));
             }
             Format::JsonLines => Reader::JsonLines(Lines::new(bytes)),
         };
@@ -115,11 +159,16 @@ impl Rows {
         Ok(Self { file: file.to_owned(), columns, reader, ended: false })
     }
 
-    fn read(&mut self) -> Result<Option<Row>> {
+    /// The next row. The outer error ends the file: the place in it is not certain any more; the inner one is
+    /// of a row that cannot be used, and the rows after it can.
+    ///
+    /// # Errors
+    /// If nothing more can be read.
+    pub(crate) fn read(&mut self) -> Result<Option<Result<Row>>> {
         let file = &self.file;
         let width_error = |line, found, width| {
-            let message = format!("{found} columns where the header has {width}");
-            Err(Error::row(file, line, message))
+            let message = format!("{found} columns where there must be {width}");
+            Ok(Some(Err(Error::row(file, line, message))))
         };
         match &mut self.reader {
             Reader::Tsv { lines, places, width } => {
@@ -129,7 +178,7 @@ impl Rows {
                     return width_error(line, fields.len(), *width);
                 }
                 let fields = places.iter().map(|&i| fields[i].to_owned()).collect();
-                Ok(Some(Row { line, fields }))
+                Ok(Some(Ok(Row { line, fields })))
             }
             Reader::Csv { reader, places, width } => {
                 let mut record = csv::StringRecord::new();
@@ -141,13 +190,16 @@ impl Rows {
                     return width_error(line, record.len(), *width);
                 }
                 let fields = places.iter().map(|&i| record[i].to_owned()).collect();
-                Ok(Some(Row { line, fields }))
+                Ok(Some(Ok(Row { line, fields })))
             }
             Reader::JsonLines(lines) => {
                 let Some((line, text)) = lines.next(file)? else { return Ok(None) };
                 let fail = |message: String| Error::row(file, line, message);
-                let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-                    .map_err(|e| fail(format!("not a JSON object: {e}")))?;
+                let object: serde_json::Map<String, serde_json::Value> =
+                    match serde_json::from_str(text) {
+                        Ok(object) => object,
+                        Err(e) => return Ok(Some(Err(fail(format!("not a JSON object: {e}"))))),
+                    };
                 let field = |name: &String| match object.get(name) {
                     None => {
                         let known = nearest(name, object.keys().map(String::as_str));
@@ -161,8 +213,8 @@ impl Rows {
                         "field {name:?} is {other}: it must be a string or a number"
                     ))),
                 };
-                let fields = self.columns.iter().map(field).collect::<Result<_>>()?;
-                Ok(Some(Row { line, fields }))
+                let fields = self.columns.iter().map(field).collect::<Result<_>>();
+                Ok(Some(fields.map(|fields| Row { line, fields })))
             }
         }
     }
@@ -175,8 +227,7 @@ impl Iterator for Rows {
         if self.ended {
             return None;
         }
-        let row = self.read().transpose();
-        // After an error the place in the file is not certain.
+        let row = self.read().transpose().map(Result::flatten);
         self.ended = !matches!(row, Some(Ok(_)));
         row
     }

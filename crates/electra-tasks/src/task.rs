@@ -1,14 +1,17 @@
 //! A task: which files, which columns, what is predicted, how it is scored. Read from `task.toml`.
 
+mod read;
+
 use crate::{
     Error, Result,
-    error::nearest,
     scores::{self, Metric, Scores},
-    table::{Row, Rows},
 };
 use electra_train::config::read_toml;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// A sentence or sentence-pair task of the user's own, as `task.toml` describes it.
 ///
@@ -49,6 +52,18 @@ pub struct Task {
     /// Smallest and largest value of a regression; without it, those of the training file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
+    /// What stands in the column of the label where a row has no answer (`-` of SNLI and MNLI, whose annotators
+    /// did not agree); such rows are left out and counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_label: Option<String>,
+    /// Whether the texts of a pair may change places.
+    #[serde(default, skip_serializing_if = "Pairs::is_ordered")]
+    pub pairs: Pairs,
+    /// Largest share of a file's rows that may be left out because they cannot be used: a wrong number of
+    /// columns, an empty text. Each is named and they are counted. 0, which is the default, makes the first of
+    /// them an error; a label that is not known is always one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unusable_rows: f64,
     /// What seeds are compared by.
     pub metric: Metric,
     /// The data files, relative to the data folder.
@@ -66,6 +81,24 @@ pub enum Kind {
     Regression,
 }
 
+/// Whether the texts of a pair may change places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairs {
+    /// They may not: a premise and what is to follow from it.
+    #[default]
+    Ordered,
+    /// They may: each training pair is learned from in both orders (the reference's `double_unordered`), first
+    /// all as they are, then all swapped.
+    Unordered,
+}
+
+impl Pairs {
+    fn is_ordered(&self) -> bool {
+        *self == Self::Ordered
+    }
+}
+
 /// The `[files]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +110,12 @@ pub struct Files {
     /// What is scored at the end, and nothing chosen by; needs labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// Names of all columns of .tsv and .csv files that have no header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Further dev files by name: scored as `dev` is, and nothing chosen by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_dev: BTreeMap<String, PathBuf>,
 }
 
 /// What answers look like: the classes, or the range of a number.
@@ -124,8 +163,12 @@ pub struct Dataset {
     pub train: Vec<Example>,
     /// What seeds are compared on.
     pub dev: Vec<Example>,
+    /// What is scored beside it, by name.
+    pub more_dev: BTreeMap<String, Vec<Example>>,
     /// What is scored at the end.
     pub test: Option<Vec<Example>>,
+    /// Rows that were left out, of all files.
+    pub left_out: usize,
 }
 
 impl Task {
@@ -182,159 +225,28 @@ impl Task {
                 ));
             }
         }
+        if self.pairs == Pairs::Unordered && self.text_b.is_none() {
+            return Err(Error::value("pairs", "unordered", "there is no second text: give text_b"));
+        }
+        if !(0.0..1.0).contains(&self.unusable_rows) {
+            let expected = "must be a share from 0 up to, not including, 1";
+            return Err(Error::value("unusable_rows", self.unusable_rows, expected));
+        }
+        if let Some(columns) = &self.files.columns {
+            let mut wanted = self.text_columns().into_iter().chain([self.label.as_str()]);
+            if let Some(column) =
+                wanted.find(|&wanted| !columns.iter().any(|known| known == wanted))
+            {
+                let expected = format!("must name the column {column:?} that the task reads");
+                return Err(Error::value("files.columns", format!("{columns:?}"), expected));
+            }
+        }
         Ok(())
     }
 
     /// Columns of the texts.
     pub fn text_columns(&self) -> Vec<&str> {
         std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect()
-    }
-
-    /// Reads every file of the task below `data`.
-    ///
-    /// # Errors
-    /// Naming file, line and column of the first row that cannot be used, or the file that is empty.
-    pub fn load(&self, data: &Path) -> Result<Dataset> {
-        let train_path = data.join(&self.files.train);
-        let rows = self.rows(&train_path)?;
-        let answers = self.answers(&train_path, &rows)?;
-        let train = self.examples(&train_path, rows, &answers)?;
-        let untrained = untrained(&answers, &train);
-        if !untrained.is_empty() {
-            tracing::warn!(
-                "{}: no row has {untrained:?}, which the key labels has: the model cannot learn it",
-                train_path.display()
-            );
-        }
-        let file = |name: &Path| {
-            let path = data.join(name);
-            let rows = self.rows(&path)?;
-            self.trained(&path, &rows, &untrained)?;
-            self.examples(&path, rows, &answers)
-        };
-        let dev = file(&self.files.dev)?;
-        let test = self.files.test.as_deref().map(file).transpose()?;
-        Ok(Dataset { answers, train, dev, test })
-    }
-
-    fn rows(&self, path: &Path) -> Result<Vec<Row>> {
-        let mut columns = self.text_columns();
-        columns.push(&self.label);
-        let rows = Rows::open(path, &columns)?.collect::<Result<Vec<_>>>()?;
-        if rows.is_empty() {
-            return Err(Error::file(path, "there is no row in it"));
-        }
-        Ok(rows)
-    }
-
-    fn answers(&self, path: &Path, rows: &[Row]) -> Result<Answers> {
-        match self.kind {
-            Kind::Classification => {
-                let labels = self.labels.clone().unwrap_or_else(|| {
-                    let mut labels: Vec<String> =
-                        rows.iter().filter_map(|row| row.fields.last().cloned()).collect();
-                    labels.sort();
-                    labels.dedup();
-                    labels
-                });
-                check_classes(&labels, self.metric).map_err(|why| {
-                    Error::file(
-                        path,
-                        format!("column {:?} has the labels {labels:?}: {why}", self.label),
-                    )
-                })?;
-                Ok(Answers::Classes(labels))
-            }
-            Kind::Regression => {
-                if let Some([min, max]) = self.range {
-                    return Ok(Answers::Range { min, max });
-                }
-                let mut range = (f64::INFINITY, f64::NEG_INFINITY);
-                for row in rows {
-                    let value = self.number(path, row)?;
-                    range = (range.0.min(value), range.1.max(value));
-                }
-                if range.0 < range.1 {
-                    return Ok(Answers::Range { min: range.0, max: range.1 });
-                }
-                Err(Error::file(
-                    path,
-                    format!("column {:?} is {} in every row", self.label, range.0),
-                ))
-            }
-        }
-    }
-
-    fn examples(&self, path: &Path, rows: Vec<Row>, answers: &Answers) -> Result<Vec<Example>> {
-        rows.into_iter().map(|row| self.example(path, row, answers)).collect()
-    }
-
-    /// Checks that no row asks for a class that the training file lacks.
-    fn trained(&self, path: &Path, rows: &[Row], untrained: &[&str]) -> Result<()> {
-        let label = |row: &Row| row.fields.last().cloned().unwrap_or_default();
-        match rows.iter().find(|row| untrained.contains(&label(row).as_str())) {
-            None => Ok(()),
-            Some(row) => {
-                let (label, column) = (label(row), &self.label);
-                let message = format!(
-                    "label {label:?} in column {column:?} is not in the training file, though the key labels has it: nothing can learn it"
-                );
-                Err(Error::row(&path.display().to_string(), row.line, message))
-            }
-        }
-    }
-
-    fn example(&self, path: &Path, mut row: Row, answers: &Answers) -> Result<Example> {
-        let file = path.display().to_string();
-        for (column, text) in self.text_columns().iter().zip(&row.fields) {
-            if text.trim().is_empty() {
-                return Err(Error::row(
-                    &file,
-                    row.line,
-                    format!("the text in column {column:?} is empty"),
-                ));
-            }
-        }
-        let target = match answers {
-            Answers::Classes(labels) => {
-                let label = &row.fields[row.fields.len() - 1];
-                let class = labels.iter().position(|known| known == label).ok_or_else(|| {
-                    let known = nearest(label, labels.iter().map(String::as_str));
-                    let origin = if self.labels.is_some() { "key labels" } else { "training file" };
-                    let column = &self.label;
-                    let message = format!(
-                        "label {label:?} in column {column:?} is not in the {origin}{known}"
-                    );
-                    Error::row(&file, row.line, message)
-                })?;
-                Target::Class(class)
-            }
-            Answers::Range { .. } => Target::Value(self.number(path, &row)?),
-        };
-        let mut texts = row.fields.drain(..);
-        let text_a = texts.next().unwrap_or_default();
-        let text_b = self.text_b.as_ref().and_then(|_| texts.next());
-        Ok(Example { text_a, text_b, target })
-    }
-
-    fn number(&self, path: &Path, row: &Row) -> Result<f64> {
-        let text = row.fields[row.fields.len() - 1].trim();
-        text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| {
-            let message = format!("{text:?} in column {:?} is not a (finite) number", self.label);
-            Error::row(&path.display().to_string(), row.line, message)
-        })
-    }
-}
-
-/// Classes that no example is of.
-fn untrained<'a>(answers: &'a Answers, examples: &[Example]) -> Vec<&'a str> {
-    match answers {
-        Answers::Range { .. } => Vec::new(),
-        Answers::Classes(labels) => {
-            let is_of = |class| examples.iter().any(|e| e.target == Target::Class(class));
-            let lacking = labels.iter().enumerate().filter(|(class, _)| !is_of(*class));
-            lacking.map(|(_, label)| label.as_str()).collect()
-        }
     }
 }
 
@@ -383,6 +295,10 @@ pub(crate) fn values(targets: &[Target]) -> Vec<f64> {
         Target::Class(_) => None,
     };
     targets.iter().filter_map(value).collect()
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// Why `labels` cannot be the classes of a task, if they cannot.

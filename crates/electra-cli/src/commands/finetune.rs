@@ -2,9 +2,11 @@
 
 use super::{Overwrite, pretrain};
 use crate::console::{self, Progress};
+use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, scores::Summary,
+    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, glue,
+    scores::Summary,
 };
 use electra_train::{Existing, From};
 use std::{path::PathBuf, process::ExitCode};
@@ -16,12 +18,14 @@ use std::{path::PathBuf, process::ExitCode};
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
-    --config configs/finetune-small.toml --seeds 3 --out runs/mine")]
+    --config configs/finetune-small.toml --seeds 3 --out runs/mine
+  electra finetune --task cola --data GLUE --model exported/small \\
+    --config configs/finetune-small.toml --out runs/glue/cola")]
 pub(crate) struct Args {
-    /// A task.toml, or the folder that holds it.
+    /// A task.toml, the folder that holds it, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli.
     #[arg(long)]
     task: PathBuf,
-    /// The folder of the task's files; the task's own by default.
+    /// The folder of the task's files, the task's own by default; for a task of GLUE, the one that holds GLUE's folders.
     #[arg(long)]
     data: Option<PathBuf>,
     /// The encoder: a Hugging Face folder with its tokenizer.
@@ -59,10 +63,8 @@ enum WeightsRule {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let task = Task::read(&self.task)?;
+        let (task, data) = self.task()?;
         let config = FinetuneConfig::read(&self.config, &self.overrides)?;
-        let own = if self.task.is_dir() { Some(self.task.as_path()) } else { self.task.parent() };
-        let data = self.data.clone().unwrap_or_else(|| own.unwrap_or(&self.task).to_owned());
         let mut finetune = Finetune::new(&task, data, &self.model, &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = match self.weights {
@@ -116,6 +118,20 @@ impl Args {
             }
         }
     }
+
+    /// What is learned, and the folder of its files. What is there is a path before it is a name.
+    fn task(&self) -> anyhow::Result<(Task, PathBuf)> {
+        let name = self.task.to_str().filter(|_| !self.task.exists());
+        if let Some(task) = name.and_then(|name| glue::find(name).ok()) {
+            let Some(data) = &self.data else {
+                bail!("--data must name the folder that holds GLUE's folder {:?}", task.folder);
+            };
+            return Ok(glue::open(task.name, data)?);
+        }
+        let own = if self.task.is_dir() { Some(self.task.as_path()) } else { self.task.parent() };
+        let data = self.data.clone().unwrap_or_else(|| own.unwrap_or(&self.task).to_owned());
+        Ok((Task::read(&self.task)?, data))
+    }
 }
 
 fn seed_line(how: &str, seed: u64, score: Option<f64>) -> String {
@@ -135,6 +151,9 @@ fn table(report: &Report) -> anyhow::Result<()> {
     };
     for seed in &report.seeds {
         row(&format!("seed {}", seed.seed), seed.dev_score(metric), seed.test_score(metric))?;
+    }
+    for (name, score) in report.best(|seed| Some(seed.more_dev.clone())).unwrap_or_default() {
+        row(&format!("best on dev, {name}"), score.get(&metric).copied().flatten(), None)?;
     }
     let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
     row("best on dev", report.best(|s| s.dev_score(metric)), report.best_seed_test)?;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod batches;
 mod e2e;
+mod glue;
 mod scores;
 mod squad;
 mod tables;

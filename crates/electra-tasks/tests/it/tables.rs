@@ -1,7 +1,7 @@
 //! Rows out of TSV, CSV and JSON lines.
 
 use crate::says;
-use electra_tasks::table::{Format, Rows};
+use electra_tasks::table::{Format, Header, Rows};
 use std::io::Cursor;
 
 fn rows(
@@ -9,7 +9,13 @@ fn rows(
     text: &str,
     columns: &[&str],
 ) -> electra_tasks::Result<Vec<(u64, Vec<String>)>> {
-    let rows = Rows::from_reader(Cursor::new(text.as_bytes().to_vec()), format, "file", columns)?;
+    let rows = Rows::from_reader(
+        Cursor::new(text.as_bytes().to_vec()),
+        format,
+        "file",
+        columns,
+        Header::FirstLine,
+    )?;
     rows.map(|row| row.map(|row| (row.line, row.fields))).collect()
 }
 
@@ -59,7 +65,8 @@ fn rows_that_cannot_be_used() {
     says(rows(Format::JsonLines, "{\"a\": [1]}\n", &["a"]), &["file:1", "[1]"]);
     says(rows(Format::JsonLines, "nothing\n", &["a"]), &["file:1", "JSON"]);
     let bytes = b"a\nfine\ncaf\xe9\n".to_vec();
-    let found = Rows::from_reader(Cursor::new(bytes), Format::Tsv, "file", &["a"])
-        .and_then(Iterator::collect::<electra_tasks::Result<Vec<_>>>);
+    let found =
+        Rows::from_reader(Cursor::new(bytes), Format::Tsv, "file", &["a"], Header::FirstLine)
+            .and_then(Iterator::collect::<electra_tasks::Result<Vec<_>>>);
     says(found, &["file:3", "UTF-8"]);
 }
