@@ -90,8 +90,8 @@ impl SelfAttention for SoftmaxAttention {
         let mixed_bsh = match mask.sequences() {
             Some(sequences) if self.compute.fuses(x_bsh) => {
                 let qkv_t3h = self.joint_projection(x_bsh).flatten(0, 1);
-                ops::attention(&qkv_t3h, sequences, self.heads as usize, self.dropout, train)
-                    .view_as(x_bsh)
+                let (heads, p) = (self.heads as usize, self.dropout);
+                ops::attention(&qkv_t3h, sequences, heads, p, train).view_as(x_bsh)
             }
             _ => self.plain(x_bsh, mask, train),
         };

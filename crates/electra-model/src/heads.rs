@@ -4,7 +4,7 @@ use crate::{
     Compute, EncoderConfig, Result,
     init::{self, Dense, LayerNorm},
 };
-use tch::{Tensor, nn, nn::Init, nn::Module};
+use tch::{Kind, Tensor, nn, nn::Init, nn::Module};
 
 /// The generator's head: dense, gelu, LayerNorm, then the word table and a bias.
 ///
@@ -49,7 +49,8 @@ impl MaskedLmHead {
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]`.
     pub fn features(&self, hidden_ph: &Tensor) -> Tensor {
-        self.norm.forward(&self.compute.dense_gelu(&self.dense, hidden_ph))
+        let x_pe = self.compute.dense_gelu(&self.dense, hidden_ph).to_kind(Kind::Float);
+        self.norm.forward(&x_pe)
     }
 
     /// The output bias `[v]`.
@@ -85,6 +86,7 @@ impl ReplacedTokenHead {
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: logits `[b, s]`.
     pub fn forward(&self, hidden_bsh: &Tensor) -> Tensor {
-        self.prediction.forward(&self.compute.dense_gelu(&self.dense, hidden_bsh)).squeeze_dim(-1)
+        let x_bsh = self.compute.dense_gelu(&self.dense, hidden_bsh).to_kind(Kind::Float);
+        self.prediction.forward(&x_bsh).squeeze_dim(-1)
     }
 }

@@ -7,7 +7,7 @@
 use crate::init::LayerNorm;
 use electra_torch::{is_plain, ops};
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn, nn::Module};
+use tch::{Kind, Tensor, nn, nn::Module};
 
 /// The form of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +20,8 @@ pub enum Kernels {
     Plain,
 }
 
-/// What the factors of dense layers are rounded to. Weights, moments and everything between the products are 32-bit
-/// floats.
+/// What the factors of matrix products are rounded to: those of dense layers, and of fused attention and output layers.
+/// Weights, moments, sums, losses and what residual connections carry are 32-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -47,39 +47,43 @@ impl Compute {
         self.kernels == Kernels::Fused && is_plain(x)
     }
 
-    /// `x W^T + b`.
-    ///
-    /// # Shapes
-    /// - `x`: `[.., k]`, `weight`: `[n, k]`, `bias`: `[n]`. Result: `[.., n]`.
-    pub fn linear(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    /// `x` as products take it: rounded, if that is their precision.
+    pub fn factor(self, x: &Tensor) -> Tensor {
         match self.precision {
-            Precision::F32 => x.linear(weight, Some(bias)),
-            Precision::Bf16 => ops::linear_bf16(x, weight, bias),
+            Precision::F32 => x.shallow_clone(),
+            Precision::Bf16 => x.to_kind(Kind::BFloat16),
         }
     }
 
-    /// [`Self::linear`] with a layer's own weights.
+    /// `x W^T + b`, as a factor of the next product.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., k]`, `weight`: `[n, k]`, `bias`: `[n]`. Result: `[.., n]`.
+    ///
+    /// Source of the rounding: Micikevicius et al. 2018, section 3.1, with bfloat16, which needs no scaling of the loss.
+    pub fn linear(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        self.factor(x).linear(&self.factor(weight), Some(&self.factor(bias)))
+    }
+
+    /// A dense layer, in 32-bit floats.
     pub fn dense(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
         match &dense.bs {
-            Some(bias) => self.linear(x, &dense.ws, bias),
+            Some(bias) => self.linear(x, &dense.ws, bias).to_kind(Kind::Float),
             None => dense.forward(x),
         }
     }
 
-    /// `gelu(x W^T + b)` with the exact gelu.
+    /// `gelu(x W^T + b)` with the exact gelu, as a factor of the next product.
     ///
     /// # Shapes
     /// - `x`: `[.., h]`, `dense`: from `h` to `f`. Result: `[.., f]`.
     pub fn dense_gelu(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
         match &dense.bs {
             Some(bias) if self.fuses(x) => {
-                let product = match self.precision {
-                    Precision::F32 => x.linear(&dense.ws, None::<&Tensor>),
-                    Precision::Bf16 => ops::product_bf16(x, &dense.ws),
-                };
+                let product = self.factor(x).linear(&self.factor(&dense.ws), None::<&Tensor>);
                 ops::bias_gelu(&product, bias)
             }
-            _ => self.dense(dense, x).gelu("none"),
+            _ => self.factor(&self.dense(dense, x).gelu("none")),
         }
     }
 

@@ -19,6 +19,7 @@ mod error;
 mod floats;
 mod gemm;
 mod grad;
+mod half;
 mod memory;
 pub mod ops;
 mod parallel;

@@ -11,6 +11,7 @@ mod fuzz;
 mod golden;
 mod heads;
 mod init;
+mod kernels;
 mod networks;
 mod traps;
 

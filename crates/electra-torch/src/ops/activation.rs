@@ -5,6 +5,7 @@ use crate::{
     autograd::{attach, records},
     dropout::Dropout,
     floats::{contiguous, empty, floats, floats_mut},
+    half::{Elements, SharedElements, dense, empty_like},
     parallel::Shared,
     simd::{erf, exp, kernel},
 };
@@ -14,44 +15,52 @@ use tch::Tensor;
 /// `gelu(x + bias)` with the exact (erf) gelu.
 ///
 /// # Shapes
-/// - `x`: `[.., f]`, `bias`: `[f]`. Result: as `x`.
+/// - `x`: `[.., f]`, 32-bit floats or bfloat16; `bias`: `[f]`. Result: as `x`.
 ///
 /// Source: Hendrycks and Gimpel 2016.
 pub fn bias_gelu(x: &Tensor, bias: &Tensor) -> Tensor {
     let (rows, width) = rows_of(x);
     let inputs = [x, bias];
-    let [x_c, bias_c] = inputs.map(contiguous);
+    let (x_c, bias_c) = (dense(x), contiguous(bias));
     assert_eq!(bias_c.numel(), width, "the bias has the width of a row");
-    let mut y = empty(&x.size());
+    let mut y = empty_like(x, &x.size());
     {
-        let (x, bias, y) = (floats(&x_c), floats(&bias_c), Shared::new(floats_mut(&mut y)));
+        let (x, bias, y) = (Elements::of(&x_c), floats(&bias_c), SharedElements::of(&mut y));
         for_pieces(rows, |_, part| {
+            let (mut x_row, mut y_row) = (Vec::new(), Vec::new());
             for row in part {
                 let at = row * width..(row + 1) * width;
+                let x = x.read(at.clone(), &mut x_row);
                 // SAFETY: a row is one thread's.
                 #[allow(unsafe_code)]
-                let y = unsafe { y.part(at.clone()) };
-                gelu(&x[at], bias, y);
+                unsafe {
+                    y.write(at, &mut y_row, |y| gelu(x, bias, y));
+                }
             }
         });
     }
     if records(&inputs) {
         attach(&y, &inputs, move |dy| {
-            let dy = contiguous(dy);
-            let mut dx = empty(&dy.size());
+            let dy = dense(dy);
+            let mut dx = empty_like(&x_c, &dy.size());
             let mut dbias = Columns::new(rows, width);
             {
-                let (dy, x, bias) = (floats(&dy), floats(&x_c), floats(&bias_c));
-                let (dx, sums) = (Shared::new(floats_mut(&mut dx)), Shared::new(&mut dbias.sums));
+                let (dy, x, bias) = (Elements::of(&dy), Elements::of(&x_c), floats(&bias_c));
+                let (dx, sums) = (SharedElements::of(&mut dx), Shared::new(&mut dbias.sums));
                 for_pieces(rows, |piece, part| {
+                    let [mut dy_row, mut x_row, mut dx_row] = [const { Vec::new() }; 3];
+                    // SAFETY: a piece's sums are one thread's.
+                    #[allow(unsafe_code)]
+                    let dbias = unsafe { sums.part(piece * width..(piece + 1) * width) };
                     for row in part {
                         let at = row * width..(row + 1) * width;
-                        // SAFETY: a row, or a piece's sums, are one thread's.
+                        let dy = dy.read(at.clone(), &mut dy_row);
+                        let x = x.read(at.clone(), &mut x_row);
+                        // SAFETY: a row is one thread's.
                         #[allow(unsafe_code)]
-                        let (dx, dbias) = unsafe {
-                            (dx.part(at.clone()), sums.part(piece * width..(piece + 1) * width))
-                        };
-                        gelu_backward(&dy[at.clone()], &x[at], bias, dx, dbias);
+                        unsafe {
+                            dx.write(at, &mut dx_row, |dx| gelu_backward(dy, x, bias, dx, dbias));
+                        }
                     }
                 });
             }

@@ -4,13 +4,13 @@ use super::for_pieces;
 use crate::{
     autograd::{attach, records},
     dropout::Dropout,
-    floats::{contiguous, empty, floats, floats_mut},
-    gemm::{Matrix, gemm},
+    gemm::{Factors, Matrix, gemm},
+    half::{Elements, SharedElements, dense, empty_like},
     parallel::Shared,
     simd::{exp, kernel, largest, sum},
 };
 use std::sync::Arc;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Queries whose scores are computed together: with 512 keys they are 256 KB, a quarter of a usual L2 cache.
 const BLOCK: usize = 128;
@@ -82,6 +82,7 @@ struct Job {
     /// Of a head.
     d: usize,
     drop: Dropout,
+    factors: Factors,
 }
 
 /// One head of one sequence.
@@ -109,18 +110,60 @@ impl Job {
         self.heads * self.d
     }
 
-    /// A task's rows of queries (0), keys (1) or values (2), from its row `from` on.
-    fn part<'a>(&self, qkv: &'a [f32], which: usize, task: &Task, from: usize) -> Matrix<'a> {
-        let stride = 3 * self.width();
-        let at = (task.start + from) * stride + which * self.width() + task.head * self.d;
-        Matrix::new(&qkv[at..], stride)
+    /// A tensor of the kind of `like` for results, `width` wide: zeros where rows are of no sequence.
+    fn written(&self, like: &Tensor, width: usize) -> Tensor {
+        let (rows, spans) = (self.sequences.rows, &self.sequences.spans);
+        let mut y = empty_like(like, &[rows as i64, width as i64]);
+        if spans.iter().map(|span| span.1).sum::<usize>() != rows {
+            let _ = y.zero_();
+        }
+        y
+    }
+
+    /// A task's rows of columns from `column` on of `rows`, which are `width` wide, as floats: where they stand, or
+    /// in `buffer`.
+    fn head<'b>(
+        &self,
+        rows: Elements<'b>,
+        width: usize,
+        column: usize,
+        task: &Task,
+        buffer: &'b mut Vec<f32>,
+    ) -> Matrix<'b> {
+        let at = |row: usize| (task.start + row) * width + column + task.head * self.d;
+        if let Elements::Float(all) = rows {
+            return Matrix::new(&all[at(0)..], width);
+        }
+        buffer.resize(task.length * self.d, 0.0);
+        let mut row = Vec::new();
+        for (i, out) in buffer.chunks_exact_mut(self.d).enumerate() {
+            out.copy_from_slice(rows.read(at(i)..at(i) + self.d, &mut row));
+        }
+        Matrix::new(buffer, self.d)
+    }
+
+    /// Queries, keys and values of a task.
+    fn load<'b>(
+        &self,
+        qkv: Elements<'b>,
+        task: &Task,
+        buffers: &'b mut [Vec<f32>; 3],
+    ) -> [Matrix<'b>; 3] {
+        let mut column = 0;
+        buffers.each_mut().map(|buffer| {
+            let part = self.head(qkv, 3 * self.width(), column, task, buffer);
+            column += self.width();
+            part
+        })
     }
 }
 
 /// `dropout(softmax(Q K^T / sqrt(d))) V` for each head, the heads side by side.
 ///
 /// # Shapes
-/// - `qkv_t3h`: `[t, 3 h]`: queries, keys and values of each row, each the heads side by side. Result: `[t, h]`.
+/// - `qkv_t3h`: `[t, 3 h]`, 32-bit floats or bfloat16: queries, keys and values of each row, each the heads side by
+///   side. Result: `[t, h]` of the same kind. Of bfloat16 the weights of the softmax and the gradients of its scores are
+///   rounded too, where they are multiplied; scores and sums are 32-bit floats.
 ///
 /// Source: Vaswani et al. 2017, section 3.2. The backward pass computes scores again, from their logarithmic sums,
 /// as Dao et al. 2022, section 3.1.
@@ -135,44 +178,43 @@ pub fn attention(
     assert_eq!(rows, sequences.rows, "a row for each position");
     assert!(width.is_multiple_of(3 * heads), "queries, keys and values are divided among heads");
     let d = width / 3 / heads;
-    let job = Job { sequences: Arc::clone(sequences), heads, d, drop: Dropout::draw(p, train) };
-    let qkv = contiguous(qkv_t3h);
-    let mut y =
-        Tensor::zeros([rows as i64, (heads * d) as i64], (tch::Kind::Float, tch::Device::Cpu));
+    let factors = match qkv_t3h.kind() {
+        Kind::BFloat16 => Factors::Half,
+        _ => Factors::Float,
+    };
+    let drop = Dropout::draw(p, train);
+    let job = Job { sequences: Arc::clone(sequences), heads, d, drop, factors };
+    let qkv = dense(qkv_t3h);
+    let mut y = job.written(&qkv, heads * d);
     let mut logs = vec![0.0; rows * heads];
-    forward(&job, floats(&qkv), floats_mut(&mut y), &mut logs);
+    forward(&job, Elements::of(&qkv), SharedElements::of(&mut y), &mut logs);
     if records(&[qkv_t3h]) {
         attach(&y, &[qkv_t3h], move |dy| {
-            let mut dqkv =
-                match job.sequences.spans.iter().map(|span| span.1).sum::<usize>() == rows {
-                    true => empty(&[rows as i64, width as i64]),
-                    false => qkv.zeros_like(),
-                };
-            backward(&job, floats(&qkv), floats(&contiguous(dy)), &logs, floats_mut(&mut dqkv));
+            let mut dqkv = job.written(&qkv, width);
+            let dy = dense(dy);
+            let (qkv, dy) = (Elements::of(&qkv), Elements::of(&dy));
+            backward(&job, qkv, dy, &logs, SharedElements::of(&mut dqkv));
             vec![Some(dqkv)]
         });
     }
     y
 }
 
-fn forward(job: &Job, qkv: &[f32], y: &mut [f32], logs: &mut [f32]) {
-    let (d, width) = (job.d, job.width());
+fn forward(job: &Job, qkv: Elements<'_>, y: SharedElements<'_>, logs: &mut [f32]) {
+    let (d, width, factors) = (job.d, job.width(), job.factors);
     let scale = 1.0 / (d as f32).sqrt();
-    let (y, logs) = (Shared::new(y), Shared::new(logs));
+    let logs = Shared::new(logs);
     for_pieces(job.tasks(), |_, part| {
         let longest = job.sequences.longest();
         let (mut scores, mut mixed) = (vec![0.0; BLOCK * longest], vec![0.0; BLOCK * d]);
+        let (mut buffers, mut buffer) = ([const { Vec::new() }; 3], Vec::new());
         for task in part.map(|index| job.task(index)) {
             let n = task.length;
+            let [q, k, v] = job.load(qkv, &task, &mut buffers);
             for from in (0..n).step_by(BLOCK) {
                 let m = BLOCK.min(n - from);
                 let scores = &mut scores[..m * n];
-                let (q, k, v) = (
-                    job.part(qkv, 0, &task, from),
-                    job.part(qkv, 1, &task, 0),
-                    job.part(qkv, 2, &task, 0),
-                );
-                gemm([m, d, n], scale, q, k.turned(), 0.0, scores, n);
+                gemm(factors, [m, d, n], scale, q.rows_from(from), k.turned(), 0.0, scores, n);
                 for (i, row) in scores.chunks_exact_mut(n).enumerate() {
                     let at = (task.start + from + i) * job.heads + task.head;
                     // SAFETY: a row of a head is one thread's.
@@ -181,42 +223,46 @@ fn forward(job: &Job, qkv: &[f32], y: &mut [f32], logs: &mut [f32]) {
                     let place = (task.place + (from + i) * n) as u32;
                     log[0] = softmax(row, &job.drop, place);
                 }
-                gemm([m, n, d], 1.0, Matrix::new(scores, n), v, 0.0, &mut mixed, d);
+                gemm(factors, [m, n, d], 1.0, Matrix::new(scores, n), v, 0.0, &mut mixed, d);
                 for (i, row) in mixed.chunks_exact(d).take(m).enumerate() {
                     let at = (task.start + from + i) * width + task.head * d;
                     // SAFETY: as above.
                     #[allow(unsafe_code)]
-                    unsafe { y.part(at..at + d) }.copy_from_slice(row);
+                    unsafe {
+                        y.write(at..at + d, &mut buffer, |y| y.copy_from_slice(row));
+                    }
                 }
             }
         }
     });
 }
 
-fn backward(job: &Job, qkv: &[f32], dy: &[f32], logs: &[f32], dqkv: &mut [f32]) {
-    let (d, width) = (job.d, job.width());
+fn backward(
+    job: &Job,
+    qkv: Elements<'_>,
+    dy: Elements<'_>,
+    logs: &[f32],
+    dqkv: SharedElements<'_>,
+) {
+    let (d, width, factors) = (job.d, job.width(), job.factors);
     let scale = 1.0 / (d as f32).sqrt();
-    let dqkv = Shared::new(dqkv);
     for_pieces(job.tasks(), |_, part| {
         let longest = job.sequences.longest();
         let mut weights = vec![0.0; BLOCK * longest];
         let mut slopes = vec![0.0; BLOCK * longest];
-        let mut dq = vec![0.0; longest * d];
-        let mut dk = vec![0.0; longest * d];
-        let mut dv = vec![0.0; longest * d];
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; longest * d]);
+        let (mut buffers, mut dy_buffer) = ([const { Vec::new() }; 3], Vec::new());
+        let mut buffer = Vec::new();
         for task in part.map(|index| job.task(index)) {
             let n = task.length;
+            let [q, k, v] = job.load(qkv, &task, &mut buffers);
+            let dy = job.head(dy, width, 0, &task, &mut dy_buffer);
             for from in (0..n).step_by(BLOCK) {
                 let m = BLOCK.min(n - from);
                 let (weights, slopes) = (&mut weights[..m * n], &mut slopes[..m * n]);
-                let (q, k, v) = (
-                    job.part(qkv, 0, &task, from),
-                    job.part(qkv, 1, &task, 0),
-                    job.part(qkv, 2, &task, 0),
-                );
-                let dy = Matrix::new(&dy[(task.start + from) * width + task.head * d..], width);
-                gemm([m, d, n], scale, q, k.turned(), 0.0, weights, n);
-                gemm([m, d, n], 1.0, dy, v.turned(), 0.0, slopes, n);
+                let (q, dy) = (q.rows_from(from), dy.rows_from(from));
+                gemm(factors, [m, d, n], scale, q, k.turned(), 0.0, weights, n);
+                gemm(factors, [m, d, n], 1.0, dy, v.turned(), 0.0, slopes, n);
                 let rows = weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n));
                 for (i, (weights, slopes)) in rows.enumerate() {
                     let log = logs[(task.start + from + i) * job.heads + task.head];
@@ -225,16 +271,18 @@ fn backward(job: &Job, qkv: &[f32], dy: &[f32], logs: &[f32], dqkv: &mut [f32]) 
                 }
                 let beta = if from == 0 { 0.0 } else { 1.0 };
                 let (weights, slopes) = (Matrix::new(weights, n), Matrix::new(slopes, n));
-                gemm([n, m, d], 1.0, weights.turned(), dy, beta, &mut dv, d);
-                gemm([m, n, d], scale, slopes, k, 0.0, &mut dq[from * d..], d);
-                gemm([n, m, d], scale, slopes.turned(), q, beta, &mut dk, d);
+                gemm(factors, [n, m, d], 1.0, weights.turned(), dy, beta, &mut dv, d);
+                gemm(factors, [m, n, d], scale, slopes, k, 0.0, &mut dq[from * d..], d);
+                gemm(factors, [n, m, d], scale, slopes.turned(), q, beta, &mut dk, d);
             }
             for (which, gradient) in [&dq, &dk, &dv].into_iter().enumerate() {
                 for (i, row) in gradient.chunks_exact(d).take(n).enumerate() {
                     let at = (task.start + i) * 3 * width + which * width + task.head * d;
                     // SAFETY: a row of a head is one thread's.
                     #[allow(unsafe_code)]
-                    unsafe { dqkv.part(at..at + d) }.copy_from_slice(row);
+                    unsafe {
+                        dqkv.write(at..at + d, &mut buffer, |dqkv| dqkv.copy_from_slice(row));
+                    }
                 }
             }
         }

@@ -5,11 +5,11 @@ use super::{for_pieces, pieces};
 use crate::{
     autograd::{attach, records},
     floats::{contiguous, empty, floats, floats_mut},
-    gemm::{Matrix, gemm},
+    gemm::{Factors, Matrix, gemm},
     parallel::Shared,
     simd::{exp, kernel, largest, sum},
 };
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Tokens of a block: the logits of some hundred positions over it fit a core's cache.
 const BLOCK: usize = 256;
@@ -42,6 +42,7 @@ struct Saved {
     table_ve: Tensor,
     bias_v: Tensor,
     labels: Vec<usize>,
+    factors: Factors,
 }
 
 /// The same as slices, which threads can share.
@@ -50,6 +51,7 @@ struct Layer<'a> {
     table: &'a [f32],
     bias: &'a [f32],
     labels: &'a [usize],
+    factors: Factors,
     p: usize,
     e: usize,
     v: usize,
@@ -59,7 +61,8 @@ impl Saved {
     fn layer(&self) -> Layer<'_> {
         let (p, e) = super::rows_of(&self.x_pe);
         let (x, table, bias) = (floats(&self.x_pe), floats(&self.table_ve), floats(&self.bias_v));
-        Layer { x, table, bias, labels: &self.labels, p, e, v: bias.len() }
+        let (labels, factors) = (&self.labels[..], self.factors);
+        Layer { x, table, bias, labels, factors, p, e, v: bias.len() }
     }
 }
 
@@ -67,7 +70,8 @@ impl Saved {
 /// distribution at `uniforms_p`.
 ///
 /// # Shapes
-/// - `x_pe`: `[p, e]`, `table_ve`: `[v, e]`, `bias_v`: `[v]`, floats; `labels_p`: `[p]` int64 below `v`;
+/// - `x_pe`: `[p, e]`, `table_ve`: `[v, e]`, `bias_v`: `[v]`, floats; where `x_pe` is bfloat16, the table is rounded
+///   to it, and so are the gradients of the logits where they are multiplied; `labels_p`: `[p]` int64 below `v`;
 ///   `uniforms_p`: `[p]` in [0, 1).
 ///
 /// # Panics
@@ -93,8 +97,12 @@ pub fn predict_tokens(
         .map(|label| usize::try_from(label).ok().filter(|&l| l < v).expect("a label is a token"))
         .collect();
     let inputs = [x_pe, table_ve, bias_v];
-    let [x_c, table_c, bias_c] = inputs.map(contiguous);
-    let saved = Saved { x_pe: x_c, table_ve: table_c, bias_v: bias_c, labels };
+    let factors = match x_pe.kind() {
+        Kind::BFloat16 => Factors::Half,
+        _ => Factors::Float,
+    };
+    let [x_pe, table_ve, bias_v] = inputs.map(|x| contiguous(&x.to_kind(Kind::Float)));
+    let saved = Saved { x_pe, table_ve, bias_v, labels, factors };
     let layer = saved.layer();
 
     let (parts, at_labels) = layer.sums();
@@ -141,6 +149,7 @@ impl Layer<'_> {
         let (tokens, e) = (self.tokens(block), self.e);
         let table = Matrix::new(&self.table[tokens.start * e..tokens.end * e], e);
         gemm(
+            self.factors,
             [rows, e, tokens.len()],
             1.0,
             Matrix::new(x, e),
@@ -282,8 +291,10 @@ impl Layer<'_> {
                     }
                     let logits = Matrix::new(&logits[..p * n], n);
                     let rows = Matrix::new(&table[tokens.start * e..tokens.end * e], e);
-                    gemm([n, p, e], 1.0, logits.turned(), Matrix::new(x, e), 0.0, dtable, e);
-                    gemm([p, n, e], 1.0, logits, rows, 1.0, dx, e);
+                    let factors = self.factors;
+                    let x = Matrix::new(x, e);
+                    gemm(factors, [n, p, e], 1.0, logits.turned(), x, 0.0, dtable, e);
+                    gemm(factors, [p, n, e], 1.0, logits, rows, 1.0, dx, e);
                 }
             });
         }

@@ -41,8 +41,9 @@ impl Output<'_> {
     ) -> Cloze {
         let (table_ve, bias_v) = (&self.table_ve, self.bias_v);
         if self.compute.fuses(features_pe) && self.temperature == 1.0 {
+            let features_pe = self.compute.factor(features_pe);
             let ops::Prediction { loss, losses_p, sampled_p, best_p } =
-                ops::predict_tokens(features_pe, table_ve, bias_v, labels_p, uniforms_p);
+                ops::predict_tokens(&features_pe, table_ve, bias_v, labels_p, uniforms_p);
             return Cloze { loss, losses_p, sampled_p, best_p };
         }
         let logits_pv = features_pe.linear(table_ve, Some(bias_v));

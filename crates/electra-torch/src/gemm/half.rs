@@ -1,0 +1,282 @@
+//! Products of factors rounded to bfloat16.
+//!
+//! Factors are packed into words of two elements that follow each other along the inner dimension, the first in the
+//! low half: what one instruction of AVX-512-BF16 multiplies and adds up. Elsewhere words are taken apart again.
+
+use super::{Matrix, Product, Turn};
+use crate::{
+    half::{first, pair, second},
+    simd::{Instructions, instructions, kernel},
+};
+use std::cell::RefCell;
+
+/// Columns of the right factor that are packed together: four vectors of AVX-512.
+const PANEL: usize = 64;
+/// Rows of the left factor that are multiplied together: 24 vectors of sums, which leaves registers for the factors.
+const ROWS: usize = 6;
+
+/// The left factor: word (i, p), elements (i, 2p) and (i, 2p + 1), is at `i * row + p * pair`.
+struct Left<'a> {
+    words: &'a [u32],
+    row: usize,
+    pair: usize,
+}
+
+thread_local! {
+    /// The packed factors of this thread's last product: memory for the next one.
+    static PACKED: RefCell<[Vec<u32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
+    let pairs = k.div_ceil(2);
+    PACKED.with_borrow_mut(|[left, right]| {
+        let left = pack_left(left, a, m, k);
+        pack_right(right, b, k, n);
+        for (panel, right) in right.chunks_exact((pairs * PANEL).max(1)).enumerate() {
+            let columns = PANEL.min(n - panel * PANEL);
+            for from in (0..m).step_by(ROWS) {
+                let rows = ROWS.min(m - from);
+                let left = Left { words: &left.words[from * left.row..], ..left };
+                let c = &mut c[from * stride + panel * PANEL..];
+                tile(pairs, &left, right, [alpha, beta], c, stride, [rows, columns]);
+            }
+        }
+    });
+}
+
+fn pack_left<'a>(words: &'a mut Vec<u32>, a: Matrix<'_>, m: usize, k: usize) -> Left<'a> {
+    let pairs = k.div_ceil(2);
+    words.resize(m * pairs, 0);
+    match a.turn {
+        Turn::No => {
+            for (i, out) in words.chunks_exact_mut(pairs.max(1)).enumerate() {
+                along(&a.elements[i * a.stride..i * a.stride + k], out);
+            }
+            Left { words, row: pairs, pair: 1 }
+        }
+        Turn::Yes => {
+            for (p, out) in words.chunks_exact_mut(m.max(1)).enumerate() {
+                across(a, p, k, 0..m, out);
+            }
+            Left { words, row: 1, pair: m }
+        }
+    }
+}
+
+/// Panels of columns, one after the other, each `[pairs, PANEL]`; what is beyond column `n` is not looked at.
+fn pack_right(words: &mut Vec<u32>, b: Matrix<'_>, k: usize, n: usize) {
+    /// Rows that are turned together: a cache line of words.
+    const TURNED: usize = 16;
+    let pairs = k.div_ceil(2);
+    words.resize(n.div_ceil(PANEL) * pairs * PANEL, 0);
+    let mut rows = match b.turn {
+        Turn::No => Vec::new(),
+        Turn::Yes => vec![0; TURNED * pairs],
+    };
+    for (panel, words) in words.chunks_exact_mut((pairs * PANEL).max(1)).enumerate() {
+        let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+        match b.turn {
+            Turn::No => {
+                for (p, out) in words.chunks_exact_mut(PANEL).enumerate() {
+                    across(b, p, k, columns.clone(), out);
+                }
+            }
+            Turn::Yes => {
+                for from in columns.clone().step_by(TURNED) {
+                    let count = TURNED.min(columns.end - from);
+                    for (i, out) in rows.chunks_exact_mut(pairs.max(1)).take(count).enumerate() {
+                        along(&b.elements[(from + i) * b.stride..(from + i) * b.stride + k], out);
+                    }
+                    let at = from - columns.start;
+                    for (p, out) in words.chunks_exact_mut(PANEL).enumerate() {
+                        for (i, word) in out[at..at + count].iter_mut().enumerate() {
+                            *word = rows[i * pairs + p];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The words of pair `p` of rows of `x`, which are its inner dimension, over `columns`.
+fn across(x: Matrix<'_>, p: usize, k: usize, columns: std::ops::Range<usize>, out: &mut [u32]) {
+    let row = |l: usize| &x.elements[l * x.stride + columns.start..l * x.stride + columns.end];
+    match 2 * p + 1 < k {
+        true => interleave(row(2 * p), row(2 * p + 1), out),
+        false => lone(row(2 * p), out),
+    }
+}
+
+kernel! {
+    /// Two rows, one below the other.
+    fn interleave(upper: &[f32], lower: &[f32], out: &mut [u32]) {
+        let n = upper.len();
+        let (lower, out) = (&lower[..n], &mut out[..n]);
+        for i in 0..n {
+            out[i] = pair(upper[i], lower[i]);
+        }
+    }
+}
+
+kernel! {
+    /// A row with zeros below it.
+    fn lone(upper: &[f32], out: &mut [u32]) {
+        let n = upper.len();
+        let out = &mut out[..n];
+        for i in 0..n {
+            out[i] = pair(upper[i], 0.0);
+        }
+    }
+}
+
+kernel! {
+    /// A row whose elements follow each other along the inner dimension.
+    fn along(x: &[f32], out: &mut [u32]) {
+        let whole = x.len() / 2;
+        let (even, rest) = x.split_at(2 * whole);
+        let out = &mut out[..x.len().div_ceil(2)];
+        for i in 0..whole {
+            out[i] = pair(even[2 * i], even[2 * i + 1]);
+        }
+        if let Some(&last) = rest.first() {
+            out[whole] = pair(last, 0.0);
+        }
+    }
+}
+
+/// `c = alpha left right + beta c` for at most [`ROWS`] rows and one panel.
+fn tile(
+    pairs: usize,
+    left: &Left<'_>,
+    right: &[u32],
+    factors: [f32; 2],
+    c: &mut [f32],
+    stride: usize,
+    [rows, columns]: [usize; 2],
+) {
+    assert!((1..=ROWS).contains(&rows) && (1..=PANEL).contains(&columns) && pairs > 0);
+    assert!(left.words.len() > (rows - 1) * left.row + (pairs - 1) * left.pair);
+    assert!(right.len() >= pairs * PANEL && c.len() >= (rows - 1) * stride + columns);
+    #[cfg(target_arch = "x86_64")]
+    if instructions() == Instructions::Avx512 && is_x86_feature_detected!("avx512bf16") {
+        // SAFETY: the processor was asked, and the factors and the result are inside their slices, as asserted.
+        #[allow(unsafe_code)]
+        return unsafe { x86::tile(pairs, left, right, factors, c, stride, [rows, columns]) };
+    }
+    for i in 0..rows {
+        let mut sums = [0.0; PANEL];
+        for p in 0..pairs {
+            add(left.words[i * left.row + p * left.pair], &right[p * PANEL..], &mut sums);
+        }
+        let [alpha, beta] = factors;
+        for (c, sum) in c[i * stride..].iter_mut().zip(&sums[..columns]) {
+            *c = alpha * sum + if beta == 0.0 { 0.0 } else { beta * *c };
+        }
+    }
+}
+
+kernel! {
+    /// Adds a word's two elements times those of a panel.
+    fn add(left: u32, right: &[u32], sums: &mut [f32; PANEL]) {
+        let (right, a, b) = (&right[..PANEL], first(left), second(left));
+        for i in 0..PANEL {
+            sums[i] += a * first(right[i]) + b * second(right[i]);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Left, PANEL, ROWS};
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setzero_ps,
+    };
+
+    /// Floats of a vector.
+    const LANES: usize = 16;
+
+    /// [`super::tile`] for a processor with AVX-512-BF16.
+    ///
+    /// # Safety
+    /// The processor has it, and all three are inside their slices.
+    #[allow(unsafe_code)]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) unsafe fn tile(
+        pairs: usize,
+        left: &Left<'_>,
+        right: &[u32],
+        factors: [f32; 2],
+        c: &mut [f32],
+        stride: usize,
+        [rows, columns]: [usize; 2],
+    ) {
+        macro_rules! sizes {
+            ($($rows:literal)*) => {
+                match (rows, columns.div_ceil(LANES)) {
+                    $(
+                        ($rows, 1) => vectors::<$rows, 1>,
+                        ($rows, 2) => vectors::<$rows, 2>,
+                        ($rows, 3) => vectors::<$rows, 3>,
+                        ($rows, _) => vectors::<$rows, 4>,
+                    )*
+                    _ => unreachable!("a tile has at most {ROWS} rows"),
+                }
+            };
+        }
+        let sized = sizes!(1 2 3 4 5 6);
+        // SAFETY: as the caller promises.
+        unsafe { sized(pairs, left, right, factors, c, stride, columns) }
+    }
+
+    /// `R` rows of `V` vectors; the last is cut at `columns`.
+    #[allow(unsafe_code)]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn vectors<const R: usize, const V: usize>(
+        pairs: usize,
+        left: &Left<'_>,
+        right: &[u32],
+        [alpha, beta]: [f32; 2],
+        c: &mut [f32],
+        stride: usize,
+        columns: usize,
+    ) {
+        // SAFETY: vectors of 512 bits have no invalid bits.
+        let halves = |x: __m512i| unsafe { std::mem::transmute::<__m512i, __m512bh>(x) };
+        let (words, panel) = (left.words.as_ptr(), right.as_ptr());
+        let mut sums = [[_mm512_setzero_ps(); V]; R];
+        for p in 0..pairs {
+            let mut b = [_mm512_set1_epi32(0); V];
+            for (v, b) in b.iter_mut().enumerate() {
+                // SAFETY: `right` has `pairs` rows of a panel.
+                *b = unsafe { _mm512_loadu_si512(panel.add(p * PANEL + v * LANES).cast()) };
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: `left` has `R` rows of `pairs` words.
+                let a = unsafe { *words.add(i * left.row + p * left.pair) };
+                let a = halves(_mm512_set1_epi32(a.cast_signed()));
+                for (sum, &b) in sums.iter_mut().zip(&b) {
+                    *sum = _mm512_dpbf16_ps(*sum, a, halves(b));
+                }
+            }
+        }
+        let (alpha, beta_v) = (_mm512_set1_ps(alpha), _mm512_set1_ps(beta));
+        for (i, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                let lanes = (columns - v * LANES).min(LANES);
+                let mask = (u32::MAX >> (32 - lanes)) as u16;
+                // SAFETY: `c` has `R` rows of `columns` floats, and lanes beyond them are masked.
+                unsafe {
+                    let place = c.as_mut_ptr().add(i * stride + v * LANES);
+                    let mut value = _mm512_mul_ps(alpha, sum);
+                    if beta != 0.0 {
+                        value = _mm512_fmadd_ps(beta_v, _mm512_maskz_loadu_ps(mask, place), value);
+                    }
+                    _mm512_mask_storeu_ps(place, mask, value);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! bfloat16: the upper half of a 32-bit float, and words of two of them.
+
+use crate::{
+    floats::{contiguous, elements, elements_mut},
+    parallel::Shared,
+    simd::kernel,
+};
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// The nearest bfloat16, ties to even, as bits in the upper half of a word; what is no number stays none.
+#[inline(always)]
+fn rounded(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+    (if x.is_nan() { bits | 0x0040_0000 } else { nearest }) & 0xffff_0000
+}
+
+/// A word of both, rounded, the first in its low half.
+#[inline(always)]
+pub(crate) fn pair(first: f32, second: f32) -> u32 {
+    rounded(first) >> 16 | rounded(second)
+}
+
+/// The element in a word's low half.
+#[inline(always)]
+pub(crate) fn first(word: u32) -> f32 {
+    f32::from_bits(word << 16)
+}
+
+/// The element in a word's high half.
+#[inline(always)]
+pub(crate) fn second(word: u32) -> f32 {
+    f32::from_bits(word & 0xffff_0000)
+}
+
+kernel! {
+    /// Rounds floats to bfloat16.
+    fn narrow(x: &[f32], y: &mut [u16]) {
+        let n = y.len();
+        let x = &x[..n];
+        for i in 0..n {
+            y[i] = (rounded(x[i]) >> 16) as u16;
+        }
+    }
+}
+
+kernel! {
+    /// bfloat16 as floats.
+    fn widen(x: &[u16], y: &mut [f32]) {
+        let n = y.len();
+        let x = &x[..n];
+        for i in 0..n {
+            y[i] = f32::from_bits(u32::from(x[i]) << 16);
+        }
+    }
+}
+
+/// Floats of a tensor, or its elements as floats: what kernels that take both kinds read.
+#[derive(Clone, Copy)]
+pub(crate) enum Elements<'a> {
+    Float(&'a [f32]),
+    Half(&'a [u16]),
+}
+
+impl<'a> Elements<'a> {
+    /// Of a tensor that [`dense`] made.
+    pub(crate) fn of(tensor: &'a Tensor) -> Self {
+        match tensor.kind() {
+            Kind::BFloat16 => Self::Half(elements(tensor)),
+            _ => Self::Float(elements(tensor)),
+        }
+    }
+
+    /// The elements `at`; where they are no floats, `buffer` holds them.
+    pub(crate) fn read<'b>(self, at: Range<usize>, buffer: &'b mut Vec<f32>) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Float(all) => &all[at],
+            Self::Half(all) => {
+                buffer.resize(at.len(), 0.0);
+                widen(&all[at], buffer);
+                buffer
+            }
+        }
+    }
+}
+
+/// The same for writing, by several threads.
+#[derive(Clone, Copy)]
+pub(crate) enum SharedElements<'a> {
+    Float(Shared<'a, f32>),
+    Half(Shared<'a, u16>),
+}
+
+impl<'a> SharedElements<'a> {
+    /// Of a tensor that nobody else looks at meanwhile.
+    pub(crate) fn of(tensor: &'a mut Tensor) -> Self {
+        match tensor.kind() {
+            Kind::BFloat16 => Self::Half(Shared::new(elements_mut(tensor))),
+            _ => Self::Float(Shared::new(elements_mut(tensor))),
+        }
+    }
+
+    /// Has `fill` write the elements `at`; `buffer` is where it does so if they are no floats.
+    ///
+    /// # Safety
+    /// Meanwhile no part that overlaps is used.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn write(
+        self,
+        at: Range<usize>,
+        buffer: &mut Vec<f32>,
+        fill: impl FnOnce(&mut [f32]),
+    ) {
+        match self {
+            // SAFETY: as the caller promises.
+            Self::Float(all) => fill(unsafe { all.part(at) }),
+            Self::Half(all) => {
+                buffer.resize(at.len(), 0.0);
+                fill(buffer);
+                // SAFETY: as the caller promises.
+                narrow(buffer, unsafe { all.part(at) });
+            }
+        }
+    }
+}
+
+/// The tensor, of 32-bit floats or bfloat16, with its elements one after the other.
+pub(crate) fn dense(tensor: &Tensor) -> Tensor {
+    match tensor.kind() {
+        Kind::BFloat16 => tensor.detach().contiguous(),
+        _ => contiguous(tensor),
+    }
+}
+
+/// A tensor of the kind of `like`, of whatever stands there: all of it will be written.
+pub(crate) fn empty_like(like: &Tensor, size: &[i64]) -> Tensor {
+    Tensor::empty(size, (like.kind(), Device::Cpu))
+}
