@@ -1,6 +1,6 @@
 //! From texts to padded batches: encoding, truncation, the order of an epoch.
 
-use crate::{Error, Result, task::Example};
+use crate::{Error, Result, problem::Order, task::Example};
 use electra_data::rng::{CounterRng, Purpose};
 use electra_model::PaddingMask;
 use electra_tokenize::Tokenizer;
@@ -161,7 +161,7 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
 }
 
-/// Batches of a training set in memory, shuffled anew each epoch.
+/// Batches of a training set in memory, in an order of its own each epoch.
 ///
 /// A batch is a function of the seed and the position: no other state is needed to resume. The last
 /// batch of an epoch may be smaller; no batch has examples of two epochs.
@@ -170,10 +170,12 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 #[derive(Debug)]
 pub struct EpochSource<T> {
     features: Arc<[Arc<Feature<T>>]>,
+    order: Order,
     seed: u64,
     batch_size: usize,
     position: u64,
-    order: Option<(u64, Vec<usize>)>,
+    /// The order of one epoch, with its number.
+    places: Option<(u64, Vec<usize>)>,
 }
 
 impl<T> EpochSource<T> {
@@ -183,6 +185,7 @@ impl<T> EpochSource<T> {
     /// If there are no features.
     pub fn new(
         features: Arc<[Arc<Feature<T>>]>,
+        order: Order,
         seed: u64,
         batch_size: usize,
         position: u64,
@@ -191,7 +194,7 @@ impl<T> EpochSource<T> {
             let given = format!("{} examples, batch size {batch_size}", features.len());
             return Err(Error::value("training set", given, "must have examples, and batches too"));
         }
-        Ok(Self { features, seed, batch_size, position, order: None })
+        Ok(Self { features, order, seed, batch_size, position, places: None })
     }
 }
 
@@ -213,11 +216,10 @@ impl<T> Source for EpochSource<T> {
         let epoch = self.position / examples as u64;
         let start = (self.position % examples as u64) as usize;
         let end = (start + self.batch_size).min(examples);
-        let (known, order) =
-            self.order.get_or_insert_with(|| (epoch, epoch_order(examples, self.seed, epoch)));
-        if *known != epoch {
-            (*known, *order) = (epoch, epoch_order(examples, self.seed, epoch));
-        }
+        let order = match &mut self.places {
+            Some((known, places)) if *known == epoch => places,
+            places => &mut places.insert((epoch, self.order.places(self.seed, epoch))).1,
+        };
         let rows = order[start..end].iter().map(|&i| Arc::clone(&self.features[i])).collect();
         self.position += (end - start) as u64;
         Ok(TaskBatch::new(rows))

@@ -1,12 +1,11 @@
 //! The model card of a fine-tuned model: README.md, for people and for the model hub.
 
 use crate::{
-    FinetuneConfig, Report, Result, Task,
+    FinetuneConfig, Report, Result,
     baseline::SplitScores,
-    config::HeadKind,
     finetune::Weights,
+    problem::{HeadClass, TaskCard},
     scores::{Metric, Summary},
-    task::Answers,
 };
 use electra_train::{card::cell, folder::write_file, run_dir::RunDir};
 use std::{fmt::Write, path::Path};
@@ -21,13 +20,14 @@ pub(crate) fn write(
     best: &Path,
     report: &Report,
     config: &FinetuneConfig,
-    task: &Task,
-    answers: &Answers,
+    task: &TaskCard,
+    class: &HeadClass,
 ) -> Result<()> {
     let manifest = RunDir::open(best)?.manifest()?;
-    let mut card = front_matter(report);
-    let _ = write!(card, "\n# {}\n\nAn ELECTRA encoder, fine-tuned.\n", task.name);
-    let mut rows = about(report, task, answers);
+    let mut card = front_matter(report, task.pipeline);
+    let _ = write!(card, "\n# {}\n\nAn ELECTRA encoder, fine-tuned.\n", report.task);
+    let mut rows = task.rows.clone();
+    rows.extend(about(report));
     rows.extend(recipe(report, config));
     rows.push(("hardware", manifest.hardware()));
     rows.push(("training time", format!("{:.0} seconds for all seeds", seconds(report))));
@@ -37,38 +37,32 @@ pub(crate) fn write(
         let _ = writeln!(card, "| {key} | {} |", cell(value.trim()));
     }
     scores(&mut card, report);
-    usage(&mut card, config.head.kind);
+    usage(&mut card, task.predict, class);
     Ok(write_file(&model.join("README.md"), &card)?)
 }
 
 /// The block that the hub reads: what the model is for, and the best seed's score on dev.
-fn front_matter(report: &Report) -> String {
+fn front_matter(report: &Report, pipeline: &str) -> String {
     // JSON's texts are YAML's.
     let name = serde_json::Value::from(report.task.as_str());
     let metric = hub_name(report.metric);
     let score = report.best(|seed| seed.dev_score(report.metric));
     let result = score.map_or_else(String::new, |score| {
         format!(
-            "model-index:\n- name: {name}\n  results:\n  - task:\n      type: text-classification\n    \
+            "model-index:\n- name: {name}\n  results:\n  - task:\n      type: {pipeline}\n    \
              dataset:\n      type: {name}\n      name: {name}\n      split: validation\n    \
              metrics:\n    - type: {metric}\n      value: {score:.4}\n"
         )
     });
     format!(
-        "---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- electra\n\
+        "---\nlibrary_name: transformers\npipeline_tag: {pipeline}\ntags:\n- electra\n\
          metrics:\n- {metric}\n{result}---\n"
     )
 }
 
-fn about(report: &Report, task: &Task, answers: &Answers) -> Vec<(&'static str, String)> {
-    let kind = match answers {
-        Answers::Classes(labels) => format!("classification: {}", labels.join(", ")),
-        Answers::Range { min, max } => format!("regression from {min} to {max}"),
-    };
+fn about(report: &Report) -> Vec<(&'static str, String)> {
     let (model, examples) = (report.model.display(), report.examples);
     vec![
-        ("task", kind),
-        ("text columns", task.text_columns().join(", ")),
         (
             "examples",
             format!("{} training, {} dev, {} test", examples.train, examples.dev, examples.test),
@@ -134,20 +128,16 @@ fn scores(card: &mut String, report: &Report) {
     }
 }
 
-fn usage(card: &mut String, head: HeadKind) {
-    card.push_str(
-        "\n## Use\n\n```\nelectra predict --model FOLDER --input new.tsv --output predictions.tsv\n```\n\n",
-    );
-    let (words, class) = match head {
-        HeadKind::Hf => ("", "AutoModelForSequenceClassification"),
-        HeadKind::Reference => (
-            "`transformers` has no class for this head (dropout and one dense layer); it loads the encoder:\n\n",
-            "AutoModel",
-        ),
+fn usage(card: &mut String, predict: &str, class: &HeadClass) {
+    let (class, with_head) = class.auto_model();
+    let words = match with_head {
+        true => "",
+        false => "`transformers` has no class for this head; it loads the encoder:\n\n",
     };
     let _ = write!(
         card,
-        "{words}```python\nfrom transformers import AutoTokenizer, {class}\n\n\
+        "\n## Use\n\n```\n{predict}\n```\n\n\
+         {words}```python\nfrom transformers import AutoTokenizer, {class}\n\n\
          tokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {class}.from_pretrained(\"FOLDER\")\n```\n"
     );
 }

@@ -1,6 +1,7 @@
 //! What stands on the encoder for a task: the seam, and the head of sentence tasks.
 
 use crate::{
+    batch::Inputs,
     config::{HeadConfig, HeadKind, Pooling},
     task::{Answers, Target, classes, values},
 };
@@ -18,7 +19,7 @@ pub struct RowLosses {
     /// `[b]` float.
     pub losses_b: Tensor,
     /// Whatever [`Head::observe`] needs.
-    pub outputs: Tensor,
+    pub outputs: Vec<Tensor>,
 }
 
 /// Turns hidden states into losses and predictions. Classes, spans and tags are heads.
@@ -32,21 +33,21 @@ pub trait Head: Debug + Send {
     fn name(&self) -> &'static str;
 
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `targets`: `b` of them. Losses: `[b]`.
+    /// - `hidden_bsh`: `[b, s, h]`, zeros or anything at padding; `targets`: `b` of them. Losses: `[b]`.
     fn losses(
         &self,
         hidden_bsh: &Tensor,
-        mask: &PaddingMask,
+        inputs: &Inputs,
         targets: &[&Self::Target],
         train: bool,
     ) -> RowLosses;
 
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
-    fn predict(&self, hidden_bsh: &Tensor, mask: &PaddingMask) -> Vec<Self::Prediction>;
+    fn predict(&self, hidden_bsh: &Tensor, inputs: &Inputs) -> Vec<Self::Prediction>;
 
     /// Adds the head's own metrics to those of a pass; the loss is there already.
-    fn observe(&self, targets: &[&Self::Target], outputs: &Tensor, seen: &mut Observations);
+    fn observe(&self, targets: &[&Self::Target], outputs: &[Tensor], seen: &mut Observations);
 }
 
 /// One dense layer over the vector of the whole input, or Hugging Face's two.
@@ -129,11 +130,11 @@ impl Head for SentenceHead {
     fn losses(
         &self,
         hidden_bsh: &Tensor,
-        mask: &PaddingMask,
+        inputs: &Inputs,
         targets: &[&Target],
         train: bool,
     ) -> RowLosses {
-        let logits_bc = self.logits(hidden_bsh, mask, train);
+        let logits_bc = self.logits(hidden_bsh, &inputs.mask, train);
         let losses_b = match self.answers {
             Answers::Classes(_) => {
                 let labels_b = class_tensor(targets).to_device(logits_bc.device());
@@ -148,11 +149,11 @@ impl Head for SentenceHead {
                 (logits_bc.squeeze_dim(-1) - wanted_b).square()
             }
         };
-        RowLosses { losses_b, outputs: logits_bc }
+        RowLosses { losses_b, outputs: vec![logits_bc] }
     }
 
-    fn predict(&self, hidden_bsh: &Tensor, mask: &PaddingMask) -> Vec<SentencePrediction> {
-        let logits_bc = self.logits(hidden_bsh, mask, false);
+    fn predict(&self, hidden_bsh: &Tensor, inputs: &Inputs) -> Vec<SentencePrediction> {
+        let logits_bc = self.logits(hidden_bsh, &inputs.mask, false);
         match self.answers {
             Answers::Classes(_) => rows(&logits_bc.softmax(-1, Kind::Float))
                 .into_iter()
@@ -171,10 +172,10 @@ impl Head for SentenceHead {
         }
     }
 
-    fn observe(&self, targets: &[&Target], outputs: &Tensor, seen: &mut Observations) {
-        if let Answers::Classes(_) = self.answers {
-            let labels_b = class_tensor(targets).to_device(outputs.device());
-            seen.mean("accuracy", &outputs.argmax(-1, false).eq_tensor(&labels_b));
+    fn observe(&self, targets: &[&Target], outputs: &[Tensor], seen: &mut Observations) {
+        if let (Answers::Classes(_), [logits_bc]) = (&self.answers, outputs) {
+            let labels_b = class_tensor(targets).to_device(logits_bc.device());
+            seen.mean("accuracy", &logits_bc.argmax(-1, false).eq_tensor(&labels_b));
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error;
 //! - [`squad`]: SQuAD's files;
-//! - [`heads::Head`]: the seam where spans, tags and others go.
+//! - [`Problem`]: the seam where kinds of tasks go (data, head, answers, scores), with [`heads::Head`].
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -25,8 +25,10 @@ mod json;
 pub mod model;
 pub mod objective;
 pub mod predict;
+pub mod problem;
 pub mod report;
 pub mod scores;
+pub mod sentence;
 pub mod squad;
 pub mod table;
 pub mod task;
@@ -36,5 +38,6 @@ pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, Weights};
 pub use predict::{Predictor, predict};
+pub use problem::Problem;
 pub use report::Report;
 pub use task::{Answers, Dataset, Example, Target, Task};

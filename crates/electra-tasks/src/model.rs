@@ -1,44 +1,40 @@
-//! The folder of a fine-tuned model: an encoder in Hugging Face's format, a head, and `task.json`.
+//! The folder of a fine-tuned model of any kind: an encoder in Hugging Face's format, a head, and `task.json`.
 
 use crate::{
-    Error, Result, Task,
-    config::{HeadConfig, HeadKind, Pooling},
-    heads::SentenceHead,
+    Error, FinetuneConfig, Problem, Result,
+    config::{HeadConfig, HeadKind},
+    heads::Head,
     objective::{HEAD, TaskNetwork},
+    problem::{HeadClass, Remembered},
     scores::Metric,
-    task::Answers,
 };
 use electra_model::{
     EncoderConfig, Parts,
-    hf::{self, Architecture, Labels, Pretrained},
+    hf::{self, Pretrained},
     tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::{Existing, folder};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
 use tch::{Device, nn};
 
-const FORMAT: u32 = 1;
+/// The version of `task.json` that is written and read.
+pub(crate) const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
 
-/// What a fine-tuned model needs besides weights: `task.json`.
+/// What `task.json` says whatever the kind of task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskInfo {
+pub struct Header {
     /// Version of the file's format.
     pub format: u32,
+    /// The kind of task; `sentence` where files of earlier versions have none.
+    #[serde(default)]
+    pub kind: Kind,
     /// The task's name.
     pub task: String,
-    /// Column of the (first) text.
-    pub text_a: String,
-    /// Column of the second text, for pairs.
-    pub text_b: Option<String>,
-    /// Column of the label.
-    pub label: String,
     /// What the task is judged by.
     pub metric: Metric,
-    /// What answers look like.
-    pub answers: Answers,
     /// Longest input in tokens.
     pub max_length: usize,
     /// The head's settings.
@@ -47,33 +43,51 @@ pub struct TaskInfo {
     pub seed: u64,
 }
 
-impl TaskInfo {
-    /// What a model of `task` needs.
-    pub fn new(
-        task: &Task,
-        answers: &Answers,
-        head: &HeadConfig,
-        max_length: usize,
-        seed: u64,
-    ) -> Self {
+/// A kind of task, as `task.json` names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// Classes or a number for a text or a pair.
+    #[default]
+    Sentence,
+}
+
+impl Header {
+    /// What a model of the kind and the config begins with.
+    pub fn new<P: Problem>(kind: Kind, problem: &P, config: &FinetuneConfig, seed: u64) -> Self {
         Self {
             format: FORMAT,
-            task: task.name.clone(),
-            text_a: task.text_a.clone(),
-            text_b: task.text_b.clone(),
-            label: task.label.clone(),
-            metric: task.metric,
-            answers: answers.clone(),
-            max_length,
-            head: head.clone(),
+            kind,
+            task: problem.name().to_owned(),
+            metric: problem.metric(),
+            max_length: config.train.max_length,
+            head: config.head.clone(),
             seed,
         }
     }
 
-    /// Columns of the texts.
-    pub fn text_columns(&self) -> Vec<&str> {
-        std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect()
+    /// What the folder of a fine-tuned model says of itself.
+    ///
+    /// # Errors
+    /// If it has no `task.json`, or one of another version.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let header: Self = read_info(dir)?;
+        match header.format {
+            FORMAT => Ok(header),
+            other => {
+                let message = format!("format {other}, this version reads {FORMAT}");
+                Err(Error::file(dir.join(TASK), message))
+            }
+        }
     }
+}
+
+/// `task.json` as whatever its kind has in it.
+fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
+    let path = dir.join(TASK);
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
 }
 
 /// A model folder's sizes and tokenizer.
@@ -120,14 +134,6 @@ impl EncoderWeights {
     }
 }
 
-/// What a head's variables are called in a folder: as `transformers` calls its own.
-fn head_name(kind: HeadKind) -> &'static str {
-    match kind {
-        HeadKind::Reference => HEAD,
-        HeadKind::Hf => "classifier",
-    }
-}
-
 /// Names whose first part is `from` with `to` in its place.
 fn renamed(tensors: &[(String, tch::Tensor)], from: &str, to: &str) -> Named {
     tensors
@@ -140,87 +146,33 @@ fn renamed(tensors: &[(String, tch::Tensor)], from: &str, to: &str) -> Named {
         .collect()
 }
 
-/// The class and the sizes of a fine-tuned model.
-fn config(source: &Source, info: &TaskInfo) -> hf::Config {
-    let encoder = source.config.clone();
-    let pad = i64::from(source.pad());
-    match info.head.kind {
-        HeadKind::Reference => hf::Config::new(Architecture::ElectraModel, encoder, pad),
-        HeadKind::Hf => hf::Config {
-            labels: Some(match &info.answers {
-                Answers::Classes(names) => Labels::Classes(names.clone()),
-                Answers::Range { .. } => Labels::Number,
-            }),
-            classifier_dropout: Some(info.head.dropout),
-            ..hf::Config::new(Architecture::ElectraForSequenceClassification, encoder, pad)
-        },
-    }
-}
-
 /// Writes a model folder, whole or not at all; its card is written when all seeds are done.
 pub(crate) fn write(
     dir: &Path,
     source: &Source,
     variables: &[(String, tch::Tensor)],
-    info: &TaskInfo,
+    remembered: &Remembered,
 ) -> Result<()> {
-    let tensors = renamed(variables, HEAD, head_name(info.head.kind));
+    let Remembered { info, class } = remembered;
+    let tensors = renamed(variables, HEAD, class.head);
+    let pad = i64::from(source.pad());
+    let config = hf::Config {
+        labels: class.labels.clone(),
+        classifier_dropout: class.dropout,
+        ..hf::Config::new(class.architecture, source.config.clone(), pad)
+    };
     folder::whole(dir, Existing::Replace, folder::MODEL, |dir| {
-        hf::write(dir, &config(source, info), &tensors)?;
+        hf::write(dir, &config, &tensors)?;
         source.tokenizer.write_pretrained(dir, source.config.max_positions as usize)?;
         write_info(dir, info)
     })
 }
 
-fn write_info(dir: &Path, info: &TaskInfo) -> Result<()> {
+/// Writes `task.json`.
+pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
     let path = dir.join(TASK);
     let json = serde_json::to_string_pretty(info).expect("plain values serialise");
     fs::write(&path, json + "\n").map_err(Error::io(&path))
-}
-
-/// Writes `task.json` beside a classifier that `transformers` has trained, so that it predicts here. Its inputs are
-/// in the columns `text_a` and, for pairs, `text_b`; `task` is what it is called.
-///
-/// # Errors
-/// If the folder is of another kind of model.
-pub fn adopt_classifier(
-    dir: &Path,
-    task: &str,
-    text_a: &str,
-    text_b: Option<&str>,
-) -> Result<TaskInfo> {
-    let config = hf::read_config(dir)?;
-    let answers = match (config.architecture, config.labels) {
-        (Architecture::ElectraForSequenceClassification, Some(Labels::Classes(names))) => {
-            Answers::Classes(names)
-        }
-        // The scale that it was trained on is the scale of its outputs.
-        (Architecture::ElectraForSequenceClassification, Some(Labels::Number)) => {
-            Answers::Range { min: 0.0, max: 1.0 }
-        }
-        (other, _) => return Err(Error::file(dir, format!("{other:?} is no classifier"))),
-    };
-    let info = TaskInfo {
-        format: FORMAT,
-        task: task.to_owned(),
-        text_a: text_a.to_owned(),
-        text_b: text_b.map(str::to_owned),
-        label: "label".to_owned(),
-        metric: match answers {
-            Answers::Classes(_) => Metric::Accuracy,
-            Answers::Range { .. } => Metric::Pearson,
-        },
-        answers,
-        max_length: config.encoder.max_positions as usize,
-        head: HeadConfig {
-            kind: HeadKind::Hf,
-            dropout: config.classifier_dropout.unwrap_or(config.encoder.dropout),
-            pooling: Pooling::First,
-        },
-        seed: 0,
-    };
-    write_info(dir, &info)?;
-    Ok(info)
 }
 
 /// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
@@ -233,12 +185,9 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
         true => run.join("model"),
         false => run.to_owned(),
     };
-    let path = dir.join(TASK);
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let info: TaskInfo = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
-    if info.head.kind != HeadKind::Hf {
-        let message = "has the reference's head (dropout and one dense layer), which transformers has no class for; \
-             fine-tune with --set head.kind=hf to export a classifier, or load its encoder with AutoModel";
+    if Header::read(&dir)?.head.kind != HeadKind::Hf {
+        let message = "has the reference's head, which transformers has no class for; fine-tune with --set \
+             head.kind=hf to export a model with its head, or load its encoder with AutoModel";
         return Err(Error::file(&dir, message));
     }
     folder::whole(out, existing, folder::MODEL, |out| {
@@ -253,30 +202,40 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
 
 /// A fine-tuned model, read.
 #[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) info: TaskInfo,
-    pub(crate) network: TaskNetwork<SentenceHead>,
+pub(crate) struct Model<I, H> {
+    pub(crate) info: I,
+    pub(crate) network: TaskNetwork<H>,
     pub(crate) tokenizer: WordPiece,
 }
 
-/// Reads a folder that [`write`] made; every tensor must be there and no other.
-pub(crate) fn read(dir: &Path, device: Device, parts: Option<&Parts>) -> Result<Loaded> {
-    let path = dir.join(TASK);
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let info: TaskInfo = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
-    if info.format != FORMAT {
-        let message = format!("format {}, this version reads {FORMAT}", info.format);
-        return Err(Error::file(&path, message));
+/// Reads a folder that [`write`] made for the kind of task; every tensor must be there and no other. `class` says
+/// what the folder calls the head, and `head` builds it.
+pub(crate) fn read<I: DeserializeOwned, H: Head>(
+    dir: &Path,
+    device: Device,
+    parts: Option<&Parts>,
+    kind: Kind,
+    class: impl FnOnce(&I) -> HeadClass,
+    head: impl FnOnce(&nn::Path<'_>, &EncoderConfig, &I) -> electra_model::Result<H>,
+) -> Result<Model<I, H>> {
+    let header = Header::read(dir)?;
+    if header.kind != kind {
+        let message = format!(
+            "a model of the kind {:?}, which has a reader of its own; asked for was {kind:?}",
+            header.kind
+        );
+        return Err(Error::file(dir.join(TASK), message));
     }
+    let info: I = read_info(dir)?;
     let source = Source::read(dir)?;
     let vs = nn::VarStore::new(device);
     let shipped = Parts::shipped();
     let parts = parts.unwrap_or(&shipped);
     let network = TaskNetwork::new(&vs.root(), &source.config, parts, source.pad(), |path| {
-        SentenceHead::new(path, &source.config, &info.head, &info.answers)
+        head(path, &source.config, &info)
     })?;
     let mut pretrained = Pretrained::read(dir)?;
-    pretrained.tensors = renamed(&pretrained.tensors, head_name(info.head.kind), HEAD);
+    pretrained.tensors = renamed(&pretrained.tensors, class(&info).head, HEAD);
     pretrained.load(&vs)?;
-    Ok(Loaded { info, network, tokenizer: source.tokenizer })
+    Ok(Model { info, network, tokenizer: source.tokenizer })
 }

@@ -72,7 +72,7 @@ impl<H: Head> TaskNetwork<H> {
                     &inputs.mask,
                     false,
                 );
-                self.head.predict(&hidden_bsh, &inputs.mask)
+                self.head.predict(&hidden_bsh, &inputs)
             });
             for (&place, answer) in places.iter().zip(answers) {
                 predictions[place] = Some(answer);
@@ -93,7 +93,7 @@ pub struct Finetuning<H> {
 #[derive(Debug)]
 pub struct Outputs {
     losses_b: Tensor,
-    head: Tensor,
+    head: Vec<Tensor>,
 }
 
 impl<H: Head> Finetuning<H> {
@@ -125,7 +125,7 @@ impl<H: Head> Objective for Finetuning<H> {
         let inputs = part.inputs(*pad, *device);
         let hidden_bsh =
             encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
-        let rows = head.losses(&hidden_bsh, &inputs.mask, &part.targets(), train);
+        let rows = head.losses(&hidden_bsh, &inputs, &part.targets(), train);
         let sum = rows.losses_b.sum(Kind::Float);
         let total = match self.reduction {
             LossReduction::Sum => sum,

@@ -3,11 +3,13 @@
 use crate::{
     Error, Result,
     batch::{Feature, encode},
-    model::{self, Loaded, TaskInfo},
+    heads::SentenceHead,
+    model::{self, Kind, Model},
+    sentence::SentenceInfo,
     table::{Row, Rows},
     task::{Answers, Target},
 };
-use electra_model::Parts;
+use electra_model::{EncoderConfig, Parts};
 use rayon::prelude::*;
 use std::{
     fs::{self, File},
@@ -16,6 +18,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use tch::nn;
 
 /// Rows that are read, sorted by length and predicted together.
 const WINDOW_ROWS: usize = 8192;
@@ -39,7 +42,7 @@ const BATCH: usize = 64;
 /// ```
 #[derive(Debug)]
 pub struct Predictor {
-    model: Loaded,
+    model: Model<SentenceInfo, SentenceHead>,
 }
 
 /// One answer.
@@ -94,7 +97,7 @@ impl Predictor {
     /// # Errors
     /// Naming the file that is missing or not whole.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
-        Ok(Self { model: model::read(dir, electra_torch::device(device)?, None)? })
+        Self::read(dir, device, None)
     }
 
     /// [`Predictor::open`] for an encoder of other parts than the shipped ones.
@@ -102,11 +105,20 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::open`].
     pub fn open_with(dir: &Path, device: &str, parts: &Parts) -> Result<Self> {
-        Ok(Self { model: model::read(dir, electra_torch::device(device)?, Some(parts))? })
+        Self::read(dir, device, Some(parts))
+    }
+
+    fn read(dir: &Path, device: &str, parts: Option<&Parts>) -> Result<Self> {
+        let device = electra_torch::device(device)?;
+        let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &SentenceInfo| {
+            SentenceHead::new(path, encoder, &info.header.head, &info.answers)
+        };
+        let class = SentenceInfo::class;
+        Ok(Self { model: model::read(dir, device, parts, Kind::Sentence, class, head)? })
     }
 
     /// What the model was trained for.
-    pub fn info(&self) -> &TaskInfo {
+    pub fn info(&self) -> &SentenceInfo {
         &self.model.info
     }
 
@@ -131,7 +143,7 @@ impl Predictor {
             };
             return Err(Error::value("input", format!("number {place}"), wanted));
         }
-        let (tokenizer, max_length) = (&self.model.tokenizer, info.max_length);
+        let (tokenizer, max_length) = (&self.model.tokenizer, info.header.max_length);
         let encode =
             |(a, b): &(&str, Option<&str>)| encode(tokenizer, a, *b, max_length, ()).map(Arc::new);
         let features: Vec<Arc<Feature<()>>> =

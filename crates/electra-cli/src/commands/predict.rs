@@ -53,11 +53,11 @@ impl Args {
         let model = if inner.is_dir() { inner } else { self.model };
         if let Some(path) = &self.task {
             let (task, known) = (Task::read(path)?, Predictor::open(&model, &self.device)?);
-            if task.name != known.info().task {
+            if task.name != known.info().header.task {
                 bail!(
                     "{} is a model of task {:?}, not of {:?}",
                     model.display(),
-                    known.info().task,
+                    known.info().header.task,
                     task.name
                 );
             }

@@ -1,7 +1,7 @@
 //! The output folder of fine-tuning: made, checked before it is gone on with, and its JSON files.
 
 use super::{CONFIG, Finetune, Weights};
-use crate::{Error, FinetuneConfig, Result, Task};
+use crate::{Error, FinetuneConfig, Result, problem::Problem};
 use electra_model::Parts;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -14,14 +14,14 @@ const INPUTS: &str = "inputs.json";
 
 /// What must be the same when a run is gone on with: `inputs.json`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Inputs {
-    task: Task,
+struct Inputs<P> {
+    task: P,
     model: PathBuf,
     weights: Weights,
     parts: Vec<String>,
 }
 
-impl Finetune<'_> {
+impl<P: Problem> Finetune<'_, P> {
     /// Makes the output folder, or checks that it is this run's.
     pub(super) fn begin(&self, parts: &Parts) -> Result<()> {
         let inputs = Inputs {
@@ -37,7 +37,7 @@ impl Finetune<'_> {
                 write_json(&dir.join(INPUTS), &inputs)
             }),
             From::Checkpoint => {
-                let known: Option<Inputs> = read_json(&inputs_path)?;
+                let known: Option<Inputs<P>> = read_json(&inputs_path)?;
                 let known = known.ok_or_else(|| {
                     Error::file(
                         &inputs_path,

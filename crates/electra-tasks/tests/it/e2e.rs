@@ -7,6 +7,7 @@ use electra_tasks::{
     Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
+    sentence,
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
@@ -198,6 +199,33 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     }
     let best = report.seeds.iter().find(|seed| seed.seed == report.best_seed).unwrap();
     assert_eq!(best.dev[&Metric::Accuracy], Some(right as f64 / 30.0));
+
+    // The same answers stand in the seed's folder.
+    let dir = fixture.path(&format!("out/seed-{}/dev", report.best_seed));
+    let kept = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
+    let first_two = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join("\t");
+    assert_eq!(kept, text.lines().map(|line| first_two(line) + "\n").collect::<String>());
+    let scores: electra_tasks::scores::Scores =
+        serde_json::from_str(&fs::read_to_string(dir.join("scores.json")).unwrap()).unwrap();
+    assert_eq!(scores, best.dev);
+}
+
+/// Before there were other kinds, `task.json` named none.
+#[test]
+fn a_model_folder_without_a_kind_is_of_a_sentence_task() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    finish(&fixture.finetune(&task, &config, "out"));
+    let path = fixture.path("out/model/task.json");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"kind\": \"sentence\""), "{text}");
+    let mut info: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    info.remove("kind");
+    fs::write(&path, serde_json::to_string(&info).unwrap()).unwrap();
+    Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    info.insert("kind".to_owned(), "riddle".into());
+    fs::write(&path, serde_json::to_string(&info).unwrap()).unwrap();
+    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["task.json", "riddle", "sentence"]);
 }
 
 #[test]
@@ -392,7 +420,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
-    model::adopt_classifier(dir.path(), "replies", "text", None).unwrap();
+    sentence::adopt_classifier(dir.path(), "replies", "text", None).unwrap();
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     // The fixture's third row: [CLS] w12 [SEP].
     let found = &predictor.predict(&[("w12", None)]).unwrap()[0];

@@ -1,0 +1,226 @@
+//! One seed: its network, its updates, its scores.
+
+use super::{CONFIG, Event, Finetune, Prepared, RESULT, folder::write_json};
+use crate::{
+    Error, Result,
+    batch::EpochSource,
+    config::Finished,
+    model,
+    objective::{Finetuning, TaskNetwork, layer_rule},
+    problem::{Problem, Split},
+    report::{SeedReport, best},
+    scores::Scores,
+};
+use electra_model::{networks::variables, tensors::Named};
+use electra_train::{
+    Existing, From, Outcome, Trainer, folder,
+    metrics::{Figures, number},
+    objective::Objective,
+    optim::Adam,
+    run_dir::{Manifest, RunDir},
+    state,
+    trainer::{Settings, mix},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+use tch::nn;
+
+/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
+const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
+
+/// Batches of predictions are this many times the training batch: they keep no gradients.
+const PREDICT_BATCHES: usize = 4;
+
+/// The scores of a split, beside the answers to it.
+const SCORES: &str = "scores.json";
+
+/// A network with its variables.
+pub(super) struct Built<P: Problem> {
+    objective: Finetuning<P::Head>,
+    variables: Named,
+}
+
+impl<P: Problem> Finetune<'_, P> {
+    /// One seed to its end, or `None` if it was stopped.
+    pub(super) fn seed(
+        &self,
+        seed: u64,
+        prepared: &Prepared<P>,
+        before: &[SeedReport],
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Option<SeedReport>> {
+        let clock = Instant::now();
+        let Built { objective, variables } = self.build(seed, prepared)?;
+        if self.train(seed, prepared, &objective, variables.clone_handles(), stop, on_event)?
+            == Outcome::Stopped
+        {
+            return Ok(None);
+        }
+        let (data, dir) = (&prepared.loaded.data, self.seed_dir(seed));
+        let mut report = SeedReport {
+            seed,
+            dev: Scores::new(),
+            more_dev: BTreeMap::new(),
+            test: None,
+            seconds: 0.0,
+        };
+        for split in &prepared.loaded.splits {
+            let answers = self.task.answers(objective.network(), data, split, self.predict_batch());
+            let scores = self.task.score(data, split, &answers);
+            folder::whole(&dir.join(split.name()), Existing::Replace, SCORES, |dir| {
+                write_json(&dir.join(SCORES), &scores)?;
+                self.task.write(data, split, &answers, dir)
+            })?;
+            match split {
+                Split::Dev => report.dev = scores,
+                Split::MoreDev(name) => drop(report.more_dev.insert(name.clone(), scores)),
+                Split::Test => report.test = Some(scores),
+            }
+        }
+        let metric = self.task.metric();
+        let merit = |report: &SeedReport| metric.merit(report.dev_score(metric));
+        if best(before, metric).is_none_or(|best| merit(&report) > merit(best)) {
+            let remembered = self.task.remember(data, self.config, seed);
+            model::write(&self.out.join("model"), &prepared.source, &variables, &remembered)?;
+        }
+        report.seconds = clock.elapsed().as_secs_f64();
+        write_json(&dir.join(RESULT), &report)?;
+        if self.config.checkpoint.finished == Finished::Delete {
+            let checkpoints = dir.join("checkpoints");
+            fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+        }
+        Ok(Some(report))
+    }
+
+    /// The network at its start: new weights drawn by the seed, and the encoder's over them.
+    pub(super) fn build(&self, seed: u64, prepared: &Prepared<P>) -> Result<Built<P>> {
+        let device = electra_torch::device(&self.config.train.device)?;
+        tch::manual_seed(mix(seed, INITIAL_WEIGHTS));
+        let vs = nn::VarStore::new(device);
+        let (config, pad) = (&prepared.source.config, prepared.source.pad());
+        let network = TaskNetwork::new(&vs.root(), config, &prepared.parts, pad, |path| {
+            self.task.head(path, config, self.config, &prepared.loaded.data)
+        })?;
+        if let Some(encoder) = &prepared.encoder {
+            encoder.load(&vs)?;
+        }
+        let objective = Finetuning::new(network, self.config.train.loss);
+        Ok(Built { objective, variables: variables(&vs)? })
+    }
+
+    fn train(
+        &self,
+        seed: u64,
+        prepared: &Prepared<P>,
+        objective: &Finetuning<P::Head>,
+        variables: Named,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Outcome> {
+        let (config, steps, names) = (self.config, prepared.steps, prepared.parts.names());
+        let layers = prepared.source.config.layers;
+        let rule = |name: &str| layer_rule(name, layers, config.optimizer.layer_decay);
+        let adam = Adam::new(&config.adam(steps), &variables, rule)?;
+        let (run, step, position) = match self.checkpoint(seed)? {
+            Some(checkpoint) => {
+                checkpoint.load_model(objective.name(), &names, &variables)?;
+                checkpoint.load_optimizer(&adam.state())?;
+                tracing::info!("resuming from {}", checkpoint.path.display());
+                (
+                    RunDir::open(&self.seed_dir(seed))?,
+                    checkpoint.state.step,
+                    checkpoint.state.examples,
+                )
+            }
+            None => {
+                let mut resolved = config.clone();
+                resolved.train.seed = seed;
+                let device = electra_torch::device(&config.train.device)?;
+                let manifest =
+                    Manifest::new(objective.name(), names.clone(), device, seed, adam.parameters());
+                let run =
+                    RunDir::create(&self.seed_dir(seed), Existing::Replace, &manifest, |run| {
+                        run.write(CONFIG, &resolved.to_toml())
+                    })?;
+                (run, 0, 0)
+            }
+        };
+        let batch_size = config.train.batch_size * config.train.accumulate;
+        let evaluation = |objective: &Finetuning<P::Head>| {
+            let (network, data) = (objective.network(), &prepared.loaded.data);
+            let answers = self.task.answers(network, data, &Split::Dev, self.predict_batch());
+            Ok(figures(&self.task.score(data, &Split::Dev, &answers)))
+        };
+        let trainer = Trainer {
+            objective,
+            source: EpochSource::new(
+                Arc::clone(&prepared.loaded.train),
+                prepared.loaded.order.clone(),
+                seed,
+                batch_size,
+                position,
+            )?,
+            variables,
+            parts: names,
+            adam,
+            schedule: config.schedule(steps),
+            settings: Settings {
+                steps,
+                accumulate: config.train.accumulate,
+                seed,
+                log_every: config.train.log_every,
+                checkpoint_every: config.checkpoint.every,
+                keep_last: config.checkpoint.keep_last,
+                evaluate_every: config.evaluate.every,
+                stop_after: None,
+            },
+            run,
+            evaluation: &evaluation,
+            stop,
+            on_event: &mut |event| on_event(Event::Training(event)),
+        };
+        Ok(trainer.train(step)?)
+    }
+
+    /// The newest whole checkpoint of a seed that was begun, if the run is gone on with.
+    fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
+        let dir = self.seed_dir(seed);
+        if self.from != From::Checkpoint || !dir.exists() {
+            return Ok(None);
+        }
+        match state::newest(&dir) {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(electra_train::Error::NoCheckpoint { rejected, .. }) if rejected.is_empty() => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn predict_batch(&self) -> usize {
+        self.config.train.batch_size * PREDICT_BATCHES
+    }
+}
+
+/// Second handles on the same tensors.
+trait CloneHandles {
+    fn clone_handles(&self) -> Self;
+}
+
+impl CloneHandles for Named {
+    fn clone_handles(&self) -> Self {
+        self.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+    }
+}
+
+fn figures(scores: &Scores) -> Figures {
+    scores
+        .iter()
+        .map(|(metric, score)| (format!("dev_{metric}"), number(score.unwrap_or(f64::NAN))))
+        .collect()
+}

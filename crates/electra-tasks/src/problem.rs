@@ -1,0 +1,289 @@
+//! A kind of task, as fine-tuning sees it: the seam where spans, tags and others go.
+
+use crate::{
+    Error, FinetuneConfig, Result,
+    baseline::Baselines,
+    batch::{Feature, epoch_order},
+    heads::Head,
+    objective::{HEAD, TaskNetwork},
+    report::Examples,
+    scores::{Metric, Scores},
+};
+use electra_model::{
+    EncoderConfig,
+    hf::{Architecture, Labels},
+};
+use electra_tokenize::WordPiece;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Debug, path::Path, sync::Arc};
+use tch::nn;
+
+/// What one row teaches a problem's head.
+pub type Target<P> = <<P as Problem>::Head as Head>::Target;
+/// The training set as a network sees it: one feature or several an example.
+pub type Features<T> = Arc<[Arc<Feature<T>>]>;
+
+/// A kind of task. The value is its description (files, columns, metric); it is written to `inputs.json`, and a run
+/// is gone on with only under an equal one.
+///
+/// [`crate::Finetune`] knows this trait and nothing of any task: data is read once, every seed builds a head, and
+/// what the network says of features is turned back into answers to examples, scored and written.
+pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
+    /// What stands on the encoder.
+    type Head: Head;
+    /// The data and all that was learned from reading it, such as the classes. Shared by all seeds.
+    type Data;
+    /// The answers to the examples of a split.
+    type Answers;
+
+    /// What it is called in reports.
+    fn name(&self) -> &str;
+
+    /// What seeds are compared by.
+    fn metric(&self) -> Metric;
+
+    /// Checks the description, and the config against it, before anything is read.
+    ///
+    /// # Errors
+    /// Naming the first key that does not fit.
+    fn check(&self, config: &FinetuneConfig) -> Result<()>;
+
+    /// Reads and encodes the data.
+    ///
+    /// # Errors
+    /// Naming file, line and column of what cannot be used.
+    fn load(&self, site: &LoadSite<'_>) -> Result<Loaded<Self>>
+    where
+        Self: Sized;
+
+    /// The head with fresh weights under `path`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    fn head(
+        &self,
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &FinetuneConfig,
+        data: &Self::Data,
+    ) -> electra_model::Result<Self::Head>;
+
+    /// The answers to the examples of `split`, one of [`Loaded::splits`].
+    fn answers(
+        &self,
+        network: &TaskNetwork<Self::Head>,
+        data: &Self::Data,
+        split: &Split,
+        batch_size: usize,
+    ) -> Self::Answers;
+
+    /// Every score of the answers to `split`.
+    fn score(&self, data: &Self::Data, split: &Split, answers: &Self::Answers) -> Scores;
+
+    /// Writes the answers to `split` into the folder `dir`, which is there and empty.
+    ///
+    /// # Errors
+    /// Naming the file.
+    fn write(
+        &self,
+        data: &Self::Data,
+        split: &Split,
+        answers: &Self::Answers,
+        dir: &Path,
+    ) -> Result<()>;
+
+    /// What no network gives.
+    fn baselines(&self, data: &Self::Data) -> Baselines;
+
+    /// What the model folder of `seed` says besides weights.
+    fn remember(&self, data: &Self::Data, config: &FinetuneConfig, seed: u64) -> Remembered;
+
+    /// What the model card says of the task.
+    fn card(&self, data: &Self::Data) -> TaskCard;
+}
+
+/// Examples that are scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Seeds are compared on it.
+    Dev,
+    /// Scored as the dev set is, and nothing chosen by; it has a name.
+    MoreDev(String),
+    /// Scored at the end, and nothing chosen by.
+    Test,
+}
+
+impl Split {
+    /// Its name, as folders have it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Dev => "dev".to_owned(),
+            Self::MoreDev(name) => format!("dev-{}", name.replace(['/', '\\'], "-")),
+            Self::Test => "test".to_owned(),
+        }
+    }
+}
+
+/// What data is read with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoadSite<'a> {
+    /// The folder that the task's files are in.
+    pub data: &'a Path,
+    /// The encoder's folder, for errors.
+    pub model: &'a Path,
+    /// The encoder's sizes.
+    pub encoder: &'a EncoderConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a WordPiece,
+    /// How it is learned.
+    pub config: &'a FinetuneConfig,
+}
+
+impl<'a> LoadSite<'a> {
+    /// A site whose encoder has the positions that the config asks for.
+    ///
+    /// # Errors
+    /// If it has fewer.
+    pub fn new(
+        data: &'a Path,
+        model: &'a Path,
+        encoder: &'a EncoderConfig,
+        tokenizer: &'a WordPiece,
+        config: &'a FinetuneConfig,
+    ) -> Result<Self> {
+        let max_length = config.train.max_length;
+        if max_length as i64 > encoder.max_positions {
+            let limit =
+                format!("must be at most {}, the positions of the model", encoder.max_positions);
+            return Err(Error::value("train.max_length", max_length, limit));
+        }
+        Ok(Self { data, model, encoder, tokenizer, config })
+    }
+
+    /// Checks that the encoder tells two texts from each other.
+    ///
+    /// # Errors
+    /// If it has one segment.
+    pub fn two_segments(&self) -> Result<()> {
+        match self.encoder.segments {
+            0 | 1 => {
+                let message = "the model has one segment, and the task has pairs of texts";
+                Err(Error::file(self.model, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A problem's data, read.
+pub struct Loaded<P: Problem> {
+    /// What is learned from.
+    pub train: Features<Target<P>>,
+    /// The order of the training features in an epoch.
+    pub order: Order,
+    /// Numbers of examples, before they were divided into features.
+    pub examples: Examples,
+    /// What is scored: the dev set and whatever else there is.
+    pub splits: Vec<Split>,
+    /// What the problem itself needs.
+    pub data: P::Data,
+}
+
+impl<P: Problem> Loaded<P> {
+    /// Every training feature once an epoch, in a new random order each.
+    pub fn shuffled(
+        train: Features<Target<P>>,
+        examples: Examples,
+        splits: Vec<Split>,
+        data: P::Data,
+    ) -> Self {
+        let features = train.len();
+        let order = Order::new(move |seed, epoch| epoch_order(features, seed, epoch));
+        Self { train, order, examples, splits, data }
+    }
+}
+
+impl<P: Problem> Debug for Loaded<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("examples", &self.examples).finish_non_exhaustive()
+    }
+}
+
+/// Which features an epoch has, in which order: a pure function of (seed, epoch), so that a run can be gone on with
+/// from its position alone. Every epoch has as many places as there are training features; some may stand twice and
+/// others not at all, where several tasks are sampled.
+#[derive(Clone)]
+pub struct Order(Arc<dyn Fn(u64, u64) -> Vec<usize> + Send + Sync>);
+
+impl Order {
+    /// The order that `places(seed, epoch)` gives.
+    pub fn new(places: impl Fn(u64, u64) -> Vec<usize> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(places))
+    }
+
+    /// The numbers of the features of an epoch.
+    pub fn places(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        (self.0)(seed, epoch)
+    }
+}
+
+impl Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Order")
+    }
+}
+
+/// What a model folder says besides weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// `task.json`: has at least the keys of [`crate::model::Header`].
+    pub info: serde_json::Value,
+    /// The class of `transformers` that the folder is for.
+    pub class: HeadClass,
+}
+
+/// The class of `transformers` that loads a model folder, and what it calls the head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadClass {
+    /// The class; [`Architecture::ElectraModel`] where none has such a head.
+    pub architecture: Architecture,
+    /// What its outputs mean.
+    pub labels: Option<Labels>,
+    /// Dropout before the head, where it is not the encoder's.
+    pub dropout: Option<f64>,
+    /// What the head's variables are under.
+    pub head: &'static str,
+}
+
+impl HeadClass {
+    /// No class has such a head; `transformers` loads the encoder.
+    pub fn none() -> Self {
+        Self { architecture: Architecture::ElectraModel, labels: None, dropout: None, head: HEAD }
+    }
+
+    /// The class to load the folder with, and whether that loads the head.
+    pub(crate) fn auto_model(&self) -> (&'static str, bool) {
+        match self.architecture {
+            Architecture::ElectraForSequenceClassification => {
+                ("AutoModelForSequenceClassification", true)
+            }
+            Architecture::ElectraForTokenClassification => {
+                ("AutoModelForTokenClassification", true)
+            }
+            Architecture::ElectraForQuestionAnswering => ("AutoModelForQuestionAnswering", true),
+            _ => ("AutoModel", false),
+        }
+    }
+}
+
+/// What a model card says of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskCard {
+    /// The hub's `pipeline_tag`.
+    pub pipeline: &'static str,
+    /// Rows of the table of training: what is predicted, from what.
+    pub rows: Vec<(&'static str, String)>,
+    /// A command that predicts with `FOLDER`.
+    pub predict: &'static str,
+}
