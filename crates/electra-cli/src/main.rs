@@ -42,6 +42,8 @@ enum Command {
     Predict(commands::predict::Args),
     /// Parameters and FLOPs of a config.
     Flops(commands::flops::Args),
+    /// Where the time of a pre-training step goes.
+    Profile(commands::profile::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Finetune(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Flops(args) => args.run(),
+        Command::Profile(args) => args.run(),
     });
     match result {
         Ok(Ok(code)) => code,

@@ -17,6 +17,7 @@ pub mod init;
 pub mod metrics;
 pub mod objective;
 pub mod optim;
+pub mod profile;
 pub mod recipe;
 pub mod run_dir;
 pub mod schedule;
@@ -26,6 +27,7 @@ mod update;
 
 pub use config::RunConfig;
 pub use error::{Error, Result};
+pub use profile::Profile;
 pub use recipe::{From, Network, Recipe, Start};
 pub use run_dir::Existing;
 pub use trainer::{Event, Outcome, Trainer, evaluate};

@@ -19,7 +19,7 @@ use std::{
     sync::atomic::AtomicBool,
     time::Duration,
 };
-use tch::nn;
+use tch::{Tensor, nn};
 
 /// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
 const EVALUATION_SEED: u64 = 0;
@@ -98,6 +98,11 @@ impl Recipe<ReplacedToken> {
 }
 
 impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
+    /// The config.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
     /// The parts that networks are built from.
     pub fn parts(&self) -> &Parts {
         &self.parts
@@ -149,8 +154,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
         let network = self.build(&train_split.unigram_counts()?)?;
         let variables = variables(&network.vs)?;
-        let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
-        let adam = Adam::new(&config.optimizer, &variables, rule)?;
+        let adam = self.adam(&variables)?;
 
         let names = self.parts.names();
         let held_out = match config.evaluate.every {
@@ -175,13 +179,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 (checkpoint.state.step, checkpoint.state.examples)
             }
         };
-        let loader = LoaderConfig {
-            seed: config.train.seed,
-            batch_size: config.train.batch_size * config.train.accumulate,
-            threads: config.data.loader_threads,
-            prefetch: PREFETCH,
-        };
-        let source = Loader::new(train_split, Arc::clone(&self.masking), loader, examples)?;
+        let source = self.loader(train_split, examples)?;
         // Everything was checked: only now may a run that is there be replaced.
         let run = match start.from {
             From::Scratch(existing) => {
@@ -262,7 +260,25 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         evaluate(objective, batches)
     }
 
-    fn build(&self, unigram_counts: &[u64]) -> Result<Network<O>> {
+    /// The optimizer of the config over `variables`.
+    pub(crate) fn adam(&self, variables: &[(String, Tensor)]) -> Result<Adam> {
+        let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
+        Adam::new(&self.config.optimizer, variables, rule)
+    }
+
+    /// Batches of `split` for updates after `examples`.
+    pub(crate) fn loader(&self, split: Arc<ShardSet>, examples: u64) -> Result<Loader> {
+        let config = &self.config;
+        let loader = LoaderConfig {
+            seed: config.train.seed,
+            batch_size: config.train.batch_size * config.train.accumulate,
+            threads: config.data.loader_threads,
+            prefetch: PREFETCH,
+        };
+        Ok(Loader::new(split, Arc::clone(&self.masking), loader, examples)?)
+    }
+
+    pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<Network<O>> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
@@ -271,7 +287,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         Ok(Network { vs, objective })
     }
 
-    fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
+    pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
         let set = ShardSet::open(shards, split)?;
         let (length, wanted) = (set.sequence_length(), self.config.data.sequence_length);
         if length != wanted {

@@ -1,5 +1,5 @@
 //! One update: the gradients of a batch's parts, the clipping norm, the optimizer. Its parts are spans of `tracing`,
-//! which cost nothing when nobody listens; a profiler does.
+//! which cost nothing when nobody listens; [`crate::profile`] does.
 
 use crate::{
     Error, Result,

@@ -11,6 +11,7 @@ pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
+pub(crate) mod profile;
 pub(crate) mod shards;
 pub(crate) mod vocab;
 

@@ -38,6 +38,14 @@ fn the_whole_line() {
     };
     assert!(weights("run") == weights("unbroken"), "a resumed run differs from an unbroken one");
 
+    let profile = format!("profile configs/pretrain-tiny.toml {SMALLER} --steps 1");
+    let figures: serde_json::Value =
+        serde_json::from_str(&output(dir, &format!("{profile} --json"))).unwrap();
+    let parts: Vec<_> = figures["parts"].as_array().unwrap().iter().collect();
+    assert_eq!((&parts[9]["part"], parts.len()), (&"step".into(), 10));
+    assert!(parts[9]["share_of_limit"].as_f64().is_some_and(|share| share > 0.0), "{figures}");
+    assert!(output(dir, &profile).contains("discriminator, backward"));
+
     let figures: serde_json::Value = serde_json::from_str(&output(dir, "evaluate {}/run")).unwrap();
     for key in
         ["generator_loss_mask", "discriminator_auc", "unigram_entropy", "majority_class_entropy"]

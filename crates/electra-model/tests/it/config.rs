@@ -1,7 +1,11 @@
 //! Configs: published sizes, and errors that name the key.
 
 use super::tiny;
-use electra_model::{ElectraConfig, Parts, Pretraining, flops, networks::variables};
+use electra_model::{
+    ElectraConfig, Parts, Pretraining, Tower,
+    flops::{self, Products, Work},
+    networks::variables,
+};
 use tch::{Device, nn};
 
 /// Parameter counts of the spec's table: discriminator with head, generator with the shared embeddings
@@ -78,6 +82,28 @@ fn flops_are_the_references() {
     check_flops(&ElectraConfig::base(30_522), 256, 512, 766e3, 6.4245e19);
     check_flops(&ElectraConfig::large(30_522), 2048, 512, 400e3, 7.1176e20);
     check_flops(&ElectraConfig::small_plus_plus(30_522), 128, 512, 4e6, 3.5961e19);
+}
+
+/// One token of the tiny preset's length of 16, of which a fifth is masked, by hand.
+#[test]
+fn products_are_what_arithmetic_says() {
+    let mut tiny = ElectraConfig::small(4000);
+    tiny.discriminator = Tower::new(2, 128, 4);
+    tiny.generator = Tower::new(1, 128, 4);
+    let p = Products::new(&tiny, &Work::of_token(16, 0.2));
+    // A block: 4 * 128^2 + 2 * 128 * 512 = 196,608 numbers; scores and mixing 2 * 16 * 128 = 4,096. No projection.
+    // The head of the masked fifth: 128^2; that of the discriminator 128^2 + 128.
+    let block = 2.0 * (196_608.0 + 4_096.0);
+    let close = |found: f64, right: f64| assert!((found / right - 1.0).abs() < 1e-12, "{found}");
+    close(p.generator, block + 0.2 * 32_768.0);
+    close(p.vocabulary, 0.2 * 2.0 * 128.0 * 4000.0);
+    close(p.discriminator, 2.0 * block + 33_024.0);
+    close(p.step(), 3.0 * (p.generator + p.vocabulary + p.discriminator));
+
+    // docs/performance.md: 0.070 GFLOP a token of Small at 128, 0.668 of Base at 512.
+    let step = |config, length| Products::new(&config, &Work::of_token(length, 0.15)).step() / 1e9;
+    assert!((step(ElectraConfig::small(30_522), 128) - 0.070).abs() < 0.0005);
+    assert!((step(ElectraConfig::base(30_522), 512) - 0.668).abs() < 0.0005);
 }
 
 #[test]

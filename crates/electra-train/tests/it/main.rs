@@ -11,6 +11,7 @@ mod init;
 mod metrics;
 mod objective;
 mod optim;
+mod profile;
 mod resume;
 
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};

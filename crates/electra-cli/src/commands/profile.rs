@@ -1,0 +1,158 @@
+//! `electra profile`: where the time of a pre-training step goes.
+
+use crate::console;
+use clap::Parser;
+use electra_model::Precision;
+use electra_train::{
+    Profile, Recipe, RunConfig,
+    profile::{Limit, PARTS},
+};
+use serde_json::{Value, json};
+use std::{path::PathBuf, process::ExitCode};
+use tch::Kind;
+
+/// Time of each part of a pre-training step, and what its matrix products reach of the machine's rate.
+///
+/// It runs the config's own updates on its shards and writes nothing. The limit is the best large product of 32-bit
+/// floats, measured before; with bfloat16, the best one of those as well. Operations are those of matrix products
+/// and attention, once: what a part computes again, and what else it does, counts as time alone. Figures are medians.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra profile configs/pretrain-small.toml --set data.shards=shards --set train.batch_size=32 --steps 10")]
+pub(crate) struct Args {
+    /// The config.
+    config: PathBuf,
+    /// Override one key; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Updates that are timed, after a few that are not.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = RunConfig::read(&self.config, &self.overrides)?;
+        let device = electra_torch::device(&config.train.device)?;
+        let bf16 = config.model.precision == Precision::Bf16;
+        let limits = Limits {
+            f32: Limit::measure(device, Kind::Float),
+            bf16: bf16.then(|| Limit::measure(device, Kind::BFloat16)),
+        };
+        let profile = Recipe::from_config(config).profile(self.steps)?;
+        if self.json {
+            console::print(serde_json::to_string_pretty(&figures(&profile, &limits))?)?;
+        } else {
+            table(&profile, &limits)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Rates of the best large products.
+struct Limits {
+    f32: Limit,
+    bf16: Option<Limit>,
+}
+
+/// A line of the table.
+struct Row {
+    name: &'static str,
+    label: &'static str,
+    seconds: f64,
+    flops: f64,
+}
+
+/// The parts in order, what is in none, and the step.
+fn rows(profile: &Profile) -> Vec<Row> {
+    let part = |i: usize| Row {
+        name: PARTS[i].name,
+        label: PARTS[i].label,
+        seconds: profile.median(|step| step.times.parts[i].as_secs_f64()),
+        flops: profile.median(|step| step.flops()[i]),
+    };
+    let seconds = profile.median(|step| step.times.other().as_secs_f64());
+    let other = Row { name: "other", label: "other", seconds, flops: 0.0 };
+    let seconds = profile.median(|step| step.times.whole.as_secs_f64());
+    let flops = profile.median(|step| step.products.step());
+    let whole = Row { name: "step", label: "step", seconds, flops };
+    (0..PARTS.len()).map(part).chain([other, whole]).collect()
+}
+
+fn figures(profile: &Profile, limits: &Limits) -> Value {
+    let limit = |l: &Limit| json!({ "flops_per_second": l.rate, "shape": l.shape });
+    let parts = rows(profile).into_iter().map(|row| {
+        let mut figures = json!({ "part": row.name, "seconds": row.seconds });
+        if row.flops > 0.0 {
+            let rate = row.flops / row.seconds;
+            figures["flops"] = row.flops.into();
+            figures["flops_per_second"] = rate.into();
+            figures["share_of_limit"] = (rate / limits.f32.rate).into();
+            if let Some(bf16) = &limits.bf16 {
+                figures["share_of_limit_bf16"] = (rate / bf16.rate).into();
+            }
+        }
+        figures
+    });
+    json!({
+        "parts": parts.collect::<Vec<_>>(),
+        "steps": profile.steps.len(),
+        "tokens_per_second": tokens_per_second(profile),
+        "limit": limit(&limits.f32),
+        "limit_bf16": limits.bf16.as_ref().map(limit),
+    })
+}
+
+fn tokens_per_second(profile: &Profile) -> f64 {
+    profile.median(|step| step.work.tokens / step.times.whole.as_secs_f64())
+}
+
+fn table(profile: &Profile, limits: &Limits) -> anyhow::Result<()> {
+    let rows = rows(profile);
+    let step = rows.last().map_or(f64::NAN, |row| row.seconds);
+    let bf16 = limits.bf16.as_ref();
+    let column = |text: Option<String>| format!("{:>11}", text.unwrap_or_default());
+    console::print(format_args!(
+        "{:<36}{:>10}{:>9}{:>10}{:>11}{:>11}{}",
+        "part",
+        "ms",
+        "of step",
+        "GFLOP",
+        "GFLOP/s",
+        "of f32",
+        column(bf16.map(|_| "of bf16".to_owned())).trim_end(),
+    ))?;
+    for row in &rows {
+        let time = format!("{:>10.2}{:>7.1} %", 1e3 * row.seconds, 100.0 * row.seconds / step);
+        let products = if row.flops > 0.0 {
+            let rate = row.flops / row.seconds;
+            let share = |limit: &Limit| format!("{:.1} %", 100.0 * rate / limit.rate);
+            format!(
+                "{:>10.2}{:>11.1}{}{}",
+                row.flops / 1e9,
+                rate / 1e9,
+                column(Some(share(&limits.f32))),
+                column(bf16.map(share)).trim_end(),
+            )
+        } else {
+            String::new()
+        };
+        console::print(format_args!("{:<36}{time}{products}", row.label))?;
+    }
+    let limit = |what: &str, limit: &Limit| {
+        let [m, k, n] = limit.shape;
+        format!("{what}: {:.1} GFLOP/s, of {m} x {k} by {k} x {n}", limit.rate / 1e9)
+    };
+    console::print(format_args!("\nlimit in {}", limit("f32", &limits.f32)))?;
+    if let Some(bf16) = bf16 {
+        console::print(format_args!("limit in {}", limit("bf16", bf16)))?;
+    }
+    console::print(format_args!(
+        "{:.0} tokens/s; medians over {} updates",
+        tokens_per_second(profile),
+        profile.steps.len()
+    ))
+}
