@@ -39,6 +39,21 @@ pub struct ElectraConfig {
     pub kernels: Kernels,
     /// What the factors of dense layers are rounded to.
     pub precision: Precision,
+    /// What blocks keep for the backward pass.
+    pub activations: Activations,
+}
+
+/// What a transformer block keeps for its backward pass. Values, draws of dropout and gradients are the same; where
+/// seams hold other parts, as long as they draw from libtorch's generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Activations {
+    /// What its layers need.
+    Keep,
+    /// Its input, from which the backward pass computes the rest again: a third more work, a fraction of the memory
+    /// ([`crate::memory`]).
+    Recompute,
 }
 
 /// Sizes of one transformer.
@@ -169,6 +184,8 @@ pub struct EncoderConfig {
     pub kernels: Kernels,
     /// What the factors of dense layers are rounded to.
     pub precision: Precision,
+    /// What blocks keep for the backward pass.
+    pub activations: Activations,
 }
 
 impl ElectraConfig {
@@ -210,6 +227,7 @@ impl ElectraConfig {
             feed_forward: FeedForwardKind::GeluMlp {},
             kernels: Kernels::Fused,
             precision: Precision::F32,
+            activations: Activations::Keep,
         }
     }
 
@@ -239,6 +257,7 @@ impl ElectraConfig {
             initializer: self.initializer.clone(),
             kernels: self.kernels,
             precision: self.precision,
+            activations: self.activations,
         }
     }
 

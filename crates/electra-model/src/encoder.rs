@@ -1,10 +1,12 @@
 //! The encoder: embeddings, projection and a stack of post-norm blocks.
 
 use crate::{
-    Compute, Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result, SelfAttention,
-    Site,
+    Activations, Compute, Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result,
+    SelfAttention, Site,
     init::{self, Dense, LayerNorm},
+    shared::Shared,
 };
+use electra_torch::recompute;
 use tch::{Tensor, nn};
 
 /// Embeddings and transformer: what fine-tuning loads, `ElectraModel` in Hugging Face's terms.
@@ -15,7 +17,8 @@ pub struct Encoder {
     embeddings: Box<dyn Embeddings>,
     project: Option<nn::Linear>,
     compute: Compute,
-    blocks: Vec<Block>,
+    activations: Activations,
+    blocks: Vec<Shared<Block>>,
 }
 
 impl Encoder {
@@ -38,9 +41,13 @@ impl Encoder {
             .transpose()?;
         let layers = path / "encoder" / "layer";
         let blocks = (0..config.layers)
-            .map(|layer| Block::new(&Site { path: &(&layers / layer), config, layer }, parts))
+            .map(|layer| {
+                let site = Site { path: &(&layers / layer), config, layer };
+                Ok(Shared::new(Block::new(&site, parts)?))
+            })
             .collect::<Result<_>>()?;
-        Ok(Self { embeddings, project, compute: config.compute(), blocks })
+        let (compute, activations) = (config.compute(), config.activations);
+        Ok(Self { embeddings, project, compute, activations, blocks })
     }
 
     /// # Shapes
@@ -54,7 +61,7 @@ impl Encoder {
     ) -> Tensor {
         let x_bsh = self.embed(ids_bs, segments_bs, train);
         let through = |x: Tensor, mask: &PaddingMask| {
-            self.blocks.iter().fold(x, |x, block| block.forward_t(&x, mask, train))
+            self.blocks.iter().fold(x, |x, block| self.block(block, &x, mask, train))
         };
         // No work on padding, where no layer asks for it.
         match self.takes_packed(&x_bsh).then(|| mask.packed()).flatten() {
@@ -64,7 +71,25 @@ impl Encoder {
     }
 
     fn takes_packed(&self, x_bsh: &Tensor) -> bool {
-        self.blocks.iter().all(|block| block.attention.takes_packed() && block.compute.fuses(x_bsh))
+        self.compute.fuses(x_bsh)
+            && self.blocks.iter().all(|block| block.get().attention.takes_packed())
+    }
+
+    /// `[b, s, h]` through one of the blocks.
+    fn block(
+        &self,
+        block: &Shared<Block>,
+        x_bsh: &Tensor,
+        mask: &PaddingMask,
+        train: bool,
+    ) -> Tensor {
+        match self.activations {
+            Activations::Keep => block.get().forward_t(x_bsh, mask, train),
+            Activations::Recompute => {
+                let (block, mask) = (block.clone(), mask.share());
+                recompute(x_bsh, move |x_bsh| block.get().forward_t(x_bsh, &mask, train))
+            }
+        }
     }
 
     /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
@@ -77,7 +102,7 @@ impl Encoder {
     ) -> Vec<Tensor> {
         let mut states = vec![self.embed(ids_bs, segments_bs, train)];
         for block in &self.blocks {
-            let next = block.forward_t(&states[states.len() - 1], mask, train);
+            let next = self.block(block, &states[states.len() - 1], mask, train);
             states.push(next);
         }
         states

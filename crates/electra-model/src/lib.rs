@@ -54,12 +54,13 @@ mod kernels;
 mod mask;
 pub mod networks;
 pub mod parts;
+mod shared;
 pub mod sharing;
 pub mod tensors;
 pub mod tf;
 
 pub use attention::{SelfAttention, SoftmaxAttention};
-pub use config::{ElectraConfig, EncoderConfig, Tower};
+pub use config::{Activations, ElectraConfig, EncoderConfig, Tower};
 pub use embeddings::{Embeddings, TokenEmbeddings};
 pub use encoder::Encoder;
 pub use error::{Error, Result};

@@ -50,6 +50,17 @@ impl PaddingMask {
         }
     }
 
+    /// A second handle on the same mask.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self {
+            keep_bs: self.keep_bs.shallow_clone(),
+            bias_b11s: self.bias_b11s.as_ref().map(Tensor::shallow_clone),
+            sequences: self.sequences.clone(),
+            lengths: self.lengths.clone(),
+        }
+    }
+
     /// `[b, s]` float: 1 for tokens, 0 for padding.
     pub fn keep_bs(&self) -> &Tensor {
         &self.keep_bs

@@ -1,10 +1,7 @@
 //! Embedding sharing: a policy that builds both networks' embeddings.
 
-use crate::{Embeddings, Parts, Result, Site};
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use crate::{Embeddings, Parts, Result, Site, shared::Shared};
+use std::fmt::Debug;
 use tch::Tensor;
 
 /// The embeddings of both networks.
@@ -40,23 +37,12 @@ pub struct Tied;
 
 impl ShareEmbeddings for Tied {
     fn pair(&self, _: &Site<'_>, discriminator: &Site<'_>, parts: &Parts) -> Result<EmbeddingPair> {
-        let block = Shared(Arc::new(Mutex::new(parts.embeddings.build(discriminator)?)));
+        let block = Shared::new(parts.embeddings.build(discriminator)?);
         Ok(EmbeddingPair { generator: Box::new(block.clone()), discriminator: Box::new(block) })
     }
 }
 
-/// A handle on embeddings of any kind that two networks use, in turn.
-#[derive(Clone, Debug)]
-struct Shared(Arc<Mutex<Box<dyn Embeddings>>>);
-
-impl Shared {
-    fn get(&self) -> MutexGuard<'_, Box<dyn Embeddings>> {
-        // A panic in a forward pass leaves the tensors whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Embeddings for Shared {
+impl Embeddings for Shared<Box<dyn Embeddings>> {
     fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
         self.get().forward_t(ids_bs, segments_bs, train)
     }

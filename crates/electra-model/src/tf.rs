@@ -7,7 +7,7 @@
 //! `load_tf_weights_in_electra` (names).
 
 use crate::{
-    EncoderConfig, Error, Kernels, Precision, Result,
+    Activations, EncoderConfig, Error, Kernels, Precision, Result,
     config::Initializer,
     formats::bundle::{self, Bundle},
     hf::{self, Architecture, Config, HeadCount, Pretrained},
@@ -333,6 +333,7 @@ fn network(
         attention_dropout: 0.1,
         kernels: Kernels::Fused,
         precision: Precision::F32,
+        activations: Activations::Keep,
         layer_norm_eps: 1e-12,
         layers: 0,
         hidden,

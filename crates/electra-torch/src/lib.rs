@@ -5,6 +5,7 @@
 //! - [`load_cuda`]: loads libtorch's CUDA half at run time, so that one binary serves CPU and GPU;
 //! - [`device`]: `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`];
 //! - [`attach`]: functions with a backward pass written in Rust;
+//! - [`recompute`]: a function that keeps nothing for its backward pass but its input;
 //! - [`keep_memory`]: an allocator that does not pay for the same pages again;
 //! - [`parallel_for`]: work on libtorch's own threads;
 //! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
@@ -18,11 +19,13 @@ mod dropout;
 mod error;
 mod floats;
 mod gemm;
+mod generator;
 mod grad;
 mod half;
 mod memory;
 pub mod ops;
 mod parallel;
+mod recompute;
 mod simd;
 
 pub use autograd::{attach, records};
@@ -32,4 +35,5 @@ pub use floats::is_plain;
 pub use grad::set_grad;
 pub use memory::keep_memory;
 pub use parallel::parallel_for;
+pub use recompute::recompute;
 pub use simd::{Instructions, instructions, limit_instructions};

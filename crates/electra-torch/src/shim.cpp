@@ -1,4 +1,5 @@
 // What tch lacks, as plain C functions. A tch `Tensor` holds an `at::Tensor*`.
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/function.h>
@@ -6,6 +7,7 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
+#include <mutex>
 #include <stdexcept>
 
 #if defined(__linux__)
@@ -91,6 +93,29 @@ int electra_attach(void* output, void* const* inputs, size_t count, void* state,
     }
     node->set_next_edges(std::move(edges));
     torch::autograd::set_history(*static_cast<at::Tensor*>(output), node);
+    return 0;
+  } catch (...) {
+    return 1;
+  }
+}
+
+// The state of the default generator of a tensor's device, owned by the caller; null if there is none.
+void* electra_generator_state(void* like) {
+  try {
+    auto generator = at::globalContext().defaultGenerator(static_cast<at::Tensor*>(like)->device());
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    return new at::Tensor(generator.get_state());
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+// Returns 0, or 1 if the generator does not take the state.
+int electra_set_generator_state(void* like, void* state) {
+  try {
+    auto generator = at::globalContext().defaultGenerator(static_cast<at::Tensor*>(like)->device());
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(*static_cast<at::Tensor*>(state));
     return 0;
   } catch (...) {
     return 1;

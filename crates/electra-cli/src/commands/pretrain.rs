@@ -39,13 +39,14 @@ pub(crate) struct Args {
 
 /// Keys that may change when a run goes on: they decide how long, where and what is reported, not what
 /// is computed.
-const MAY_CHANGE: [&str; 6] = [
+const MAY_CHANGE: [&str; 7] = [
     "train.device",
     "train.log_every",
     "checkpoint",
     "evaluate",
     "data.shards",
     "data.loader_threads",
+    "model.activations",
 ];
 
 impl Args {

@@ -1,6 +1,6 @@
 //! `config.json`: what `transformers` calls a model, in and out.
 
-use crate::{EncoderConfig, Error, Kernels, Precision, Result, config::Initializer};
+use crate::{Activations, EncoderConfig, Error, Kernels, Precision, Result, config::Initializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -258,6 +258,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         attention_dropout: file.attention_probs_dropout_prob,
         kernels: Kernels::Fused,
         precision: Precision::F32,
+        activations: Activations::Keep,
         layer_norm_eps: file.layer_norm_eps,
         layers: file.num_hidden_layers,
         hidden: file.hidden_size,

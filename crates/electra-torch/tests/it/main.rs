@@ -1,6 +1,7 @@
 //! Public behaviour of `electra-torch`.
 
 mod ops;
+mod recompute;
 
 use electra_torch::{Error, device, set_grad};
 use tch::{Device, Kind, Tensor};

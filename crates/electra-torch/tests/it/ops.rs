@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 const TOLERANCE: f64 = 2e-5;
 
 /// Tests that seed libtorch's generator or choose instructions take turns.
-fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -58,6 +58,27 @@ fn the_number_of_loader_threads_changes_no_bit() {
     assert_eq!(state_of(&fixture.path("1"), 10), state_of(&fixture.path("2"), 10));
 }
 
+/// Blocks that keep their input alone give the bits of those that keep everything, also from one step to the next.
+#[test]
+fn what_is_kept_for_the_backward_pass_changes_no_bit() {
+    let fixture = Fixture::new();
+    let config = |sets: [&str; 2]| {
+        let common = ["train.steps=2", "train.accumulate=2", "evaluate.every=0"];
+        fixture.config(&[&sets[..], &common].concat())
+    };
+    for kernels in ["model.kernels=fused", "model.kernels=plain"] {
+        let run = |name: &str| fixture.path(&format!("{name} {kernels}"));
+        let recompute = || config([kernels, "model.activations=recompute"]);
+        let kept = run("kept");
+        train(config([kernels, "model.activations=keep"]), Start::new(&kept)).unwrap();
+        let broken = run("broken");
+        let first = Start { stop_after: Some(1), ..Start::new(&broken) };
+        train(recompute(), first).unwrap();
+        train(recompute(), Start::resume(&broken)).unwrap();
+        assert_eq!(state_of(&broken, 2), state_of(&kept, 2), "{kernels}");
+    }
+}
+
 /// What a crash between two checkpoints leaves in metrics.jsonl is not there twice after it.
 #[test]
 fn rows_of_steps_that_are_done_again_are_written_once() {
