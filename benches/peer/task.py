@@ -1,16 +1,21 @@
-"""Fine-tuning and predicting with transformers in PyTorch, timed: the peer of `electra finetune` and `electra predict`.
+"""Fine-tuning and predicting with transformers in PyTorch, timed: the peer of `electra finetune` and `electra predict`;
+and predicting by ONNX Runtime.
 
 Run by `cargo xtask bench --peer finetune-*|predict`; prints one JSON object. The loop is that of transformers' Trainer
-without its bookkeeping: batches padded to their longest, fused AdamW, linear schedule, clipping.
+without its bookkeeping: batches padded to their longest, fused AdamW, linear schedule, clipping. `--autocast` computes
+products in bfloat16. `export` writes the model as ONNX; ONNX Runtime predicts the same batches with as many threads as
+PyTorch and all of its own rewriting of the graph.
 """
 
 import argparse
+import contextlib
 import csv
+import io
 import json
+import math
 import os
 import random
 import resource
-import statistics
 import time
 
 import torch
@@ -26,7 +31,9 @@ metric = "accuracy"
 train = "train.tsv"
 dev = "dev.tsv"
 """
-# Folder, columns of the texts, column of the label, whether training rows are whole sentences.
+# Of the exported network.
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+# Folder, columns of the texts, column of the label.
 GLUE = {"sst2": ("SST-2", ["sentence"], "label"), "mrpc": ("MRPC", ["#1 String", "#2 String"], "Quality")}
 
 
@@ -78,7 +85,8 @@ def finetune(args):
         if step == 2:
             start = time.perf_counter()
         inputs = encode(tokenizer, batch)
-        loss = model(**inputs, labels=torch.tensor([label for _, label in batch])).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.autocast):
+            loss = model(**inputs, labels=torch.tensor([label for _, label in batch])).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -89,17 +97,83 @@ def finetune(args):
     report(sum(map(len, batches[2:])) / seconds)
 
 
+def classifier(args):
+    """From encoded texts to logits, by PyTorch or, with `--onnx`, by ONNX Runtime."""
+    if not args.onnx:
+        model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
+        return lambda inputs: model(**inputs).logits
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(args.onnx, options, providers=["CPUExecutionProvider"])
+    return lambda inputs: torch.from_numpy(session.run(None, {n: inputs[n].numpy() for n in INPUTS})[0])
+
+
+def logits(run, tokenizer, data):
+    return torch.cat([run(encode(tokenizer, data[i : i + 32])) for i in range(0, len(data), 32)])
+
+
 def predict(args):
     """Batches of 32 in the file's order, padded to their longest."""
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
+    run = classifier(args)
     data = list(read(f"{args.folder}/train.tsv"))
     with torch.inference_mode():
-        model(**encode(tokenizer, data[:32]))
+        run(encode(tokenizer, data[:32]))
         start = time.perf_counter()
         for i in range(0, len(data), 32):
-            model(**encode(tokenizer, data[i : i + 32])).logits.argmax(-1).tolist()
+            run(encode(tokenizer, data[i : i + 32])).argmax(-1).tolist()
     report(len(data) / (time.perf_counter() - start))
+
+
+def export(args):
+    """Writes the model as ONNX, with a batch and a length of any size."""
+    model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
+    inputs = encode(AutoTokenizer.from_pretrained(args.model), list(read(f"{args.folder}/train.tsv"))[:3])
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, token_type_ids, attention_mask):
+            return self.model(input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask).logits
+
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with contextlib.redirect_stdout(io.StringIO()):
+        torch.onnx.export(
+            Logits(),
+            tuple(inputs[name] for name in INPUTS),
+            args.onnx,
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamic_shapes=[free] * len(INPUTS),
+            dynamo=True,
+        )
+    print(json.dumps({"bytes": os.path.getsize(args.onnx)}))
+
+
+def check(args):
+    """The same logits to 1e-4 in 20 batches: ONNX Runtime's, and log-odds of the probabilities of `electra predict`."""
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    data = list(read(f"{args.folder}/train.tsv"))
+    with torch.inference_mode():
+        theirs = logits(classifier(argparse.Namespace(model=args.model, onnx=None)), tokenizer, data[:640])
+        onnx = logits(classifier(args), tokenizer, data[:640])
+    with open(args.predictions, newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if len(rows) != len(data):
+        raise SystemExit(f"{len(rows)} predictions of {len(data)} rows")
+    odds = torch.tensor([math.log(float(row["1"])) - math.log(float(row["0"])) for row in rows[: len(theirs)]])
+    differences = {
+        "onnxruntime": (onnx - theirs).abs().max().item(),
+        "electra": (odds - (theirs[:, 1] - theirs[:, 0])).abs().max().item(),
+    }
+    for name, difference in differences.items():
+        if not difference <= 1e-4:
+            raise SystemExit(f"logits of {name} are {difference} away from those of transformers")
+    print(json.dumps({"largest_difference": differences}))
 
 
 def report(speed):
@@ -109,16 +183,22 @@ def report(speed):
     }))
 
 
+MODES = {"prepare": prepare, "finetune": finetune, "export": export, "check": check, "predict": predict}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=("prepare", "finetune", "predict"))
+    parser.add_argument("mode", choices=MODES)
     parser.add_argument("--task", choices=GLUE)
     parser.add_argument("--data")
     parser.add_argument("--count", type=int)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--model")
+    parser.add_argument("--autocast", action="store_true", help="finetune: products in bfloat16")
+    parser.add_argument("--onnx", help="the ONNX file: what export writes and predict and check run")
+    parser.add_argument("--predictions", help="check: what `electra predict --probabilities` wrote")
     args = parser.parse_args()
-    {"prepare": prepare, "finetune": finetune, "predict": predict}[args.mode](args)
+    MODES[args.mode](args)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,47 @@
-//! `cargo xtask bench`: criterion benches, or this project beside a peer in Python, in turn and on the same machine.
+//! `cargo xtask bench`: criterion benches; this project beside a peer in Python, in turn and on the same machine; how
+//! a step scales; curves of both precisions.
 
+mod curves;
+mod page;
 mod pretrain;
+mod scaling;
+mod shards;
+mod svg;
 mod tasks;
+mod turns;
 
-use crate::{
-    pipeline::{self, ELECTRA},
-    python, sh,
-};
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use crate::{figures, sh};
+use anyhow::{Context, Result};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use serde_json::Value;
+use std::path::PathBuf;
 
+/// Where benches keep what they make.
 const HOME: &str = "target/bench";
 const PAGE: &str = "docs/performance.md";
+
+/// The benches of hot paths: package and name.
+const CRITERION: [(&str, &str); 4] = [
+    ("electra-tokenize", "encode"),
+    ("electra-data", "data"),
+    ("electra-torch", "ops"),
+    ("electra-train", "step"),
+];
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run beside a peer; the benches of hot paths alone without it.
-    #[arg(long, value_enum)]
-    peer: Option<Peer>,
+    #[command(flatten)]
+    what: What,
     /// Runs of each side, in turn.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// Leave out the peer under torch.compile, which takes minutes to start.
     #[arg(long)]
     eager_only: bool,
+    /// Updates of each run of --curves; those of the config by default.
+    #[arg(long, requires = "curves", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
     /// Where the figures go as JSON.
     #[arg(long, value_parser = sh::place)]
     json: Option<PathBuf>,
@@ -41,38 +53,125 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Peer {
-    /// A step of ELECTRA-Small, 32 sequences of 128 tokens.
-    PretrainSmall,
-    /// The same with products in bfloat16, beside eager in single precision and under autocast.
-    PretrainSmallBf16,
-    /// A step of ELECTRA-Base, 4 sequences of 512 tokens.
-    PretrainBase,
-    /// The same with products in bfloat16.
-    PretrainBaseBf16,
-    /// Fine-tuning ELECTRA-Small on SST-2, batches of 32.
-    FinetuneSst2,
-    /// Fine-tuning ELECTRA-Small on MRPC, batches of 32.
-    FinetuneMrpc,
-    /// Predictions of a fine-tuned ELECTRA-Small, of texts of mixed lengths.
-    Predict,
-    /// Shards from text, beside encoding alone by Python's `tokenizers`.
-    Shards,
+/// One of these, or the benches of hot paths.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct What {
+    /// Run beside a peer.
+    #[arg(long, value_parser = peers())]
+    peer: Option<&'static Peer>,
+    /// A step of ELECTRA-Small on one thread and on all, of other batches and lengths; and the loader.
+    #[arg(long)]
+    scaling: bool,
+    /// Held-out curves of the quickstart's pre-training in both precisions.
+    #[arg(long)]
+    curves: bool,
+}
+
+/// Something that Python does too.
+#[derive(Debug)]
+struct Peer {
+    /// As it is asked for, and the first cell of its row in the page.
+    name: &'static str,
+    /// What both sides do.
+    about: &'static str,
+    /// Runs both sides; its second argument is the name.
+    run: fn(&Args, &str) -> Result<()>,
+}
+
+/// A new one needs a line here and a row in the page.
+const PEERS: [Peer; 10] = [
+    Peer {
+        name: "pretrain-small",
+        about: "A step of ELECTRA-Small, 32 sequences of 128 tokens",
+        run: |args, name| pretrain::run(args, name, &pretrain::SMALL),
+    },
+    Peer {
+        name: "pretrain-small-bf16",
+        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        run: |args, name| pretrain::run(args, name, &pretrain::SMALL.in_bf16()),
+    },
+    Peer {
+        name: "pretrain-base",
+        about: "A step of ELECTRA-Base, 4 sequences of 512 tokens",
+        run: |args, name| pretrain::run(args, name, &pretrain::BASE),
+    },
+    Peer {
+        name: "pretrain-base-bf16",
+        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        run: |args, name| pretrain::run(args, name, &pretrain::BASE.in_bf16()),
+    },
+    Peer {
+        name: "finetune-sst2",
+        about: "Fine-tuning ELECTRA-Small on SST-2, batches of 32",
+        run: |args, name| tasks::finetune(args, name, "sst2", Precision::F32),
+    },
+    Peer {
+        name: "finetune-sst2-bf16",
+        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        run: |args, name| tasks::finetune(args, name, "sst2", Precision::Bf16),
+    },
+    Peer {
+        name: "finetune-mrpc",
+        about: "Fine-tuning ELECTRA-Small on MRPC, batches of 32",
+        run: |args, name| tasks::finetune(args, name, "mrpc", Precision::F32),
+    },
+    Peer {
+        name: "finetune-mrpc-bf16",
+        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        run: |args, name| tasks::finetune(args, name, "mrpc", Precision::Bf16),
+    },
+    Peer {
+        name: "predict",
+        about: "Predictions of a fine-tuned ELECTRA-Small, of texts of mixed lengths; also beside ONNX Runtime",
+        run: tasks::predict,
+    },
+    Peer {
+        name: "shards",
+        about: "Shards from text, beside encoding alone by Python's `tokenizers`",
+        run: shards::run,
+    },
+];
+
+/// Of this project's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    F32,
+    Bf16,
+}
+
+impl Precision {
+    /// The value of a config's `precision`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match args.peer {
-        None => sh::run(&sh::words(["cargo", "bench", "--workspace", "--benches"])).map(drop),
-        Some(Peer::PretrainSmall) => pretrain::run(args, &pretrain::SMALL),
-        Some(Peer::PretrainSmallBf16) => pretrain::run(args, &pretrain::SMALL_BF16),
-        Some(Peer::PretrainBaseBf16) => pretrain::run(args, &pretrain::BASE_BF16),
-        Some(Peer::PretrainBase) => pretrain::run(args, &pretrain::BASE),
-        Some(Peer::FinetuneSst2) => tasks::finetune(args, "sst2"),
-        Some(Peer::FinetuneMrpc) => tasks::finetune(args, "mrpc"),
-        Some(Peer::Predict) => tasks::predict(args),
-        Some(Peer::Shards) => shards(args),
+    match args.what {
+        What { peer: Some(peer), .. } => (peer.run)(args, peer.name),
+        What { scaling: true, .. } => scaling::run(args),
+        What { curves: true, .. } => curves::run(args),
+        What { .. } => {
+            CRITERION.iter().try_for_each(|bench| sh::run(&criterion(bench, &[])).map(drop))
+        }
     }
+}
+
+/// `cargo bench` of one of [`CRITERION`].
+fn criterion(&(package, name): &(&str, &str), more: &[&str]) -> Vec<String> {
+    let mut command = sh::words(["cargo", "bench", "--package", package, "--bench", name]);
+    command.extend(more.iter().map(|&word| word.to_owned()));
+    command
+}
+
+fn peers() -> impl TypedValueParser<Value = &'static Peer> {
+    let names = PEERS.iter().map(|peer| PossibleValue::new(peer.name).help(peer.about));
+    PossibleValuesParser::new(names)
+        .try_map(|name| PEERS.iter().find(|peer| peer.name == name).context("no such peer"))
 }
 
 /// What a peer's script prints.
@@ -83,95 +182,16 @@ fn peer(interpreter: &str, script: &[String]) -> Result<Value> {
     serde_json::from_str(sh::capture(&command)?.trim()).context("what the peer prints")
 }
 
-fn shards(args: &Args) -> Result<()> {
-    pipeline::build(&args.corpus)?;
-    let interpreter = python::torch()?;
-    let (vocab, corpus) = (python::bert_vocab(&interpreter)?, args.corpus.display().to_string());
-    let out = format!("{HOME}/shards-timed");
-    fs::create_dir_all(HOME).context(HOME)?;
-    let command = sh::words([
-        ELECTRA,
-        "shards",
-        "build",
-        "--corpus",
-        &corpus,
-        "--vocab",
-        &vocab,
-        "--seq-len",
-        "128",
-        "--overwrite",
-        "--out",
-        &out,
-    ]);
-    let script = sh::words(["benches/peer/encode.py", "--corpus", &corpus, "--vocab", &vocab]);
-    let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in 1..=args.pairs {
-        let start = Instant::now();
-        sh::run(&command)?;
-        let seconds = start.elapsed().as_secs_f64();
-        let peer = number(&peer(&interpreter, &script)?, "seconds")?;
-        sh::say(&format!("pair {pair}: {:.2} times", peer / seconds));
-        ratios.push(peer / seconds);
-        ours.push(seconds);
-        theirs.push(peer);
-    }
-    let ratio = median(ratios);
-    let figures = json!({
-        "work": "shards",
-        "pairs": args.pairs,
-        "ratio_eager": ratio,
-        "seconds": median(ours),
-        "peer_seconds": median(theirs),
-    });
-    report(args, &figures, &format!("| shards | {ratio:.2} | - | - | - | - | {} |", args.pairs))
-}
-
-/// Prints the figures, writes them where they were asked for, and their row into the page.
-fn report(args: &Args, figures: &Value, row: &str) -> Result<()> {
+/// Prints the figures, writes them where they were asked for, and their rows into the page.
+fn report(args: &Args, figures: &Value, rows: &[String]) -> Result<()> {
     let text = serde_json::to_string_pretty(figures)? + "\n";
     sh::say(&text);
     if let Some(path) = &args.json {
-        fs::write(path, text).with_context(|| path.display().to_string())?;
+        figures::write(path, &text)?;
     }
-    let page = read(Path::new(PAGE))?;
-    fs::write(PAGE, with_row(&page, row)?).context(PAGE)
-}
-
-/// The page with `row` in the place of the one that begins with the same cell.
-fn with_row(page: &str, row: &str) -> Result<String> {
-    let first = |line: &str| line.split('|').nth(1).map(str::trim).map(str::to_owned);
-    let name = first(row);
-    let mut found = false;
-    let lines: Vec<&str> = page
-        .lines()
-        .map(|line| {
-            let same = line.starts_with('|') && first(line) == name;
-            found |= same;
-            if same { row } else { line }
-        })
-        .collect();
-    if !found {
-        bail!("{PAGE} has no row for {}", name.unwrap_or_default());
-    }
-    Ok(lines.join("\n") + "\n")
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
-        _ => values[middle],
-    }
-}
-
-fn number(value: &Value, key: &str) -> Result<f64> {
-    value[key].as_f64().with_context(|| format!("no figure {key:?} in {value}"))
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| path.display().to_string())
+    let page =
+        rows.iter().try_fold(figures::read(PAGE)?, |page, row| page::with_row(&page, row))?;
+    figures::write(PAGE, &page)
 }
 
 #[cfg(test)]
@@ -179,16 +199,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(Vec::new()).is_nan());
+    fn every_peer_has_its_row_in_the_page() {
+        let page = figures::read(crate::root().join(PAGE)).unwrap();
+        for peer in &PEERS {
+            let row = page::Row::new(peer.name, 7).to_string();
+            assert!(page::with_row(&page, &row).is_ok(), "{}", peer.name);
+        }
     }
 
     #[test]
-    fn a_row_takes_its_own_place() {
-        let page = "| a | 1 |\n| b | 2 |\n";
-        assert_eq!(with_row(page, "| b | 3 |").unwrap(), "| a | 1 |\n| b | 3 |\n");
-        assert!(with_row(page, "| c | 3 |").is_err());
+    fn benches_that_are_run_are_there() {
+        for (package, name) in CRITERION {
+            let path = crate::root().join(format!("crates/{package}/benches/{name}.rs"));
+            assert!(path.is_file(), "{}", path.display());
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod figures;
 mod pipeline;
 mod python;
 mod quickstart;
@@ -47,9 +48,9 @@ enum Command {
         after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow"
     )]
     Parity(python::Parity),
-    /// Benches of the hot paths, or this project beside a peer in Python.
+    /// Benches of the hot paths, this project beside a peer in Python, how a step scales, curves of both precisions.
     #[command(
-        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --peer pretrain-small --json small.json"
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --peer pretrain-small --json small.json\n  cargo xtask bench --scaling\n  cargo xtask bench --curves"
     )]
     Bench(bench::Args),
     /// Every check there is: format, lints, tidy, tests, docs.

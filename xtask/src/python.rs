@@ -1,7 +1,7 @@
 //! What needs Python: golden fixtures, and parity with the programs that others use. Each kind has a virtual
 //! environment of its own under target/; nothing else of the workspace needs one.
 
-use crate::{pipeline, sh};
+use crate::{figures, pipeline, sh};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -46,6 +46,11 @@ pub(crate) struct Parity {
 /// A Python with PyTorch and transformers.
 pub(crate) fn torch() -> Result<String> {
     TORCH.interpreter()
+}
+
+/// What [`torch`] needs besides to write ONNX files and to run them; added to the same environment where it is asked for.
+pub(crate) fn add_onnx() -> Result<()> {
+    TORCH.add("onnx", &["onnx==1.23.2", "onnxruntime==1.32.0", "onnxscript==0.7.2"])
 }
 
 /// The vocab.txt of bert-base-uncased, from the package that carries it.
@@ -122,11 +127,10 @@ pub(crate) fn parity(args: &Parity) -> Result<()> {
 impl Environment {
     /// The environment's Python; it is made where it is missing or the requirements changed.
     fn interpreter(&self) -> Result<String> {
-        let home = Path::new("target/python").join(self.name);
+        let home = self.home();
         let python = text(&home.join("bin/python"));
         let stamp = home.join("complete");
-        let wanted = fs::read_to_string(self.requirements).context(self.requirements)?
-            + &self.alone.join("\n");
+        let wanted = figures::read(self.requirements)? + &self.alone.join("\n");
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(python);
         }
@@ -134,20 +138,34 @@ impl Environment {
         sh::run(&sh::words([&base, "-m", "venv", "--clear", &text(&home)])).context(
             "a Python 3.11 or 3.12 with the venv module is needed; ELECTRA_PYTHON names one",
         )?;
-        let pip =
-            [python.as_str(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        let install = |more: &[&str]| {
-            let command: Vec<String> =
-                pip.iter().chain(more).map(|&word| word.to_owned()).collect();
-            sh::run(&command)
-        };
-        install(&["--requirement", self.requirements])?;
+        install(&python, &["--requirement", self.requirements])?;
         for package in self.alone {
-            install(&["--no-deps", package])?;
+            install(&python, &["--no-deps", package])?;
         }
-        fs::write(&stamp, wanted).with_context(|| text(&stamp))?;
+        figures::write(&stamp, &wanted)?;
         Ok(python)
     }
+
+    /// Packages that only some need; they leave the environment's own versions as they are.
+    fn add(&self, name: &str, packages: &[&str]) -> Result<()> {
+        let python = self.interpreter()?;
+        let (stamp, wanted) = (self.home().join(format!("complete-{name}")), packages.join("\n"));
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        install(&python, &[&["--constraint", self.requirements], packages].concat())?;
+        figures::write(&stamp, &wanted)
+    }
+
+    fn home(&self) -> PathBuf {
+        Path::new("target/python").join(self.name)
+    }
+}
+
+/// `pip install` in the environment of a Python.
+fn install(python: &str, what: &[&str]) -> Result<()> {
+    let pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    sh::run(&pip.iter().chain(what).map(|&word| word.to_owned()).collect::<Vec<_>>()).map(drop)
 }
 
 fn script_command<'a>(

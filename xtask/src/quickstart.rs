@@ -1,6 +1,7 @@
 //! `cargo xtask quickstart`: the whole line on the committed text, and a table of what came of it.
 
 use crate::{
+    figures::{self, number},
     pipeline::{self, ELECTRA, Step},
     sh,
 };
@@ -8,14 +9,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{
     fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 const OUT: &str = "runs/quickstart";
-const CORPUS: &str = "data/sample/pretrain";
-const CONFIG: &str = "configs/pretrain-tiny.toml";
+pub(crate) const CORPUS: &str = "data/sample/pretrain";
+pub(crate) const CONFIG: &str = "configs/pretrain-tiny.toml";
 const FINETUNE: &str = "configs/finetune-tiny.toml";
 const TASKS: [&str; 2] = ["word-order", "sentence-start"];
 const WEIGHTS: [&str; 2] = ["pretrained", "random"];
@@ -28,8 +28,7 @@ pub(crate) fn run() -> Result<()> {
     let out = Path::new(OUT);
     times.extend(pipeline::run(&steps(out), &out.join("stamps"))?);
     let report = report(out, &times, start.elapsed())?;
-    let path = out.join("report.txt");
-    fs::write(&path, &report).with_context(|| path.display().to_string())?;
+    figures::write(out.join("report.txt"), &report)?;
     sh::say(&report);
     Ok(())
 }
@@ -39,11 +38,11 @@ fn finetuned(task: &str, weights: &str) -> String {
     format!("{task}-{weights}")
 }
 
-fn steps(out: &Path) -> Vec<Step> {
-    let place = |name: &str| out.join(name);
+/// Vocabulary and shards of the committed text, in `out`.
+pub(crate) fn data_steps(out: &Path) -> Vec<Step> {
     let text = |path: &Path| path.display().to_string();
-    let (vocab, shards, run) = (place("vocab.txt"), place("shards"), place("run"));
-    let mut steps = vec![
+    let (vocab, shards) = (out.join("vocab.txt"), out.join("shards"));
+    vec![
         Step {
             name: "vocabulary".to_owned(),
             command: sh::words([
@@ -78,23 +77,30 @@ fn steps(out: &Path) -> Vec<Step> {
                 &text(&shards),
             ]),
             inputs: vec![CORPUS.into(), vocab],
-            output: shards.clone(),
+            output: shards,
         },
-        Step {
-            name: "pretrain".to_owned(),
-            command: sh::words([
-                ELECTRA,
-                "pretrain",
-                CONFIG,
-                "--set",
-                &format!("data.shards={}", text(&shards)),
-                "--out",
-                &text(&run),
-            ]),
-            inputs: vec![CONFIG.into()],
-            output: run.clone(),
-        },
-    ];
+    ]
+}
+
+fn steps(out: &Path) -> Vec<Step> {
+    let place = |name: &str| out.join(name);
+    let text = |path: &Path| path.display().to_string();
+    let run = place("run");
+    let mut steps = data_steps(out);
+    steps.push(Step {
+        name: "pretrain".to_owned(),
+        command: sh::words([
+            ELECTRA,
+            "pretrain",
+            CONFIG,
+            "--set",
+            &format!("data.shards={}", text(&place("shards"))),
+            "--out",
+            &text(&run),
+        ]),
+        inputs: vec![CONFIG.into()],
+        output: run.clone(),
+    });
     steps.extend(pipeline::after_pretraining(&run, out));
     let model = text(&place("discriminator"));
     for task in TASKS {
@@ -132,12 +138,11 @@ fn steps(out: &Path) -> Vec<Step> {
 
 /// What is printed at the end.
 fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<String> {
-    let metrics = read(&out.join("run/metrics.jsonl"))?;
-    let rows: Vec<Value> = metrics.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let rows = figures::rows(out.join("run/metrics.jsonl"))?;
     let held_out: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
     let (first, last) =
         held_out.first().zip(held_out.last()).context("no held-out figures in metrics.jsonl")?;
-    let evaluated: Value = serde_json::from_str(&read(&out.join("evaluate.json"))?)?;
+    let evaluated = figures::json(out.join("evaluate.json"))?;
     let mut text = String::from(
         "\nPre-training, on held-out addresses            start       end   without context\n",
     );
@@ -206,20 +211,13 @@ What to type next
 }
 
 fn result(out: &Path, task: &str, weights: &str) -> Result<Value> {
-    Ok(serde_json::from_str(&read(&out.join(finetuned(task, weights)).join("results.json"))?)?)
-}
-
-fn read(path: &PathBuf) -> Result<String> {
-    fs::read_to_string(path).with_context(|| path.display().to_string())
-}
-
-fn number(value: &Value, key: &str) -> Result<f64> {
-    value[key].as_f64().with_context(|| format!("no figure {key:?}"))
+    figures::json(out.join(finetuned(task, weights)).join("results.json"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn steps_use_what_earlier_steps_made() {
@@ -270,13 +268,5 @@ mod tests {
         for figures in ["7.500     4.500             6.500", "75.0 ± 1.0", "62.5       50.0"] {
             assert!(report.contains(figures), "{figures} in {report}");
         }
-    }
-
-    #[test]
-    fn a_missing_figure_is_named() {
-        assert!(
-            number(&serde_json::json!({"a": 1.5}), "b").unwrap_err().to_string().contains("\"b\"")
-        );
-        assert_eq!(number(&serde_json::json!({"a": 1.5}), "a").unwrap(), 1.5);
     }
 }

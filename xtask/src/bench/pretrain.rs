@@ -1,65 +1,92 @@
 //! A step of pre-training beside transformers in PyTorch.
 
-use super::{Args, HOME, median, number, peer, read, report};
+use super::{
+    Args, HOME, Precision,
+    page::Row,
+    peer, report,
+    turns::{Opponent, Side, Turns},
+};
 use crate::{
+    figures::{self, median_of},
     pipeline::{self, ELECTRA},
     python, sh,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+/// The figure that steps are compared by.
+pub(super) const SPEED: &str = "tokens_per_second";
+
+/// libtorch's threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    One,
+    /// As many as the machine has cores.
+    All,
+}
 
 /// A step's size.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
-    name: &'static str,
     size: &'static str,
-    batch: usize,
-    length: usize,
+    pub(super) batch: usize,
+    pub(super) length: usize,
     /// Timed steps of a process, two more before them.
     steps: usize,
-    /// Of this project's products; the peers are eager in single precision and the second one.
-    precision: &'static str,
+    /// Of this project's products; the peers are eager in single precision and the better one of the same precision.
+    precision: Precision,
+    pub(super) threads: Threads,
     discriminator: Tower,
     generator: Tower,
     embedding: f64,
 }
 
 /// Width and width of the feed-forward layer, of 12 layers.
+#[derive(Clone, Copy, Debug)]
 struct Tower(f64, f64);
 
 pub(super) const SMALL: Work = Work {
-    name: "pretrain-small",
     size: "small",
     batch: 32,
     length: 128,
     steps: 6,
-    precision: "f32",
+    precision: Precision::F32,
+    threads: Threads::All,
     discriminator: Tower(256.0, 1024.0),
     generator: Tower(64.0, 256.0),
     embedding: 128.0,
 };
 pub(super) const BASE: Work = Work {
-    name: "pretrain-base",
     size: "base",
     batch: 4,
     length: 512,
     steps: 3,
-    precision: "f32",
+    precision: Precision::F32,
+    threads: Threads::All,
     discriminator: Tower(768.0, 3072.0),
     generator: Tower(256.0, 1024.0),
     embedding: 768.0,
 };
 
-pub(super) const SMALL_BF16: Work =
-    Work { name: "pretrain-small-bf16", precision: "bf16", ..SMALL };
-pub(super) const BASE_BF16: Work = Work { name: "pretrain-base-bf16", precision: "bf16", ..BASE };
-
 impl Work {
+    /// The same with products in bfloat16.
+    pub(super) fn in_bf16(self) -> Self {
+        Self { precision: Precision::Bf16, ..self }
+    }
+
+    /// The same step of another size.
+    pub(super) const fn of(self, batch: usize, length: usize, steps: usize) -> Self {
+        Self { batch, length, steps, ..self }
+    }
+
+    /// The same step on other threads.
+    pub(super) const fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
+    }
+
     /// Floating-point operations of a token, forward and backward: matrix products and attention alone.
-    fn flops_per_token(&self) -> f64 {
+    pub(super) fn flops_per_token(&self) -> f64 {
         // A product with a matrix of n numbers takes 2 n forward, and twice that backward.
         const PRODUCT: f64 = 6.0;
         const LAYERS: f64 = 12.0;
@@ -109,7 +136,7 @@ impl Work {
             format!("train.steps={steps}"),
             "train.log_every=1".to_owned(),
             "train.device=cpu".to_owned(),
-            format!("model.precision={}", self.precision),
+            format!("model.precision={}", self.precision.name()),
             "evaluate.every=0".to_owned(),
             format!("checkpoint.every={steps}"),
         ];
@@ -123,69 +150,60 @@ impl Work {
     }
 }
 
-pub(super) fn run(args: &Args, work: &Work) -> Result<()> {
+pub(super) fn run(args: &Args, name: &str, work: &Work) -> Result<()> {
     pipeline::build(&args.corpus)?;
     let interpreter = python::torch()?;
     let shards = prepared_shards(args, work.length, &interpreter)?;
     let parameters = same_work(work, &shards, &interpreter)?;
 
-    // The second peer is the better one of the same precision.
-    let second = if work.precision == "bf16" { "bf16" } else { "compile" };
+    let (second, second_ratio) = match work.precision {
+        Precision::F32 => ("compile", "ratio_compiled"),
+        Precision::Bf16 => ("bf16", "ratio_autocast"),
+    };
     let modes = if args.eager_only { vec!["eager"] } else { vec!["eager", second] };
-    let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); modes.len()]);
-    for pair in 1..=args.pairs {
-        let own = project(work, &shards)?;
-        for (mode, runs) in modes.iter().zip(&mut theirs) {
-            let peer = peer(&interpreter, &work.script(mode))?;
-            if peer["parameters"].as_u64() != Some(parameters) {
-                bail!("the peer has {} parameters, this project {parameters}", peer["parameters"]);
+    let opponent = |name: &'static str| {
+        let script = work.script(name);
+        let interpreter = &interpreter;
+        let run: Side<'_> = Box::new(move || {
+            let said = peer(interpreter, &script)?;
+            if said["parameters"].as_u64() != Some(parameters) {
+                bail!("the peer has {} parameters, this project {parameters}", said["parameters"]);
             }
-            let ratio = number(&own, "tokens_per_second")? / number(&peer, "tokens_per_second")?;
-            sh::say(&format!("pair {pair}, {mode}: {ratio:.2} times"));
-            runs.push((ratio, peer));
-        }
-        ours.push(own);
-    }
-    let figure = |runs: &[Value], key: &str| -> Result<f64> {
-        Ok(median(runs.iter().map(|run| number(run, key)).collect::<Result<_>>()?))
+            Ok(said)
+        });
+        Opponent { name, run }
     };
-    let ratios = |mode: usize| {
-        theirs.get(mode).map(|runs| median(runs.iter().map(|(ratio, _)| *ratio).collect()))
-    };
-    let eager: Vec<Value> = theirs[0].iter().map(|(_, peer)| peer.clone()).collect();
-    let rate = eager
-        .iter()
-        .map(|run| number(run, "matrix_flops_per_second"))
-        .collect::<Result<Vec<_>>>()?;
-    let rate = rate.into_iter().fold(0.0, f64::max);
-    let speed = figure(&ours, "tokens_per_second")?;
-    let peer_speed = figure(&eager, "tokens_per_second")?;
+    let peers: Vec<_> = modes.into_iter().map(opponent).collect();
+    let own: Side<'_> = Box::new(|| project(work, &shards));
+    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
+
+    let rate = turns.best("matrix_flops_per_second")?;
     let per_token = work.flops_per_token();
-    let memory = figure(&ours, "peak_memory_bytes")? / figure(&eager, "peak_memory_bytes")?;
+    let (speed, peer_speed) = (turns.own(SPEED)?, turns.peer(SPEED)?);
+    let shares = (per_token * speed / rate, per_token * peer_speed / rate);
+    let memory = turns.own("peak_memory_bytes")? / turns.peer("peak_memory_bytes")?;
     let figures = json!({
-        "work": work.name,
+        "work": name,
         "pairs": args.pairs,
         "parameters": parameters,
-        "ratio_eager": ratios(0),
-        (if second == "bf16" { "ratio_autocast" } else { "ratio_compiled" }): ratios(1),
-        "mfu": per_token * speed / rate,
-        "peer_mfu": per_token * peer_speed / rate,
+        "ratio_eager": turns.ratio(0)?,
+        second_ratio: turns.ratio(1)?,
+        "mfu": shares.0,
+        "peer_mfu": shares.1,
         "tokens_per_second": speed,
         "peer_tokens_per_second": peer_speed,
-        "peak_memory_bytes": figure(&ours, "peak_memory_bytes")?,
+        "peak_memory_bytes": turns.own("peak_memory_bytes")?,
         "peak_memory_ratio": memory,
         "matrix_flops_per_second": rate,
     });
-    let compiled = ratios(1).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
-    let row = format!(
-        "| {} | {:.2} | {compiled} | {:.0} % | {:.0} % | {memory:.2} | {} |",
-        work.name,
-        ratios(0).unwrap_or(f64::NAN),
-        100.0 * per_token * speed / rate,
-        100.0 * per_token * peer_speed / rate,
-        args.pairs,
-    );
-    report(args, &figures, &row)
+    let row = Row {
+        eager: turns.ratio(0)?,
+        second: turns.ratio(1)?,
+        shares: Some(shares),
+        memory: Some(memory),
+        ..Row::new(name, args.pairs)
+    };
+    report(args, &figures, &[row.to_string()])
 }
 
 /// Both sides compute the same losses of the same weights, masks and samples; the number of parameters.
@@ -194,7 +212,7 @@ pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<
     let (command, run) = work.command(shards, 1);
     sh::run(&command)?;
     let folder = Path::new(HOME).join(format!("check-{}", work.size));
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    figures::make_folder(&folder)?;
     let place = |name: &str| folder.join(name).display().to_string();
     let script = |mode: &str| {
         let mut command = vec![interpreter.to_owned()];
@@ -216,7 +234,7 @@ pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<
     }
     let said: Value = serde_json::from_str(sh::capture(&script("check"))?.trim())
         .context("what the peer's check prints")?;
-    let manifest: Value = serde_json::from_str(&read(&run.join("manifest.json"))?)?;
+    let manifest = figures::json(run.join("manifest.json"))?;
     let (theirs, ours) = (said["parameters"].as_u64(), manifest["parameters"].as_u64());
     if theirs != ours {
         bail!("{theirs:?} parameters in transformers, {ours:?} here");
@@ -226,26 +244,29 @@ pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<
 }
 
 /// One run of this project: medians over its steps but the first two.
-fn project(work: &Work, shards: &str) -> Result<Value> {
+pub(super) fn project(work: &Work, shards: &str) -> Result<Value> {
     let (command, run) = work.command(shards, work.steps + 2);
-    sh::run(&command)?;
-    let text = read(&run.join("metrics.jsonl"))?;
-    let rows: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    match work.threads {
+        Threads::One => sh::run_with(&command, &[("OMP_NUM_THREADS", "1")])?,
+        Threads::All => sh::run(&command)?,
+    };
+    let rows = figures::rows(run.join("metrics.jsonl"))?;
     let timed = rows.get(2..).filter(|rows| !rows.is_empty()).context("too few rows of metrics")?;
-    let speeds = timed.iter().map(|row| number(row, "tokens_per_second")).collect::<Result<_>>()?;
     Ok(json!({
-        "tokens_per_second": median(speeds),
+        SPEED: median_of(timed, SPEED)?,
         "peak_memory_bytes": timed[timed.len() - 1]["peak_memory_bytes"],
+        "threads": figures::json(run.join("manifest.json"))?["threads"],
     }))
 }
 
+/// Shards of the corpus with the vocabulary of bert-base-uncased, made once.
 pub(super) fn prepared_shards(args: &Args, length: usize, interpreter: &str) -> Result<String> {
     let shards = format!("{HOME}/shards-{length}");
     if !Path::new(&shards).join("index.json").exists() {
         let corpus = args.corpus.display().to_string();
         let vocab = python::bert_vocab(interpreter)?;
         let length = length.to_string();
-        fs::create_dir_all(HOME).context(HOME)?;
+        figures::make_folder(HOME)?;
         sh::run(&sh::words([
             ELECTRA,
             "shards",

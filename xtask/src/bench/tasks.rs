@@ -1,7 +1,13 @@
-//! Fine-tuning and predicting beside transformers in PyTorch, on GLUE's files.
+//! Fine-tuning and predicting beside transformers in PyTorch, on GLUE's files; predicting beside ONNX Runtime.
 
-use super::{Args, HOME, median, number, peer, pretrain, read, report};
+use super::{
+    Args, HOME, Precision,
+    page::Row,
+    peer, pretrain, report,
+    turns::{Opponent, Side, Turns},
+};
 use crate::{
+    figures::{self, number},
     pipeline::{self, ELECTRA},
     python, sh,
 };
@@ -10,6 +16,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const SCRIPT: &str = "benches/peer/task.py";
+/// The figure that sides are compared by.
+const SPEED: &str = "examples_per_second";
+const MEMORY: &str = "peak_memory_bytes";
 /// Training examples of a run.
 const EXAMPLES: u32 = 1_000;
 /// Rows of a prediction, as many as both training sets of GLUE have.
@@ -51,7 +60,7 @@ impl Bench {
     }
 
     /// `electra finetune` over all rows once, and where it writes.
-    fn finetune(&self) -> (Vec<String>, String) {
+    fn finetune(&self, precision: Precision) -> (Vec<String>, String) {
         let out = format!("{HOME}/finetuned");
         let command = sh::words([
             ELECTRA,
@@ -69,6 +78,8 @@ impl Bench {
             "--set",
             "train.log_every=1",
             "--set",
+            &format!("train.precision={}", precision.name()),
+            "--set",
             "head.kind=hf",
             "--overwrite",
             "--out",
@@ -77,28 +88,38 @@ impl Bench {
         (command, out)
     }
 
-    fn peer(&self, mode: &str, model: &str) -> Result<Value> {
-        peer(
-            &self.interpreter,
-            &sh::words([SCRIPT, mode, "--folder", &self.folder, "--model", model]),
-        )
+    /// What the peer's script prints in a mode, with more options.
+    fn peer(&self, mode: &str, model: &str, more: &[&str]) -> Result<Value> {
+        let mut script = sh::words([SCRIPT, mode, "--folder", &self.folder, "--model", model]);
+        script.extend(more.iter().map(|&word| word.to_owned()));
+        peer(&self.interpreter, &script)
     }
 }
 
-pub(super) fn finetune(args: &Args, task: &str) -> Result<()> {
+pub(super) fn finetune(args: &Args, name: &str, task: &str, precision: Precision) -> Result<()> {
     let bench = Bench::new(args, task, EXAMPLES)?;
-    pairs(args, &format!("finetune-{task}"), || {
-        let (command, out) = bench.finetune();
+    let own: Side<'_> = Box::new(|| {
+        let (command, out) = bench.finetune(precision);
         sh::run(&command)?;
-        Ok((own_speed(&out)?, bench.peer("finetune", &bench.model)?))
-    })
+        own_run(&out)
+    });
+    let peer = |name: &'static str, more: &'static [&'static str]| {
+        let run: Side<'_> = Box::new(|| bench.peer("finetune", &bench.model, more));
+        Opponent { name, run }
+    };
+    let mut peers = vec![peer("eager", &[])];
+    if precision == Precision::Bf16 {
+        peers.push(peer("autocast", &["--autocast"]));
+    }
+    compare(args, name, &own, &peers, "ratio_autocast")
 }
 
-pub(super) fn predict(args: &Args) -> Result<()> {
+pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
     let bench = Bench::new(args, "sst2", ROWS)?;
-    let (command, out) = bench.finetune();
+    python::add_onnx()?;
+    let (command, out) = bench.finetune(Precision::F32);
     sh::run(&command)?;
-    let model = format!("{out}/model");
+    let (model, onnx) = (format!("{out}/model"), format!("{HOME}/model.onnx"));
     let (input, output) =
         (format!("{}/train.tsv", bench.folder), format!("{HOME}/predictions.tsv"));
     let command = sh::words([
@@ -114,45 +135,66 @@ pub(super) fn predict(args: &Args) -> Result<()> {
         "--device",
         "cpu",
     ]);
-    pairs(args, "predict", || {
+    bench.peer("export", &model, &["--onnx", &onnx])?;
+    sh::run(&[&command[..], &["--probabilities".to_owned()]].concat())?;
+    let same = bench.peer("check", &model, &["--onnx", &onnx, "--predictions", &output])?;
+    sh::say(&format!("the same work: {same}"));
+
+    let own: Side<'_> = Box::new(|| {
         let said = sh::capture(&command)?;
         // "N rows, R a second: FILE"
         let speed = said.split(", ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-        Ok((speed.with_context(|| format!("no rate in {said:?}"))?, bench.peer("predict", &model)?))
-    })
+        let speed: f64 = speed.with_context(|| format!("no rate in {said:?}"))?;
+        Ok(json!({ SPEED: speed }))
+    });
+    let eager: Side<'_> = Box::new(|| bench.peer("predict", &model, &[]));
+    let runtime: Side<'_> = Box::new(|| bench.peer("predict", &model, &["--onnx", &onnx]));
+    let peers =
+        [Opponent { name: "eager", run: eager }, Opponent { name: "ONNX Runtime", run: runtime }];
+    compare(args, name, &own, &peers, "ratio_onnxruntime")
 }
 
-/// Examples a second over all updates but the first two.
-fn own_speed(run: &str) -> Result<f64> {
-    let path = Path::new(run).join("seed-1/metrics.jsonl");
-    let text = read(&path)?;
-    let rows: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+/// One run of this project: examples a second over all updates but the first two.
+fn own_run(run: &str) -> Result<Value> {
+    let rows = figures::rows(Path::new(run).join("seed-1/metrics.jsonl"))?;
     let timed: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "train").skip(2).collect();
     let speeds =
         timed.iter().map(|row| number(row, "sequences_per_second")).collect::<Result<Vec<_>>>()?;
     // Updates are of one size: their mean rate is the harmonic mean.
     let seconds: f64 = speeds.iter().map(|speed| 1.0 / speed).sum();
-    Ok(speeds.len() as f64 / seconds)
+    let last = timed.last().context("too few rows of metrics")?;
+    Ok(json!({
+        SPEED: speeds.len() as f64 / seconds,
+        MEMORY: last[MEMORY],
+    }))
 }
 
-/// Both sides in turn; the median of their ratios.
-fn pairs(args: &Args, work: &str, both: impl Fn() -> Result<(f64, Value)>) -> Result<()> {
-    let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in 1..=args.pairs {
-        let (own, peer) = both()?;
-        let peer = number(&peer, "examples_per_second")?;
-        sh::say(&format!("pair {pair}: {:.2} times", own / peer));
-        ratios.push(own / peer);
-        ours.push(own);
-        theirs.push(peer);
-    }
-    let ratio = median(ratios);
-    let figures = json!({
-        "work": work,
+/// Takes turns and reports; `second` is what the ratio to the second peer is called.
+fn compare(
+    args: &Args,
+    name: &str,
+    own: &Side<'_>,
+    peers: &[Opponent<'_>],
+    second: &str,
+) -> Result<()> {
+    let turns = Turns::take(args.pairs, SPEED, own, peers)?;
+    let mut figures = json!({
+        "work": name,
         "pairs": args.pairs,
-        "ratio_eager": ratio,
-        "examples_per_second": median(ours),
-        "peer_examples_per_second": median(theirs),
+        "ratio_eager": turns.ratio(0)?,
+        SPEED: turns.own(SPEED)?,
+        "peer_examples_per_second": turns.peer(SPEED)?,
     });
-    report(args, &figures, &format!("| {work} | {ratio:.2} | - | - | - | - | {} |", args.pairs))
+    let second_ratio = turns.ratio(1)?;
+    if second_ratio.is_some() {
+        figures[second] = json!(second_ratio);
+    }
+    // `electra predict` does not say what it took.
+    let memory = turns.own(MEMORY).ok().zip(turns.peer(MEMORY).ok()).map(|(own, peer)| own / peer);
+    if memory.is_some() {
+        figures["peak_memory_ratio"] = json!(memory);
+    }
+    let row =
+        Row { eager: turns.ratio(0)?, second: second_ratio, memory, ..Row::new(name, args.pairs) };
+    report(args, &figures, &[row.to_string()])
 }

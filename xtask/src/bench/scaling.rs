@@ -1,0 +1,180 @@
+//! How a step of ELECTRA-Small scales: with threads, with the batch, with the length; and how far the loader is ahead.
+
+use super::{
+    Args, CRITERION, criterion, page,
+    pretrain::{self, SMALL, SPEED, Threads, Work},
+    report,
+};
+use crate::{
+    figures::{self, median, number},
+    pipeline, python, sh,
+};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+/// The bench of the loader, and where criterion leaves its figures.
+const LOADER: &str = "loader/one thread";
+const LOADER_FIGURES: &str = "target/criterion/loader/one thread/new";
+
+/// What each step is measured by.
+const ALL: Work = SMALL;
+const ONE_THREAD: Work = SMALL.on(Threads::One);
+/// Batches of length 128, besides 32; fewer timed steps of the large ones.
+const BATCHES: [Work; 4] =
+    [SMALL.of(8, 128, 12), SMALL.of(16, 128, 12), SMALL.of(64, 128, 3), SMALL.of(128, 128, 3)];
+/// Other lengths, with as many tokens a step.
+const LENGTHS: [Work; 2] = [SMALL.of(16, 256, 6), SMALL.of(8, 512, 6)];
+
+/// A step with the shards of its length, and its speed in each round.
+struct Measured {
+    work: Work,
+    shards: String,
+    speeds: Vec<f64>,
+}
+
+impl Measured {
+    /// The median over rounds of this speed over another's.
+    fn times(&self, other: &Self) -> f64 {
+        median(self.speeds.iter().zip(&other.speeds).map(|(a, b)| a / b).collect())
+    }
+
+    /// What the page calls it.
+    fn name(&self) -> String {
+        format!("{} x {}", self.work.batch, self.work.length)
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    pipeline::build(&args.corpus)?;
+    // Built before anything is timed.
+    sh::run(&criterion(&loader_bench()?, &["--no-run"]))?;
+    let interpreter = python::torch()?;
+    let mut steps = [ALL, ONE_THREAD]
+        .into_iter()
+        .chain(BATCHES)
+        .chain(LENGTHS)
+        .map(|work| {
+            let shards = pretrain::prepared_shards(args, work.length, &interpreter)?;
+            Ok(Measured { work, shards, speeds: Vec::new() })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let (mut threads, mut loader) = (0.0, Vec::new());
+    for round in 1..=args.pairs {
+        for step in &mut steps {
+            let said = pretrain::project(&step.work, &step.shards)?;
+            let (speed, used) = (number(&said, SPEED)?, number(&said, "threads")?);
+            match step.work.threads {
+                Threads::All => threads = used,
+                Threads::One if used == 1.0 => {}
+                Threads::One => bail!("a run on one thread had {used}"),
+            }
+            if threads < 2.0 {
+                bail!("libtorch has {threads} thread here: scaling needs 2 cores or more");
+            }
+            sh::say(&format!(
+                "round {round}, {}, {used} threads: {speed:.0} a second",
+                step.name()
+            ));
+            step.speeds.push(speed);
+        }
+        loader.push(loader_speed()?);
+    }
+    let (figures, rows) = results(&steps, &loader, threads, args.pairs);
+    report(args, &figures, &rows)
+}
+
+/// The figures as JSON and as rows of the page.
+fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Value, Vec<String>) {
+    let (all, one) = (&steps[0], &steps[1]);
+    let (batches, lengths) = steps[2..].split_at(BATCHES.len());
+    let row = |name: String, measured: String, wanted: String| {
+        page::line(&[name, measured, wanted, rounds.to_string()])
+    };
+    let threads_ratio = all.times(one);
+    let loader_ratio = median(loader.iter().zip(&all.speeds).map(|(a, b)| a / b).collect());
+    let mut figures = json!({
+        "work": "scaling",
+        "rounds": rounds,
+        "threads": threads,
+        "ratio_threads": threads_ratio,
+        "ratio_loader": loader_ratio,
+        "loader_tokens_per_second": median(loader.to_vec()),
+        SPEED: {},
+        "batch_over_32": {},
+        "cost_of_length_over_128": {},
+    });
+    let mut rows = vec![row(
+        "all threads, times one thread".to_owned(),
+        format!("{threads_ratio:.2} ({threads} threads)"),
+        "1.8 or more of 2 threads".to_owned(),
+    )];
+    for step in steps {
+        let threads = if step.work.threads == Threads::One { ", one thread" } else { "" };
+        figures[SPEED][step.name() + threads] = json!(median(step.speeds.clone()));
+    }
+    for step in batches {
+        let ratio = step.times(all);
+        figures["batch_over_32"][step.work.batch.to_string()] = json!(ratio);
+        let wanted = if step.work.batch > all.work.batch { "0.90 to 1.10" } else { "-" };
+        let name = format!("{}, times {}", step.name(), all.name());
+        rows.push(row(name, format!("{ratio:.2}"), wanted.to_owned()));
+    }
+    for step in lengths {
+        let cost = all.times(step);
+        let arithmetic = step.work.flops_per_token() / all.work.flops_per_token();
+        figures["cost_of_length_over_128"][step.work.length.to_string()] =
+            json!({"measured": cost, "arithmetic": arithmetic});
+        let name = format!("a token of {}, times one of {}", step.name(), all.name());
+        rows.push(row(name, format!("{cost:.2}"), format!("{arithmetic:.2} by arithmetic")));
+    }
+    rows.push(row(
+        "loader on one thread, times the trainer".to_owned(),
+        format!("{loader_ratio:.0}"),
+        "10 or more".to_owned(),
+    ));
+    (figures, rows)
+}
+
+fn loader_bench() -> Result<(&'static str, &'static str)> {
+    CRITERION.into_iter().find(|(package, _)| *package == "electra-data").context("no such bench")
+}
+
+/// Tokens a second out of the loader, by its criterion bench.
+fn loader_speed() -> Result<f64> {
+    sh::run(&criterion(&loader_bench()?, &["--", LOADER]))?;
+    let work = figures::json(format!("{LOADER_FIGURES}/benchmark.json"))?;
+    let time = figures::json(format!("{LOADER_FIGURES}/estimates.json"))?;
+    let tokens = number(&work["throughput"], "Elements")?;
+    Ok(tokens / (number(&time["median"], "point_estimate")? * 1e-9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(work: Work, speeds: [f64; 3]) -> Measured {
+        Measured { work, shards: String::new(), speeds: speeds.to_vec() }
+    }
+
+    #[test]
+    fn figures_are_medians_of_rounds_and_have_rows_in_the_page() {
+        // Rounds on a machine that becomes faster.
+        let mut steps =
+            vec![measured(ALL, [100.0, 200.0, 400.0]), measured(ONE_THREAD, [50.0, 125.0, 200.0])];
+        steps.extend(BATCHES.map(|work| measured(work, [90.0, 180.0, 400.0])));
+        steps.extend(LENGTHS.map(|work| measured(work, [80.0, 160.0, 200.0])));
+        let (figures, rows) = results(&steps, &[1e4, 2e4, 8e4], 2.0, 3);
+        assert_eq!(figures["ratio_threads"], 2.0);
+        assert_eq!(figures["batch_over_32"]["64"], 0.9);
+        assert_eq!(figures["cost_of_length_over_128"]["512"]["measured"], 1.25);
+        assert_eq!(figures["ratio_loader"], 100.0);
+        // A token's scores and sums take 2 x length x hidden multiplications a layer: at 512, of 12 layers of 256
+        // and of 64, 6 x 12 x 2 x (512 - 128) x 320 FLOPs more than the 70.2 million at 128.
+        let arithmetic = figures["cost_of_length_over_128"]["512"]["arithmetic"].as_f64().unwrap();
+        assert!((arithmetic - (1.0 + 17.7 / 70.2)).abs() < 1e-3, "{arithmetic}");
+        let page = figures::read(crate::root().join(super::super::PAGE)).unwrap();
+        for row in rows {
+            assert!(page::with_row(&page, &row).is_ok(), "{row}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Shards from text beside encoding alone by Python's `tokenizers`.
+
+use super::{
+    Args, HOME,
+    page::Row,
+    peer, report,
+    turns::{Opponent, Side, Turns},
+};
+use crate::{
+    figures::{self, number},
+    pipeline::{self, ELECTRA},
+    python, sh,
+};
+use anyhow::Result;
+use serde_json::json;
+
+pub(super) fn run(args: &Args, name: &str) -> Result<()> {
+    pipeline::build(&args.corpus)?;
+    let interpreter = python::torch()?;
+    let (vocab, corpus) = (python::bert_vocab(&interpreter)?, args.corpus.display().to_string());
+    let out = format!("{HOME}/shards-timed");
+    figures::make_folder(HOME)?;
+    let command = sh::words([
+        ELECTRA,
+        "shards",
+        "build",
+        "--corpus",
+        &corpus,
+        "--vocab",
+        &vocab,
+        "--seq-len",
+        "128",
+        "--overwrite",
+        "--out",
+        &out,
+    ]);
+    let script = sh::words(["benches/peer/encode.py", "--corpus", &corpus, "--vocab", &vocab]);
+    let timed = |seconds: f64| json!({"seconds": seconds, "runs_per_second": 1.0 / seconds});
+    let own: Side<'_> = Box::new(|| Ok(timed(sh::run(&command)?.as_secs_f64())));
+    let encoding: Side<'_> =
+        Box::new(|| Ok(timed(number(&peer(&interpreter, &script)?, "seconds")?)));
+    let peers = [Opponent { name: "tokenizers", run: encoding }];
+    let turns = Turns::take(args.pairs, "runs_per_second", &own, &peers)?;
+    let ratio = turns.ratio(0)?;
+    let figures = json!({
+        "work": name,
+        "pairs": args.pairs,
+        "ratio_eager": ratio,
+        "seconds": turns.own("seconds")?,
+        "peer_seconds": turns.peer("seconds")?,
+    });
+    let row = Row { eager: ratio, ..Row::new(name, args.pairs) };
+    report(args, &figures, &[row.to_string()])
+}
