@@ -43,9 +43,9 @@ enum Command {
     PretrainLarge(pipeline::Args),
     /// Make the golden fixtures anew, with Python packages in an environment under target/.
     Fixtures(python::Fixtures),
-    /// Compare with transformers (and TensorFlow) on random models and real text.
+    /// Compare with transformers, the official scorers (and TensorFlow) on random models and real text.
     #[command(
-        after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow"
+        after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow\n  cargo xtask parity --models 0 --runs 0 --lines 0 --squad dev-v1.1.json half-dev-v2.0.json"
     )]
     Parity(python::Parity),
     /// Benches of the hot paths, this project beside a peer in Python, how a step scales, curves of both precisions.

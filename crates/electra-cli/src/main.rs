@@ -40,6 +40,9 @@ enum Command {
     Finetune(commands::finetune::Args),
     /// Predict with a fine-tuned model.
     Predict(commands::predict::Args),
+    /// Score predictions by the official rules.
+    #[command(subcommand)]
+    Score(commands::score::Command),
     /// Parameters and FLOPs of a config.
     Flops(commands::flops::Args),
     /// Where the time of a pre-training step goes.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::FillMask(args) => args.run(),
         Command::Finetune(args) => args.run(),
         Command::Predict(args) => args.run(),
+        Command::Score(command) => command.run(),
         Command::Flops(args) => args.run(),
         Command::Profile(args) => args.run(),
     });

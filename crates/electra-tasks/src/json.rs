@@ -1,10 +1,16 @@
 //! JSON files read whole, with errors that name the file, the place in the document, the line and the column.
 
 use crate::{Error, Result, text::Utf8Reader};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+};
 use std::{
+    collections::HashSet,
+    fmt,
     fs::File,
     io::{self, Read},
+    marker::PhantomData,
     path::Path,
 };
 
@@ -57,4 +63,38 @@ fn not_finite(text: &str, error: &serde_json::Error) -> Option<String> {
     Some(format!(
         "{word} at line {line} column {column}: it must be a finite number (or a string, if it is text)"
     ))
+}
+
+/// The members of an object in the file's order; a name that stands twice is an error.
+#[derive(Debug)]
+pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct MembersVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
+    type Value = Vec<(String, T)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object {id: value}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(
+        self,
+        mut map: A,
+    ) -> std::result::Result<Self::Value, A::Error> {
+        let (mut members, mut names) = (Vec::new(), HashSet::new());
+        while let Some((name, value)) = map.next_entry::<String, T>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("{name:?} stands twice")));
+            }
+            members.push((name, value));
+        }
+        Ok(members)
+    }
 }

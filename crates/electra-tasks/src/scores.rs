@@ -1,5 +1,8 @@
 //! Scores of predictions against gold labels, in double precision.
 
+pub mod figure;
+pub mod squad;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

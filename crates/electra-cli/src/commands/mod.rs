@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod profile;
+pub(crate) mod score;
 pub(crate) mod shards;
 pub(crate) mod vocab;
 

@@ -6,6 +6,7 @@ mod corpora;
 mod errors;
 mod full;
 mod line;
+mod score;
 
 use assert_cmd::{Command, assert::Assert};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,11 @@
 //! SQuAD's files: what stands in them, and what is said of those that cannot be used.
 
 use crate::says;
-use electra_tasks::squad::{SquadFile, file::Answer};
-use std::fs;
+use electra_tasks::{
+    scores::squad::{Predictions, read_null_odds, read_predictions, score_1, score_2},
+    squad::{SquadFile, file::Answer},
+};
+use std::{fs, path::Path};
 
 const FILE: &str = r#"{"version": "v2.0", "data": [
   {"title": "Bread", "paragraphs": [
@@ -15,10 +18,18 @@ const FILE: &str = r#"{"version": "v2.0", "data": [
     {"context": "c", "qas": [{"id": "c", "question": "?"}]}]}]}"#;
 
 fn read(bytes: &[u8]) -> electra_tasks::Result<SquadFile> {
+    read_with(SquadFile::read, bytes)
+}
+
+/// What a reader says of a file `dev.json` of these bytes.
+fn read_with<T>(
+    reader: impl Fn(&Path) -> electra_tasks::Result<T>,
+    bytes: &[u8],
+) -> electra_tasks::Result<T> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("dev.json");
     fs::write(&path, bytes).unwrap();
-    SquadFile::read(&path)
+    reader(&path)
 }
 
 #[test]
@@ -88,4 +99,41 @@ fn json_that_is_nested_too_deep() {
     says(with("\"bread\""), &["answers[0].text", "sequence"]);
     says(with("\"v2.0\""), &["version", "recursion limit"]);
     says(with("\"other keys are passed over\""), &["dev.json"]);
+}
+
+#[test]
+fn predictions_that_cannot_be_scored() {
+    let predictions = |text: &[u8]| read_with(read_predictions, text);
+    says(predictions(b"{\"a\": NaN}"), &["dev.json", "a: NaN", "line 1"]);
+    says(predictions(b"{\"a\": null}"), &["a: ", "null", "string"]);
+    says(predictions(b"{\"a\": \"x\",\n \"a\": \"y\"}"), &["\"a\" stands twice", "line 2"]);
+    says(predictions(b"[\"a\"]"), &["sequence", "{id: value}"]);
+    says(predictions(b"{\"a\": \"caf\xe9\"}"), &["UTF-8", "byte 10", "0xe9"]);
+    says(predictions(b"{\"a\": \"x"), &["EOF"]);
+    let deep = "{\"a\": ".to_owned() + &"[".repeat(200_000);
+    says(predictions(deep.as_bytes()), &["a: ", "sequence"]);
+    let odds = |text: &str| read_with(read_null_odds, text.as_bytes());
+    assert_eq!(odds("{\"b\": -3, \"a\": 0.5}").unwrap(), [("b".into(), -3.0), ("a".into(), 0.5)]);
+    says(odds("{\"a\": NaN}"), &["a: NaN", "finite"]);
+    says(odds("{\"a\": -Infinity}"), &["a: Infinity", "finite"]);
+    says(odds("{\"a\": 1e999}"), &["a: ", "out of range"]);
+    says(odds("{\"a\": \"1\"}"), &["a: ", "string"]);
+}
+
+#[test]
+fn gold_and_predictions_that_do_not_fit() {
+    let gold = read(FILE.as_bytes()).unwrap();
+    let predictions = |id: &str| Predictions::from([(id.to_owned(), "bread".to_owned())]);
+    let second = |gold: &SquadFile, id: &str| score_2(gold, &predictions(id), None, 1.0);
+    says(second(&gold, "a"), &["answers of \"c\"", "[] where there is none"]);
+    let whole = FILE.replace("\"question\": \"?\"", "\"question\": \"?\", \"answers\": []");
+    let gold = read(whole.as_bytes()).unwrap();
+    assert_eq!(second(&gold, "a").unwrap().unmatched.missing, ["b", "c"]);
+    says(second(&gold, "z"), &["predictions = 1 ids", "at least one id"]);
+    says(score_1(&gold, &predictions("a")), &["answers of \"b\"", "version 2.0"]);
+    let odds = vec![("b".to_owned(), 0.0)];
+    says(score_2(&gold, &predictions("a"), Some(&odds), 1.0), &["null odds", "\"a\""]);
+    let empty = read(b"{\"data\": []}").unwrap();
+    says(second(&empty, "a"), &["no question"]);
+    says(score_1(&empty, &predictions("a")), &["no question"]);
 }

@@ -1,0 +1,128 @@
+//! `electra score`: the scorers alone, equal to the official ones.
+
+use crate::console;
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use electra_tasks::{
+    scores::{
+        figure::{Layout, json},
+        squad::{Unmatched, read_null_odds, read_predictions, score_1, score_2},
+    },
+    squad::SquadFile,
+};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Score files of predictions against gold; one JSON object on standard output.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answers to SQuAD's questions, as the official script of the version scores them.
+    Squad(Squad),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Squad(args) => args.run(),
+        }
+    }
+}
+
+/// Answers to SQuAD's questions, as the official script of the version scores them, in per cent.
+///
+/// Version 1.1 scores 0 for a question without a prediction; version 2.0 leaves it out of every figure. Predictions
+/// for ids that the gold file lacks count for nothing. Both are warned of.
+#[derive(Debug, Parser)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Example:
+  electra score squad --version 2.0 --gold dev-v2.0.json --pred preds.json --null-odds null_odds.json"
+)]
+pub(crate) struct Squad {
+    /// Whose rules hold.
+    #[arg(long)]
+    version: Version,
+    /// The questions with their answers, in SQuAD's own format.
+    #[arg(long, value_name = "FILE")]
+    gold: PathBuf,
+    /// The predictions: {id: text}; "" says that there is no answer.
+    #[arg(long, value_name = "FILE")]
+    pred: PathBuf,
+    /// How much speaks for "no answer": {id: number}. Adds the best thresholds and the curves (2.0).
+    #[arg(long, value_name = "FILE")]
+    null_odds: Option<PathBuf>,
+    /// Take back answers whose null odds are above this.
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        requires = "null_odds",
+        allow_negative_numbers = true
+    )]
+    na_prob_thresh: f64,
+}
+
+/// The versions that there is an official script of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Version {
+    #[value(name = "1.1")]
+    V1,
+    #[value(name = "2.0")]
+    V2,
+}
+
+impl Squad {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        if self.version == Version::V1 && self.null_odds.is_some() {
+            clap::Command::new("electra")
+                .error(ErrorKind::ArgumentConflict, "--null-odds is for --version 2.0\n")
+                .exit();
+        }
+        let gold = SquadFile::read(&self.gold)?;
+        let predictions = read_predictions(&self.pred)?;
+        let (unmatched, text) = match self.version {
+            Version::V1 => {
+                if let Some(version) = gold.version.as_deref().filter(|found| *found != "1.1") {
+                    tracing::warn!(
+                        "{}: version {version:?}, scored as version 1.1",
+                        self.gold.display()
+                    );
+                }
+                let scores = score_1(&gold, &predictions)?;
+                let text = json(&scores.figures(), Layout::Line);
+                (scores.unmatched, text)
+            }
+            Version::V2 => {
+                let odds = self.null_odds.as_deref().map(read_null_odds).transpose()?;
+                let scores = score_2(&gold, &predictions, odds.as_ref(), self.na_prob_thresh)?;
+                let text = json(&scores.figures(), Layout::Indented);
+                (scores.unmatched, text)
+            }
+        };
+        self.warn(&unmatched);
+        console::print(text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn warn(&self, unmatched: &Unmatched) {
+        let (file, gold) = (self.pred.display(), self.gold.display());
+        let effect = match self.version {
+            Version::V1 => "they score 0",
+            Version::V2 => "they are left out of every figure",
+        };
+        if let Some(ids) = listed(&unmatched.missing) {
+            tracing::warn!("{file}: no prediction for {ids}: {effect}");
+        }
+        if let Some(ids) = listed(&unmatched.unknown) {
+            tracing::warn!(
+                "{file}: predictions that {gold} has no question for, passed over: {ids}"
+            );
+        }
+    }
+}
+
+/// The number of ids and the first of them, if there are any.
+fn listed(ids: &[String]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let more = if ids.len() > SHOWN { ", ..." } else { "" };
+    let first = ids.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!ids.is_empty()).then(|| format!("{} ids ({first}{more})", ids.len()))
+}

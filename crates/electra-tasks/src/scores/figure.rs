@@ -1,0 +1,52 @@
+//! Figures as the official scripts print them: Python's way to write a number in JSON.
+
+use std::fmt;
+
+/// A number of a report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    /// How many there are of something.
+    Count(usize),
+    /// A score; finite.
+    Value(f64),
+}
+
+/// As Python's `repr`: the fewest digits that give the number back, with a point or an exponent.
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = match *self {
+            Self::Count(count) => return write!(f, "{count}"),
+            Self::Value(value) => value,
+        };
+        let scientific = format!("{value:e}");
+        let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        let power: i32 = exponent.parse().unwrap_or(0);
+        if (-4..16).contains(&power) {
+            // `Debug` of numbers in this range has a point and no exponent up to here; `Display` has no point.
+            let plain = value.to_string();
+            let point = if plain.contains('.') { "" } else { ".0" };
+            return write!(f, "{plain}{point}");
+        }
+        let sign = if power < 0 { '-' } else { '+' };
+        write!(f, "{digits}e{sign}{:02}", power.unsigned_abs())
+    }
+}
+
+/// How an object of figures is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// On one line.
+    Line,
+    /// A figure a line, two spaces in.
+    Indented,
+}
+
+/// A JSON object of figures, byte for byte as Python's `json.dumps` writes it.
+pub fn json(figures: &[(&str, Figure)], layout: Layout) -> String {
+    let members = figures.iter().map(|(name, figure)| format!("\"{name}\": {figure}"));
+    let members: Vec<String> = members.collect();
+    match layout {
+        Layout::Line => format!("{{{}}}", members.join(", ")),
+        Layout::Indented => format!("{{\n  {}\n}}", members.join(",\n  ")),
+    }
+}

@@ -1,0 +1,210 @@
+"""The official scorers, and predictions of every quality for them, made by corrupting gold.
+
+SQuAD's scripts are run as they were published, out of the package sotabencheval, which carries both; entities by seqeval
+and by conlleval's port; the rest by scikit-learn and SciPy.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import random
+import sys
+import types
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+
+def _module(package, path):
+    """A module by its place, without running the package around it."""
+    origin = importlib.util.find_spec(package).submodule_search_locations[0]
+    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], os.path.join(origin, path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _sum(values):
+    """Left to right, as Python's own sum is up to 3.11; later ones compensate for rounding."""
+    total = 0
+    for value in values:
+        total += value
+    return total
+
+
+V1 = _module("sotabencheval", "question_answering/evaluate_v11.py")
+V2 = _module("sotabencheval", "question_answering/evaluate_v20.py")
+V1.sum = V2.sum = _sum
+# The curves are wanted as numbers, not as pictures.
+V2.plot_pr_curve = V2.histogram_na_prob = lambda *_: None
+
+
+def squad_1(gold, predictions):
+    """What evaluate-v1.1.py prints."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return json.dumps(V1.evaluate(gold["data"], predictions))
+
+
+def squad_2(folder, gold, predictions, odds=None, threshold=1.0):
+    """What evaluate-v2.0.py prints, curves included where there are null odds."""
+    names = {name: os.path.join(folder, f"{name}.json") for name in ("gold", "predictions", "odds")}
+    for name, value in (("gold", gold), ("predictions", predictions), ("odds", odds)):
+        with open(names[name], "w") as file:
+            json.dump(value, file)
+    V2.OPTS = types.SimpleNamespace(
+        data_file=names["gold"],
+        pred_file=names["predictions"],
+        na_prob_file=None if odds is None else names["odds"],
+        na_prob_thresh=threshold,
+        out_image_dir=None if odds is None else folder,
+        out_file=None,
+        verbose=False,
+    )
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        V2.main()
+    return printed.getvalue().removesuffix("\n")
+
+
+def questions(gold):
+    return [qa for article in gold["data"] for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
+
+
+def without(gold, ids):
+    """The gold file without some of its questions."""
+    return {
+        **gold,
+        "data": [
+            {**a, "paragraphs": [{**p, "qas": [qa for qa in p["qas"] if qa["id"] not in ids]} for p in a["paragraphs"]]}
+            for a in gold["data"]
+        ],
+    }
+
+
+ADDED = ["the ", "a", " An ", "...", "'s", "\u00a0", "\u2003", "\x1c", "\u2019", "e\u0301", " of", "\u0130", "\u03a3", "-", "_", "\u200b", " THE", "\u00bd", "\t"]
+
+
+def corrupted(rng, text, others):
+    """A text near the right one, or another's."""
+    words = text.split(" ")
+    kind = rng.randrange(10)
+    if kind == 0:
+        return rng.choice(others)
+    if kind == 1:
+        return ""
+    if kind == 2:
+        return text.upper()
+    if kind == 3:
+        return rng.choice(ADDED) + text
+    if kind == 4:
+        return text + rng.choice(ADDED)
+    if kind == 5:
+        place = rng.randrange(len(text) + 1)
+        return text[:place] + rng.choice(ADDED) + text[place:]
+    if kind == 6:
+        return " ".join(words[: rng.randrange(len(words)) + 1])
+    if kind == 7:
+        return " ".join(rng.sample(words, len(words)))
+    if kind == 8:
+        return " ".join(words + rng.choice(others).split(" ")[:3] + words)
+    return text.swapcase()
+
+
+def predictions(rng, gold, quality, missing=0.0, unknown=0):
+    """Right answers with probability `quality`, else corrupted ones; some left out, some for nobody's question."""
+    asked = questions(gold)
+    others = [answer["text"] for qa in asked for answer in qa["answers"]] or ["x"]
+    made = {}
+    for qa in asked:
+        if rng.random() < missing:
+            continue
+        text = rng.choice(qa["answers"])["text"] if qa["answers"] else ""
+        if rng.random() >= quality:
+            text = corrupted(rng, text, others) if text else rng.choice(others)
+        made[qa["id"]] = text
+    made |= {f"nobody-{i}": rng.choice(others) for i in range(unknown)}
+    items = list(made.items())
+    rng.shuffle(items)
+    return dict(items)
+
+
+def null_odds(rng, gold, made, form):
+    """Null odds with many ties, with probabilities, with logits, all equal, or tiny ones."""
+    has_answer = {qa["id"]: bool(qa["answers"]) for qa in questions(gold)}
+    odds = {}
+    for name in made:
+        if name not in has_answer:
+            continue
+        signal = (not has_answer[name]) - 0.5
+        odds[name] = {
+            "ties": lambda: round(signal + rng.gauss(0, 1), 1),
+            "probabilities": lambda: 1 / (1 + np.exp(-4 * signal - rng.gauss(0, 2)).item()),
+            "logits": lambda: 8 * signal + rng.gauss(0, 6),
+            "equal": lambda: 0.5,
+            "tiny": lambda: rng.random() * 10.0 ** rng.randint(-12, -3),
+            "huge": lambda: signal * 10.0 ** rng.randint(10, 22),
+        }[form]()
+    items = list(odds.items())
+    rng.shuffle(items)
+    return dict(items)
+
+
+FORMS = ["ties", "probabilities", "logits", "equal", "tiny", "huge"]
+
+
+def defined(value):
+    value = float(value)
+    return value if np.isfinite(value) else None
+
+
+def classification(gold, predicted, classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scores = {
+            "accuracy": defined(metrics.accuracy_score(gold, predicted)),
+            "matthews": defined(metrics.matthews_corrcoef(gold, predicted)),
+        }
+        if classes == 2:
+            scores["f1"] = defined(metrics.f1_score(gold, predicted, pos_label=1, zero_division=0))
+    return scores
+
+
+def regression(gold, predicted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "pearson": defined(stats.pearsonr(predicted, gold)[0]),
+            "spearman": defined(stats.spearmanr(predicted, gold)[0]),
+        }
+
+
+def classes_of(rng, classes, count, quality):
+    """Gold and predicted classes; a quality below 0 predicts one class alone, above 1 has gold of one class."""
+    gold = [1 if quality > 1 else rng.randrange(classes) for _ in range(count)]
+    if quality < 0:
+        return gold, [rng.randrange(classes)] * count
+    return gold, [label if rng.random() < quality else rng.randrange(classes) for label in gold]
+
+
+def values_of(rng, count, form):
+    """Gold and predicted values, of forms that are hard on sums or on ranks."""
+    gold = [rng.choice([0.0, 0.25, 1.0, 2.5, 3.8, 5.0, rng.random() * 5]) for _ in range(count)]
+    near = [value + rng.gauss(0, 1) for value in gold]
+    return gold, {
+        "near": near,
+        "ties": [float(round(value)) for value in near],
+        "against": [-value for value in near],
+        "equal": gold,
+        "constant": [2.5] * count,
+        "large": [1e6 + value for value in near],
+        "small": [1e-9 * value for value in near],
+        "zeros": [0.0 * value for value in near[:-1]] + [1.0],
+        "noise": [rng.gauss(0, 1) for _ in gold],
+    }[form]
+
+
+VALUES = ["near", "ties", "against", "equal", "constant", "large", "small", "zeros", "noise"]
