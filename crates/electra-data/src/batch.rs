@@ -30,6 +30,8 @@ pub struct MaskedBatch {
     pub sampling_uniforms: Vec<f32>,
     /// Tokens that are not padding.
     pub tokens: usize,
+    /// Positions that may be chosen of a row at most: what a batch of fixed shapes has room for.
+    pub most_masked: usize,
 }
 
 impl MaskedBatch {
@@ -69,6 +71,7 @@ impl MaskedBatch {
             }
         }
         self.batch += 1;
+        self.most_masked = masking.most(self.length);
         self.tokens += example.ids.len();
         Ok(())
     }
@@ -102,6 +105,7 @@ impl MaskedBatch {
             masked_is_mask: self.masked_is_mask[first..last].to_vec(),
             sampling_uniforms: self.sampling_uniforms[first..last].to_vec(),
             tokens: self.attention_mask[cells].iter().sum::<i64>() as usize,
+            most_masked: self.most_masked,
         }
     }
 }

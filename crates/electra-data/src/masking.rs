@@ -23,6 +23,12 @@ pub trait Masking: Send + Sync + Debug {
         special: &SpecialTokens,
         rng: &mut CounterRng,
     ) -> MaskedPositions;
+
+    /// Positions that it chooses at most of an example in a batch of `length`. The lower it is, the less work a GPU
+    /// does for nothing, where batches have room for as many.
+    fn most(&self, length: usize) -> usize {
+        length
+    }
 }
 
 /// Distinct positions, uniformly among all but `[CLS]`, `[SEP]`, `[MASK]` and `[PAD]`.
@@ -73,6 +79,10 @@ impl Masking for UniformMasking {
         let as_mask = candidates.iter().map(|_| rng.coin(self.mask_share)).collect();
         MaskedPositions { positions: candidates, as_mask }
     }
+
+    fn most(&self, length: usize) -> usize {
+        most(length, self.rate)
+    }
 }
 
 impl Masking for ReferenceMasking {
@@ -101,6 +111,10 @@ impl Masking for ReferenceMasking {
         let (positions, as_mask) = drawn.into_iter().unzip();
         MaskedPositions { positions, as_mask }
     }
+
+    fn most(&self, length: usize) -> usize {
+        most(length, self.rate)
+    }
 }
 
 /// Positions that may be masked.
@@ -115,8 +129,12 @@ fn candidates(ids: &[u32], special: &SpecialTokens) -> Vec<u32> {
 
 /// How many positions are drawn of `tokens`, in a batch of `length`.
 fn draws(tokens: usize, length: usize, rate: f64) -> usize {
-    let most = ((rate + 0.005) * length as f64) as usize;
     // In single precision, as TensorFlow multiplies: 190 x 0.15 is 28.500002 there, and 29 are drawn.
     let wanted = (tokens as f32 * rate as f32).round_ties_even() as usize;
-    wanted.min(most).max(1)
+    wanted.clamp(1, most(length, rate))
+}
+
+/// How many are drawn at most.
+fn most(length: usize, rate: f64) -> usize {
+    (((rate + 0.005) * length as f64) as usize).max(1)
 }

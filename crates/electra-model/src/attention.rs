@@ -15,6 +15,11 @@ pub trait SelfAttention: Debug + Send {
     ///   are the caller's.
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor;
 
+    /// Whether it also takes, and gives, bfloat16.
+    fn takes_bf16(&self) -> bool {
+        false
+    }
+
     /// Whether it also takes a batch without its padding: `[1, t, h]`, the sequences of [`PaddingMask::sequences`]
     /// one after the other.
     fn takes_packed(&self) -> bool {
@@ -76,6 +81,26 @@ impl SoftmaxAttention {
         weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h])
     }
 
+    /// libtorch's attention in one pass (FlashAttention where nothing is padded and there are 16 bits, else its
+    /// memory-efficient one): `[b, s, h]` before the output projection.
+    fn gpu(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
+        let split = [b, s, 3, self.heads, self.head_size];
+        let parts_3bnsd = self.joint_projection(x_bsh).view(split).permute([2, 0, 3, 1, 4]);
+        let bias_b11s = mask.bias_b11s().map(|bias| bias.to_kind(parts_3bnsd.kind()));
+        let mixed_bnsd = Tensor::scaled_dot_product_attention(
+            &parts_3bnsd.get(0),
+            &parts_3bnsd.get(1),
+            &parts_3bnsd.get(2),
+            bias_b11s,
+            if train { self.dropout } else { 0.0 },
+            false,
+            None,
+            false,
+        );
+        mixed_bnsd.transpose(1, 2).reshape([b, s, h])
+    }
+
     /// Queries, keys and values by one product: `[.., 3 h]`.
     fn joint_projection(&self, x_bsh: &Tensor) -> Tensor {
         let parts = [&self.query, &self.key, &self.value];
@@ -93,9 +118,14 @@ impl SelfAttention for SoftmaxAttention {
                 let (heads, p) = (self.heads as usize, self.dropout);
                 ops::attention(&qkv_t3h, sequences, heads, p, train).view_as(x_bsh)
             }
+            _ if self.compute.is_gpu(x_bsh.device()) => self.gpu(x_bsh, mask, train),
             _ => self.plain(x_bsh, mask, train),
         };
         self.compute.dense(&self.output, &mixed_bsh)
+    }
+
+    fn takes_bf16(&self) -> bool {
+        true
     }
 
     fn takes_packed(&self) -> bool {

@@ -4,6 +4,7 @@ use crate::{
     Activations, Compute, Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result,
     SelfAttention, Site,
     init::{self, Dense, LayerNorm},
+    kernels::widened,
     shared::Shared,
 };
 use electra_torch::recompute;
@@ -64,10 +65,11 @@ impl Encoder {
             self.blocks.iter().fold(x, |x, block| self.block(block, &x, mask, train))
         };
         // No work on padding, where no layer asks for it.
-        match self.takes_packed(&x_bsh).then(|| mask.packed()).flatten() {
+        let last_bsh = match self.takes_packed(&x_bsh).then(|| mask.packed()).flatten() {
             Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
             None => through(x_bsh, mask),
-        }
+        };
+        widened(&last_bsh)
     }
 
     fn takes_packed(&self, x_bsh: &Tensor) -> bool {
@@ -100,10 +102,11 @@ impl Encoder {
         mask: &PaddingMask,
         train: bool,
     ) -> Vec<Tensor> {
-        let mut states = vec![self.embed(ids_bs, segments_bs, train)];
+        let mut x_bsh = self.embed(ids_bs, segments_bs, train);
+        let mut states = vec![widened(&x_bsh)];
         for block in &self.blocks {
-            let next = self.block(block, &states[states.len() - 1], mask, train);
-            states.push(next);
+            x_bsh = self.block(block, &x_bsh, mask, train);
+            states.push(widened(&x_bsh));
         }
         states
     }
@@ -149,9 +152,13 @@ impl Block {
 
     fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let (compute, p) = (self.compute, self.dropout);
-        let mixed_bsh = self.attention.forward_t(x_bsh, mask, train);
+        // Parts from elsewhere are given what they are promised: 32 bits.
+        let given = |x: &Tensor, bf16| if bf16 { x.shallow_clone() } else { widened(x) };
+        let own_bsh = given(x_bsh, self.attention.takes_bf16());
+        let mixed_bsh = self.attention.forward_t(&own_bsh, mask, train);
         let x_bsh = compute.add_norm(&mixed_bsh, x_bsh, &self.attention_norm, p, train);
-        let fed_bsh = self.feed_forward.forward_t(&x_bsh, train);
+        let own_bsh = given(&x_bsh, self.feed_forward.takes_bf16());
+        let fed_bsh = self.feed_forward.forward_t(&own_bsh, train);
         compute.add_norm(&fed_bsh, &x_bsh, &self.feed_forward_norm, p, train)
     }
 }

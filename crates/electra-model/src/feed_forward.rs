@@ -13,6 +13,11 @@ pub trait FeedForward: Debug + Send {
     /// - `x_bsh`: `[b, s, h]` float. Result: same. Residual, dropout on the result and LayerNorm
     ///   are the caller's.
     fn forward_t(&self, x_bsh: &Tensor, train: bool) -> Tensor;
+
+    /// Whether it also takes, and gives, bfloat16.
+    fn takes_bf16(&self) -> bool {
+        false
+    }
 }
 
 /// `gelu(x W1^T + b1) W2^T + b2` with the exact (erf) gelu.
@@ -46,5 +51,9 @@ impl GeluMlp {
 impl FeedForward for GeluMlp {
     fn forward_t(&self, x_bsh: &Tensor, _train: bool) -> Tensor {
         self.compute.dense(&self.output, &self.compute.dense_gelu(&self.intermediate, x_bsh))
+    }
+
+    fn takes_bf16(&self) -> bool {
+        true
     }
 }

@@ -41,13 +41,21 @@ impl MaskedLmHead {
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
     pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
-        self.features(hidden_ph).linear(table_ve, Some(&self.bias))
+        self.logits(&self.features(hidden_ph), table_ve)
+    }
+
+    /// The output layer over [`Self::features`].
+    ///
+    /// # Shapes
+    /// - `features_pe`: `[p, e]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]` float.
+    pub fn logits(&self, features_pe: &Tensor, table_ve: &Tensor) -> Tensor {
+        self.compute.logits(features_pe, table_ve, &self.bias)
     }
 
     /// What the word table is multiplied with.
     ///
     /// # Shapes
-    /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]`.
+    /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]` float.
     pub fn features(&self, hidden_ph: &Tensor) -> Tensor {
         let x_pe = self.compute.dense_gelu(&self.dense, hidden_ph).to_kind(Kind::Float);
         self.norm.forward(&x_pe)

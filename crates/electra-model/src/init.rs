@@ -95,9 +95,10 @@ impl LayerNorm {
         self.eps
     }
 
-    /// Normalises the last dimension of `x`.
+    /// Normalises the last dimension of `x`; gain and bias are taken in the kind of `x`, statistics in 32 bits.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+        let [weight, bias] = [&self.weight, &self.bias].map(|tensor| tensor.to_kind(x.kind()));
+        x.layer_norm(weight.size(), Some(&weight), Some(&bias), self.eps, true)
     }
 
     /// A second handle on the same variables.

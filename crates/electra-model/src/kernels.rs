@@ -1,27 +1,31 @@
 //! How the shipped layers compute. None of it is a property of the weights: a checkpoint loads with any of it. A run
 //! that is resumed keeps its own, so that it equals an unbroken one.
 //!
-//! Two forms, which give the same numbers but for rounding and the draws of dropout: a chain of libtorch's functions,
-//! which is the definition, and layers in one pass each. Two precisions of the products of dense layers.
+//! Three forms, which give the same numbers but for rounding and the draws of dropout: a chain of libtorch's functions,
+//! which is the definition; layers in one pass each on a CPU; and libtorch's own layers in one pass, for GPUs. Two
+//! precisions of the products of dense layers.
 
 use crate::init::LayerNorm;
 use electra_torch::{is_plain, ops};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, nn, nn::Module};
+use tch::{Device, Kind, Tensor, nn, nn::Module};
 
 /// The form of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kernels {
-    /// One pass a layer where there are such kernels (32-bit floats on a CPU), plain elsewhere.
+    /// One pass a layer where there are such kernels: on a CPU those of `electra-torch`, on a GPU [`Self::Gpu`].
     Fused,
+    /// What [`Self::Fused`] is on a GPU, on any device: libtorch's attention in one pass, and everything between two
+    /// products in the precision of the products. Statistics of LayerNorm, softmaxes and losses are in 32 bits.
+    Gpu,
     /// libtorch's functions, one after the other.
     Plain,
 }
 
 /// What the factors of matrix products are rounded to: those of dense layers, and of fused attention and output layers.
-/// Weights, moments, sums, losses and what residual connections carry are 32-bit floats.
+/// Weights, moments, sums, losses and what residual connections carry are 32-bit floats; the last is rounded on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -42,9 +46,18 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// Whether a layer over `x` is computed in one pass.
+    /// Whether a layer over `x` is computed in one pass of `electra-torch`.
     pub fn fuses(self, x: &Tensor) -> bool {
         self.kernels == Kernels::Fused && is_plain(x)
+    }
+
+    /// Whether layers on `device` have the form for GPUs.
+    pub fn is_gpu(self, device: Device) -> bool {
+        match self.kernels {
+            Kernels::Gpu => true,
+            Kernels::Fused => matches!(device, Device::Cuda(_)),
+            Kernels::Plain => false,
+        }
     }
 
     /// `x` as products take it: rounded, if that is their precision.
@@ -65,9 +78,21 @@ impl Compute {
         self.factor(x).linear(&self.factor(weight), Some(&self.factor(bias)))
     }
 
-    /// A dense layer, in 32-bit floats.
+    /// The output layer over a vocabulary, in 32 bits; the product is rounded on a GPU alone.
+    ///
+    /// # Shapes
+    /// - `x_pe`: `[.., e]`, `table_ve`: `[v, e]`, `bias_v`: `[v]`. Result: `[.., v]` float.
+    pub fn logits(self, x_pe: &Tensor, table_ve: &Tensor, bias_v: &Tensor) -> Tensor {
+        match self.is_gpu(x_pe.device()) {
+            true => widened(&self.linear(x_pe, table_ve, bias_v)),
+            false => x_pe.linear(table_ve, Some(bias_v)),
+        }
+    }
+
+    /// A dense layer, in 32-bit floats; on a GPU as a factor of the next product.
     pub fn dense(self, dense: &nn::Linear, x: &Tensor) -> Tensor {
         match &dense.bs {
+            Some(bias) if self.is_gpu(x.device()) => self.linear(x, &dense.ws, bias),
             Some(bias) => self.linear(x, &dense.ws, bias).to_kind(Kind::Float),
             None => dense.forward(x),
         }
@@ -107,9 +132,20 @@ impl Compute {
         p: f64,
         train: bool,
     ) -> Tensor {
-        match self.fuses(x) {
-            true => ops::add_norm(x, residual, &norm.weight, &norm.bias, norm.eps(), p, train),
-            false => norm.forward(&(x.dropout(p, train) + residual)),
+        if self.fuses(x) {
+            return ops::add_norm(x, residual, &norm.weight, &norm.bias, norm.eps(), p, train);
         }
+        if self.is_gpu(x.device()) {
+            return norm.forward(&(self.factor(x).dropout(p, train) + self.factor(residual)));
+        }
+        norm.forward(&(x.dropout(p, train) + residual))
+    }
+}
+
+/// What leaves a network: 32-bit floats where there were fewer bits.
+pub(crate) fn widened(x: &Tensor) -> Tensor {
+    match x.kind() {
+        Kind::BFloat16 => x.to_kind(Kind::Float),
+        _ => x.shallow_clone(),
     }
 }

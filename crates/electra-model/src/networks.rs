@@ -84,7 +84,7 @@ impl Generator {
         train: bool,
     ) -> Tensor {
         let features_pe = self.features_t(ids_bs, segments_bs, mask, positions_p, train);
-        features_pe.linear(&self.table(), Some(self.head.bias()))
+        self.head.logits(&features_pe, &self.table())
     }
 
     /// [`Self::forward_t`] before the output layer, which is [`Self::table`] and the head's bias: for objectives that

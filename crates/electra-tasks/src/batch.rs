@@ -4,6 +4,7 @@ use crate::{Error, Result, problem::Order, task::Example};
 use electra_data::rng::{CounterRng, Purpose};
 use electra_model::PaddingMask;
 use electra_tokenize::Tokenizer;
+use electra_torch::upload;
 use electra_train::{objective::Batch, trainer::Source};
 use std::{ops::Range, sync::Arc, time::Duration};
 use tch::{Device, Tensor};
@@ -130,7 +131,7 @@ impl<T> TaskBatch<T> {
             keep[start..start + length].fill(1);
         }
         let shape = [b as i64, s as i64];
-        let tensor = |values: &[i64]| Tensor::from_slice(values).view(shape).to_device(device);
+        let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(shape), device);
         let mask = match self.tokens() == b * s {
             true => PaddingMask::all_kept(shape[0], shape[1], device),
             false => PaddingMask::new(&tensor(&keep)),

@@ -9,6 +9,7 @@ use electra_model::{
     EncoderConfig, PaddingMask,
     init::{self, Dense},
 };
+use electra_torch::upload;
 use electra_train::metrics::Observations;
 use std::fmt::Debug;
 use tch::{Kind, Reduction, Tensor, nn, nn::Module};
@@ -137,7 +138,7 @@ impl Head for SentenceHead {
         let logits_bc = self.logits(hidden_bsh, &inputs.mask, train);
         let losses_b = match self.answers {
             Answers::Classes(_) => {
-                let labels_b = class_tensor(targets).to_device(logits_bc.device());
+                let labels_b = upload(&class_tensor(targets), logits_bc.device());
                 logits_bc.cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::None, -100, 0.0)
             }
             Answers::Range { min, max } => {
@@ -145,7 +146,7 @@ impl Head for SentenceHead {
                     .iter()
                     .map(|y| ((y - min) / (max - min)) as f32)
                     .collect();
-                let wanted_b = Tensor::from_slice(&scaled).to_device(logits_bc.device());
+                let wanted_b = upload(&Tensor::from_slice(&scaled), logits_bc.device());
                 (logits_bc.squeeze_dim(-1) - wanted_b).square()
             }
         };
@@ -174,7 +175,7 @@ impl Head for SentenceHead {
 
     fn observe(&self, targets: &[&Target], outputs: &[Tensor], seen: &mut Observations) {
         if let (Answers::Classes(_), [logits_bc]) = (&self.answers, outputs) {
-            let labels_b = class_tensor(targets).to_device(logits_bc.device());
+            let labels_b = upload(&class_tensor(targets), logits_bc.device());
             seen.mean("accuracy", &logits_bc.argmax(-1, false).eq_tensor(&labels_b));
         }
     }

@@ -7,6 +7,7 @@
 //! - [`attach`]: functions with a backward pass written in Rust;
 //! - [`recompute`]: a function that keeps nothing for its backward pass but its input;
 //! - [`keep_memory`]: an allocator that does not pay for the same pages again;
+//! - [`upload`], [`adam_on_device`]: a step on a GPU that the host does not wait for;
 //! - [`parallel_for`]: work on libtorch's own threads;
 //! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
 //!
@@ -20,6 +21,7 @@ mod error;
 mod floats;
 mod gemm;
 mod generator;
+mod gpu;
 mod grad;
 mod half;
 mod memory;
@@ -32,6 +34,7 @@ pub use autograd::{attach, records};
 pub use cuda::{device, load_cuda};
 pub use error::{Error, Result};
 pub use floats::is_plain;
+pub use gpu::{Clipping, Peak, adam_on_device, peak_device_memory, upload};
 pub use grad::set_grad;
 pub use memory::keep_memory;
 pub use parallel::parallel_for;

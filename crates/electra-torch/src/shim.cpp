@@ -2,6 +2,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
@@ -71,6 +73,37 @@ int electra_set_grad(void* parameter, void* grad) {
     return 0;
   } catch (...) {
     return 1;
+  }
+}
+
+// One update of AdamW by libtorch's own kernel. `vectors`: weights, gradients, first and second moments; `updates`: how
+// many there were, a float; `divisor` of the gradients and `skip` (1 to change nothing): floats where the weights are;
+// `numbers`: rate, beta1, beta2, decay, epsilon. Returns 0, or 1 if libtorch refused.
+int electra_adam(void* const* vectors, void* updates, void* divisor, void* skip, const double* numbers) {
+  try {
+    const at::NoGradGuard no_grad;
+    auto tensor = [](void* handle) { return *static_cast<at::Tensor*>(handle); };
+    auto list = [&](int i) { return std::vector<at::Tensor>{tensor(vectors[i])}; };
+    const std::vector<at::Tensor> none, count{tensor(updates)};
+    at::_fused_adamw_(list(0), list(1), list(2), list(3), none, count, numbers[0], numbers[1], numbers[2], numbers[3],
+                      numbers[4], false, false, tensor(divisor), tensor(skip));
+    return 0;
+  } catch (...) {
+    return 1;
+  }
+}
+
+// The most bytes allocated at a time on a GPU; -1 if that is not known.
+int64_t electra_peak_memory(int device, int reset) {
+  try {
+    auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+    if (!allocator->initialized()) return -1;
+    const auto index = static_cast<c10::DeviceIndex>(device);
+    const auto stats = allocator->getDeviceStats(index);
+    if (reset) allocator->resetPeakStats(index);
+    return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  } catch (...) {
+    return -1;
   }
 }
 

@@ -76,7 +76,7 @@ pub enum Error {
     },
     /// The loss or its gradient is no longer a number.
     #[error(
-        "step {step}: the gradient norm is {norm} (loss {loss}); the weights are still those of step {step}, the last checkpoint is kept; a lower optimizer.learning_rate or a longer warm-up usually helps"
+        "step {step}: the gradient norm is {norm} (loss {loss}); nothing of it is in a checkpoint, the last one is kept; a lower optimizer.learning_rate or a longer warm-up usually helps"
     )]
     NonFinite {
         /// The step that failed, counted from 0 (updates done so far).

@@ -14,6 +14,7 @@ pub mod export;
 pub mod folder;
 pub mod hparams;
 pub mod init;
+mod losses;
 pub mod metrics;
 pub mod objective;
 pub mod optim;
@@ -27,6 +28,7 @@ mod update;
 
 pub use config::RunConfig;
 pub use error::{Error, Result};
+pub use losses::Fetch;
 pub use profile::Profile;
 pub use recipe::{From, Network, Recipe, Start};
 pub use run_dir::Existing;

@@ -4,6 +4,7 @@
 //! ablations and fine-tuning tasks are objectives.
 
 mod cloze;
+mod inputs;
 mod replaced_token;
 mod sampling;
 
@@ -14,7 +15,7 @@ use crate::metrics::Observations;
 use electra_data::MaskedBatch;
 use electra_model::Parts;
 use std::fmt::Debug;
-use tch::{Device, Tensor, nn};
+use tch::{Tensor, nn};
 
 /// A batch that a step can be divided into parts of.
 pub trait Batch: Sized {
@@ -108,9 +109,4 @@ impl Batch for MaskedBatch {
             _ => Self::split(&self, parts),
         }
     }
-}
-
-/// An `[b, s]` or `[p]` tensor of a batch's plain integers on `device`.
-pub(crate) fn to_device(values: &[i64], shape: &[i64], device: Device) -> Tensor {
-    Tensor::from_slice(values).view(shape).to_device(device)
 }

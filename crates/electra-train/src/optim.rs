@@ -6,13 +6,13 @@
 use crate::{Error, Result};
 use electra_model::tensors::Named;
 use electra_torch::{
-    is_plain,
+    Clipping, adam_on_device,
     ops::{AdamStep, adam},
     set_grad,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// The `[optimizer]` section, schedule included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +108,14 @@ pub struct Adam {
     groups: Vec<Group>,
 }
 
+/// The factor that gradients are clipped with.
+enum Clip {
+    /// A number that the host knows.
+    Host(f64),
+    /// Known to the GPU alone.
+    Device(Clipping),
+}
+
 #[derive(Debug)]
 struct Group {
     rule: Rule,
@@ -156,21 +164,34 @@ impl Adam {
         }
     }
 
-    /// Global norm of all gradients, before clipping.
-    pub fn gradient_norm(&self) -> f64 {
+    /// Global norm of all gradients, before clipping: a scalar where they are, which nobody has waited for.
+    pub fn gradient_norm(&self) -> Tensor {
         let squares = self.groups.iter().map(|group| group.gradients.norm().square());
-        squares.reduce(|a, b| a + b).map_or(0.0, |sum| sum.sqrt().double_value(&[]))
+        squares.reduce(|a, b| a + b).map_or_else(|| Tensor::from(0f32), |sum| sum.sqrt())
     }
 
-    /// One update with learning rate `rate`, after clipping gradients of global norm `norm`.
-    pub fn step(&mut self, rate: f64, norm: f64) {
+    /// One update with learning rate `rate`, after clipping gradients of global norm `norm`. On a GPU nothing waits,
+    /// and nothing is changed by gradients that are not finite.
+    pub fn step(&mut self, rate: f64, norm: &Tensor) {
         let OptimizerConfig { beta1, beta2, epsilon, weight_decay, clip_norm, .. } = self.config;
         // tf.clip_by_global_norm: g * clip / max(norm, clip).
-        let scale = clip_norm / norm.max(clip_norm);
-        for group in &mut self.groups {
-            let decay = if group.rule.decay == Decay::On { weight_decay } else { 0.0 };
-            let rate = rate * group.rule.rate;
-            group.step(&AdamStep { rate, beta1, beta2, epsilon, decay, scale });
+        let clip = match norm.device() {
+            Device::Cpu => Clip::Host(clip_norm / norm.double_value(&[]).max(clip_norm)),
+            _ => Clip::Device(Clipping::new(norm, clip_norm)),
+        };
+        for Group { rule, weights, gradients, first, second, .. } in &mut self.groups {
+            let decay = if rule.decay == Decay::On { weight_decay } else { 0.0 };
+            let mut step =
+                AdamStep { rate: rate * rule.rate, beta1, beta2, epsilon, decay, scale: 1.0 };
+            match &clip {
+                Clip::Host(scale) => {
+                    step.scale = *scale;
+                    adam(weights, gradients, first, second, &step);
+                }
+                Clip::Device(clip) => {
+                    adam_on_device([weights, gradients, first, second], clip, &step);
+                }
+            }
         }
     }
 
@@ -216,28 +237,5 @@ impl Group {
         }
         let (first, second) = (weights.zeros_like(), weights.zeros_like());
         Ok(Self { rule, names, weights, gradients, first, second })
-    }
-    fn step(&mut self, step: &AdamStep) {
-        if is_plain(&self.weights) {
-            adam(&mut self.weights, &self.gradients, &mut self.first, &mut self.second, step);
-            return;
-        }
-        let &AdamStep { rate, beta1, beta2, epsilon, decay, scale } = step;
-        no_grad(|| {
-            if scale != 1.0 {
-                let _ = self.gradients.g_mul_scalar_(scale);
-            }
-            let g = &self.gradients;
-            let _ = self.first.lerp_(g, 1.0 - beta1);
-            let scaled = g * (1.0 - beta2).sqrt();
-            let _ = self.second.g_mul_scalar_(beta2).addcmul_(&scaled, &scaled);
-            if rate == 0.0 {
-                return;
-            }
-            let _ = self.weights.g_mul_scalar_(1.0 - rate * decay);
-            // w += m / ((sqrt(v) + eps) * -1/rate), without a buffer for the quotient.
-            let denominator = self.second.sqrt().g_add_scalar_(epsilon).g_mul_scalar_(-1.0 / rate);
-            let _ = self.weights.addcdiv_(&self.first, &denominator);
-        });
     }
 }

@@ -2,7 +2,8 @@
 //! part's matrix products are worth beside the machine's.
 
 use crate::{
-    Error, Recipe, Result,
+    Error, Fetch, Recipe, Result,
+    losses::Losses,
     objective::ReplacedToken,
     trainer::Source,
     update::{Metrics, Update},
@@ -131,6 +132,7 @@ impl Recipe<ReplacedToken> {
         let timer = Timer::new(network.vs.device());
         let dispatch = Dispatch::new(timer.clone());
         let mut profile = Profile { steps: Vec::new() };
+        let mut losses = Losses::new(Fetch::of(network.vs.device()));
         for step in 0..Profile::WARM_UP + steps {
             let update = Update {
                 seed: config.train.seed,
@@ -143,7 +145,7 @@ impl Recipe<ReplacedToken> {
             let work = dispatcher::with_default(&dispatch, || {
                 let batch = trace_span!("data").in_scope(|| source.next_batch())?;
                 let work = work(&batch);
-                update.run(&network.objective, &mut adam, batch)?;
+                update.run(&network.objective, &mut adam, &mut losses, batch)?;
                 Ok::<_, Error>(work)
             })?;
             let times = timer.stop();

@@ -1,7 +1,7 @@
 //! From a config to a run: the composition that `electra pretrain` is, open at every seam.
 
 use crate::{
-    Error, Result, RunConfig,
+    Error, Fetch, Result, RunConfig,
     metrics::Figures,
     objective::{Objective, ObjectiveSite, ReplacedToken},
     optim::{Adam, Decay, Rule},
@@ -214,6 +214,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 accumulate: config.train.accumulate,
                 seed: config.train.seed,
                 log_every: config.train.log_every,
+                fetch: Fetch::of(network.vs.device()),
                 checkpoint_every: config.checkpoint.every,
                 keep_last: config.checkpoint.keep_last,
                 evaluate_every: config.evaluate.every,

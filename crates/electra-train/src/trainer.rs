@@ -1,7 +1,8 @@
 //! The one training loop.
 
 use crate::{
-    Result,
+    Fetch, Result,
+    losses::Losses,
     metrics::{Figures, MetricsFile, Totals, number},
     objective::{Batch, Normaliser, Objective},
     optim::Adam,
@@ -48,6 +49,12 @@ pub enum Event<'a> {
         /// Updates in all.
         total: u64,
     },
+    /// Losses and norms were fetched from the device: those of so many updates. A step waits for a GPU only here, for
+    /// rows of metrics and for checkpoints.
+    Fetched {
+        /// Updates.
+        updates: usize,
+    },
     /// A row of metrics was written.
     Figures(&'a Figures),
     /// A checkpoint was written.
@@ -74,6 +81,8 @@ pub struct Settings {
     pub seed: u64,
     /// Updates between rows of metrics.
     pub log_every: u64,
+    /// When losses are looked at.
+    pub fetch: Fetch,
     /// Updates between checkpoints.
     pub checkpoint_every: u64,
     /// Checkpoints kept; 0 keeps all.
@@ -124,6 +133,7 @@ where
         if start == 0 && self.settings.evaluate_every > 0 {
             self.evaluate(0, &mut metrics)?;
         }
+        let mut losses = Losses::new(self.settings.fetch);
         let mut clock = Clock::start();
         for step in start..self.settings.steps {
             let batch = trace_span!("data").in_scope(|| self.source.next_batch())?;
@@ -138,13 +148,15 @@ where
                 accumulate: self.settings.accumulate,
                 metrics: if reporting { Metrics::Observed } else { Metrics::Skipped },
             };
-            let Updated { norm, mut totals } = update.run(self.objective, &mut self.adam, batch)?;
+            let Updated { mut totals, fetched } =
+                update.run(self.objective, &mut self.adam, &mut losses, batch)?;
+            self.tell_fetched(fetched);
 
             (self.on_event)(Event::Step { step: done, total: self.settings.steps });
             if reporting {
                 let mut row = row("train", done, totals.figures());
                 row.insert("learning_rate".to_owned(), number(update.rate));
-                row.insert("gradient_norm".to_owned(), number(norm));
+                row.insert("gradient_norm".to_owned(), number(losses.norm()));
                 clock.report(self.source.take_wait(), &mut row);
                 self.write(&mut metrics, &row)?;
             }
@@ -156,7 +168,7 @@ where
             let stopping =
                 self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
             if done.is_multiple_of(self.settings.checkpoint_every) || last || stopping {
-                clock.pause(|| self.checkpoint(done))?;
+                clock.pause(|| self.checkpoint(done, &mut losses))?;
             }
             if stopping && !last {
                 return Ok(Outcome::Stopped);
@@ -170,7 +182,9 @@ where
         self.write(metrics, &row("evaluate", step, figures))
     }
 
-    fn checkpoint(&mut self, step: u64) -> Result<()> {
+    fn checkpoint(&mut self, step: u64, losses: &mut Losses) -> Result<()> {
+        let fetched = losses.look()?;
+        self.tell_fetched(fetched);
         let state = State::new(
             step,
             self.source.position(),
@@ -183,6 +197,12 @@ where
         state::prune(&folder, self.settings.keep_last)?;
         (self.on_event)(Event::Checkpoint(&path));
         Ok(())
+    }
+
+    fn tell_fetched(&mut self, updates: usize) {
+        if updates > 0 {
+            (self.on_event)(Event::Fetched { updates });
+        }
     }
 
     fn write(&mut self, metrics: &mut MetricsFile, row: &Figures) -> Result<()> {

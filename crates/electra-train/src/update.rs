@@ -2,14 +2,15 @@
 //! which cost nothing when nobody listens; [`crate::profile`] does.
 
 use crate::{
-    Error, Result,
+    Result,
+    losses::Losses,
     metrics::Totals,
     objective::{Batch, Normaliser, Objective},
     optim::Adam,
     trainer::mix,
 };
 use electra_torch::{attach, records};
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 use tracing::{Span, trace_span};
 
 /// Which update it is, and how it is made.
@@ -39,43 +40,46 @@ pub(crate) enum Metrics {
 /// What came of an update.
 #[derive(Debug)]
 pub(crate) struct Updated {
-    /// Global norm of the gradients before clipping.
-    pub(crate) norm: f64,
     /// Sums for the row, empty where metrics are skipped.
     pub(crate) totals: Totals,
+    /// Updates whose losses were fetched from the device.
+    pub(crate) fetched: usize,
 }
 
 impl Update {
-    /// Does it.
+    /// Does it. Loss and norm go to `losses`, which are looked at before the row of this update is made, or when they
+    /// say so themselves; nothing else of an update waits for a GPU.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] naming the step, before anything is changed.
+    /// [`crate::Error::NonFinite`] naming the first of the updates that were looked at whose loss or norm is not
+    /// finite.
     pub(crate) fn run<O: Objective>(
         &self,
         objective: &O,
         adam: &mut Adam,
+        losses: &mut Losses,
         batch: O::Batch,
     ) -> Result<Updated> {
         // Dropout is a function of (seed, step), so a resumed run draws what an unbroken one did.
         tch::manual_seed(mix(self.seed, self.step));
         let whole: Normaliser = objective.normaliser(&batch);
         let mut totals = Totals::default();
-        let mut loss_sum = 0.0;
+        let mut sum = Tensor::from(0f64);
         adam.zero_grad();
         for part in batch.split(self.accumulate) {
             let loss = objective.loss(&part, &whole, true);
             trace_span!("backward").in_scope(|| loss.total.backward());
-            loss_sum += loss.total.double_value(&[]);
+            sum += loss.total.detach().to_kind(Kind::Double);
             if self.metrics == Metrics::Observed {
                 totals.add(&no_grad(|| objective.observe(&part, &loss.outputs)));
             }
         }
         let norm = trace_span!("clip").in_scope(|| adam.gradient_norm());
-        if !norm.is_finite() || !loss_sum.is_finite() {
-            return Err(Error::NonFinite { step: self.step, loss: loss_sum, norm });
-        }
-        trace_span!("optimizer").in_scope(|| adam.step(self.rate, norm));
-        Ok(Updated { norm, totals })
+        losses.push(self.step, &sum, &norm);
+        let due = self.metrics == Metrics::Observed || losses.are_due();
+        let fetched = if due { losses.look()? } else { 0 };
+        trace_span!("optimizer").in_scope(|| adam.step(self.rate, &norm));
+        Ok(Updated { totals, fetched })
     }
 }
 

@@ -219,3 +219,17 @@ fn streams_of_other_keys_are_other_streams() {
     assert_eq!(distinct.len(), keys.len());
     assert_eq!(keys[0], first(1, Purpose::Masking, 0, 0));
 }
+
+/// What a batch of fixed shapes has room for: `floor((rate + 0.005) * length)`, which full examples need.
+#[test]
+fn no_more_are_chosen_than_the_masking_says() {
+    assert_eq!((UNIFORM.most(128), UNIFORM.most(512), UNIFORM.most(4)), (19, 79, 1));
+    let maskings: [&dyn Masking; 2] = [&UNIFORM, &REFERENCE];
+    for masking in maskings {
+        for (tokens, length) in [(4, 4), (5, 64), (64, 64), (128, 64), (128, 128), (300, 512)] {
+            let chosen = masking.choose(&example(tokens), length, &SPECIAL, &mut rng(1));
+            let (found, most) = (chosen.positions.len(), masking.most(length));
+            assert!((1..=most).contains(&found), "{found} of at most {most}");
+        }
+    }
+}

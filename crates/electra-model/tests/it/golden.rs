@@ -17,7 +17,7 @@ fn tower(values: &serde_json::Value) -> Tower {
 }
 
 fn check(case: &str) {
-    for kernels in [Kernels::Fused, Kernels::Plain] {
+    for kernels in [Kernels::Fused, Kernels::Plain, Kernels::Gpu] {
         check_kernels(case, kernels);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::tiny;
 use electra_model::{
-    Discriminator, ElectraConfig, Embeddings, Error, PaddingMask, Parts, Pretraining,
-    SelfAttention, Site, config::SharingKind, networks::variables,
+    Discriminator, ElectraConfig, Embeddings, Error, FeedForward, Kernels, PaddingMask, Parts,
+    Precision, Pretraining, SelfAttention, Site, config::SharingKind, networks::variables,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -128,6 +128,49 @@ fn a_part_from_outside_replaces_the_shipped_one() {
     assert!(!names.iter().any(|name| name.contains("query")));
     let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
     assert_eq!(network.discriminator.forward_t(&x, &x.zeros_like(), &mask, false).size(), [2, 3]);
+}
+
+/// An attention and a feed-forward layer that know 32-bit floats alone.
+#[derive(Debug)]
+struct Single;
+
+impl SelfAttention for Single {
+    fn forward_t(&self, x_bsh: &Tensor, _mask: &PaddingMask, _train: bool) -> Tensor {
+        assert_eq!(x_bsh.kind(), Kind::Float);
+        x_bsh * 2.0
+    }
+}
+
+impl FeedForward for Single {
+    fn forward_t(&self, x_bsh: &Tensor, _train: bool) -> Tensor {
+        assert_eq!(x_bsh.kind(), Kind::Float);
+        x_bsh * 2.0
+    }
+}
+
+/// Between products of bfloat16 there are 16 bits on a GPU; parts from outside are given 32, and 32 come out.
+#[test]
+fn parts_from_outside_and_what_is_outside_see_single_precision() {
+    let config = ElectraConfig { kernels: Kernels::Gpu, precision: Precision::Bf16, ..tiny() };
+    let shipped = Parts::from_config(&config);
+    let outside = shipped
+        .clone()
+        .with_attention("single", |_: &Site<'_>| Ok(Single))
+        .with_feed_forward("single", |_: &Site<'_>| Ok(Single));
+    for parts in [shipped, outside] {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let networks = Pretraining::new(&vs.root(), &config, &parts).unwrap();
+        let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+        let segments = x.zeros_like();
+        let mut found = networks.discriminator.encoder().hidden_states(&x, &segments, &mask, true);
+        found.push(networks.discriminator.forward_t(&x, &segments, &mask, true));
+        let positions = Tensor::from_slice(&[1i64, 4]);
+        found.push(networks.generator.forward_t(&x, &segments, &mask, &positions, true));
+        for tensor in found {
+            assert_eq!(tensor.kind(), Kind::Float);
+            assert!(tensor.isfinite().all().int64_value(&[]) == 1);
+        }
+    }
 }
 
 /// Embeddings of words alone.

@@ -13,7 +13,7 @@ use crate::{
 };
 use electra_model::{networks::variables, tensors::Named};
 use electra_train::{
-    Existing, From, Outcome, Trainer, folder,
+    Existing, Fetch, From, Outcome, Trainer, folder,
     metrics::{Figures, number},
     objective::Objective,
     optim::Adam,
@@ -126,6 +126,7 @@ impl<P: Problem> Finetune<'_, P> {
         let layers = prepared.source.config.layers;
         let rule = |name: &str| layer_rule(name, layers, config.optimizer.layer_decay);
         let adam = Adam::new(&config.adam(steps), &variables, rule)?;
+        let device = electra_torch::device(&config.train.device)?;
         let (run, step, position) = match self.checkpoint(seed)? {
             Some(checkpoint) => {
                 checkpoint.load_model(objective.name(), &names, &variables)?;
@@ -140,7 +141,6 @@ impl<P: Problem> Finetune<'_, P> {
             None => {
                 let mut resolved = config.clone();
                 resolved.train.seed = seed;
-                let device = electra_torch::device(&config.train.device)?;
                 let manifest =
                     Manifest::new(objective.name(), names.clone(), device, seed, adam.parameters());
                 let run =
@@ -174,6 +174,7 @@ impl<P: Problem> Finetune<'_, P> {
                 accumulate: config.train.accumulate,
                 seed,
                 log_every: config.train.log_every,
+                fetch: Fetch::of(device),
                 checkpoint_every: config.checkpoint.every,
                 keep_last: config.checkpoint.keep_last,
                 evaluate_every: config.evaluate.every,

@@ -1,5 +1,7 @@
 //! Public behaviour of `electra-torch`.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod gpu;
 mod ops;
 mod recompute;
 

@@ -32,7 +32,7 @@ pub(super) struct Output<'a> {
 
 impl Output<'_> {
     /// # Shapes
-    /// - `features_pe`: `[p, e]`; `labels_p`: `[p]` int64; `uniforms_p`: `[p]` in [0, 1).
+    /// - `features_pe`: `[p, e]`; `labels_p`: `[p]` int64, -100 where there is no loss; `uniforms_p`: `[p]` in [0, 1).
     pub(super) fn cloze(
         &self,
         features_pe: &Tensor,
@@ -46,7 +46,7 @@ impl Output<'_> {
                 ops::predict_tokens(&features_pe, table_ve, bias_v, labels_p, uniforms_p);
             return Cloze { loss, losses_p, sampled_p, best_p };
         }
-        let logits_pv = features_pe.linear(table_ve, Some(bias_v));
+        let logits_pv = self.compute.logits(features_pe, table_ve, bias_v);
         let losses_p =
             logits_pv.cross_entropy_loss(labels_p, None::<&Tensor>, Reduction::None, -100, 0.0);
         let logits_pv = logits_pv.detach();

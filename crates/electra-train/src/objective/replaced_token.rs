@@ -1,6 +1,10 @@
 //! Replaced token detection: ELECTRA's objective.
 
-use super::{Loss, Normaliser, Objective, ObjectiveSite, cloze::Output, to_device};
+use super::{
+    Loss, Normaliser, Objective, ObjectiveSite,
+    cloze::Output,
+    inputs::{Inputs, Shapes},
+};
 use crate::{
     Error, Result,
     config::MaskingConfig,
@@ -8,7 +12,8 @@ use crate::{
     update::backward_of,
 };
 use electra_data::MaskedBatch;
-use electra_model::{Compute, PaddingMask, Pretraining, config::OutputBiasInit};
+use electra_model::{Compute, Pretraining, config::OutputBiasInit};
+use electra_torch::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tracing::trace_span;
@@ -78,6 +83,8 @@ pub struct Outputs {
     discriminator_logits_t: Tensor,
     discriminator_losses_t: Tensor,
     replaced_t: Tensor,
+    /// Which of `t` are tokens, where padding was not left out.
+    tokens_t: Option<Tensor>,
 }
 
 impl ReplacedToken {
@@ -125,23 +132,13 @@ impl Objective for ReplacedToken {
     }
 
     fn loss(&self, part: &MaskedBatch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
-        let (b, s) = (part.batch as i64, part.length as i64);
-        let p = part.masked_labels.len() as i64;
-        let tensor = |values: &[i64], shape: &[i64]| to_device(values, shape, self.device);
-        let ids_bs = tensor(&part.input_ids, &[b, s]);
-        let masked_ids_bs = tensor(&part.generator_ids, &[b, s]);
-        let segments_bs = tensor(&part.token_type_ids, &[b, s]);
-        let mask = match part.tokens == part.input_ids.len() {
-            true => PaddingMask::all_kept(b, s, self.device),
-            false => PaddingMask::new(&tensor(&part.attention_mask, &[b, s])),
-        };
-        let positions_p = tensor(&part.masked_positions, &[p]);
-        let labels_p = tensor(&part.masked_labels, &[p]);
-        let uniforms_p = Tensor::from_slice(&part.sampling_uniforms).to_device(self.device);
+        let shapes = Shapes::of(self.compute, self.device);
+        let inputs = Inputs::new(part, shapes, self.device);
+        let Inputs { ids_bs, masked_ids_bs, segments_bs, mask, labels_p, uniforms_p, .. } = &inputs;
 
         let generator = &self.networks.generator;
         let features_pe = trace_span!("generator").in_scope(|| {
-            generator.features_t(&masked_ids_bs, &segments_bs, &mask, &positions_p, train)
+            generator.features_t(masked_ids_bs, segments_bs, mask, &inputs.predicted_p(), train)
         });
         let output = Output {
             table_ve: generator.table(),
@@ -150,24 +147,29 @@ impl Objective for ReplacedToken {
             compute: self.compute,
         };
         let cloze =
-            trace_span!("sampling").in_scope(|| output.cloze(&features_pe, &labels_p, &uniforms_p));
+            trace_span!("sampling").in_scope(|| output.cloze(&features_pe, labels_p, uniforms_p));
         let generator_loss = cloze.loss / (whole.predictions as f64 + 1e-6);
         let generator_loss = backward_of(generator_loss, trace_span!("generator_backward"));
 
-        let corrupted_bs =
-            ids_bs.flatten(0, 1).scatter(0, &positions_p, &cloze.sampled_p).view([b, s]);
-        let replaced_bs = corrupted_bs.not_equal_tensor(&ids_bs).to_kind(Kind::Float);
+        let corrupted_bs = inputs.corrupted_bs(&cloze.sampled_p);
+        let replaced_bs = corrupted_bs.not_equal_tensor(ids_bs).to_kind(Kind::Float);
 
         let discriminator = &self.networks.discriminator;
         let logits_bs = trace_span!("discriminator")
-            .in_scope(|| discriminator.forward_t(&corrupted_bs, &segments_bs, &mask, train));
-        // Only tokens from here on: `t` numbers those that are not padding.
-        let keep_t = mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1);
-        let discriminator_logits_t = logits_bs.flatten(0, 1).index_select(0, &keep_t);
-        let replaced_t = replaced_bs.flatten(0, 1).index_select(0, &keep_t);
+            .in_scope(|| discriminator.forward_t(&corrupted_bs, segments_bs, mask, train));
+        // `t` numbers tokens from here on: padding is left out, or counts 0 where it must stay.
+        let (kept_t, tokens_t) = match shapes {
+            Shapes::Exact => (Some(mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1)), None),
+            Shapes::Fixed => (None, Some(mask.keep_bs().flatten(0, 1))),
+        };
+        let of_tokens = |x_bs: &Tensor| match &kept_t {
+            Some(kept_t) => x_bs.flatten(0, 1).index_select(0, kept_t),
+            None => x_bs.flatten(0, 1),
+        };
+        let (discriminator_logits_t, replaced_t) = (of_tokens(&logits_bs), of_tokens(&replaced_bs));
         let discriminator_losses_t = discriminator_logits_t.binary_cross_entropy_with_logits(
             &replaced_t,
-            None::<&Tensor>,
+            tokens_t.as_ref(),
             None::<&Tensor>,
             Reduction::None,
         );
@@ -182,11 +184,12 @@ impl Objective for ReplacedToken {
             total: total.detach(),
             generator_best_p: cloze.best_p,
             generator_losses_p: cloze.losses_p,
-            labels_p,
+            labels_p: labels_p.shallow_clone(),
             sampled_p: cloze.sampled_p,
             discriminator_logits_t: discriminator_logits_t.detach(),
             discriminator_losses_t: discriminator_losses_t.detach(),
             replaced_t,
+            tokens_t,
         };
         Loss { total, outputs }
     }
@@ -194,30 +197,37 @@ impl Objective for ReplacedToken {
     fn observe(&self, part: &MaskedBatch, outputs: &Outputs) -> Observations {
         let o = outputs;
         let shown_as_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
-        let as_mask_p = Tensor::from_slice(&shown_as_mask).to_device(self.device);
-        let correct_p = o.generator_best_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
-        let sampled_correct_p = o.sampled_p.eq_tensor(&o.labels_p).to_kind(Kind::Float);
-        let called_t = o.discriminator_logits_t.gt(0.0).to_kind(Kind::Float);
-        let right_t = called_t.eq_tensor(&o.replaced_t).to_kind(Kind::Float);
-        let hits_t = &called_t * &o.replaced_t;
+        let as_mask_p = upload(&Tensor::from_slice(&shown_as_mask), self.device);
+        // What only fills a place comes last.
+        let p = part.masked_labels.len() as i64;
+        let [best_p, labels_p, sampled_p, losses_p] =
+            [&o.generator_best_p, &o.labels_p, &o.sampled_p, &o.generator_losses_p]
+                .map(|x| x.narrow(0, 0, p));
+        let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
+        let sampled_correct_p = sampled_p.eq_tensor(&labels_p).to_kind(Kind::Float);
+        let of_tokens = |x_t: &Tensor| match &o.tokens_t {
+            Some(tokens_t) => x_t.masked_select(&tokens_t.ne(0.0)),
+            None => x_t.shallow_clone(),
+        };
+        let [logits_t, discriminator_losses_t, replaced_t] =
+            [&o.discriminator_logits_t, &o.discriminator_losses_t, &o.replaced_t].map(of_tokens);
+        let called_t = logits_t.gt(0.0).to_kind(Kind::Float);
+        let right_t = called_t.eq_tensor(&replaced_t).to_kind(Kind::Float);
+        let hits_t = &called_t * &replaced_t;
 
         let mut seen = Observations::default();
         seen.sum("loss", &o.total);
-        seen.mean("generator_loss", &o.generator_losses_p);
-        seen.ratio("generator_loss_mask", &(&o.generator_losses_p * &as_mask_p), &as_mask_p);
+        seen.mean("generator_loss", &losses_p);
+        seen.ratio("generator_loss_mask", &(&losses_p * &as_mask_p), &as_mask_p);
         seen.mean("generator_accuracy", &correct_p);
         seen.ratio("generator_accuracy_mask", &(&correct_p * &as_mask_p), &as_mask_p);
         seen.mean("generator_sampled_accuracy", &sampled_correct_p);
-        seen.mean("discriminator_loss", &o.discriminator_losses_t);
-        seen.mean("replaced_fraction", &o.replaced_t);
+        seen.mean("discriminator_loss", &discriminator_losses_t);
+        seen.mean("replaced_fraction", &replaced_t);
         seen.mean("discriminator_accuracy", &right_t);
         seen.ratio("discriminator_precision", &hits_t, &called_t);
-        seen.ratio("discriminator_recall", &hits_t, &o.replaced_t);
-        seen.scores(Scores {
-            name: "discriminator_auc",
-            logits: o.discriminator_logits_t.shallow_clone(),
-            labels: o.replaced_t.shallow_clone(),
-        });
+        seen.ratio("discriminator_recall", &hits_t, &replaced_t);
+        seen.scores(Scores { name: "discriminator_auc", logits: logits_t, labels: replaced_t });
         seen
     }
 }

@@ -4,8 +4,10 @@
 mod bad_input;
 mod config;
 mod dropout;
+mod fetch;
 mod folders;
 mod golden;
+mod gpu;
 mod hparams;
 mod init;
 mod metrics;

@@ -12,12 +12,12 @@ use tch::{Device, Kind, Tensor, nn, no_grad};
 
 const MASKING: UniformMasking = UniformMasking { rate: 0.2, mask_share: 0.85 };
 
-fn batches(fixture: &Fixture, size: usize) -> Vec<MaskedBatch> {
+pub(crate) fn batches(fixture: &Fixture, size: usize) -> Vec<MaskedBatch> {
     let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
     evaluation_batches(&shards, &MASKING, 1, size).map(Result::unwrap).collect()
 }
 
-fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, ReplacedToken) {
+pub(crate) fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, ReplacedToken) {
     tch::manual_seed(1);
     let counts =
         ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();

@@ -1,0 +1,115 @@
+//! How often the loop waits for the device: the figures of updates are fetched together, whatever depends on them.
+
+use crate::{Fixture, objective::built};
+use electra_data::{Loader, LoaderConfig, ShardSet, Split, UniformMasking};
+use electra_model::networks::variables;
+use electra_train::{
+    Error, Event, Existing, Fetch, Outcome, Result, RunConfig, Trainer,
+    metrics::Figures,
+    objective::Objective,
+    optim::{Adam, Decay, Rule},
+    run_dir::{Manifest, RunDir},
+    trainer::Settings,
+};
+use std::{fs, sync::Arc, sync::atomic::AtomicBool};
+use tch::Device;
+
+/// Trains in `run`; how many updates each fetch was of.
+fn fetches(
+    fixture: &Fixture,
+    config: &RunConfig,
+    fetch: Fetch,
+    run: &str,
+) -> (Result<Outcome>, Vec<usize>) {
+    let (vs, objective) = built(fixture, config);
+    let variables = variables(&vs).unwrap();
+    let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
+    let adam = Adam::new(&config.optimizer, &variables, rule).unwrap();
+    let shards = Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
+    let loader = LoaderConfig { seed: 1, batch_size: 6, threads: 1, prefetch: 2 };
+    let masking = Arc::new(UniformMasking { rate: 0.15, mask_share: 0.85 });
+    let manifest = Manifest::new(objective.name(), Vec::new(), Device::Cpu, 1, adam.parameters());
+    let folder =
+        RunDir::create(&fixture.path(run), Existing::Refuse, &manifest, |_| Ok(())).unwrap();
+    let mut counts = Vec::new();
+    let trainer = Trainer {
+        objective: &objective,
+        source: Loader::new(shards, masking, loader, 0).unwrap(),
+        variables,
+        parts: Vec::new(),
+        adam,
+        schedule: config.schedule(),
+        settings: Settings {
+            steps: config.train.steps,
+            accumulate: 2,
+            seed: 1,
+            log_every: config.train.log_every,
+            fetch,
+            checkpoint_every: config.checkpoint.every,
+            keep_last: 0,
+            evaluate_every: 0,
+            stop_after: None,
+        },
+        run: folder,
+        evaluation: &|_| Ok(Figures::new()),
+        stop: &AtomicBool::new(false),
+        on_event: &mut |event| {
+            if let Event::Fetched { updates } = event {
+                counts.push(updates);
+            }
+        },
+    };
+    let outcome = trainer.train(0);
+    (outcome, counts)
+}
+
+#[test]
+fn a_step_waits_for_rows_and_checkpoints_alone() {
+    let fixture = Fixture::new();
+    let config = fixture.config(&["train.log_every=5", "checkpoint.every=3"]);
+    let (outcome, together) = fetches(&fixture, &config, Fetch::Together, "together");
+    assert_eq!(outcome.unwrap(), Outcome::Finished);
+    // Checkpoints at 3, 6, 9 and 10, rows at 5 and 10.
+    assert_eq!(together, [3, 2, 1, 3, 1]);
+
+    let (outcome, each) = fetches(&fixture, &config, Fetch::Each, "each");
+    assert_eq!(outcome.unwrap(), Outcome::Finished);
+    assert_eq!(each, [1; 10]);
+    // When they are looked at changes no bit of what is learned.
+    for file in ["model.safetensors", "optimizer.safetensors"] {
+        let [a, b] = ["together", "each"].map(|run| {
+            fs::read(fixture.path(&format!("{run}/checkpoints/step-0000010/{file}"))).unwrap()
+        });
+        assert!(a == b, "{file}");
+    }
+    assert_eq!(Fetch::of(Device::Cpu), Fetch::Each);
+    assert_eq!(Fetch::of(Device::Cuda(0)), Fetch::Together);
+}
+
+#[test]
+fn a_state_that_is_no_number_is_found_before_a_checkpoint_and_its_step_is_named() {
+    let fixture = Fixture::new();
+    let wild = |every: &str| {
+        fixture.config(&[
+            "optimizer.learning_rate=1e30",
+            "optimizer.warmup_steps=3",
+            "train.log_every=100",
+            &format!("checkpoint.every={every}"),
+        ])
+    };
+    let failed = |config: &RunConfig, fetch, run: &str| match fetches(&fixture, config, fetch, run)
+        .0
+        .unwrap_err()
+    {
+        Error::NonFinite { step, .. } => step,
+        other => panic!("{other}"),
+    };
+    let step = failed(&wild("1"), Fetch::Each, "each");
+    assert!((2..9).contains(&step), "step {step}");
+    // Looked at after all ten updates, at the end, and at the next checkpoint.
+    for (every, run) in [("100", "late"), ("9", "nine")] {
+        assert_eq!(failed(&wild(every), Fetch::Together, run), step);
+        let left = fs::read_dir(fixture.path(run).join("checkpoints")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "a checkpoint of no numbers in {run}");
+    }
+}
