@@ -43,6 +43,8 @@ enum Command {
     /// Score predictions by the official rules.
     #[command(subcommand)]
     Score(commands::score::Command),
+    /// Write GLUE's predictions as its leaderboard takes them.
+    Submit(commands::submit::Args),
     /// Parameters and FLOPs of a config.
     Flops(commands::flops::Args),
     /// Where the time of a pre-training step goes.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Finetune(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Score(command) => command.run(),
+        Command::Submit(args) => args.run(),
         Command::Flops(args) => args.run(),
         Command::Profile(args) => args.run(),
     });

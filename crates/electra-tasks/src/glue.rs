@@ -5,6 +5,11 @@
 //! Source: Wang et al. 2019, "GLUE: A multi-task benchmark and analysis platform for natural language understanding";
 //! the files of gluebenchmark.com; reference `finetune/classification/classification_tasks.py`.
 
+mod check;
+pub mod submit;
+#[cfg(test)]
+mod tests;
+
 use crate::{
     Error, Result, Task,
     error::nearest,

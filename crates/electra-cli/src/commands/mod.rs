@@ -14,6 +14,7 @@ pub(crate) mod pretrain;
 pub(crate) mod profile;
 pub(crate) mod score;
 pub(crate) mod shards;
+pub(crate) mod submit;
 pub(crate) mod vocab;
 
 use electra_train::Existing;

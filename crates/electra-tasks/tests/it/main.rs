@@ -8,6 +8,7 @@ mod glue;
 mod official;
 mod scores;
 mod squad;
+mod submit;
 mod tables;
 
 use std::path::{Path, PathBuf};

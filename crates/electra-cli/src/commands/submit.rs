@@ -1,0 +1,106 @@
+//! `electra submit`: GLUE's test files predicted, as the leaderboard takes them.
+
+use super::Overwrite;
+use crate::console::{self, Progress};
+use anyhow::bail;
+use clap::{Parser, ValueEnum};
+use electra_tasks::glue::{
+    self,
+    submit::{ARCHIVE, Archive, Missing, Origin, RowCounts, Submit},
+};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Predict GLUE's test files with fine-tuned models and write the eleven tables that the leaderboard takes.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:
+  electra submit --glue runs/glue --data GLUE --out submission --zip
+  electra submit --run rte=runs/rte-2 --run mnli=runs/mnli --data GLUE --missing majority --out submission --zip")]
+pub(crate) struct Args {
+    /// The folder of the runs: each in a folder named as its task (`cola`, `CoLA`), made by `electra finetune`.
+    #[arg(long)]
+    glue: Option<PathBuf>,
+    /// One run; replaces what `--glue` has of the task; may be given more than once.
+    #[arg(long = "run", value_name = "TASK=DIR")]
+    runs: Vec<String>,
+    /// The folder that holds GLUE's official folders.
+    #[arg(long)]
+    data: PathBuf,
+    /// The folder to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Write submission.zip as well, read it again and check it.
+    #[arg(long)]
+    zip: bool,
+    /// What happens where a run or a test file is missing.
+    #[arg(long, value_enum, default_value_t = MissingRule::Refuse)]
+    missing: MissingRule,
+    /// Which numbers of rows the test files may have.
+    #[arg(long, value_enum, default_value_t = RowsRule::Official)]
+    rows: RowsRule,
+    /// "auto", "cpu" or "cuda:N".
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MissingRule {
+    /// List them and stop.
+    Refuse,
+    /// The most frequent class of the training set (STS-B: its mean) in every row.
+    Majority,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RowsRule {
+    /// Those of the official files.
+    Official,
+    /// Any, to try out a part of the data; the leaderboard refuses the result.
+    AsGiven,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut runs =
+            self.glue.as_deref().map(glue::submit::runs).transpose()?.unwrap_or_default();
+        for run in &self.runs {
+            let Some((task, dir)) = run.split_once('=') else {
+                bail!("--run {run}: write it as TASK=DIR, as in --run cola=runs/cola");
+            };
+            runs.insert(glue::find(task)?.name, dir.into());
+        }
+        let submit = Submit {
+            data: self.data,
+            runs,
+            out: self.out,
+            existing: self.overwrite.existing(),
+            missing: match self.missing {
+                MissingRule::Refuse => Missing::Refuse,
+                MissingRule::Majority => Missing::Majority,
+            },
+            rows: match self.rows {
+                RowsRule::Official => RowCounts::Official,
+                RowsRule::AsGiven => RowCounts::AsGiven,
+            },
+            archive: if self.zip { Archive::Zip } else { Archive::Omit },
+            device: self.device,
+        };
+        let mut progress = Progress::new("rows", 0);
+        let written = submit.run(&mut |_, rows| progress.set(rows, 0))?;
+        drop(progress);
+        for table in &written {
+            let origin = match &table.origin {
+                Origin::Model(dir) => dir.display().to_string(),
+                Origin::Constant(answer) => format!("always {answer}"),
+            };
+            console::print(format_args!("{:<11}{:>8} rows  {origin}", table.file, table.rows))?;
+        }
+        let out = match submit.archive {
+            Archive::Zip => submit.out.join(ARCHIVE),
+            Archive::Omit => submit.out,
+        };
+        console::print(format_args!("written and checked: {}", out.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,271 @@
+//! Every task of GLUE from its files to the leaderboard's archive, with a tiny encoder of random weights.
+
+use crate::{glue::write, root, says};
+use electra_model::{
+    ElectraConfig, EncoderConfig,
+    hf::{self, Architecture, Pretrained},
+};
+use electra_tasks::{
+    Completion, Finetune, FinetuneConfig, Predictor, Report, Weights,
+    glue::{
+        self, TASKS, Training,
+        submit::{ARCHIVE, Archive, Missing, Origin, RowCounts, Submit, Written},
+    },
+};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use electra_train::Existing;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+/// Rows of each file.
+const ROWS: usize = 7;
+
+/// A folder with GLUE's files in `glue` and the sizes of an encoder in `model`.
+struct Fixture(tempfile::TempDir);
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self(tempfile::tempdir().unwrap());
+        for task in &TASKS {
+            write(&fixture.path("glue"), task, ROWS);
+        }
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+        let words = special.into_iter().chain(["a", "b", "red", "green", "\"", ",", "0", "1"]);
+        let vocab = Vocab::from_tokens(words.map(str::to_owned).collect()).unwrap();
+        let encoder = EncoderConfig {
+            embedding_size: 8,
+            max_positions: 32,
+            layers: 1,
+            hidden: 8,
+            heads: 2,
+            intermediate: 16,
+            ..ElectraConfig::small(vocab.len() as i64).discriminator()
+        };
+        let model = fixture.path("model");
+        fs::create_dir_all(&model).unwrap();
+        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+        tokenizer.write_pretrained(&model, 32).unwrap();
+        let config = hf::Config::new(Architecture::ElectraModel, encoder, 0);
+        hf::write(&model, &config, &[]).unwrap();
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Fine-tunes `task` in `runs/TASK`.
+    fn finetune(&self, task: &str, weights: Weights, model: &Path, set: &[&str]) -> Report {
+        let (task, data) = glue::open(task, &self.path("glue")).unwrap();
+        let set: Vec<String> = ["train.device=cpu", "train.epochs=1"]
+            .iter()
+            .chain(set)
+            .map(|&s| s.to_owned())
+            .collect();
+        let config =
+            FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &set).unwrap();
+        let out = self.path("runs").join(&task.name);
+        let mut finetune = Finetune::new(&task, data, model, &config, out);
+        finetune.weights = weights;
+        match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
+            Completion::Finished(report) => *report,
+            Completion::Stopped => panic!("it was not asked to stop"),
+        }
+    }
+
+    fn random(&self, task: &str) -> Report {
+        self.finetune(task, Weights::Random, &self.path("model"), &[])
+    }
+
+    fn submit(&self, missing: Missing) -> Submit {
+        let runs = self.path("runs");
+        Submit {
+            data: self.path("glue"),
+            runs: if runs.is_dir() { glue::submit::runs(&runs).unwrap() } else { BTreeMap::new() },
+            out: self.path("out"),
+            existing: Existing::Refuse,
+            missing,
+            rows: RowCounts::AsGiven,
+            archive: Archive::Omit,
+            device: "cpu".to_owned(),
+        }
+    }
+
+    /// The predictions in the table `file` of `out`.
+    fn predictions(&self, file: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path("out").join(file)).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("index\tprediction"), "{file}");
+        let prediction = |(n, line): (usize, &str)| {
+            let (index, prediction) = line.split_once('\t').unwrap();
+            assert_eq!(index, n.to_string(), "{file}");
+            prediction.to_owned()
+        };
+        lines.enumerate().map(prediction).collect()
+    }
+}
+
+fn run(submit: &Submit) -> electra_tasks::Result<Vec<Written>> {
+    submit.run(&mut |_, _| {})
+}
+
+#[test]
+fn every_task_is_learned_and_submitted() {
+    let fixture = Fixture::new();
+    for task in TASKS.iter().filter(|task| matches!(task.training, Training::Files { .. })) {
+        let report = fixture.random(task.name);
+        let doubled = if ["mrpc", "stsb"].contains(&task.name) { 2 } else { 1 };
+        assert_eq!((report.examples.train, report.examples.dev), (doubled * ROWS, ROWS));
+        let more = report.best(|seed| Some(seed.more_dev.len()));
+        assert_eq!(more, Some(usize::from(task.name == "mnli")), "{}", task.name);
+    }
+    let submit = Submit { archive: Archive::Zip, ..fixture.submit(Missing::Refuse) };
+    let written = run(&submit).unwrap();
+    assert_eq!(written.len(), 11);
+    for table in &written {
+        let model = match table.task.name {
+            "ax" => fixture.path("runs/mnli/model"),
+            name => fixture.path("runs").join(name).join("model"),
+        };
+        assert_eq!(table.origin, Origin::Model(model.clone()), "{}", table.file);
+        let found = fixture.predictions(table.file);
+        // What the library says of each text by itself.
+        let predictor = Predictor::open(&model, "cpu").unwrap();
+        let pairs = table.task.text_b.is_some();
+        for (n, found) in found.iter().enumerate() {
+            let (a, b) = (format!("\"a red green, {n}"), format!("\"b red green, {n}"));
+            let answer = &predictor.predict(&[(&a, pairs.then_some(&*b))]).unwrap()[0].label;
+            match table.task.name {
+                "stsb" => {
+                    let expected = answer.parse::<f64>().unwrap().clamp(0.0, 5.0);
+                    assert!((found.parse::<f64>().unwrap() - expected).abs() < 6e-4, "{found}");
+                }
+                _ => assert_eq!(found, answer, "{} {n}", table.file),
+            }
+        }
+        assert_eq!(found.len(), ROWS);
+    }
+    // The archive holds the tables' bytes.
+    let file = fs::File::open(fixture.path("out").join(ARCHIVE)).unwrap();
+    let mut archive = zip::ZipArchive::new(file).unwrap();
+    assert_eq!(archive.len(), 11);
+    for table in &written {
+        let mut text = String::new();
+        let mut member = archive.by_name(table.file).unwrap();
+        std::io::Read::read_to_string(&mut member, &mut text).unwrap();
+        assert_eq!(text, fs::read_to_string(fixture.path("out").join(table.file)).unwrap());
+    }
+    // What is there is replaced only where it is said, and only a submission.
+    says(run(&submit), &["not empty"]);
+    run(&Submit { existing: Existing::Replace, ..submit }).unwrap();
+
+    // A model of another task, or of one's own words, is no model of the task.
+    let mut other = fixture.submit(Missing::Refuse);
+    other.out = fixture.path("other");
+    other.runs.insert("rte", fixture.path("runs/qnli"));
+    says(run(&other), &["qnli", "not of \"rte\""]);
+    let path = fixture.path("runs/wnli/model/task.json");
+    let info = fs::read_to_string(&path).unwrap();
+    fs::write(&path, info.replace("\"0\"", "\"no\"")).unwrap();
+    says(run(&fixture.submit(Missing::Refuse)), &["wnli", "\"no\"", "leaderboard takes"]);
+    assert!(!fixture.path("other").exists());
+}
+
+#[test]
+fn what_is_missing_is_listed_or_filled_as_asked() {
+    let fixture = Fixture::new();
+    fixture.random("rte");
+    fs::remove_file(fixture.path("glue/WNLI/test.tsv")).unwrap();
+    let message = run(&fixture.submit(Missing::Refuse)).unwrap_err().to_string();
+    for word in
+        ["all 11 tables", "10 of them", "CoLA.tsv (no run of cola)", "AX.tsv (no run of mnli)"]
+    {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+    assert!(!message.contains("RTE.tsv"), "{message}");
+    assert!(!fixture.path("out").exists());
+
+    let written = run(&fixture.submit(Missing::Majority)).unwrap();
+    // Of 7 rows that take the words in turn, the first word has most; the numbers are
+    // 0.0, 1.1, 2.2, 3.3, 4.4, 0.5, 1.6.
+    for (file, answer) in [
+        ("CoLA.tsv", "0"),
+        ("QNLI.tsv", "entailment"),
+        ("MNLI-mm.tsv", "contradiction"),
+        ("AX.tsv", "contradiction"),
+        ("STS-B.tsv", "1.871"),
+    ] {
+        assert_eq!(fixture.predictions(file), vec![answer; ROWS], "{file}");
+    }
+    // A test file that is not there has the official number of rows.
+    assert_eq!(fixture.predictions("WNLI.tsv"), vec!["0"; 146]);
+    let model = Origin::Model(fixture.path("runs/rte/model"));
+    let models: Vec<&str> =
+        written.iter().filter(|table| table.origin == model).map(|table| table.file).collect();
+    assert_eq!(models, ["RTE.tsv"]);
+    fs::remove_file(fixture.path("glue/SST-2/train.tsv")).unwrap();
+    let again = Submit { out: fixture.path("again"), ..fixture.submit(Missing::Majority) };
+    says(run(&again), &["SST-2/train.tsv"]);
+    assert!(!fixture.path("again").exists());
+}
+
+#[test]
+fn test_files_that_the_leaderboard_would_not_match() {
+    let fixture = Fixture::new();
+    let submit = fixture.submit(Missing::Majority);
+    says(
+        run(&Submit { rows: RowCounts::Official, ..submit.clone() }),
+        &["CoLA/test.tsv", "has 7 rows", "1063"],
+    );
+    let path = fixture.path("glue/RTE/test.tsv");
+    let whole = fs::read_to_string(&path).unwrap();
+    let fails = |text: String, words: &[&str]| {
+        fs::write(&path, text).unwrap();
+        says(run(&submit), words);
+    };
+    // Twice the same index, one left out, a torn row.
+    fails(whole.replace("\n4\t", "\n3\t"), &["RTE/test.tsv:6", "\"3\"", "is not 4", "none twice"]);
+    fails(whole.replace("\n4\t", "\n5\t"), &["RTE/test.tsv:6", "\"5\"", "none left out"]);
+    fails(whole.replace("green, 2\t", "green,\n2\t"), &["RTE/test.tsv:4", "2 columns"]);
+    assert!(!fixture.path("out").exists());
+
+    says(glue::submit::runs(&fixture.path("nowhere")), &["nowhere"]);
+    fs::create_dir_all(fixture.path("some/notes")).unwrap();
+    says(glue::submit::runs(&fixture.path("some")), &["some", "no folder", "cola, sst2"]);
+    fs::create_dir_all(fixture.path("some/SST-2")).unwrap();
+    fs::create_dir_all(fixture.path("some/sst")).unwrap();
+    says(glue::submit::runs(&fixture.path("some")), &["is of sst2, and so is"]);
+}
+
+/// MNLI, then RTE from its model (the paper's way to GLUE's test set): the encoder goes on, the head is new.
+#[test]
+fn a_fine_tuned_model_gives_its_encoder_to_the_next_task() {
+    for head in ["head.kind=reference", "head.kind=hf"] {
+        let fixture = Fixture::new();
+        let set = [head, "head.pooling=first"];
+        fixture.finetune("mnli", Weights::Random, &fixture.path("model"), &set);
+        let first = fixture.path("runs/mnli/model");
+        // Updates too small to be seen show where the weights began.
+        let set = [head, "head.pooling=first", "optimizer.learning_rate=1e-30"];
+        fixture.finetune("rte", Weights::Pretrained, &first, &set);
+        let read = |dir: &Path| Pretrained::read(dir).unwrap().tensors;
+        let (mnli, rte) = (read(&first), read(&fixture.path("runs/rte/model")));
+        assert_eq!(mnli.len(), rte.len());
+        let mut heads = 0;
+        for ((name, a), (other, b)) in mnli.iter().zip(&rte) {
+            assert_eq!(name, other);
+            if name.starts_with("electra.") {
+                let difference = (a - b).abs().max().double_value(&[]);
+                assert!(difference < 1e-20, "{name} {difference}");
+            } else {
+                heads += usize::from(a.size() != b.size());
+            }
+        }
+        // Three answers and two: the last layer's weight and bias.
+        assert_eq!(heads, 2, "{head}");
+    }
+}
