@@ -16,7 +16,10 @@ use electra_model::{
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::{Existing, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tch::{Device, nn};
 
 /// The version of `task.json` that is written and read.
@@ -122,10 +125,12 @@ pub(crate) struct EncoderWeights(Pretrained);
 
 impl EncoderWeights {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let pretrained = Pretrained::read(dir)?;
+        let mut pretrained = Pretrained::read(dir)?;
         for note in &pretrained.notes {
             tracing::info!("{}: {note}", dir.display());
         }
+        // A head of the same name, of another task, would be loaded or be of a wrong shape.
+        pretrained.tensors.retain(|(name, _)| !hf::is_head(name));
         Ok(Self(pretrained))
     }
 
@@ -175,16 +180,19 @@ pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
     fs::write(&path, json + "\n").map_err(Error::io(&path))
 }
 
+/// The model folder of a fine-tuning run, or `run` itself where it has none: it is one then.
+pub fn folder_of(run: &Path) -> PathBuf {
+    let inner = run.join("model");
+    if inner.is_dir() { inner } else { run.to_owned() }
+}
+
 /// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
 ///
 /// # Errors
 /// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or no model to
 /// replace.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
-    let dir = match run.join("model").is_dir() {
-        true => run.join("model"),
-        false => run.to_owned(),
-    };
+    let dir = folder_of(run);
     if Header::read(&dir)?.head.kind != HeadKind::Hf {
         let message = "has the reference's head, which transformers has no class for; fine-tune with --set \
              head.kind=hf to export a model with its head, or load its encoder with AutoModel";

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, glue,
+    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, glue, model,
     scores::Summary,
 };
 use electra_train::{Existing, From};
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// The folder of the task's files, the task's own by default; for a task of GLUE, the one that holds GLUE's folders.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The encoder: a Hugging Face folder with its tokenizer.
+    /// The encoder: a Hugging Face folder with its tokenizer, or what an earlier fine-tuning wrote (its head is left).
     #[arg(long)]
     model: PathBuf,
     /// How it is learned.
@@ -65,7 +65,8 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (task, data) = self.task()?;
         let config = FinetuneConfig::read(&self.config, &self.overrides)?;
-        let mut finetune = Finetune::new(&task, data, &self.model, &config, &self.out);
+        let mut finetune =
+            Finetune::new(&task, data, model::folder_of(&self.model), &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = match self.weights {
             WeightsRule::Pretrained => Weights::Pretrained,

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
 use electra_tasks::{
-    Predictor, Task,
+    Predictor, Task, model,
     predict::{PredictOptions, Probabilities},
 };
 use electra_train::Existing;
@@ -49,8 +49,7 @@ impl Args {
                 self.output.display()
             );
         }
-        let inner = self.model.join("model");
-        let model = if inner.is_dir() { inner } else { self.model };
+        let model = model::folder_of(&self.model);
         if let Some(path) = &self.task {
             let (task, known) = (Task::read(path)?, Predictor::open(&model, &self.device)?);
             if task.name != known.info().header.task {

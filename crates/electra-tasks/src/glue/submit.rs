@@ -5,6 +5,7 @@ use crate::{
     Error, Predictor, Result,
     baseline::majority,
     glue::check,
+    model,
     table::{Row, Rows},
     task::{Answers, Target},
 };
@@ -216,12 +217,12 @@ impl Submit {
 
     /// The model folder of a run, checked to be of the task.
     fn model(&self, task: &GlueTask, run: &Path) -> Result<PathBuf> {
-        let inner = run.join("model");
-        let dir = if inner.is_dir() { inner } else { run.to_owned() };
+        let dir = model::folder_of(run);
         let predictor = Predictor::open(&dir, &self.device)?;
         let info = predictor.info();
-        if info.task != task.model_task() {
-            let message = format!("is a model of {:?}, not of {:?}", info.task, task.model_task());
+        if info.header.task != task.model_task() {
+            let (known, wanted) = (&info.header.task, task.model_task());
+            let message = format!("is a model of {known:?}, not of {wanted:?}");
             return Err(Error::file(dir, message));
         }
         let sorted = |answers: &Answers| match answers {

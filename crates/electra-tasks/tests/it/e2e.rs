@@ -24,6 +24,11 @@ use std::{
 /// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Waits until no other test trains.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A folder with an exported tiny discriminator in `model` and a task in `task`.
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
@@ -32,7 +37,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let fixture = Self { dir: tempfile::tempdir().unwrap(), _turn: turn };
         fixture.pretrain();
         fixture.task();
