@@ -97,6 +97,27 @@ fn failures_have_exit_code_1_and_name_what_is_wrong() {
     assert_eq!(fs::read_dir(dir.join("full")).unwrap().count(), 1);
 }
 
+/// What GLUE's commands cannot be done with.
+#[test]
+fn glue_needs_its_data_and_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let config = "--model {} --config configs/finetune-tiny.toml --out {}/out";
+    fails(dir, &format!("finetune --task cola {config}"), 1, &["--data", "\"CoLA\""]);
+    fails(dir, &format!("finetune --task cola --data {{}} {config}"), 1, &["no folder \"CoLA\""]);
+    fails(dir, &format!("finetune --task ax --data {{}} {config}"), 1, &["ax", "model of mnli"]);
+    fails(
+        dir,
+        "submit --data {} --out {}/out",
+        1,
+        &["RTE.tsv (no run of rte)", "--missing majority"],
+    );
+    fails(dir, "submit --run rte --data {} --out {}/out", 1, &["--run rte", "TASK=DIR"]);
+    fails(dir, "submit --run rted=x --data {} --out {}/out", 1, &["\"rte\"?"]);
+    fails(dir, "submit --glue {} --data {} --out {}/out", 1, &["no folder in it"]);
+    assert!(!dir.join("out").exists());
+}
+
 /// A resumed run must compute what it was begun with.
 #[test]
 fn a_resumed_run_keeps_its_settings() {

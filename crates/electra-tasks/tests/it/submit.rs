@@ -25,11 +25,14 @@ use std::{
 const ROWS: usize = 7;
 
 /// A folder with GLUE's files in `glue` and the sizes of an encoder in `model`.
-struct Fixture(tempfile::TempDir, MutexGuard<'static, ()>);
+struct Fixture {
+    dir: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
 
 impl Fixture {
     fn new() -> Self {
-        let fixture = Self(tempfile::tempdir().unwrap(), turn());
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), _turn: turn() };
         for task in &TASKS {
             write(&fixture.path("glue"), task, ROWS);
         }
@@ -55,7 +58,7 @@ impl Fixture {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// Fine-tunes `task` in `runs/TASK`.
