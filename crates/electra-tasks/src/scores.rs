@@ -1,6 +1,7 @@
 //! Scores of predictions against gold labels, in double precision.
 
 pub mod figure;
+pub mod glue;
 pub mod squad;
 
 use serde::{Deserialize, Serialize};

@@ -3,17 +3,24 @@
 use crate::console;
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use electra_tasks::{
+    glue::{self, GlueTask},
     scores::{
         figure::{Layout, json},
+        glue::{Average, average, read_scores, score},
         squad::{Unmatched, read_null_odds, read_predictions, score_1, score_2},
     },
     squad::SquadFile,
 };
+use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Score files of predictions against gold; one JSON object on standard output.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Predictions for a labelled file of GLUE.
+    Glue(Glue),
+    /// The average over GLUE's tasks, of what `electra score glue` printed.
+    Average(AverageArgs),
     /// Answers to SQuAD's questions, as the official script of the version scores them.
     Squad(Squad),
 }
@@ -21,9 +28,80 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Glue(args) => args.run(),
+            Self::Average(args) => args.run(),
             Self::Squad(args) => args.run(),
         }
     }
+}
+
+/// Predictions for a labelled file of GLUE: the task's official metrics, as fractions; null where one is not defined
+/// (a correlation with a constant).
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra score glue --task mnli --gold glue/MNLI/dev_mismatched.tsv --pred predictions.tsv")]
+pub(crate) struct Glue {
+    /// The task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli.
+    #[arg(long)]
+    task: String,
+    /// The labelled file, in GLUE's own format.
+    #[arg(long, value_name = "FILE")]
+    gold: PathBuf,
+    /// The predictions: TSV with the header index<TAB>prediction; the index is the number of the row, from 0.
+    #[arg(long, value_name = "FILE")]
+    pred: PathBuf,
+}
+
+impl Glue {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let scores = score(glue::find(&self.task)?, &self.gold, &self.pred)?;
+        console::print(serde_json::to_string_pretty(&scores)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The average over GLUE's tasks, of what `electra score glue` printed; a fraction.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example (MNLI has two files, matched first):
+  electra score average --rule without-wnli --of cola=cola.json --of sst2=sst2.json --of mrpc=mrpc.json \\
+    --of stsb=stsb.json --of qqp=qqp.json --of mnli=m.json --of mnli=mm.json --of qnli=qnli.json --of rte=rte.json")]
+pub(crate) struct AverageArgs {
+    /// Scores of a task.
+    #[arg(long = "of", value_name = "TASK=FILE", required = true, value_parser = task_and_file)]
+    scores: Vec<(&'static GlueTask, PathBuf)>,
+    /// What is averaged.
+    #[arg(long, default_value = "leaderboard")]
+    rule: Rule,
+}
+
+/// The rules by which scores of tasks become one.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Rule {
+    /// All nine tasks, each the mean over its metrics and files.
+    Leaderboard,
+    /// The same without WNLI.
+    WithoutWnli,
+    /// The paper's: eight tasks with one metric each, MNLI matched.
+    Paper,
+}
+
+impl AverageArgs {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let scores = self.scores.iter().map(|(task, path)| Ok((*task, read_scores(path)?)));
+        let scores = scores.collect::<electra_tasks::Result<Vec<_>>>()?;
+        let rule = match self.rule {
+            Rule::Leaderboard => Average::Leaderboard,
+            Rule::WithoutWnli => Average::WithoutWnli,
+            Rule::Paper => Average::Paper,
+        };
+        console::print(object!({ "average": average(&scores, rule)? }))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn task_and_file(text: &str) -> Result<(&'static GlueTask, PathBuf), String> {
+    let (task, file) = text.split_once('=').ok_or("must be TASK=FILE")?;
+    Ok((glue::find(task).map_err(|error| error.to_string())?, file.into()))
 }
 
 /// Answers to SQuAD's questions, as the official script of the version scores them, in per cent.

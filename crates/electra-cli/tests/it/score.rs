@@ -75,3 +75,17 @@ fn options_of_squad_that_do_not_go_together() {
     );
     fails(dir, "score squad --version 1.1 --gold g --pred p --null-odds o", 2, &["--version 2.0"]);
 }
+
+#[test]
+fn glue_is_scored_and_averaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    write(dir, "dev.tsv", "sentence\tlabel\nA .\t1\nB .\t0\n");
+    write(dir, "preds.tsv", "index\tprediction\n0\t1\n1\t1\n");
+    let line = "score glue --task sst2 --gold {}/dev.tsv --pred {}/preds.tsv";
+    let printed = output(dir, line);
+    assert_eq!(printed, "{\n  \"accuracy\": 0.5\n}\n");
+    write(dir, "sst2.json", printed);
+    fails(dir, "score average --of sst2={}/sst2.json", 1, &["0 files", "cola"]);
+    fails(dir, "score average --of sst3=x", 2, &["sst3", "did you mean \"sst2\""]);
+}

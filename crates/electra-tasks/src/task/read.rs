@@ -72,15 +72,44 @@ impl Task {
         Ok(Labelled { examples: self.examples(path, rows, answers)?, left_out })
     }
 
+    /// The answers of a labelled file, row by row; `None` for the rows that are left out. Texts are not looked at.
+    ///
+    /// # Errors
+    /// As [`Task::load`].
+    pub fn gold(&self, path: &Path, answers: &Answers) -> Result<Vec<Option<Target>>> {
+        let mut reader = Rows::open_with(path, &[&self.label], self.header())?;
+        let (mut gold, mut unusable) = (Vec::new(), Vec::new());
+        while let Some(row) = reader.read()? {
+            match row {
+                Ok(row) if row.fields.last() == self.no_label.as_ref() => gold.push(None),
+                Ok(row) => gold.push(Some(self.target(path, &row, answers)?)),
+                Err(error) if self.unusable_rows == 0.0 => return Err(error),
+                Err(error) => {
+                    unusable.push(error);
+                    gold.push(None);
+                }
+            }
+        }
+        self.check_unusable(path, &unusable, gold.len() - unusable.len())?;
+        if gold.iter().all(Option::is_none) {
+            return Err(Error::file(path, "there is no labelled row in it"));
+        }
+        Ok(gold)
+    }
+
+    /// Where the columns' names come from.
+    fn header(&self) -> Header<'_> {
+        match &self.files.columns {
+            Some(names) => Header::Given(names),
+            None => Header::FirstLine,
+        }
+    }
+
     /// The rows that can be used. What is left out is named.
     fn rows(&self, path: &Path) -> Result<Read> {
         let mut columns = self.text_columns();
         columns.push(&self.label);
-        let header = match &self.files.columns {
-            Some(names) => Header::Given(names),
-            None => Header::FirstLine,
-        };
-        let mut reader = Rows::open_with(path, &columns, header)?;
+        let mut reader = Rows::open_with(path, &columns, self.header())?;
         let (mut rows, mut unusable, mut without_label) = (Vec::new(), Vec::new(), 0);
         while let Some(row) = reader.read()? {
             match row.and_then(|row| self.not_empty(path, row)) {
@@ -191,24 +220,25 @@ impl Task {
         }
     }
 
-    fn example(&self, path: &Path, mut row: Row, answers: &Answers) -> Result<Example> {
-        let file = path.display().to_string();
-        let target = match answers {
-            Answers::Classes(labels) => {
-                let label = &row.fields[row.fields.len() - 1];
-                let class = labels.iter().position(|known| known == label).ok_or_else(|| {
-                    let known = nearest(label, labels.iter().map(String::as_str));
-                    let origin = if self.labels.is_some() { "key labels" } else { "training file" };
-                    let column = &self.label;
-                    let message = format!(
-                        "label {label:?} in column {column:?} is not in the {origin}{known}"
-                    );
-                    Error::row(&file, row.line, message)
-                })?;
-                Target::Class(class)
-            }
-            Answers::Range { .. } => Target::Value(self.number(path, &row)?),
+    /// The answer in a row's last field.
+    fn target(&self, path: &Path, row: &Row, answers: &Answers) -> Result<Target> {
+        let Answers::Classes(labels) = answers else {
+            return Ok(Target::Value(self.number(path, row)?));
         };
+        let label = &row.fields[row.fields.len() - 1];
+        let class = labels.iter().position(|known| known == label).ok_or_else(|| {
+            let known = nearest(label, labels.iter().map(String::as_str));
+            let origin = if self.labels.is_some() { "key labels" } else { "training file" };
+            let column = &self.label;
+            let message =
+                format!("label {label:?} in column {column:?} is not in the {origin}{known}");
+            Error::row(&path.display().to_string(), row.line, message)
+        })?;
+        Ok(Target::Class(class))
+    }
+
+    fn example(&self, path: &Path, mut row: Row, answers: &Answers) -> Result<Example> {
+        let target = self.target(path, &row, answers)?;
         let mut texts = row.fields.drain(..);
         let text_a = texts.next().unwrap_or_default();
         let text_b = self.text_b.as_ref().and_then(|_| texts.next());

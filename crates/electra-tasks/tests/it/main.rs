@@ -5,6 +5,7 @@ mod bad_input;
 mod batches;
 mod e2e;
 mod glue;
+mod glue_scores;
 mod official;
 mod scores;
 mod squad;

@@ -1,0 +1,156 @@
+//! GLUE's scores of files of predictions, and its averages over the tasks.
+
+use super::{Metric, Scores};
+use crate::{
+    Answers, Error, Result, Target,
+    error::nearest,
+    glue::{GlueTask, TASKS, Training},
+    json::{self, Members},
+    table::{Format, Header, Row, Rows},
+};
+use std::{collections::HashMap, fs::File, path::Path};
+
+/// How scores of tasks become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Average {
+    /// The leaderboard's: the mean over the nine tasks of the mean over a task's metrics (and over MNLI's two files).
+    Leaderboard,
+    /// The same without WNLI.
+    WithoutWnli,
+    /// The paper's over dev sets: the mean over the eight tasks without WNLI of one metric each, Matthews for CoLA,
+    /// Spearman for STS-B, accuracy for the others; MNLI's matched file alone.
+    Paper,
+}
+
+/// The official scores of a file of predictions against a labelled file in GLUE's own format.
+///
+/// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (the label
+/// word, or a number for STS-B); others are passed over. Every row needs one, but for rows without gold.
+///
+/// # Errors
+/// Naming file and line of what cannot be read or scored: a wrong number of columns, an unknown label, a number that
+/// is not finite, an index that no row has or that stands twice; or the first row without a prediction.
+pub fn score(task: &GlueTask, gold: &Path, predictions: &Path) -> Result<Scores> {
+    let answers = task.answers();
+    let gold_rows = task.task()?.gold(gold, &answers)?;
+    let mut predicted = vec![None; gold_rows.len()];
+    let name = predictions.display().to_string();
+    let file = File::open(predictions).map_err(Error::io(predictions))?;
+    let columns = ["index", "prediction"];
+    let mut lines = HashMap::new();
+    for row in Rows::from_reader(file, Format::Tsv, &name, &columns, Header::FirstLine)? {
+        let row = row?;
+        let fail = |message: String| Error::row(&name, row.line, message);
+        let index = row.fields[0].parse().ok().filter(|&index: &usize| index < predicted.len());
+        let index = index.ok_or_else(|| {
+            fail(format!(
+                "index {:?}: must be the number of a row of {}, 0 to {}",
+                row.fields[0],
+                gold.display(),
+                gold_rows.len() - 1
+            ))
+        })?;
+        if let Some(before) = lines.insert(index, row.line) {
+            return Err(fail(format!("index {index} stands also in line {before}")));
+        }
+        predicted[index] = Some(prediction(&answers, &row).map_err(fail)?);
+    }
+    let lacking = |index: &usize| gold_rows[*index].is_some() && predicted[*index].is_none();
+    let mut lacking = (0..gold_rows.len()).filter(lacking);
+    if let Some(first) = lacking.next() {
+        let message = format!("no prediction for index {first} ({} lack one)", 1 + lacking.count());
+        return Err(Error::file(predictions, message));
+    }
+    let pairs = predicted.iter().zip(&gold_rows).filter_map(|(p, g)| p.zip(*g));
+    let (predicted, known): (Vec<Target>, Vec<Target>) = pairs.unzip();
+    let unscored = gold_rows.len() - known.len();
+    if unscored > 0 {
+        tracing::warn!("{}: {unscored} rows without gold are not scored", gold.display());
+    }
+    let all = answers.score(&predicted, &known);
+    Ok(all.into_iter().filter(|(metric, _)| task.metrics.contains(metric)).collect())
+}
+
+fn prediction(answers: &Answers, row: &Row) -> std::result::Result<Target, String> {
+    let text = row.fields[1].as_str();
+    match answers {
+        Answers::Classes(labels) => {
+            let class = labels.iter().position(|label| label == text).ok_or_else(|| {
+                let known = nearest(text, labels.iter().map(String::as_str));
+                format!("prediction {text:?} is no label of the task{known}")
+            })?;
+            Ok(Target::Class(class))
+        }
+        Answers::Range { .. } => {
+            let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+            let expected = || format!("prediction {text:?} is not a (finite) number");
+            Ok(Target::Value(value.ok_or_else(expected)?))
+        }
+    }
+}
+
+/// Scores as `electra score glue` prints them; one that is not defined is `null`.
+///
+/// # Errors
+/// Naming the file and the metric that there is not.
+pub fn read_scores(path: &Path) -> Result<Scores> {
+    let members = json::read::<Members<Option<f64>>>(path)?.0;
+    let known = [Metric::Accuracy, Metric::F1, Metric::Matthews, Metric::Pearson, Metric::Spearman];
+    let metric = |(name, value): (String, Option<f64>)| {
+        let metric = known.into_iter().find(|metric| metric.name() == name).ok_or_else(|| {
+            let known = nearest(&name, known.iter().map(|metric| metric.name()));
+            Error::file(path, format!("{name:?} is no metric of GLUE{known}"))
+        })?;
+        Ok((metric, value))
+    };
+    members.into_iter().map(metric).collect()
+}
+
+/// The average of official scores; those of MNLI's two files stand one after the other, matched first.
+///
+/// # Errors
+/// Naming the task of which a file or a metric is missing, is there too often or is not defined.
+pub fn average(scores: &[(&GlueTask, Scores)], rule: Average) -> Result<f64> {
+    let (mut sum, mut count) = (0.0, 0);
+    for task in &TASKS {
+        let Training::Files { more_dev, .. } = task.training else { continue };
+        if task.name == "wnli" && rule != Average::Leaderboard {
+            continue;
+        }
+        let files: Vec<&Scores> =
+            scores.iter().filter(|(of, _)| of.name == task.name).map(|(_, found)| found).collect();
+        let all = 1 + more_dev.len();
+        let enough = files.len() == all || (rule == Average::Paper && files.len() == 1);
+        if !enough {
+            let expected = format!("the average needs scores of {all} for {}", task.name);
+            return Err(Error::value("scores", format!("{} files", files.len()), expected));
+        }
+        let value = |scores: &Scores, metric: Metric| {
+            scores.get(&metric).copied().flatten().ok_or_else(|| {
+                let key = format!("{metric} of {}", task.name);
+                Error::value(&key, "nothing", "the average needs a number")
+            })
+        };
+        let mut values = Vec::new();
+        match rule {
+            Average::Paper => values.push(value(files[0], task.metric)?),
+            Average::Leaderboard | Average::WithoutWnli => {
+                for file in files {
+                    let metrics: Vec<f64> = task
+                        .metrics
+                        .iter()
+                        .map(|&metric| value(file, metric))
+                        .collect::<Result<_>>()?;
+                    values.push(mean(&metrics));
+                }
+            }
+        }
+        sum += mean(&values);
+        count += 1;
+    }
+    Ok(sum / f64::from(count))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
