@@ -1,6 +1,6 @@
 """Predictions of varied quality with the official scorers' figures.
 
-Writes OUT/scores/squad.json and OUT/scores/glue.json. Run by `cargo xtask fixtures`.
+Writes OUT/scores/squad.json, OUT/scores/glue.json and OUT/scores/tagging.json. Run by `cargo xtask fixtures`.
 """
 
 import json
@@ -82,3 +82,14 @@ for form in scores.VALUES:
         gold, predicted = scores.values_of(rng, count, form)
         cases.append({"classes": 1, "gold": gold, "predicted": predicted, "expected": scores.regression(gold, predicted)})
 write("glue", cases)
+
+cases = []
+for prefixes in ("BI", "BIES"):
+    for quality in [0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0]:
+        gold, predicted = scores.sentences(rng, prefixes, quality)
+        cases.append({"scheme": prefixes, "gold": gold, "predicted": predicted,
+                      "expected": scores.tagging(gold, predicted, prefixes)})
+gold, predicted = scores.sentences(rng, "BI", 1.0)
+predicted = [["O"] * len(tags) for tags in predicted]
+cases.append({"scheme": "BI", "gold": gold, "predicted": predicted, "expected": scores.tagging(gold, predicted, "BI")})
+write("tagging", cases)

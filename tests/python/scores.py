@@ -14,7 +14,10 @@ import sys
 import types
 import warnings
 
+import conlleval
 import numpy as np
+import seqeval.metrics
+import seqeval.scheme
 from scipy import stats
 from sklearn import metrics
 
@@ -208,3 +211,49 @@ def values_of(rng, count, form):
 
 
 VALUES = ["near", "ties", "against", "equal", "constant", "large", "small", "zeros", "noise"]
+
+
+KINDS = ["PER", "LOC", "MISC-x"]
+
+
+def sentences(rng, prefixes, quality):
+    """Gold tags that keep to the scheme, and predicted ones of which some are drawn blindly."""
+    gold, predicted = [], []
+    for _ in range(rng.randint(1, 12)):
+        tags = []
+        for _ in range(rng.randint(1, 5)):
+            kind, length = rng.choice(KINDS), rng.randint(1, 3)
+            inside = ["B"] + ["I"] * (length - 1)
+            if "S" in prefixes:
+                inside = ["S"] if length == 1 else ["B"] + ["I"] * (length - 2) + ["E"]
+            tags += [f"{prefix}-{kind}" for prefix in inside] + ["O"] * rng.randint(0, 2)
+        gold.append(tags)
+        blind = [rng.choice(["O"] + [f"{prefix}-{kind}" for prefix in prefixes for kind in KINDS]) for _ in tags]
+        predicted.append([tag if rng.random() < quality else other for tag, other in zip(tags, blind)])
+    return gold, predicted
+
+
+def _rates(gold, predicted, **options):
+    """Precision, recall, F1 and number of gold entities: over all, then by type."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = seqeval.metrics.classification_report(gold, predicted, output_dict=True, zero_division=0, **options)
+    fields = ("precision", "recall", "f1-score", "support")
+    numbers = {kind: [row[field].item() if hasattr(row[field], "item") else row[field] for field in fields]
+               for kind, row in report.items() if kind not in ("macro avg", "weighted avg")}
+    return {"overall": numbers.pop("micro avg"), "by_type": numbers}
+
+
+def tagging(gold, predicted, prefixes):
+    """seqeval's figures in both modes, and conlleval's counts of gold, predicted and right entities."""
+    scheme = seqeval.scheme.IOBES if "S" in prefixes else seqeval.scheme.IOB2
+    lines = []
+    for pair in zip(gold, predicted):
+        lines += [f"word {g} {p}" for g, p in zip(*pair)] + [""]
+    counts = conlleval.evaluate(lines)["overall"]["chunks"]["stats"]
+    return {
+        "default": _rates(gold, predicted),
+        "strict": _rates(gold, predicted, mode="strict", scheme=scheme),
+        "conlleval": [counts["gold"], counts["pred"], counts["correct"]],
+        "accuracy": float(seqeval.metrics.accuracy_score(gold, predicted)),
+    }

@@ -5,7 +5,7 @@
 //! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
 //!   baselines beside the score, and keeps the best seed's model;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
-//! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; the official scores of SQuAD;
+//! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; GLUE, SQuAD and tags officially scored;
 //! - [`squad`]: SQuAD's files;
 //! - [`Problem`]: the seam where kinds of tasks go (data, head, answers, scores), with [`heads::Head`].
 

@@ -3,6 +3,7 @@
 pub mod figure;
 pub mod glue;
 pub mod squad;
+pub mod tagging;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

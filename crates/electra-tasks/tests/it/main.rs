@@ -11,6 +11,7 @@ mod scores;
 mod squad;
 mod submit;
 mod tables;
+mod tagging;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,167 @@
+//! Scores of tagged words: entities found, by type and over all, equal to seqeval's and conlleval's.
+
+use crate::{Error, Result};
+use std::collections::{BTreeMap, HashSet};
+
+/// Which runs of tags are an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// conlleval's, and seqeval's by default: what does not go on with an entity begins one, whatever its prefix.
+    Conll,
+    /// seqeval's strict mode with IOB2: `B I*`, and nothing else is an entity.
+    StrictIob2,
+    /// seqeval's strict mode with IOBES: `S` or `B I* E`, and nothing else is an entity.
+    StrictIobes,
+}
+
+/// An entity in a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entity<'a> {
+    /// Its type; empty for tags without one.
+    pub kind: &'a str,
+    /// Its first word.
+    pub start: usize,
+    /// The word after its last.
+    pub end: usize,
+}
+
+/// Entities counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// In the gold tags.
+    pub gold: usize,
+    /// In the predicted tags.
+    pub predicted: usize,
+    /// In both, with the same type and the same words.
+    pub right: usize,
+}
+
+/// Scores of tagged sentences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaggingScores {
+    /// Entities of all types together.
+    pub overall: Found,
+    /// Entities by type.
+    pub by_type: BTreeMap<String, Found>,
+    /// Share of words whose tag is the gold one.
+    pub accuracy: f64,
+}
+
+impl Found {
+    /// Share of the predicted entities that are right; 0 where none is predicted.
+    pub fn precision(&self) -> f64 {
+        share(self.right, self.predicted)
+    }
+
+    /// Share of the gold entities that are found; 0 where there is none.
+    pub fn recall(&self) -> f64 {
+        share(self.right, self.gold)
+    }
+
+    /// The harmonic mean of the two; 0 where nothing is right.
+    pub fn f1(&self) -> f64 {
+        share(2 * self.right, self.predicted + self.gold)
+    }
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A tag taken apart.
+#[derive(Clone, Copy, PartialEq)]
+struct Tag<'a> {
+    prefix: char,
+    kind: &'a str,
+}
+
+const OUTSIDE: Tag<'static> = Tag { prefix: 'O', kind: "" };
+
+impl<'a> Tag<'a> {
+    fn parse(text: &'a str, rule: Rule) -> Result<Self> {
+        let (prefix, kind) = text.split_once('-').unwrap_or((text, ""));
+        let known = match rule {
+            Rule::Conll | Rule::StrictIobes => ["B", "I", "E", "S", "O"].as_slice(),
+            Rule::StrictIob2 => ["B", "I", "O"].as_slice(),
+        };
+        if !known.contains(&prefix) || (prefix == "O" && !kind.is_empty()) {
+            let expected = format!("must be O, or one of {known:?} with a type, as in B-PER");
+            return Err(Error::value("tag", format!("{text:?}"), expected));
+        }
+        Ok(prefix.chars().next().map_or(OUTSIDE, |prefix| Self { prefix, kind }))
+    }
+
+    /// Whether this tag goes on with the entity of the one before it.
+    fn continues(self, before: Self) -> bool {
+        matches!(before.prefix, 'B' | 'I')
+            && matches!(self.prefix, 'I' | 'E')
+            && before.kind == self.kind
+    }
+}
+
+/// The entities of a sentence, in order.
+///
+/// # Errors
+/// For a tag that is not O and has not one of the rule's prefixes (B, I, O; E and S but for IOB2).
+pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entity<'a>>> {
+    let tags: Vec<Tag<'a>> =
+        tags.iter().map(|tag| Tag::parse(tag.as_ref(), rule)).collect::<Result<_>>()?;
+    let mut found = Vec::new();
+    let mut start = 0;
+    for end in 1..=tags.len() {
+        if tags.get(end).is_some_and(|tag| tag.continues(tags[end - 1])) {
+            continue;
+        }
+        let (first, last) = (tags[start], tags[end - 1]);
+        let whole = match rule {
+            Rule::Conll => first.prefix != 'O',
+            Rule::StrictIob2 => first.prefix == 'B',
+            Rule::StrictIobes => matches!((first.prefix, last.prefix), ('B', 'E') | ('S', 'S')),
+        };
+        if whole {
+            found.push(Entity { kind: first.kind, start, end });
+        }
+        start = end;
+    }
+    Ok(found)
+}
+
+/// Scores of predicted tags against gold, sentence by sentence.
+///
+/// # Errors
+/// If the numbers of sentences or of words in one differ, there is no word, or a tag is none of the rule.
+pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Result<TaggingScores> {
+    if predicted.len() != gold.len() {
+        let expected = format!("must be as many as the gold sentences, {}", gold.len());
+        return Err(Error::value("predicted sentences", predicted.len(), expected));
+    }
+    let mut by_type: BTreeMap<String, Found> = BTreeMap::new();
+    let (mut words, mut right) = (0, 0);
+    for (number, (predicted, gold)) in predicted.iter().zip(gold).enumerate() {
+        if predicted.len() != gold.len() {
+            let expected = format!("must be as many as its words, {}", gold.len());
+            let key = format!("predicted tags of sentence {} (from 1)", number + 1);
+            return Err(Error::value(&key, predicted.len(), expected));
+        }
+        words += gold.len();
+        right += predicted.iter().zip(gold).filter(|(predicted, gold)| predicted == gold).count();
+        let known: HashSet<Entity<'_>> = entities(gold, rule)?.into_iter().collect();
+        for entity in &known {
+            by_type.entry(entity.kind.to_owned()).or_default().gold += 1;
+        }
+        for entity in entities(predicted, rule)? {
+            let found = by_type.entry(entity.kind.to_owned()).or_default();
+            found.predicted += 1;
+            found.right += usize::from(known.contains(&entity));
+        }
+    }
+    if words == 0 {
+        return Err(Error::value("words", 0, "there must be one at least"));
+    }
+    let overall = by_type.values().fold(Found::default(), |sum, found| Found {
+        gold: sum.gold + found.gold,
+        predicted: sum.predicted + found.predicted,
+        right: sum.right + found.right,
+    });
+    Ok(TaggingScores { overall, by_type, accuracy: share(right, words) })
+}
