@@ -131,6 +131,7 @@ impl Work {
         let out = Path::new(HOME).join(format!("run-{}", self.size));
         let sets = [
             format!("data.shards={shards}"),
+            format!("data.sequence_length={}", self.length),
             format!("train.batch_size={}", self.batch),
             "train.accumulate=1".to_owned(),
             format!("train.steps={steps}"),
