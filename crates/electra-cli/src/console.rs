@@ -104,7 +104,7 @@ impl Progress {
         Self { bar, last_line: Instant::now(), what }
     }
 
-    /// Moves to `position` of `total`.
+    /// Moves to `position` of `total`; 0 where that is not known.
     pub(crate) fn set(&mut self, position: u64, total: u64) {
         match &self.bar {
             Some(bar) => {
@@ -113,7 +113,10 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= Self::EVERY => {
                 self.last_line = Instant::now();
-                tracing::info!("{}: {position} of {total}", self.what);
+                match total {
+                    0 => tracing::info!("{}: {position}", self.what),
+                    _ => tracing::info!("{}: {position} of {total}", self.what),
+                }
             }
             None => {}
         }

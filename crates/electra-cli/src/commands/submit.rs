@@ -87,7 +87,14 @@ impl Args {
             device: self.device,
         };
         let mut progress = Progress::new("rows", 0);
-        let written = submit.run(&mut |_, rows| progress.set(rows, 0))?;
+        let mut current = String::new();
+        let written = submit.run(&mut |table, rows| {
+            if table != current {
+                current = table.to_owned();
+                progress.line(table);
+            }
+            progress.set(rows, 0);
+        })?;
         drop(progress);
         for table in &written {
             let origin = match &table.origin {
