@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod figures;
+mod gpu_check;
 mod pipeline;
 mod python;
 mod quickstart;
@@ -53,6 +54,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --peer pretrain-small --json small.json\n  cargo xtask bench --scaling\n  cargo xtask bench --curves"
     )]
     Bench(bench::Args),
+    /// Pre-training checked and timed on a GPU, here or from a folder that is carried to one.
+    #[command(
+        after_help = "Examples:\n  cargo xtask gpu-check\n  cargo xtask gpu-check --kind run -- --device cpu --size tiny --steps 2 --batch-size 4"
+    )]
+    GpuCheck(gpu_check::Args),
     /// Every check there is: format, lints, tidy, tests, docs.
     Test,
     /// The repository's own rules: dependency direction, file heads and lengths, unsafe, sample data.
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
             Command::Fixtures(args) => python::fixtures(&args),
             Command::Parity(args) => python::parity(&args),
             Command::Bench(args) => bench::run(&args),
+            Command::GpuCheck(args) => gpu_check::run(&args),
             Command::Test => ci::run(),
             Command::Tidy => tidy::run(),
         }

@@ -47,6 +47,8 @@ enum Command {
     Submit(commands::submit::Args),
     /// Parameters and FLOPs of a config.
     Flops(commands::flops::Args),
+    /// Check and time pre-training on a GPU.
+    GpuCheck(commands::gpu_check::Args),
     /// Where the time of a pre-training step goes.
     Profile(commands::profile::Args),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Score(command) => command.run(),
         Command::Submit(args) => args.run(),
         Command::Flops(args) => args.run(),
+        Command::GpuCheck(args) => args.run(),
         Command::Profile(args) => args.run(),
     });
     match result {

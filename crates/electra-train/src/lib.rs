@@ -12,6 +12,7 @@ pub mod config;
 mod error;
 pub mod export;
 pub mod folder;
+pub mod gpu_check;
 pub mod hparams;
 pub mod init;
 mod losses;

@@ -159,7 +159,7 @@ impl Recipe<ReplacedToken> {
 }
 
 /// What a batch asks of the networks.
-fn work(batch: &MaskedBatch) -> Work {
+pub(crate) fn work(batch: &MaskedBatch) -> Work {
     let lengths = batch.attention_mask.chunks_exact(batch.length.max(1));
     let lengths = lengths.map(|row| row.iter().sum::<i64>() as f64);
     Work {
@@ -276,7 +276,7 @@ impl Subscriber for Timer {
 }
 
 /// Waits for what a GPU was asked for.
-fn synchronize(device: Device) {
+pub(crate) fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);
     }

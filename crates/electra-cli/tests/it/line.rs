@@ -38,6 +38,29 @@ fn the_whole_line() {
     };
     assert!(weights("run") == weights("unbroken"), "a resumed run differs from an unbroken one");
 
+    // On a CPU the command only tries itself.
+    let check = "gpu-check --shards {}/shards --size tiny --batch-size 4 --steps 2";
+    let table = output(
+        dir,
+        &format!(
+            "{check} --device cpu --golden tests/fixtures/networks-projected.safetensors --json {{}}/gpu.json"
+        ),
+    );
+    assert!(table.contains("tiny, f32") && table.contains("tiny, bf16"), "{table}");
+    let figures: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join("gpu.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&figures["parity"][1]["holds"], &figures["speed"][0]["length"]),
+        (&true.into(), &16.into())
+    );
+    assert!(figures["golden_difference"].as_f64().is_some_and(|off| off < 1e-5), "{figures}");
+    assert!(figures["speed"][0]["mfu"].as_f64().is_some_and(|mfu| mfu > 0.0), "{figures}");
+    if !tch::Cuda::is_available() {
+        let refused = electra(dir, check).failure().code(1);
+        let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(said.contains("no CUDA device: not run"), "{said}");
+    }
+
     let profile = format!("profile configs/pretrain-tiny.toml {SMALLER} --steps 1");
     let figures: serde_json::Value =
         serde_json::from_str(&output(dir, &format!("{profile} --json"))).unwrap();

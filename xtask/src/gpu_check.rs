@@ -1,0 +1,131 @@
+//! `cargo xtask gpu-check`: `electra gpu-check` here, or as a folder for a GPU machine without Rust.
+
+use crate::{
+    pipeline::{self, ELECTRA},
+    sh,
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const HOME: &str = "target/gpu-check";
+const BUNDLE: &str = "electra-gpu-check";
+const GOLDEN: &str = "tests/fixtures/networks-projected.safetensors";
+/// Of the presets' networks.
+const VOCABULARY: usize = 30_522;
+const LENGTHS: [&str; 2] = ["128", "512"];
+
+/// Options of `cargo xtask gpu-check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run it here, or pack what a GPU machine needs.
+    #[arg(long, value_enum, default_value = "bundle")]
+    kind: What,
+    /// Text that is trained on.
+    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::place)]
+    corpus: PathBuf,
+    /// Options of `electra gpu-check`, where it is run.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum What {
+    /// target/gpu-check/electra-gpu-check.tar.gz and the folder that it is of.
+    Bundle,
+    /// Build and run.
+    Run,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    pipeline::build(&args.corpus)?;
+    let folder = Path::new(HOME).join(BUNDLE);
+    let shards = folder.join("shards");
+    fs::create_dir_all(&shards).with_context(|| shards.display().to_string())?;
+    let vocab = vocabulary(&args.corpus)?;
+    for length in LENGTHS {
+        let out = shards.join(length);
+        let (corpus, vocab) = (args.corpus.display().to_string(), vocab.display().to_string());
+        let out = out.display().to_string();
+        let names = ["--corpus", &corpus, "--vocab", &vocab, "--out", &out];
+        let build = sh::words([ELECTRA, "shards", "build", "--overwrite", "--seq-len", length]);
+        sh::run(&[build, sh::words(names)].concat())?;
+    }
+    match args.kind {
+        What::Run => {
+            let shards = shards.display().to_string();
+            let command =
+                sh::words([ELECTRA, "gpu-check", "--golden", GOLDEN, "--shards", &shards]);
+            sh::run(&[command, args.rest.clone()].concat()).map(drop)
+        }
+        What::Bundle => bundle(&folder),
+    }
+}
+
+/// A vocabulary learned from the corpus, filled up to the presets' size with tokens that no text has: what a step
+/// costs depends on how many there are.
+fn vocabulary(corpus: &Path) -> Result<PathBuf> {
+    let path = Path::new(HOME).join("vocab.txt");
+    let (corpus, out) = (corpus.display().to_string(), path.display().to_string());
+    let command = sh::words([ELECTRA, "vocab", "train", "--size", "4096", "--corpus", &corpus]);
+    if !path.exists() {
+        sh::run(&[command, sh::words(["--out", &out])].concat())?;
+    }
+    let learned = fs::read_to_string(&path).with_context(|| out.clone())?;
+    fs::write(&path, filled(&learned, VOCABULARY)).with_context(|| out)?;
+    Ok(path)
+}
+
+fn filled(learned: &str, size: usize) -> String {
+    let mut tokens: Vec<String> = learned.lines().map(str::to_owned).collect();
+    tokens.extend((tokens.len()..size).map(|id| format!("[unused{id}]")));
+    tokens.join("\n") + "\n"
+}
+
+fn bundle(folder: &Path) -> Result<()> {
+    let configs = folder.join("configs");
+    fs::create_dir_all(&configs).with_context(|| configs.display().to_string())?;
+    for size in ["tiny", "small", "base"] {
+        let name = format!("pretrain-{size}.toml");
+        copy(&Path::new("configs").join(&name), &configs.join(&name))?;
+    }
+    copy(Path::new(ELECTRA), &folder.join("electra"))?;
+    copy(Path::new(GOLDEN), &folder.join("golden.safetensors"))?;
+    let readme = folder.join("README.md");
+    fs::write(&readme, README).with_context(|| readme.display().to_string())?;
+    let archive = format!("{HOME}/{BUNDLE}.tar.gz");
+    sh::run(&sh::words(["tar", "-C", HOME, "-czf", &archive, BUNDLE]))?;
+    sh::say(&format!("packed: {archive}; its README.md says how to run it"));
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("{} to {}", from.display(), to.display())).map(drop)
+}
+
+const README: &str = "\
+# electra gpu-check
+
+Needs an NVIDIA GPU, its driver, and PyTorch 2.11.0 for CUDA 13 (`pip install torch==2.11.0`); no Rust. From this folder:
+
+    LD_LIBRARY_PATH=\"$(python3 -c 'import torch, os; print(os.path.join(torch.__path__[0], \"lib\"))')\" \\
+        ./electra gpu-check --shards shards --golden golden.safetensors --json gpu.json
+
+If the loader misses a `libgomp-*.so.1`, the wheel is another build of PyTorch than the one this was linked with: link its
+own `libgomp` by that name into a folder and add the folder to LD_LIBRARY_PATH. Without a GPU the command says so and
+ends with 1.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vocabulary_is_filled_once() {
+        let text = filled("[PAD]\nthe\n", 4);
+        assert_eq!(text, "[PAD]\nthe\n[unused2]\n[unused3]\n");
+        assert_eq!(filled(&text, 4), text);
+    }
+}
