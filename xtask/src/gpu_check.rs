@@ -113,8 +113,8 @@ Needs an NVIDIA GPU, its driver, and PyTorch 2.11.0 for CUDA 13 (`pip install to
     LD_LIBRARY_PATH=\"$(python3 -c 'import torch, os; print(os.path.join(torch.__path__[0], \"lib\"))')\" \\
         ./electra gpu-check --shards shards --golden golden.safetensors --json gpu.json
 
-If the loader misses a `libgomp-*.so.1`, the wheel is another build of PyTorch than the one this was linked with: link its
-own `libgomp` by that name into a folder and add the folder to LD_LIBRARY_PATH. Without a GPU the command says so and
+If the loader misses a `libgomp` (`ldd ./electra` names it), the wheel has its own under another name: link that one by the
+missing name into a folder and add the folder to LD_LIBRARY_PATH, so that there is one OpenMP. Without a GPU the command says so and
 ends with 1.
 ";
 

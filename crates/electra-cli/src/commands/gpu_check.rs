@@ -66,7 +66,7 @@ impl Args {
         };
         let shards = lengths(&self.shards)?;
         let peak = Bound::of(device);
-        tracing::info!("{}: {:.0} TFLOP/s {}", peak.name, peak.rate / 1e12, peak.source);
+        tracing::info!("{}: {:.1} TFLOP/s {}", peak.name, peak.rate / 1e12, peak.source);
 
         let golden = self.golden.as_ref().map(|path| golden(path, device)).transpose()?;
         if let Some(off) = golden {
