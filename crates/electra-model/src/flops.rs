@@ -72,6 +72,12 @@ impl Work {
     pub fn of_token(length: u64, rate: f64) -> Self {
         Self { tokens: 1.0, pairs: length as f64, predictions: rate }
     }
+
+    /// `n` times as much.
+    #[must_use]
+    pub fn times(&self, n: f64) -> Self {
+        Self { tokens: n * self.tokens, pairs: n * self.pairs, predictions: n * self.predictions }
+    }
 }
 
 /// Floating-point operations of the forward pass in matrix products and attention, and in nothing else: a product of

@@ -52,6 +52,7 @@ pub mod hf;
 pub mod init;
 mod kernels;
 mod mask;
+pub mod memory;
 pub mod networks;
 pub mod parts;
 mod shared;

@@ -8,6 +8,7 @@
 //! - [`recompute`]: a function that keeps nothing for its backward pass but its input;
 //! - [`keep_memory`]: an allocator that does not pay for the same pages again;
 //! - [`upload`], [`adam_on_device`]: a step on a GPU that the host does not wait for;
+//! - [`allocated`]: what that allocator has given out;
 //! - [`parallel_for`]: work on libtorch's own threads;
 //! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
 //!
@@ -36,7 +37,7 @@ pub use error::{Error, Result};
 pub use floats::is_plain;
 pub use gpu::{Clipping, Peak, adam_on_device, peak_device_memory, upload};
 pub use grad::set_grad;
-pub use memory::keep_memory;
+pub use memory::{allocated, keep_memory};
 pub use parallel::parallel_for;
 pub use recompute::recompute;
 pub use simd::{Instructions, instructions, limit_instructions};

@@ -1,4 +1,4 @@
-//! The C library's allocator, told to keep what it has.
+//! The C library's allocator: told to keep what it has, and asked what it gave.
 
 /// Has freed tensors' memory stay with the process, for the next ones: the C library otherwise gives large blocks
 /// back to the system at once, and every new one is paid for by page faults. Call it once, at the start; it does
@@ -18,4 +18,19 @@ pub fn keep_memory() {
             libc::mallopt(libc::M_TOP_PAD, ROOM);
         }
     }
+}
+
+/// Bytes that the C library's allocator has given out and not got back, those of CPU tensors among them; `None` where
+/// the C library is not glibc.
+#[allow(unsafe_code)]
+pub fn allocated() -> Option<u64> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: reads numbers of the allocator.
+        let info = unsafe { libc::mallinfo2() };
+        // Of its arenas, and what it has mapped by itself.
+        Some((info.uordblks + info.hblkhd) as u64)
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    None
 }

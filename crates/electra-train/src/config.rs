@@ -116,13 +116,20 @@ pub enum MaskingConfig {
 }
 
 impl ObjectiveConfig {
-    pub(crate) fn replaced_token(&self) -> &ReplacedTokenConfig {
+    /// The settings of replaced token detection, the one kind there is.
+    pub fn replaced_token(&self) -> &ReplacedTokenConfig {
         let Self::ReplacedToken(config) = self;
         config
     }
 }
 
 impl MaskingConfig {
+    /// Share of a sequence's tokens that is chosen.
+    pub fn rate(&self) -> f64 {
+        let (Self::Uniform { rate, .. } | Self::Reference { rate, .. }) = *self;
+        rate
+    }
+
     /// The masking that the config names.
     pub fn build(&self) -> Arc<dyn Masking> {
         match *self {

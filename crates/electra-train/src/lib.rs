@@ -13,6 +13,7 @@ mod error;
 pub mod export;
 pub mod folder;
 pub mod gpu_check;
+pub mod host;
 pub mod hparams;
 pub mod init;
 mod losses;

@@ -135,7 +135,7 @@ pub fn entropy(counts: impl IntoIterator<Item = u64> + Clone) -> f64 {
 ///
 /// A row of kind `train` tells the losses and accuracies of the reported update's batch (not a mean over the
 /// updates since the last row), with dropout; its rates and its wait share are of all updates since the last row;
-/// `peak_memory_bytes` is the host's ([`crate::trainer::peak_memory`]). A row of kind `evaluate` is of the whole
+/// `peak_memory_bytes` is the host's ([`crate::host::peak_memory`]). A row of kind `evaluate` is of the whole
 /// held-out split, without dropout.
 #[derive(Debug)]
 pub struct MetricsFile {

@@ -1,7 +1,7 @@
 //! The one training loop.
 
 use crate::{
-    Fetch, Result,
+    Fetch, Result, host,
     losses::Losses,
     metrics::{Figures, MetricsFile, Totals, number},
     objective::{Batch, Normaliser, Objective},
@@ -299,16 +299,8 @@ impl Clock {
         row.insert("seconds".to_owned(), number(self.run.elapsed().as_secs_f64()));
         row.insert(
             "peak_memory_bytes".to_owned(),
-            peak_memory().map_or(number(f64::NAN), Into::into),
+            host::peak_memory().map_or(number(f64::NAN), Into::into),
         );
         *self = Self { run: self.run, ..Self::start() };
     }
-}
-
-/// Peak resident memory of this process on the host in bytes since it began, where the system tells: the rows'
-/// `peak_memory_bytes`. What a GPU holds is not in it.
-pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -1,22 +1,39 @@
-//! `electra flops`: parameters and FLOPs of a config.
+//! `electra flops`: parameters, FLOPs and memory of a config.
 
 use crate::console;
+use bytesize::ByteSize;
 use clap::Parser;
-use electra_model::{Parts, Pretraining, flops, networks::variables};
-use electra_train::RunConfig;
+use electra_model::{
+    Kernels, Parts, Pretraining,
+    flops::{self, Products, Work},
+    memory::Memory,
+    networks::variables,
+};
+use electra_train::{RunConfig, host};
 use serde_json::json;
 use std::{path::PathBuf, process::ExitCode};
 use tch::{Device, nn};
 
-/// Parameters, FLOPs per step and for the run, inference FLOPs, by the reference's conventions.
+/// Parameters, FLOPs and memory.
+///
+/// FLOPs of a step, of the run and of inference are by the reference's conventions; `product_flops_per_token` counts
+/// the matrix products and attention of a step alone. Memory is what arithmetic says of a pass of full sequences:
+/// `step_bytes` is all a process needs, `process_bytes` of it before there is a model, and the largest batch is the
+/// `train.batch_size` that fits. For a GPU it is an estimate.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example:\n  electra flops configs/pretrain-base.toml --json")]
+#[command(after_help = "Examples:
+  electra flops configs/pretrain-base.toml --json
+  electra flops configs/pretrain-base.toml --set model.activations=recompute --memory 16GB")]
 pub(crate) struct Args {
     /// The config.
     config: PathBuf,
     /// Override one key; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Memory that a step may take, such as 16GB or 16GiB; by default the GPU's if the config's device is one, or this
+    /// machine's.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
     /// JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -24,13 +41,32 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = RunConfig::read(&self.config, &self.overrides)?;
+        let mut config = RunConfig::read(&self.config, &self.overrides)?;
+        let process = host::resident_memory().unwrap_or(0);
+        let device = electra_torch::device(&config.train.device)?;
+        if config.model.discriminator().compute().is_gpu(device) {
+            config.model.kernels = Kernels::Gpu;
+        }
+        let memory = match (self.memory, device) {
+            (Some(size), _) => Some(size.as_u64()),
+            (None, Device::Cuda(index)) => host::cuda_memory(index),
+            (None, _) => host::memory(),
+        };
         let vs = nn::VarStore::new(Device::Cpu);
         Pretraining::new(&vs.root(), &config.model, &Parts::from_config(&config.model))?;
         let parameters: usize = variables(&vs)?.iter().map(|(_, t)| t.numel()).sum();
         let batch = (config.train.batch_size * config.train.accumulate) as u64;
         let length = config.data.sequence_length as u64;
         let step = flops::train_step(&config.model, batch, length);
+        let rate = config.objective.replaced_token().masking.rate();
+        let (model, count) = (&config.model, parameters as u64);
+        let token = Work::of_token(length, rate);
+        let sequence = token.times(length as f64);
+        let pass = Memory::new(model, count, &sequence.times(config.train.batch_size as f64));
+        let largest = memory.map(|bytes| {
+            let room = bytes.saturating_sub(process) as f64;
+            Memory::largest_batch(model, count, &sequence, room)
+        });
         let figures = json!({
             "parameters": parameters,
             "tokens_per_step": batch * length,
@@ -40,15 +76,29 @@ impl Args {
             "tokens_of_run": batch * length * config.train.steps,
             "inference_flops_per_sequence": flops::inference(&config.model, length),
             "sequence_length": length,
+            "product_flops_per_token": Products::new(model, &token).step(),
+            "parameter_bytes": pass.parameters as u64,
+            "gradient_bytes": pass.gradients as u64,
+            "moment_bytes": pass.moments as u64,
+            "activation_bytes_per_token": Memory::new(model, count, &token).activations as u64,
+            "process_bytes": process,
+            "step_bytes": process + pass.step() as u64,
+            "batch_size": config.train.batch_size,
+            "memory_bytes": memory,
+            "largest_batch_size": largest,
         });
         if self.json {
             console::print(serde_json::to_string_pretty(&figures)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         for (name, value) in figures.as_object().into_iter().flatten() {
-            let shown = match value.as_u64() {
-                Some(whole) => whole.to_string(),
-                None => format!("{:.4e}", value.as_f64().unwrap_or(f64::NAN)),
+            let shown = match (value.as_u64(), value.as_f64()) {
+                (Some(bytes), _) if name.contains("bytes") => {
+                    ByteSize(bytes).display().si().to_string()
+                }
+                (Some(whole), _) => whole.to_string(),
+                (None, Some(number)) => format!("{number:.4e}"),
+                (None, None) => "not known".to_owned(),
             };
             console::print(format_args!("{name:<30} {shown}"))?;
         }

@@ -2,8 +2,9 @@
 
 use super::tiny;
 use electra_model::{
-    ElectraConfig, Parts, Pretraining, Tower,
+    Activations, ElectraConfig, Kernels, Parts, Precision, Pretraining, Tower,
     flops::{self, Products, Work},
+    memory::Memory,
     networks::variables,
 };
 use tch::{Device, nn};
@@ -104,6 +105,50 @@ fn products_are_what_arithmetic_says() {
     let step = |config, length| Products::new(&config, &Work::of_token(length, 0.15)).step() / 1e9;
     assert!((step(ElectraConfig::small(30_522), 128) - 0.070).abs() < 0.0005);
     assert!((step(ElectraConfig::base(30_522), 512) - 0.668).abs() < 0.0005);
+}
+
+/// One block of each network and a token without predictions, by hand.
+#[test]
+fn memory_is_what_arithmetic_says() {
+    let mut c = ElectraConfig::small(1000);
+    c.embedding_size = 128;
+    c.discriminator = Tower::new(1, 128, 4);
+    c.generator = Tower::new(1, 128, 4);
+    let token = Work { tokens: 1.0, pairs: 16.0, predictions: 0.0 };
+    let kept = |c: &ElectraConfig| Memory::new(c, 10, &token).activations;
+    // Both: embeddings before LayerNorm, 4 * 128 + 8; a block, 32 * 128 + 8 * 512 + 4 * 4 + 16. The discriminator's
+    // head three times 4 * 128; the objective's numbers 60.
+    assert_eq!(kept(&c), 2.0 * (520.0 + 8224.0) + 1536.0 + 60.0);
+    c.activations = Activations::Recompute;
+    // A block's input.
+    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0) + 1536.0 + 60.0);
+    c.activations = Activations::Keep;
+    c.precision = Precision::Bf16;
+    // 20 * 128 + 4 * 512 + 32; of the head's three 2, 2 and 4 * 128.
+    assert_eq!(kept(&c), 2.0 * (520.0 + 4640.0) + 1024.0 + 60.0);
+    c.kernels = Kernels::Plain;
+    c.precision = Precision::F32;
+    // 40 * 128 + 8 * 512 + 12 * 4 * 16 + 16, and the mask of the embeddings.
+    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0 + 10_000.0) + 1536.0 + 60.0);
+
+    let memory = Memory::new(&c, 10, &token);
+    assert_eq!((memory.parameters, memory.gradients, memory.moments), (40.0, 40.0, 80.0));
+}
+
+#[test]
+fn the_largest_batch_fits_and_one_more_does_not() {
+    let mut c = ElectraConfig::small(30_522);
+    let sequence = Work::of_token(128, 0.15).times(128.0);
+    let step =
+        |c: &ElectraConfig, n: u64| Memory::new(c, 14_000_000, &sequence.times(n as f64)).step();
+    let largest = |c: &ElectraConfig, bytes| Memory::largest_batch(c, 14_000_000, &sequence, bytes);
+    let kept = largest(&c, 4e9);
+    assert!(step(&c, kept) <= 4e9 && step(&c, kept + 1) > 4e9 && kept > 8, "{kept}");
+    assert_eq!(largest(&c, 1e6), 0);
+    c.activations = Activations::Recompute;
+    let again = largest(&c, 4e9);
+    assert!(step(&c, again) <= 4e9 && step(&c, again + 1) > 4e9);
+    assert!(again > 2 * kept, "{again} and {kept}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod golden;
 mod gpu;
 mod hparams;
 mod init;
+mod memory;
 mod metrics;
 mod objective;
 mod optim;
