@@ -47,7 +47,7 @@ pub(crate) struct Glue {
     /// The labelled file, in GLUE's own format.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// The predictions: TSV with the header index<TAB>prediction; the index is the number of the row, from 0.
+    /// The predictions: TSV with the header `index<TAB>prediction`; the index is the number of the row, from 0.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
 }
