@@ -97,6 +97,17 @@ pub struct Inputs {
     pub segments_bs: Tensor,
     /// Which positions are tokens.
     pub mask: PaddingMask,
+    /// Where each row's segments end.
+    pub rows: Vec<RowShape>,
+}
+
+/// Where the segments of a row end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowShape {
+    /// Tokens; padding is behind them.
+    pub length: usize,
+    /// Where segment 1 begins; `length` where there is no second text.
+    pub segment_b_start: usize,
 }
 
 impl<T> TaskBatch<T> {
@@ -136,7 +147,11 @@ impl<T> TaskBatch<T> {
             true => PaddingMask::all_kept(shape[0], shape[1], device),
             false => PaddingMask::new(&tensor(&keep)),
         };
-        Inputs { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask }
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| RowShape { length: row.ids.len(), segment_b_start: row.segment_b_start });
+        Inputs { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask, rows: rows.collect() }
     }
 }
 
@@ -161,6 +176,9 @@ impl<T> Batch for TaskBatch<T> {
 pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
 }
+
+/// Batches that are sorted by length together: the more, the less padding and the less random.
+const GROUPED_BATCHES: usize = 64;
 
 /// Batches of a training set in memory, in an order of its own each epoch.
 ///
@@ -197,6 +215,23 @@ impl<T> EpochSource<T> {
         }
         Ok(Self { features, order, seed, batch_size, position, places: None })
     }
+}
+
+/// The order of an epoch in batches of much the same length: of [`epoch_order`], each run of 64 batches is sorted by
+/// length, cut into batches, and all batches are shuffled. The last batch, which may be smaller, stays the last.
+///
+/// Departs from the reference, which pads every input to the longest that there may be.
+pub fn grouped_order(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order = epoch_order(lengths.len(), seed, epoch);
+    for pool in order.chunks_mut(GROUPED_BATCHES * batch_size) {
+        pool.sort_by_key(|&place| lengths[place]);
+    }
+    let whole = lengths.len() / batch_size;
+    // A stream of its own: epochs are counted from the other end.
+    let batches = epoch_order(whole, seed, u64::MAX - epoch);
+    let (full, rest) = order.split_at(whole * batch_size);
+    let cut = |&batch: &usize| &full[batch * batch_size..][..batch_size];
+    batches.iter().flat_map(cut).chain(rest).copied().collect()
 }
 
 /// The order of `examples` in an epoch: a uniform permutation (Fisher-Yates).

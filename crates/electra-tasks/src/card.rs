@@ -147,6 +147,7 @@ fn hub_name(metric: Metric) -> &'static str {
     match metric {
         Metric::Accuracy => "accuracy",
         Metric::F1 => "f1",
+        Metric::ExactMatch => "exact_match",
         Metric::Matthews => "matthews_correlation",
         Metric::Pearson => "pearsonr",
         Metric::Spearman => "spearmanr",

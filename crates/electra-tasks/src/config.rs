@@ -16,6 +16,9 @@ pub struct FinetuneConfig {
     pub optimizer: RatesConfig,
     /// What stands on the encoder.
     pub head: HeadConfig,
+    /// How spans are learned and found; for question answering alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squad: Option<SpanConfig>,
     /// When state is saved.
     pub checkpoint: CheckpointConfig,
     /// When the dev set is scored during training.
@@ -44,6 +47,21 @@ pub struct TrainConfig {
     pub max_length: usize,
     /// How the losses of a batch become one.
     pub loss: LossReduction,
+    /// Which inputs are in a batch together.
+    #[serde(default)]
+    pub batches: Batches,
+}
+
+/// Which inputs are in a batch together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Batches {
+    /// Any.
+    #[default]
+    Shuffled,
+    /// Those of much the same length, which saves padding where padding costs: on a GPU.
+    ByLength,
 }
 
 /// How the losses of a batch become one.
@@ -115,6 +133,52 @@ pub enum Pooling {
     Mean,
 }
 
+/// The `[squad]` section: questions whose answers are spans of a text.
+///
+/// Source: reference `configure_finetuning.py`, the keys of QA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpanConfig {
+    /// Tokens of the question; longer ones are cut.
+    pub max_query_length: usize,
+    /// Tokens of the context from the start of one window to that of the next.
+    pub stride: usize,
+    /// Tokens of the longest answer.
+    pub max_answer_length: usize,
+    /// Answers that are kept of each question.
+    pub n_best: usize,
+    /// Starts that are looked at in each window, and ends of each of them.
+    pub beam: usize,
+    /// Weight of the loss of whether there is an answer (the reference's head alone).
+    pub answerable_weight: f64,
+    /// Null odds above which a question is taken to have no answer (version 2.0); the reference's for its models.
+    pub null_threshold: f64,
+}
+
+impl SpanConfig {
+    fn validate(&self) -> Result<()> {
+        for (key, value) in [
+            ("squad.max_query_length", self.max_query_length),
+            ("squad.stride", self.stride),
+            ("squad.max_answer_length", self.max_answer_length),
+            ("squad.n_best", self.n_best),
+            ("squad.beam", self.beam),
+        ] {
+            if value == 0 {
+                return Err(Error::value(key, value, "must be at least 1"));
+            }
+        }
+        let weight = self.answerable_weight;
+        if !(weight >= 0.0 && weight.is_finite()) {
+            return Err(Error::value("squad.answerable_weight", weight, "must be 0 or above"));
+        }
+        match self.null_threshold.is_nan() {
+            true => Err(Error::value("squad.null_threshold", "nan", "must be a number")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The `[checkpoint]` section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +231,7 @@ impl FinetuneConfig {
     /// Naming the first key that no run can be made with.
     pub fn validate(&self) -> Result<()> {
         self.adam(0).validate()?;
+        self.squad.as_ref().map_or(Ok(()), SpanConfig::validate)?;
         for (key, value) in [
             ("train.batch_size", self.train.batch_size as u64),
             ("train.accumulate", self.train.accumulate as u64),

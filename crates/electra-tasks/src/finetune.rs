@@ -149,6 +149,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
         // Whatever the networks cannot be made of is said before a folder is replaced.
         self.build(self.seeds[0], &prepared)?;
         self.begin(&prepared.parts)?;
+        self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;
         on_event(Event::Loaded { examples, steps: prepared.steps });
 

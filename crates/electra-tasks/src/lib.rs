@@ -6,13 +6,15 @@
 //!   baselines beside the score, and keeps the best seed's model;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; GLUE, SQuAD and tags officially scored;
-//! - [`squad`]: SQuAD's files;
+//! - [`squad`]: questions answered by spans of a text, and [`SquadPredictor`];
+//! - [`AnyTask`]: a task of whatever kind its file names;
 //! - [`Problem`]: the seam where kinds of tasks go (data, head, answers, scores), with [`heads::Head`].
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
 struct ReadmeExamples;
 
+pub mod any;
 pub mod baseline;
 pub mod batch;
 mod card;
@@ -34,10 +36,12 @@ pub mod table;
 pub mod task;
 mod text;
 
+pub use any::AnyTask;
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, Weights};
 pub use predict::{Predictor, predict};
 pub use problem::Problem;
 pub use report::Report;
+pub use squad::{SquadPredictor, SquadTask};
 pub use task::{Answers, Dataset, Example, Target, Task};

@@ -54,6 +54,8 @@ pub enum Kind {
     /// Classes or a number for a text or a pair.
     #[default]
     Sentence,
+    /// Spans of a text for a question.
+    Squad,
 }
 
 impl Header {

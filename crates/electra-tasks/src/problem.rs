@@ -3,7 +3,8 @@
 use crate::{
     Error, FinetuneConfig, Result,
     baseline::Baselines,
-    batch::{Feature, epoch_order},
+    batch::{Feature, epoch_order, grouped_order},
+    config::{Batches, TrainConfig},
     heads::Head,
     objective::{HEAD, TaskNetwork},
     report::Examples,
@@ -186,21 +187,31 @@ pub struct Loaded<P: Problem> {
     pub examples: Examples,
     /// What is scored: the dev set and whatever else there is.
     pub splits: Vec<Split>,
+    /// Examples that cannot be learned from, a line each: written to `left-out.txt`.
+    pub left_out: Vec<String>,
     /// What the problem itself needs.
     pub data: P::Data,
 }
 
 impl<P: Problem> Loaded<P> {
-    /// Every training feature once an epoch, in a new random order each.
-    pub fn shuffled(
+    /// Every training feature once an epoch, in a new random order each, as the config's `train.batches` says.
+    pub fn each_once(
+        config: &TrainConfig,
         train: Features<Target<P>>,
         examples: Examples,
         splits: Vec<Split>,
         data: P::Data,
     ) -> Self {
         let features = train.len();
-        let order = Order::new(move |seed, epoch| epoch_order(features, seed, epoch));
-        Self { train, order, examples, splits, data }
+        let batch_size = config.batch_size * config.accumulate;
+        let order = match config.batches {
+            Batches::Shuffled => Order::new(move |seed, epoch| epoch_order(features, seed, epoch)),
+            Batches::ByLength => {
+                let lengths: Vec<usize> = train.iter().map(|feature| feature.ids.len()).collect();
+                Order::new(move |seed, epoch| grouped_order(&lengths, batch_size, seed, epoch))
+            }
+        };
+        Self { train, order, examples, splits, left_out: Vec::new(), data }
     }
 }
 

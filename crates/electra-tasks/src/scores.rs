@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 pub enum Metric {
     /// Share of right answers.
     Accuracy,
-    /// F1 of the second of two classes.
+    /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions.
     F1,
+    /// Share of questions whose answer is a gold answer but for case, articles, punctuation and white space.
+    ExactMatch,
     /// Matthews' correlation, for any number of classes.
     Matthews,
     /// Pearson's correlation.
@@ -36,6 +38,7 @@ impl Metric {
         match self {
             Self::Accuracy => "accuracy",
             Self::F1 => "f1",
+            Self::ExactMatch => "exact-match",
             Self::Matthews => "matthews",
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",

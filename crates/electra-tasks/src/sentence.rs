@@ -126,7 +126,7 @@ impl Problem for Task {
         let more = data.more_dev.keys().cloned().map(Split::MoreDev);
         let test = data.test.as_ref().map(|_| Split::Test);
         let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
-        Ok(Loaded::shuffled(train, examples, splits, data))
+        Ok(Loaded::each_once(&site.config.train, train, examples, splits, data))
     }
 
     fn head(

@@ -72,7 +72,7 @@ pub struct Rows {
     ended: bool,
 }
 
-type Bytes = Utf8Reader<Box<dyn Read + Send>>;
+pub(crate) type Bytes = Utf8Reader<Box<dyn Read + Send>>;
 
 enum Reader {
     Tsv { lines: Lines, places: Vec<usize>, width: usize },
@@ -287,19 +287,19 @@ fn csv_error(file: &str, error: csv::Error) -> Error {
 }
 
 /// Lines without their ends. Empty lines are allowed at the end of a file alone.
-struct Lines {
+pub(crate) struct Lines {
     reader: BufReader<Bytes>,
     text: String,
     line: u64,
 }
 
 impl Lines {
-    fn new(bytes: Bytes) -> Self {
+    pub(crate) fn new(bytes: Bytes) -> Self {
         Self { reader: BufReader::with_capacity(64 * 1024, bytes), text: String::new(), line: 0 }
     }
 
     /// The next line with its number, from 1.
-    fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
+    pub(crate) fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         let mut empty = None;
         loop {
             self.text.clear();

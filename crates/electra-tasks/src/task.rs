@@ -189,10 +189,11 @@ impl Task {
     /// Naming the first key that does not.
     pub fn validate(&self) -> Result<()> {
         let fits = match self.metric {
-            Metric::Accuracy | Metric::F1 | Metric::Matthews => Kind::Classification,
-            Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => Kind::Regression,
+            Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(Kind::Classification),
+            Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => Some(Kind::Regression),
+            Metric::ExactMatch => None,
         };
-        if fits != self.kind {
+        if fits != Some(self.kind) {
             let expected = match self.kind {
                 Kind::Classification => "must be accuracy, f1 or matthews for a classification",
                 Kind::Regression => {

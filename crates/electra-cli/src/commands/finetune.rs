@@ -5,8 +5,8 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Report, Task, Weights, finetune::Event, glue, model,
-    scores::Summary,
+    AnyTask, Completion, Finetune, FinetuneConfig, Problem, Report, Weights, any, finetune::Event,
+    glue, model, scores::Summary,
 };
 use electra_train::{Existing, From};
 use std::{path::PathBuf, process::ExitCode};
@@ -20,9 +20,12 @@ use std::{path::PathBuf, process::ExitCode};
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
     --config configs/finetune-small.toml --seeds 3 --out runs/mine
   electra finetune --task cola --data GLUE --model exported/small \\
-    --config configs/finetune-small.toml --out runs/glue/cola")]
+    --config configs/finetune-small.toml --out runs/glue/cola
+  electra finetune --task squad1.1 --data SQUAD --model exported/small \\
+    --config configs/finetune-squad-small.toml --out runs/squad")]
 pub(crate) struct Args {
-    /// A task.toml, the folder that holds it, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli.
+    /// A task.toml, the folder that holds it, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli,
+    /// qnli, rte, wnli.
     #[arg(long)]
     task: PathBuf,
     /// The folder of the task's files, the task's own by default; for a task of GLUE, the one that holds GLUE's folders.
@@ -34,7 +37,8 @@ pub(crate) struct Args {
     /// How it is learned.
     #[arg(long)]
     config: PathBuf,
-    /// Override one key of the config, as in `train.epochs=3`; may be given more than once.
+    /// Override one key of the config, as in `train.epochs=3`, or of the task, as in
+    /// `task.files.dev="my-dev.json"`; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Runs, each from a seed of its own: `train.seed` and those after it.
@@ -53,6 +57,9 @@ pub(crate) struct Args {
     overwrite: Overwrite,
 }
 
+/// What `--set` puts before a key of the task.
+const TASK_KEYS: &str = "task.";
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WeightsRule {
     /// Those of the folder.
@@ -63,10 +70,28 @@ enum WeightsRule {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let (task, data) = self.task()?;
-        let config = FinetuneConfig::read(&self.config, &self.overrides)?;
+        let (of_task, of_config): (Vec<_>, Vec<_>) =
+            self.overrides.iter().cloned().partition(|key| key.starts_with(TASK_KEYS));
+        let config = FinetuneConfig::read(&self.config, &of_config)?;
+        let of_task: Vec<String> =
+            of_task.iter().map(|key| key[TASK_KEYS.len()..].into()).collect();
+        let (task, data) = self.task(&of_task)?;
+        match task {
+            AnyTask::Sentence(task) => self.tune(&task, data, &config),
+            AnyTask::Squad(task) => self.tune(&task, data, &config),
+            _ => bail!("this version of the command knows no such kind of task"),
+        }
+    }
+
+    fn tune<P: Problem>(
+        self,
+        task: &P,
+        data: PathBuf,
+        config: &FinetuneConfig,
+    ) -> anyhow::Result<ExitCode> {
+        let metric = task.metric();
         let mut finetune =
-            Finetune::new(&task, data, model::folder_of(&self.model), &config, &self.out);
+            Finetune::new(task, data, model::folder_of(&self.model), config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = match self.weights {
             WeightsRule::Pretrained => Weights::Pretrained,
@@ -86,21 +111,20 @@ impl Args {
         let completion = finetune.run(&stop, &mut |event| match event {
             Event::Loaded { examples, steps } => progress.line(&format!(
                 "{}: {} training, {} dev, {} test examples; {steps} updates a seed",
-                task.name, examples.train, examples.dev, examples.test
+                task.name(),
+                examples.train,
+                examples.dev,
+                examples.test
             )),
             Event::SeedStarted { seed, index, count } => {
                 progress.line(&format!("seed {seed} ({} of {count})", index + 1));
             }
             Event::Training(event) => pretrain::show(&mut progress, event),
             Event::SeedFinished(report) => {
-                progress.line(&seed_line("done", report.seed, report.dev_score(task.metric)))
+                progress.line(&seed_line("done", report.seed, report.dev_score(metric)))
             }
             Event::SeedSkipped(report) => {
-                progress.line(&seed_line(
-                    "done before",
-                    report.seed,
-                    report.dev_score(task.metric),
-                ));
+                progress.line(&seed_line("done before", report.seed, report.dev_score(metric)));
             }
             _ => {}
         })?;
@@ -121,17 +145,26 @@ impl Args {
     }
 
     /// What is learned, and the folder of its files. What is there is a path before it is a name.
-    fn task(&self) -> anyhow::Result<(Task, PathBuf)> {
+    fn task(&self, overrides: &[String]) -> anyhow::Result<(AnyTask, PathBuf)> {
         let name = self.task.to_str().filter(|_| !self.task.exists());
         if let Some(task) = name.and_then(|name| glue::find(name).ok()) {
             let Some(data) = &self.data else {
                 bail!("--data must name the folder that holds GLUE's folder {:?}", task.folder);
             };
-            return Ok(glue::open(task.name, data)?);
+            let (task, data) = glue::open(task.name, data)?;
+            return Ok((AnyTask::Sentence(any::with_overrides(&task, overrides)?), data));
+        }
+        if let Some(name) = name
+            && let Some(task) = AnyTask::named(name, overrides)?
+        {
+            let Some(data) = &self.data else {
+                bail!("--data must name the folder that holds the files of {name}");
+            };
+            return Ok((task, data.clone()));
         }
         let own = if self.task.is_dir() { Some(self.task.as_path()) } else { self.task.parent() };
         let data = self.data.clone().unwrap_or_else(|| own.unwrap_or(&self.task).to_owned());
-        Ok((Task::read(&self.task)?, data))
+        Ok((AnyTask::read(&self.task, overrides)?, data))
     }
 }
 

@@ -5,32 +5,48 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
 use electra_tasks::{
-    Predictor, Task, model,
+    AnyTask, SquadPredictor, model,
     predict::{PredictOptions, Probabilities},
+    squad::SquadOutputs,
 };
 use electra_train::Existing;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
-/// Predict the rows of a TSV, CSV or JSON lines file with a fine-tuned model.
+/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, or the questions of a SQuAD file.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
-  electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities")]
+  electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
+  electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json")]
 pub(crate) struct Args {
     /// The folder that `electra finetune` wrote, or the `model` folder in it.
     #[arg(long)]
     model: PathBuf,
-    /// A task.toml that the model must be of; not needed, the model knows its task.
+    /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task.
     #[arg(long)]
     task: Option<PathBuf>,
-    /// The rows; their text columns are named as in training.
+    /// The rows, whose text columns are named as in training; of questions, SQuAD's JSON or MRQA's JSON lines.
     #[arg(long)]
     input: PathBuf,
-    /// The TSV file to write: `index<TAB>prediction` in the order of the rows.
+    /// The file to write: TSV, `index<TAB>prediction` in the order of the rows; of questions, JSON `{id: text}`, with
+    /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]
     output: PathBuf,
     /// Write the probability of each class as well.
     #[arg(long)]
     probabilities: bool,
+    /// Of questions: also write `{id: number}`, how much speaks for "no answer".
+    #[arg(long)]
+    null_odds: Option<PathBuf>,
+    /// Of questions: also write the best answers of each, with their probabilities.
+    #[arg(long)]
+    n_best: Option<PathBuf>,
+    /// Of questions: the null odds above which there is no answer, in place of the model's; `inf` keeps every answer.
+    #[arg(long, allow_hyphen_values = true)]
+    threshold: Option<f64>,
     /// Rows of one forward pass.
     #[arg(long, default_value_t = 64)]
     batch_size: usize,
@@ -43,23 +59,69 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
-            bail!(
-                "{} exists: name another file, or replace it with --overwrite",
-                self.output.display()
-            );
-        }
-        let model = model::folder_of(&self.model);
-        if let Some(path) = &self.task {
-            let (task, known) = (Task::read(path)?, Predictor::open(&model, &self.device)?);
-            if task.name != known.info().header.task {
+        let outputs = [Some(&self.output), self.null_odds.as_ref(), self.n_best.as_ref()];
+        for output in outputs.into_iter().flatten() {
+            if output.is_file() && self.overwrite.existing() == Existing::Refuse {
                 bail!(
-                    "{} is a model of task {:?}, not of {:?}",
-                    model.display(),
-                    known.info().header.task,
-                    task.name
+                    "{} exists: name another file, or replace it with --overwrite",
+                    output.display()
                 );
             }
+        }
+        let model = model::folder_of(&self.model);
+        let header = model::Header::read(&model)?;
+        if let Some(task) = &self.task {
+            let known = &header.task;
+            let same = match task.exists() {
+                true => AnyTask::read(task, &[])?.name() == known,
+                false => task.to_str() == Some(known),
+            };
+            if !same {
+                bail!(
+                    "{} is a model of task {known:?}, not of {}",
+                    model.display(),
+                    task.display()
+                );
+            }
+        }
+        match header.kind {
+            model::Kind::Squad => self.questions(&model),
+            _ => self.rows(&model),
+        }
+    }
+
+    /// The questions of a file.
+    fn questions(self, model: &Path) -> anyhow::Result<ExitCode> {
+        if self.probabilities {
+            bail!("--probabilities is for classes; --n-best writes those of answers");
+        }
+        let predictor = SquadPredictor::open(model, &self.device)?;
+        let outputs = SquadOutputs {
+            predictions: self.output,
+            null_odds: self.null_odds,
+            n_best: self.n_best,
+            threshold: self.threshold,
+        };
+        let mut progress = Progress::new("questions", 0);
+        let clock = Instant::now();
+        let done = predictor
+            .predict(&self.input, &outputs, self.batch_size, &mut |n| progress.set(n, 0))?;
+        drop(progress);
+        let rate = done as f64 / clock.elapsed().as_secs_f64();
+        console::print(format_args!(
+            "{done} questions, {rate:.0} a second: {}",
+            outputs.predictions.display()
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The rows of a table.
+    fn rows(self, model: &Path) -> anyhow::Result<ExitCode> {
+        if self.null_odds.is_some() || self.n_best.is_some() || self.threshold.is_some() {
+            bail!(
+                "--null-odds, --n-best and --threshold are for models of questions, which {} is not",
+                model.display()
+            );
         }
         let options = PredictOptions {
             device: self.device,
@@ -72,7 +134,7 @@ impl Args {
         };
         let mut progress = Progress::new("rows", 0);
         let report =
-            electra_tasks::predict(&model, &self.input, &self.output, &options, &mut |rows| {
+            electra_tasks::predict(model, &self.input, &self.output, &options, &mut |rows| {
                 progress.set(rows, 0)
             })?;
         drop(progress);

@@ -63,6 +63,16 @@ impl<P: Problem> Finetune<'_, P> {
         }
     }
 
+    /// Says how many examples are left out, and writes which: `left-out.txt`.
+    pub(super) fn list_left_out(&self, left_out: &[String]) -> Result<()> {
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        let path = self.out.join("left-out.txt");
+        tracing::warn!("{} training examples are left out: {}", left_out.len(), path.display());
+        Ok(folder::write_file(&path, &(left_out.join("\n") + "\n"))?)
+    }
+
     /// `model/` is the best of all seeds in the folder, so none of them may be left out.
     fn no_other_seeds(&self) -> Result<()> {
         for entry in fs::read_dir(&self.out).map_err(Error::io(&self.out))? {

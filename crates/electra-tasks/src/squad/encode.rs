@@ -1,0 +1,135 @@
+//! Questions as inputs: `[CLS] question [SEP] window of the context [SEP]`.
+
+use super::{
+    file::{Paragraph, Question, SquadFile},
+    head::SpanTarget,
+    window::{Context, windows},
+};
+use crate::{Error, Result, batch::Feature, config::SpanConfig};
+use electra_tokenize::{Tokenizer, WordPiece};
+use rayon::prelude::*;
+use std::{ops::Range, sync::Arc};
+
+/// A paragraph with its questions as inputs.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// The text in which answers are.
+    pub context: Context,
+    /// Its questions, in the file's order.
+    pub questions: Vec<Asked>,
+}
+
+/// A question as inputs, one for each window.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Tokens of the context that each input has.
+    pub windows: Vec<Range<usize>>,
+    /// Position in an input of its window's first token.
+    pub first: usize,
+    /// The inputs.
+    pub features: Vec<Arc<Feature<SpanTarget>>>,
+}
+
+/// What a question's inputs teach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Teaching {
+    /// The answer's tokens in the context.
+    Answer(Range<usize>),
+    /// That there is none.
+    Impossible,
+    /// Nothing: it is to be answered.
+    Nothing,
+}
+
+/// How questions become inputs.
+#[derive(Debug)]
+pub struct Encoding<'a> {
+    /// The encoder's tokenizer.
+    pub tokenizer: &'a WordPiece,
+    /// Longest input in tokens.
+    pub max_length: usize,
+    /// Lengths of questions and strides.
+    pub config: &'a SpanConfig,
+}
+
+impl<'a> Encoding<'a> {
+    /// An encoding whose inputs have room for a question and some context.
+    ///
+    /// # Errors
+    /// If `train.max_length` has none.
+    pub fn new(
+        tokenizer: &'a WordPiece,
+        max_length: usize,
+        config: &'a SpanConfig,
+    ) -> Result<Self> {
+        let least = config.max_query_length + 4;
+        if max_length < least {
+            let expected = format!(
+                "must be at least {least}: squad.max_query_length, three special tokens and one of the context"
+            );
+            return Err(Error::value("train.max_length", max_length, expected));
+        }
+        Ok(Self { tokenizer, max_length, config })
+    }
+
+    /// Inputs of every question of a file; `teach` says what from.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot read a text.
+    pub fn passages(
+        &self,
+        file: &SquadFile,
+        teach: impl Fn(&Context, &Question) -> Option<Teaching> + Sync,
+    ) -> Result<Vec<Passage>> {
+        let paragraphs: Vec<&Paragraph> =
+            file.articles.iter().flat_map(|article| &article.paragraphs).collect();
+        let passage = |paragraph: &&Paragraph| {
+            let context = Context::new(self.tokenizer, &paragraph.context)?;
+            let asked = paragraph.questions.iter().filter_map(|question| {
+                let teaching = teach(&context, question)?;
+                Some(self.question(&context, &question.text, &teaching))
+            });
+            let questions = asked.collect::<Result<_>>()?;
+            Ok(Passage { context, questions })
+        };
+        paragraphs.par_iter().map(passage).collect()
+    }
+
+    /// Inputs of one question. A window without the whole answer teaches that its answer is `[CLS]`.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot read the question.
+    ///
+    /// Source: reference `finetune/qa/qa_tasks.py`, `QATask.featurize`.
+    pub fn question(&self, context: &Context, text: &str, teaching: &Teaching) -> Result<Asked> {
+        let special = self.tokenizer.vocab().special();
+        let mut prefix = vec![special.cls];
+        self.tokenizer.encode_into(text, &mut prefix)?;
+        prefix.truncate(1 + self.config.max_query_length);
+        prefix.push(special.sep);
+        let first = prefix.len();
+        let room = self.max_length - first - 1;
+        let windows = windows(context.ids().len(), room, self.config.stride);
+        let feature = |window: &Range<usize>| {
+            let mut ids = prefix.clone();
+            ids.extend_from_slice(&context.ids()[window.clone()]);
+            ids.push(special.sep);
+            let target = match teaching {
+                Teaching::Answer(answer)
+                    if window.start <= answer.start && answer.end <= window.end =>
+                {
+                    SpanTarget {
+                        start: first + answer.start - window.start,
+                        end: first + answer.end - 1 - window.start,
+                        impossible: false,
+                    }
+                }
+                Teaching::Answer(_) | Teaching::Nothing => SpanTarget::default(),
+                Teaching::Impossible => SpanTarget { start: 0, end: 0, impossible: true },
+            };
+            Arc::new(Feature { ids, segment_b_start: first, target })
+        };
+        let features = windows.iter().map(feature).collect();
+        Ok(Asked { windows, first, features })
+    }
+}

@@ -1,0 +1,415 @@
+//! Question answering as a problem: its files, its features, its answers and their scores.
+
+use super::{
+    Version,
+    answer::{Answered, ById, decode},
+    encode::{Encoding, Passage, Teaching},
+    file::{Question, SquadFile},
+    head::{SpanHead, SpanTarget},
+    read,
+    window::Context,
+};
+use crate::{
+    Error, FinetuneConfig, Result,
+    baseline::{Baselines, SplitScores},
+    batch::Feature,
+    config::{HeadConfig, HeadKind, Pooling, SpanConfig},
+    model::{Header, Kind},
+    objective::TaskNetwork,
+    problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
+    report::Examples,
+    scores::{
+        Metric, Scores,
+        figure::{Figure, Layout, json},
+        squad::{NullOdds, Predictions, score_1, score_2},
+    },
+    task::Files,
+};
+use electra_model::{EncoderConfig, hf::Architecture};
+use electra_train::folder::write_file;
+use serde::{Deserialize, Serialize};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tch::nn;
+
+/// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
+///
+/// ```
+/// let task: electra_tasks::squad::SquadTask = toml::from_str(r#"
+///     name = "squad1.1"
+///     kind = "squad"
+///     version = "1.1"
+///     metric = "f1"
+///     [files]
+///     train = "train-v1.1.json"
+///     dev = "dev-v1.1.json"
+/// "#)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SquadTask {
+    /// What it is called in reports.
+    pub name: String,
+    /// The kind of task.
+    pub kind: SquadKind,
+    /// By which rules it is learned and scored.
+    pub version: Version,
+    /// What seeds are compared by.
+    pub metric: Metric,
+    /// The files: SQuAD's JSON, or MRQA's `.jsonl` and `.jsonl.gz`.
+    pub files: Files,
+}
+
+/// The value of `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SquadKind {
+    /// Answers are spans of a text.
+    Squad,
+}
+
+/// What a model of such a task needs besides weights: its `task.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SquadInfo {
+    /// What every kind has.
+    #[serde(flatten)]
+    pub header: Header,
+    /// By which rules it was learned.
+    pub version: Version,
+    /// How spans are found.
+    pub squad: SpanConfig,
+}
+
+impl SquadInfo {
+    pub(crate) fn class(&self) -> HeadClass {
+        match self.header.head.kind {
+            HeadKind::Reference => HeadClass::none(),
+            HeadKind::Hf => HeadClass {
+                architecture: Architecture::ElectraForQuestionAnswering,
+                labels: None,
+                dropout: None,
+                head: "qa_outputs",
+            },
+        }
+    }
+}
+
+/// The questions of a task.
+#[derive(Debug)]
+pub struct SquadData {
+    config: SpanConfig,
+    head: HeadKind,
+    dev: Questions,
+    more_dev: Vec<(String, Questions)>,
+    test: Option<Questions>,
+}
+
+/// The questions of a split, with their gold answers.
+#[derive(Debug)]
+struct Questions {
+    gold: SquadFile,
+    passages: Vec<Passage>,
+}
+
+impl Questions {
+    fn features(&self) -> Vec<Arc<Feature<SpanTarget>>> {
+        let asked = self.passages.iter().flat_map(|passage| &passage.questions);
+        asked.flat_map(|asked| asked.features.iter().cloned()).collect()
+    }
+}
+
+impl SquadData {
+    fn split(&self, split: &Split) -> Option<&Questions> {
+        match split {
+            Split::Dev => Some(&self.dev),
+            Split::MoreDev(name) => {
+                self.more_dev.iter().find(|(known, _)| known == name).map(|(_, set)| set)
+            }
+            Split::Test => self.test.as_ref(),
+        }
+    }
+}
+
+/// What a training file teaches.
+struct Lessons {
+    features: Vec<Arc<Feature<SpanTarget>>>,
+    /// Questions that the features are of.
+    questions: usize,
+    /// Those that cannot be learned from, and why.
+    left_out: Vec<String>,
+}
+
+/// Answers to the questions of passages, in their order.
+pub(crate) fn answer(
+    network: &TaskNetwork<SpanHead>,
+    file: &SquadFile,
+    passages: &[Passage],
+    features: &[Arc<Feature<SpanTarget>>],
+    config: &SpanConfig,
+    head: HeadKind,
+    batch_size: usize,
+) -> Vec<(String, Answered)> {
+    let predictions = network.predict(features, batch_size);
+    let (mut rest, mut answers) = (predictions.as_slice(), Vec::new());
+    let asked = passages.iter().flat_map(|p| p.questions.iter().map(move |q| (&p.context, q)));
+    for ((context, asked), (_, question)) in asked.zip(file.questions()) {
+        let (own, after) = rest.split_at(asked.windows.len());
+        answers.push((question.id.clone(), decode(context, asked, own, config, head)));
+        rest = after;
+    }
+    answers
+}
+
+impl SquadTask {
+    /// The config's section for spans.
+    fn spans<'a>(&self, config: &'a FinetuneConfig) -> Result<&'a SpanConfig> {
+        config.squad.as_ref().ok_or_else(|| {
+            Error::value(
+                "squad",
+                "no such section",
+                "must be there, as in configs/finetune-squad-small.toml",
+            )
+        })
+    }
+
+    /// What a training question teaches, or why it is left out.
+    fn teaching(
+        &self,
+        context: &Context,
+        question: &Question,
+    ) -> std::result::Result<Teaching, String> {
+        match (self.version, question.is_impossible, question.answers.as_deref()) {
+            (Version::V2, true, _) => Ok(Teaching::Impossible),
+            (Version::V1, true, _) => {
+                Err("is_impossible, and version 1.1 has an answer for each question".to_owned())
+            }
+            // The reference learns from the first answer alone.
+            (_, false, Some([first, ..])) => {
+                context.align(first).map(Teaching::Answer).map_err(|why| why.to_string())
+            }
+            (_, false, _) => Err("there is no answer".to_owned()),
+        }
+    }
+
+    /// What the training file teaches.
+    fn lessons(&self, encoding: &Encoding<'_>, path: &Path) -> Result<Lessons> {
+        let file = read(path)?;
+        let left_out = Mutex::new(Vec::new());
+        let passages = encoding.passages(&file, |context, question| {
+            let why = match self.teaching(context, question) {
+                Ok(teaching) => return Some(teaching),
+                Err(why) => why,
+            };
+            let line = format!("{}: question {:?}: {why}", path.display(), question.id);
+            left_out.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            None
+        })?;
+        let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Threads find them in any order.
+        left_out.sort();
+        let asked = || passages.iter().flat_map(|passage| &passage.questions);
+        let questions = asked().count();
+        if questions == 0 {
+            let why = left_out.first().map_or("it has none", String::as_str);
+            return Err(Error::file(path, format!("no question can be learned from: {why}")));
+        }
+        let features = asked().flat_map(|asked| asked.features.iter().cloned()).collect();
+        Ok(Lessons { features, questions, left_out })
+    }
+
+    /// Questions that are scored.
+    fn questions(&self, encoding: &Encoding<'_>, path: &Path) -> Result<Questions> {
+        let gold = read(path)?;
+        let mut any = false;
+        for (_, question) in gold.questions() {
+            any = true;
+            let wanted = match (self.version, question.answers.as_deref()) {
+                (_, None) => "must be there, [] where there is none: it is scored",
+                (Version::V1, Some([])) => {
+                    "must be there: version 1.1 has an answer for each question"
+                }
+                _ => continue,
+            };
+            let message = format!("question {:?}: answers {wanted}", question.id);
+            return Err(Error::file(path, message));
+        }
+        if !any {
+            return Err(Error::file(path, "there is no question in it"));
+        }
+        let passages = encoding.passages(&gold, |_, _| Some(Teaching::Nothing))?;
+        Ok(Questions { gold, passages })
+    }
+
+    /// The official figures of answers to `gold`, by the names of the official scripts, and the scores among them.
+    fn official(
+        &self,
+        gold: &SquadFile,
+        answers: &[(String, Answered)],
+        threshold: f64,
+    ) -> (Vec<(&'static str, Figure)>, Scores) {
+        let predictions: Predictions =
+            answers.iter().map(|(id, answer)| (id.clone(), answer.text.clone())).collect();
+        let (figures, exact, f1) = match self.version {
+            Version::V1 => {
+                let scores = score_1(gold, &predictions).expect("the gold file was checked");
+                (scores.figures(), scores.exact_match, scores.f1)
+            }
+            Version::V2 => {
+                let odds: NullOdds =
+                    answers.iter().map(|(id, answer)| (id.clone(), answer.null_odds)).collect();
+                let scores = score_2(gold, &predictions, Some(&odds), threshold)
+                    .expect("the gold file was checked and every question has an answer");
+                (scores.figures(), scores.all.exact, scores.all.f1)
+            }
+        };
+        let scores = Scores::from([
+            (Metric::ExactMatch, Some(exact / 100.0)),
+            (Metric::F1, Some(f1 / 100.0)),
+        ]);
+        (figures, scores)
+    }
+}
+
+impl Problem for SquadTask {
+    type Head = SpanHead;
+    type Data = SquadData;
+    type Answers = Vec<(String, Answered)>;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn check(&self, config: &FinetuneConfig) -> Result<()> {
+        if !matches!(self.metric, Metric::F1 | Metric::ExactMatch) {
+            return Err(Error::value("metric", self.metric, "must be f1 or exact-match for spans"));
+        }
+        if config.head.pooling != Pooling::First {
+            return Err(Error::value("head.pooling", "mean", "must be \"first\" for spans"));
+        }
+        self.spans(config).map(|_| ())
+    }
+
+    fn load(&self, site: &LoadSite<'_>) -> Result<Loaded<Self>> {
+        site.two_segments()?;
+        let config = self.spans(site.config)?;
+        let train = &site.config.train;
+        let encoding = Encoding::new(site.tokenizer, train.max_length, config)?;
+        let Lessons { features, questions: learned, left_out } =
+            self.lessons(&encoding, &site.data.join(&self.files.train))?;
+        let questions = |name: &Path| self.questions(&encoding, &site.data.join(name));
+        let more_dev = self.files.more_dev.iter();
+        let more_dev = more_dev.map(|(name, file)| Ok((name.clone(), questions(file)?)));
+        let data = SquadData {
+            config: config.clone(),
+            head: site.config.head.kind,
+            dev: questions(&self.files.dev)?,
+            more_dev: more_dev.collect::<Result<_>>()?,
+            test: self.files.test.as_deref().map(questions).transpose()?,
+        };
+        let count = |set: &Questions| set.gold.questions().count();
+        let examples = Examples {
+            train: learned,
+            dev: count(&data.dev),
+            test: data.test.as_ref().map_or(0, count),
+        };
+        tracing::info!("{} windows over the contexts of {learned} questions", features.len());
+        let more = data.more_dev.iter().map(|(name, _)| Split::MoreDev(name.clone()));
+        let test = data.test.as_ref().map(|_| Split::Test);
+        let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
+        let loaded = Loaded::each_once(train, features.into(), examples, splits, data);
+        Ok(Loaded { left_out, ..loaded })
+    }
+
+    fn head(
+        &self,
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &FinetuneConfig,
+        data: &SquadData,
+    ) -> electra_model::Result<SpanHead> {
+        SpanHead::new(path, encoder, &config.head, &data.config)
+    }
+
+    fn answers(
+        &self,
+        network: &TaskNetwork<SpanHead>,
+        data: &SquadData,
+        split: &Split,
+        batch_size: usize,
+    ) -> Self::Answers {
+        let Some(set) = data.split(split) else { return Vec::new() };
+        let (features, config) = (set.features(), &data.config);
+        answer(network, &set.gold, &set.passages, &features, config, data.head, batch_size)
+    }
+
+    fn score(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Scores {
+        let threshold = data.config.null_threshold;
+        data.split(split)
+            .map_or_else(Scores::new, |set| self.official(&set.gold, answers, threshold).1)
+    }
+
+    /// `preds.json` (the best span's text, whatever the odds), `null_odds.json`, `nbest.json`, and the official
+    /// figures in `eval.json`.
+    fn write(
+        &self,
+        data: &SquadData,
+        split: &Split,
+        answers: &Self::Answers,
+        dir: &Path,
+    ) -> Result<()> {
+        ById::of(answers, |answer| &answer.text).write(&dir.join("preds.json"))?;
+        ById::of(answers, |answer| answer.null_odds).write(&dir.join("null_odds.json"))?;
+        ById::of(answers, |answer| &answer.n_best).write(&dir.join("nbest.json"))?;
+        let Some(set) = data.split(split) else { return Ok(()) };
+        let (figures, _) = self.official(&set.gold, answers, data.config.null_threshold);
+        Ok(write_file(&dir.join("eval.json"), &(json(&figures, Layout::Indented) + "\n"))?)
+    }
+
+    /// No answer to any question, which is what a constant scores best.
+    fn baselines(&self, data: &SquadData) -> Baselines {
+        let silent = |set: &Questions| {
+            let none = Answered { text: String::new(), null_odds: 0.0, n_best: Vec::new() };
+            let answers: Vec<_> =
+                set.gold.questions().map(|(_, q)| (q.id.clone(), none.clone())).collect();
+            self.official(&set.gold, &answers, f64::INFINITY).1
+        };
+        let majority = SplitScores { dev: silent(&data.dev), test: data.test.as_ref().map(silent) };
+        Baselines { majority, bag_of_words: None }
+    }
+
+    fn remember(&self, data: &SquadData, config: &FinetuneConfig, seed: u64) -> Remembered {
+        let info = SquadInfo {
+            header: Header::new(Kind::Squad, self, config, seed),
+            version: self.version,
+            squad: data.config.clone(),
+        };
+        let class = info.class();
+        Remembered { info: serde_json::to_value(info).expect("plain values serialise"), class }
+    }
+
+    fn card(&self, _data: &SquadData) -> TaskCard {
+        let task = format!("questions, answers are spans of a text; version {}", self.version);
+        TaskCard {
+            pipeline: "question-answering",
+            rows: vec![("task", task)],
+            predict: "electra predict --model FOLDER --input questions.json --output preds.json",
+        }
+    }
+}
+
+/// The head of a model folder.
+pub(crate) fn head_of(
+    path: &nn::Path<'_>,
+    encoder: &EncoderConfig,
+    info: &SquadInfo,
+) -> electra_model::Result<SpanHead> {
+    let head: &HeadConfig = &info.header.head;
+    SpanHead::new(path, encoder, head, &info.squad)
+}

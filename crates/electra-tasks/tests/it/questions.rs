@@ -1,0 +1,280 @@
+//! Question answering from files to files, on a tiny scale: fine-tuning, its outputs, resuming, prediction.
+
+use crate::{e2e::Fixture, root, says};
+use electra_model::hf::{self, Architecture, Pretrained};
+use electra_tasks::{
+    AnyTask, Completion, Finetune, FinetuneConfig, Predictor, Report, SquadPredictor, SquadTask,
+    scores::Metric,
+    squad::{SquadFile, SquadOutputs, Version, read},
+};
+use electra_train::From;
+use serde_json::{Value, json};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
+
+/// A question: which animal is among the colours; where there is none, it is impossible.
+fn question(i: usize, version: Version) -> Value {
+    let (colours, animals) = (["red", "green", "blue", "black"], ["fox", "bird", "bear", "fish"]);
+    let impossible = version == Version::V2 && i % 2 == 1;
+    let mut words: Vec<&str> = (0..5 + i % 7).map(|w| colours[(i * 3 + w * 7) % 4]).collect();
+    if !impossible {
+        let place = i * 5 % words.len();
+        words[place] = animals[(i / 2) % 4];
+    }
+    // A two-byte space, so that places of characters and of bytes are not the same.
+    let context = words.join("\u{a0}");
+    let answers: Vec<Value> = animals
+        .iter()
+        .filter_map(|&animal| {
+            let start = context[..context.find(animal)?].chars().count();
+            Some(json!({"text": animal, "answer_start": start}))
+        })
+        .collect();
+    let question = json!({"id": format!("q{i}"), "question": "red", "answers": answers, "is_impossible": impossible});
+    json!({"context": context, "qas": [question]})
+}
+
+fn file(from: usize, n: usize, version: Version) -> Value {
+    let paragraphs: Vec<Value> = (from..from + n).map(|i| question(i, version)).collect();
+    json!({"version": "x", "data": [{"title": "t", "paragraphs": paragraphs}]})
+}
+
+/// Training and dev files in `squad`, with one question whose answer is elsewhere.
+fn write(fixture: &Fixture, version: Version) -> SquadTask {
+    let mut train = file(0, 65, version);
+    train["data"][0]["paragraphs"][64]["qas"][0]["answers"][0]["answer_start"] = json!(1);
+    fixture.write("squad/train.json", &train.to_string());
+    fixture.write("squad/dev.json", &file(65, 30, version).to_string());
+    let toml = format!(
+        "name = \"animals\"\nkind = \"squad\"\nversion = \"{version}\"\nmetric = \"f1\"\n\
+         [files]\ntrain = \"train.json\"\ndev = \"dev.json\"\n"
+    );
+    fixture.write("squad/task.toml", &toml);
+    match AnyTask::read(&fixture.path("squad"), &[]).unwrap() {
+        AnyTask::Squad(task) => task,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn config(overrides: &[&str]) -> FinetuneConfig {
+    let base = [
+        "train.device=cpu",
+        "train.batch_size=16",
+        "train.max_length=14",
+        "train.epochs=12",
+        "train.loss=mean",
+        "optimizer.learning_rate=1e-3",
+        "optimizer.layer_decay=1.0",
+        "squad.max_query_length=2",
+        "squad.stride=4",
+        "squad.null_threshold=0",
+    ];
+    let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
+    FinetuneConfig::read(&root().join("configs/finetune-squad-small.toml"), &all).unwrap()
+}
+
+fn finetune<'a>(
+    fixture: &Fixture,
+    task: &'a SquadTask,
+    config: &'a FinetuneConfig,
+    out: &str,
+) -> Finetune<'a, SquadTask> {
+    Finetune::new(task, fixture.path("squad"), fixture.path("model"), config, fixture.path(out))
+}
+
+fn finish(finetune: &Finetune<'_, SquadTask>) -> Report {
+    match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
+        Completion::Finished(report) => *report,
+        Completion::Stopped => panic!("it was not asked to stop"),
+    }
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn questions_with_and_without_an_answer_are_learned_and_predicted() {
+    let fixture = Fixture::new();
+    let task = write(&fixture, Version::V2);
+    // Question 64 has an answer, at another place.
+    let config = config(&[]);
+    let report = finish(&finetune(&fixture, &task, &config, "out"));
+    assert_eq!((report.examples.train, report.examples.dev, report.examples.test), (64, 30, 0));
+    let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
+    assert!(left_out.contains("train.json: question \"q64\": at answer_start 1"), "{left_out}");
+    assert_eq!(left_out.lines().count(), 1);
+    // 15 of the 30 have no answer.
+    assert_eq!(report.baselines.majority.dev[&Metric::ExactMatch], Some(0.5));
+    let scores = &report.seeds[0].dev;
+    assert!(scores[&Metric::F1].unwrap() > 0.8, "{report:?}");
+
+    let dev = fixture.path("out/seed-1/dev");
+    let official = json_of(&dev.join("eval.json"));
+    assert_eq!(official["exact"].as_f64().unwrap() / 100.0, scores[&Metric::ExactMatch].unwrap());
+    assert_eq!(official["HasAns_total"], json!(15));
+    assert!(official["best_f1"].as_f64() >= official["f1"].as_f64());
+    let (preds, odds) = (json_of(&dev.join("preds.json")), json_of(&dev.join("null_odds.json")));
+    let best = json_of(&dev.join("nbest.json"));
+    let ids: Vec<String> = (65..95).map(|i| format!("q{i}")).collect();
+    for id in &ids {
+        assert_eq!(preds[id], best[id][0]["text"], "the best span, whatever the odds");
+    }
+
+    // The model folder answers the file as the run did, and takes answers back above its threshold.
+    let predictor = SquadPredictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    assert_eq!(predictor.info().version, Version::V2);
+    let outputs = SquadOutputs {
+        predictions: fixture.path("p.json"),
+        null_odds: Some(fixture.path("o.json")),
+        n_best: Some(fixture.path("n.json")),
+        threshold: None,
+    };
+    let input = fixture.path("squad/dev.json");
+    assert_eq!(predictor.predict(&input, &outputs, 7, &mut |_| {}).unwrap(), 30);
+    let given = json_of(&fixture.path("p.json"));
+    for id in &ids {
+        let wanted = if odds[id].as_f64().unwrap() > 0.0 { &json!("") } else { &preds[id] };
+        assert_eq!(&given[id], wanted);
+        let found = json_of(&fixture.path("o.json"))[id].as_f64().unwrap();
+        approx::assert_abs_diff_eq!(found, odds[id].as_f64().unwrap(), epsilon = 1e-4);
+    }
+    // Keys are in the file's order.
+    let text = fs::read_to_string(fixture.path("p.json")).unwrap();
+    let places: Vec<_> = ids.iter().map(|id| text.find(&format!("\"{id}\"")).unwrap()).collect();
+    assert!(places.is_sorted());
+    let all =
+        SquadOutputs { threshold: Some(f64::INFINITY), null_odds: None, n_best: None, ..outputs };
+    predictor.predict(&input, &all, 7, &mut |_| {}).unwrap();
+    assert_eq!(json_of(&fixture.path("p.json")), preds);
+
+    // One question at hand.
+    let gold = SquadFile::read(&input).unwrap();
+    let (context, question) = gold.questions().next().unwrap();
+    let answered = predictor.answer(&question.text, context).unwrap();
+    assert_eq!(answered.text, preds["q65"]);
+    let start = answered.n_best[0].answer_start;
+    let length = answered.text.chars().count();
+    assert_eq!(context.chars().skip(start).take(length).collect::<String>(), answered.text);
+    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["Squad", "Sentence"]);
+}
+
+/// In the second epoch, batches by length.
+#[test]
+fn a_stopped_run_of_questions_goes_on_bit_for_bit() {
+    let fixture = Fixture::new();
+    let task = write(&fixture, Version::V1);
+    let config = config(&["train.epochs=3", "checkpoint.every=3", "train.loss=sum"]);
+    finish(&finetune(&fixture, &task, &config, "unbroken"));
+    let mut broken = finetune(&fixture, &task, &config, "broken");
+    let stop = AtomicBool::new(false);
+    let mut steps = 0;
+    let completion = broken.run(&stop, &mut |event| {
+        if let electra_tasks::Event::Training(electra_train::Event::Step { .. }) = event {
+            steps += 1;
+            stop.store(steps == 8, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert_eq!(completion.unwrap(), Completion::Stopped);
+    broken.from = From::Checkpoint;
+    finish(&broken);
+    let bytes = |path: &str| fs::read(fixture.path(path)).unwrap();
+    assert_eq!(bytes("broken/model/model.safetensors"), bytes("unbroken/model/model.safetensors"));
+    assert_eq!(bytes("broken/seed-1/dev/nbest.json"), bytes("unbroken/seed-1/dev/nbest.json"));
+}
+
+#[test]
+fn hugging_faces_head_is_a_folder_that_transformers_loads() {
+    let fixture = Fixture::new();
+    let task = write(&fixture, Version::V1);
+    let config = config(&["head.kind=hf", "train.epochs=8"]);
+    let report = finish(&finetune(&fixture, &task, &config, "out"));
+    assert!(report.seeds[0].dev[&Metric::F1].unwrap() > 0.8, "{report:?}");
+    let model = fixture.path("out/model");
+    let described = hf::read_config(&model).unwrap();
+    assert_eq!(described.architecture, Architecture::ElectraForQuestionAnswering);
+    let tensors = Pretrained::read(&model).unwrap().tensors;
+    let shape = |name: &str| tensors.iter().find(|(n, _)| n == name).unwrap().1.size();
+    assert_eq!((shape("qa_outputs.weight"), shape("qa_outputs.bias")), (vec![2, 32], vec![2]));
+    let card = fs::read_to_string(model.join("README.md")).unwrap();
+    assert!(card.contains("pipeline_tag: question-answering"), "{card}");
+    assert!(card.contains("AutoModelForQuestionAnswering.from_pretrained"), "{card}");
+    SquadPredictor::open(&model, "cpu").unwrap().answer("red", "red fox").unwrap();
+}
+
+#[test]
+fn tasks_and_files_of_questions_that_cannot_be_used() {
+    let fixture = Fixture::new();
+    let task = write(&fixture, Version::V1);
+    let run = |task: &SquadTask, config: &FinetuneConfig| {
+        finetune(&fixture, task, config, "out").run(&AtomicBool::new(false), &mut |_| {})
+    };
+    let plain = config(&[]);
+    says(
+        run(&SquadTask { metric: Metric::Accuracy, ..task.clone() }, &plain),
+        &["metric = accuracy", "exact-match"],
+    );
+    let tiny = FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &[]).unwrap();
+    says(run(&task, &tiny), &["head.pooling"]);
+    let mut without = plain.clone();
+    without.squad = None;
+    says(run(&task, &without), &["squad", "finetune-squad-small.toml"]);
+    says(run(&task, &config(&["train.max_length=5"])), &["train.max_length = 5", "at least 6"]);
+
+    // Impossible questions, which version 1.1 does not have.
+    let two = file(0, 4, Version::V2).to_string();
+    fixture.write("squad/dev.json", &two);
+    says(run(&task, &plain), &["dev.json", "\"q1\"", "version 1.1"]);
+    fixture.write("squad/dev.json", &two.replace("\"answers\"", "\"replies\""));
+    says(run(&task, &plain), &["dev.json", "\"q0\"", "answers"]);
+    fixture.write("squad/dev.json", r#"{"data": []}"#);
+    says(run(&task, &plain), &["dev.json", "no question"]);
+    fixture.write("squad/train.json", &two.replace("\"answer_start\":", "\"answer_start\":9"));
+    says(run(&task, &plain), &["train.json", "no question can be learned from", "is beyond"]);
+    assert!(!fixture.path("out").exists());
+
+    says(AnyTask::named("squad1.1", &["files.trian=\"x\"".to_owned()]), &["trian", "train"]);
+    let named = AnyTask::named("squad2.0", &["files.dev=\"mine.json\"".to_owned()]).unwrap();
+    let Some(AnyTask::Squad(task)) = named else { panic!("{named:?}") };
+    assert_eq!((task.version, task.files.dev.to_str()), (Version::V2, Some("mine.json")));
+    assert_eq!(AnyTask::named("squad3.0", &[]).unwrap(), None);
+}
+
+/// Answers of real files, cut from the text by the tokens' places, are the gold answers' very characters but where an
+/// answer ends within a token.
+#[test]
+fn the_official_answers_are_found_in_their_contexts() {
+    use electra_tasks::squad::window::Context;
+    use electra_tokenize::WordPiece;
+    let (Ok(shared), Ok(vocab)) =
+        (std::env::var("ELECTRA_SHARED_DATA"), std::env::var("ELECTRA_BERT_VOCAB"))
+    else {
+        eprintln!(
+            "skipped: ELECTRA_SHARED_DATA does not name a folder with SQuAD's files in squad/, or ELECTRA_BERT_VOCAB no vocab.txt"
+        );
+        return;
+    };
+    let tokenizer =
+        WordPiece::from_file(vocab.as_ref(), electra_tokenize::TokenizerConfig::default()).unwrap();
+    let dir = Path::new(&shared).join("squad");
+    for (name, answers) in [
+        ("dev-v1.1.json", 34_726),
+        ("half-dev-v2.0.json", 10_052),
+        ("train-subset-v1.1.json", 4330),
+    ] {
+        let (mut count, mut exact) = (0, 0);
+        let file = read(&dir.join(name)).unwrap();
+        for paragraph in file.articles.iter().flat_map(|article| &article.paragraphs) {
+            let context = Context::new(&tokenizer, &paragraph.context).unwrap();
+            for answer in paragraph.questions.iter().flat_map(|q| q.answers.iter().flatten()) {
+                let tokens = context.align(answer).unwrap();
+                let text = context.text(tokens);
+                assert!(text.contains(&answer.text), "{text:?} {answer:?}");
+                count += 1;
+                exact += usize::from(text == answer.text);
+            }
+        }
+        eprintln!("{name}: {exact} of {count} answers are cut out exactly");
+        assert_eq!(count, answers);
+        assert!(exact as f64 > 0.99 * count as f64);
+    }
+}
