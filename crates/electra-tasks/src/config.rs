@@ -2,7 +2,11 @@
 
 use crate::{Error, Result};
 use electra_model::Precision;
-use electra_train::{config::read_toml, optim::OptimizerConfig, schedule::Schedule};
+use electra_train::{
+    config::{parse_toml, read_toml},
+    optim::OptimizerConfig,
+    schedule::Schedule,
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -207,6 +211,21 @@ pub enum Finished {
 pub struct EvaluateConfig {
     /// Updates between scores on the dev set in metrics.jsonl; 0 for the end alone.
     pub every: u64,
+    /// Which weights of a seed are scored and kept.
+    #[serde(default)]
+    pub choose: Choose,
+}
+
+/// Which weights of a seed are scored and kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choose {
+    /// Those after the last update (the paper's protocol, and the reference's).
+    #[default]
+    Last,
+    /// Those with the best score on the dev set among the scores of training, the first of equals. The dev score is
+    /// then chosen by, so it flatters more; the test score does not.
+    Best,
 }
 
 impl FinetuneConfig {
@@ -218,6 +237,38 @@ impl FinetuneConfig {
         let config: Self = read_toml(path, overrides)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The config with `KEY=VALUE` overrides, every value checked; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// Naming the key.
+    pub fn with_overrides(&self, origin: &str, overrides: &[String]) -> Result<Self> {
+        let config: Self = parse_toml(&self.to_toml(), origin.as_ref(), overrides)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Whether data that was read with this config is what the other would read: they differ at most in how long,
+    /// how fast, where and with what reports is learned.
+    pub(crate) fn reads_as(&self, other: &Self) -> bool {
+        let train = TrainConfig {
+            epochs: self.train.epochs,
+            seed: self.train.seed,
+            device: self.train.device.clone(),
+            precision: self.train.precision,
+            log_every: self.train.log_every,
+            loss: self.train.loss,
+            ..other.train.clone()
+        };
+        let other = Self {
+            train,
+            optimizer: self.optimizer.clone(),
+            checkpoint: self.checkpoint.clone(),
+            evaluate: self.evaluate.clone(),
+            ..other.clone()
+        };
+        *self == other
     }
 
     /// The config as TOML.
@@ -245,6 +296,10 @@ impl FinetuneConfig {
         if self.train.max_length < 4 {
             let room = "must be at least 4: three special tokens and one of text";
             return Err(Error::value("train.max_length", self.train.max_length, room));
+        }
+        if self.evaluate.choose == Choose::Best && self.evaluate.every == 0 {
+            let expected = "needs evaluate.every above 0: the scores that are chosen from";
+            return Err(Error::value("evaluate.choose", "best", expected));
         }
         if self.head.kind == HeadKind::Hf && self.head.pooling != Pooling::First {
             let expected = "must be \"first\" with head.kind = \"hf\", as in transformers";

@@ -1,6 +1,8 @@
 //! A task over several seeds: the composition that `electra finetune` is.
 
+mod chosen;
 mod folder;
+pub mod grid;
 mod seed;
 
 use crate::{
@@ -13,11 +15,14 @@ use crate::{
 use electra_model::Parts;
 use electra_train::{Existing, From};
 use folder::{read_json, write_json};
+use grid::CellReport;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
 
 const CONFIG: &str = "config.toml";
 const RESULT: &str = "result.json";
+const RESULTS: &str = "results.json";
+const MODEL: &str = "model";
 
 /// Whether an encoder's weights are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +71,11 @@ pub struct Finetune<'a, P = Task> {
     pub parts: Option<Parts>,
 }
 
-/// How fine-tuning ended.
+/// How fine-tuning ended, with a report of all seeds, or of a grid.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Completion {
-    /// Every seed is done.
-    Finished(Box<Report>),
+pub enum Completion<R = Report> {
+    /// Everything is done.
+    Finished(Box<R>),
     /// It was asked to stop; a checkpoint was written, and resuming goes on from there.
     Stopped,
 }
@@ -79,7 +84,18 @@ pub enum Completion {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The data is read and encoded.
+    /// A cell of a grid begins.
+    CellStarted {
+        /// Its name, which is its folder's.
+        name: &'a str,
+        /// How many were before it.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A cell of a grid is done, or was done before.
+    CellFinished(&'a CellReport),
+    /// The data is read and encoded, or there already from the cell before.
     Loaded {
         /// Numbers of examples.
         examples: Examples,
@@ -103,8 +119,10 @@ pub enum Event<'a> {
     SeedSkipped(&'a SeedReport),
 }
 
-/// What all seeds have in common, read once.
+/// What all seeds have in common, read once; cells of a grid too, where they read the same.
 struct Prepared<P: Problem> {
+    /// What it was read with.
+    config: FinetuneConfig,
     source: Source,
     encoder: Option<EncoderWeights>,
     parts: Parts,
@@ -143,11 +161,22 @@ impl<'a, P: Problem> Finetune<'a, P> {
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Completion> {
+        self.run_after(&mut None, stop, on_event)
+    }
+
+    /// [`Finetune::run`] with what another run of the same task, data and model has read; leaves what this one has.
+    fn run_after(
+        &self,
+        read: &mut Option<Prepared<P>>,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Completion> {
         let clock = Instant::now();
         self.check()?;
-        let prepared = self.prepare()?;
+        let prepared = self.prepare(read.take())?;
+        let prepared = read.insert(prepared);
         // Whatever the networks cannot be made of is said before a folder is replaced.
-        self.build(self.seeds[0], &prepared)?;
+        self.build(self.seeds[0], prepared)?;
         self.begin(&prepared.parts)?;
         self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;
@@ -161,7 +190,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
                 continue;
             }
             on_event(Event::SeedStarted { seed, index, count: self.seeds.len() });
-            match self.seed(seed, &prepared, &seeds, stop, on_event)? {
+            match self.seed(seed, prepared, &seeds, stop, on_event)? {
                 Some(report) => {
                     on_event(Event::SeedFinished(&report));
                     seeds.push(report);
@@ -190,11 +219,12 @@ impl<'a, P: Problem> Finetune<'a, P> {
             seeds,
             seconds: clock.elapsed().as_secs_f64(),
         };
-        write_json(&self.out.join("results.json"), &report)?;
-        let (model, best) = (self.out.join("model"), self.seed_dir(report.best_seed));
+        let (model, best) = (self.out.join(MODEL), self.seed_dir(report.best_seed));
         let remembered = self.task.remember(&prepared.loaded.data, self.config, chosen.seed);
         let notes = self.task.card(&prepared.loaded.data);
         card::write(&model, &best, &report, self.config, &notes, &remembered.class)?;
+        // Last: what has it is whole.
+        write_json(&self.out.join(RESULTS), &report)?;
         Ok(Completion::Finished(Box::new(report)))
     }
 
@@ -213,10 +243,24 @@ impl<'a, P: Problem> Finetune<'a, P> {
         Ok(())
     }
 
-    /// Reads tokenizer, data and weights, and encodes the data.
-    fn prepare(&self) -> Result<Prepared<P>> {
-        let mut source = Source::read(&self.model)?;
-        source.config.precision = self.config.train.precision;
+    /// Reads tokenizer, data and weights, and encodes the data, unless that is what `read` has.
+    fn prepare(&self, read: Option<Prepared<P>>) -> Result<Prepared<P>> {
+        let mut prepared = match read.filter(|read| read.config.reads_as(self.config)) {
+            Some(read) => read,
+            None => self.read()?,
+        };
+        prepared.source.config.precision = self.config.train.precision;
+        let features = prepared.loaded.train.len();
+        prepared.steps = self.config.steps(features);
+        if prepared.steps == 0 {
+            let few = format!("is less than one update of the {features} training examples");
+            return Err(Error::value("train.epochs", self.config.train.epochs, few));
+        }
+        Ok(prepared)
+    }
+
+    fn read(&self) -> Result<Prepared<P>> {
+        let source = Source::read(&self.model)?;
         let (encoder, tokenizer) = (&source.config, &source.tokenizer);
         let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
         let loaded = self.task.load(&site)?;
@@ -224,14 +268,12 @@ impl<'a, P: Problem> Finetune<'a, P> {
             Weights::Pretrained => Some(EncoderWeights::read(&self.model)?),
             Weights::Random => None,
         };
-        let features = loaded.train.len();
-        let steps = self.config.steps(features);
-        if steps == 0 {
-            let few = format!("is less than one update of the {features} training examples");
-            return Err(Error::value("train.epochs", self.config.train.epochs, few));
-        }
-        let parts = self.parts.clone().unwrap_or_else(Parts::shipped);
-        Ok(Prepared { source, encoder, parts, loaded, steps })
+        let (config, parts) = (self.config.clone(), self.parts());
+        Ok(Prepared { config, source, encoder, parts, loaded, steps: 0 })
+    }
+
+    fn parts(&self) -> Parts {
+        self.parts.clone().unwrap_or_else(Parts::shipped)
     }
 
     fn seed_dir(&self, seed: u64) -> PathBuf {

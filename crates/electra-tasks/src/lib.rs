@@ -4,6 +4,7 @@
 //! - [`glue`]: GLUE's tasks, as such descriptions;
 //! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
 //!   baselines beside the score, and keeps the best seed's model;
+//! - [`preset`]: the paper's and the released code's values; [`Grid`]: every combination of some values;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; GLUE, SQuAD and tags officially scored;
 //! - [`squad`]: questions answered by spans of a text, and [`SquadPredictor`];
@@ -27,6 +28,7 @@ mod json;
 pub mod model;
 pub mod objective;
 pub mod predict;
+pub mod preset;
 pub mod problem;
 pub mod report;
 pub mod scores;
@@ -39,8 +41,9 @@ mod text;
 pub use any::AnyTask;
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};
-pub use finetune::{Completion, Event, Finetune, Weights};
+pub use finetune::{Completion, Event, Finetune, Weights, grid::Grid};
 pub use predict::{Predictor, predict};
+pub use preset::Preset;
 pub use problem::Problem;
 pub use report::Report;
 pub use squad::{SquadPredictor, SquadTask};

@@ -69,6 +69,9 @@ pub struct SeedReport {
     pub more_dev: BTreeMap<String, Scores>,
     /// Every score on the test set.
     pub test: Option<Scores>,
+    /// Updates after which its weights were taken, where `evaluate.choose = "best"` chose them; else all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_step: Option<u64>,
     /// Seconds of training and scoring, of the process that ended it.
     pub seconds: f64,
 }

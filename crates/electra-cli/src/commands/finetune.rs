@@ -5,11 +5,20 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    AnyTask, Completion, Finetune, FinetuneConfig, Problem, Report, Weights, any, finetune::Event,
-    glue, model, scores::Summary,
+    AnyTask, Completion, Finetune, FinetuneConfig, Grid, Preset, Problem, Report, Weights, any,
+    finetune::{
+        Event,
+        grid::{self, Axis, GridReport},
+    },
+    glue, model,
+    preset::Group,
+    scores::Summary,
 };
 use electra_train::{Existing, From};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Fine-tune an exported model on a labelled task: the dev score of each seed, baselines beside it.
 ///
@@ -22,7 +31,9 @@ use std::{path::PathBuf, process::ExitCode};
   electra finetune --task cola --data GLUE --model exported/small \\
     --config configs/finetune-small.toml --out runs/glue/cola
   electra finetune --task squad1.1 --data SQUAD --model exported/small \\
-    --config configs/finetune-squad-small.toml --out runs/squad")]
+    --config configs/finetune-squad-small.toml --out runs/squad
+  electra finetune --task rte --data GLUE --model exported/small --preset paper --seeds 3 \\
+    --grid optimizer.learning_rate=1e-4,2e-4,3e-4 --grid train.epochs=3,10 --out runs/glue/rte")]
 pub(crate) struct Args {
     /// A task.toml, the folder that holds it, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli,
     /// qnli, rte, wnli.
@@ -34,13 +45,20 @@ pub(crate) struct Args {
     /// The encoder: a Hugging Face folder with its tokenizer, or what an earlier fine-tuning wrote (its head is left).
     #[arg(long)]
     model: PathBuf,
-    /// How it is learned.
-    #[arg(long)]
-    config: PathBuf,
+    /// How it is learned; by default --preset paper.
+    #[arg(long, conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// Published values, for the size of the model and the task.
+    #[arg(long, value_enum)]
+    preset: Option<PresetName>,
     /// Override one key of the config, as in `train.epochs=3`, or of the task, as in
     /// `task.files.dev="my-dev.json"`; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Values of a key to try, as in `train.epochs=3,10`; may be given more than once: every combination is tried, each
+    /// over all seeds in a folder of its own.
+    #[arg(long, value_name = "KEY=VALUE,VALUE")]
+    grid: Vec<String>,
     /// Runs, each from a seed of its own: `train.seed` and those after it.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
@@ -68,30 +86,42 @@ enum WeightsRule {
     Random,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PresetName {
+    /// The paper's Table 7.
+    Paper,
+    /// The defaults of the released code: weight decay 0.01, and for Small a rate of 1e-4.
+    Repo,
+}
+
+impl PresetName {
+    fn preset(self) -> Preset {
+        match self {
+            Self::Paper => Preset::Paper,
+            Self::Repo => Preset::Repo,
+        }
+    }
+}
+
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let (of_task, of_config): (Vec<_>, Vec<_>) =
-            self.overrides.iter().cloned().partition(|key| key.starts_with(TASK_KEYS));
-        let config = FinetuneConfig::read(&self.config, &of_config)?;
-        let of_task: Vec<String> =
-            of_task.iter().map(|key| key[TASK_KEYS.len()..].into()).collect();
+        let of_task: Vec<String> = self
+            .overrides
+            .iter()
+            .filter_map(|set| set.strip_prefix(TASK_KEYS).map(str::to_owned))
+            .collect();
         let (task, data) = self.task(&of_task)?;
         match task {
-            AnyTask::Sentence(task) => self.tune(&task, data, &config),
-            AnyTask::Squad(task) => self.tune(&task, data, &config),
+            AnyTask::Sentence(task) => self.tune(&task, data, Group::of(task.name())),
+            AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
             _ => bail!("this version of the command knows no such kind of task"),
         }
     }
 
-    fn tune<P: Problem>(
-        self,
-        task: &P,
-        data: PathBuf,
-        config: &FinetuneConfig,
-    ) -> anyhow::Result<ExitCode> {
-        let metric = task.metric();
-        let mut finetune =
-            Finetune::new(task, data, model::folder_of(&self.model), config, &self.out);
+    fn tune<P: Problem>(&self, task: &P, data: PathBuf, group: Group) -> anyhow::Result<ExitCode> {
+        let model = model::folder_of(&self.model);
+        let config = self.config(&model, group, &[])?;
+        let mut finetune = Finetune::new(task, data, model, &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = match self.weights {
             WeightsRule::Pretrained => Weights::Pretrained,
@@ -108,27 +138,48 @@ impl Args {
 
         let stop = console::stop_flag()?;
         let mut progress = Progress::new("fine-tuning", 0);
-        let completion = finetune.run(&stop, &mut |event| match event {
-            Event::Loaded { examples, steps } => progress.line(&format!(
-                "{}: {} training, {} dev, {} test examples; {steps} updates a seed",
-                task.name(),
-                examples.train,
-                examples.dev,
-                examples.test
-            )),
-            Event::SeedStarted { seed, index, count } => {
-                progress.line(&format!("seed {seed} ({} of {count})", index + 1));
-            }
-            Event::Training(event) => pretrain::show(&mut progress, event),
-            Event::SeedFinished(report) => {
-                progress.line(&seed_line("done", report.seed, report.dev_score(metric)))
-            }
-            Event::SeedSkipped(report) => {
-                progress.line(&seed_line("done before", report.seed, report.dev_score(metric)));
-            }
-            _ => {}
-        })?;
+        let mut on_event = |event: Event<'_>| show(&mut progress, task, event);
+        if self.grid.is_empty() {
+            let completion = finetune.run(&stop, &mut on_event)?;
+            drop(progress);
+            return self.ended(completion, table);
+        }
+        let axes: Vec<Axis> =
+            self.grid.iter().map(|axis| axis.parse()).collect::<Result<_, _>>()?;
+        let set = |key: &str| self.overrides.iter().any(|set| set.split('=').next() == Some(key));
+        if let Some(axis) = axes.iter().find(|axis| set(&axis.key)) {
+            bail!("--set and --grid both have {}: name it in one of them", axis.key);
+        }
+        let cells = grid::cells(&axes, |values| self.config(&finetune.model, group, values))?;
+        let completion = Grid { finetune, cells: &cells }.run(&stop, &mut on_event)?;
         drop(progress);
+        self.ended(completion, |report| grid_table(report, &self.out))
+    }
+
+    /// The config of the file or the preset, with what `--set` and `more` override.
+    fn config(
+        &self,
+        model: &Path,
+        group: Group,
+        more: &[String],
+    ) -> electra_tasks::Result<FinetuneConfig> {
+        let of_config = self.overrides.iter().filter(|set| !set.starts_with(TASK_KEYS));
+        let overrides: Vec<String> = of_config.chain(more).cloned().collect();
+        match (self.preset.map(PresetName::preset), &self.config) {
+            (None, Some(path)) => FinetuneConfig::read(path, &overrides),
+            (preset, _) => {
+                let preset = preset.unwrap_or(Preset::Paper);
+                let origin = format!("--preset {}", preset.name());
+                preset.read(model, group)?.with_overrides(&origin, &overrides)
+            }
+        }
+    }
+
+    fn ended<R>(
+        &self,
+        completion: Completion<R>,
+        table: impl FnOnce(&R) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitCode> {
         match completion {
             Completion::Finished(report) => {
                 table(&report)?;
@@ -168,6 +219,38 @@ impl Args {
     }
 }
 
+/// Shows what happens.
+fn show<P: Problem>(progress: &mut Progress, task: &P, event: Event<'_>) {
+    let metric = task.metric();
+    match event {
+        Event::CellStarted { name, index, count } => {
+            progress.line(&format!("{name} ({} of {count})", index + 1));
+        }
+        Event::CellFinished(cell) => {
+            let median = figure(cell.dev.map(|dev| dev.median));
+            progress.line(&format!("{} done: dev {median} (median)", cell.name));
+        }
+        Event::Loaded { examples, steps } => progress.line(&format!(
+            "{}: {} training, {} dev, {} test examples; {steps} updates a seed",
+            task.name(),
+            examples.train,
+            examples.dev,
+            examples.test
+        )),
+        Event::SeedStarted { seed, index, count } => {
+            progress.line(&format!("seed {seed} ({} of {count})", index + 1));
+        }
+        Event::Training(event) => pretrain::show(progress, event),
+        Event::SeedFinished(report) => {
+            progress.line(&seed_line("done", report.seed, report.dev_score(metric)));
+        }
+        Event::SeedSkipped(report) => {
+            progress.line(&seed_line("done before", report.seed, report.dev_score(metric)));
+        }
+        _ => {}
+    }
+}
+
 fn seed_line(how: &str, seed: u64, score: Option<f64>) -> String {
     format!("seed {seed} {how}: dev {}", figure(score))
 }
@@ -203,4 +286,27 @@ fn table(report: &Report) -> anyhow::Result<()> {
         row(name, scores.dev.get(&metric).copied().flatten(), test)?;
     }
     Ok(())
+}
+
+/// The scores of every cell over its seeds, and where the best model is.
+fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
+    let width = report.cells.iter().map(|cell| cell.name.len()).max().unwrap_or(0);
+    let line = |name: &str, figures: [&str; 6]| {
+        let figures: String = figures.iter().map(|figure| format!("{figure:>9}")).collect();
+        console::print(format_args!("{name:<width$}{figures}"))
+    };
+    let seeds = report.seeds.len();
+    console::print(format_args!("{}: dev {}, {seeds} seeds a row", report.task, report.metric))?;
+    line("", ["median", "mean", "sd", "best", "seed", "its test"])?;
+    for cell in &report.cells {
+        let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
+        let (median, mean, sd) = (of(|s| s.median), of(|s| s.mean), of(|s| s.sd));
+        let (best, test) = (figure(cell.best_dev), figure(cell.best_test));
+        line(&cell.name, [&median, &mean, &sd, &best, &cell.best_seed.to_string(), &test])?;
+    }
+    let best = report.best.as_deref().unwrap_or("-");
+    console::print(format_args!(
+        "best by its median: {best}; its model: {}",
+        out.join("model").display()
+    ))
 }

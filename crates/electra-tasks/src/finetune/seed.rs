@@ -1,10 +1,12 @@
 //! One seed: its network, its updates, its scores.
 
-use super::{CONFIG, Event, Finetune, Prepared, RESULT, folder::write_json};
+use super::{
+    CONFIG, Event, Finetune, MODEL, Prepared, RESULT, chosen::BestStep, folder::write_json,
+};
 use crate::{
     Error, Result,
     batch::EpochSource,
-    config::Finished,
+    config::{Choose, Finished},
     model,
     objective::{Finetuning, TaskNetwork, layer_rule},
     problem::{Problem, Split},
@@ -22,6 +24,7 @@ use electra_train::{
     trainer::{Settings, mix},
 };
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     sync::{Arc, atomic::AtomicBool},
@@ -62,11 +65,17 @@ impl<P: Problem> Finetune<'_, P> {
             return Ok(None);
         }
         let (data, dir) = (&prepared.loaded.data, self.seed_dir(seed));
+        let best_step = self.best_step(seed)?;
+        let chosen_step = match &best_step {
+            Some(best) => best.load(&variables)?,
+            None => None,
+        };
         let mut report = SeedReport {
             seed,
             dev: Scores::new(),
             more_dev: BTreeMap::new(),
             test: None,
+            chosen_step,
             seconds: 0.0,
         };
         for split in &prepared.loaded.splits {
@@ -86,13 +95,14 @@ impl<P: Problem> Finetune<'_, P> {
         let merit = |report: &SeedReport| metric.merit(report.dev_score(metric));
         if best(before, metric).is_none_or(|best| merit(&report) > merit(best)) {
             let remembered = self.task.remember(data, self.config, seed);
-            model::write(&self.out.join("model"), &prepared.source, &variables, &remembered)?;
+            model::write(&self.out.join(MODEL), &prepared.source, &variables, &remembered)?;
         }
         report.seconds = clock.elapsed().as_secs_f64();
         write_json(&dir.join(RESULT), &report)?;
         if self.config.checkpoint.finished == Finished::Delete {
             let checkpoints = dir.join("checkpoints");
             fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+            best_step.map_or(Ok(()), BestStep::remove)?;
         }
         Ok(Some(report))
     }
@@ -151,10 +161,17 @@ impl<P: Problem> Finetune<'_, P> {
             }
         };
         let batch_size = config.train.batch_size * config.train.accumulate;
+        let (best_step, handles) = (self.best_step(seed)?, variables.clone_handles());
+        let done = Cell::new(step);
         let evaluation = |objective: &Finetuning<P::Head>| {
             let (network, data) = (objective.network(), &prepared.loaded.data);
             let answers = self.task.answers(network, data, &Split::Dev, self.predict_batch());
-            Ok(figures(&self.task.score(data, &Split::Dev, &answers)))
+            let scores = self.task.score(data, &Split::Dev, &answers);
+            if let Some(best) = &best_step {
+                let score = scores.get(&self.task.metric()).copied().flatten();
+                best.offer(done.get(), score, &handles)?;
+            }
+            Ok(figures(&scores))
         };
         let trainer = Trainer {
             objective,
@@ -183,7 +200,12 @@ impl<P: Problem> Finetune<'_, P> {
             run,
             evaluation: &evaluation,
             stop,
-            on_event: &mut |event| on_event(Event::Training(event)),
+            on_event: &mut |event| {
+                if let electra_train::Event::Step { step, .. } = &event {
+                    done.set(*step);
+                }
+                on_event(Event::Training(event));
+            },
         };
         Ok(trainer.train(step)?)
     }
@@ -200,6 +222,14 @@ impl<P: Problem> Finetune<'_, P> {
                 Ok(None)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The best step of a seed, where the config chooses by it.
+    fn best_step(&self, seed: u64) -> Result<Option<BestStep>> {
+        match self.config.evaluate.choose {
+            Choose::Last => Ok(None),
+            Choose::Best => BestStep::of(&self.seed_dir(seed), self.task.metric()).map(Some),
         }
     }
 

@@ -1,0 +1,81 @@
+//! Early choice: the weights with the best score on dev, kept beside the checkpoints while a seed is trained.
+
+use super::folder::read_json;
+use crate::{Error, Result, scores::Metric};
+use electra_model::tensors;
+use electra_train::{Existing, folder};
+use serde::{Deserialize, Serialize};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+};
+use tch::Tensor;
+
+/// The folder of the best weights in a seed's folder.
+const BEST: &str = "best";
+const SCORE: &str = "score.json";
+const MODEL: &str = "model.safetensors";
+
+/// The best step of a seed so far, on the disk: a run that goes on finds it, and makes again only what is no better.
+#[derive(Debug)]
+pub(super) struct BestStep {
+    dir: PathBuf,
+    metric: Metric,
+    known: Cell<Option<Chosen>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Chosen {
+    /// Updates done.
+    step: u64,
+    /// The score on the dev set.
+    score: f64,
+}
+
+impl BestStep {
+    /// The best step of the seed in `seed_dir`, if there is one yet.
+    pub(super) fn of(seed_dir: &Path, metric: Metric) -> Result<Self> {
+        let dir = seed_dir.join(BEST);
+        let known = Cell::new(read_json(&dir.join(SCORE))?);
+        Ok(Self { dir, metric, known })
+    }
+
+    /// Keeps the weights of `step` if no step before scored as well. A score that is not defined is never the best.
+    pub(super) fn offer(
+        &self,
+        step: u64,
+        score: Option<f64>,
+        variables: &[(String, Tensor)],
+    ) -> electra_train::Result<()> {
+        let Some(score) = score else { return Ok(()) };
+        let merit = |score| self.metric.merit(Some(score));
+        if self.known.get().is_some_and(|known| merit(score) <= merit(known.score)) {
+            return Ok(());
+        }
+        let chosen = Chosen { step, score };
+        folder::whole(&self.dir, Existing::Replace, SCORE, |dir| {
+            tensors::write(&dir.join(MODEL), variables)?;
+            let json = serde_json::to_string(&chosen).expect("plain values serialise");
+            folder::write_file(&dir.join(SCORE), &json)
+        })?;
+        self.known.set(Some(chosen));
+        Ok(())
+    }
+
+    /// Puts the best weights into `variables` and says their step; `None` where no score was defined.
+    pub(super) fn load(&self, variables: &[(String, Tensor)]) -> Result<Option<u64>> {
+        let Some(Chosen { step, .. }) = self.known.get() else { return Ok(None) };
+        let path = self.dir.join(MODEL);
+        tensors::load(&path, &tensors::read(&path)?, variables, |_| false, |_| false)?;
+        Ok(Some(step))
+    }
+
+    /// Removes the weights, when they are where they belong.
+    pub(super) fn remove(self) -> Result<()> {
+        match self.known.get() {
+            Some(_) => fs::remove_dir_all(&self.dir).map_err(Error::io(&self.dir)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Published values: by size and task, and the files that write them out.
+
+use crate::root;
+use electra_model::EncoderConfig;
+use electra_tasks::{
+    FinetuneConfig, Preset, glue,
+    preset::{Group, Size},
+};
+
+/// Table 7 of arXiv:2003.10555, and the defaults of the released `configure_finetuning.py`.
+#[test]
+fn presets_have_the_published_values() {
+    let rates = |preset: Preset, size| {
+        let rates = preset.config(size, Group::Usual).optimizer;
+        (rates.learning_rate, rates.layer_decay, rates.weight_decay)
+    };
+    assert_eq!(rates(Preset::Paper, Size::Small), (3e-4, 0.8, 0.0));
+    assert_eq!(rates(Preset::Paper, Size::Base), (1e-4, 0.8, 0.0));
+    assert_eq!(rates(Preset::Paper, Size::Large), (5e-5, 0.9, 0.0));
+    assert_eq!(rates(Preset::Repo, Size::Small), (1e-4, 0.8, 0.01));
+    assert_eq!(rates(Preset::Repo, Size::Base), (1e-4, 0.8, 0.01));
+    assert_eq!(rates(Preset::Repo, Size::Large), (5e-5, 0.9, 0.01));
+    for preset in [Preset::Paper, Preset::Repo] {
+        let length = |group| {
+            let train = preset.config(Size::Base, group).train;
+            (train.epochs, train.max_length)
+        };
+        assert_eq!(length(Group::Usual), (3.0, 128));
+        assert_eq!(length(Group::Long), (10.0, 128));
+        assert_eq!(length(Group::Questions), (2.0, 512));
+        assert_eq!(length(Group::Chunking), (3.0, 256));
+        let config = preset.config(Size::Base, Group::Usual);
+        let (train, rates) = (&config.train, &config.optimizer);
+        assert_eq!((train.batch_size, rates.warmup_fraction, config.head.dropout), (32, 0.1, 0.1));
+        config.validate().unwrap();
+    }
+}
+
+#[test]
+fn the_files_of_the_paper_are_its_preset() {
+    for (name, size) in [("small", Size::Small), ("base", Size::Base), ("large", Size::Large)] {
+        for (kind, group) in [("", Group::Usual), ("squad-", Group::Questions)] {
+            let path = root().join(format!("configs/finetune-{kind}{name}.toml"));
+            let file = FinetuneConfig::read(&path, &[]).unwrap();
+            assert_eq!(file, Preset::Paper.config(size, group), "{kind}{name}");
+        }
+    }
+}
+
+#[test]
+fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
+    for task in &glue::TASKS {
+        let long = matches!(task.name, "rte" | "stsb");
+        assert_eq!(Group::of(task.name) == Group::Long, long, "{}", task.name);
+        assert_ne!(Group::of(task.name), Group::Questions, "{}", task.name);
+    }
+    for task in ["squad", "squadv1", "squad1.1", "squad2.0", "newsqa", "naturalqs"] {
+        assert_eq!(Group::of(task), Group::Questions, "{task}");
+    }
+    assert_eq!(Group::of("chunk"), Group::Chunking);
+    // A task of one's own whose name happens to have "qa" in it.
+    assert_eq!(Group::of("faqs"), Group::Usual);
+}
+
+#[test]
+fn the_size_is_that_of_the_width() {
+    let of = |hidden| Size::of(&EncoderConfig { hidden, ..encoder() });
+    let sizes = [128, 256, 384, 768, 1024, 1280].map(of);
+    use Size::{Base, Large, Small};
+    assert_eq!(sizes, [Small, Small, Small, Base, Large, Large]);
+}
+
+fn encoder() -> EncoderConfig {
+    electra_model::ElectraConfig::small(30_522).discriminator()
+}
+
+#[test]
+fn overrides_of_a_preset_name_what_they_cannot_set() {
+    let paper = Preset::Paper.config(Size::Small, Group::Usual);
+    let with = |set: &str| paper.with_overrides("--preset paper", &[set.to_owned()]);
+    assert_eq!(with("train.epochs=4").unwrap().train.epochs, 4.0);
+    crate::says(with("train.epoch=4"), &["train.epoch=4", "did you mean \"epochs\""]);
+    crate::says(with("evaluate.choose=best"), &["evaluate.choose", "evaluate.every above 0"]);
+}
