@@ -1,6 +1,6 @@
 //! A task of any kind: what `task.toml` says by its key `kind`, and the tasks that have a name of their own.
 
-use crate::{Result, SquadTask, Task};
+use crate::{Result, SquadTask, TaggingTask, Task};
 use electra_train::config::parse_toml;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
@@ -13,6 +13,8 @@ pub enum AnyTask {
     Sentence(Task),
     /// Spans of a text for a question: `kind = "squad"`.
     Squad(SquadTask),
+    /// A tag for every word: `kind = "tagging"`.
+    Tagging(TaggingTask),
 }
 
 /// The tasks with a name of their own that are no table's: SQuAD, by the official files' names.
@@ -54,6 +56,7 @@ impl AnyTask {
         match self {
             Self::Sentence(task) => &task.name,
             Self::Squad(task) => &task.name,
+            Self::Tagging(task) => &task.name,
         }
     }
 
@@ -65,6 +68,11 @@ impl AnyTask {
         let kind = toml::from_str::<Peek>(text).ok().and_then(|peek| peek.kind);
         Ok(match kind.as_deref() {
             Some("squad") => Self::Squad(parse_toml(text, path, overrides)?),
+            Some("tagging") => {
+                let task: TaggingTask = parse_toml(text, path, overrides)?;
+                task.validate()?;
+                Self::Tagging(task)
+            }
             _ => {
                 let task: Task = parse_toml(text, path, overrides)?;
                 task.validate()?;

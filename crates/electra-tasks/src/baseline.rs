@@ -21,9 +21,9 @@ pub struct SplitScores {
 /// What the training set alone gives without any network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
-    /// Always the most frequent class of the training set, or the mean of its numbers.
+    /// Always the most frequent class (or tag) of the training set, or the mean of its numbers.
     pub majority: SplitScores,
-    /// Naive Bayes over token counts; classes only.
+    /// What words alone give: of classes, naive Bayes over token counts; of tags, each word's most frequent one.
     pub bag_of_words: Option<SplitScores>,
 }
 

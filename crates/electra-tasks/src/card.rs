@@ -148,6 +148,8 @@ fn hub_name(metric: Metric) -> &'static str {
         Metric::Accuracy => "accuracy",
         Metric::F1 => "f1",
         Metric::ExactMatch => "exact_match",
+        Metric::Precision => "precision",
+        Metric::Recall => "recall",
         Metric::Matthews => "matthews_correlation",
         Metric::Pearson => "pearsonr",
         Metric::Spearman => "spearmanr",

@@ -199,7 +199,7 @@ fn largest(values: &[f32]) -> usize {
 }
 
 /// The rows of a `[b, c]` float tensor.
-fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
+pub(crate) fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
     let flat = tensor_bc.to_device(tch::Device::Cpu).contiguous().flatten(0, -1);
     let mut values = vec![0.0f32; flat.numel()];
     let count = values.len();

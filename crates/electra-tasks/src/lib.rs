@@ -8,6 +8,7 @@
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; GLUE, SQuAD and tags officially scored;
 //! - [`squad`]: questions answered by spans of a text, and [`SquadPredictor`];
+//! - [`tagging`]: entities, chunks and parts of speech from CoNLL files, and [`TaggingPredictor`];
 //! - [`AnyTask`]: a task of whatever kind its file names;
 //! - [`Problem`]: the seam where kinds of tasks go (data, head, answers, scores), with [`heads::Head`].
 
@@ -35,6 +36,7 @@ pub mod scores;
 pub mod sentence;
 pub mod squad;
 pub mod table;
+pub mod tagging;
 pub mod task;
 mod text;
 
@@ -47,4 +49,5 @@ pub use preset::Preset;
 pub use problem::Problem;
 pub use report::Report;
 pub use squad::{SquadPredictor, SquadTask};
+pub use tagging::{TaggingPredictor, TaggingTask};
 pub use task::{Answers, Dataset, Example, Target, Task};

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, FinetuneConfig, Problem, Result,
-    config::{HeadConfig, HeadKind},
+    config::HeadConfig,
     heads::Head,
     objective::{HEAD, TaskNetwork},
     problem::{HeadClass, Remembered},
@@ -10,7 +10,7 @@ use crate::{
 };
 use electra_model::{
     EncoderConfig, Parts,
-    hf::{self, Pretrained},
+    hf::{self, Architecture, Pretrained},
     tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
@@ -56,6 +56,8 @@ pub enum Kind {
     Sentence,
     /// Spans of a text for a question.
     Squad,
+    /// A tag for every word.
+    Tagging,
 }
 
 impl Header {
@@ -195,7 +197,8 @@ pub fn folder_of(run: &Path) -> PathBuf {
 /// replace.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = folder_of(run);
-    if Header::read(&dir)?.head.kind != HeadKind::Hf {
+    Header::read(&dir)?;
+    if hf::read_config(&dir)?.architecture == Architecture::ElectraModel {
         let message = "has the reference's head, which transformers has no class for; fine-tune with --set \
              head.kind=hf to export a model with its head, or load its encoder with AutoModel";
         return Err(Error::file(&dir, message));

@@ -236,6 +236,15 @@ pub fn predict(
 ) -> Result<PredictReport> {
     let predictor = Predictor::open(model, &options.device)?;
     let rows = Rows::open(input, &predictor.info().text_columns())?;
+    in_place(output, |writer| predictor.predict_rows(rows, writer, output, options, on_rows))
+}
+
+/// Writes a file through a temporary one beside it, which goes to its place when all is written and away when
+/// anything fails. An output that is no file (a pipe, a device) is written into as it stands.
+pub(crate) fn in_place<T>(
+    output: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
+) -> Result<T> {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = match fs::metadata(output) {
@@ -243,9 +252,11 @@ pub fn predict(
         _ => output.with_file_name(name),
     };
     let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-    let report = predictor.predict_rows(rows, BufWriter::new(file), output, options, on_rows);
-    match report {
-        _ if temporary == output => report,
+    let mut writer = BufWriter::new(file);
+    let written = write(&mut writer)
+        .and_then(|report| writer.flush().map_err(Error::io(output)).map(|()| report));
+    match written {
+        _ if temporary == output => written,
         Ok(report) => {
             fs::rename(&temporary, output).map_err(Error::io(output))?;
             Ok(report)

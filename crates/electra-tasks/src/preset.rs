@@ -55,7 +55,7 @@ pub enum Group {
     Long,
     /// Questions on texts: 2 epochs, inputs of up to 512 tokens.
     Questions,
-    /// Chunking: 3 epochs, inputs of up to 256 tokens.
+    /// Chunking, and tagging of any kind: 3 epochs, inputs of up to 256 tokens.
     Chunking,
 }
 

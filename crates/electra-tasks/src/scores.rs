@@ -15,8 +15,13 @@ use std::collections::BTreeMap;
 pub enum Metric {
     /// Share of right answers.
     Accuracy,
-    /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions.
+    /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions; for tags, of
+    /// the entities.
     F1,
+    /// Share of the entities found that are right.
+    Precision,
+    /// Share of the right entities that are found.
+    Recall,
     /// Share of questions whose answer is a gold answer but for case, articles, punctuation and white space.
     ExactMatch,
     /// Matthews' correlation, for any number of classes.
@@ -39,6 +44,8 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::F1 => "f1",
             Self::ExactMatch => "exact-match",
+            Self::Precision => "precision",
+            Self::Recall => "recall",
             Self::Matthews => "matthews",
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",

@@ -286,7 +286,7 @@ fn csv_error(file: &str, error: csv::Error) -> Error {
     }
 }
 
-/// Lines without their ends. Empty lines are allowed at the end of a file alone.
+/// Lines without their ends.
 pub(crate) struct Lines {
     reader: BufReader<Bytes>,
     text: String,
@@ -298,27 +298,45 @@ impl Lines {
         Self { reader: BufReader::with_capacity(64 * 1024, bytes), text: String::new(), line: 0 }
     }
 
-    /// The next line with its number, from 1.
+    /// The lines of a file.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        Ok(Self::new(Utf8Reader::new(Box::new(file))))
+    }
+
+    /// The next line, which may be empty, with its number, from 1; `file` names it in errors.
+    pub(crate) fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
+        Ok(self.read(file)?.then_some((self.line, &self.text)))
+    }
+
+    /// Reads the next line into `text`; false at the end.
+    fn read(&mut self, file: &str) -> Result<bool> {
+        self.text.clear();
+        let mut limited = (&mut self.reader).take(LONGEST_LINE);
+        let count =
+            limited.read_line(&mut self.text).map_err(|e| read_error(file, self.line + 1, e))?;
+        if count == 0 {
+            return Ok(false);
+        }
+        self.line += 1;
+        if count as u64 == LONGEST_LINE && !self.text.ends_with('\n') {
+            let message = format!("a line longer than {LONGEST_LINE} bytes: is this a table?");
+            return Err(Error::row(file, self.line, message));
+        }
+        let length = self.text.trim_end_matches('\n').len();
+        self.text.truncate(length);
+        if self.text.ends_with('\r') {
+            self.text.pop();
+        }
+        Ok(true)
+    }
+
+    /// The next line with its number. Empty lines are allowed at the end of a file alone.
     pub(crate) fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         let mut empty = None;
         loop {
-            self.text.clear();
-            let mut limited = (&mut self.reader).take(LONGEST_LINE);
-            let count = limited
-                .read_line(&mut self.text)
-                .map_err(|e| read_error(file, self.line + 1, e))?;
-            if count == 0 {
+            if !self.read(file)? {
                 return Ok(None);
-            }
-            self.line += 1;
-            if count as u64 == LONGEST_LINE && !self.text.ends_with('\n') {
-                let message = format!("a line longer than {LONGEST_LINE} bytes: is this a table?");
-                return Err(Error::row(file, self.line, message));
-            }
-            let length = self.text.trim_end_matches('\n').len();
-            self.text.truncate(length);
-            if self.text.ends_with('\r') {
-                self.text.pop();
             }
             if self.text.is_empty() {
                 empty.get_or_insert(self.line);
@@ -331,5 +349,11 @@ impl Lines {
                 None => Ok(Some((self.line, &self.text))),
             };
         }
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").field("line", &self.line).finish_non_exhaustive()
     }
 }

@@ -114,6 +114,7 @@ impl Args {
         match task {
             AnyTask::Sentence(task) => self.tune(&task, data, Group::of(task.name())),
             AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
+            AnyTask::Tagging(task) => self.tune(&task, data, Group::Chunking),
             _ => bail!("this version of the command knows no such kind of task"),
         }
     }

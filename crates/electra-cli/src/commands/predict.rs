@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
 use electra_tasks::{
-    AnyTask, SquadPredictor, model,
+    AnyTask, SquadPredictor, TaggingPredictor, model,
     predict::{PredictOptions, Probabilities},
     squad::SquadOutputs,
 };
@@ -16,10 +16,12 @@ use std::{
     time::Instant,
 };
 
-/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, or the questions of a SQuAD file.
+/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, the words of a CoNLL file, or the
+/// questions of a SQuAD file.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
+  electra predict --model runs/entities --input words.conll --output tagged.conll
   electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json")]
 pub(crate) struct Args {
     /// The folder that `electra finetune` wrote, or the `model` folder in it.
@@ -28,10 +30,12 @@ pub(crate) struct Args {
     /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task.
     #[arg(long)]
     task: Option<PathBuf>,
-    /// The rows, whose text columns are named as in training; of questions, SQuAD's JSON or MRQA's JSON lines.
+    /// The rows, whose text columns are named as in training; of words, a CoNLL file with the words' column in its place;
+    /// of questions, SQuAD's JSON or MRQA's JSON lines.
     #[arg(long)]
     input: PathBuf,
-    /// The file to write: TSV, `index<TAB>prediction` in the order of the rows; of questions, JSON `{id: text}`, with
+    /// The file to write: TSV, `index<TAB>prediction` in the order of the rows; of words, the input's lines with the tag
+    /// as a further column; of questions, JSON `{id: text}`, with
     /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]
     output: PathBuf,
@@ -86,7 +90,7 @@ impl Args {
         }
         match header.kind {
             model::Kind::Squad => self.questions(&model),
-            _ => self.rows(&model),
+            kind => self.rows(&model, kind),
         }
     }
 
@@ -115,8 +119,8 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The rows of a table.
-    fn rows(self, model: &Path) -> anyhow::Result<ExitCode> {
+    /// The rows of a table, or the words of a CoNLL file.
+    fn rows(self, model: &Path, kind: model::Kind) -> anyhow::Result<ExitCode> {
         if self.null_odds.is_some() || self.n_best.is_some() || self.threshold.is_some() {
             bail!(
                 "--null-odds, --n-best and --threshold are for models of questions, which {} is not",
@@ -132,15 +136,23 @@ impl Args {
                 Probabilities::Omit
             },
         };
-        let mut progress = Progress::new("rows", 0);
-        let report =
-            electra_tasks::predict(model, &self.input, &self.output, &options, &mut |rows| {
-                progress.set(rows, 0)
-            })?;
+        let (input, output) = (&self.input, &self.output);
+        let unit = if kind == model::Kind::Tagging { "words" } else { "rows" };
+        let mut progress = Progress::new(unit, 0);
+        let mut on_rows = |rows| progress.set(rows, 0);
+        let report = match kind {
+            model::Kind::Tagging => TaggingPredictor::open(model, &options.device)?.predict(
+                input,
+                output,
+                &options,
+                &mut on_rows,
+            )?,
+            _ => electra_tasks::predict(model, input, output, &options, &mut on_rows)?,
+        };
         drop(progress);
         let rate = report.rows as f64 / report.seconds;
         console::print(format_args!(
-            "{} rows, {rate:.0} a second: {}",
+            "{} {unit}, {rate:.0} a second: {}",
             report.rows,
             self.output.display()
         ))?;

@@ -16,6 +16,7 @@ mod squad;
 mod submit;
 mod tables;
 mod tagging;
+mod tags;
 
 use std::path::{Path, PathBuf};
 

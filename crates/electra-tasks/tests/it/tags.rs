@@ -1,0 +1,268 @@
+//! Tagging end to end: files in every scheme, long sentences, answers and their scores, prediction, bad input.
+
+use crate::{
+    e2e::{Fixture, config},
+    says,
+};
+use electra_model::hf::{self, Architecture};
+use electra_tasks::{
+    AnyTask, Completion, Error, Finetune, FinetuneConfig, Report, TaggingPredictor, TaggingTask,
+    model,
+    predict::{PredictOptions, Probabilities},
+    scores::{
+        Metric,
+        tagging::{Rule, score},
+    },
+};
+use electra_train::Existing;
+use std::{fs, sync::atomic::AtomicBool};
+
+const TASK: &str = r#"
+name = "things"
+kind = "tagging"
+scheme = "bio"
+metric = "f1"
+[files]
+train = "train.txt"
+dev = "dev.txt"
+"#;
+
+/// Sentences of `length` words: colours and animals are entities of one word, full stops are none.
+fn sentences(from: usize, count: usize, length: usize) -> String {
+    let word = |i: usize| match i * 7 % 5 {
+        0 | 1 => format!("{} B-COLOUR\n", ["red", "green", "blue", "black"][i % 4]),
+        2 | 3 => format!("{} B-ANIMAL\n", ["fox", "bird", "bear", "fish"][i % 4]),
+        _ => ". O\n".to_owned(),
+    };
+    let sentence = |n: usize| (0..length).map(|i| word(n * 11 + i * 3)).collect::<String>();
+    (from..from + count).map(|n| sentence(n) + "\n").collect()
+}
+
+fn fixture(task: &str) -> Fixture {
+    let fixture = Fixture::new();
+    fixture.write("task/task.toml", task);
+    fixture.write("task/train.txt", &sentences(0, 60, 8));
+    fixture.write("task/dev.txt", &format!("-DOCSTART- O\n\n{}", sentences(60, 20, 9)));
+    fixture
+}
+
+fn task(fixture: &Fixture) -> TaggingTask {
+    match AnyTask::read(&fixture.path("task"), &[]).unwrap() {
+        AnyTask::Tagging(task) => task,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tags_config(overrides: &[&str]) -> FinetuneConfig {
+    config(&[&["head.pooling=first", "train.epochs=12"], overrides].concat())
+}
+
+fn run(
+    fixture: &Fixture,
+    task: &TaggingTask,
+    config: &FinetuneConfig,
+) -> electra_tasks::Result<Report> {
+    let (data, model, out) = (fixture.path("task"), fixture.path("model"), fixture.path("out"));
+    match Finetune::new(task, data, model, config, out).run(&AtomicBool::new(false), &mut |_| {})? {
+        Completion::Finished(report) => Ok(*report),
+        Completion::Stopped => panic!("it was not asked to stop"),
+    }
+}
+
+/// The columns of a file's words, sentence by sentence.
+fn columns(text: &str, column: usize) -> Vec<Vec<String>> {
+    let field = |line: &str| line.split([' ', '\t']).nth(column).unwrap().to_owned();
+    text.split("\n\n")
+        .filter(|sentence| !sentence.is_empty())
+        .map(|sentence| sentence.lines().map(field).collect())
+        .collect()
+}
+
+#[test]
+fn entities_are_learned_scored_and_written() {
+    let fixture = fixture(TASK);
+    let report = run(&fixture, &task(&fixture), &tags_config(&[])).unwrap();
+    let best = &report.seeds[0];
+    assert!(best.dev[&Metric::F1].unwrap() > 0.9, "{report:?}");
+    assert_eq!((report.examples.train, report.examples.dev), (60, 20));
+    // Every word has one tag, so that each word's most frequent one is right.
+    let words_alone = &report.baselines.bag_of_words.as_ref().unwrap().dev;
+    assert_eq!(words_alone[&Metric::F1], Some(1.0));
+
+    // The file of answers, scored by itself, is what the report says.
+    let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+    let (gold, predicted) = (columns(&text, 1), columns(&text, 2));
+    let dev = fs::read_to_string(fixture.path("task/dev.txt")).unwrap();
+    assert_eq!(gold, columns(&dev, 1)[1..]);
+    let scores = score(&predicted, &gold, Rule::Conll).unwrap();
+    assert_eq!(best.dev[&Metric::F1], Some(scores.overall.f1()));
+    assert_eq!(best.dev[&Metric::Accuracy], Some(scores.accuracy));
+    let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
+    let names: Vec<&str> = types.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(names, ["type", "ANIMAL", "COLOUR"]);
+
+    // transformers has a class for the head, and the classes are in BIOES.
+    let described = hf::read_config(&fixture.path("out/model")).unwrap();
+    assert_eq!(described.architecture, Architecture::ElectraForTokenClassification);
+    let names = ["O", "B-ANIMAL", "I-ANIMAL", "E-ANIMAL", "S-ANIMAL"];
+    assert!(matches!(described.labels, Some(hf::Labels::Classes(found)) if found[..5] == names));
+    model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
+
+    // The model says the same of words at hand and of a file, whose lines stay as they are.
+    let predictor = TaggingPredictor::open(&fixture.path("exported"), "cpu").unwrap();
+    let words = columns(&text, 0);
+    let tagged = predictor.tag(&words).unwrap();
+    let tags = |found: &Vec<electra_tasks::tagging::TaggedWord>| {
+        found.iter().map(|word| word.tag.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(tagged.iter().map(tags).collect::<Vec<_>>(), predicted);
+    let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
+    fs::write(&input, "red\tx\nfox\ty\n\n\n.\tz\n").unwrap();
+    let options =
+        PredictOptions { device: "cpu".into(), batch_size: 2, probabilities: Probabilities::Write };
+    let done = predictor.predict(&input, &output, &options, &mut |_| {}).unwrap();
+    assert_eq!(done.rows, 3);
+    let text = fs::read_to_string(&output).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(
+        [&lines[0][..3], &lines[1][..3]],
+        [["red", "x", "B-COLOUR"], ["fox", "y", "B-ANIMAL"]]
+    );
+    assert_eq!((lines[2].as_slice(), &lines[3][..3]), (&[""][..], &[".", "z", "O"][..]));
+    let probability: f32 = lines[0][3].parse().unwrap();
+    assert!(probability > 0.2 && probability <= 1.0, "{probability}");
+}
+
+/// The reference cuts long sentences and scores what is left of them.
+#[test]
+fn no_word_of_a_long_sentence_is_left_without_a_tag() {
+    let fixture = fixture(TASK);
+    fixture.write("task/dev.txt", &sentences(60, 3, 100));
+    let report = run(&fixture, &task(&fixture), &tags_config(&["train.max_length=12"])).unwrap();
+    let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+    assert_eq!(columns(&text, 2).iter().map(Vec::len).collect::<Vec<_>>(), [100; 3]);
+    // Words of every part of them are found.
+    assert!(report.seeds[0].dev[&Metric::Accuracy].unwrap() > 0.9, "{report:?}");
+}
+
+/// The same entities in three schemes are the same lesson: the scores are equal, and tags are written as they came.
+#[test]
+fn schemes_are_ways_to_write_the_same_entities() {
+    let texts = [
+        ("bio", "red B-C\ngreen I-C\nblue B-C\nfox B-A\n. O\nbear B-A\n\n"),
+        ("iob1", "red I-C\ngreen I-C\nblue B-C\nfox I-A\n. O\nbear I-A\n\n"),
+        ("bioes", "red B-C\ngreen E-C\nblue S-C\nfox S-A\n. O\nbear S-A\n\n"),
+    ];
+    let (mut scores, fixture) = (Vec::new(), fixture(TASK));
+    for (scheme, text) in texts {
+        fixture.write("task/task.toml", &TASK.replace("\"bio\"", &format!("\"{scheme}\"")));
+        fixture.write("task/train.txt", &text.repeat(30));
+        fixture.write("task/dev.txt", text);
+        let report = run(&fixture, &task(&fixture), &tags_config(&["train.epochs=8"])).unwrap();
+        let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+        fs::remove_dir_all(fixture.path("out")).unwrap();
+        let rule = Rule::Conll;
+        let found = score(&columns(&text, 2), &columns(&text, 1), rule).unwrap().overall;
+        assert_eq!(report.seeds[0].dev[&Metric::F1], Some(found.f1()));
+        scores.push((found, report.seeds[0].dev[&Metric::Accuracy]));
+    }
+    assert!(scores.iter().all(|found| *found == scores[0]), "{scores:?}");
+    assert!(scores[0].0.right > 0, "{scores:?}");
+}
+
+#[test]
+fn parts_of_speech_are_scored_by_accuracy() {
+    let plain = TASK.replace("\"bio\"", "\"plain\"").replace("\"f1\"", "\"accuracy\"");
+    let fixture = fixture(&plain);
+    // The tag is the second of three columns, divided by tabs.
+    let text = |from, count| {
+        let text = sentences(from, count, 8).replace("B-COLOUR", "ADJ").replace("B-ANIMAL", "NOUN");
+        text.replace(' ', "\t")
+            .replace("ADJ\n", "ADJ\t_\n")
+            .replace("NOUN\n", "NOUN\t_\n")
+            .replace("O\n", "PUNCT\t_\n")
+    };
+    fixture.write("task/train.txt", &text(0, 60));
+    fixture.write("task/dev.txt", &text(60, 20));
+    let task = TaggingTask { tag_column: 2, ..task(&fixture) };
+    let report = run(&fixture, &task, &tags_config(&[])).unwrap();
+    assert_eq!(report.seeds[0].dev.keys().collect::<Vec<_>>(), [&Metric::Accuracy]);
+    assert!(report.seeds[0].dev[&Metric::Accuracy].unwrap() > 0.9, "{report:?}");
+    let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+    assert!(text.lines().filter(|line| !line.is_empty()).all(|line| line.split('\t').count() == 4));
+}
+
+#[test]
+fn tagging_tasks_whose_keys_do_not_fit() {
+    let parse = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("task.toml"), text).unwrap();
+        AnyTask::read(dir.path(), &[])
+    };
+    let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
+    parse(&with("word_column = 2")).unwrap();
+    says(parse(&TASK.replace("\"bio\"", "\"bilou\"")), &["bilou", "bioes"]);
+    says(parse(&TASK.replace("\"bio\"", "\"plain\"")), &["metric = f1", "accuracy"]);
+    says(parse(&with("tag_column = 0")), &["tag_column = 0", "from 1"]);
+    says(parse(&with("tag_column = 1")), &["tag_column = 1", "word_column"]);
+    says(parse(&with("tag_colunm = 1")), &["did you mean \"tag_column\""]);
+    let fixture = fixture(TASK);
+    says(run(&fixture, &task(&fixture), &config(&[])), &["head.pooling = mean", "\"first\""]);
+}
+
+#[test]
+fn conll_files_that_cannot_be_learned_from_or_scored() {
+    let fixture = fixture(TASK);
+    let (mut task, config) = (task(&fixture), tags_config(&["train.epochs=1"]));
+    let try_with = |task: &TaggingTask, name: &str, text: &str, words: &[&str]| {
+        let path = fixture.path("task").join(name);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        says(run(&fixture, task, &config), words);
+        fs::write(&path, before).unwrap();
+        assert!(!fixture.path("out").exists());
+    };
+    try_with(&task, "dev.txt", "", &["dev.txt", "no sentence"]);
+    try_with(&task, "train.txt", "-DOCSTART- O\n\n\n", &["train.txt", "no sentence"]);
+    try_with(&task, "dev.txt", "red B-COLOUR\n\nfox\n", &["dev.txt:3", "1 columns", "have 2"]);
+    try_with(&task, "dev.txt", "red\nfox\n", &["dev.txt:1", "1 column", "cannot be the same"]);
+    try_with(
+        &task,
+        "dev.txt",
+        "red B-COLOUR\nfox NOUN\n",
+        &["dev.txt:2", "\"NOUN\"", "bio", "B-PER"],
+    );
+    try_with(&task, "dev.txt", "red S-COLOUR\n", &["dev.txt:1", "\"S-COLOUR\"", "bio"]);
+    try_with(
+        &task,
+        "dev.txt",
+        "red B-COLOR\n",
+        &["dev.txt:1", "\"COLOR\"", "did you mean \"COLOUR\""],
+    );
+    try_with(&task, "train.txt", ". O\n", &["train.txt", "at least 2"]);
+    try_with(
+        &task,
+        "dev.txt",
+        &"red B-COLOUR\n".repeat(100_001),
+        &["dev.txt:100001", "no empty line"],
+    );
+    let broken = fixture.path("task/dev.txt");
+    let before = fs::read(&broken).unwrap();
+    fs::write(&broken, b"red B-COLOUR\nf\xffx B-ANIMAL\n").unwrap();
+    says(run(&fixture, &task, &config), &["dev.txt:2", "not UTF-8"]);
+    fs::write(&broken, before).unwrap();
+    task.word_column = 4;
+    try_with(&task, "dev.txt", ". O\n", &["train.txt:1", "no column 4", "has 2"]);
+    assert!(matches!(run(&fixture, &task, &config), Err(Error::Row { .. })));
+}
+
+/// One entity of two is of a type that cannot be predicted: it is missed, and said.
+#[test]
+fn unseen_types_can_be_counted_as_missed() {
+    let fixture = fixture(&TASK.replace("[files]", "unseen = \"wrong\"\n[files]"));
+    fixture.write("task/dev.txt", "red B-COLOUR\nfox B-PLANT\n\n");
+    let report = run(&fixture, &task(&fixture), &tags_config(&[])).unwrap();
+    assert!(report.seeds[0].dev[&Metric::Recall].unwrap() <= 0.5, "{report:?}");
+    let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
+    assert!(types.lines().any(|line| line.starts_with("PLANT\t0\t0\t0\t1\t0\t0")), "{types}");
+}
