@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
 
 /// A task of any kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
 #[non_exhaustive]
 pub enum AnyTask {
     /// Classes or a number for a text or a pair: `kind = "classification"` or `"regression"`.

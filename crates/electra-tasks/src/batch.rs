@@ -110,6 +110,22 @@ pub struct RowShape {
     pub segment_b_start: usize,
 }
 
+impl Inputs {
+    /// Some of the rows, by their numbers.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let device = self.ids_bs.device();
+        let numbers_r = upload(&Tensor::from_slice(&numbers), device);
+        let of = |tensor: &Tensor| tensor.index_select(0, &numbers_r);
+        let mask = match self.mask.bias_b11s() {
+            None => PaddingMask::all_kept(numbers.len() as i64, self.ids_bs.size()[1], device),
+            Some(_) => PaddingMask::new(&of(self.mask.keep_bs())),
+        };
+        let rows = rows.iter().map(|&row| self.rows[row]).collect();
+        Self { ids_bs: of(&self.ids_bs), segments_bs: of(&self.segments_bs), mask, rows }
+    }
+}
+
 impl<T> TaskBatch<T> {
     /// A batch of at least one row.
     pub fn new(rows: Vec<Arc<Feature<T>>>) -> Self {
@@ -236,9 +252,13 @@ pub fn grouped_order(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64
 
 /// The order of `examples` in an epoch: a uniform permutation (Fisher-Yates).
 pub fn epoch_order(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..examples).collect();
-    let mut rng = CounterRng::new(seed, Purpose::Order, epoch, 0);
-    for i in (1..examples).rev() {
+    permutation(examples, CounterRng::new(seed, Purpose::Order, epoch, 0))
+}
+
+/// The numbers below `n` in the random order that a stream gives.
+pub(crate) fn permutation(n: usize, mut rng: CounterRng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
         order.swap(i, rng.below(i as u64 + 1) as usize);
     }
     order

@@ -154,5 +154,6 @@ fn hub_name(metric: Metric) -> &'static str {
         Metric::Pearson => "pearsonr",
         Metric::Spearman => "spearmanr",
         Metric::MeanSquaredError => "mse",
+        Metric::TaskMean => "task_mean",
     }
 }

@@ -10,6 +10,7 @@
 //! - [`squad`]: questions answered by spans of a text, and [`SquadPredictor`];
 //! - [`tagging`]: entities, chunks and parts of speech from CoNLL files, and [`TaggingPredictor`];
 //! - [`AnyTask`]: a task of whatever kind its file names;
+//! - [`MultiTask`]: several of them on one encoder;
 //! - [`Problem`]: the seam where kinds of tasks go (data, head, answers, scores), with [`heads::Head`].
 
 #[doc = include_str!("../README.md")]
@@ -27,6 +28,7 @@ pub mod glue;
 pub mod heads;
 mod json;
 pub mod model;
+pub mod multi;
 pub mod objective;
 pub mod predict;
 pub mod preset;
@@ -44,6 +46,7 @@ pub use any::AnyTask;
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, Weights, grid::Grid};
+pub use multi::MultiTask;
 pub use predict::{Predictor, predict};
 pub use preset::Preset;
 pub use problem::Problem;

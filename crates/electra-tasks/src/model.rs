@@ -58,6 +58,10 @@ pub enum Kind {
     Squad,
     /// A tag for every word.
     Tagging,
+    /// Several tasks: each has a model of its own in the folder.
+    Multi,
+    /// One of your own, with a head that this crate does not know.
+    Own,
 }
 
 impl Header {
@@ -162,19 +166,43 @@ pub(crate) fn write(
     variables: &[(String, tch::Tensor)],
     remembered: &Remembered,
 ) -> Result<()> {
-    let Remembered { info, class } = remembered;
-    let tensors = renamed(variables, HEAD, class.head);
-    let pad = i64::from(source.pad());
+    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| {
+        fill(dir, source, variables, remembered)
+    })
+}
+
+/// Writes a model into a folder, and those that share its encoder into folders in it.
+fn fill(
+    dir: &Path,
+    source: &Source,
+    variables: &[(String, tch::Tensor)],
+    remembered: &Remembered,
+) -> Result<()> {
+    let Remembered { info, class, members } = remembered;
+    let under =
+        |name: &str, path: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let shared = |name: &str| members.is_empty() || !under(name, HEAD);
+    let own: Vec<_> = variables.iter().filter(|(name, _)| shared(name)).collect();
+    let own: Named = own.into_iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
     let config = hf::Config {
         labels: class.labels.clone(),
         classifier_dropout: class.dropout,
-        ..hf::Config::new(class.architecture, source.config.clone(), pad)
+        ..hf::Config::new(class.architecture, source.config.clone(), i64::from(source.pad()))
     };
-    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| {
-        hf::write(dir, &config, &tensors)?;
-        source.tokenizer.write_pretrained(dir, source.config.max_positions as usize)?;
-        write_info(dir, info)
-    })
+    hf::write(dir, &config, &renamed(&own, HEAD, class.head))?;
+    source.tokenizer.write_pretrained(dir, source.config.max_positions as usize)?;
+    write_info(dir, info)?;
+    for member in members {
+        let dir = dir.join(&member.folder);
+        fs::create_dir(&dir).map_err(Error::io(&dir))?;
+        let path = format!("{HEAD}.{}", member.variables);
+        let variables =
+            variables.iter().filter(|(name, _)| !under(name, HEAD) || under(name, &path));
+        let variables: Named =
+            variables.map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
+        fill(&dir, source, &renamed(&variables, &path, HEAD), &member.remembered)?;
+    }
+    Ok(())
 }
 
 /// Writes `task.json`.

@@ -23,10 +23,25 @@ pub const HEAD: &str = "task_head";
 /// An encoder with a task's head. Variables: `electra.*` and `task_head.*`.
 #[derive(Debug)]
 pub struct TaskNetwork<H> {
-    encoder: Encoder,
+    body: Body,
     head: H,
+}
+
+/// An encoder, whatever stands on it.
+#[derive(Debug)]
+pub struct Body {
+    encoder: Encoder,
     pad: u32,
     device: Device,
+}
+
+/// An encoder and a head on it that answers: a network's own, or one of several.
+#[derive(Debug)]
+pub struct Answering<'a, H> {
+    /// The encoder.
+    pub body: &'a Body,
+    /// The head.
+    pub head: &'a H,
 }
 
 impl<H: Head> TaskNetwork<H> {
@@ -44,7 +59,8 @@ impl<H: Head> TaskNetwork<H> {
         let path = root / ENCODER;
         let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
         let encoder = Encoder::new(&path, config, parts, embeddings)?;
-        Ok(Self { encoder, head: head(&(root / HEAD))?, pad, device: root.device() })
+        let head = head(&(root / HEAD))?;
+        Ok(Self { body: Body { encoder, pad, device: root.device() }, head })
     }
 
     /// The head.
@@ -52,26 +68,39 @@ impl<H: Head> TaskNetwork<H> {
         &self.head
     }
 
+    /// The network as it answers.
+    pub fn answering(&self) -> Answering<'_, H> {
+        Answering { body: &self.body, head: &self.head }
+    }
+
+    /// [`Answering::predict`].
+    pub fn predict<T>(
+        &self,
+        features: &[Arc<Feature<T>>],
+        batch_size: usize,
+    ) -> Vec<H::Prediction> {
+        self.answering().predict(features, batch_size)
+    }
+}
+
+impl<H: Head> Answering<'_, H> {
     /// What the head says of each feature, in their order; batches are made by length.
     pub fn predict<T>(
         &self,
         features: &[Arc<Feature<T>>],
         batch_size: usize,
     ) -> Vec<H::Prediction> {
+        let Body { encoder, pad, device } = self.body;
         let mut order: Vec<usize> = (0..features.len()).collect();
         order.sort_by_key(|&i| features[i].ids.len());
         let mut predictions: Vec<Option<H::Prediction>> = features.iter().map(|_| None).collect();
         for places in chunks(order.len(), batch_size) {
             let places = &order[places];
             let rows = places.iter().map(|&i| Arc::clone(&features[i])).collect();
-            let inputs = TaskBatch::new(rows).inputs(self.pad, self.device);
+            let inputs = TaskBatch::new(rows).inputs(*pad, *device);
             let answers = no_grad(|| {
-                let hidden_bsh = self.encoder.forward_t(
-                    &inputs.ids_bs,
-                    &inputs.segments_bs,
-                    &inputs.mask,
-                    false,
-                );
+                let (ids_bs, segments_bs) = (&inputs.ids_bs, &inputs.segments_bs);
+                let hidden_bsh = encoder.forward_t(ids_bs, segments_bs, &inputs.mask, false);
                 self.head.predict(&hidden_bsh, &inputs)
             });
             for (&place, answer) in places.iter().zip(answers) {
@@ -102,9 +131,9 @@ impl<H: Head> Finetuning<H> {
         Self { network, reduction }
     }
 
-    /// The network.
-    pub fn network(&self) -> &TaskNetwork<H> {
-        &self.network
+    /// The network as it answers.
+    pub fn network(&self) -> Answering<'_, H> {
+        self.network.answering()
     }
 }
 
@@ -121,7 +150,7 @@ impl<H: Head> Objective for Finetuning<H> {
     }
 
     fn loss(&self, part: &Self::Batch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
-        let TaskNetwork { encoder, head, pad, device } = &self.network;
+        let TaskNetwork { body: Body { encoder, pad, device }, head } = &self.network;
         let inputs = part.inputs(*pad, *device);
         let hidden_bsh =
             encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);

@@ -2,11 +2,12 @@
 
 use crate::{
     Error, FinetuneConfig, Result,
-    baseline::Baselines,
+    baseline::{Baselines, SplitScores},
     batch::{Feature, epoch_order, grouped_order},
     config::{Batches, TrainConfig},
     heads::Head,
-    objective::{HEAD, TaskNetwork},
+    model::{Header, Kind},
+    objective::{Answering, HEAD},
     report::Examples,
     scores::{Metric, Scores},
 };
@@ -16,7 +17,7 @@ use electra_model::{
 };
 use electra_tokenize::WordPiece;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Debug, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
 use tch::nn;
 
 /// What one row teaches a problem's head.
@@ -47,7 +48,9 @@ pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// Naming the first key that does not fit.
-    fn check(&self, config: &FinetuneConfig) -> Result<()>;
+    fn check(&self, _config: &FinetuneConfig) -> Result<()> {
+        Ok(())
+    }
 
     /// Reads and encodes the data.
     ///
@@ -72,7 +75,7 @@ pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     /// The answers to the examples of `split`, one of [`Loaded::splits`].
     fn answers(
         &self,
-        network: &TaskNetwork<Self::Head>,
+        network: Answering<'_, Self::Head>,
         data: &Self::Data,
         split: &Split,
         batch_size: usize,
@@ -81,26 +84,51 @@ pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
     /// Every score of the answers to `split`.
     fn score(&self, data: &Self::Data, split: &Split, answers: &Self::Answers) -> Scores;
 
-    /// Writes the answers to `split` into the folder `dir`, which is there and empty.
+    /// The scores of the parts that a split has, by name, where it has some: those of several tasks.
+    fn parts(
+        &self,
+        _data: &Self::Data,
+        _split: &Split,
+        _answers: &Self::Answers,
+    ) -> BTreeMap<String, Scores> {
+        BTreeMap::new()
+    }
+
+    /// Writes the answers to `split` into the folder `dir`, which is there, beside the scores; nothing by default.
     ///
     /// # Errors
     /// Naming the file.
     fn write(
         &self,
-        data: &Self::Data,
-        split: &Split,
-        answers: &Self::Answers,
-        dir: &Path,
-    ) -> Result<()>;
+        _data: &Self::Data,
+        _split: &Split,
+        _answers: &Self::Answers,
+        _dir: &Path,
+    ) -> Result<()> {
+        Ok(())
+    }
 
-    /// What no network gives.
-    fn baselines(&self, data: &Self::Data) -> Baselines;
+    /// What no network gives; nothing is said by default.
+    fn baselines(&self, _data: &Self::Data) -> Baselines {
+        let majority = SplitScores { dev: Scores::new(), test: None };
+        Baselines { majority, bag_of_words: None }
+    }
 
-    /// What the model folder of `seed` says besides weights.
-    fn remember(&self, data: &Self::Data, config: &FinetuneConfig, seed: u64) -> Remembered;
+    /// What the model folder of `seed` says besides weights; by default, that its head is one of your own.
+    fn remember(&self, _data: &Self::Data, config: &FinetuneConfig, seed: u64) -> Remembered {
+        let header = Header::new(Kind::Own, self, config, seed);
+        let info = serde_json::to_value(header).expect("plain values serialise");
+        Remembered { info, class: HeadClass::none(), members: Vec::new() }
+    }
 
     /// What the model card says of the task.
-    fn card(&self, data: &Self::Data) -> TaskCard;
+    fn card(&self, _data: &Self::Data) -> TaskCard {
+        TaskCard {
+            pipeline: "feature-extraction",
+            rows: Vec::new(),
+            predict: "# with the program that trained it: the head is one of its own",
+        }
+    }
 }
 
 /// Examples that are scored.
@@ -160,6 +188,14 @@ impl<'a> LoadSite<'a> {
             return Err(Error::value("train.max_length", max_length, limit));
         }
         Ok(Self { data, model, encoder, tokenizer, config })
+    }
+
+    /// The site of another task's files.
+    pub(crate) fn of<'b>(&self, data: &'b Path) -> LoadSite<'b>
+    where
+        'a: 'b,
+    {
+        LoadSite { data, ..*self }
     }
 
     /// Checks that the encoder tells two texts from each other.
@@ -252,6 +288,19 @@ pub struct Remembered {
     pub info: serde_json::Value,
     /// The class of `transformers` that the folder is for.
     pub class: HeadClass,
+    /// Models in it that share the encoder; where there are some, the folder itself is the encoder alone.
+    pub members: Vec<MemberModel>,
+}
+
+/// A model in the folder of another, with the same encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberModel {
+    /// Its folder in that one.
+    pub folder: String,
+    /// What its variables are under, among those of heads.
+    pub variables: String,
+    /// What it says of itself.
+    pub remembered: Remembered,
 }
 
 /// The class of `transformers` that loads a model folder, and what it calls the head.

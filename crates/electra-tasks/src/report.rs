@@ -64,7 +64,7 @@ pub struct SeedReport {
     pub seed: u64,
     /// Every score on the dev set.
     pub dev: Scores,
-    /// Every score on each further dev set, by its name.
+    /// Every score on each further dev set, by its name; of several tasks, on that of each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_dev: BTreeMap<String, Scores>,
     /// Every score on the test set.
@@ -72,6 +72,9 @@ pub struct SeedReport {
     /// Updates after which its weights were taken, where `evaluate.choose = "best"` chose them; else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_step: Option<u64>,
+    /// Of several tasks, every score on the test set of each that has one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_test: BTreeMap<String, Scores>,
     /// Seconds of training and scoring, of the process that ended it.
     pub seconds: f64,
 }

@@ -32,6 +32,8 @@ pub enum Metric {
     Spearman,
     /// Mean squared error, in the labels' own units. Lower is better.
     MeanSquaredError,
+    /// Of several tasks, the mean of what each is judged by; of one of them, its part in it.
+    TaskMean,
 }
 
 /// Scores by metric; one that is not defined (a correlation with a constant) is `None`.
@@ -50,6 +52,7 @@ impl Metric {
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",
             Self::MeanSquaredError => "mean-squared-error",
+            Self::TaskMean => "task-mean",
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     config::{HeadConfig, HeadKind, Pooling},
     heads::{SentenceHead, SentencePrediction},
     model::{self, FORMAT, Header, Kind},
-    objective::TaskNetwork,
+    objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
     report::Examples,
     scores::{Metric, Scores},
@@ -141,7 +141,7 @@ impl Problem for Task {
 
     fn answers(
         &self,
-        network: &TaskNetwork<SentenceHead>,
+        network: Answering<'_, SentenceHead>,
         data: &SentenceData,
         split: &Split,
         batch_size: usize,
@@ -195,7 +195,8 @@ impl Problem for Task {
             answers: data.answers.clone(),
         };
         let class = info.class();
-        Remembered { info: serde_json::to_value(info).expect("plain values serialise"), class }
+        let info = serde_json::to_value(info).expect("plain values serialise");
+        Remembered { info, class, members: Vec::new() }
     }
 
     fn card(&self, data: &SentenceData) -> TaskCard {

@@ -191,7 +191,7 @@ impl Task {
         let fits = match self.metric {
             Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(Kind::Classification),
             Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => Some(Kind::Regression),
-            Metric::ExactMatch | Metric::Precision | Metric::Recall => None,
+            Metric::ExactMatch | Metric::Precision | Metric::Recall | Metric::TaskMean => None,
         };
         if fits != Some(self.kind) {
             let expected = match self.kind {

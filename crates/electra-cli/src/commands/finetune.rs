@@ -5,12 +5,14 @@ use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    AnyTask, Completion, Finetune, FinetuneConfig, Grid, Preset, Problem, Report, Weights, any,
+    AnyTask, Completion, Finetune, FinetuneConfig, Grid, MultiTask, Preset, Problem, Report,
+    Weights, any,
     finetune::{
         Event,
         grid::{self, Axis, GridReport},
     },
     glue, model,
+    multi::OneOf,
     preset::Group,
     scores::Summary,
 };
@@ -33,15 +35,26 @@ use std::{
   electra finetune --task squad1.1 --data SQUAD --model exported/small \\
     --config configs/finetune-squad-small.toml --out runs/squad
   electra finetune --task rte --data GLUE --model exported/small --preset paper --seeds 3 \\
-    --grid optimizer.learning_rate=1e-4,2e-4,3e-4 --grid train.epochs=3,10 --out runs/glue/rte")]
+    --grid optimizer.learning_rate=1e-4,2e-4,3e-4 --grid train.epochs=3,10 --out runs/glue/rte
+  electra finetune --task cola --task rte --data GLUE --temperature 2 --model exported/small \\
+    --preset paper --out runs/both")]
 pub(crate) struct Args {
     /// A task.toml, the folder that holds it, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli,
     /// qnli, rte, wnli.
-    #[arg(long)]
-    task: PathBuf,
+    ///
+    /// Given more than once, all are learned on one encoder, with a head for each.
+    #[arg(long, required = true)]
+    task: Vec<PathBuf>,
     /// The folder of the task's files, the task's own by default; for a task of GLUE, the one that holds GLUE's folders.
+    /// For several tasks one for all, or as many as tasks.
     #[arg(long)]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
+    /// Of several tasks: one of n inputs has a share of n^(1/T) of an epoch; 1 takes each input once.
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// Of several tasks: what the losses of each are multiplied by, as in `1,0.5`; 1 by default.
+    #[arg(long, value_delimiter = ',')]
+    weights_of_tasks: Vec<f64>,
     /// The encoder: a Hugging Face folder with its tokenizer, or what an earlier fine-tuning wrote (its head is left).
     #[arg(long)]
     model: PathBuf,
@@ -110,7 +123,17 @@ impl Args {
             .iter()
             .filter_map(|set| set.strip_prefix(TASK_KEYS).map(str::to_owned))
             .collect();
-        let (task, data) = self.task(&of_task)?;
+        if self.task.len() == 1 && (self.temperature != 1.0 || !self.weights_of_tasks.is_empty()) {
+            bail!("--temperature and --weights-of-tasks are for several tasks");
+        }
+        if self.task.len() > 1 {
+            if !of_task.is_empty() {
+                bail!("--set task.KEY is for one task; several are described by files");
+            }
+            let task = self.several()?;
+            return self.tune(&task, PathBuf::new(), group_of(&task));
+        }
+        let (task, data) = self.task(0, &of_task)?;
         match task {
             AnyTask::Sentence(task) => self.tune(&task, data, Group::of(task.name())),
             AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
@@ -196,11 +219,34 @@ impl Args {
         }
     }
 
-    /// What is learned, and the folder of its files. What is there is a path before it is a name.
-    fn task(&self, overrides: &[String]) -> anyhow::Result<(AnyTask, PathBuf)> {
-        let name = self.task.to_str().filter(|_| !self.task.exists());
+    /// Several tasks as one.
+    fn several(&self) -> anyhow::Result<MultiTask> {
+        let (count, folders) = (self.task.len(), self.data.len());
+        if folders > 1 && folders != count {
+            bail!("--data is given {folders} times: once for all of {count} tasks, or for each");
+        }
+        let weights = self.weights_of_tasks.len();
+        if weights > 0 && weights != count {
+            bail!("--weights-of-tasks has {weights} numbers for {count} tasks");
+        }
+        let one = |number| {
+            let (task, data) = self.task(number, &[])?;
+            let weight = self.weights_of_tasks.get(number).copied().unwrap_or(1.0);
+            Ok(OneOf { task, data, weight })
+        };
+        let tasks: Vec<OneOf> = (0..count).map(one).collect::<anyhow::Result<_>>()?;
+        let names: Vec<&str> = tasks.iter().map(|one| one.task.name()).collect();
+        Ok(MultiTask { name: names.join("+"), temperature: self.temperature, tasks })
+    }
+
+    /// What is learned as the task of this number, and the folder of its files. What is there is a path before it is
+    /// a name.
+    fn task(&self, number: usize, overrides: &[String]) -> anyhow::Result<(AnyTask, PathBuf)> {
+        let path = &self.task[number];
+        let given = self.data.get(number).or(self.data.first());
+        let name = path.to_str().filter(|_| !path.exists());
         if let Some(task) = name.and_then(|name| glue::find(name).ok()) {
-            let Some(data) = &self.data else {
+            let Some(data) = given else {
                 bail!("--data must name the folder that holds GLUE's folder {:?}", task.folder);
             };
             let (task, data) = glue::open(task.name, data)?;
@@ -209,14 +255,26 @@ impl Args {
         if let Some(name) = name
             && let Some(task) = AnyTask::named(name, overrides)?
         {
-            let Some(data) = &self.data else {
+            let Some(data) = given else {
                 bail!("--data must name the folder that holds the files of {name}");
             };
             return Ok((task, data.clone()));
         }
-        let own = if self.task.is_dir() { Some(self.task.as_path()) } else { self.task.parent() };
-        let data = self.data.clone().unwrap_or_else(|| own.unwrap_or(&self.task).to_owned());
-        Ok((AnyTask::read(&self.task, overrides)?, data))
+        let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+        let data = given.cloned().unwrap_or_else(|| own.unwrap_or(path).to_owned());
+        Ok((AnyTask::read(path, overrides)?, data))
+    }
+}
+
+/// The group of several tasks: that of the one with the longest inputs.
+fn group_of(several: &MultiTask) -> Group {
+    let any = |kind: fn(&AnyTask) -> bool| several.tasks.iter().any(|one| kind(&one.task));
+    if any(|task| matches!(task, AnyTask::Squad(_))) {
+        Group::Questions
+    } else if any(|task| matches!(task, AnyTask::Tagging(_))) {
+        Group::Chunking
+    } else {
+        Group::Usual
     }
 }
 
@@ -271,7 +329,8 @@ fn table(report: &Report) -> anyhow::Result<()> {
         row(&format!("seed {}", seed.seed), seed.dev_score(metric), seed.test_score(metric))?;
     }
     for (name, score) in report.best(|seed| Some(seed.more_dev.clone())).unwrap_or_default() {
-        row(&format!("best on dev, {name}"), score.get(&metric).copied().flatten(), None)?;
+        let test = report.best(|seed| seed.more_test.get(&name)?.get(&metric).copied().flatten());
+        row(&format!("best on dev, {name}"), score.get(&metric).copied().flatten(), test)?;
     }
     let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
     row("best on dev", report.best(|s| s.dev_score(metric)), report.best_seed_test)?;

@@ -90,6 +90,11 @@ impl Args {
         }
         match header.kind {
             model::Kind::Squad => self.questions(&model),
+            model::Kind::Multi => bail!(
+                "{} holds the models of several tasks: name the folder of one, {}/TASK",
+                self.model.display(),
+                model.display()
+            ),
             kind => self.rows(&model, kind),
         }
     }

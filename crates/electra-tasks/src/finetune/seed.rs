@@ -76,19 +76,27 @@ impl<P: Problem> Finetune<'_, P> {
             more_dev: BTreeMap::new(),
             test: None,
             chosen_step,
+            more_test: BTreeMap::new(),
             seconds: 0.0,
         };
         for split in &prepared.loaded.splits {
             let answers = self.task.answers(objective.network(), data, split, self.predict_batch());
             let scores = self.task.score(data, split, &answers);
+            let parts = self.task.parts(data, split, &answers);
             folder::whole(&dir.join(split.name()), Existing::Replace, SCORES, |dir| {
                 write_json(&dir.join(SCORES), &scores)?;
                 self.task.write(data, split, &answers, dir)
             })?;
             match split {
-                Split::Dev => report.dev = scores,
+                Split::Dev => {
+                    report.dev = scores;
+                    report.more_dev.extend(parts);
+                }
                 Split::MoreDev(name) => drop(report.more_dev.insert(name.clone(), scores)),
-                Split::Test => report.test = Some(scores),
+                Split::Test => {
+                    report.test = Some(scores);
+                    report.more_test.extend(parts);
+                }
             }
         }
         let metric = self.task.metric();

@@ -97,7 +97,7 @@ impl SquadPredictor {
                 self.encoding()?.passages(&article, |_, _| Some(Teaching::Nothing))?;
             let asked = passages.iter().flat_map(|passage| &passage.questions);
             let features: Vec<_> = asked.flat_map(|asked| asked.features.iter().cloned()).collect();
-            let (network, head) = (&self.model.network, info.header.head.kind);
+            let (network, head) = (self.model.network.answering(), info.header.head.kind);
             answers.extend(answer(
                 network,
                 &article,

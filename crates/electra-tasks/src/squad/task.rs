@@ -15,7 +15,7 @@ use crate::{
     batch::Feature,
     config::{HeadConfig, HeadKind, Pooling, SpanConfig},
     model::{Header, Kind},
-    objective::TaskNetwork,
+    objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
     report::Examples,
     scores::{
@@ -144,7 +144,7 @@ struct Lessons {
 
 /// Answers to the questions of passages, in their order.
 pub(crate) fn answer(
-    network: &TaskNetwork<SpanHead>,
+    network: Answering<'_, SpanHead>,
     file: &SquadFile,
     passages: &[Passage],
     features: &[Arc<Feature<SpanTarget>>],
@@ -339,7 +339,7 @@ impl Problem for SquadTask {
 
     fn answers(
         &self,
-        network: &TaskNetwork<SpanHead>,
+        network: Answering<'_, SpanHead>,
         data: &SquadData,
         split: &Split,
         batch_size: usize,
@@ -391,7 +391,8 @@ impl Problem for SquadTask {
             squad: data.config.clone(),
         };
         let class = info.class();
-        Remembered { info: serde_json::to_value(info).expect("plain values serialise"), class }
+        let info = serde_json::to_value(info).expect("plain values serialise");
+        Remembered { info, class, members: Vec::new() }
     }
 
     fn card(&self, _data: &SquadData) -> TaskCard {

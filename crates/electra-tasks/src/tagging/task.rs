@@ -13,7 +13,7 @@ use crate::{
     config::Pooling,
     error::nearest,
     model::{Header, Kind},
-    objective::TaskNetwork,
+    objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
     report::Examples,
     scores::{
@@ -379,7 +379,7 @@ impl Problem for TaggingTask {
 
     fn answers(
         &self,
-        network: &TaskNetwork<TagHead>,
+        network: Answering<'_, TagHead>,
         data: &TaggingData,
         split: &Split,
         batch_size: usize,
@@ -451,7 +451,8 @@ impl Problem for TaggingTask {
             classes: data.classes.clone(),
         };
         let class = info.class();
-        Remembered { info: serde_json::to_value(info).expect("plain values serialise"), class }
+        let info = serde_json::to_value(info).expect("plain values serialise");
+        Remembered { info, class, members: Vec::new() }
     }
 
     fn card(&self, data: &TaggingData) -> TaskCard {

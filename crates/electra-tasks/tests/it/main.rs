@@ -11,6 +11,7 @@ mod official;
 mod presets;
 mod questions;
 mod scores;
+mod several;
 mod spans;
 mod squad;
 mod submit;

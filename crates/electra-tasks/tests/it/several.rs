@@ -1,0 +1,121 @@
+//! Several tasks on one encoder: shares of an epoch, losses, scores of each, models of their own, bad input.
+
+use crate::{
+    e2e::{Fixture, config},
+    says,
+};
+use electra_tasks::{
+    AnyTask, Completion, Finetune, FinetuneConfig, MultiTask, Predictor, Report, TaggingPredictor,
+    multi::{Mixture, OneOf},
+    scores::Metric,
+};
+use std::{fs, sync::atomic::AtomicBool};
+
+const TAGS: &str = "name = 'things'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'train.txt'\ndev = 'dev.txt'\n";
+
+/// 100 and 10 000 inputs: as their sizes, as the square roots 10 and 100 of them, as their fourth roots.
+#[test]
+fn a_temperature_brings_the_shares_of_tasks_together() {
+    let counts = |temperature| Mixture::new(vec![100, 10_000], temperature).counts();
+    assert_eq!(counts(1.0), [100, 10_000]);
+    // 10 100 / 11 = 918.18; sqrt(10) / (sqrt(10) + 10) = 0.24025, times 10 100 = 2426.5 to one place.
+    assert_eq!(counts(2.0), [918, 9182]);
+    assert_eq!(counts(4.0), [2427, 7673]);
+}
+
+#[test]
+fn an_epoch_of_several_tasks_has_each_input_once_or_its_share() {
+    let sorted = |places: Vec<usize>| {
+        let mut places = places;
+        places.sort_unstable();
+        places
+    };
+    let once = Mixture::new(vec![3, 5], 1.0);
+    assert_eq!(sorted(once.places(1, 0)), (0..8).collect::<Vec<_>>());
+    assert_ne!(once.places(1, 0), once.places(1, 1));
+    assert_eq!(once.places(1, 1), once.places(1, 1));
+    // 4 and 36 inputs have 10 and 30 places at a temperature of 2: 2 / (2 + 6) and 6 / (2 + 6).
+    let shared = sorted(Mixture::new(vec![4, 36], 2.0).places(7, 3));
+    let times = |input: usize| shared.iter().filter(|&&place| place == input).count();
+    assert!((0..4).all(|input| (2..=3).contains(&times(input))), "{shared:?}");
+    assert!((4..40).all(|input| times(input) <= 1), "{shared:?}");
+    assert_eq!((4..40).map(times).sum::<usize>(), 30);
+}
+
+fn fixture() -> (Fixture, MultiTask) {
+    let fixture = Fixture::new();
+    fixture.write("tags/task.toml", TAGS);
+    let text =
+        "red B-COLOUR\nfox B-ANIMAL\n. O\n\nblue B-COLOUR\ngreen B-COLOUR\nbear B-ANIMAL\n\n";
+    fixture.write("tags/train.txt", &text.repeat(30));
+    fixture.write("tags/dev.txt", text);
+    let one = |folder: &str| OneOf {
+        task: AnyTask::read(&fixture.path(folder), &[]).unwrap(),
+        data: fixture.path(folder),
+        weight: 1.0,
+    };
+    let tasks = vec![one("task"), one("tags")];
+    let task = MultiTask { name: "both".to_owned(), temperature: 1.5, tasks };
+    (fixture, task)
+}
+
+fn run(
+    fixture: &Fixture,
+    task: &MultiTask,
+    config: &FinetuneConfig,
+) -> electra_tasks::Result<Report> {
+    let (model, out) = (fixture.path("model"), fixture.path("out"));
+    match Finetune::new(task, "", model, config, out).run(&AtomicBool::new(false), &mut |_| {})? {
+        Completion::Finished(report) => Ok(*report),
+        Completion::Stopped => panic!("it was not asked to stop"),
+    }
+}
+
+#[test]
+fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() {
+    let (fixture, task) = fixture();
+    let report = run(&fixture, &task, &config(&["head.pooling=first", "train.epochs=8"])).unwrap();
+    let seed = &report.seeds[0];
+    let (kinds, things) = (&seed.more_dev["kinds"], &seed.more_dev["things"]);
+    let (accuracy, f1) = (kinds[&Metric::Accuracy].unwrap(), things[&Metric::F1].unwrap());
+    assert!(accuracy > 0.8 && f1 > 0.8, "{report:?}");
+    assert_eq!(seed.dev[&Metric::TaskMean], Some((accuracy + f1) / 2.0));
+    // Only one of them has a test file.
+    let test = seed.test.as_ref().unwrap()[&Metric::TaskMean];
+    assert_eq!(test, seed.more_test["kinds"][&Metric::Accuracy]);
+    assert_eq!(seed.more_test.len(), 1);
+    for name in
+        ["dev/kinds/predictions.tsv", "dev/things/predictions.conll", "test/kinds/scores.json"]
+    {
+        assert!(fixture.path("out/seed-1").join(name).is_file(), "{name}");
+    }
+    // Each task's model answers as the scores say.
+    let kinds = Predictor::open(&fixture.path("out/model/kinds"), "cpu").unwrap();
+    assert_eq!(kinds.info().header.task, "kinds");
+    let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
+    let rows: Vec<(&str, &str)> =
+        dev.lines().skip(1).map(|line| line.split_once('\t').unwrap()).collect();
+    let texts: Vec<_> = rows.iter().map(|(text, _)| (*text, None)).collect();
+    let said = kinds.predict(&texts).unwrap();
+    let right = said.iter().zip(&rows).filter(|(said, (_, gold))| said.label == *gold).count();
+    assert_eq!(right as f64 / rows.len() as f64, accuracy);
+    let things = TaggingPredictor::open(&fixture.path("out/model/things"), "cpu").unwrap();
+    assert_eq!(things.tag(&[["red", "fox"]]).unwrap()[0][0].tag, "B-COLOUR");
+    // The folder that holds both is the encoder alone.
+    says(Predictor::open(&fixture.path("out/model"), "cpu").map(drop), &["task.json", "Multi"]);
+}
+
+#[test]
+fn several_tasks_that_cannot_be_learned_together() {
+    let (fixture, mut task) = fixture();
+    let config = config(&["head.pooling=first", "train.epochs=1"]);
+    task.temperature = 0.5;
+    says(run(&fixture, &task, &config), &["temperature = 0.5", "1 or above"]);
+    task.temperature = 1.0;
+    task.tasks[1].weight = 0.0;
+    says(run(&fixture, &task, &config), &["weight = 0", "things", "above 0"]);
+    task.tasks[1] = task.tasks[0].clone();
+    says(run(&fixture, &task, &config), &["\"kinds\"", "another name"]);
+    task.tasks.pop();
+    says(run(&fixture, &task, &config), &["tasks = 1", "at least 2"]);
+}
