@@ -39,17 +39,19 @@ pub struct ElectraConfig {
     pub kernels: Kernels,
     /// What the factors of dense layers are rounded to.
     pub precision: Precision,
-    /// What blocks keep for the backward pass.
+    /// What blocks keep for the backward pass; runs from before there was a choice kept everything.
+    #[serde(default)]
     pub activations: Activations,
 }
 
 /// What a transformer block keeps for its backward pass. Values, draws of dropout and gradients are the same; where
 /// seams hold other parts, as long as they draw from libtorch's generator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Activations {
     /// What its layers need.
+    #[default]
     Keep,
     /// Its input, from which the backward pass computes the rest again: a third more work, a fraction of the memory
     /// ([`crate::memory`]).

@@ -162,3 +162,13 @@ fn inference_flops_are_the_references() {
         assert!((found / expected - 1.0).abs() < 2e-3, "{found:e} is not {expected:e}");
     }
 }
+
+/// A run that was begun before the key was there is gone on with as it was.
+#[test]
+fn a_config_from_before_the_choice_of_activations_keeps_them() {
+    let config = ElectraConfig::small(30_522);
+    let mut table = serde_json::to_value(&config).unwrap();
+    assert!(table.as_object_mut().unwrap().remove("activations").is_some());
+    assert_eq!(serde_json::from_value::<ElectraConfig>(table).unwrap(), config);
+    assert_eq!(config.activations, Activations::Keep);
+}
