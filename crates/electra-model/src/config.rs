@@ -37,7 +37,7 @@ pub struct ElectraConfig {
     pub feed_forward: FeedForwardKind,
     /// The form in which the shipped layers compute.
     pub kernels: Kernels,
-    /// What the factors of dense layers are rounded to.
+    /// What the factors of products are rounded to.
     pub precision: Precision,
     /// What blocks keep for the backward pass; runs from before there was a choice kept everything.
     #[serde(default)]
@@ -184,7 +184,7 @@ pub struct EncoderConfig {
     pub initializer: Initializer,
     /// The form in which the shipped layers compute.
     pub kernels: Kernels,
-    /// What the factors of dense layers are rounded to.
+    /// What the factors of products are rounded to.
     pub precision: Precision,
     /// What blocks keep for the backward pass.
     pub activations: Activations,

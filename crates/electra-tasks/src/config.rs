@@ -43,7 +43,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
-    /// What the factors of dense layers are rounded to while training.
+    /// What the factors of products are rounded to while training.
     pub precision: Precision,
     /// Updates between rows of metrics.jsonl.
     pub log_every: u64,
