@@ -1,15 +1,17 @@
 """Fine-tuning and predicting with transformers in PyTorch, timed: the peer of `electra finetune` and `electra predict`;
 and predicting by ONNX Runtime.
 
-Run by `cargo xtask bench --peer finetune-*|predict`; prints one JSON object. The loop is that of transformers' Trainer
+Run by `cargo xtask bench --peer finetune-*|predict*`; prints one JSON object. The loop is that of transformers' Trainer
 without its bookkeeping: batches padded to their longest, fused AdamW, linear schedule, clipping. `--autocast` computes
 products in bfloat16. `export` writes the model as ONNX; ONNX Runtime predicts the same batches with as many threads as
-PyTorch and all of its own rewriting of the graph.
+PyTorch and all of its own rewriting of the graph. SQuAD's questions are windows of 384 tokens as in transformers'
+run_qa.py, made before the clock starts.
 """
 
 import argparse
 import contextlib
 import csv
+import glob
 import io
 import json
 import math
@@ -19,7 +21,7 @@ import resource
 import time
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
 TASK = """name = "{name}"
 kind = "classification"
@@ -31,6 +33,17 @@ metric = "accuracy"
 train = "train.tsv"
 dev = "dev.tsv"
 """
+SQUAD_TASK = """name = "squad"
+kind = "squad"
+version = "1.1"
+metric = "f1"
+
+[files]
+train = "train.json"
+dev = "dev.json"
+"""
+# Tokens of a window of SQuAD and from one to the next.
+WINDOW, STEP = 384, 128
 # Of the exported network.
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 # Folder, columns of the texts, column of the label.
@@ -47,6 +60,10 @@ def rows(path, task):
 def prepare(args):
     """A task folder of `--count` training rows, drawn with a fixed seed."""
     os.makedirs(args.folder, exist_ok=True)
+    (prepare_squad if args.task == "squad" else prepare_glue)(args)
+
+
+def prepare_glue(args):
     pairs = len(GLUE[args.task][1]) == 2
     with open(f"{args.folder}/task.toml", "w") as file:
         file.write(TASK.format(name=args.task, text_b='text_b = "b"\n' if pairs else ""))
@@ -60,6 +77,28 @@ def prepare(args):
                 file.write("\t".join([*texts, label]) + "\n")
 
 
+def prepare_squad(args):
+    with open(f"{args.folder}/task.toml", "w") as file:
+        file.write(SQUAD_TASK)
+    for split, count in (("train", args.count), ("dev", 16)):
+        sources = sorted(glob.glob(f"{args.data}/{split}*-v1.1.json"))
+        if not sources:
+            raise SystemExit(f"{args.data}: no {split}-v1.1.json or part of it")
+        found = [(paragraph["context"], question) for paragraph, question in questions(sources[0])]
+        random.Random(1).shuffle(found)
+        paragraphs = [{"context": context, "qas": [question]} for context, question in found[:count]]
+        with open(f"{args.folder}/{split}.json", "w", encoding="utf-8") as file:
+            json.dump({"version": "1.1", "data": [{"title": "drawn", "paragraphs": paragraphs}]}, file)
+
+
+def questions(path):
+    with open(path, encoding="utf-8") as file:
+        for article in json.load(file)["data"]:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield paragraph, question
+
+
 def read(path):
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
@@ -71,30 +110,74 @@ def encode(tokenizer, batch):
     return tokenizer(*map(list, texts), padding="longest", truncation=True, max_length=128, return_tensors="pt")
 
 
+def windows(args, tokenizer):
+    """SQuAD's questions as transformers' run_qa.py has them, with the same windows as `electra finetune`."""
+    for paragraph, question in questions(f"{args.folder}/train.json"):
+        context, answer = paragraph["context"], question["answers"][0]
+        prefix = len(tokenizer(question["question"])["input_ids"])
+        encoded = tokenizer(
+            question["question"],
+            context,
+            truncation="only_second",
+            max_length=WINDOW,
+            stride=WINDOW - prefix - 1 - STEP,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        first, last = answer["answer_start"], answer["answer_start"] + len(answer["text"]) - 1
+        for window, offsets in enumerate(encoded["offset_mapping"]):
+            inside = [i for i, part in enumerate(encoded.sequence_ids(window)) if part == 1]
+            start = [i for i in inside if offsets[i][0] <= first < offsets[i][1]]
+            end = [i for i in inside if offsets[i][0] <= last < offsets[i][1]]
+            feature = {name: encoded[name][window] for name in INPUTS}
+            whole = start and end
+            yield feature, (start[0] if whole else 0, end[0] if whole else 0)
+
+
+def batches(args, tokenizer):
+    """Functions that give a batch's inputs with labels, and all of its rows; padded to the longest when called."""
+    if args.task == "squad":
+        data = list(windows(args, tokenizer))
+
+        def laid_out(batch):
+            inputs = tokenizer.pad([feature for feature, _ in batch], padding="longest", return_tensors="pt")
+            starts, ends = torch.tensor([span for _, span in batch]).unbind(1)
+            return {**inputs, "start_positions": starts, "end_positions": ends}
+    else:
+        data = list(read(f"{args.folder}/train.tsv"))
+
+        def laid_out(batch):
+            return {**encode(tokenizer, batch), "labels": torch.tensor([label for _, label in batch])}
+
+    random.Random(2).shuffle(data)
+    return [(data[i : i + 32], laid_out) for i in range(0, len(data), 32)]
+
+
 def finetune(args):
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForSequenceClassification.from_pretrained(args.model).train()
+    kind = AutoModelForQuestionAnswering if args.task == "squad" else AutoModelForSequenceClassification
+    model = kind.from_pretrained(args.model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, eps=1e-6, weight_decay=0.0, fused=True)
-    data = list(read(f"{args.folder}/train.tsv"))
-    random.Random(2).shuffle(data)
-    batches = [data[i : i + 32] for i in range(0, len(data), 32)]
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, len(batches))
-    start = None
-    for step, batch in enumerate(batches):
+    work = batches(args, tokenizer)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, len(work))
+    start, tokens = None, 0
+    for step, (batch, laid_out) in enumerate(work):
         if step == 2:
-            start = time.perf_counter()
-        inputs = encode(tokenizer, batch)
+            start, tokens = time.perf_counter(), 0
+        inputs = laid_out(batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.autocast):
-            loss = model(**inputs, labels=torch.tensor([label for _, label in batch])).loss
+            loss = model(**inputs).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         loss.item()
+        tokens += inputs["attention_mask"].sum().item()
     seconds = time.perf_counter() - start
-    report(sum(map(len, batches[2:])) / seconds)
+    examples = sum(len(batch) for batch, _ in work[2:])
+    report(examples / seconds, {"tokens_per_example": tokens / examples})
 
 
 def classifier(args):
@@ -127,6 +210,19 @@ def predict(args):
     report(len(data) / (time.perf_counter() - start))
 
 
+def pipeline(args):
+    """The texts one by one through transformers' pipeline, which batches 32 of them."""
+    import transformers
+
+    classify = transformers.pipeline("text-classification", model=args.model, device="cpu", batch_size=32)
+    texts = [texts[0] for texts, _ in read(f"{args.folder}/train.tsv")]
+    for _ in classify(iter(texts[:32])):
+        pass
+    start = time.perf_counter()
+    answers = sum(1 for _ in classify(iter(texts)))
+    report(answers / (time.perf_counter() - start))
+
+
 def export(args):
     """Writes the model as ONNX, with a batch and a length of any size."""
     model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
@@ -155,41 +251,49 @@ def export(args):
 
 
 def check(args):
-    """The same logits to 1e-4 in 20 batches: ONNX Runtime's, and log-odds of the probabilities of `electra predict`."""
+    """The same logits to 1e-4 in 20 batches: log-odds of the probabilities of `electra predict` and, with `--onnx`, the
+    logits of ONNX Runtime."""
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     data = list(read(f"{args.folder}/train.tsv"))
     with torch.inference_mode():
         theirs = logits(classifier(argparse.Namespace(model=args.model, onnx=None)), tokenizer, data[:640])
-        onnx = logits(classifier(args), tokenizer, data[:640])
+        onnx = logits(classifier(args), tokenizer, data[:640]) if args.onnx else None
     with open(args.predictions, newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if len(rows) != len(data):
         raise SystemExit(f"{len(rows)} predictions of {len(data)} rows")
     odds = torch.tensor([math.log(float(row["1"])) - math.log(float(row["0"])) for row in rows[: len(theirs)]])
-    differences = {
-        "onnxruntime": (onnx - theirs).abs().max().item(),
-        "electra": (odds - (theirs[:, 1] - theirs[:, 0])).abs().max().item(),
-    }
+    differences = {"electra": (odds - (theirs[:, 1] - theirs[:, 0])).abs().max().item()}
+    if onnx is not None:
+        differences["onnxruntime"] = (onnx - theirs).abs().max().item()
     for name, difference in differences.items():
         if not difference <= 1e-4:
             raise SystemExit(f"logits of {name} are {difference} away from those of transformers")
     print(json.dumps({"largest_difference": differences}))
 
 
-def report(speed):
+def report(speed, more={}):
     print(json.dumps({
+        **more,
         "examples_per_second": speed,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }))
 
 
-MODES = {"prepare": prepare, "finetune": finetune, "export": export, "check": check, "predict": predict}
+MODES = {
+    "prepare": prepare,
+    "finetune": finetune,
+    "export": export,
+    "check": check,
+    "predict": predict,
+    "pipeline": pipeline,
+}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=MODES)
-    parser.add_argument("--task", choices=GLUE)
+    parser.add_argument("--task", choices=[*GLUE, "squad"])
     parser.add_argument("--data")
     parser.add_argument("--count", type=int)
     parser.add_argument("--folder", required=True)

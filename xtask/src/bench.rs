@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Text that is trained on or encoded.
     #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::place)]
     corpus: PathBuf,
-    /// GLUE's folder, with SST-2 and MRPC in it, for the tasks.
+    /// GLUE's folder, with SST-2 and MRPC in it, or SQuAD's, for the tasks.
     #[arg(long, value_parser = sh::place)]
     data: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ struct Peer {
 }
 
 /// A new one needs a line here and a row in the page.
-const PEERS: [Peer; 10] = [
+const PEERS: [Peer; 12] = [
     Peer {
         name: "pretrain-small",
         about: "A step of ELECTRA-Small, 32 sequences of 128 tokens",
@@ -104,27 +104,37 @@ const PEERS: [Peer; 10] = [
     Peer {
         name: "finetune-sst2",
         about: "Fine-tuning ELECTRA-Small on SST-2, batches of 32",
-        run: |args, name| tasks::finetune(args, name, "sst2", Precision::F32),
+        run: |args, name| tasks::finetune(args, name, &tasks::SST2),
     },
     Peer {
         name: "finetune-sst2-bf16",
         about: "The same with products in bfloat16, beside eager in single precision and under autocast",
-        run: |args, name| tasks::finetune(args, name, "sst2", Precision::Bf16),
+        run: |args, name| tasks::finetune(args, name, &tasks::SST2.in_bf16()),
     },
     Peer {
         name: "finetune-mrpc",
         about: "Fine-tuning ELECTRA-Small on MRPC, batches of 32",
-        run: |args, name| tasks::finetune(args, name, "mrpc", Precision::F32),
+        run: |args, name| tasks::finetune(args, name, &tasks::MRPC),
     },
     Peer {
         name: "finetune-mrpc-bf16",
         about: "The same with products in bfloat16, beside eager in single precision and under autocast",
-        run: |args, name| tasks::finetune(args, name, "mrpc", Precision::Bf16),
+        run: |args, name| tasks::finetune(args, name, &tasks::MRPC.in_bf16()),
+    },
+    Peer {
+        name: "finetune-squad",
+        about: "Fine-tuning ELECTRA-Small on SQuAD 1.1, batches of 32 windows of 384 tokens or fewer",
+        run: |args, name| tasks::finetune(args, name, &tasks::SQUAD),
     },
     Peer {
         name: "predict",
         about: "Predictions of a fine-tuned ELECTRA-Small, of texts of mixed lengths; also beside ONNX Runtime",
         run: tasks::predict,
+    },
+    Peer {
+        name: "predict-pipeline",
+        about: "The same beside transformers' pipeline of text classification",
+        run: tasks::predict_pipeline,
     },
     Peer {
         name: "shards",

@@ -10,6 +10,7 @@ mod python;
 mod quickstart;
 mod setup;
 mod sh;
+mod tasks;
 mod tidy;
 
 use anyhow::Result;
@@ -42,6 +43,11 @@ enum Command {
     PretrainBase(pipeline::Args),
     /// ELECTRA-Large from raw text to exported networks.
     PretrainLarge(pipeline::Args),
+    /// GLUE and SQuAD from a pre-trained encoder and from random weights, with a table of dev scores.
+    #[command(
+        after_help = "Examples:\n  cargo xtask tasks --model runs/small/discriminator --glue GLUE --squad SQUAD --seeds 5\n  cargo xtask tasks --model runs/small/discriminator --glue GLUE --only rte,mrpc --set train.precision=bf16"
+    )]
+    Tasks(tasks::Args),
     /// Make the golden fixtures anew, with Python packages in an environment under target/.
     Fixtures(python::Fixtures),
     /// Compare with transformers, the official scorers (and TensorFlow) on random models and real text.
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
             Command::PretrainSmall(args) => pipeline::pretrain(&args, "small", 128),
             Command::PretrainBase(args) => pipeline::pretrain(&args, "base", 512),
             Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
+            Command::Tasks(args) => tasks::run(&args),
             Command::Fixtures(args) => python::fixtures(&args),
             Command::Parity(args) => python::parity(&args),
             Command::Bench(args) => bench::run(&args),

@@ -243,7 +243,10 @@ fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
         );
     }
     let mut command = step.command.clone();
-    if step.output.is_dir() {
+    if same && command.get(1).is_some_and(|word| word == "finetune") {
+        // Seeds that are done are not run again.
+        command.push("--resume".to_owned());
+    } else if step.output.is_dir() {
         command.push("--overwrite".to_owned());
     }
     Ok(command)

@@ -7,13 +7,13 @@
 pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // As much as glibc allows (HEAP_MAX_SIZE / 2), which is above all tensors of a step but tables.
-        const MAPPED_FROM: libc::c_int = 32 << 20;
+        // Blocks of more than 32 MiB would be mapped one by one, and unmapped when freed.
+        const MAPPED_BLOCKS: libc::c_int = 0;
         const TRIMMED_FROM: libc::c_int = libc::c_int::MAX;
         const ROOM: libc::c_int = 64 << 20;
         // SAFETY: sets numbers of the allocator; a refusal changes nothing.
         unsafe {
-            libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM);
+            libc::mallopt(libc::M_MMAP_MAX, MAPPED_BLOCKS);
             libc::mallopt(libc::M_TRIM_THRESHOLD, TRIMMED_FROM);
             libc::mallopt(libc::M_TOP_PAD, ROOM);
         }

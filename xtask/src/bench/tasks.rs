@@ -1,4 +1,5 @@
-//! Fine-tuning and predicting beside transformers in PyTorch, on GLUE's files; predicting beside ONNX Runtime.
+//! Fine-tuning and predicting beside transformers in PyTorch, on GLUE's and SQuAD's files; predicting beside ONNX
+//! Runtime.
 
 use super::{
     Args, HOME, Precision,
@@ -11,7 +12,7 @@ use crate::{
     pipeline::{self, ELECTRA},
     python, sh,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -19,24 +20,60 @@ const SCRIPT: &str = "benches/peer/task.py";
 /// The figure that sides are compared by.
 const SPEED: &str = "examples_per_second";
 const MEMORY: &str = "peak_memory_bytes";
-/// Training examples of a run.
-const EXAMPLES: u32 = 1_000;
+/// Tokens of an example, special ones included, without padding.
+const TOKENS: &str = "tokens_per_example";
 /// Rows of a prediction, as many as both training sets of GLUE have.
 const ROWS: u32 = 3_600;
+
+/// What is fine-tuned.
+pub(super) struct Work {
+    /// As the peer's script calls the task.
+    task: &'static str,
+    /// Training examples of a run.
+    examples: u32,
+    config: &'static str,
+    /// Over the config's values.
+    set: &'static [&'static str],
+    precision: Precision,
+}
+
+pub(super) const SST2: Work = Work {
+    task: "sst2",
+    examples: 1_000,
+    config: "configs/finetune-small.toml",
+    set: &[],
+    precision: Precision::F32,
+};
+pub(super) const MRPC: Work = Work { task: "mrpc", ..SST2 };
+pub(super) const SQUAD: Work = Work {
+    task: "squad",
+    examples: 384,
+    config: "configs/finetune-squad-small.toml",
+    set: &["train.max_length=384"],
+    precision: Precision::F32,
+};
+
+impl Work {
+    /// The same with products in bfloat16.
+    pub(super) const fn in_bf16(self) -> Self {
+        Self { precision: Precision::Bf16, ..self }
+    }
+}
 
 /// A task's folder, the untrained classifier that both sides start from, and the peer's Python.
 struct Bench {
     interpreter: String,
+    task: &'static str,
     folder: String,
     model: String,
 }
 
 impl Bench {
-    fn new(args: &Args, task: &str, rows: u32) -> Result<Self> {
+    fn new(args: &Args, task: &'static str, rows: u32) -> Result<Self> {
         let data = args
             .data
             .as_ref()
-            .context("--data names GLUE's folder, which has SST-2 and MRPC in it")?;
+            .context("--data names GLUE's folder, which has SST-2 and MRPC in it, or SQuAD's")?;
         pipeline::build(&args.corpus)?;
         let interpreter = python::torch()?;
         let shards = pretrain::prepared_shards(args, 128, &interpreter)?;
@@ -56,13 +93,13 @@ impl Bench {
             "--folder",
             &folder,
         ]))?;
-        Ok(Self { interpreter, folder, model: format!("{HOME}/check-small/discriminator") })
+        Ok(Self { interpreter, task, folder, model: format!("{HOME}/check-small/discriminator") })
     }
 
     /// `electra finetune` over all rows once, and where it writes.
-    fn finetune(&self, precision: Precision) -> (Vec<String>, String) {
+    fn finetune(&self, work: &Work) -> (Vec<String>, String) {
         let out = format!("{HOME}/finetuned");
-        let command = sh::words([
+        let mut command = sh::words([
             ELECTRA,
             "finetune",
             "--task",
@@ -70,7 +107,7 @@ impl Bench {
             "--model",
             &self.model,
             "--config",
-            "configs/finetune-small.toml",
+            work.config,
             "--set",
             "train.epochs=1",
             "--set",
@@ -78,28 +115,33 @@ impl Bench {
             "--set",
             "train.log_every=1",
             "--set",
-            &format!("train.precision={}", precision.name()),
+            &format!("train.precision={}", work.precision.name()),
             "--set",
             "head.kind=hf",
             "--overwrite",
             "--out",
             &out,
         ]);
+        for set in work.set {
+            command.extend(sh::words(["--set", set]));
+        }
         (command, out)
     }
 
     /// What the peer's script prints in a mode, with more options.
     fn peer(&self, mode: &str, model: &str, more: &[&str]) -> Result<Value> {
-        let mut script = sh::words([SCRIPT, mode, "--folder", &self.folder, "--model", model]);
+        let (folder, task) = (&self.folder, self.task);
+        let mut script =
+            sh::words([SCRIPT, mode, "--folder", folder, "--task", task, "--model", model]);
         script.extend(more.iter().map(|&word| word.to_owned()));
         peer(&self.interpreter, &script)
     }
 }
 
-pub(super) fn finetune(args: &Args, name: &str, task: &str, precision: Precision) -> Result<()> {
-    let bench = Bench::new(args, task, EXAMPLES)?;
+pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
+    let bench = Bench::new(args, work.task, work.examples)?;
     let own: Side<'_> = Box::new(|| {
-        let (command, out) = bench.finetune(precision);
+        let (command, out) = bench.finetune(work);
         sh::run(&command)?;
         own_run(&out)
     });
@@ -108,50 +150,92 @@ pub(super) fn finetune(args: &Args, name: &str, task: &str, precision: Precision
         Opponent { name, run }
     };
     let mut peers = vec![peer("eager", &[])];
-    if precision == Precision::Bf16 {
+    if work.precision == Precision::Bf16 {
         peers.push(peer("autocast", &["--autocast"]));
     }
-    compare(args, name, &own, &peers, "ratio_autocast")
+    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
+    let (ours, theirs) = (turns.own(TOKENS)?, turns.peer(TOKENS)?);
+    // The first two batches are not timed, and the sides have others.
+    ensure!(
+        (ours / theirs - 1.0).abs() <= 0.05,
+        "not the same work: an example has {ours} tokens here and {theirs} in the peer"
+    );
+    compare(args, name, &turns, "ratio_autocast", json!({ TOKENS: ours }))
 }
 
 pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
-    let bench = Bench::new(args, "sst2", ROWS)?;
+    let predicting = Predicting::new(args)?;
+    let Predicting { bench, model, .. } = &predicting;
     python::add_onnx()?;
-    let (command, out) = bench.finetune(Precision::F32);
-    sh::run(&command)?;
-    let (model, onnx) = (format!("{out}/model"), format!("{HOME}/model.onnx"));
-    let (input, output) =
-        (format!("{}/train.tsv", bench.folder), format!("{HOME}/predictions.tsv"));
-    let command = sh::words([
-        ELECTRA,
-        "predict",
-        "--model",
-        &model,
-        "--input",
-        &input,
-        "--output",
-        &output,
-        "--overwrite",
-        "--device",
-        "cpu",
-    ]);
-    bench.peer("export", &model, &["--onnx", &onnx])?;
-    sh::run(&[&command[..], &["--probabilities".to_owned()]].concat())?;
-    let same = bench.peer("check", &model, &["--onnx", &onnx, "--predictions", &output])?;
-    sh::say(&format!("the same work: {same}"));
+    let onnx = format!("{HOME}/model.onnx");
+    bench.peer("export", model, &["--onnx", &onnx])?;
+    predicting.check(&["--onnx", &onnx])?;
+    let own: Side<'_> = Box::new(|| predicting.run());
+    let eager: Side<'_> = Box::new(|| bench.peer("predict", model, &[]));
+    let runtime: Side<'_> = Box::new(|| bench.peer("predict", model, &["--onnx", &onnx]));
+    let peers =
+        [Opponent { name: "eager", run: eager }, Opponent { name: "ONNX Runtime", run: runtime }];
+    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
+    compare(args, name, &turns, "ratio_onnxruntime", json!({}))
+}
 
-    let own: Side<'_> = Box::new(|| {
-        let said = sh::capture(&command)?;
+pub(super) fn predict_pipeline(args: &Args, name: &str) -> Result<()> {
+    let predicting = Predicting::new(args)?;
+    let Predicting { bench, model, .. } = &predicting;
+    predicting.check(&[])?;
+    let own: Side<'_> = Box::new(|| predicting.run());
+    let pipeline: Side<'_> = Box::new(|| bench.peer("pipeline", model, &[]));
+    let peers = [Opponent { name: "pipeline", run: pipeline }];
+    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
+    compare(args, name, &turns, "ratio_second", json!({}))
+}
+
+/// A fine-tuned classifier and `electra predict` with it.
+struct Predicting {
+    bench: Bench,
+    model: String,
+    output: String,
+    command: Vec<String>,
+}
+
+impl Predicting {
+    fn new(args: &Args) -> Result<Self> {
+        let bench = Bench::new(args, SST2.task, ROWS)?;
+        let (command, out) = bench.finetune(&SST2);
+        sh::run(&command)?;
+        let (model, output) = (format!("{out}/model"), format!("{HOME}/predictions.tsv"));
+        let command = sh::words([
+            ELECTRA,
+            "predict",
+            "--model",
+            &model,
+            "--input",
+            &format!("{}/train.tsv", bench.folder),
+            "--output",
+            &output,
+            "--overwrite",
+            "--device",
+            "cpu",
+        ]);
+        Ok(Self { bench, model, output, command })
+    }
+
+    /// The peers give the same logits.
+    fn check(&self, more: &[&str]) -> Result<()> {
+        sh::run(&[&self.command[..], &["--probabilities".to_owned()]].concat())?;
+        let options = [&["--predictions", &self.output], more].concat();
+        let same = self.bench.peer("check", &self.model, &options)?;
+        sh::say(&format!("the same work: {same}"));
+        Ok(())
+    }
+
+    fn run(&self) -> Result<Value> {
+        let said = sh::capture(&self.command)?;
         // "N rows, R a second: FILE"
         let speed = said.split(", ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let speed: f64 = speed.with_context(|| format!("no rate in {said:?}"))?;
         Ok(json!({ SPEED: speed }))
-    });
-    let eager: Side<'_> = Box::new(|| bench.peer("predict", &model, &[]));
-    let runtime: Side<'_> = Box::new(|| bench.peer("predict", &model, &["--onnx", &onnx]));
-    let peers =
-        [Opponent { name: "eager", run: eager }, Opponent { name: "ONNX Runtime", run: runtime }];
-    compare(args, name, &own, &peers, "ratio_onnxruntime")
+    }
 }
 
 /// One run of this project: examples a second over all updates but the first two.
@@ -163,28 +247,25 @@ fn own_run(run: &str) -> Result<Value> {
     // Updates are of one size: their mean rate is the harmonic mean.
     let seconds: f64 = speeds.iter().map(|speed| 1.0 / speed).sum();
     let last = timed.last().context("too few rows of metrics")?;
+    let tokens = timed
+        .iter()
+        .map(|row| Ok(number(row, "tokens_per_second")? / number(row, "sequences_per_second")?))
+        .sum::<Result<f64>>()?;
     Ok(json!({
         SPEED: speeds.len() as f64 / seconds,
+        TOKENS: tokens / timed.len() as f64,
         MEMORY: last[MEMORY],
     }))
 }
 
-/// Takes turns and reports; `second` is what the ratio to the second peer is called.
-fn compare(
-    args: &Args,
-    name: &str,
-    own: &Side<'_>,
-    peers: &[Opponent<'_>],
-    second: &str,
-) -> Result<()> {
-    let turns = Turns::take(args.pairs, SPEED, own, peers)?;
-    let mut figures = json!({
-        "work": name,
-        "pairs": args.pairs,
-        "ratio_eager": turns.ratio(0)?,
-        SPEED: turns.own(SPEED)?,
-        "peer_examples_per_second": turns.peer(SPEED)?,
-    });
+/// Reports; `second` is what the ratio to the second peer is called.
+fn compare(args: &Args, name: &str, turns: &Turns, second: &str, more: Value) -> Result<()> {
+    let mut figures = more;
+    figures["work"] = json!(name);
+    figures["pairs"] = json!(args.pairs);
+    figures["ratio_eager"] = json!(turns.ratio(0)?);
+    figures[SPEED] = json!(turns.own(SPEED)?);
+    figures["peer_examples_per_second"] = json!(turns.peer(SPEED)?);
     let second_ratio = turns.ratio(1)?;
     if second_ratio.is_some() {
         figures[second] = json!(second_ratio);

@@ -1,0 +1,258 @@
+//! `cargo xtask tasks`: GLUE and SQuAD from a pre-trained encoder and from random weights, and a table of dev scores.
+
+use crate::{
+    figures::{self, number},
+    pipeline::{self, ELECTRA, Step},
+    sh,
+};
+use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Options of `cargo xtask tasks`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The encoder: an exported folder.
+    #[arg(long, value_parser = sh::place)]
+    model: PathBuf,
+    /// The folder that holds GLUE's folders; without it GLUE is left out.
+    #[arg(long, value_parser = sh::place)]
+    glue: Option<PathBuf>,
+    /// The folder that holds SQuAD's files; without it SQuAD is left out.
+    #[arg(long, value_parser = sh::place)]
+    squad: Option<PathBuf>,
+    /// These tasks alone.
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(TASKS.map(|task| task.name)))]
+    only: Vec<String>,
+    /// Runs of each task, by the seeds 1, 2, ...
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Published values, for the size of the model and the task.
+    #[arg(long, default_value = "paper", value_parser = ["paper", "repo"])]
+    preset: String,
+    /// Override one key of every task's config; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Override one key of one task's config, as in `sst2:train.epochs=1`; may be given more than once.
+    #[arg(long, value_name = "TASK:KEY=VALUE")]
+    set_of: Vec<String>,
+    /// Where everything is written, runs/tasks by default; what is done there is not done again.
+    #[arg(long, value_parser = sh::place)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    Glue,
+    Squad,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    name: &'static str,
+    data: Data,
+}
+
+const TASKS: [Task; 11] = [
+    Task { name: "cola", data: Data::Glue },
+    Task { name: "sst2", data: Data::Glue },
+    Task { name: "mrpc", data: Data::Glue },
+    Task { name: "stsb", data: Data::Glue },
+    Task { name: "qqp", data: Data::Glue },
+    Task { name: "mnli", data: Data::Glue },
+    Task { name: "qnli", data: Data::Glue },
+    Task { name: "rte", data: Data::Glue },
+    Task { name: "wnli", data: Data::Glue },
+    Task { name: "squad1.1", data: Data::Squad },
+    Task { name: "squad2.0", data: Data::Squad },
+];
+
+/// Of each task, in the order of the table.
+const WEIGHTS: [&str; 2] = ["pretrained", "random"];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/tasks"));
+    let steps = steps(args, &out)?;
+    pipeline::build(Path::new("data/sample/pretrain"))?;
+    for step in &steps {
+        // On its own: no task stands on another.
+        pipeline::run(std::slice::from_ref(step), &out.join("stamps"))?;
+        let table = table(&out)?;
+        figures::write(out.join("table.md"), &table)?;
+    }
+    sh::say(&figures::read(out.join("table.md"))?);
+    Ok(())
+}
+
+/// A fine-tuning of each task from both kinds of weights.
+fn steps(args: &Args, out: &Path) -> Result<Vec<Step>> {
+    let mut of_tasks = Vec::new();
+    for set in &args.set_of {
+        let (task, set) = set.split_once(':').unwrap_or_default();
+        if !TASKS.iter().any(|known| known.name == task) {
+            let names = TASKS.map(|known| known.name).join(", ");
+            bail!("--set-of takes TASK:KEY=VALUE, with one of {names} for TASK");
+        }
+        of_tasks.push((task, set));
+    }
+    let asked = |task: &&Task| args.only.is_empty() || args.only.iter().any(|it| it == task.name);
+    let mut steps = Vec::new();
+    for task in TASKS.iter().filter(asked) {
+        let data = match task.data {
+            Data::Glue => &args.glue,
+            Data::Squad => &args.squad,
+        };
+        let Some(data) = data else {
+            let option = if task.data == Data::Glue { "--glue" } else { "--squad" };
+            if args.only.is_empty() {
+                continue;
+            }
+            bail!("{} needs {option}", task.name);
+        };
+        let mine = of_tasks.iter().filter(|(name, _)| *name == task.name).map(|(_, set)| *set);
+        let sets: Vec<&str> = args.overrides.iter().map(String::as_str).chain(mine).collect();
+        for weights in WEIGHTS {
+            let name = format!("{}-{weights}", task.name);
+            let output = out.join(&name);
+            let command = command(args, task, data, weights, &sets, &output);
+            steps.push(Step { name, command, inputs: vec![args.model.clone()], output });
+        }
+    }
+    if steps.is_empty() {
+        bail!("nothing to do: --glue and --squad name the folders of the tasks' files");
+    }
+    Ok(steps)
+}
+
+fn command(
+    args: &Args,
+    task: &Task,
+    data: &Path,
+    weights: &str,
+    sets: &[&str],
+    output: &Path,
+) -> Vec<String> {
+    let text = |path: &Path| path.display().to_string();
+    let mut command = sh::words([
+        ELECTRA,
+        "finetune",
+        "--task",
+        task.name,
+        "--data",
+        &text(data),
+        "--model",
+        &text(&args.model),
+        "--preset",
+        &args.preset,
+        "--weights",
+        weights,
+        "--seeds",
+        &args.seeds.to_string(),
+        "--out",
+        &text(output),
+    ]);
+    for set in sets {
+        command.extend(sh::words(["--set", set]));
+    }
+    command
+}
+
+/// Dev scores of what is in `out`, in per cent: mean and standard deviation over seeds, and baselines.
+fn table(out: &Path) -> Result<String> {
+    let mut text = String::from(
+        "| task | metric | pre-trained | random weights | bag of words | majority | training examples | dev examples | seeds |\n|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for task in TASKS {
+        let results = WEIGHTS
+            .map(|weights| out.join(format!("{}-{weights}/results.json", task.name)))
+            .map(|path| path.exists().then(|| figures::json(path)).transpose());
+        let [pretrained, random] = results;
+        let (pretrained, random) = (pretrained?, random?);
+        let Some(any) = pretrained.as_ref().or(random.as_ref()) else { continue };
+        let metric = any["metric"].as_str().context("no metric in results.json")?;
+        let spread = |report: &Option<Value>| -> Result<String> {
+            let Some(report) = report else { return Ok("-".to_owned()) };
+            let percent = |key: &str| number(&report["dev"], key).map(|x| 100.0 * x);
+            Ok(format!("{:.1} ± {:.1}", percent("mean")?, percent("sd")?))
+        };
+        let baseline = |kind: &str| {
+            let score = any["baselines"][kind]["dev"][metric].as_f64();
+            score.map_or_else(|| "-".to_owned(), |score| format!("{:.1}", 100.0 * score))
+        };
+        writeln!(
+            text,
+            "| {} | {metric} | {} | {} | {} | {} | {} | {} | {} |",
+            task.name,
+            spread(&pretrained)?,
+            spread(&random)?,
+            baseline("bag_of_words"),
+            baseline("majority"),
+            any["examples"]["train"],
+            any["examples"]["dev"],
+            any["seeds"].as_array().map_or(0, Vec::len)
+        )?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::fs;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Args {
+        Line::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    fn commands(line: &str) -> Vec<String> {
+        steps(&args(line), Path::new("out"))
+            .unwrap()
+            .iter()
+            .map(|step| sh::shown(&step.command))
+            .collect()
+    }
+
+    #[test]
+    fn each_task_is_learned_from_both_weights_with_its_own_values() {
+        let all = commands("x --model /m --glue /g --squad /s --set-of rte:train.epochs=1");
+        assert_eq!(all.len(), 2 * TASKS.len());
+        let one: Vec<&String> = all.iter().filter(|line| line.contains("train.epochs=1")).collect();
+        assert_eq!(one.len(), 2);
+        assert!(one.iter().all(|line| line.contains("--task rte --data /g")), "{one:?}");
+        let squad = commands("x --model /m --squad /s");
+        assert_eq!(squad.len(), 4);
+        assert!(squad[0].contains("--task squad1.1 --data /s --model /m --preset paper"));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        let error = |line: &str| steps(&args(line), Path::new("out")).unwrap_err().to_string();
+        assert!(error("x --model /m").contains("--glue and --squad"));
+        assert!(error("x --model /m --squad /s --only cola").contains("cola needs --glue"));
+        assert!(error("x --model /m --glue /g --set-of colla:a=1").contains("cola, sst2"));
+    }
+
+    #[test]
+    fn the_table_has_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("cola-pretrained");
+        fs::create_dir_all(&folder).unwrap();
+        let results = r#"{"metric":"matthews","examples":{"train":90,"dev":10},"seeds":[{},{}],"dev":{"mean":0.25,"sd":0.013},"baselines":{"majority":{"dev":{"matthews":0.0}}}}"#;
+        fs::write(folder.join("results.json"), results).unwrap();
+        let table = table(dir.path()).unwrap();
+        let row = "| cola | matthews | 25.0 ± 1.3 | - | - | 0.0 | 90 | 10 | 2 |";
+        assert!(table.lines().any(|line| line == row), "{table}");
+        assert_eq!(table.lines().count(), 3);
+    }
+}
