@@ -84,6 +84,7 @@ pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
 /// Progress of long work: a bar on a terminal, a line every few seconds otherwise.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    start: Instant,
     last_line: Instant,
     what: &'static str,
 }
@@ -95,13 +96,13 @@ impl Progress {
     pub(crate) fn new(what: &'static str, total: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let template = match total {
-                0 => "{msg} {spinner} {human_pos} [{elapsed}]",
+                0 => "{msg} {spinner} {human_pos} [{elapsed}] {per_sec}",
                 _ => "{wide_bar} {human_pos}/{human_len} [{elapsed} < {eta}] {msg}",
             };
             let style = ProgressStyle::with_template(template).expect("the template is valid");
             ProgressBar::new(total).with_style(style).with_message(what)
         });
-        Self { bar, last_line: Instant::now(), what }
+        Self { bar, start: Instant::now(), last_line: Instant::now(), what }
     }
 
     /// Moves to `position` of `total`; 0 where that is not known.
@@ -113,8 +114,9 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= Self::EVERY => {
                 self.last_line = Instant::now();
+                let rate = position as f64 / self.start.elapsed().as_secs_f64();
                 match total {
-                    0 => tracing::info!("{}: {position}", self.what),
+                    0 => tracing::info!("{}: {position}, {rate:.0} a second", self.what),
                     _ => tracing::info!("{}: {position} of {total}", self.what),
                 }
             }

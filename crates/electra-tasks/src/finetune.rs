@@ -3,6 +3,7 @@
 mod chosen;
 mod folder;
 pub mod grid;
+mod page;
 mod seed;
 
 use crate::{
@@ -223,6 +224,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
         let remembered = self.task.remember(&prepared.loaded.data, self.config, chosen.seed);
         let notes = self.task.card(&prepared.loaded.data);
         card::write(&model, &best, &report, self.config, &notes, &remembered.class)?;
+        page::write(&self.out, &report, self.config)?;
         // Last: what has it is whole.
         write_json(&self.out.join(RESULTS), &report)?;
         Ok(Completion::Finished(Box::new(report)))

@@ -22,6 +22,7 @@ pub mod baseline;
 pub mod batch;
 mod card;
 pub mod config;
+pub mod details;
 mod error;
 pub mod finetune;
 pub mod glue;

@@ -1,35 +1,42 @@
 //! Predictions: of texts at hand, and of files of any size in constant memory.
 
+mod window;
+mod writer;
+
 use crate::{
     Error, Result,
     batch::{Feature, encode},
-    heads::SentenceHead,
+    heads::{SentenceHead, SentencePrediction},
     model::{self, Kind, Model},
+    objective::TaskNetwork,
     sentence::SentenceInfo,
-    table::{Row, Rows},
+    table::{Format, Row, Rows},
     task::{Answers, Target},
 };
 use electra_model::{EncoderConfig, Parts};
+use electra_tokenize::WordPiece;
 use rayon::prelude::*;
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 use tch::nn;
+use window::{Filled, Window};
+use writer::AnswerWriter;
 
-/// Rows that are read, sorted by length and predicted together.
-const WINDOW_ROWS: usize = 8192;
-/// Bytes of text after which a window ends before that.
-const WINDOW_BYTES: usize = 16 << 20;
 /// Inputs of one forward pass of [`Predictor::predict`].
 const BATCH: usize = 64;
+/// Rows that are read, sorted by length and predicted together, if nothing else is asked for.
+const WINDOW: usize = 8192;
 
 /// A fine-tuned model that answers.
 ///
-/// It may be moved to another thread; several threads share it through a `Mutex`, or open one each.
+/// Threads share it: each makes the tokens of its own texts, and the network, which uses all of libtorch's threads,
+/// computes for one of them at a time. An answer depends on its text and the model, and not on who else asks (on other
+/// texts of the same call only by rounding).
 ///
 /// ```no_run
 /// use electra_tasks::Predictor;
@@ -42,7 +49,10 @@ const BATCH: usize = 64;
 /// ```
 #[derive(Debug)]
 pub struct Predictor {
-    model: Model<SentenceInfo, SentenceHead>,
+    info: SentenceInfo,
+    tokenizer: WordPiece,
+    /// libtorch's tensors may be handed from thread to thread, and parts from outside may hold anything.
+    network: Mutex<TaskNetwork<SentenceHead>>,
 }
 
 /// One answer.
@@ -56,20 +66,28 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
 }
 
-/// How a file is predicted.
+/// How rows are predicted.
 #[derive(Clone, Debug)]
 pub struct PredictOptions {
-    /// `"auto"`, `"cpu"` or `"cuda:N"`.
-    pub device: String,
     /// Inputs of one forward pass.
     pub batch_size: usize,
+    /// Rows that are read, sorted by length and predicted together; they and their answers are all that is held, and
+    /// answers appear when so many rows were read. Fewer where their texts have more than 16 MiB.
+    pub window: usize,
     /// Whether probabilities are written.
     pub probabilities: Probabilities,
+    /// How answers are written.
+    pub format: Format,
 }
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { device: "auto".to_owned(), batch_size: BATCH, probabilities: Probabilities::Omit }
+        Self {
+            batch_size: BATCH,
+            window: WINDOW,
+            probabilities: Probabilities::Omit,
+            format: Format::Tsv,
+        }
     }
 }
 
@@ -78,7 +96,7 @@ impl Default for PredictOptions {
 pub enum Probabilities {
     /// The prediction alone.
     Omit,
-    /// A column per class after it, named as the class.
+    /// A column per class after it, named as the class; in JSON lines an object `probabilities`.
     Write,
 }
 
@@ -114,104 +132,128 @@ impl Predictor {
             SentenceHead::new(path, encoder, &info.header.head, &info.answers)
         };
         let class = SentenceInfo::class;
-        Ok(Self { model: model::read(dir, device, parts, Kind::Sentence, class, head)? })
+        let Model { info, network, tokenizer } =
+            model::read(dir, device, parts, Kind::Sentence, class, head)?;
+        Ok(Self { info, tokenizer, network: Mutex::new(network) })
     }
 
     /// What the model was trained for.
     pub fn info(&self) -> &SentenceInfo {
-        &self.model.info
+        &self.info
     }
 
     /// An answer for each text or pair, in their order. An empty text is answered too.
     ///
     /// # Errors
-    /// If a pair is given to a task of single texts or the other way round.
+    /// If a pair is given to a task of single texts or the other way round, or an answer is no finite number.
     pub fn predict(&self, texts: &[(&str, Option<&str>)]) -> Result<Vec<Prediction>> {
-        self.predict_batched(texts, BATCH)
+        let pair = self.info.text_b.is_some();
+        if let Some(place) = texts.iter().position(|(_, b)| b.is_some() != pair) {
+            let wanted = match pair {
+                true => "the task is of pairs: a second text must be given",
+                false => "the task is of single texts: no second text may be given",
+            };
+            return Err(Error::value("input", format!("number {place}"), wanted));
+        }
+        let predictions = self.answers(texts, BATCH)?;
+        match predictions.iter().position(|prediction| !prediction.is_finite()) {
+            None => Ok(predictions),
+            Some(place) => Err(Error::value("input", format!("number {place}"), NOT_FINITE)),
+        }
     }
 
-    fn predict_batched(
+    /// Answers to texts that are of the task's kind; they may be of a broken network.
+    fn answers(
         &self,
         texts: &[(&str, Option<&str>)],
         batch_size: usize,
     ) -> Result<Vec<Prediction>> {
-        let info = &self.model.info;
-        if let Some(place) = texts.iter().position(|(_, b)| b.is_some() != info.text_b.is_some()) {
-            let wanted = match info.text_b {
-                Some(_) => "the task is of pairs: a second text must be given",
-                None => "the task is of single texts: no second text may be given",
-            };
-            return Err(Error::value("input", format!("number {place}"), wanted));
-        }
-        let (tokenizer, max_length) = (&self.model.tokenizer, info.header.max_length);
+        let (tokenizer, max_length) = (&self.tokenizer, self.info.header.max_length);
         let encode =
             |(a, b): &(&str, Option<&str>)| encode(tokenizer, a, *b, max_length, ()).map(Arc::new);
         let features: Vec<Arc<Feature<()>>> =
             texts.par_iter().map(encode).collect::<Result<_>>()?;
-        let predictions = self.model.network.predict(&features, batch_size.max(1));
-        Ok(predictions
-            .into_iter()
-            .map(|p| Prediction {
-                label: info.answers.text(p.answer),
-                answer: p.answer,
-                probabilities: p.probabilities,
-            })
-            .collect())
+        // A thread that panicked has changed nothing in it.
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let predictions = network.predict(&features, batch_size.max(1));
+        drop(network);
+        let answers = &self.info.answers;
+        let named = |SentencePrediction { answer, probabilities }| Prediction {
+            label: answers.text(answer),
+            answer,
+            probabilities,
+        };
+        Ok(predictions.into_iter().map(named).collect())
     }
 
-    /// Predicts `rows` (the task's text columns) and writes `index<TAB>prediction` lines under a
-    /// header, in the rows' order, holding a window of them at a time. `on_rows` is told how many
-    /// are done; `name` is what errors call the writer.
+    /// Predicts `rows` (the task's text columns) and writes an answer for each, in the rows' order, holding a window of
+    /// them at a time; each window is flushed. `on_rows` is told how many are done; `name` is what errors call the
+    /// writer.
     ///
     /// # Errors
-    /// The first row that cannot be read, or whatever `writer` says.
+    /// The first row that cannot be read or answered, with its line; the answers to all rows before it are written. Or
+    /// whatever `writer` says.
     pub fn predict_rows(
         &self,
-        rows: impl Iterator<Item = Result<Row>>,
+        mut rows: Rows,
         writer: impl Write,
         name: &Path,
         options: &PredictOptions,
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
-        let write_error =
-            |error: csv::Error| Error::Io { path: name.to_owned(), source: error.into() };
-        let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(writer);
-        writer.write_record(self.header(options.probabilities)).map_err(write_error)?;
-        let (mut window, mut bytes, mut done) = (Vec::new(), 0, 0u64);
-        let mut rows = rows.peekable();
-        while let Some(row) = rows.next() {
-            let row = row?;
-            bytes += row.fields.iter().map(String::len).sum::<usize>();
-            window.push(row);
-            if window.len() < WINDOW_ROWS && bytes < WINDOW_BYTES && rows.peek().is_some() {
-                continue;
-            }
-            let texts: Vec<_> = window.iter().map(texts).collect();
-            for prediction in self.predict_batched(&texts, options.batch_size)? {
-                let mut record = vec![done.to_string(), prediction.label];
-                if options.probabilities == Probabilities::Write {
-                    record.extend(prediction.probabilities.iter().map(f32::to_string));
+        let classes = match (&self.info.answers, options.probabilities) {
+            (Answers::Classes(labels), Probabilities::Write) => labels.as_slice(),
+            _ => &[],
+        };
+        let mut writer = AnswerWriter::new(writer, name, options.format, classes)?;
+        let mut window = Window::new(options.window);
+        let mut done = 0;
+        loop {
+            let filled = window.fill(&mut rows);
+            let texts: Vec<_> = window.rows().iter().map(texts).collect();
+            for (prediction, row) in
+                self.answers(&texts, options.batch_size)?.iter().zip(window.rows())
+            {
+                if !prediction.is_finite() {
+                    writer.flush()?;
+                    return Err(Error::row(rows.file(), row.line, NOT_FINITE));
                 }
-                writer.write_record(record).map_err(write_error)?;
+                writer.write(done, prediction)?;
                 done += 1;
             }
+            writer.flush()?;
             on_rows(done);
-            window.clear();
-            bytes = 0;
+            if let Filled::Ended = filled? {
+                return Ok(PredictReport { rows: done, seconds: clock.elapsed().as_secs_f64() });
+            }
         }
-        writer.flush().map_err(Error::io(name))?;
-        Ok(PredictReport { rows: done, seconds: clock.elapsed().as_secs_f64() })
     }
 
-    fn header(&self, probabilities: Probabilities) -> Vec<String> {
-        let mut header = vec!["index".to_owned(), "prediction".to_owned()];
-        if let (Probabilities::Write, Answers::Classes(labels)) =
-            (probabilities, &self.model.info.answers)
-        {
-            header.extend(labels.iter().cloned());
+    /// [`Predictor::predict_rows`] into a file, which appears when it is whole. An output that is no file (a pipe, a
+    /// device) is written into as it stands.
+    ///
+    /// # Errors
+    /// Naming the file that cannot be read or written, and the line.
+    pub fn predict_file(
+        &self,
+        rows: Rows,
+        output: &Path,
+        options: &PredictOptions,
+        on_rows: &mut dyn FnMut(u64),
+    ) -> Result<PredictReport> {
+        in_place(output, |writer| self.predict_rows(rows, writer, output, options, on_rows))
+    }
+}
+
+const NOT_FINITE: &str = "the model's answer is no finite number: are its weights?";
+
+impl Prediction {
+    fn is_finite(&self) -> bool {
+        match self.answer {
+            Target::Value(value) => value.is_finite(),
+            Target::Class(_) => self.probabilities.iter().all(|p| p.is_finite()),
         }
-        header
     }
 }
 
@@ -220,8 +262,8 @@ fn texts(row: &Row) -> (&str, Option<&str>) {
     (text(0).unwrap_or_default(), text(1))
 }
 
-/// Predicts a TSV, CSV or JSON lines file into a TSV file, which appears when it is whole. An output that is
-/// no file (a pipe, a device) is written into as it stands.
+/// Predicts a TSV, CSV or JSON lines file into another; see [`Predictor::predict_file`]. `device` is `"auto"`, `"cpu"`
+/// or `"cuda:N"`.
 ///
 /// The input needs the task's text columns; others are not looked at.
 ///
@@ -229,14 +271,15 @@ fn texts(row: &Row) -> (&str, Option<&str>) {
 /// Naming the file that cannot be read or written, and the line.
 pub fn predict(
     model: &Path,
+    device: &str,
     input: &Path,
     output: &Path,
     options: &PredictOptions,
     on_rows: &mut dyn FnMut(u64),
 ) -> Result<PredictReport> {
-    let predictor = Predictor::open(model, &options.device)?;
+    let predictor = Predictor::open(model, device)?;
     let rows = Rows::open(input, &predictor.info().text_columns())?;
-    in_place(output, |writer| predictor.predict_rows(rows, writer, output, options, on_rows))
+    predictor.predict_file(rows, output, options, on_rows)
 }
 
 /// Writes a file through a temporary one beside it, which goes to its place when all is written and away when

@@ -5,6 +5,7 @@ use crate::{
     baseline::{Baselines, SplitScores},
     batch::{Feature, epoch_order, grouped_order},
     config::{Batches, TrainConfig},
+    details::Details,
     heads::Head,
     model::{Header, Kind},
     objective::{Answering, HEAD},
@@ -80,6 +81,16 @@ pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
         split: &Split,
         batch_size: usize,
     ) -> Self::Answers;
+
+    /// What a report shows of the answers to the dev set besides scores: the hardest examples, tables by kind.
+    fn details(
+        &self,
+        _data: &Self::Data,
+        _split: &Split,
+        _answers: &Self::Answers,
+    ) -> Vec<Details> {
+        Vec::new()
+    }
 
     /// Every score of the answers to `split`.
     fn score(&self, data: &Self::Data, split: &Split, answers: &Self::Answers) -> Scores;

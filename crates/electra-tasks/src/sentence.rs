@@ -5,6 +5,7 @@ use crate::{
     baseline::{BagOfWords, Baselines, SplitScores, majority},
     batch::{Feature, encode_examples},
     config::{HeadConfig, HeadKind, Pooling},
+    details::{self, Details, Texts},
     heads::{SentenceHead, SentencePrediction},
     model::{self, FORMAT, Header, Kind},
     objective::Answering,
@@ -56,6 +57,8 @@ pub struct SentenceData {
     answers: Answers,
     train: Arc<[Arc<Feature<Target>>]>,
     dev: Vec<Arc<Feature<Target>>>,
+    /// What the dev set's features were made of, for the report.
+    dev_texts: Vec<Texts>,
     more_dev: BTreeMap<String, Vec<Arc<Feature<Target>>>>,
     test: Option<Vec<Arc<Feature<Target>>>>,
     vocab_size: usize,
@@ -113,11 +116,13 @@ impl Problem for Task {
         let max_length = site.config.train.max_length;
         let encode = |examples: &[_]| encode_examples(site.tokenizer, examples, max_length);
         let train: Arc<[_]> = encode(&train)?.into();
+        let dev_texts = dev.iter().map(|e| (e.text_a.clone(), e.text_b.clone())).collect();
         let more_dev = more_dev.into_iter().map(|(name, examples)| Ok((name, encode(&examples)?)));
         let data = SentenceData {
             answers,
             train: Arc::clone(&train),
             dev: encode(&dev)?,
+            dev_texts,
             more_dev: more_dev.collect::<Result<_>>()?,
             test: test.map(|examples| encode(&examples)).transpose()?,
             vocab_size: site.tokenizer.vocab().len(),
@@ -147,6 +152,15 @@ impl Problem for Task {
         batch_size: usize,
     ) -> Vec<SentencePrediction> {
         network.predict(data.split(split), batch_size)
+    }
+
+    fn details(&self, data: &SentenceData, split: &Split, answers: &Self::Answers) -> Vec<Details> {
+        match split {
+            Split::Dev => {
+                details::sentences(&data.answers, &data.dev_texts, &targets(&data.dev), answers)
+            }
+            Split::MoreDev(_) | Split::Test => Vec::new(),
+        }
     }
 
     fn score(&self, data: &SentenceData, split: &Split, answers: &Self::Answers) -> Scores {

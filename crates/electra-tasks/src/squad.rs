@@ -1,6 +1,7 @@
 //! Question answering by spans of a text: SQuAD 1.1 and 2.0, and what is written like them.
 
 pub mod answer;
+mod details;
 pub mod encode;
 pub mod file;
 pub mod head;

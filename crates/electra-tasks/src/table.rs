@@ -16,7 +16,8 @@ use std::{
     path::Path,
 };
 
-/// The longest line of a TSV or JSON lines file, in bytes: above it, the file is something else.
+/// The longest line of a TSV or JSON lines file, and the longest row of a CSV file, in bytes: above it, the file is
+/// something else.
 pub const LONGEST_LINE: u64 = 64 << 20;
 
 /// How rows are written.
@@ -137,7 +138,8 @@ impl Rows {
                 let names: Vec<&str> = match given {
                     Some(names) => names,
                     None => {
-                        header = reader.headers().map_err(|e| csv_error(file, e))?.clone();
+                        reader.get_mut().allow(LONGEST_LINE);
+                        header = reader.headers().map_err(|e| csv_error(file, 0, e))?.clone();
                         header.iter().collect()
                     }
                 };
@@ -157,6 +159,11 @@ impl Rows {
         };
         let columns = columns.iter().map(|&name| name.to_owned()).collect();
         Ok(Self { file: file.to_owned(), columns, reader, ended: false })
+    }
+
+    /// What errors call the file.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// The next row. The outer error ends the file: the place in it is not certain any more; the inner one is
@@ -182,7 +189,9 @@ impl Rows {
             }
             Reader::Csv { reader, places, width } => {
                 let mut record = csv::StringRecord::new();
-                if !reader.read_record(&mut record).map_err(|e| csv_error(file, e))? {
+                let start = reader.position().line();
+                reader.get_mut().allow(LONGEST_LINE);
+                if !reader.read_record(&mut record).map_err(|e| csv_error(file, start, e))? {
                     return Ok(None);
                 }
                 let line = record.position().map_or(0, csv::Position::line);
@@ -277,8 +286,9 @@ fn read_error(file: &str, line: u64, error: io::Error) -> Error {
     }
 }
 
-fn csv_error(file: &str, error: csv::Error) -> Error {
-    let line = error.position().map_or(0, csv::Position::line);
+/// An error of the record that begins in the line `start`; 0 where that says nothing.
+fn csv_error(file: &str, start: u64, error: csv::Error) -> Error {
+    let line = error.position().map_or(start, csv::Position::line);
     let text = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(error) => read_error(file, line, error),

@@ -15,6 +15,11 @@ pub(crate) struct NotUtf8 {
     byte: u8,
 }
 
+/// More bytes than a reader was allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("a row longer than {0} bytes: is a quotation mark left open?")]
+pub(crate) struct TooLong(u64);
+
 /// A reader that fails at the first byte that is not UTF-8, and leaves out a byte-order mark.
 #[derive(Debug)]
 pub(crate) struct Utf8Reader<R> {
@@ -27,13 +32,28 @@ pub(crate) struct Utf8Reader<R> {
     /// Checked bytes that wait for a caller with a larger buffer.
     ready: Vec<u8>,
     taken: usize,
+    /// Bytes that may still be handed on, of those allowed; as many as there are where nothing was said.
+    left: Option<(u64, u64)>,
 }
 
 impl<R: Read> Utf8Reader<R> {
     const BLOCK: usize = 64 * 1024;
 
     pub(crate) fn new(inner: R) -> Self {
-        Self { inner, partial: Vec::new(), offset: 0, line: 1, ready: Vec::new(), taken: 0 }
+        Self {
+            inner,
+            partial: Vec::new(),
+            offset: 0,
+            line: 1,
+            ready: Vec::new(),
+            taken: 0,
+            left: None,
+        }
+    }
+
+    /// From here on, hands on so many bytes and then fails.
+    pub(crate) fn allow(&mut self, bytes: u64) {
+        self.left = Some((bytes, bytes));
     }
 
     /// Reads and checks the next block; leaves `ready` empty at the end of the stream.
@@ -87,7 +107,14 @@ impl<R: Read> Read for Utf8Reader<R> {
         if self.taken == self.ready.len() {
             self.fill()?;
         }
-        let count = buffer.len().min(self.ready.len() - self.taken);
+        let mut count = buffer.len().min(self.ready.len() - self.taken);
+        if let Some((left, allowed)) = &mut self.left {
+            if *left == 0 && count > 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(*allowed)));
+            }
+            count = count.min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= count as u64;
+        }
         buffer[..count].copy_from_slice(&self.ready[self.taken..self.taken + count]);
         self.taken += count;
         Ok(count)

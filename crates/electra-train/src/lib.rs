@@ -15,6 +15,7 @@ pub mod folder;
 pub mod gpu_check;
 pub mod host;
 pub mod hparams;
+pub mod html;
 pub mod init;
 mod losses;
 pub mod metrics;

@@ -1,26 +1,35 @@
-//! `electra predict`: a fine-tuned model on a file.
+//! `electra predict`: a fine-tuned model on a file or a stream.
 
 use super::Overwrite;
 use crate::console::{self, Progress};
-use anyhow::bail;
-use clap::Parser;
+use anyhow::{Context, anyhow, bail};
+use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    AnyTask, SquadPredictor, TaggingPredictor, model,
+    AnyTask, Predictor, SquadPredictor, TaggingPredictor, model,
     predict::{PredictOptions, Probabilities},
     squad::SquadOutputs,
+    table::{Format, Header, Rows},
 };
 use electra_train::Existing;
 use std::{
+    fs::File,
+    io::{self, BufWriter},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
 
+/// Standard input or output, in place of a file.
+const STANDARD: &str = "-";
+
 /// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, the words of a CoNLL file, or the
 /// questions of a SQuAD file.
+///
+/// Rows are predicted in constant memory.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
+  zcat new.jsonl.gz | electra predict --model runs/mine --input - --format jsonl --output - | gzip > answers.gz
   electra predict --model runs/entities --input words.conll --output tagged.conll
   electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json")]
 pub(crate) struct Args {
@@ -30,12 +39,16 @@ pub(crate) struct Args {
     /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task.
     #[arg(long)]
     task: Option<PathBuf>,
-    /// The rows, whose text columns are named as in training; of words, a CoNLL file with the words' column in its place;
-    /// of questions, SQuAD's JSON or MRQA's JSON lines.
+    /// The rows, `-` for standard input; their text columns are named as in training. Of words, a CoNLL file with the
+    /// words' column in its place; of questions, SQuAD's JSON or MRQA's JSON lines.
     #[arg(long)]
     input: PathBuf,
-    /// The file to write: TSV, `index<TAB>prediction` in the order of the rows; of words, the input's lines with the tag
-    /// as a further column; of questions, JSON `{id: text}`, with
+    /// How the rows are written; needed for standard input, else the file's extension says it.
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as TSV, CSV or
+    /// JSON lines by its extension; on standard output as the input is written. Of words, the input's lines with the
+    /// tag as a further column; of questions, JSON `{id: text}`, with
     /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]
     output: PathBuf,
@@ -54,11 +67,35 @@ pub(crate) struct Args {
     /// Rows of one forward pass.
     #[arg(long, default_value_t = 64)]
     batch_size: usize,
+    /// Rows that are read, sorted by length and predicted together; they are all that is held. 1 answers each row of a
+    /// pipe as it comes.
+    #[arg(long, default_value_t = 8192)]
+    window: usize,
     /// "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]
     overwrite: Overwrite,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatName {
+    /// Tab-separated with a header, no quoting.
+    Tsv,
+    /// Comma-separated with a header, quoted.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+}
+
+impl FormatName {
+    fn format(self) -> Format {
+        match self {
+            Self::Tsv => Format::Tsv,
+            Self::Csv => Format::Csv,
+            Self::Jsonl => Format::JsonLines,
+        }
+    }
 }
 
 impl Args {
@@ -95,7 +132,8 @@ impl Args {
                 self.model.display(),
                 model.display()
             ),
-            kind => self.rows(&model, kind),
+            model::Kind::Tagging => self.words(&model),
+            _ => self.rows(&model),
         }
     }
 
@@ -103,6 +141,9 @@ impl Args {
     fn questions(self, model: &Path) -> anyhow::Result<ExitCode> {
         if self.probabilities {
             bail!("--probabilities is for classes; --n-best writes those of answers");
+        }
+        if self.format.is_some() || is_standard(&self.input) || is_standard(&self.output) {
+            bail!("questions are read from and written to files of JSON: no --format, no `-`");
         }
         let predictor = SquadPredictor::open(model, &self.device)?;
         let outputs = SquadOutputs {
@@ -124,43 +165,104 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The rows of a table, or the words of a CoNLL file.
-    fn rows(self, model: &Path, kind: model::Kind) -> anyhow::Result<ExitCode> {
+    fn no_questions(&self, model: &Path) -> anyhow::Result<()> {
         if self.null_odds.is_some() || self.n_best.is_some() || self.threshold.is_some() {
             bail!(
                 "--null-odds, --n-best and --threshold are for models of questions, which {} is not",
                 model.display()
             );
         }
+        Ok(())
+    }
+
+    fn probabilities(&self) -> Probabilities {
+        match self.probabilities {
+            true => Probabilities::Write,
+            false => Probabilities::Omit,
+        }
+    }
+
+    /// The words of a CoNLL file.
+    fn words(self, model: &Path) -> anyhow::Result<ExitCode> {
+        self.no_questions(model)?;
+        if self.format.is_some() || is_standard(&self.input) || is_standard(&self.output) {
+            bail!("words are read from and written to files of columns: no --format, no `-`");
+        }
         let options = PredictOptions {
-            device: self.device,
             batch_size: self.batch_size,
-            probabilities: if self.probabilities {
-                Probabilities::Write
-            } else {
-                Probabilities::Omit
-            },
+            probabilities: self.probabilities(),
+            ..PredictOptions::default()
         };
+        let predictor = TaggingPredictor::open(model, &self.device)?;
+        let mut progress = Progress::new("words", 0);
         let (input, output) = (&self.input, &self.output);
-        let unit = if kind == model::Kind::Tagging { "words" } else { "rows" };
-        let mut progress = Progress::new(unit, 0);
-        let mut on_rows = |rows| progress.set(rows, 0);
-        let report = match kind {
-            model::Kind::Tagging => TaggingPredictor::open(model, &options.device)?.predict(
-                input,
-                output,
-                &options,
-                &mut on_rows,
-            )?,
-            _ => electra_tasks::predict(model, input, output, &options, &mut on_rows)?,
-        };
+        let report =
+            predictor.predict(input, output, &options, &mut |words| progress.set(words, 0))?;
         drop(progress);
         let rate = report.rows as f64 / report.seconds;
         console::print(format_args!(
-            "{} {unit}, {rate:.0} a second: {}",
+            "{} words, {rate:.0} a second: {}",
             report.rows,
-            self.output.display()
+            output.display()
         ))?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The rows of a table.
+    fn rows(self, model: &Path) -> anyhow::Result<ExitCode> {
+        self.no_questions(model)?;
+        let predictor = Predictor::open(model, &self.device)?;
+        let format = match (self.format, is_standard(&self.input)) {
+            (Some(format), _) => format.format(),
+            (None, false) => Format::of(&self.input)
+                .map_err(|error| anyhow!("{error}; or say it with --format"))?,
+            (None, true) => {
+                bail!("--format must say how standard input is written: tsv, csv or jsonl")
+            }
+        };
+        let columns = predictor.info().text_columns();
+        let rows = match is_standard(&self.input) {
+            true => {
+                let name = "standard input";
+                Rows::from_reader(io::stdin(), format, name, &columns, Header::FirstLine)
+            }
+            false => {
+                let name = self.input.display().to_string();
+                let file = File::open(&self.input).context(name.clone())?;
+                Rows::from_reader(file, format, &name, &columns, Header::FirstLine)
+            }
+        }?;
+        let options = PredictOptions {
+            batch_size: self.batch_size,
+            window: self.window,
+            probabilities: self.probabilities(),
+            format: match is_standard(&self.output) {
+                true => format,
+                false => Format::of(&self.output).unwrap_or(Format::Tsv),
+            },
+        };
+        let mut progress = Progress::new("rows", 0);
+        let mut on_rows = |rows| progress.set(rows, 0);
+        let report = match is_standard(&self.output) {
+            true => {
+                let (name, writer) = ("standard output", BufWriter::new(io::stdout().lock()));
+                predictor.predict_rows(rows, writer, name.as_ref(), &options, &mut on_rows)?
+            }
+            false => predictor.predict_file(rows, &self.output, &options, &mut on_rows)?,
+        };
+        let rate = report.rows as f64 / report.seconds;
+        let summary = format!("{} rows, {rate:.0} a second", report.rows);
+        match is_standard(&self.output) {
+            true => progress.line(&summary),
+            false => {
+                drop(progress);
+                console::print(format_args!("{summary}: {}", self.output.display()))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn is_standard(path: &Path) -> bool {
+    path == Path::new(STANDARD)
 }

@@ -1,6 +1,7 @@
 //! From text to predictions on the committed sample, with the commands of the README.
 
-use crate::{electra, output};
+use crate::{electra, output, root};
+use assert_cmd::Command;
 use std::fs;
 
 const SMALLER: &str = "--set train.steps=6 --set train.batch_size=8 --set checkpoint.every=2 --set evaluate.every=0 \
@@ -114,15 +115,46 @@ fn the_whole_line() {
     for row in ["seed 1", "seed 2", "best on dev", "median", "majority", "bag of words"] {
         assert!(table.contains(row), "{row} in {table}");
     }
+    let grid = "finetune --task data/sample/word-order --model {}/discriminator --preset repo --out {}/grid \
+                --set train.max_length=32 --grid train.epochs=0.1,0.2";
+    let table = output(dir, grid);
+    for row in
+        ["median", "train.epochs=0.1 ", "train.epochs=0.2 ", "best by its median: train.epochs="]
+    {
+        assert!(table.contains(row), "{row} in {table}");
+    }
+    assert!(dir.join("grid/model/model.safetensors").is_file());
+    assert_eq!(output(dir, &format!("{grid} --resume")), table);
+    let twice = format!("{grid} --set train.epochs=1 --overwrite");
+    let said = String::from_utf8_lossy(&electra(dir, &twice).failure().code(1).get_output().stderr)
+        .into_owned();
+    assert!(said.contains("--set and --grid both have train.epochs"), "{said}");
     output(
         dir,
         "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv",
     );
     assert_eq!(fs::read_to_string(dir.join("predictions.tsv")).unwrap().lines().count(), 301);
+    streams(dir);
     // Nothing is replaced without being told to.
     electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
         .failure()
         .code(1);
+}
+
+/// Standard input to standard output gives what a file gives.
+fn streams(dir: &std::path::Path) {
+    let model = dir.join("tuned").display().to_string();
+    let words = ["predict", "--model", &model, "--input", "-", "--output", "-", "--window", "7"];
+    let predict = |more: &[&str]| {
+        let rows = fs::read(root().join("data/sample/word-order/dev.tsv")).unwrap();
+        let mut command = Command::cargo_bin("electra").unwrap();
+        command.args(words).args(more).write_stdin(rows).assert()
+    };
+    let answers = predict(&["--format", "tsv"]).success().get_output().stdout.clone();
+    let file = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
+    assert_eq!(String::from_utf8(answers).unwrap(), file);
+    let said = predict(&[]).failure().code(1).get_output().stderr.clone();
+    assert!(String::from_utf8_lossy(&said).contains("--format must say"));
 }
 
 /// Weights out to other programs' forms and back in; what people look at first.

@@ -3,6 +3,7 @@
 use super::{
     Completion, Event, Finetune, MODEL, RESULTS,
     folder::{read_json, write_json},
+    page,
 };
 use crate::{
     Error, FinetuneConfig, Report, Result, Task,
@@ -214,6 +215,7 @@ impl<P: Problem> Grid<'_, P> {
             report.seconds = clock.elapsed().as_secs_f64();
             self.keep_best(&report, &finetune)?;
             write_json(&self.finetune.out.join(GRID), &report)?;
+            page::write_grid(&self.finetune.out, &report)?;
         }
         Ok(Completion::Finished(Box::new(report)))
     }

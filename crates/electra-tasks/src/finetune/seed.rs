@@ -41,6 +41,9 @@ const PREDICT_BATCHES: usize = 4;
 /// The scores of a split, beside the answers to it.
 const SCORES: &str = "scores.json";
 
+/// What a report shows of the answers to the dev set, beside them.
+pub(super) const DETAILS: &str = "details.json";
+
 /// A network with its variables.
 pub(super) struct Built<P: Problem> {
     objective: Finetuning<P::Head>,
@@ -85,6 +88,10 @@ impl<P: Problem> Finetune<'_, P> {
             let parts = self.task.parts(data, split, &answers);
             folder::whole(&dir.join(split.name()), Existing::Replace, SCORES, |dir| {
                 write_json(&dir.join(SCORES), &scores)?;
+                if *split == Split::Dev {
+                    let details = self.task.details(data, split, &answers);
+                    write_json(&dir.join(DETAILS), &details)?;
+                }
                 self.task.write(data, split, &answers, dir)
             })?;
             match split {

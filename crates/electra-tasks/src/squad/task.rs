@@ -3,6 +3,7 @@
 use super::{
     Version,
     answer::{Answered, ById, decode},
+    details::details,
     encode::{Encoding, Passage, Teaching},
     file::{Question, SquadFile},
     head::{SpanHead, SpanTarget},
@@ -14,6 +15,7 @@ use crate::{
     baseline::{Baselines, SplitScores},
     batch::Feature,
     config::{HeadConfig, HeadKind, Pooling, SpanConfig},
+    details::Details,
     model::{Header, Kind},
     objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
@@ -353,6 +355,12 @@ impl Problem for SquadTask {
         let threshold = data.config.null_threshold;
         data.split(split)
             .map_or_else(Scores::new, |set| self.official(&set.gold, answers, threshold).1)
+    }
+
+    fn details(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Vec<Details> {
+        let threshold = data.config.null_threshold;
+        data.split(split)
+            .map_or_else(Vec::new, |set| details(self.version, &set.gold, answers, threshold))
     }
 
     /// `preds.json` (the best span's text, whatever the odds), `null_odds.json`, `nbest.json`, and the official

@@ -168,7 +168,8 @@ fn predictions_that_cannot_be_made() {
     let (input, output) = (fixture.path("input.tsv"), fixture.path("output.tsv"));
     let predict = || {
         let options = electra_tasks::predict::PredictOptions::default();
-        electra_tasks::predict(&fixture.path("out/model"), &input, &output, &options, &mut |_| {})
+        let model = fixture.path("out/model");
+        electra_tasks::predict(&model, "cpu", &input, &output, &options, &mut |_| {})
     };
     says(predict(), &["input.tsv:1", "\"text\"", "sentence"]);
     fixture.write("input.tsv", "text\nred\n\nblue\n");

@@ -179,10 +179,11 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
 
     // A file's predictions are the texts' predictions in the file's order, and score what the report says.
     let options =
-        PredictOptions { device: "cpu".into(), batch_size: 7, probabilities: Probabilities::Write };
+        PredictOptions { batch_size: 7, probabilities: Probabilities::Write, ..Default::default() };
     let output = fixture.path("predictions.tsv");
     let done = electra_tasks::predict(
         &model,
+        "cpu",
         &fixture.path("task/dev.tsv"),
         &output,
         &options,

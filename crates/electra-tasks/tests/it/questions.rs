@@ -4,6 +4,7 @@ use crate::{e2e::Fixture, root, says};
 use electra_model::hf::{self, Architecture, Pretrained};
 use electra_tasks::{
     AnyTask, Completion, Finetune, FinetuneConfig, Predictor, Report, SquadPredictor, SquadTask,
+    details::Details,
     scores::Metric,
     squad::{SquadFile, SquadOutputs, Version, read},
 };
@@ -119,6 +120,31 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     for id in &ids {
         assert_eq!(preds[id], best[id][0]["text"], "the best span, whatever the odds");
     }
+
+    // Each table by kind has every question once, and its means are those of all.
+    let details: Vec<Details> =
+        serde_json::from_str(&fs::read_to_string(dev.join("details.json")).unwrap()).unwrap();
+    let tables = details.iter().map(|part| match part {
+        Details::Table { rows, .. } => rows,
+        other => panic!("{other:?}"),
+    });
+    let [by_answer, by_question, worst] = tables.collect::<Vec<_>>()[..] else {
+        panic!("{details:?}")
+    };
+    let number = |text: &String| text.parse::<f64>().unwrap();
+    for (table, kinds) in
+        [(by_answer, &["no answer", "other, up to 3 words"][..]), (by_question, &["other"])]
+    {
+        assert_eq!(table.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), kinds);
+        assert_eq!(table.iter().map(|row| number(&row[1])).sum::<f64>(), 30.0);
+        for (column, metric) in [(2, Metric::ExactMatch), (3, Metric::F1)] {
+            let sum: f64 = table.iter().map(|row| number(&row[1]) * number(&row[column])).sum();
+            let wanted = 100.0 * scores[&metric].unwrap();
+            approx::assert_abs_diff_eq!(sum / 30.0, wanted, epsilon = 0.01);
+        }
+    }
+    assert!(worst.len() == 30 && worst.iter().map(|row| number(&row[1])).is_sorted());
+    assert!(fs::read_to_string(fixture.path("out/report.html")).unwrap().contains("Worst answers"));
 
     // The model folder answers the file as the run did, and takes answers back above its threshold.
     let predictor = SquadPredictor::open(&fixture.path("out/model"), "cpu").unwrap();

@@ -119,7 +119,7 @@ fn entities_are_learned_scored_and_written() {
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "red\tx\nfox\ty\n\n\n.\tz\n").unwrap();
     let options =
-        PredictOptions { device: "cpu".into(), batch_size: 2, probabilities: Probabilities::Write };
+        PredictOptions { batch_size: 2, probabilities: Probabilities::Write, ..Default::default() };
     let done = predictor.predict(&input, &output, &options, &mut |_| {}).unwrap();
     assert_eq!(done.rows, 3);
     let text = fs::read_to_string(&output).unwrap();

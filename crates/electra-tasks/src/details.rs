@@ -1,0 +1,131 @@
+//! What a report shows of the answers to a split: a confusion matrix, the hardest examples, tables by kind.
+
+use crate::{
+    heads::SentencePrediction,
+    task::{Answers, Target},
+};
+use electra_train::html::Page;
+use serde::{Deserialize, Serialize};
+
+/// Examples in the table of the hardest.
+const HARDEST: usize = 50;
+
+/// A part of a report: `details.json` beside the answers of the dev set has a list of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Details {
+    /// How often each class was predicted for examples of each class.
+    Confusion {
+        /// The classes.
+        labels: Vec<String>,
+        /// By the gold class, then by the predicted one.
+        counts: Vec<Vec<u64>>,
+    },
+    /// A table.
+    Table {
+        /// What it is of.
+        title: String,
+        /// Names of its columns.
+        columns: Vec<String>,
+        /// Its rows, a cell for each column.
+        rows: Vec<Vec<String>>,
+    },
+}
+
+impl Details {
+    /// Puts the part into a page.
+    pub(crate) fn show(&self, page: &mut Page) {
+        match self {
+            Self::Confusion { labels, counts } => {
+                page.heading("Confusion matrix");
+                page.matrix("gold \u{2193} predicted \u{2192}", labels, counts);
+            }
+            Self::Table { title, columns, rows } => {
+                page.heading(title);
+                page.table(columns, rows.iter().cloned());
+            }
+        }
+    }
+}
+
+/// A text or a pair of texts.
+pub(crate) type Texts = (String, Option<String>);
+
+/// The parts of a report on a sentence task.
+pub(crate) fn sentences(
+    answers: &Answers,
+    texts: &[Texts],
+    gold: &[Target],
+    predicted: &[SentencePrediction],
+) -> Vec<Details> {
+    let mut parts = Vec::new();
+    if let Answers::Classes(labels) = answers {
+        let mut counts = vec![vec![0; labels.len()]; labels.len()];
+        for (gold, prediction) in gold.iter().zip(predicted) {
+            if let (Target::Class(gold), Target::Class(predicted)) = (gold, prediction.answer) {
+                counts[*gold][predicted] += 1;
+            }
+        }
+        parts.push(Details::Confusion { labels: labels.clone(), counts });
+    }
+    parts.push(hardest(answers, texts, gold, predicted));
+    parts
+}
+
+/// The examples with the highest losses: `-ln p(gold)`, or the squared error.
+fn hardest(
+    answers: &Answers,
+    texts: &[Texts],
+    gold: &[Target],
+    predicted: &[SentencePrediction],
+) -> Details {
+    let pair = texts.iter().any(|(_, b)| b.is_some());
+    let measure = match answers {
+        Answers::Classes(_) => "loss",
+        Answers::Range { .. } => "squared error",
+    };
+    let mut columns = vec!["index", measure, "gold", "predicted"];
+    if matches!(answers, Answers::Classes(_)) {
+        columns.push("its probability");
+    }
+    columns.extend(if pair { &["text", "second text"][..] } else { &["text"] });
+    let mut order: Vec<(usize, f64)> =
+        gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
+    // Losses that are no numbers come first, as the largest.
+    order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let row = |&(index, loss): &(usize, f64)| {
+        let prediction = &predicted[index];
+        let mut row = vec![
+            index.to_string(),
+            format!("{loss:.4}"),
+            answers.text(gold[index]),
+            answers.text(prediction.answer),
+        ];
+        if let Target::Class(class) = prediction.answer {
+            row.push(format!("{:.4}", prediction.probabilities[class]));
+        }
+        let (a, b) = &texts[index];
+        row.push(a.clone());
+        if pair {
+            row.push(b.clone().unwrap_or_default());
+        }
+        row
+    };
+    Details::Table {
+        title: format!("Hardest examples, by {measure}"),
+        columns: columns.into_iter().map(str::to_owned).collect(),
+        rows: order.iter().take(HARDEST).map(row).collect(),
+    }
+}
+
+fn loss(gold: &Target, prediction: &SentencePrediction) -> f64 {
+    match (gold, prediction.answer) {
+        (Target::Class(gold), _) => {
+            let p = prediction.probabilities.get(*gold).copied().unwrap_or(0.0);
+            -f64::from(p).ln()
+        }
+        (Target::Value(gold), Target::Value(predicted)) => (gold - predicted).powi(2),
+        (Target::Value(_), Target::Class(_)) => f64::NAN,
+    }
+}

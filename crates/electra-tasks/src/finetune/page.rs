@@ -1,0 +1,185 @@
+//! `report.html`: a run of fine-tuning for people, in one file that needs nothing else.
+
+use super::{folder::read_json, grid::GridReport, seed::DETAILS};
+use crate::{
+    Error, FinetuneConfig, Report, Result,
+    details::Details,
+    problem::Split,
+    report::SeedReport,
+    scores::{Metric, Scores, Summary},
+};
+use electra_train::{
+    folder::write_file,
+    html::{Curve, Page},
+    metrics::Figures,
+    run_dir::RunDir,
+};
+use std::{fs, path::Path};
+
+const NAME: &str = "report.html";
+
+/// Writes the report of a run of fine-tuning into its folder `out`.
+pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Result<()> {
+    let metric = report.metric;
+    let seed_dir = |seed: u64| out.join(format!("seed-{seed}"));
+    let mut page = Page::new(&format!("{}: fine-tuning", report.task));
+    let examples = report.examples;
+    page.table::<&str, _>(
+        &[],
+        [
+            vec!["model".to_owned(), report.model.display().to_string()],
+            vec!["weights".to_owned(), format!("{:?}", report.weights)],
+            vec![
+                "examples".to_owned(),
+                format!(
+                    "{} training, {} dev, {} test",
+                    examples.train, examples.dev, examples.test
+                ),
+            ],
+            vec!["updates of a seed".to_owned(), report.steps.to_string()],
+            vec!["best seed".to_owned(), report.best_seed.to_string()],
+        ],
+    );
+    scores(&mut page, report);
+    let curves = |kind: &str, key: &str| -> Result<Vec<Curve>> {
+        let of = |seed: &SeedReport| {
+            let run = RunDir::open(&seed_dir(seed.seed))?;
+            let points = points(&run.metrics(), kind, key)?;
+            Ok(Curve { name: format!("seed {}", seed.seed), points })
+        };
+        report.seeds.iter().map(of).collect()
+    };
+    page.heading("Curves");
+    page.plot(
+        "Loss of the updates that have a row in metrics.jsonl",
+        "update",
+        &curves("train", "loss")?,
+    );
+    page.plot(
+        &format!("{metric} on dev"),
+        "update",
+        &curves("evaluate", &format!("dev_{metric}"))?,
+    );
+    let details: Vec<Details> =
+        read_json(&seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS))?
+            .unwrap_or_default();
+    if !details.is_empty() {
+        page.paragraph(&format!("Below: the dev set, as seed {} answers it.", report.best_seed));
+    }
+    for part in &details {
+        part.show(&mut page);
+    }
+    page.heading("Config");
+    let keys = flat(&config.to_toml());
+    page.table(&["key", "value"], keys);
+    Ok(write_file(&out.join(NAME), &page.finish())?)
+}
+
+/// Writes the report of a grid into its folder; each cell has one of its own.
+pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
+    let mut page = Page::new(&format!("{}: grid", report.task));
+    page.paragraph(&format!(
+        "{} on dev, over the seeds {:?}. Each cell's folder has a report of its own.",
+        report.metric, report.seeds
+    ));
+    let rows = report.cells.iter().map(|cell| {
+        let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
+        let mark = if Some(&cell.name) == report.best.as_ref() { "best" } else { "" };
+        vec![
+            cell.name.clone(),
+            of(|s| s.median),
+            of(|s| s.mean),
+            of(|s| s.sd),
+            figure(cell.best_dev),
+            cell.best_seed.to_string(),
+            figure(cell.best_test),
+            mark.to_owned(),
+        ]
+    });
+    let header = ["cell", "median", "mean", "sd", "best", "its seed", "its test score", ""];
+    page.table(&header, rows);
+    Ok(write_file(&out.join(NAME), &page.finish())?)
+}
+
+/// Every score of every seed, their summary by the metric, and the baselines.
+fn scores(page: &mut Page, report: &Report) {
+    page.heading("Scores");
+    let metrics: Vec<Metric> =
+        report.seeds.first().map(|seed| seed.dev.keys().copied().collect()).unwrap_or_default();
+    let mut header = vec![String::new()];
+    for split in ["dev", "test"] {
+        header.extend(metrics.iter().map(|metric| format!("{split} {metric}")));
+    }
+    let cells = |name: String, dev: Option<&Scores>, test: Option<&Scores>| {
+        let of = |scores: Option<&Scores>, metric| {
+            figure(scores.and_then(|scores: &Scores| scores.get(metric).copied().flatten()))
+        };
+        let dev = metrics.iter().map(|metric| of(dev, metric));
+        let test = metrics.iter().map(|metric| of(test, metric));
+        std::iter::once(name).chain(dev).chain(test).collect::<Vec<_>>()
+    };
+    let mut rows = Vec::new();
+    for seed in &report.seeds {
+        let step = seed.chosen_step.map_or(String::new(), |step| format!(", update {step}"));
+        let name = format!("seed {}{step}", seed.seed);
+        rows.push(cells(name, Some(&seed.dev), seed.test.as_ref()));
+        for (other, scores) in &seed.more_dev {
+            rows.push(cells(format!("seed {}, {other}", seed.seed), Some(scores), None));
+        }
+    }
+    let baselines = [
+        ("majority", Some(&report.baselines.majority)),
+        ("bag of words", report.baselines.bag_of_words.as_ref()),
+    ];
+    for (name, split) in baselines {
+        if let Some(split) = split {
+            rows.push(cells(name.to_owned(), Some(&split.dev), split.test.as_ref()));
+        }
+    }
+    page.table(&header, rows);
+    let summary = |name: &str, summary: &Option<Summary>| {
+        let summary = summary.as_ref()?;
+        let figures = [summary.median, summary.mean, summary.sd, summary.min, summary.max];
+        Some([vec![name.to_owned()], figures.map(|x| figure(Some(x))).to_vec()].concat())
+    };
+    let rows = [summary("dev", &report.dev), summary("test", &report.test)];
+    let metric = report.metric.to_string();
+    let header = [&metric[..], "median", "mean", "sd", "smallest", "largest"];
+    page.table(&header, rows.into_iter().flatten());
+}
+
+/// `(step, figure)` of the rows of a kind in a file of metrics.
+fn points(metrics: &Path, kind: &str, key: &str) -> Result<Vec<(f64, f64)>> {
+    let text = fs::read_to_string(metrics).map_err(Error::io(metrics))?;
+    let mut points = Vec::new();
+    for (line, text) in text.lines().enumerate() {
+        let row: Figures = serde_json::from_str(text)
+            .map_err(|e| Error::row(&metrics.display().to_string(), line as u64 + 1, e))?;
+        let number = |key: &str| row.get(key).and_then(serde_json::Value::as_f64);
+        if row.get("kind").is_some_and(|found| found == kind)
+            && let (Some(step), Some(figure)) = (number("step"), number(key))
+        {
+            points.push((step, figure));
+        }
+    }
+    Ok(points)
+}
+
+/// `section.key` and value of every line of a config.
+fn flat(toml: &str) -> Vec<Vec<String>> {
+    let (mut section, mut keys) = (String::new(), Vec::new());
+    for line in toml.lines() {
+        match (line.strip_prefix('['), line.split_once(" = ")) {
+            (Some(name), _) => section = name.trim_end_matches(']').to_owned(),
+            (None, Some((key, value))) => {
+                keys.push(vec![format!("{section}.{key}"), value.to_owned()])
+            }
+            (None, None) => {}
+        }
+    }
+    keys
+}
+
+fn figure(score: Option<f64>) -> String {
+    score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))
+}

@@ -1,0 +1,120 @@
+//! `report.html`: what it shows is what was predicted, and it needs nothing but itself.
+
+use crate::e2e::{Fixture, config};
+use electra_tasks::{Completion, Grid, Predictor, details::Details, finetune::grid::cells};
+use electra_train::html::{Curve, Page};
+use std::{fs, sync::atomic::AtomicBool};
+
+const RED: &str = "<script>alert(\"red\")</script> & 'blue'";
+
+#[test]
+fn the_report_of_fine_tuning_shows_what_was_predicted() {
+    let fixture = Fixture::new();
+    let mut dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
+    dev.push_str(&format!("{RED}\tanimal\nfox bear\tcolour\n"));
+    fixture.write("task/dev.tsv", &dev);
+    let task = fixture.read_task();
+    let config = config(&["train.epochs=4", "train.log_every=2", "evaluate.every=4"]);
+    let mut finetune = fixture.finetune(&task, &config, "out");
+    finetune.seeds = vec![1, 2];
+    let done = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+
+    let dir = fixture.path(&format!("out/seed-{}/dev", report.best_seed));
+    let details: Vec<Details> =
+        serde_json::from_str(&fs::read_to_string(dir.join("details.json")).unwrap()).unwrap();
+    let [Details::Confusion { labels, counts }, Details::Table { columns, rows, .. }] =
+        &details[..]
+    else {
+        panic!("{details:?}")
+    };
+    // The matrix from the file of predictions.
+    let predictions = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
+    let second = |text: &str| -> Vec<String> {
+        text.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap().to_owned()).collect()
+    };
+    let (gold, predicted) = (second(&dev), second(&predictions));
+    assert_eq!(labels, &["animal", "colour"]);
+    for (i, g) in labels.iter().enumerate() {
+        for (j, p) in labels.iter().enumerate() {
+            let count = gold.iter().zip(&predicted).filter(|&(a, b)| (a, b) == (g, p)).count();
+            assert_eq!(counts[i][j], count as u64, "{g} {p}");
+        }
+    }
+    // The hardest from the model's own probabilities.
+    assert_eq!(columns, &["index", "loss", "gold", "predicted", "its probability", "text"]);
+    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let texts: Vec<&str> = dev.lines().skip(1).map(|l| l.split('\t').next().unwrap()).collect();
+    let pairs: Vec<_> = texts.iter().map(|&text| (text, None)).collect();
+    let answers = predictor.predict(&pairs).unwrap();
+    let loss = |i: usize| {
+        let class = labels.iter().position(|label| *label == gold[i]).unwrap();
+        -f64::from(answers[i].probabilities[class]).ln()
+    };
+    assert_eq!(rows.len(), 32);
+    let mut before = f64::INFINITY;
+    for row in rows {
+        let i: usize = row[0].parse().unwrap();
+        let found: f64 = row[1].parse().unwrap();
+        approx::assert_abs_diff_eq!(found, loss(i), epsilon = 1e-3);
+        assert!(found <= before);
+        before = found;
+        assert_eq!((&row[2], &row[3], &row[5][..]), (&gold[i], &predicted[i], texts[i]));
+    }
+
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    needs_nothing(&html);
+    assert!(
+        html.contains("&lt;script&gt;alert(&quot;red&quot;)&lt;/script&gt; &amp; &#39;blue&#39;")
+    );
+    // A curve of the loss and one of the dev score for each seed.
+    assert_eq!(html.matches("<polyline").count(), 4);
+    for words in ["seed 1", "seed 2", "bag of words", "accuracy on dev", "optimizer.layer_decay"] {
+        assert!(html.contains(words), "{words:?} is not in {html}");
+    }
+    for seed in &report.seeds {
+        let score = format!("{:.4}", seed.dev_score(report.metric).unwrap());
+        assert!(html.contains(&format!("<td class=\"n\">{score}</td>")), "{score}");
+    }
+}
+
+/// No script, and nothing from anywhere else.
+fn needs_nothing(html: &str) {
+    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    for word in ["<script", "http", "src=", "href=", "url(", "@import"] {
+        assert!(!html.contains(word), "{word:?} is in {html}");
+    }
+}
+
+#[test]
+fn the_report_of_a_grid_has_its_cells() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&[]));
+    let axes = ["train.epochs=1,2".parse().unwrap()];
+    let cells = cells(&axes, |values| config.with_overrides("base", values)).unwrap();
+    let grid = Grid { finetune: fixture.finetune(&task, &config, "out"), cells: &cells };
+    grid.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    needs_nothing(&html);
+    for cell in &cells {
+        assert!(html.contains(&cell.name), "{html}");
+        assert!(fixture.path("out").join(&cell.name).join("report.html").is_file());
+    }
+    assert_eq!(html.matches(">best</td>").count(), 1);
+}
+
+/// Places by arithmetic: the plot is 720 by 260, its axes 64 from the left and 28 from below, 8 from the other sides.
+#[test]
+fn curves_are_drawn_to_scale_and_without_what_is_no_number() {
+    let mut page = Page::new("a < b");
+    let points = vec![(0.0, 1.0), (5.0, f64::NAN), (10.0, 3.0), (20.0, 2.0)];
+    page.plot("c & d", "step", &[Curve { name: "e > f".to_owned(), points }]);
+    page.plot("nothing", "step", &[Curve { name: "none".to_owned(), points: Vec::new() }]);
+    let html = page.finish();
+    needs_nothing(&html);
+    assert!(html.contains("points=\"64.0,232.0 388.0,8.0 712.0,120.0\""), "{html}");
+    for words in ["<title>a &lt; b</title>", "c &amp; d", "e &gt; f"] {
+        assert!(html.contains(words), "{words:?} is not in {html}");
+    }
+    assert!(!html.contains("nothing"));
+}

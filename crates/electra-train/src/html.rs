@@ -1,0 +1,231 @@
+//! Reports as one HTML file that needs nothing else: escaped text, tables, curves as inline SVG.
+
+use std::fmt::Write;
+
+const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}\
+table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;\
+text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#f5f5f5}td.n{text-align:right;\
+font-variant-numeric:tabular-nums;white-space:nowrap}svg{max-width:100%;height:auto}text{font-size:12px;fill:#444}";
+
+/// Colours that are told apart by people who see colours differently (Okabe and Ito's).
+const COLOURS: [&str; 7] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+
+/// The size of a plot and the room around its axes, in pixels.
+const SIZE: (f64, f64) = (720.0, 260.0);
+const ROOM: (f64, f64) = (64.0, 28.0);
+
+/// Points of a curve that are drawn at most; of more, evenly spaced ones and the last.
+const POINTS: usize = 600;
+
+/// A page that is being written.
+#[derive(Clone, Debug)]
+pub struct Page {
+    html: String,
+}
+
+/// A named line of points, by rising `x`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// What it is of.
+    pub name: String,
+    /// `(x, y)`.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A text as HTML shows it.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+impl Page {
+    /// A page with a title and nothing below it.
+    pub fn new(title: &str) -> Self {
+        let title = escape(title);
+        let html = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+             <style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
+        );
+        Self { html }
+    }
+
+    /// A heading.
+    pub fn heading(&mut self, text: &str) {
+        let _ = writeln!(self.html, "<h2>{}</h2>", escape(text));
+    }
+
+    /// A paragraph.
+    pub fn paragraph(&mut self, text: &str) {
+        let _ = writeln!(self.html, "<p>{}</p>", escape(text));
+    }
+
+    /// A table; cells that are numbers stand to the right.
+    pub fn table<H: AsRef<str>, C: AsRef<str>>(
+        &mut self,
+        header: &[H],
+        rows: impl IntoIterator<Item = Vec<C>>,
+    ) {
+        self.html.push_str("<table>\n");
+        if !header.is_empty() {
+            let cells = header.iter().map(|cell| format!("<th>{}</th>", escape(cell.as_ref())));
+            let _ = writeln!(self.html, "<tr>{}</tr>", cells.collect::<String>());
+        }
+        for row in rows {
+            let cells = row.iter().map(|cell| {
+                let cell = cell.as_ref();
+                let class = if cell.parse::<f64>().is_ok() { " class=\"n\"" } else { "" };
+                format!("<td{class}>{}</td>", escape(cell))
+            });
+            let _ = writeln!(self.html, "<tr>{}</tr>", cells.collect::<String>());
+        }
+        self.html.push_str("</table>\n");
+    }
+
+    /// A table of counts that is darker where more are: a row for each of `labels`, and a column.
+    pub fn matrix(&mut self, corner: &str, labels: &[String], counts: &[Vec<u64>]) {
+        let most = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
+        let head = labels.iter().map(|label| format!("<th>{}</th>", escape(label)));
+        let _ = write!(
+            self.html,
+            "<table class=\"matrix\">\n<tr><th>{}</th>{}</tr>\n",
+            escape(corner),
+            head.collect::<String>()
+        );
+        for (label, row) in labels.iter().zip(counts) {
+            let cells = row.iter().map(|&count| {
+                let shade = 0.75 * count as f64 / most;
+                format!(
+                    "<td class=\"n\" style=\"background:rgba(0,114,178,{shade:.2})\">{count}</td>"
+                )
+            });
+            let cells: String = cells.collect();
+            let _ = writeln!(self.html, "<tr><th>{}</th>{cells}</tr>", escape(label));
+        }
+        self.html.push_str("</table>\n");
+    }
+
+    /// A plot of curves over a common axis; points that are not finite are left out, and nothing is drawn of no point.
+    pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
+        let curves: Vec<Curve> = curves.iter().map(Curve::drawn).collect();
+        let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
+        let (Some(xs), Some(ys)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
+        else {
+            return;
+        };
+        let ((width, height), (left, below)) = (SIZE, ROOM);
+        let place = |(px, py): (f64, f64)| {
+            let across = left + (px - xs.0) / (xs.1 - xs.0) * (width - left - 8.0);
+            (across, height - below - (py - ys.0) / (ys.1 - ys.0) * (height - below - 8.0))
+        };
+        let _ = writeln!(
+            self.html,
+            "<h3>{}</h3>\n<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">",
+            escape(title)
+        );
+        let axes = [xs.0, xs.1].map(|px| (px, ys.0)).map(place);
+        let top = place((xs.0, ys.1));
+        let _ = writeln!(
+            self.html,
+            "<path d=\"M{:.1} {:.1}V{:.1}H{:.1}\" fill=\"none\" stroke=\"#888\"/>",
+            top.0, top.1, axes[0].1, axes[1].0
+        );
+        for y in [ys.0, (ys.0 + ys.1) / 2.0, ys.1] {
+            let (across, up) = place((xs.0, y));
+            let _ = writeln!(
+                self.html,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                across - 6.0,
+                up + 4.0,
+                short(y)
+            );
+        }
+        for (value, anchor) in [(xs.0, "start"), (xs.1, "end")] {
+            let (across, _) = place((value, ys.0));
+            let _ = writeln!(
+                self.html,
+                "<text x=\"{across:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                height - 10.0,
+                short(value)
+            );
+        }
+        let _ = writeln!(
+            self.html,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            width / 2.0,
+            height - 10.0,
+            escape(x)
+        );
+        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            let line: Vec<String> = curve
+                .points
+                .iter()
+                .map(|&point| {
+                    let (px, py) = place(point);
+                    format!("{px:.1},{py:.1}")
+                })
+                .collect();
+            let _ = writeln!(
+                self.html,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>",
+                line.join(" ")
+            );
+        }
+        self.html.push_str("</svg>\n<p>");
+        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            let name = escape(&curve.name);
+            let _ = write!(self.html, "<span style=\"color:{colour}\">&#9632;</span> {name} ");
+        }
+        self.html.push_str("</p>\n");
+    }
+
+    /// The page as a file has it.
+    pub fn finish(self) -> String {
+        self.html + "</body></html>\n"
+    }
+}
+
+impl Curve {
+    /// The finite points, of many a part.
+    fn drawn(&self) -> Self {
+        let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+        let points: Vec<_> = self.points.iter().copied().filter(finite).collect();
+        let stride = points.len().div_ceil(POINTS).max(1);
+        let mut some: Vec<_> = points.iter().copied().step_by(stride).collect();
+        if let Some(last) = points.last().filter(|last| some.last() != Some(last)) {
+            some.push(*last);
+        }
+        Self { name: self.name.clone(), points: some }
+    }
+}
+
+/// The smallest and the largest of some values, apart from each other; `None` of no value.
+fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    match low.total_cmp(&high) {
+        std::cmp::Ordering::Less => Some((low, high)),
+        std::cmp::Ordering::Equal => Some((low - 0.5, high + 0.5)),
+        std::cmp::Ordering::Greater => None,
+    }
+}
+
+/// A number for an axis: four digits that matter.
+fn short(x: f64) -> String {
+    match x.abs() {
+        size if size >= 1000.0 || x.fract() == 0.0 => format!("{x:.0}"),
+        size if size >= 1.0 => format!("{x:.2}"),
+        _ => format!("{x:.4}"),
+    }
+}
