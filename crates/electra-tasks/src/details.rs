@@ -92,7 +92,7 @@ fn hardest(
     columns.extend(if pair { &["text", "second text"][..] } else { &["text"] });
     let mut order: Vec<(usize, f64)> =
         gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
-    // Losses that are no numbers come first, as the largest.
+    // Losses that are no numbers come first, as the largest: their sign is set.
     order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     let row = |&(index, loss): &(usize, f64)| {
         let prediction = &predicted[index];
@@ -120,12 +120,13 @@ fn hardest(
 }
 
 fn loss(gold: &Target, prediction: &SentencePrediction) -> f64 {
-    match (gold, prediction.answer) {
+    let loss = match (gold, prediction.answer) {
         (Target::Class(gold), _) => {
             let p = prediction.probabilities.get(*gold).copied().unwrap_or(0.0);
             -f64::from(p).ln()
         }
         (Target::Value(gold), Target::Value(predicted)) => (gold - predicted).powi(2),
         (Target::Value(_), Target::Class(_)) => f64::NAN,
-    }
+    };
+    loss.abs()
 }

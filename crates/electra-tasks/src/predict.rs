@@ -11,7 +11,7 @@ use crate::{
     objective::TaskNetwork,
     sentence::SentenceInfo,
     table::{Format, Row, Rows},
-    task::{Answers, Target},
+    task::Target,
 };
 use electra_model::{EncoderConfig, Parts};
 use electra_tokenize::WordPiece;
@@ -202,11 +202,8 @@ impl Predictor {
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
-        let classes = match (&self.info.answers, options.probabilities) {
-            (Answers::Classes(labels), Probabilities::Write) => labels.as_slice(),
-            _ => &[],
-        };
-        let mut writer = AnswerWriter::new(writer, name, options.format, classes)?;
+        let (answers, probabilities) = (&self.info.answers, options.probabilities);
+        let mut writer = AnswerWriter::new(writer, name, options.format, answers, probabilities)?;
         let mut window = Window::new(options.window);
         let mut done = 0;
         loop {

@@ -1,5 +1,6 @@
 //! Reports as one HTML file that needs nothing else: escaped text, tables, curves as inline SVG.
 
+use serde::Serialize;
 use std::fmt::Write;
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}\
@@ -115,6 +116,14 @@ impl Page {
         self.html.push_str("</table>\n");
     }
 
+    /// A table of a config: its keys with their sections, and their values as TOML writes them.
+    pub fn config(&mut self, config: &impl Serialize) {
+        let table = toml::Table::try_from(config).expect("a config of plain values serialises");
+        let mut rows = Vec::new();
+        keys("", &table, &mut rows);
+        self.table(&["key", "value"], rows);
+    }
+
     /// A plot of curves over a common axis; points that are not finite are left out, and nothing is drawn of no point.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
         let curves: Vec<Curve> = curves.iter().map(Curve::drawn).collect();
@@ -209,16 +218,26 @@ impl Curve {
     }
 }
 
+/// A row for every key of a table and of the tables in it.
+fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(table) => keys(&format!("{section}{key}."), table, rows),
+            other => rows.push(vec![format!("{section}{key}"), other.to_string()]),
+        }
+    }
+}
+
 /// The smallest and the largest of some values, apart from each other; `None` of no value.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
     });
-    match low.total_cmp(&high) {
-        std::cmp::Ordering::Less => Some((low, high)),
-        std::cmp::Ordering::Equal => Some((low - 0.5, high + 0.5)),
-        std::cmp::Ordering::Greater => None,
+    if low < high {
+        return Some((low, high));
     }
+    let room = (0.1 * low.abs()).max(0.5);
+    (low == high).then_some((low - room, high + room))
 }
 
 /// A number for an axis: four digits that matter.

@@ -46,8 +46,8 @@ pub(crate) struct Args {
     /// How the rows are written; needed for standard input, else the file's extension says it.
     #[arg(long, value_enum)]
     format: Option<FormatName>,
-    /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as TSV, CSV or
-    /// JSON lines by its extension; on standard output as the input is written. Of words, the input's lines with the
+    /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as CSV or JSON
+    /// lines by its extension, else as TSV; on standard output as the input is written. Of words, the input's lines with the
     /// tag as a further column; of questions, JSON `{id: text}`, with
     /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]

@@ -70,8 +70,7 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
         part.show(&mut page);
     }
     page.heading("Config");
-    let keys = flat(&config.to_toml());
-    page.table(&["key", "value"], keys);
+    page.config(config);
     Ok(write_file(&out.join(NAME), &page.finish())?)
 }
 
@@ -163,21 +162,6 @@ fn points(metrics: &Path, kind: &str, key: &str) -> Result<Vec<(f64, f64)>> {
         }
     }
     Ok(points)
-}
-
-/// `section.key` and value of every line of a config.
-fn flat(toml: &str) -> Vec<Vec<String>> {
-    let (mut section, mut keys) = (String::new(), Vec::new());
-    for line in toml.lines() {
-        match (line.strip_prefix('['), line.split_once(" = ")) {
-            (Some(name), _) => section = name.trim_end_matches(']').to_owned(),
-            (None, Some((key, value))) => {
-                keys.push(vec![format!("{section}.{key}"), value.to_owned()])
-            }
-            (None, None) => {}
-        }
-    }
-    keys
 }
 
 fn figure(score: Option<f64>) -> String {

@@ -1,7 +1,11 @@
 //! Answers as rows of a table or lines of JSON.
 
-use super::Prediction;
-use crate::{Error, Result, table::Format, task::Target};
+use super::{Prediction, Probabilities};
+use crate::{
+    Error, Result,
+    table::Format,
+    task::{Answers, Target},
+};
 use electra_train::metrics::{Figures, number};
 use std::{
     io::Write,
@@ -22,21 +26,39 @@ enum Rows<W: Write> {
 
 impl<'a, W: Write> AnswerWriter<'a, W> {
     /// A writer that has written its header; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// If the classes' names cannot stand in the format, or whatever `writer` says.
     pub(super) fn new(
         writer: W,
         name: &Path,
         format: Format,
-        classes: &'a [String],
+        answers: &'a Answers,
+        probabilities: Probabilities,
     ) -> Result<Self> {
-        let table = |writer, delimiter| {
-            Rows::Table(Box::new(
-                csv::WriterBuilder::new().delimiter(delimiter).from_writer(writer),
-            ))
+        let labels = match answers {
+            Answers::Classes(labels) => labels.as_slice(),
+            Answers::Range { .. } => &[],
         };
+        let mut table = csv::WriterBuilder::new();
         let rows = match format {
-            Format::Tsv => table(writer, b'\t'),
-            Format::Csv => table(writer, b','),
+            // A quotation mark is a character there, so nothing can guard what divides fields and rows.
+            Format::Tsv => {
+                if let Some(label) = labels.iter().find(|label| label.contains(['\t', '\n', '\r'])) {
+                    let message = format!(
+                        "the class {label:?} cannot stand in TSV: name a .csv or .jsonl file, or give --format"
+                    );
+                    return Err(Error::file(name, message));
+                }
+                table.delimiter(b'\t').quote_style(csv::QuoteStyle::Never);
+                Rows::Table(Box::new(table.from_writer(writer)))
+            }
+            Format::Csv => Rows::Table(Box::new(table.from_writer(writer))),
             Format::JsonLines => Rows::JsonLines(writer),
+        };
+        let classes = match probabilities {
+            Probabilities::Write => labels,
+            Probabilities::Omit => &[],
         };
         let mut answers = Self { rows, name: name.to_owned(), classes };
         let header = ["index", "prediction"].into_iter().chain(classes.iter().map(String::as_str));

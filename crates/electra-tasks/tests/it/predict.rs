@@ -175,19 +175,58 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     says(done, &["rows:2", "\"text\"", "txt"]);
     assert_eq!(lines, 2);
 
-    // Weights that are numbers, and whose products are none.
+    // Weights that are numbers, and whose products are none: hidden states of 2, times 3e38.
     let path = fixture.path("out/model/model.safetensors");
     let mut weights = tensors::read(&path).unwrap();
     for (name, tensor) in &mut weights {
-        if name == "task_head.weight" {
-            let _ = tensor.fill_(3e38);
-        }
+        let value = match name.as_str() {
+            "task_head.weight" => 3e38,
+            name if name.ends_with("output.LayerNorm.weight") => 0.0,
+            name if name.ends_with("output.LayerNorm.bias") => 2.0,
+            _ => continue,
+        };
+        let _ = tensor.fill_(value);
     }
     tensors::write(&path, &weights).unwrap();
     let broken = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let (done, _) = run(&broken, "text\nred\n", Format::Tsv);
     says(done, &["rows:2", "no finite number"]);
     says(broken.predict(&[("red", None)]), &["number 0", "no finite number"]);
+}
+
+/// In TSV a quotation mark is a character, here as in what is read; what divides fields cannot stand in one.
+#[test]
+fn names_of_classes_are_written_as_the_format_has_them() {
+    let fixture = Fixture::new();
+    tuned(&fixture);
+    let info = fixture.path("out/model/task.json");
+    let plain = fs::read_to_string(&info).unwrap();
+    let predict = |class: &str, format| {
+        let named = |name: &str| serde_json::to_string(&format!("{name}{class}")).unwrap();
+        let text = plain.replace("\"animal\"", &named("a")).replace("\"colour\"", &named("c"));
+        fs::write(&info, text).unwrap();
+        let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+        let text = "text\nred\n".as_bytes();
+        let rows = Rows::from_reader(text, Format::Tsv, "rows", &["text"], Header::FirstLine);
+        let options = PredictOptions {
+            probabilities: Probabilities::Write,
+            format,
+            ..PredictOptions::default()
+        };
+        let mut out = Vec::new();
+        let name = "out.tsv".as_ref();
+        predictor.predict_rows(rows.unwrap(), &mut out, name, &options, &mut |_| {})?;
+        Ok(String::from_utf8(out).unwrap())
+    };
+    let header = |text: electra_tasks::Result<String>| text.unwrap().lines().next().unwrap().to_owned();
+    let quoted = " \"b\"";
+    assert_eq!(header(predict(quoted, Format::Tsv)), "index\tprediction\ta \"b\"\tc \"b\"");
+    assert_eq!(
+        header(predict(quoted, Format::Csv)),
+        "index,prediction,\"a \"\"b\"\"\",\"c \"\"b\"\"\""
+    );
+    says(predict("\tb", Format::Tsv), &["out.tsv", "\"a\\tb\"", ".csv"]);
+    assert_eq!(header(predict("\tb", Format::Csv)), "index,prediction,a\tb,c\tb");
 }
 
 /// A quotation mark that is never closed, in a file without an end.
