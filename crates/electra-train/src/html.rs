@@ -1,6 +1,8 @@
 //! Reports as one HTML file that needs nothing else: escaped text, tables, curves as inline SVG.
 
+use crate::metrics::Figures;
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Write;
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}\
@@ -126,7 +128,8 @@ impl Page {
 
     /// A plot of curves over a common axis; points that are not finite are left out, and nothing is drawn of no point.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
-        let curves: Vec<Curve> = curves.iter().map(Curve::drawn).collect();
+        let curves: Vec<Curve> =
+            curves.iter().map(Curve::drawn).filter(|curve| !curve.points.is_empty()).collect();
         let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
         let (Some(xs), Some(ys)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
         else {
@@ -205,6 +208,14 @@ impl Page {
 }
 
 impl Curve {
+    /// A figure over the updates of the rows of a `kind` that have it.
+    pub fn of(name: &str, rows: &[Figures], kind: &str, figure: &str) -> Self {
+        let of_kind = rows.iter().filter(|row| row.get("kind").is_some_and(|found| found == kind));
+        let number = |row: &Figures, key: &str| row.get(key).and_then(Value::as_f64);
+        let points = of_kind.filter_map(|row| Some((number(row, "step")?, number(row, figure)?)));
+        Self { name: name.to_owned(), points: points.collect() }
+    }
+
     /// The finite points, of many a part.
     fn drawn(&self) -> Self {
         let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();

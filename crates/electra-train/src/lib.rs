@@ -23,6 +23,7 @@ pub mod objective;
 pub mod optim;
 pub mod profile;
 pub mod recipe;
+pub mod report;
 pub mod run_dir;
 pub mod schedule;
 pub mod state;

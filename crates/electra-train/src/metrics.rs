@@ -184,6 +184,21 @@ impl MetricsFile {
     }
 }
 
+/// The rows of a `metrics.jsonl`.
+///
+/// # Errors
+/// Naming the file that cannot be read, and the line that is no row.
+pub fn read(path: &Path) -> Result<Vec<Figures>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let row = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            let message = format!("line {}: {error}", number + 1);
+            Error::Config { path: path.to_owned(), message }
+        })
+    };
+    text.lines().enumerate().map(row).collect()
+}
+
 fn step_of(row: &str) -> Option<u64> {
     serde_json::from_str::<Figures>(row).ok()?.get("step")?.as_u64()
 }

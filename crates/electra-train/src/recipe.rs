@@ -5,6 +5,7 @@ use crate::{
     metrics::Figures,
     objective::{Objective, ObjectiveSite, ReplacedToken},
     optim::{Adam, Decay, Rule},
+    report,
     run_dir::{Existing, Manifest, RunDir},
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
@@ -139,7 +140,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         self.pretrain_with(start, &AtomicBool::new(false), &mut |_| {})
     }
 
-    /// Trains; `stop` ends the run with a checkpoint after the current update.
+    /// Trains; `stop` ends the run with a checkpoint after the current update. Either way `report.html` is written.
     ///
     /// # Errors
     /// If shards, vocabulary and config do not fit each other, the output folder is not empty, there
@@ -202,6 +203,13 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
             None => Ok(Figures::new()),
             Some(split) => self.evaluate_split(objective, split),
         };
+        let mut done = step;
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Step { step, .. } = event {
+                done = step;
+            }
+            on_event(event);
+        };
         let trainer = Trainer {
             objective: &network.objective,
             source,
@@ -220,12 +228,14 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 evaluate_every: config.evaluate.every,
                 stop_after: start.stop_after,
             },
-            run,
+            run: run.clone(),
             evaluation: &evaluation,
             stop,
-            on_event,
+            on_event: &mut on_event,
         };
-        trainer.train(step)
+        let outcome = trainer.train(step)?;
+        report::write(&run, config, done)?;
+        Ok(outcome)
     }
 
     /// Held-out figures of a checkpoint over all of the held-out split of `shards`; the same on every

@@ -2,19 +2,18 @@
 
 use super::{folder::read_json, grid::GridReport, seed::DETAILS};
 use crate::{
-    Error, FinetuneConfig, Report, Result,
+    FinetuneConfig, Report, Result,
     details::Details,
     problem::Split,
-    report::SeedReport,
     scores::{Metric, Scores, Summary},
 };
 use electra_train::{
     folder::write_file,
     html::{Curve, Page},
-    metrics::Figures,
+    metrics::{self, Figures},
     run_dir::RunDir,
 };
-use std::{fs, path::Path};
+use std::path::Path;
 
 const NAME: &str = "report.html";
 
@@ -41,25 +40,19 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
         ],
     );
     scores(&mut page, report);
-    let curves = |kind: &str, key: &str| -> Result<Vec<Curve>> {
-        let of = |seed: &SeedReport| {
-            let run = RunDir::open(&seed_dir(seed.seed))?;
-            let points = points(&run.metrics(), kind, key)?;
-            Ok(Curve { name: format!("seed {}", seed.seed), points })
-        };
-        report.seeds.iter().map(of).collect()
+    let rows = report.seeds.iter().map(|seed| {
+        let run = RunDir::open(&seed_dir(seed.seed))?;
+        Ok((format!("seed {}", seed.seed), metrics::read(&run.metrics())?))
+    });
+    let rows: Vec<(String, Vec<Figures>)> = rows.collect::<Result<_>>()?;
+    let curves = |kind: &str, key: &str| -> Vec<Curve> {
+        rows.iter().map(|(seed, rows)| Curve::of(seed, rows, kind, key)).collect()
     };
     page.heading("Curves");
-    page.plot(
-        "Loss of the updates that have a row in metrics.jsonl",
-        "update",
-        &curves("train", "loss")?,
-    );
-    page.plot(
-        &format!("{metric} on dev"),
-        "update",
-        &curves("evaluate", &format!("dev_{metric}"))?,
-    );
+    let title = "Loss of the updates that have a row in metrics.jsonl";
+    page.plot(title, "update", &curves("train", "loss"));
+    let (title, key) = (format!("{metric} on dev"), format!("dev_{metric}"));
+    page.plot(&title, "update", &curves("evaluate", &key));
     let details: Vec<Details> =
         read_json(&seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS))?
             .unwrap_or_default();
@@ -145,23 +138,6 @@ fn scores(page: &mut Page, report: &Report) {
     let metric = report.metric.to_string();
     let header = [&metric[..], "median", "mean", "sd", "smallest", "largest"];
     page.table(&header, rows.into_iter().flatten());
-}
-
-/// `(step, figure)` of the rows of a kind in a file of metrics.
-fn points(metrics: &Path, kind: &str, key: &str) -> Result<Vec<(f64, f64)>> {
-    let text = fs::read_to_string(metrics).map_err(Error::io(metrics))?;
-    let mut points = Vec::new();
-    for (line, text) in text.lines().enumerate() {
-        let row: Figures = serde_json::from_str(text)
-            .map_err(|e| Error::row(&metrics.display().to_string(), line as u64 + 1, e))?;
-        let number = |key: &str| row.get(key).and_then(serde_json::Value::as_f64);
-        if row.get("kind").is_some_and(|found| found == kind)
-            && let (Some(step), Some(figure)) = (number("step"), number(key))
-        {
-            points.push((step, figure));
-        }
-    }
-    Ok(points)
 }
 
 fn figure(score: Option<f64>) -> String {

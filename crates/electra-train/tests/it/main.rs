@@ -15,6 +15,7 @@ mod metrics;
 mod objective;
 mod optim;
 mod profile;
+mod report;
 mod resume;
 
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};

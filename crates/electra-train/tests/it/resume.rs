@@ -40,9 +40,15 @@ fn ten_steps_are_five_and_five() {
     assert_eq!(train(fixture.config(&[]), Start::new(&unbroken)).unwrap(), Outcome::Finished);
 
     let first = Start { stop_after: Some(5), ..Start::new(&broken) };
+    let report = |updates: &str| {
+        let html = fs::read_to_string(broken.join("report.html")).unwrap();
+        assert!(html.contains(updates) && html.contains("<polyline"), "{html}");
+    };
     assert_eq!(train(fixture.config(&[]), first).unwrap(), Outcome::Stopped);
     assert!(!broken.join("checkpoints/step-0000010").exists());
+    report("5 of 10");
     assert_eq!(train(fixture.config(&[]), Start::resume(&broken)).unwrap(), Outcome::Finished);
+    report("10 of 10");
 
     assert_eq!(state_of(&unbroken, 10), state_of(&broken, 10));
     assert_eq!(metrics(&unbroken), metrics(&broken));

@@ -1,0 +1,80 @@
+//! `report.html` of pre-training from known rows of metrics: figures and curves by arithmetic, nothing from elsewhere.
+
+use crate::preset;
+use electra_train::{
+    Existing, RunConfig, report,
+    run_dir::{Manifest, RunDir},
+};
+use std::fs;
+use tch::Device;
+
+const ROWS: &str = r#"{"kind":"evaluate","step":0,"loss":9.0,"discriminator_auc":0.5,"tokens":64}
+{"kind":"train","step":5,"loss":8.0,"discriminator_precision":null,"learning_rate":0.00025,"tokens_per_second":1000.0}
+{"kind":"train","step":10,"loss":6.0,"discriminator_precision":null,"learning_rate":0.0005,"tokens_per_second":2000.0}
+{"kind":"evaluate","step":10,"loss":7.125,"discriminator_auc":0.75,"tokens":64}
+"#;
+
+/// A run named `a<b` with `rows` of metrics, and its report after 10 updates.
+fn reported(rows: &str) -> electra_train::Result<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = RunConfig::read(&preset("tiny"), &["train.steps=40".to_owned()]).unwrap();
+    let parts = vec!["attention=<script src=x>".to_owned()];
+    let manifest = Manifest::new("replaced-token", parts, Device::Cpu, 7, 1234);
+    let path = folder.path().join("a<b");
+    let run = RunDir::create(&path, Existing::Refuse, &manifest, |_| Ok(())).unwrap();
+    fs::write(run.metrics(), rows).unwrap();
+    report::write(&run, &config, 10)?;
+    Ok(fs::read_to_string(path.join("report.html")).unwrap())
+}
+
+/// A plot is 720 by 260, its axes 64 from the left and 28 from below, 8 from the other sides.
+#[test]
+fn figures_and_curves_are_those_of_the_rows() {
+    let html = reported(ROWS).unwrap();
+    let plot = |title: &str| {
+        let from = html.find(&format!("<h3>{title}</h3>")).unwrap();
+        &html[from..from + html[from..].find("</svg>").unwrap()]
+    };
+    // The loss from 6 to 9 over updates 0 to 10: 8 is two thirds up, 7.125 is three eighths.
+    let loss = plot("loss");
+    assert!(loss.contains("points=\"388.0,82.7 712.0,232.0\""), "{loss}");
+    assert!(loss.contains("points=\"64.0,8.0 712.0,148.0\""), "{loss}");
+    assert!(plot("tokens_per_second").contains("points=\"64.0,232.0 712.0,8.0\""));
+    // No number ever, and what is no curve.
+    for key in ["discriminator_precision", "tokens", "step", "kind"] {
+        assert!(!html.contains(&format!("<h3>{key}</h3>")), "{key}");
+    }
+    for row in [
+        "<tr><td>updates</td><td>10 of 40</td></tr>",
+        "<tr><td>parameters</td><td class=\"n\">1234</td></tr>",
+        "<tr><th>figure</th><th>training, update 10</th><th>held-out, update 10</th></tr>",
+        "<tr><td>loss</td><td class=\"n\">6</td><td class=\"n\">7.1250</td></tr>",
+        "<tr><td>discriminator_auc</td><td>-</td><td class=\"n\">0.7500</td></tr>",
+        "<tr><td>discriminator_precision</td><td>-</td><td>-</td></tr>",
+        "<tr><td>learning_rate</td><td class=\"n\">5.000e-4</td><td>-</td></tr>",
+        "<tr><td>train.steps</td><td class=\"n\">40</td></tr>",
+        "<tr><td>objective.masking.kind</td><td>&quot;",
+    ] {
+        assert!(html.contains(row), "{row:?} is not in {html}");
+    }
+}
+
+#[test]
+fn it_is_escaped_and_needs_nothing_from_elsewhere() {
+    let html = reported(ROWS).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    assert!(html.contains("<title>a&lt;b: pre-training</title>"), "{html}");
+    assert!(html.contains("attention=&lt;script src=x&gt;"), "{html}");
+    for word in ["<script", "<link", "http", "href=", "url(", "@import"] {
+        assert!(!html.contains(word), "{word:?} is in {html}");
+    }
+}
+
+/// A run that was stopped before its first row, and a row that is none.
+#[test]
+fn runs_without_rows_have_a_report_and_damaged_rows_are_named() {
+    let html = reported("").unwrap();
+    assert!(html.contains("10 of 40") && !html.contains("<svg"), "{html}");
+    let message = reported(&ROWS.replace("\"step\":5", "\"step\":")).unwrap_err().to_string();
+    assert!(message.contains("metrics.jsonl: line 2: "), "{message}");
+}
