@@ -7,6 +7,7 @@ mod errors;
 mod full;
 mod line;
 mod score;
+mod tasks;
 
 use assert_cmd::{Command, assert::Assert};
 use std::path::{Path, PathBuf};

@@ -411,4 +411,7 @@ fn files_of_the_mrqa_shared_task_are_questions_too() {
     says(broken("\"qid\"", "\"id\""), &["x.jsonl:2", "qid"]);
     let twice = format!("{MRQA}{}", MRQA.lines().nth(1).unwrap());
     says(mrqa(twice.as_bytes(), "x.jsonl"), &["x.jsonl:3", "\"q1\"", "line 2"]);
+    says(mrqa(&[MRQA.as_bytes(), b"\xe9"].concat(), "x.jsonl"), &["x.jsonl:3", "0xe9", "UTF-8"]);
+    let deep = format!("{{\"header\": {}", "[".repeat(200_000));
+    says(mrqa(deep.as_bytes(), "x.jsonl"), &["x.jsonl:1", "recursion limit"]);
 }

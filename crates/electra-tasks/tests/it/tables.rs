@@ -64,9 +64,19 @@ fn rows_that_cannot_be_used() {
     );
     says(rows(Format::JsonLines, "{\"a\": [1]}\n", &["a"]), &["file:1", "[1]"]);
     says(rows(Format::JsonLines, "nothing\n", &["a"]), &["file:1", "JSON"]);
-    let bytes = b"a\nfine\ncaf\xe9\n".to_vec();
-    let found =
-        Rows::from_reader(Cursor::new(bytes), Format::Tsv, "file", &["a"], Header::FirstLine)
+    let deep = format!("{{\"a\": 1}}\n{{\"b\": {}", "[".repeat(200_000));
+    says(rows(Format::JsonLines, &deep, &["a"]), &["file:2", "recursion limit"]);
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_named_with_their_line() {
+    for (format, bytes) in [
+        (Format::Tsv, &b"a\nfine\ncaf\xe9\n"[..]),
+        (Format::Csv, b"a\nfine\n\"caf\xe9\"\n"),
+        (Format::JsonLines, b"{\"a\": 1}\n{\"a\": 2}\n{\"a\": \"caf\xe9\"}\n"),
+    ] {
+        let found = Rows::from_reader(bytes, format, "file", &["a"], Header::FirstLine)
             .and_then(Iterator::collect::<electra_tasks::Result<Vec<_>>>);
-    says(found, &["file:3", "UTF-8"]);
+        says(found, &["file:3", "0xe9", "UTF-8"]);
+    }
 }
