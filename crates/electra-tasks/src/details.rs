@@ -31,19 +31,34 @@ pub enum Details {
         /// Its rows, a cell for each column.
         rows: Vec<Vec<String>>,
     },
+    /// What is shown of one of several tasks.
+    Task {
+        /// The task.
+        name: String,
+        /// Its parts.
+        details: Vec<Details>,
+    },
 }
 
 impl Details {
     /// Puts the part into a page.
     pub(crate) fn show(&self, page: &mut Page) {
+        self.show_under(page, Page::heading);
+    }
+
+    fn show_under(&self, page: &mut Page, heading: fn(&mut Page, &str)) {
         match self {
             Self::Confusion { labels, counts } => {
-                page.heading("Confusion matrix");
+                heading(page, "Confusion matrix");
                 page.matrix("gold \u{2193} predicted \u{2192}", labels, counts);
             }
             Self::Table { title, columns, rows } => {
-                page.heading(title);
+                heading(page, title);
                 page.table(columns, rows.iter().cloned());
+            }
+            Self::Task { name, details } => {
+                heading(page, name);
+                details.iter().for_each(|part| part.show_under(page, Page::subheading));
             }
         }
     }

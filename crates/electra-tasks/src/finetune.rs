@@ -10,7 +10,7 @@ use crate::{
     Error, FinetuneConfig, Result, Task, card,
     model::{EncoderWeights, Source},
     problem::{LoadSite, Loaded, Problem},
-    report::{Examples, Report, SeedReport, best},
+    report::{Examples, LeftOut, Report, SeedReport, best},
     scores::Summary,
 };
 use electra_model::Parts;
@@ -218,6 +218,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
             best_seed_test: chosen.test_score(metric),
             baselines: self.task.baselines(&prepared.loaded.data),
             seeds,
+            left_out: prepared.loaded.left_out.iter().map(LeftOut::shortened).collect(),
             seconds: clock.elapsed().as_secs_f64(),
         };
         let (model, best) = (self.out.join(MODEL), self.seed_dir(report.best_seed));

@@ -35,6 +35,7 @@ pub mod predict;
 pub mod preset;
 pub mod problem;
 pub mod report;
+mod scored;
 pub mod scores;
 pub mod sentence;
 pub mod squad;

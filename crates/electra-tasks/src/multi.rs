@@ -9,6 +9,7 @@ use crate::{
     baseline::{Baselines, SplitScores},
     batch::{Feature, grouped_order},
     config::Batches,
+    details::Details,
     model::{Header, Kind},
     objective::Answering,
     problem::{
@@ -264,6 +265,15 @@ impl Problem for MultiTask {
             Split::MoreDev(_) => BTreeMap::new(),
             _ => answers.0.iter().map(|(name, own)| (name.clone(), own.score())).collect(),
         }
+    }
+
+    /// A section for each task.
+    fn details(&self, _data: &MultiData, _split: &Split, answers: &MultiAnswers) -> Vec<Details> {
+        let section = |(name, own): &(String, Box<dyn MemberAnswers>)| Details::Task {
+            name: name.clone(),
+            details: own.details(),
+        };
+        answers.0.iter().map(section).collect()
     }
 
     /// A folder for each task with what it writes of itself, and `scores.json`.

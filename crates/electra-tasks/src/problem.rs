@@ -9,7 +9,7 @@ use crate::{
     heads::Head,
     model::{Header, Kind},
     objective::{Answering, HEAD},
-    report::Examples,
+    report::{Examples, LeftOut},
     scores::{Metric, Scores},
 };
 use electra_model::{
@@ -234,8 +234,8 @@ pub struct Loaded<P: Problem> {
     pub examples: Examples,
     /// What is scored: the dev set and whatever else there is.
     pub splits: Vec<Split>,
-    /// Examples that cannot be learned from, a line each: written to `left-out.txt`.
-    pub left_out: Vec<String>,
+    /// What is not used, by file: written to `left-out.txt` and to the report.
+    pub left_out: Vec<LeftOut>,
     /// What the problem itself needs.
     pub data: P::Data,
 }

@@ -6,7 +6,10 @@ use crate::{
     scores::{Metric, Scores, Summary},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The scores of a task over seeds, with baselines: `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,8 +38,39 @@ pub struct Report {
     pub best_seed_test: Option<f64>,
     /// What no network gives.
     pub baselines: Baselines,
+    /// What is not used of the files, but for those that are used whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Seconds of all of it, of this process.
     pub seconds: f64,
+}
+
+/// What is not used of a file, because it cannot be learned from or scored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The file.
+    pub file: PathBuf,
+    /// How many of its rows or questions.
+    pub count: usize,
+    /// Which and why, a line each; in reports the first [`LeftOut::NAMED`], in `left-out.txt` all.
+    pub named: Vec<String>,
+}
+
+impl LeftOut {
+    /// How many are named in reports.
+    pub const NAMED: usize = 20;
+
+    /// What the lines `named` say is left out of a file; `None` where that is nothing.
+    pub fn of(file: &Path, named: Vec<String>) -> Option<Self> {
+        let count = named.len();
+        (count > 0).then(|| Self { file: file.to_owned(), count, named })
+    }
+
+    /// With the first names alone.
+    pub(crate) fn shortened(&self) -> Self {
+        let named = self.named.iter().take(Self::NAMED).cloned().collect();
+        Self { file: self.file.clone(), count: self.count, named }
+    }
 }
 
 impl Report {

@@ -8,6 +8,7 @@
 //! in the window where it has most context, so no word is left without a prediction. A word
 //! of which the tokenizer leaves nothing is `[UNK]`.
 
+mod details;
 mod encode;
 mod file;
 mod head;

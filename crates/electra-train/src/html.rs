@@ -68,6 +68,11 @@ impl Page {
         let _ = writeln!(self.html, "<h2>{}</h2>", escape(text));
     }
 
+    /// A heading below a heading.
+    pub fn subheading(&mut self, text: &str) {
+        let _ = writeln!(self.html, "<h3>{}</h3>", escape(text));
+    }
+
     /// A paragraph.
     pub fn paragraph(&mut self, text: &str) {
         let _ = writeln!(self.html, "<p>{}</p>", escape(text));

@@ -1,7 +1,7 @@
 //! The output folder of fine-tuning: made, checked before it is gone on with, and its JSON files.
 
 use super::{CONFIG, Finetune, Weights};
-use crate::{Error, FinetuneConfig, Result, problem::Problem};
+use crate::{Error, FinetuneConfig, Result, problem::Problem, report::LeftOut};
 use electra_model::Parts;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -64,13 +64,16 @@ impl<P: Problem> Finetune<'_, P> {
     }
 
     /// Says how many examples are left out, and writes which: `left-out.txt`.
-    pub(super) fn list_left_out(&self, left_out: &[String]) -> Result<()> {
+    pub(super) fn list_left_out(&self, left_out: &[LeftOut]) -> Result<()> {
         if left_out.is_empty() {
             return Ok(());
         }
         let path = self.out.join("left-out.txt");
-        tracing::warn!("{} training examples are left out: {}", left_out.len(), path.display());
-        Ok(folder::write_file(&path, &(left_out.join("\n") + "\n"))?)
+        for LeftOut { file, count, .. } in left_out {
+            tracing::warn!("{count} of {} are left out: {}", file.display(), path.display());
+        }
+        let lines = left_out.iter().flat_map(|of| &of.named).map(|line| format!("{line}\n"));
+        Ok(folder::write_file(&path, &lines.collect::<String>())?)
     }
 
     /// `model/` is the best of all seeds in the folder, so none of them may be left out.

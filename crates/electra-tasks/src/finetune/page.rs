@@ -3,8 +3,10 @@
 use super::{folder::read_json, grid::GridReport, seed::DETAILS};
 use crate::{
     FinetuneConfig, Report, Result,
+    baseline::Baselines,
     details::Details,
     problem::Split,
+    report::LeftOut,
     scores::{Metric, Scores, Summary},
 };
 use electra_train::{
@@ -13,7 +15,7 @@ use electra_train::{
     metrics::{self, Figures},
     run_dir::RunDir,
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 const NAME: &str = "report.html";
 
@@ -40,6 +42,7 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
         ],
     );
     scores(&mut page, report);
+    left_out(&mut page, &report.left_out);
     let rows = report.seeds.iter().map(|seed| {
         let run = RunDir::open(&seed_dir(seed.seed))?;
         Ok((format!("seed {}", seed.seed), metrics::read(&run.metrics())?))
@@ -93,42 +96,20 @@ pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     Ok(write_file(&out.join(NAME), &page.finish())?)
 }
 
-/// Every score of every seed, their summary by the metric, and the baselines.
+/// Every score of every seed, of the baselines, and their summary by the metric; further dev sets and the tasks of
+/// several by themselves.
 fn scores(page: &mut Page, report: &Report) {
     page.heading("Scores");
-    let metrics: Vec<Metric> =
-        report.seeds.first().map(|seed| seed.dev.keys().copied().collect()).unwrap_or_default();
-    let mut header = vec![String::new()];
-    for split in ["dev", "test"] {
-        header.extend(metrics.iter().map(|metric| format!("{split} {metric}")));
-    }
-    let cells = |name: String, dev: Option<&Scores>, test: Option<&Scores>| {
-        let of = |scores: Option<&Scores>, metric| {
-            figure(scores.and_then(|scores: &Scores| scores.get(metric).copied().flatten()))
-        };
-        let dev = metrics.iter().map(|metric| of(dev, metric));
-        let test = metrics.iter().map(|metric| of(test, metric));
-        std::iter::once(name).chain(dev).chain(test).collect::<Vec<_>>()
-    };
-    let mut rows = Vec::new();
-    for seed in &report.seeds {
+    let seeds = report.seeds.iter().map(|seed| {
         let step = seed.chosen_step.map_or(String::new(), |step| format!(", update {step}"));
-        let name = format!("seed {}{step}", seed.seed);
-        rows.push(cells(name, Some(&seed.dev), seed.test.as_ref()));
-        for (other, scores) in &seed.more_dev {
-            rows.push(cells(format!("seed {}, {other}", seed.seed), Some(scores), None));
-        }
-    }
-    let baselines = [
-        ("majority", Some(&report.baselines.majority)),
-        ("bag of words", report.baselines.bag_of_words.as_ref()),
-    ];
-    for (name, split) in baselines {
-        if let Some(split) = split {
-            rows.push(cells(name.to_owned(), Some(&split.dev), split.test.as_ref()));
-        }
-    }
-    page.table(&header, rows);
+        (format!("seed {}{step}", seed.seed), &seed.dev, seed.test.as_ref())
+    });
+    let Baselines { majority, bag_of_words } = &report.baselines;
+    let baselines = [("majority", Some(majority)), ("bag of words", bag_of_words.as_ref())];
+    let baselines = baselines.into_iter().filter_map(|(name, split)| {
+        split.map(|split| (name.to_owned(), &split.dev, split.test.as_ref()))
+    });
+    table(page, &seeds.chain(baselines).collect::<Vec<_>>());
     let summary = |name: &str, summary: &Option<Summary>| {
         let summary = summary.as_ref()?;
         let figures = [summary.median, summary.mean, summary.sd, summary.min, summary.max];
@@ -138,6 +119,55 @@ fn scores(page: &mut Page, report: &Report) {
     let metric = report.metric.to_string();
     let header = [&metric[..], "median", "mean", "sd", "smallest", "largest"];
     page.table(&header, rows.into_iter().flatten());
+
+    let names: BTreeSet<&String> =
+        report.seeds.iter().flat_map(|seed| seed.more_dev.keys()).collect();
+    for name in names {
+        page.subheading(name);
+        let seeds = report.seeds.iter().filter_map(|seed| {
+            let dev = seed.more_dev.get(name)?;
+            Some((format!("seed {}", seed.seed), dev, seed.more_test.get(name)))
+        });
+        table(page, &seeds.collect::<Vec<_>>());
+    }
+}
+
+/// Every score of some rows on dev, and on test where one has it.
+fn table(page: &mut Page, rows: &[(String, &Scores, Option<&Scores>)]) {
+    let metrics: BTreeSet<Metric> =
+        rows.iter().flat_map(|(_, dev, _)| dev.keys()).copied().collect();
+    let splits = match rows.iter().any(|(.., test)| test.is_some()) {
+        true => &["dev", "test"][..],
+        false => &["dev"],
+    };
+    let mut header = vec![String::new()];
+    for split in splits {
+        header.extend(metrics.iter().map(|metric| format!("{split} {metric}")));
+    }
+    let row = |(name, dev, test): &(String, &Scores, Option<&Scores>)| {
+        let mut row = vec![name.clone()];
+        for scores in [Some(*dev), *test].into_iter().take(splits.len()) {
+            row.extend(metrics.iter().map(|metric| {
+                figure(scores.and_then(|scores| scores.get(metric).copied().flatten()))
+            }));
+        }
+        row
+    };
+    page.table(&header, rows.iter().map(row));
+}
+
+/// How many rows or questions of each file are not used, and the first of them.
+fn left_out(page: &mut Page, files: &[LeftOut]) {
+    if files.is_empty() {
+        return;
+    }
+    page.heading("Left out");
+    page.paragraph("What cannot be learned from or scored; left-out.txt has all of it.");
+    for LeftOut { file, count, named } in files {
+        page.subheading(&format!("{}: {count}", file.display()));
+        let header = format!("{} of {count}", named.len());
+        page.table(&[header], named.iter().map(|line| vec![line]));
+    }
 }
 
 fn figure(score: Option<f64>) -> String {

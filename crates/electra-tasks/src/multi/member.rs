@@ -5,10 +5,11 @@ use crate::{
     FinetuneConfig, Result,
     baseline::{Baselines, SplitScores},
     batch::Inputs,
+    details::Details,
     heads::{Head, RowLosses},
     objective::{Answering, Body},
     problem::{Features, LoadSite, Loaded, Problem, Remembered, Split, Target, TaskCard},
-    report::Examples,
+    report::{Examples, LeftOut},
     scores::{Metric, Scores},
 };
 use electra_model::EncoderConfig;
@@ -53,6 +54,7 @@ pub(crate) trait MemberHead: Debug + Send {
 pub(super) trait MemberAnswers: Debug {
     /// Every score, and as the mean over tasks the one that the task is judged by.
     fn score(&self) -> Scores;
+    fn details(&self) -> Vec<Details>;
     fn write(&self, dir: &Path) -> Result<()>;
 }
 
@@ -62,7 +64,7 @@ pub(super) struct Read {
     /// The training inputs: ids, and where segment 1 begins.
     pub(super) inputs: Vec<(Vec<u32>, usize)>,
     pub(super) examples: Examples,
-    pub(super) left_out: Vec<String>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// Reads the data of a task.
@@ -204,6 +206,11 @@ impl<P: Problem> MemberAnswers for TypedAnswers<P> {
     fn score(&self) -> Scores {
         let Known { task, data, .. } = &*self.known;
         self.known.judged(task.score(data, &self.split, &self.answers))
+    }
+
+    fn details(&self) -> Vec<Details> {
+        let Known { task, data, .. } = &*self.known;
+        task.details(data, &self.split, &self.answers)
     }
 
     fn write(&self, dir: &Path) -> Result<()> {

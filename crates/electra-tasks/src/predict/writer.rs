@@ -44,7 +44,8 @@ impl<'a, W: Write> AnswerWriter<'a, W> {
         let rows = match format {
             // A quotation mark is a character there, so nothing can guard what divides fields and rows.
             Format::Tsv => {
-                if let Some(label) = labels.iter().find(|label| label.contains(['\t', '\n', '\r'])) {
+                if let Some(label) = labels.iter().find(|label| label.contains(['\t', '\n', '\r']))
+                {
                     let message = format!(
                         "the class {label:?} cannot stand in TSV: name a .csv or .jsonl file, or give --format"
                     );

@@ -19,7 +19,8 @@ use crate::{
     model::{Header, Kind},
     objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
-    report::Examples,
+    report::{Examples, LeftOut},
+    scored::Scored,
     scores::{
         Metric, Scores,
         figure::{Figure, Layout, json},
@@ -104,9 +105,7 @@ impl SquadInfo {
 pub struct SquadData {
     config: SpanConfig,
     head: HeadKind,
-    dev: Questions,
-    more_dev: Vec<(String, Questions)>,
-    test: Option<Questions>,
+    scored: Scored<Questions>,
 }
 
 /// The questions of a split, with their gold answers.
@@ -123,25 +122,13 @@ impl Questions {
     }
 }
 
-impl SquadData {
-    fn split(&self, split: &Split) -> Option<&Questions> {
-        match split {
-            Split::Dev => Some(&self.dev),
-            Split::MoreDev(name) => {
-                self.more_dev.iter().find(|(known, _)| known == name).map(|(_, set)| set)
-            }
-            Split::Test => self.test.as_ref(),
-        }
-    }
-}
-
 /// What a training file teaches.
 struct Lessons {
     features: Vec<Arc<Feature<SpanTarget>>>,
     /// Questions that the features are of.
     questions: usize,
-    /// Those that cannot be learned from, and why.
-    left_out: Vec<String>,
+    /// Those that cannot be learned from.
+    left_out: Option<LeftOut>,
 }
 
 /// Answers to the questions of passages, in their order.
@@ -219,7 +206,7 @@ impl SquadTask {
             return Err(Error::file(path, format!("no question can be learned from: {why}")));
         }
         let features = asked().flat_map(|asked| asked.features.iter().cloned()).collect();
-        Ok(Lessons { features, questions, left_out })
+        Ok(Lessons { features, questions, left_out: LeftOut::of(path, left_out) })
     }
 
     /// Questions that are scored.
@@ -305,28 +292,18 @@ impl Problem for SquadTask {
         let encoding = Encoding::new(site.tokenizer, train.max_length, config)?;
         let Lessons { features, questions: learned, left_out } =
             self.lessons(&encoding, &site.data.join(&self.files.train))?;
-        let questions = |name: &Path| self.questions(&encoding, &site.data.join(name));
-        let more_dev = self.files.more_dev.iter();
-        let more_dev = more_dev.map(|(name, file)| Ok((name.clone(), questions(file)?)));
-        let data = SquadData {
-            config: config.clone(),
-            head: site.config.head.kind,
-            dev: questions(&self.files.dev)?,
-            more_dev: more_dev.collect::<Result<_>>()?,
-            test: self.files.test.as_deref().map(questions).transpose()?,
-        };
+        let scored = Scored::read(&self.files, site.data, |path| self.questions(&encoding, path))?;
         let count = |set: &Questions| set.gold.questions().count();
         let examples = Examples {
             train: learned,
-            dev: count(&data.dev),
-            test: data.test.as_ref().map_or(0, count),
+            dev: count(&scored.dev),
+            test: scored.test.as_ref().map_or(0, count),
         };
         tracing::info!("{} windows over the contexts of {learned} questions", features.len());
-        let more = data.more_dev.iter().map(|(name, _)| Split::MoreDev(name.clone()));
-        let test = data.test.as_ref().map(|_| Split::Test);
-        let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
+        let splits = scored.splits();
+        let data = SquadData { config: config.clone(), head: site.config.head.kind, scored };
         let loaded = Loaded::each_once(train, features.into(), examples, splits, data);
-        Ok(Loaded { left_out, ..loaded })
+        Ok(Loaded { left_out: left_out.into_iter().collect(), ..loaded })
     }
 
     fn head(
@@ -346,20 +323,22 @@ impl Problem for SquadTask {
         split: &Split,
         batch_size: usize,
     ) -> Self::Answers {
-        let Some(set) = data.split(split) else { return Vec::new() };
+        let Some(set) = data.scored.split(split) else { return Vec::new() };
         let (features, config) = (set.features(), &data.config);
         answer(network, &set.gold, &set.passages, &features, config, data.head, batch_size)
     }
 
     fn score(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Scores {
         let threshold = data.config.null_threshold;
-        data.split(split)
+        data.scored
+            .split(split)
             .map_or_else(Scores::new, |set| self.official(&set.gold, answers, threshold).1)
     }
 
     fn details(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Vec<Details> {
         let threshold = data.config.null_threshold;
-        data.split(split)
+        data.scored
+            .split(split)
             .map_or_else(Vec::new, |set| details(self.version, &set.gold, answers, threshold))
     }
 
@@ -375,7 +354,7 @@ impl Problem for SquadTask {
         ById::of(answers, |answer| &answer.text).write(&dir.join("preds.json"))?;
         ById::of(answers, |answer| answer.null_odds).write(&dir.join("null_odds.json"))?;
         ById::of(answers, |answer| &answer.n_best).write(&dir.join("nbest.json"))?;
-        let Some(set) = data.split(split) else { return Ok(()) };
+        let Some(set) = data.scored.split(split) else { return Ok(()) };
         let (figures, _) = self.official(&set.gold, answers, data.config.null_threshold);
         Ok(write_file(&dir.join("eval.json"), &(json(&figures, Layout::Indented) + "\n"))?)
     }
@@ -388,7 +367,10 @@ impl Problem for SquadTask {
                 set.gold.questions().map(|(_, q)| (q.id.clone(), none.clone())).collect();
             self.official(&set.gold, &answers, f64::INFINITY).1
         };
-        let majority = SplitScores { dev: silent(&data.dev), test: data.test.as_ref().map(silent) };
+        let majority = SplitScores {
+            dev: silent(&data.scored.dev),
+            test: data.scored.test.as_ref().map(silent),
+        };
         Baselines { majority, bag_of_words: None }
     }
 

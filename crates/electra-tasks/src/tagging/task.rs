@@ -1,6 +1,7 @@
 //! Tagging as a problem: its files, its classes, its answers and their scores.
 
 use super::{
+    details::details,
     encode::{TagTarget, encode},
     file::{Columns, Sentence, Sentences},
     head::{TagHead, TagPrediction},
@@ -11,11 +12,13 @@ use crate::{
     baseline::{Baselines, SplitScores},
     batch::Feature,
     config::Pooling,
+    details::Details,
     error::nearest,
     model::{Header, Kind},
     objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
     report::Examples,
+    scored::Scored,
     scores::{
         Metric, Scores,
         tagging::{Rule, TaggingScores, score},
@@ -140,9 +143,7 @@ pub struct TaggingData {
     classes: Vec<String>,
     /// The most frequent class of each word of the training file, and of all of them.
     frequent: (HashMap<String, usize>, usize),
-    dev: Tagged,
-    more_dev: Vec<(String, Tagged)>,
-    test: Option<Tagged>,
+    scored: Scored<Tagged>,
 }
 
 /// Sentences that are scored.
@@ -152,18 +153,6 @@ struct Tagged {
     /// Their tags, each entity as the scheme writes it.
     gold: Vec<Vec<String>>,
     features: Vec<Arc<Feature<TagTarget>>>,
-}
-
-impl TaggingData {
-    fn split(&self, split: &Split) -> Option<&Tagged> {
-        match split {
-            Split::Dev => Some(&self.dev),
-            Split::MoreDev(name) => {
-                self.more_dev.iter().find(|(known, _)| known == name).map(|(_, set)| set)
-            }
-            Split::Test => self.test.as_ref(),
-        }
-    }
 }
 
 /// The classes of all words, window by window, taken to their sentences of these numbers of words; as tags of `scheme`.
@@ -346,24 +335,14 @@ impl Problem for TaggingTask {
             words.len(),
             train.len()
         );
-        let tagged = |name: &Path| self.tagged(site, &site.data.join(name), &known);
-        let more_dev = self.files.more_dev.iter();
-        let more_dev = more_dev.map(|(name, file)| Ok((name.clone(), tagged(file)?)));
-        let data = TaggingData {
-            frequent,
-            dev: tagged(&self.files.dev)?,
-            more_dev: more_dev.collect::<Result<_>>()?,
-            test: self.files.test.as_deref().map(tagged).transpose()?,
-            classes,
-        };
+        let scored = Scored::read(&self.files, site.data, |path| self.tagged(site, path, &known))?;
         let examples = Examples {
             train: sentences.len(),
-            dev: data.dev.sentences.len(),
-            test: data.test.as_ref().map_or(0, |set| set.sentences.len()),
+            dev: scored.dev.sentences.len(),
+            test: scored.test.as_ref().map_or(0, |set| set.sentences.len()),
         };
-        let more = data.more_dev.iter().map(|(name, _)| Split::MoreDev(name.clone()));
-        let test = data.test.as_ref().map(|_| Split::Test);
-        let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
+        let splits = scored.splits();
+        let data = TaggingData { frequent, classes, scored };
         Ok(Loaded::each_once(&site.config.train, train.into(), examples, splits, data))
     }
 
@@ -384,7 +363,7 @@ impl Problem for TaggingTask {
         split: &Split,
         batch_size: usize,
     ) -> Self::Answers {
-        let Some(set) = data.split(split) else { return Vec::new() };
+        let Some(set) = data.scored.split(split) else { return Vec::new() };
         let predictions = network.predict(&set.features, batch_size);
         let predicted = own_words(&set.features, &predictions).map(|(class, _)| class);
         let words = set.sentences.iter().map(|sentence| sentence.words.len());
@@ -392,7 +371,13 @@ impl Problem for TaggingTask {
     }
 
     fn score(&self, data: &TaggingData, split: &Split, answers: &Self::Answers) -> Scores {
-        data.split(split).map_or_else(Scores::new, |set| self.scores(set, answers))
+        data.scored.split(split).map_or_else(Scores::new, |set| self.scores(set, answers))
+    }
+
+    fn details(&self, data: &TaggingData, split: &Split, answers: &Self::Answers) -> Vec<Details> {
+        let Some(set) = data.scored.split(split) else { return Vec::new() };
+        let entities = self.scheme.has_entities().then(|| self.entities(set, answers));
+        details(self.scheme, entities.as_ref(), &set.sentences, &set.gold, answers)
     }
 
     /// `predictions.conll`: the file's lines with the predicted tag as a further column (those of `-DOCSTART-` left
@@ -404,7 +389,7 @@ impl Problem for TaggingTask {
         answers: &Self::Answers,
         dir: &Path,
     ) -> Result<()> {
-        let Some(set) = data.split(split) else { return Ok(()) };
+        let Some(set) = data.scored.split(split) else { return Ok(()) };
         let mut text = String::new();
         for (sentence, tags) in set.sentences.iter().zip(answers) {
             text += &sentence.with_tags(tags.iter().map(String::as_str));
@@ -434,8 +419,8 @@ impl Problem for TaggingTask {
             self.scores(set, &tags_of(words.map(predict), lengths, &data.classes, self.scheme))
         };
         let split = |predict: &dyn Fn(&String) -> usize| SplitScores {
-            dev: scores(&data.dev, predict),
-            test: data.test.as_ref().map(|set| scores(set, predict)),
+            dev: scores(&data.scored.dev, predict),
+            test: data.scored.test.as_ref().map(|set| scores(set, predict)),
         };
         Baselines {
             majority: split(&|_| *of_all),

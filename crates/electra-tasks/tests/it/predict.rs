@@ -218,7 +218,8 @@ fn names_of_classes_are_written_as_the_format_has_them() {
         predictor.predict_rows(rows.unwrap(), &mut out, name, &options, &mut |_| {})?;
         Ok(String::from_utf8(out).unwrap())
     };
-    let header = |text: electra_tasks::Result<String>| text.unwrap().lines().next().unwrap().to_owned();
+    let header =
+        |text: electra_tasks::Result<String>| text.unwrap().lines().next().unwrap().to_owned();
     let quoted = " \"b\"";
     assert_eq!(header(predict(quoted, Format::Tsv)), "index\tprediction\ta \"b\"\tc \"b\"");
     assert_eq!(

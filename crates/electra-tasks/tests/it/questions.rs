@@ -8,7 +8,7 @@ use electra_tasks::{
     scores::Metric,
     squad::{SquadFile, SquadOutputs, Version, read},
 };
-use electra_train::From;
+use electra_train::{From, html::escape};
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -39,10 +39,13 @@ fn file(from: usize, n: usize, version: Version) -> Value {
     json!({"version": "x", "data": [{"title": "t", "paragraphs": paragraphs}]})
 }
 
-/// Training and dev files in `squad`, with one question whose answer is elsewhere.
+/// Training and dev files in `squad`; of two questions the answer is elsewhere, or not in the context.
 fn write(fixture: &Fixture, version: Version) -> SquadTask {
     let mut train = file(0, 65, version);
     train["data"][0]["paragraphs"][64]["qas"][0]["answers"][0]["answer_start"] = json!(1);
+    let mut without = question(66, version);
+    without["qas"][0]["answers"][0]["text"] = json!("cake");
+    train["data"][0]["paragraphs"].as_array_mut().unwrap().push(without);
     fixture.write("squad/train.json", &train.to_string());
     fixture.write("squad/dev.json", &file(65, 30, version).to_string());
     let toml = format!(
@@ -97,13 +100,18 @@ fn json_of(path: &Path) -> Value {
 fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let fixture = Fixture::new();
     let task = write(&fixture, Version::V2);
-    // Question 64 has an answer, at another place.
     let config = config(&[]);
     let report = finish(&finetune(&fixture, &task, &config, "out"));
     assert_eq!((report.examples.train, report.examples.dev, report.examples.test), (64, 30, 0));
+    // Counted, and named in the folder and in both reports.
     let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
-    assert!(left_out.contains("train.json: question \"q64\": at answer_start 1"), "{left_out}");
-    assert_eq!(left_out.lines().count(), 1);
+    let lines: Vec<&str> = left_out.lines().collect();
+    assert!(lines[0].contains("train.json: question \"q64\": at answer_start 1"), "{left_out}");
+    assert!(lines[1].contains("\"q66\"") && lines[1].contains("the context does not have"));
+    let named = json!({"file": fixture.path("squad/train.json"), "count": 2, "named": lines});
+    assert_eq!(json_of(&fixture.path("out/results.json"))["left_out"], json!([named]));
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    assert!(html.contains("train.json: 2</h3>") && html.contains(&escape(lines[1])), "{html}");
     // 15 of the 30 have no answer.
     assert_eq!(report.baselines.majority.dev[&Metric::ExactMatch], Some(0.5));
     let scores = &report.seeds[0].dev;

@@ -5,11 +5,17 @@ use crate::{
     says,
 };
 use electra_tasks::{
-    AnyTask, Completion, Finetune, FinetuneConfig, MultiTask, Predictor, Report, TaggingPredictor,
+    AnyTask, Completion, Event, Finetune, FinetuneConfig, MultiTask, Predictor, Report,
+    TaggingPredictor,
+    details::Details,
     multi::{Mixture, OneOf},
     scores::Metric,
 };
-use std::{fs, sync::atomic::AtomicBool};
+use electra_train::From;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 const TAGS: &str = "name = 'things'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'train.txt'\ndev = 'dev.txt'\n";
 
@@ -89,6 +95,25 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     {
         assert!(fixture.path("out/seed-1").join(name).is_file(), "{name}");
     }
+    // A section of the report for each.
+    let details = fs::read_to_string(fixture.path("out/seed-1/dev/details.json")).unwrap();
+    let details: Vec<Details> = serde_json::from_str(&details).unwrap();
+    let sections = details.iter().map(|part| match part {
+        Details::Task { name, details } => (name.as_str(), details.len()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(sections.collect::<Vec<_>>(), [("kinds", 2), ("things", 2)]);
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    for part in
+        ["<h2>kinds</h2>\n<h3>Confusion matrix</h3>", "<h2>things</h2>\n<h3>Entities by type</h3>"]
+    {
+        assert!(html.contains(part), "{part:?} is not in {html}");
+    }
+    let cell = format!("<td class=\"n\">{f1:.4}</td>");
+    assert!(
+        html[html.find("<h3>things</h3>").unwrap()..].contains(&cell),
+        "{cell} is not in {html}"
+    );
     // Each task's model answers as the scores say.
     let kinds = Predictor::open(&fixture.path("out/model/kinds"), "cpu").unwrap();
     assert_eq!(kinds.info().header.task, "kinds");
@@ -103,6 +128,39 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     assert_eq!(things.tag(&[["red", "fox"]]).unwrap()[0][0].tag, "B-COLOUR");
     // The folder that holds both is the encoder alone.
     says(Predictor::open(&fixture.path("out/model"), "cpu").map(drop), &["task.json", "Multi"]);
+}
+
+/// In the second epoch, between two checkpoints.
+#[test]
+fn a_stopped_run_of_several_tasks_goes_on_bit_for_bit() {
+    let (fixture, task) = fixture();
+    let config = config(&["head.pooling=first", "train.epochs=2", "checkpoint.every=3"]);
+    let finetune =
+        |out: &str| Finetune::new(&task, "", fixture.path("model"), &config, fixture.path(out));
+    let stop = AtomicBool::new(false);
+    let whole = finetune("unbroken").run(&stop, &mut |_| {}).unwrap();
+    assert!(matches!(whole, Completion::Finished(_)));
+    let mut broken = finetune("broken");
+    let mut steps = 0;
+    let completion = broken.run(&stop, &mut |event| {
+        if let Event::Training(electra_train::Event::Step { .. }) = event {
+            steps += 1;
+            stop.store(steps == 10, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(completion.unwrap(), Completion::Stopped);
+    broken.from = From::Checkpoint;
+    let rest = broken.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert!(matches!(rest, Completion::Finished(_)));
+    for file in [
+        "model/model.safetensors",
+        "model/kinds/model.safetensors",
+        "model/things/model.safetensors",
+        "seed-1/dev/things/predictions.conll",
+    ] {
+        let bytes = |out: &str| fs::read(fixture.path(out).join(file)).unwrap();
+        assert!(bytes("broken") == bytes("unbroken"), "{file} differs");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
 use electra_model::hf::{self, Architecture};
 use electra_tasks::{
     AnyTask, Completion, Error, Finetune, FinetuneConfig, Report, TaggingPredictor, TaggingTask,
+    details::Details,
     model,
     predict::{PredictOptions, Probabilities},
     scores::{
@@ -78,6 +79,21 @@ fn columns(text: &str, column: usize) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// The titles and the rows of both tables of the report.
+fn tables(fixture: &Fixture) -> [(String, Vec<Vec<String>>); 2] {
+    let text = fs::read_to_string(fixture.path("out/seed-1/dev/details.json")).unwrap();
+    let details: Vec<Details> = serde_json::from_str(&text).unwrap();
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    let table = |part: Details| match part {
+        Details::Table { title, rows, .. } => {
+            assert!(html.contains(&format!("<h2>{title}</h2>")), "{html}");
+            (title, rows)
+        }
+        other => panic!("{other:?}"),
+    };
+    details.into_iter().map(table).collect::<Vec<_>>().try_into().unwrap()
+}
+
 #[test]
 fn entities_are_learned_scored_and_written() {
     let fixture = fixture(TASK);
@@ -100,6 +116,14 @@ fn entities_are_learned_scored_and_written() {
     let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
     let names: Vec<&str> = types.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, ["type", "ANIMAL", "COLOUR"]);
+    let [(by_type, rows), _] = tables(&fixture);
+    assert_eq!(by_type, "Entities by type");
+    for (row, (name, found)) in rows.iter().zip(&scores.by_type) {
+        let of = [found.precision(), found.recall(), found.f1()].map(|x| format!("{x:.4}"));
+        assert_eq!((&row[0], &row[1..4]), (name, &of[..]));
+        assert_eq!(row[4..], [found.gold, found.predicted, found.right].map(|n| n.to_string()));
+    }
+    assert_eq!(rows.len(), 2);
 
     // transformers has a class for the head, and the classes are in BIOES.
     let described = hf::read_config(&fixture.path("out/model")).unwrap();
@@ -187,7 +211,14 @@ fn parts_of_speech_are_scored_by_accuracy() {
     let task = TaggingTask { tag_column: 2, ..task(&fixture) };
     let report = run(&fixture, &task, &tags_config(&[])).unwrap();
     assert_eq!(report.seeds[0].dev.keys().collect::<Vec<_>>(), [&Metric::Accuracy]);
-    assert!(report.seeds[0].dev[&Metric::Accuracy].unwrap() > 0.9, "{report:?}");
+    let accuracy = report.seeds[0].dev[&Metric::Accuracy].unwrap();
+    assert!(accuracy > 0.9, "{report:?}");
+    let [(title, rows), _] = tables(&fixture);
+    assert_eq!(title, "Words by tag");
+    let sum =
+        |column: usize| -> f64 { rows.iter().map(|row| row[column].parse::<f64>().unwrap()).sum() };
+    // 20 sentences of 8 words; each has one gold and one predicted tag.
+    assert_eq!((sum(4), sum(5), sum(6)), (160.0, 160.0, (160.0 * accuracy).round()));
     let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
     assert!(text.lines().filter(|line| !line.is_empty()).all(|line| line.split('\t').count() == 4));
 }
@@ -256,13 +287,27 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     assert!(matches!(run(&fixture, &task, &config), Err(Error::Row { .. })));
 }
 
-/// One entity of two is of a type that cannot be predicted: it is missed, and said.
+/// Entities of a type that cannot be predicted are missed, and said.
 #[test]
 fn unseen_types_can_be_counted_as_missed() {
     let fixture = fixture(&TASK.replace("[files]", "unseen = \"wrong\"\n[files]"));
-    fixture.write("task/dev.txt", "red B-COLOUR\nfox B-PLANT\n\n");
+    let dev =
+        "red B-COLOUR\nfox B-PLANT\n\n. O\n. O\n\nfox B-PLANT\nfish B-PLANT\nbear B-PLANT\n\n";
+    fixture.write("task/dev.txt", dev);
     let report = run(&fixture, &task(&fixture), &tags_config(&[])).unwrap();
     assert!(report.seeds[0].dev[&Metric::Recall].unwrap() <= 0.5, "{report:?}");
     let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
-    assert!(types.lines().any(|line| line.starts_with("PLANT\t0\t0\t0\t1\t0\t0")), "{types}");
+    assert!(types.lines().any(|line| line.starts_with("PLANT\t0\t0\t0\t4\t0\t0")), "{types}");
+
+    // The sentence with three wrong tags is before that with one or two; one without any is not there.
+    let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+    let (gold, predicted) = (columns(&text, 1), columns(&text, 2));
+    let wrong = |i: usize| gold[i].iter().zip(&predicted[i]).filter(|(a, b)| a != b).count();
+    let [_, (title, rows)] = tables(&fixture);
+    assert_eq!(title, "Sentences with the most wrong tags");
+    assert_eq!(rows[0][..3], ["7", "3", "3"].map(str::to_owned));
+    assert_eq!(rows[0][3], "fox/B-PLANT fish/B-PLANT bear/B-PLANT");
+    let first = rows.iter().find(|row| row[0] == "1").unwrap();
+    assert_eq!((&first[1], &first[3][..]), (&wrong(0).to_string(), "red/B-COLOUR fox/B-PLANT"));
+    assert_eq!(rows.len(), (0..3).filter(|&i| wrong(i) > 0).count());
 }
