@@ -10,7 +10,7 @@ use electra_tasks::{
     squad::SquadOutputs,
     table::{Format, Header, Rows},
 };
-use electra_train::Existing;
+use electra_train::{Existing, host};
 use std::{
     fs::File,
     io::{self, BufWriter},
@@ -157,11 +157,8 @@ impl Args {
         let done = predictor
             .predict(&self.input, &outputs, self.batch_size, &mut |n| progress.set(n, 0))?;
         drop(progress);
-        let rate = done as f64 / clock.elapsed().as_secs_f64();
-        console::print(format_args!(
-            "{done} questions, {rate:.0} a second: {}",
-            outputs.predictions.display()
-        ))?;
+        let summary = summary(done, "questions", clock.elapsed().as_secs_f64());
+        console::print(format_args!("{summary}: {}", outputs.predictions.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -199,12 +196,8 @@ impl Args {
         let report =
             predictor.predict(input, output, &options, &mut |words| progress.set(words, 0))?;
         drop(progress);
-        let rate = report.rows as f64 / report.seconds;
-        console::print(format_args!(
-            "{} words, {rate:.0} a second: {}",
-            report.rows,
-            output.display()
-        ))?;
+        let summary = summary(report.rows, "words", report.seconds);
+        console::print(format_args!("{summary}: {}", output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -250,8 +243,7 @@ impl Args {
             }
             false => predictor.predict_file(rows, &self.output, &options, &mut on_rows)?,
         };
-        let rate = report.rows as f64 / report.seconds;
-        let summary = format!("{} rows, {rate:.0} a second", report.rows);
+        let summary = summary(report.rows, "rows", report.seconds);
         match is_standard(&self.output) {
             true => progress.line(&summary),
             false => {
@@ -261,6 +253,13 @@ impl Args {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What was done, how fast, and in how much memory where the system tells.
+fn summary(done: u64, what: &str, seconds: f64) -> String {
+    let rate = done as f64 / seconds;
+    let memory = host::peak_memory().map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
+    format!("{done} {what}, {rate:.0} a second{}", memory.unwrap_or_default())
 }
 
 fn is_standard(path: &Path) -> bool {
