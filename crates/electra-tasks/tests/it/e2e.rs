@@ -18,11 +18,14 @@ use std::{
     convert::Infallible,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
 };
 
 /// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// The model that every test tunes, trained once.
+static MODEL: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
 
 /// Waits until no other test trains.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -39,7 +42,9 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let turn = turn();
         let fixture = Self { dir: tempfile::tempdir().unwrap(), _turn: turn };
-        fixture.pretrain();
+        for (name, bytes) in MODEL.get_or_init(|| fixture.pretrain()) {
+            fixture.write(&format!("model/{name}"), bytes);
+        }
         fixture.task();
         fixture
     }
@@ -48,14 +53,14 @@ impl Fixture {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(path, contents).unwrap();
     }
 
-    /// 20 steps on colours and animals.
-    fn pretrain(&self) {
+    /// 20 steps on colours and animals, exported: the files of the discriminator's folder.
+    fn pretrain(&self) -> Vec<(String, Vec<u8>)> {
         let text =
             (0..40).map(|i| format!("{}.", phrase(i, i % 2))).collect::<Vec<_>>().join("\n\n");
         self.write("corpus.txt", &text);
@@ -84,8 +89,13 @@ impl Fixture {
         let config =
             RunConfig::read(&root().join("configs/pretrain-tiny.toml"), &overrides).unwrap();
         Recipe::from_config(config).pretrain(&Start::new(self.path("run"))).unwrap();
-        export(&self.path("run"), Network::Discriminator, &self.path("model"), Existing::Refuse)
-            .unwrap();
+        let out = self.path("exported-first");
+        export(&self.path("run"), Network::Discriminator, &out, Existing::Refuse).unwrap();
+        let files = fs::read_dir(out).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+        });
+        files.collect()
     }
 
     /// Which of two kinds a phrase is of: colours or animals.

@@ -189,6 +189,11 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let start = answered.n_best[0].answer_start;
     let length = answered.text.chars().count();
     assert_eq!(context.chars().skip(start).take(length).collect::<String>(), answered.text);
+    // Empty texts are answered too: in an empty context there is nothing.
+    let nothing = predictor.answer("red", "").unwrap();
+    assert_eq!((nothing.text.as_str(), nothing.n_best.len()), ("", 0));
+    let asked = predictor.answer("", "red fox").unwrap();
+    assert!("red fox".contains(&asked.text), "{asked:?}");
     says(Predictor::open(&fixture.path("out/model"), "cpu"), &["Squad", "Sentence"]);
 }
 
