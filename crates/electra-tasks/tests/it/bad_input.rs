@@ -80,7 +80,7 @@ fn labels_that_the_training_set_lacks() {
     let fixture = Fixture::new();
     fixture.write(
         "task/task.toml",
-        &TASK.replace("[files]", "labels = [\"animal\", \"plant\", \"colour\"]\n[files]"),
+        TASK.replace("[files]", "labels = [\"animal\", \"plant\", \"colour\"]\n[files]"),
     );
     let task = fixture.read_task();
     let data = fixture.path("task");

@@ -104,9 +104,9 @@ impl Fixture {
             let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["colour", "animal"][i % 2]);
             "text\tlabel\n".to_owned() + &(from..from + n).map(row).collect::<String>()
         };
-        self.write("task/train.tsv", &rows(0, 64));
-        self.write("task/dev.tsv", &rows(64, 30));
-        self.write("task/test.tsv", &rows(94, 30));
+        self.write("task/train.tsv", rows(0, 64));
+        self.write("task/dev.tsv", rows(64, 30));
+        self.write("task/test.tsv", rows(94, 30));
         self.write("task/task.toml", TASK);
     }
 
@@ -307,8 +307,8 @@ fn a_regression_on_pairs() {
         };
         "score\tone\ttwo\n".to_owned() + &(from..from + 40).map(row).collect::<String>()
     };
-    fixture.write("task/train.tsv", &rows(0));
-    fixture.write("task/dev.tsv", &rows(40));
+    fixture.write("task/train.tsv", rows(0));
+    fixture.write("task/dev.tsv", rows(40));
     let toml = "name='s'\nkind='regression'\ntext_a='one'\ntext_b='two'\nlabel='score'\nmetric='pearson'\n[files]\ntrain='train.tsv'\ndev='dev.tsv'\n";
     fixture.write("task/task.toml", toml);
     let (task, config) = (fixture.read_task(), config(&["train.epochs=2"]));

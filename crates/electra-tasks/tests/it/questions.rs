@@ -46,8 +46,8 @@ fn write(fixture: &Fixture, version: Version) -> SquadTask {
     let mut without = question(66, version);
     without["qas"][0]["answers"][0]["text"] = json!("cake");
     train["data"][0]["paragraphs"].as_array_mut().unwrap().push(without);
-    fixture.write("squad/train.json", &train.to_string());
-    fixture.write("squad/dev.json", &file(65, 30, version).to_string());
+    fixture.write("squad/train.json", train.to_string());
+    fixture.write("squad/dev.json", file(65, 30, version).to_string());
     let toml = format!(
         "name = \"animals\"\nkind = \"squad\"\nversion = \"{version}\"\nmetric = \"f1\"\n\
          [files]\ntrain = \"train.json\"\ndev = \"dev.json\"\n"
@@ -263,11 +263,11 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     let two = file(0, 4, Version::V2).to_string();
     fixture.write("squad/dev.json", &two);
     says(run(&task, &plain), &["dev.json", "\"q1\"", "version 1.1"]);
-    fixture.write("squad/dev.json", &two.replace("\"answers\"", "\"replies\""));
+    fixture.write("squad/dev.json", two.replace("\"answers\"", "\"replies\""));
     says(run(&task, &plain), &["dev.json", "\"q0\"", "answers"]);
     fixture.write("squad/dev.json", r#"{"data": []}"#);
     says(run(&task, &plain), &["dev.json", "no question"]);
-    fixture.write("squad/train.json", &two.replace("\"answer_start\":", "\"answer_start\":9"));
+    fixture.write("squad/train.json", two.replace("\"answer_start\":", "\"answer_start\":9"));
     says(run(&task, &plain), &["train.json", "no question can be learned from", "is beyond"]);
     assert!(!fixture.path("out").exists());
 

@@ -53,7 +53,7 @@ fn fixture() -> (Fixture, MultiTask) {
     fixture.write("tags/task.toml", TAGS);
     let text =
         "red B-COLOUR\nfox B-ANIMAL\n. O\n\nblue B-COLOUR\ngreen B-COLOUR\nbear B-ANIMAL\n\n";
-    fixture.write("tags/train.txt", &text.repeat(30));
+    fixture.write("tags/train.txt", text.repeat(30));
     fixture.write("tags/dev.txt", text);
     let one = |folder: &str| OneOf {
         task: AnyTask::read(&fixture.path(folder), &[]).unwrap(),

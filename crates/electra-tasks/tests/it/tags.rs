@@ -42,8 +42,8 @@ fn sentences(from: usize, count: usize, length: usize) -> String {
 fn fixture(task: &str) -> Fixture {
     let fixture = Fixture::new();
     fixture.write("task/task.toml", task);
-    fixture.write("task/train.txt", &sentences(0, 60, 8));
-    fixture.write("task/dev.txt", &format!("-DOCSTART- O\n\n{}", sentences(60, 20, 9)));
+    fixture.write("task/train.txt", sentences(0, 60, 8));
+    fixture.write("task/dev.txt", format!("-DOCSTART- O\n\n{}", sentences(60, 20, 9)));
     fixture
 }
 
@@ -161,7 +161,7 @@ fn entities_are_learned_scored_and_written() {
 #[test]
 fn no_word_of_a_long_sentence_is_left_without_a_tag() {
     let fixture = fixture(TASK);
-    fixture.write("task/dev.txt", &sentences(60, 3, 100));
+    fixture.write("task/dev.txt", sentences(60, 3, 100));
     let report = run(&fixture, &task(&fixture), &tags_config(&["train.max_length=12"])).unwrap();
     let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
     assert_eq!(columns(&text, 2).iter().map(Vec::len).collect::<Vec<_>>(), [100; 3]);
@@ -179,8 +179,8 @@ fn schemes_are_ways_to_write_the_same_entities() {
     ];
     let (mut scores, fixture) = (Vec::new(), fixture(TASK));
     for (scheme, text) in texts {
-        fixture.write("task/task.toml", &TASK.replace("\"bio\"", &format!("\"{scheme}\"")));
-        fixture.write("task/train.txt", &text.repeat(30));
+        fixture.write("task/task.toml", TASK.replace("\"bio\"", &format!("\"{scheme}\"")));
+        fixture.write("task/train.txt", text.repeat(30));
         fixture.write("task/dev.txt", text);
         let report = run(&fixture, &task(&fixture), &tags_config(&["train.epochs=8"])).unwrap();
         let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
@@ -206,8 +206,8 @@ fn parts_of_speech_are_scored_by_accuracy() {
             .replace("NOUN\n", "NOUN\t_\n")
             .replace("O\n", "PUNCT\t_\n")
     };
-    fixture.write("task/train.txt", &text(0, 60));
-    fixture.write("task/dev.txt", &text(60, 20));
+    fixture.write("task/train.txt", text(0, 60));
+    fixture.write("task/dev.txt", text(60, 20));
     let task = TaggingTask { tag_column: 2, ..task(&fixture) };
     let report = run(&fixture, &task, &tags_config(&[])).unwrap();
     assert_eq!(report.seeds[0].dev.keys().collect::<Vec<_>>(), [&Metric::Accuracy]);
