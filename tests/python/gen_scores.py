@@ -1,6 +1,6 @@
 """Predictions of varied quality with the official scorers' figures.
 
-Writes OUT/scores/squad.json, OUT/scores/glue.json and OUT/scores/tagging.json. Run by `cargo xtask fixtures`.
+Writes OUT/scores/{squad,glue,tagging,multi_label}.json. Run by `cargo xtask fixtures`.
 """
 
 import json
@@ -93,3 +93,12 @@ gold, predicted = scores.sentences(rng, "BI", 1.0)
 predicted = [["O"] * len(tags) for tags in predicted]
 cases.append({"scheme": "BI", "gold": gold, "predicted": predicted, "expected": scores.tagging(gold, predicted, "BI")})
 write("tagging", cases)
+
+cases = []
+for labels in (2, 3, 7):
+    for quality in [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0]:
+        gold, predicted = scores.label_sets(rng, labels, rng.randint(1, 40), quality)
+        cases.append({"gold": gold, "predicted": predicted, "expected": scores.multi_label(gold, predicted)})
+nothing = [[0, 0, 0]] * 4
+cases.append({"gold": nothing, "predicted": nothing, "expected": scores.multi_label(nothing, nothing)})
+write("multi_label", cases)

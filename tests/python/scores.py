@@ -213,6 +213,23 @@ def values_of(rng, count, form):
 VALUES = ["near", "ties", "against", "equal", "constant", "large", "small", "zeros", "noise"]
 
 
+def label_sets(rng, labels, count, quality):
+    """Gold and predicted sets of labels as 0 and 1: the later a label the rarer, some sets empty."""
+    gold = [[int(rng.random() < 0.6 / (label + 1)) for label in range(labels)] for _ in range(count)]
+    return gold, [[flag if rng.random() < quality else rng.randint(0, 1) for flag in flags] for flags in gold]
+
+
+def multi_label(gold, predicted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gold, predicted = np.array(gold), np.array(predicted)
+        return {
+            "accuracy": float(metrics.accuracy_score(gold, predicted)),
+            "micro-f1": float(metrics.f1_score(gold, predicted, average="micro", zero_division=0)),
+            "macro-f1": float(metrics.f1_score(gold, predicted, average="macro", zero_division=0)),
+        }
+
+
 KINDS = ["PER", "LOC", "MISC-x"]
 
 

@@ -1,6 +1,6 @@
 //! A task of any kind: what `task.toml` says by its key `kind`, and the tasks that have a name of their own.
 
-use crate::{Result, SquadTask, TaggingTask, Task};
+use crate::{MultiLabelTask, Result, SquadTask, TaggingTask, Task};
 use electra_train::config::parse_toml;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
@@ -12,6 +12,8 @@ use std::{fs, path::Path};
 pub enum AnyTask {
     /// Classes or a number for a text or a pair: `kind = "classification"` or `"regression"`.
     Sentence(Task),
+    /// A set of labels for a text or a pair: `kind = "multi-label"`.
+    MultiLabel(MultiLabelTask),
     /// Spans of a text for a question: `kind = "squad"`.
     Squad(SquadTask),
     /// A tag for every word: `kind = "tagging"`.
@@ -56,6 +58,7 @@ impl AnyTask {
     pub fn name(&self) -> &str {
         match self {
             Self::Sentence(task) => &task.name,
+            Self::MultiLabel(task) => &task.name,
             Self::Squad(task) => &task.name,
             Self::Tagging(task) => &task.name,
         }
@@ -69,6 +72,11 @@ impl AnyTask {
         let kind = toml::from_str::<Peek>(text).ok().and_then(|peek| peek.kind);
         Ok(match kind.as_deref() {
             Some("squad") => Self::Squad(parse_toml(text, path, overrides)?),
+            Some("multi-label") => {
+                let task: MultiLabelTask = parse_toml(text, path, overrides)?;
+                task.validate()?;
+                Self::MultiLabel(task)
+            }
             Some("tagging") => {
                 let task: TaggingTask = parse_toml(text, path, overrides)?;
                 task.validate()?;

@@ -21,9 +21,10 @@ pub struct SplitScores {
 /// What the training set alone gives without any network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
-    /// Always the most frequent class (or tag) of the training set, or the mean of its numbers.
+    /// Always the most frequent class (or tag, or set of labels) of the training set, or the mean of its numbers.
     pub majority: SplitScores,
-    /// What words alone give: of classes, naive Bayes over token counts; of tags, each word's most frequent one.
+    /// What words alone give: of classes, and of each label, naive Bayes over token counts; of tags, each word's most
+    /// frequent one.
     pub bag_of_words: Option<SplitScores>,
 }
 
@@ -59,14 +60,15 @@ pub struct BagOfWords {
 }
 
 impl BagOfWords {
-    /// Learns the counts of a training set.
-    pub fn train(
-        train: &[Arc<Feature<Target>>],
+    /// Learns the counts of a training set: features with their classes.
+    pub fn train<'a, T: 'a>(
+        train: impl Iterator<Item = (&'a Arc<Feature<T>>, usize)> + Clone,
         classes: usize,
         vocab_size: usize,
         special: &SpecialTokens,
     ) -> Self {
-        let pairs = train.iter().any(|feature| feature.segment_b_start < feature.ids.len());
+        let pairs =
+            train.clone().any(|(feature, _)| feature.segment_b_start < feature.ids.len());
         let words = if pairs { 2 * vocab_size } else { vocab_size };
         let mut model = Self {
             log_priors: vec![0.0; classes],
@@ -74,8 +76,7 @@ impl BagOfWords {
             special: *special,
             vocab_size,
         };
-        for feature in train {
-            let Target::Class(class) = feature.target else { continue };
+        for (feature, class) in train {
             model.log_priors[class] += 1.0;
             let places: Vec<usize> = model.places(feature).collect();
             for place in places {

@@ -69,15 +69,15 @@ fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
 ///
 /// # Errors
 /// If the tokenizer cannot read a text.
-pub fn encode_examples(
+pub fn encode_examples<T: Clone + Send + Sync>(
     tokenizer: &dyn Tokenizer,
-    examples: &[Example],
+    examples: &[Example<T>],
     max_length: usize,
-) -> Result<Vec<Arc<Feature<crate::Target>>>> {
+) -> Result<Vec<Arc<Feature<T>>>> {
     use rayon::prelude::*;
-    let encode = |example: &Example| {
+    let encode = |example: &Example<T>| {
         let (a, b) = (example.text_a.as_str(), example.text_b.as_deref());
-        encode(tokenizer, a, b, max_length, example.target).map(Arc::new)
+        encode(tokenizer, a, b, max_length, example.target.clone()).map(Arc::new)
     };
     examples.par_iter().map(encode).collect()
 }

@@ -146,7 +146,7 @@ fn usage(card: &mut String, predict: &str, class: &HeadClass) {
 fn hub_name(metric: Metric) -> &'static str {
     match metric {
         Metric::Accuracy => "accuracy",
-        Metric::F1 => "f1",
+        Metric::F1 | Metric::MicroF1 | Metric::MacroF1 => "f1",
         Metric::ExactMatch => "exact_match",
         Metric::Precision => "precision",
         Metric::Recall => "recall",

@@ -59,10 +59,16 @@ pub trait Head: Debug + Send {
 /// `ElectraClassificationHead`. Departures: mean pooling as a choice.
 #[derive(Debug)]
 pub struct SentenceHead {
+    layers: SentenceLayers,
+    answers: Answers,
+}
+
+/// The layers of heads on the whole input, whatever their logits mean.
+#[derive(Debug)]
+pub(crate) struct SentenceLayers {
     hidden: Option<nn::Linear>,
     output: nn::Linear,
     config: HeadConfig,
-    answers: Answers,
 }
 
 /// What a [`SentenceHead`] says of one input.
@@ -85,7 +91,20 @@ impl SentenceHead {
         config: &HeadConfig,
         answers: &Answers,
     ) -> electra_model::Result<Self> {
-        let (h, outputs) = (encoder.hidden, answers.outputs() as i64);
+        let layers = SentenceLayers::new(path, encoder, config, answers.outputs())?;
+        Ok(Self { layers, answers: answers.clone() })
+    }
+}
+
+impl SentenceLayers {
+    /// Layers to so many logits, with the variables of [`SentenceHead::new`].
+    pub(crate) fn new(
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &HeadConfig,
+        outputs: usize,
+    ) -> electra_model::Result<Self> {
+        let (h, outputs) = (encoder.hidden, outputs as i64);
         let dense = |path: &nn::Path<'_>, outputs, kind| {
             init::dense(path, h, outputs, kind, &encoder.initializer)
         };
@@ -96,11 +115,11 @@ impl SentenceHead {
                 (Some(hidden), dense(&(path / "out_proj"), outputs, Dense::Normal)?)
             }
         };
-        Ok(Self { hidden, output, config: config.clone(), answers: answers.clone() })
+        Ok(Self { hidden, output, config: config.clone() })
     }
 
-    /// Logits `[b, c]`; for a number `[b, 1]` on the scale of 0 to 1.
-    fn logits(&self, hidden_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+    /// Logits `[b, c]` of hidden states `[b, s, h]`.
+    pub(crate) fn logits(&self, hidden_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let sentence_bh = match self.config.pooling {
             Pooling::First => hidden_bsh.select(1, 0),
             Pooling::Mean => {
@@ -135,7 +154,8 @@ impl Head for SentenceHead {
         targets: &[&Target],
         train: bool,
     ) -> RowLosses {
-        let logits_bc = self.logits(hidden_bsh, &inputs.mask, train);
+        // Of a number `[b, 1]`, on the scale of 0 to 1.
+        let logits_bc = self.layers.logits(hidden_bsh, &inputs.mask, train);
         let losses_b = match self.answers {
             Answers::Classes(_) => {
                 let labels_b = upload(&class_tensor(targets), logits_bc.device());
@@ -154,7 +174,7 @@ impl Head for SentenceHead {
     }
 
     fn predict(&self, hidden_bsh: &Tensor, inputs: &Inputs) -> Vec<SentencePrediction> {
-        let logits_bc = self.logits(hidden_bsh, &inputs.mask, false);
+        let logits_bc = self.layers.logits(hidden_bsh, &inputs.mask, false);
         match self.answers {
             Answers::Classes(_) => rows(&logits_bc.softmax(-1, Kind::Float))
                 .into_iter()

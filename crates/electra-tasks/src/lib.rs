@@ -7,6 +7,7 @@
 //! - [`preset`]: the paper's and the released code's values; [`Grid`]: every combination of some values;
 //! - [`Predictor`]: that model, in five lines; [`predict()`] for files of any size;
 //! - [`scores`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error; GLUE, SQuAD and tags officially scored;
+//! - [`multi_label`]: sets of labels, and [`MultiLabelPredictor`];
 //! - [`squad`]: questions answered by spans of a text, and [`SquadPredictor`];
 //! - [`tagging`]: entities, chunks and parts of speech from CoNLL files, and [`TaggingPredictor`];
 //! - [`AnyTask`]: a task of whatever kind its file names;
@@ -17,12 +18,14 @@
 #[cfg(doctest)]
 struct ReadmeExamples;
 
+pub mod adopt;
 pub mod any;
 pub mod baseline;
 pub mod batch;
 mod card;
 pub mod config;
 pub mod details;
+mod encoded;
 mod error;
 pub mod finetune;
 pub mod glue;
@@ -30,11 +33,13 @@ pub mod heads;
 mod json;
 pub mod model;
 pub mod multi;
+pub mod multi_label;
 pub mod objective;
 pub mod predict;
 pub mod preset;
 pub mod problem;
 pub mod report;
+mod rows;
 mod scored;
 pub mod scores;
 pub mod sentence;
@@ -49,6 +54,7 @@ pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, Weights, grid::Grid};
 pub use multi::MultiTask;
+pub use multi_label::{MultiLabelPredictor, MultiLabelTask};
 pub use predict::{Predictor, predict};
 pub use preset::Preset;
 pub use problem::Problem;

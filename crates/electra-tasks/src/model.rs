@@ -54,6 +54,8 @@ pub enum Kind {
     /// Classes or a number for a text or a pair.
     #[default]
     Sentence,
+    /// A set of labels for a text or a pair.
+    MultiLabel,
     /// Spans of a text for a question.
     Squad,
     /// A tag for every word.

@@ -152,6 +152,7 @@ impl Problem for MultiTask {
         self.validate()?;
         self.tasks.iter().try_for_each(|one| match &one.task {
             AnyTask::Sentence(task) => task.check(config),
+            AnyTask::MultiLabel(task) => task.check(config),
             AnyTask::Squad(task) => task.check(config),
             AnyTask::Tagging(task) => task.check(config),
         })
@@ -162,6 +163,7 @@ impl Problem for MultiTask {
             let site = site.of(&one.data);
             match &one.task {
                 AnyTask::Sentence(task) => read(task, &site),
+                AnyTask::MultiLabel(task) => read(task, &site),
                 AnyTask::Squad(task) => read(task, &site),
                 AnyTask::Tagging(task) => read(task, &site),
             }

@@ -6,9 +6,10 @@ mod writer;
 use crate::{
     Error, Result,
     batch::{Feature, encode},
-    heads::{SentenceHead, SentencePrediction},
-    model::{self, Kind, Model},
+    heads::Head,
+    model::{self, Header, Kind, Model},
     objective::TaskNetwork,
+    problem::HeadClass,
     sentence::SentenceInfo,
     table::{Format, Row, Rows},
     task::Target,
@@ -16,7 +17,9 @@ use crate::{
 use electra_model::{EncoderConfig, Parts};
 use electra_tokenize::WordPiece;
 use rayon::prelude::*;
+use serde::de::DeserializeOwned;
 use std::{
+    fmt::Debug,
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
@@ -32,7 +35,7 @@ const BATCH: usize = 64;
 /// Rows that are read, sorted by length and predicted together, if nothing else is asked for.
 const WINDOW: usize = 8192;
 
-/// A fine-tuned model that answers.
+/// A fine-tuned model that answers to texts or pairs of texts; what the answers are, its kind says.
 ///
 /// Threads share it: each makes the tokens of its own texts, and the network, which uses all of libtorch's threads,
 /// computes for one of them at a time. An answer depends on its text and the model, and not on who else asks (on other
@@ -48,11 +51,61 @@ const WINDOW: usize = 8192;
 /// # Ok::<(), electra_tasks::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Predictor {
-    info: SentenceInfo,
+pub struct TextPredictor<I: TextInfo> {
+    info: I,
     tokenizer: WordPiece,
     /// libtorch's tensors may be handed from thread to thread, and parts from outside may hold anything.
-    network: Mutex<TaskNetwork<SentenceHead>>,
+    network: Mutex<TaskNetwork<I::Head>>,
+}
+
+/// Predicts classes or numbers.
+pub type Predictor = TextPredictor<SentenceInfo>;
+
+/// What the folder of a model of texts says of itself, in `task.json`, and what follows from it.
+pub trait TextInfo: DeserializeOwned + Debug {
+    /// What stands on the encoder.
+    type Head: Head;
+    /// One answer.
+    type Prediction;
+    /// The kind of task that the folder must be of.
+    const KIND: Kind;
+
+    /// What every kind has.
+    fn header(&self) -> &Header;
+
+    /// Columns of the text and, for pairs, of the second one.
+    fn texts(&self) -> (&str, Option<&str>);
+
+    /// The class of `transformers` that the folder is for.
+    fn class(&self) -> HeadClass;
+
+    /// The head with fresh weights under `path`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    fn head(
+        &self,
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+    ) -> electra_model::Result<Self::Head>;
+
+    /// What probabilities are of, in their order; none for numbers.
+    fn classes(&self) -> &[String];
+
+    /// The answer that the head gave.
+    fn prediction(&self, said: <Self::Head as Head>::Prediction) -> Self::Prediction;
+
+    /// The answer as a field of a table.
+    fn text(&self, prediction: &Self::Prediction) -> String;
+
+    /// The answer in a line of JSON.
+    fn json(&self, prediction: &Self::Prediction) -> serde_json::Value;
+
+    /// The probabilities of the classes.
+    fn probabilities<'a>(&self, prediction: &'a Self::Prediction) -> &'a [f32];
+
+    /// Whether its numbers are such.
+    fn is_finite(&self, prediction: &Self::Prediction) -> bool;
 }
 
 /// One answer.
@@ -96,7 +149,7 @@ impl Default for PredictOptions {
 pub enum Probabilities {
     /// The prediction alone.
     Omit,
-    /// A column per class after it, named as the class; in JSON lines an object `probabilities`.
+    /// A column per class or label after it, named as it; in JSON lines an object `probabilities`.
     Write,
 }
 
@@ -109,7 +162,7 @@ pub struct PredictReport {
     pub seconds: f64,
 }
 
-impl Predictor {
+impl<I: TextInfo> TextPredictor<I> {
     /// Opens the `model` folder that fine-tuning wrote; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
     ///
     /// # Errors
@@ -128,26 +181,29 @@ impl Predictor {
 
     fn read(dir: &Path, device: &str, parts: Option<&Parts>) -> Result<Self> {
         let device = electra_torch::device(device)?;
-        let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &SentenceInfo| {
-            SentenceHead::new(path, encoder, &info.header.head, &info.answers)
-        };
-        let class = SentenceInfo::class;
+        let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &I| info.head(path, encoder);
         let Model { info, network, tokenizer } =
-            model::read(dir, device, parts, Kind::Sentence, class, head)?;
+            model::read(dir, device, parts, I::KIND, I::class, head)?;
         Ok(Self { info, tokenizer, network: Mutex::new(network) })
     }
 
     /// What the model was trained for.
-    pub fn info(&self) -> &SentenceInfo {
+    pub fn info(&self) -> &I {
         &self.info
+    }
+
+    /// The columns that rows must have, as in training.
+    pub fn text_columns(&self) -> Vec<&str> {
+        let (a, b) = self.info.texts();
+        std::iter::once(a).chain(b).collect()
     }
 
     /// An answer for each text or pair, in their order. An empty text is answered too.
     ///
     /// # Errors
     /// If a pair is given to a task of single texts or the other way round, or an answer is no finite number.
-    pub fn predict(&self, texts: &[(&str, Option<&str>)]) -> Result<Vec<Prediction>> {
-        let pair = self.info.text_b.is_some();
+    pub fn predict(&self, texts: &[(&str, Option<&str>)]) -> Result<Vec<I::Prediction>> {
+        let pair = self.info.texts().1.is_some();
         if let Some(place) = texts.iter().position(|(_, b)| b.is_some() != pair) {
             let wanted = match pair {
                 true => "the task is of pairs: a second text must be given",
@@ -156,7 +212,7 @@ impl Predictor {
             return Err(Error::value("input", format!("number {place}"), wanted));
         }
         let predictions = self.answers(texts, BATCH)?;
-        match predictions.iter().position(|prediction| !prediction.is_finite()) {
+        match predictions.iter().position(|prediction| !self.info.is_finite(prediction)) {
             None => Ok(predictions),
             Some(place) => Err(Error::value("input", format!("number {place}"), NOT_FINITE)),
         }
@@ -167,8 +223,8 @@ impl Predictor {
         &self,
         texts: &[(&str, Option<&str>)],
         batch_size: usize,
-    ) -> Result<Vec<Prediction>> {
-        let (tokenizer, max_length) = (&self.tokenizer, self.info.header.max_length);
+    ) -> Result<Vec<I::Prediction>> {
+        let (tokenizer, max_length) = (&self.tokenizer, self.info.header().max_length);
         let encode =
             |(a, b): &(&str, Option<&str>)| encode(tokenizer, a, *b, max_length, ()).map(Arc::new);
         let features: Vec<Arc<Feature<()>>> =
@@ -177,13 +233,7 @@ impl Predictor {
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         let predictions = network.predict(&features, batch_size.max(1));
         drop(network);
-        let answers = &self.info.answers;
-        let named = |SentencePrediction { answer, probabilities }| Prediction {
-            label: answers.text(answer),
-            answer,
-            probabilities,
-        };
-        Ok(predictions.into_iter().map(named).collect())
+        Ok(predictions.into_iter().map(|said| self.info.prediction(said)).collect())
     }
 
     /// Predicts `rows` (the task's text columns) and writes an answer for each, in the rows' order, holding a window of
@@ -202,8 +252,7 @@ impl Predictor {
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
-        let (answers, probabilities) = (&self.info.answers, options.probabilities);
-        let mut writer = AnswerWriter::new(writer, name, options.format, answers, probabilities)?;
+        let mut writer = AnswerWriter::new(writer, name, &self.info, options)?;
         let mut window = Window::new(options.window);
         let mut done = 0;
         loop {
@@ -212,7 +261,7 @@ impl Predictor {
             for (prediction, row) in
                 self.answers(&texts, options.batch_size)?.iter().zip(window.rows())
             {
-                if !prediction.is_finite() {
+                if !self.info.is_finite(prediction) {
                     writer.flush()?;
                     return Err(Error::row(rows.file(), row.line, NOT_FINITE));
                 }
@@ -245,15 +294,6 @@ impl Predictor {
 
 const NOT_FINITE: &str = "the model's answer is no finite number: are its weights?";
 
-impl Prediction {
-    fn is_finite(&self) -> bool {
-        match self.answer {
-            Target::Value(value) => value.is_finite(),
-            Target::Class(_) => self.probabilities.iter().all(|p| p.is_finite()),
-        }
-    }
-}
-
 fn texts(row: &Row) -> (&str, Option<&str>) {
     let text = |i: usize| row.fields.get(i).map(String::as_str);
     (text(0).unwrap_or_default(), text(1))
@@ -275,7 +315,7 @@ pub fn predict(
     on_rows: &mut dyn FnMut(u64),
 ) -> Result<PredictReport> {
     let predictor = Predictor::open(model, device)?;
-    let rows = Rows::open(input, &predictor.info().text_columns())?;
+    let rows = Rows::open(input, &predictor.text_columns())?;
     predictor.predict_file(rows, output, options, on_rows)
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Error, FinetuneConfig, Result,
     baseline::{Baselines, SplitScores},
     batch::{Feature, epoch_order, grouped_order},
-    config::{Batches, TrainConfig},
+    config::{Batches, HeadConfig, HeadKind, TrainConfig},
     details::Details,
     heads::Head,
     model::{Header, Kind},
@@ -331,6 +331,19 @@ impl HeadClass {
     /// No class has such a head; `transformers` loads the encoder.
     pub fn none() -> Self {
         Self { architecture: Architecture::ElectraModel, labels: None, dropout: None, head: HEAD }
+    }
+
+    /// The class of a head on the whole input with such outputs, if it has one.
+    pub(crate) fn of_sentences(head: &HeadConfig, labels: Labels) -> Self {
+        match head.kind {
+            HeadKind::Reference => Self::none(),
+            HeadKind::Hf => Self {
+                architecture: Architecture::ElectraForSequenceClassification,
+                labels: Some(labels),
+                dropout: Some(head.dropout),
+                head: "classifier",
+            },
+        }
     }
 
     /// The class to load the folder with, and whether that loads the head.

@@ -1,10 +1,13 @@
 //! Scores of predictions against gold labels, in double precision.
 
 pub mod figure;
+mod found;
 pub mod glue;
+pub mod multi_label;
 pub mod squad;
 pub mod tagging;
 
+pub use found::Found;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,11 +16,15 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Metric {
-    /// Share of right answers.
+    /// Share of right answers; of sets of labels, of those that are right as a whole.
     Accuracy,
     /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions; for tags, of
     /// the entities.
     F1,
+    /// F1 over the labels of all sets together.
+    MicroF1,
+    /// The mean over labels of the F1 of each.
+    MacroF1,
     /// Share of the entities found that are right.
     Precision,
     /// Share of the right entities that are found.
@@ -45,6 +52,8 @@ impl Metric {
         match self {
             Self::Accuracy => "accuracy",
             Self::F1 => "f1",
+            Self::MicroF1 => "micro-f1",
+            Self::MacroF1 => "macro-f1",
             Self::ExactMatch => "exact-match",
             Self::Precision => "precision",
             Self::Recall => "recall",

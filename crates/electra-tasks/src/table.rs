@@ -3,13 +3,15 @@
 //! - `.tsv`: a header, no quoting at all (GLUE's rule: a quotation mark is a character);
 //! - `.csv`: a header, quoted as RFC 4180;
 //!   either may lack its header where the columns' names are given;
-//! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields.
+//! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields, and lists of strings where
+//!   sets are read.
 
 use crate::{
     Error, Result,
     error::nearest,
     text::{NotUtf8, Utf8Reader},
 };
+use serde_json::Value;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
@@ -70,6 +72,8 @@ pub struct Rows {
     file: String,
     columns: Vec<String>,
     reader: Reader,
+    /// The column in which a list of JSON is a field, and what then stands between its strings.
+    list: Option<(String, String)>,
     ended: bool,
 }
 
@@ -158,7 +162,12 @@ impl Rows {
             Format::JsonLines => Reader::JsonLines(Lines::new(bytes)),
         };
         let columns = columns.iter().map(|&name| name.to_owned()).collect();
-        Ok(Self { file: file.to_owned(), columns, reader, ended: false })
+        Ok(Self { file: file.to_owned(), columns, reader, list: None, ended: false })
+    }
+
+    /// Lists of JSON are fields too in one of the columns: their strings with `separator` between them.
+    pub(crate) fn joining(self, column: &str, separator: &str) -> Self {
+        Self { list: Some((column.to_owned(), separator.to_owned())), ..self }
     }
 
     /// What errors call the file.
@@ -204,23 +213,31 @@ impl Rows {
             Reader::JsonLines(lines) => {
                 let Some((line, text)) = lines.next(file)? else { return Ok(None) };
                 let fail = |message: String| Error::row(file, line, message);
-                let object: serde_json::Map<String, serde_json::Value> =
+                let object: serde_json::Map<String, Value> =
                     match serde_json::from_str(text) {
                         Ok(object) => object,
                         Err(e) => return Ok(Some(Err(fail(format!("not a JSON object: {e}"))))),
                     };
-                let field = |name: &String| match object.get(name) {
-                    None => {
-                        let known = nearest(name, object.keys().map(String::as_str));
-                        Err(fail(format!("there is no field {name:?}{known}")))
+                let field = |name: &String| {
+                    let separator = self.list.as_ref().filter(|(column, _)| column == name);
+                    match (object.get(name), separator) {
+                        (None, _) => {
+                            let known = nearest(name, object.keys().map(String::as_str));
+                            Err(fail(format!("there is no field {name:?}{known}")))
+                        }
+                        (Some(Value::String(text)), _) => Ok(text.clone()),
+                        (Some(value @ (Value::Number(_) | Value::Bool(_))), _) => {
+                            Ok(value.to_string())
+                        }
+                        (Some(Value::Array(list)), Some((_, separator))) => joined(list, separator)
+                            .map_err(|why| fail(format!("field {name:?} has {why}"))),
+                        (Some(other), _) => {
+                            let lists = if separator.is_some() { " or a list of strings" } else { "" };
+                            Err(fail(format!(
+                                "field {name:?} is {other}: it must be a string or a number{lists}"
+                            )))
+                        }
                     }
-                    Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                    Some(v @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
-                        Ok(v.to_string())
-                    }
-                    Some(other) => Err(fail(format!(
-                        "field {name:?} is {other}: it must be a string or a number"
-                    ))),
                 };
                 let fields = self.columns.iter().map(field).collect::<Result<_>>();
                 Ok(Some(fields.map(|fields| Row { line, fields })))
@@ -249,6 +266,22 @@ impl std::fmt::Debug for Rows {
             .field("columns", &self.columns)
             .finish_non_exhaustive()
     }
+}
+
+/// The strings of a list with `separator` between them, or what keeps them from being told apart again.
+fn joined(list: &[Value], separator: &str) -> std::result::Result<String, String> {
+    let text = |value: &Value| match value.as_str() {
+        Some(text) if text.trim().is_empty() => {
+            Err("an empty string in its list: a label must have a name".to_owned())
+        }
+        Some(text) if text.contains(separator) => Err(format!(
+            "{text:?} in its list: a label must not have the separator {separator:?} in it"
+        )),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(format!("{value} in its list: it must be of strings")),
+    };
+    let texts: Vec<String> = list.iter().map(text).collect::<std::result::Result<_, _>>()?;
+    Ok(texts.join(separator))
 }
 
 /// Where each wanted column stands among `names`.

@@ -4,6 +4,7 @@ mod read;
 
 use crate::{
     Error, Result,
+    rows::TextTask,
     scores::{self, Metric, Scores},
 };
 use electra_train::config::read_toml;
@@ -94,7 +95,7 @@ pub enum Pairs {
 }
 
 impl Pairs {
-    fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         *self == Self::Ordered
     }
 }
@@ -145,28 +146,38 @@ pub enum Target {
 
 /// A text or a pair of texts with its answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Example {
+pub struct Example<T = Target> {
     /// The (first) text.
     pub text_a: String,
     /// The second text of a pair.
     pub text_b: Option<String>,
     /// The answer.
-    pub target: Target,
+    pub target: T,
+}
+
+impl<T: Clone> Example<T> {
+    /// The pair in the other order.
+    pub(crate) fn swapped(&self) -> Self {
+        match self.text_b.clone() {
+            Some(text_a) => Self { text_a, text_b: Some(self.text_a.clone()), ..self.clone() },
+            None => self.clone(),
+        }
+    }
 }
 
 /// The examples of a task.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Dataset {
+pub struct Dataset<S = Answers, T = Target> {
     /// What answers look like.
-    pub answers: Answers,
+    pub answers: S,
     /// What is learned from.
-    pub train: Vec<Example>,
+    pub train: Vec<Example<T>>,
     /// What seeds are compared on.
-    pub dev: Vec<Example>,
+    pub dev: Vec<Example<T>>,
     /// What is scored beside it, by name.
-    pub more_dev: BTreeMap<String, Vec<Example>>,
+    pub more_dev: BTreeMap<String, Vec<Example<T>>>,
     /// What is scored at the end.
-    pub test: Option<Vec<Example>>,
+    pub test: Option<Vec<Example<T>>>,
     /// Rows that were left out, of all files.
     pub left_out: usize,
 }
@@ -191,7 +202,7 @@ impl Task {
         let fits = match self.metric {
             Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(Kind::Classification),
             Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => Some(Kind::Regression),
-            Metric::ExactMatch | Metric::Precision | Metric::Recall | Metric::TaskMean => None,
+            _ => None,
         };
         if fits != Some(self.kind) {
             let expected = match self.kind {
@@ -226,23 +237,7 @@ impl Task {
                 ));
             }
         }
-        if self.pairs == Pairs::Unordered && self.text_b.is_none() {
-            return Err(Error::value("pairs", "unordered", "there is no second text: give text_b"));
-        }
-        if !(0.0..1.0).contains(&self.unusable_rows) {
-            let expected = "must be a share from 0 up to, not including, 1";
-            return Err(Error::value("unusable_rows", self.unusable_rows, expected));
-        }
-        if let Some(columns) = &self.files.columns {
-            let mut wanted = self.text_columns().into_iter().chain([self.label.as_str()]);
-            if let Some(column) =
-                wanted.find(|&wanted| !columns.iter().any(|known| known == wanted))
-            {
-                let expected = format!("must name the column {column:?} that the task reads");
-                return Err(Error::value("files.columns", format!("{columns:?}"), expected));
-            }
-        }
-        Ok(())
+        self.form().validate()
     }
 
     /// Columns of the texts.
@@ -298,7 +293,7 @@ pub(crate) fn values(targets: &[Target]) -> Vec<f64> {
     targets.iter().filter_map(value).collect()
 }
 
-fn is_zero(x: &f64) -> bool {
+pub(crate) fn is_zero(x: &f64) -> bool {
     *x == 0.0
 }
 

@@ -136,6 +136,7 @@ impl Args {
         let (task, data) = self.task(0, &of_task)?;
         match task {
             AnyTask::Sentence(task) => self.tune(&task, data, Group::of(task.name())),
+            AnyTask::MultiLabel(task) => self.tune(&task, data, Group::Usual),
             AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
             AnyTask::Tagging(task) => self.tune(&task, data, Group::Chunking),
             _ => bail!("this version of the command knows no such kind of task"),

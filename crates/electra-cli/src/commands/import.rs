@@ -119,7 +119,7 @@ impl Args {
             write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
             if classifier {
                 let (a, b) = (&self.text_a, self.text_b.as_deref());
-                electra_tasks::sentence::adopt_classifier(dir, name, a, b)?;
+                electra_tasks::adopt::classifier(dir, name, a, b)?;
             }
             Ok(())
         })?;

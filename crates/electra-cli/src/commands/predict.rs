@@ -5,8 +5,10 @@ use crate::console::{self, Progress};
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    AnyTask, Predictor, SquadPredictor, TaggingPredictor, model,
-    predict::{PredictOptions, Probabilities},
+    AnyTask, SquadPredictor, TaggingPredictor, model,
+    multi_label::MultiLabelInfo,
+    predict::{PredictOptions, Probabilities, TextInfo, TextPredictor},
+    sentence::SentenceInfo,
     squad::SquadOutputs,
     table::{Format, Header, Rows},
 };
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]
     output: PathBuf,
-    /// Write the probability of each class as well.
+    /// Write the probability of each class (or label) as well.
     #[arg(long)]
     probabilities: bool,
     /// Of questions: also write `{id: number}`, how much speaks for "no answer".
@@ -133,7 +135,8 @@ impl Args {
                 model.display()
             ),
             model::Kind::Tagging => self.words(&model),
-            _ => self.rows(&model),
+            model::Kind::MultiLabel => self.rows::<MultiLabelInfo>(&model),
+            _ => self.rows::<SentenceInfo>(&model),
         }
     }
 
@@ -202,9 +205,9 @@ impl Args {
     }
 
     /// The rows of a table.
-    fn rows(self, model: &Path) -> anyhow::Result<ExitCode> {
+    fn rows<I: TextInfo>(self, model: &Path) -> anyhow::Result<ExitCode> {
         self.no_questions(model)?;
-        let predictor = Predictor::open(model, &self.device)?;
+        let predictor = TextPredictor::<I>::open(model, &self.device)?;
         let format = match (self.format, is_standard(&self.input)) {
             (Some(format), _) => format.format(),
             (None, false) => Format::of(&self.input)
@@ -213,7 +216,7 @@ impl Args {
                 bail!("--format must say how standard input is written: tsv, csv or jsonl")
             }
         };
-        let columns = predictor.info().text_columns();
+        let columns = predictor.text_columns();
         let rows = match is_standard(&self.input) {
             true => {
                 let name = "standard input";

@@ -34,6 +34,8 @@ pub enum Architecture {
 pub enum Labels {
     /// One class each, in order.
     Classes(Vec<String>),
+    /// One label each, in order, any of which may hold.
+    Set(Vec<String>),
     /// A number.
     Number,
 }
@@ -63,6 +65,10 @@ pub struct Config {
     /// Dropout before a task's head, where it is not the encoder's.
     pub classifier_dropout: Option<f64>,
 }
+
+/// What `problem_type` says of outputs of which one is the answer, and of which each is one.
+const SINGLE_LABEL: &str = "single_label_classification";
+const MULTI_LABEL: &str = "multi_label_classification";
 
 /// Which names the weights go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +103,7 @@ impl Config {
             ]
         };
         let labels = match &self.labels {
-            Some(Labels::Classes(names)) => names.len() as i64,
+            Some(Labels::Classes(names) | Labels::Set(names)) => names.len() as i64,
             Some(Labels::Number) | None => 1,
         };
         match self.architecture {
@@ -302,8 +308,9 @@ fn labels(file: &File) -> Result<Labels, String> {
     };
     match (names.len(), file.problem_type.as_deref()) {
         (0, _) => Err("id2label is empty".to_owned()),
+        (_, Some(MULTI_LABEL)) => Ok(Labels::Set(names)),
         (1, None | Some("regression")) => Ok(Labels::Number),
-        (_, None | Some("single_label_classification")) => Ok(Labels::Classes(names)),
+        (_, None | Some(SINGLE_LABEL)) => Ok(Labels::Classes(names)),
         (count, Some(kind)) => {
             Err(format!("problem_type is {kind:?} with {count} labels, which is not read"))
         }
@@ -344,13 +351,13 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
             set("label2id", json!({"LABEL_0": 0}));
             set("problem_type", "regression".into());
         }
-        Some(Labels::Classes(names)) => {
+        Some(labels @ (Labels::Classes(names) | Labels::Set(names))) => {
             let ids =
                 names.iter().enumerate().map(|(i, name)| (i.to_string(), name.clone().into()));
             let numbers = names.iter().enumerate().map(|(i, name)| (name.clone(), i.into()));
             set("id2label", Value::Object(ids.collect::<Map<_, _>>()));
             set("label2id", Value::Object(numbers.collect::<Map<_, _>>()));
-            set("problem_type", "single_label_classification".into());
+            set("problem_type", if let Labels::Set(_) = labels { MULTI_LABEL } else { SINGLE_LABEL }.into());
         }
     }
     let path = dir.join("config.json");

@@ -1,21 +1,19 @@
 //! Answers as rows of a table or lines of JSON.
 
-use super::{Prediction, Probabilities};
-use crate::{
-    Error, Result,
-    table::Format,
-    task::{Answers, Target},
-};
-use electra_train::metrics::{Figures, number};
+use super::{PredictOptions, Probabilities, TextInfo};
+use crate::{Error, Result, table::Format};
+use electra_train::metrics::Figures;
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
 
-/// Writes `index` and `prediction`, and the probabilities of the classes that it is given.
-pub(super) struct AnswerWriter<'a, W: Write> {
+/// Writes `index` and `prediction`, and the probabilities of the classes where they are asked for.
+pub(super) struct AnswerWriter<'a, W: Write, I> {
     rows: Rows<W>,
     name: PathBuf,
+    info: &'a I,
+    /// Whose probabilities are written.
     classes: &'a [String],
 }
 
@@ -24,7 +22,7 @@ enum Rows<W: Write> {
     JsonLines(W),
 }
 
-impl<'a, W: Write> AnswerWriter<'a, W> {
+impl<'a, W: Write, I: TextInfo> AnswerWriter<'a, W, I> {
     /// A writer that has written its header; `name` is what errors call it.
     ///
     /// # Errors
@@ -32,22 +30,17 @@ impl<'a, W: Write> AnswerWriter<'a, W> {
     pub(super) fn new(
         writer: W,
         name: &Path,
-        format: Format,
-        answers: &'a Answers,
-        probabilities: Probabilities,
+        info: &'a I,
+        options: &PredictOptions,
     ) -> Result<Self> {
-        let labels = match answers {
-            Answers::Classes(labels) => labels.as_slice(),
-            Answers::Range { .. } => &[],
-        };
         let mut table = csv::WriterBuilder::new();
-        let rows = match format {
+        let rows = match options.format {
             // A quotation mark is a character there, so nothing can guard what divides fields and rows.
             Format::Tsv => {
-                if let Some(label) = labels.iter().find(|label| label.contains(['\t', '\n', '\r']))
-                {
+                let mut classes = info.classes().iter();
+                if let Some(class) = classes.find(|class| class.contains(['\t', '\n', '\r'])) {
                     let message = format!(
-                        "the class {label:?} cannot stand in TSV: name a .csv or .jsonl file, or give --format"
+                        "the class {class:?} cannot stand in TSV: name a .csv or .jsonl file, or give --format"
                     );
                     return Err(Error::file(name, message));
                 }
@@ -57,11 +50,11 @@ impl<'a, W: Write> AnswerWriter<'a, W> {
             Format::Csv => Rows::Table(Box::new(table.from_writer(writer))),
             Format::JsonLines => Rows::JsonLines(writer),
         };
-        let classes = match probabilities {
-            Probabilities::Write => labels,
+        let classes = match options.probabilities {
+            Probabilities::Write => info.classes(),
             Probabilities::Omit => &[],
         };
-        let mut answers = Self { rows, name: name.to_owned(), classes };
+        let mut answers = Self { rows, name: name.to_owned(), info, classes };
         let header = ["index", "prediction"].into_iter().chain(classes.iter().map(String::as_str));
         if let Rows::Table(table) = &mut answers.rows {
             table.write_record(header).map_err(csv_error(&answers.name))?;
@@ -69,22 +62,18 @@ impl<'a, W: Write> AnswerWriter<'a, W> {
         Ok(answers)
     }
 
-    pub(super) fn write(&mut self, index: u64, prediction: &Prediction) -> Result<()> {
-        let probabilities = self.classes.iter().zip(&prediction.probabilities);
+    pub(super) fn write(&mut self, index: u64, prediction: &I::Prediction) -> Result<()> {
+        let probabilities = self.classes.iter().zip(self.info.probabilities(prediction));
         match &mut self.rows {
             Rows::Table(table) => {
-                let mut record = vec![index.to_string(), prediction.label.clone()];
+                let mut record = vec![index.to_string(), self.info.text(prediction)];
                 record.extend(probabilities.map(|(_, p)| p.to_string()));
                 table.write_record(record).map_err(csv_error(&self.name))
             }
             Rows::JsonLines(writer) => {
                 let mut object = Figures::new();
                 object.insert("index".to_owned(), index.into());
-                let answer = match prediction.answer {
-                    Target::Class(_) => prediction.label.as_str().into(),
-                    Target::Value(value) => number(value),
-                };
-                object.insert("prediction".to_owned(), answer);
+                object.insert("prediction".to_owned(), self.info.json(prediction));
                 if !self.classes.is_empty() {
                     let by_class = probabilities.map(|(c, &p)| (c.clone(), p.into())).collect();
                     object.insert("probabilities".to_owned(), serde_json::Value::Object(by_class));

@@ -1,5 +1,7 @@
 //! Scores of tagged words: entities found, by type and over all, equal to seqeval's and conlleval's.
 
+pub use super::Found;
+use super::found::share;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,16 +27,6 @@ pub struct Entity<'a> {
     pub end: usize,
 }
 
-/// Entities counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// In the gold tags.
-    pub gold: usize,
-    /// In the predicted tags.
-    pub predicted: usize,
-    /// In both, with the same type and the same words.
-    pub right: usize,
-}
 
 /// Scores of tagged sentences.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,26 +39,6 @@ pub struct TaggingScores {
     pub accuracy: f64,
 }
 
-impl Found {
-    /// Share of the predicted entities that are right; 0 where none is predicted.
-    pub fn precision(&self) -> f64 {
-        share(self.right, self.predicted)
-    }
-
-    /// Share of the gold entities that are found; 0 where there is none.
-    pub fn recall(&self) -> f64 {
-        share(self.right, self.gold)
-    }
-
-    /// The harmonic mean of the two; 0 where nothing is right.
-    pub fn f1(&self) -> f64 {
-        share(2 * self.right, self.predicted + self.gold)
-    }
-}
-
-fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
 
 /// A tag taken apart.
 #[derive(Clone, Copy, PartialEq)]
@@ -158,10 +130,6 @@ pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Res
     if words == 0 {
         return Err(Error::value("words", 0, "there must be one at least"));
     }
-    let overall = by_type.values().fold(Found::default(), |sum, found| Found {
-        gold: sum.gold + found.gold,
-        predicted: sum.predicted + found.predicted,
-        right: sum.right + found.right,
-    });
+    let overall = by_type.values().copied().sum();
     Ok(TaggingScores { overall, by_type, accuracy: share(right, words) })
 }

@@ -20,7 +20,7 @@ use crate::{
     report::Examples,
     scored::Scored,
     scores::{
-        Metric, Scores,
+        Found, Metric, Scores,
         tagging::{Rule, TaggingScores, score},
     },
     task::Files,
@@ -33,7 +33,6 @@ use electra_train::folder::write_file;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt::Write,
     path::Path,
     sync::Arc,
 };
@@ -398,16 +397,9 @@ impl Problem for TaggingTask {
         if !self.scheme.has_entities() {
             return Ok(());
         }
-        let mut table = "type\tprecision\trecall\tf1\tgold\tpredicted\tright\n".to_owned();
-        for (kind, found) in self.entities(set, answers).by_type {
-            let (precision, recall, f1) = (found.precision(), found.recall(), found.f1());
-            let _ = writeln!(
-                table,
-                "{kind}\t{precision}\t{recall}\t{f1}\t{}\t{}\t{}",
-                found.gold, found.predicted, found.right
-            );
-        }
-        Ok(write_file(&dir.join("types.tsv"), &table)?)
+        let found = self.entities(set, answers).by_type;
+        let found = found.iter().map(|(kind, found)| (kind.as_str(), *found));
+        Ok(write_file(&dir.join("types.tsv"), &Found::table("type", found))?)
     }
 
     /// The most frequent tag for every word; and for each word that of its own in the training file.

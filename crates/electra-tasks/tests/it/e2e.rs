@@ -7,7 +7,7 @@ use electra_tasks::{
     Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
-    sentence,
+    adopt,
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
@@ -137,7 +137,7 @@ test = "test.tsv"
 "#;
 
 /// Words of one of two kinds.
-fn phrase(i: usize, kind: usize) -> String {
+pub(crate) fn phrase(i: usize, kind: usize) -> String {
     let words = [["red", "green", "blue", "black"], ["fox", "bird", "bear", "fish"]][kind];
     (0..3 + i % 3).map(|w| words[(i / 2 * 3 + w * 7) % 4]).collect::<Vec<_>>().join(" ")
 }
@@ -155,7 +155,7 @@ fn config_error(overrides: &[&str]) -> String {
     read.unwrap_err().to_string()
 }
 
-fn finish(finetune: &Finetune<'_>) -> Report {
+pub(crate) fn finish(finetune: &Finetune<'_>) -> Report {
     match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
         Completion::Stopped => panic!("it was not asked to stop"),
@@ -436,7 +436,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
-    sentence::adopt_classifier(dir.path(), "replies", "text", None).unwrap();
+    adopt::classifier(dir.path(), "replies", "text", None).unwrap();
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     // The fixture's third row: [CLS] w12 [SEP].
     let found = &predictor.predict(&[("w12", None)]).unwrap()[0];

@@ -7,6 +7,7 @@ mod e2e;
 mod glue;
 mod glue_scores;
 mod grid;
+mod multi_label;
 mod official;
 mod predict;
 mod presets;

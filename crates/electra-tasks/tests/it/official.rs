@@ -118,6 +118,31 @@ fn numbers_are_written_as_python_writes_them() {
 }
 
 #[derive(Deserialize)]
+struct Sets {
+    gold: Vec<Vec<u8>>,
+    predicted: Vec<Vec<u8>>,
+    expected: BTreeMap<String, f64>,
+}
+
+/// Also for empty sets, labels that stand nowhere, and a single example.
+#[test]
+fn scores_of_sets_of_labels_are_scikit_learns() {
+    let cases: Vec<Sets> = fixture("multi_label.json");
+    assert!(cases.len() >= 20);
+    for Sets { gold, predicted, expected } in cases {
+        let sets = |rows: &[Vec<u8>]| -> Vec<Vec<bool>> {
+            rows.iter().map(|row| row.iter().map(|&flag| flag == 1).collect()).collect()
+        };
+        let found = scores::multi_label::scores(&sets(&predicted), &sets(&gold));
+        assert_eq!(found.len(), expected.len());
+        for (metric, found) in found {
+            let (found, expected) = (found.unwrap(), expected[metric.name()]);
+            assert!((found - expected).abs() <= 1e-12, "{metric}: {found}, not {expected}");
+        }
+    }
+}
+
+#[derive(Deserialize)]
 struct Glue {
     classes: usize,
     gold: Vec<f64>,

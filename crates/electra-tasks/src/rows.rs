@@ -1,0 +1,221 @@
+//! Rows of a task's tables, whatever its answers are: what is read, what is left out and said, what is an error.
+
+use crate::{
+    Error, Result,
+    table::{Header, Row, Rows},
+    task::{Dataset, Example, Files, Pairs},
+};
+use std::{collections::BTreeMap, path::Path};
+
+/// Rows that are named one by one; of more, the number is said.
+const NAMED: usize = 20;
+
+/// Which columns a task reads, and which rows it may leave out.
+#[derive(Debug)]
+pub(crate) struct Form<'a> {
+    /// Columns of the texts.
+    pub(crate) texts: Vec<&'a str>,
+    /// Columns of the answer; their fields stand behind those of the texts.
+    pub(crate) answer: Vec<&'a str>,
+    /// What the last of them has where a row has no answer.
+    pub(crate) no_label: Option<&'a str>,
+    /// Where the answer may be a list of JSON, what stands between its strings then.
+    pub(crate) separator: Option<&'a str>,
+    /// Largest share of a file's rows that may be left out because they cannot be used.
+    pub(crate) unusable_rows: f64,
+    /// Whether the texts of a pair may change places.
+    pub(crate) pairs: Pairs,
+    /// The files.
+    pub(crate) files: &'a Files,
+}
+
+/// The rows of a file that can be used, and how many cannot.
+pub(crate) struct Read {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) left_out: usize,
+}
+
+impl Form<'_> {
+    /// Checks that the keys fit each other.
+    ///
+    /// # Errors
+    /// Naming the first that does not.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.pairs == Pairs::Unordered && self.texts.len() < 2 {
+            return Err(Error::value("pairs", "unordered", "there is no second text: give text_b"));
+        }
+        if !(0.0..1.0).contains(&self.unusable_rows) {
+            let expected = "must be a share from 0 up to, not including, 1";
+            return Err(Error::value("unusable_rows", self.unusable_rows, expected));
+        }
+        if let Some(columns) = &self.files.columns {
+            let mut wanted = self.texts.iter().chain(&self.answer);
+            if let Some(column) =
+                wanted.find(|&wanted| !columns.iter().any(|known| known == wanted))
+            {
+                let expected = format!("must name the column {column:?} that the task reads");
+                return Err(Error::value("files.columns", format!("{columns:?}"), expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// The wanted columns of a file.
+    pub(crate) fn open(&self, path: &Path, columns: &[&str]) -> Result<Rows> {
+        let header = match &self.files.columns {
+            Some(names) => Header::Given(names),
+            None => Header::FirstLine,
+        };
+        let rows = Rows::open_with(path, columns, header)?;
+        Ok(match (self.separator, self.answer.last()) {
+            (Some(separator), Some(column)) => rows.joining(column, separator),
+            _ => rows,
+        })
+    }
+
+    /// Whether the row has no answer.
+    pub(crate) fn is_unlabelled(&self, row: &Row) -> bool {
+        self.no_label.is_some() && row.fields.last().map(String::as_str) == self.no_label
+    }
+
+    /// The rows that can be used. What is left out is named.
+    pub(crate) fn rows(&self, path: &Path) -> Result<Read> {
+        let columns: Vec<&str> = self.texts.iter().chain(&self.answer).copied().collect();
+        let mut reader = self.open(path, &columns)?;
+        let (mut rows, mut unusable, mut without_label) = (Vec::new(), Vec::new(), 0);
+        while let Some(row) = reader.read()? {
+            match row.and_then(|row| self.not_empty(path, row)) {
+                Ok(row) if self.is_unlabelled(&row) => without_label += 1,
+                Ok(row) => rows.push(row),
+                Err(error) if self.unusable_rows == 0.0 => return Err(error),
+                Err(error) => unusable.push(error),
+            }
+        }
+        self.check_unusable(path, &unusable, rows.len() + without_label)?;
+        if rows.is_empty() {
+            return Err(Error::file(path, "there is no row in it"));
+        }
+        if without_label > 0 {
+            let label = self.no_label.unwrap_or_default();
+            tracing::warn!(
+                "{}: {without_label} rows have the label {label:?}: left out",
+                path.display()
+            );
+        }
+        Ok(Read { rows, left_out: unusable.len() + without_label })
+    }
+
+    /// Names the rows that cannot be used; too many of them are an error.
+    pub(crate) fn check_unusable(
+        &self,
+        path: &Path,
+        unusable: &[Error],
+        usable: usize,
+    ) -> Result<()> {
+        let Some(first) = unusable.first() else { return Ok(()) };
+        let (count, all) = (unusable.len(), unusable.len() + usable);
+        if count as f64 > self.unusable_rows * all as f64 {
+            let message = format!(
+                "{count} of {all} rows cannot be used, and the key unusable_rows allows a share of {}; the first: {first}",
+                self.unusable_rows
+            );
+            return Err(Error::file(path, message));
+        }
+        for error in unusable.iter().take(NAMED) {
+            tracing::warn!("left out: {error}");
+        }
+        let (path, more) = (path.display(), count.saturating_sub(NAMED));
+        tracing::warn!("{path}: {count} of {all} rows are left out, {more} of them not named here");
+        Ok(())
+    }
+
+    fn not_empty(&self, path: &Path, row: Row) -> Result<Row> {
+        let mut texts = self.texts.iter().zip(&row.fields);
+        match texts.find(|(_, text)| text.trim().is_empty()) {
+            None => Ok(row),
+            Some((column, _)) => {
+                let message = format!("the text in column {column:?} is empty");
+                Err(Error::row(&path.display().to_string(), row.line, message))
+            }
+        }
+    }
+}
+
+/// A task whose inputs are texts or pairs of texts in rows of tables.
+pub(crate) trait TextTask {
+    /// Which answers there can be.
+    type Space;
+    /// The answer of a row.
+    type Target: Clone;
+
+    /// What is read.
+    fn form(&self) -> Form<'_>;
+
+    /// Which answers there can be, by the description and the rows of the training file.
+    fn space(&self, path: &Path, rows: &[Row]) -> Result<Self::Space>;
+
+    /// The answer of a row, from the fields behind its texts.
+    fn target(&self, path: &Path, row: &Row, space: &Self::Space) -> Result<Self::Target>;
+
+    /// Checks the rows of a file that is scored against what is learned from.
+    fn check_scored(
+        &self,
+        _path: &Path,
+        _rows: &[Row],
+        _space: &Self::Space,
+        _train: &[Example<Self::Target>],
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Every file of a task below `data`.
+///
+/// # Errors
+/// Naming file, line and column of the first row that cannot be used, or the file that is empty.
+pub(crate) fn dataset<T: TextTask>(
+    task: &T,
+    data: &Path,
+) -> Result<Dataset<T::Space, T::Target>> {
+    let form = task.form();
+    let path = data.join(&form.files.train);
+    let Read { rows, mut left_out } = form.rows(&path)?;
+    let space = task.space(&path, &rows)?;
+    let mut train = examples(task, &path, rows, &space)?;
+    if form.pairs == Pairs::Unordered {
+        let swapped: Vec<_> = train.iter().map(Example::swapped).collect();
+        train.extend(swapped);
+    }
+    let mut scored = |file: &Path| {
+        let path = data.join(file);
+        let read = form.rows(&path)?;
+        left_out += read.left_out;
+        task.check_scored(&path, &read.rows, &space, &train)?;
+        examples(task, &path, read.rows, &space)
+    };
+    let dev = scored(&form.files.dev)?;
+    let more_dev = form.files.more_dev.iter();
+    let more_dev = more_dev
+        .map(|(name, file)| Ok((name.clone(), scored(file)?)))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let test = form.files.test.as_deref().map(scored).transpose()?;
+    Ok(Dataset { answers: space, train, dev, more_dev, test, left_out })
+}
+
+/// Rows as examples.
+pub(crate) fn examples<T: TextTask>(
+    task: &T,
+    path: &Path,
+    rows: Vec<Row>,
+    space: &T::Space,
+) -> Result<Vec<Example<T::Target>>> {
+    let pair = task.form().texts.len() > 1;
+    let example = |row: Row| {
+        let target = task.target(path, &row, space)?;
+        let mut texts = row.fields.into_iter();
+        let text_a = texts.next().unwrap_or_default();
+        let text_b = texts.next().filter(|_| pair);
+        Ok(Example { text_a, text_b, target })
+    };
+    rows.into_iter().map(example).collect()
+}

@@ -1,0 +1,207 @@
+//! Sets of labels: files of three forms, learning, prediction, and what cannot be used.
+
+use crate::{
+    e2e::{Fixture, config, phrase},
+    says,
+};
+use electra_model::hf::{self, Labels};
+use electra_tasks::{
+    AnyTask, Completion, Finetune, MultiLabelPredictor, MultiLabelTask,
+    predict::{PredictOptions, Probabilities},
+    scores::{Metric, Scores},
+    table::Format,
+};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
+
+const TASK: &str = r#"
+name = "kinds"
+kind = "multi-label"
+text_a = "text"
+label = "kinds"
+metric = "micro-f1"
+[files]
+train = "train.tsv"
+dev = "dev.tsv"
+"#;
+
+/// Colours, animals, both or neither, in turn.
+fn row(i: usize) -> (String, &'static str) {
+    match i % 4 {
+        0 => (phrase(i, 0), "colour"),
+        1 => (phrase(i, 1), "animal"),
+        2 => (format!("{} {}", phrase(i, 0), phrase(i + 1, 1)), "colour, animal"),
+        _ => (".".to_owned(), ""),
+    }
+}
+
+fn table(from: usize, count: usize) -> String {
+    let row = |i: usize| {
+        let (text, labels) = row(i);
+        format!("{text}\t{labels}\n")
+    };
+    "text\tkinds\n".to_owned() + &(from..from + count).map(row).collect::<String>()
+}
+
+fn read(toml: &str) -> electra_tasks::Result<MultiLabelTask> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("task.toml"), toml).unwrap();
+    match AnyTask::read(dir.path(), &[])? {
+        AnyTask::MultiLabel(task) => Ok(task),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The labels are drawn in turn, so the empty set is as frequent as others and first among them: it is right for a
+/// quarter of the rows, and finds no label.
+#[test]
+fn sets_of_labels_are_learned_and_predicted() {
+    let fixture = Fixture::new();
+    fixture.write("task/train.tsv", &table(0, 96));
+    fixture.write("task/dev.tsv", &table(96, 32));
+    let task = read(TASK).unwrap();
+    let config = config(&["head.kind=hf", "head.pooling=first"]);
+    let (data, model) = (fixture.path("task"), fixture.path("model"));
+    let finetune = Finetune::new(&task, data, model, &config, fixture.path("out"));
+    let Completion::Finished(report) =
+        finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
+    else {
+        panic!("it was not asked to stop");
+    };
+    let score = |scores: &Scores, metric: Metric| scores[&metric].unwrap();
+    let majority = &report.baselines.majority.dev;
+    assert_eq!(score(majority, Metric::Accuracy), 0.25);
+    assert_eq!((score(majority, Metric::MicroF1), score(majority, Metric::MacroF1)), (0.0, 0.0));
+    // Words of one kind are in no text without its label; only where both kinds are does it take both models.
+    let words = report.baselines.bag_of_words.as_ref().unwrap();
+    assert!(score(&words.dev, Metric::MicroF1) > 0.6, "{words:?}");
+    let dev = &report.seeds[0].dev;
+    assert!(score(dev, Metric::MicroF1) > 0.85, "{dev:?}");
+
+    let model = fixture.path("out/model");
+    let labels = ["animal", "colour"].map(str::to_owned).to_vec();
+    assert_eq!(hf::read_config(&model).unwrap().labels, Some(Labels::Set(labels.clone())));
+    let predictor = MultiLabelPredictor::open(&model, "cpu").unwrap();
+    assert_eq!(predictor.info().labels, labels);
+    let answers = predictor.predict(&[("red green blue", None), ("fox bird fish", None)]).unwrap();
+    for (answer, name) in answers.iter().zip(["colour", "animal"]) {
+        assert_eq!(answer.labels, [name]);
+        assert!(answer.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{answer:?}");
+    }
+
+    // What a file's predictions are in a table, in lines of JSON and in the seed's folder.
+    let write = |name: &str, format: Format| {
+        let options = PredictOptions {
+            probabilities: Probabilities::Write,
+            format,
+            ..PredictOptions::default()
+        };
+        let rows = electra_tasks::table::Rows::open(&fixture.path("task/dev.tsv"), &["text"]);
+        let output = fixture.path(name);
+        predictor.predict_file(rows.unwrap(), &output, &options, &mut |_| {}).unwrap();
+        fs::read_to_string(output).unwrap()
+    };
+    let (tsv, jsonl) = (write("p.tsv", Format::Tsv), write("p.jsonl", Format::JsonLines));
+    assert_eq!(tsv.lines().next(), Some("index\tprediction\tanimal\tcolour"));
+    let kept = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.tsv")).unwrap();
+    let mut right = 0;
+    for (i, (line, json)) in tsv.lines().skip(1).zip(jsonl.lines()).enumerate() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(kept.lines().nth(i + 1).unwrap(), fields[..2].join("\t"));
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let names: Vec<&str> =
+            json["prediction"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        assert_eq!(names.join(","), fields[1]);
+        for (place, label) in labels.iter().enumerate() {
+            let probability: f64 = fields[2 + place].parse().unwrap();
+            assert_eq!(names.contains(&label.as_str()), probability >= 0.5);
+            assert!((json["probabilities"][label].as_f64().unwrap() - probability).abs() < 1e-6);
+        }
+        let mut gold: Vec<&str> = row(96 + i).1.split(", ").filter(|name| !name.is_empty()).collect();
+        gold.sort_unstable();
+        right += usize::from(gold == names);
+    }
+    assert_eq!(score(dev, Metric::Accuracy), right as f64 / 32.0);
+    let by_label = fs::read_to_string(fixture.path("out/seed-1/dev/labels.tsv")).unwrap();
+    assert_eq!(by_label.lines().next(), Some("label\tprecision\trecall\tf1\tgold\tpredicted\tright"));
+    assert!(by_label.lines().nth(1).unwrap().starts_with("animal\t"), "{by_label}");
+    assert_eq!(by_label.lines().nth(2).unwrap().split('\t').nth(4), Some("16"));
+}
+
+/// One column with a separator, a column for each label, lists of JSON: the same examples.
+#[test]
+fn labels_are_read_from_a_column_from_columns_and_from_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("one.tsv", "kinds\ttext\nb | a\tx\n\ty\na\tz\n");
+    write("many.csv", "text,a,b\nx,1,1\ny,0,0\nz,true,0\n");
+    write("lists.jsonl", "{\"text\":\"x\",\"kinds\":[\"b\",\"a\"]}\n{\"text\":\"y\",\"kinds\":[]}\n{\"text\":\"z\",\"kinds\":\"a\"}\n");
+    let load = |keys: &str, file: &str| {
+        let keys = TASK.replace("label = \"kinds\"", keys);
+        let toml = keys.replace("train.tsv", file).replace("dev.tsv", file);
+        read(&toml).unwrap().load(dir.path()).unwrap()
+    };
+    let column = load("label = \"kinds\"\nseparator = \"|\"", "one.tsv");
+    assert_eq!(column.answers, ["a", "b"]);
+    let held: Vec<&[bool]> = column.dev.iter().map(|example| &example.target[..]).collect();
+    assert_eq!(held, [&[true, true], &[false, false], &[true, false]]);
+    assert_eq!(load("labels = [\"a\", \"b\"]", "many.csv"), column);
+    assert_eq!(load("label = \"kinds\"\nseparator = \"|\"", "lists.jsonl"), column);
+    let turned = load("labels = [\"b\", \"a\", \"c\"]\nlabel = \"kinds\"\nseparator = \"|\"", "one.tsv");
+    assert_eq!(turned.dev[2].target, [false, true, false]);
+}
+
+#[test]
+fn sets_that_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |keys: &str, name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        let toml = TASK.replace("label = \"kinds\"", keys).replace("train.tsv", name);
+        read(&toml.replace("dev.tsv", name)).unwrap().load(dir.path())
+    };
+    let column = "label = \"kinds\"";
+    let tsv = |labels: &str| load(column, "t.tsv", &format!("text\tkinds\nx\ta\ny\t{labels}\n"));
+    says(tsv("b,a,b"), &["t.tsv:3", "\"b\" stands twice"]);
+    says(tsv("a,,b"), &["t.tsv:3", "empty label"]);
+    says(tsv("a,"), &["t.tsv:3", "empty label"]);
+    let known = format!("labels = [\"a\", \"bee\"]\n{column}");
+    let rows = "text\tkinds\nx\ta\ny\tbea\n";
+    says(load(&known, "t.tsv", rows), &["t.tsv:3", "\"bea\"", "key labels", "\"bee\"?"]);
+    says(load(column, "t.tsv", "text\tkinds\nx\t\n"), &["t.tsv", "no row has a label"]);
+    let columns = "labels = [\"a\", \"b\"]";
+    says(load(columns, "t.csv", "text,a,b\nx,1,0\ny,2,0\n"), &["t.csv:3", "\"2\"", "\"a\"", "1 or 0"]);
+    says(load(columns, "t.csv", "text,a\nx,1\n"), &["t.csv:1", "\"b\""]);
+    let json = |list: &str| {
+        let text = format!("{{\"text\":\"x\",\"kinds\":[\"a\"]}}\n{{\"text\":\"y\",\"kinds\":{list}}}\n");
+        load(column, "t.jsonl", &text)
+    };
+    says(json("[\"a\",\"a\"]"), &["t.jsonl:2", "\"a\" stands twice"]);
+    says(json("[\"a,b\"]"), &["t.jsonl:2", "\"a,b\"", "separator"]);
+    says(json("[1]"), &["t.jsonl:2", "1 in its list", "strings"]);
+    says(json("[\" \"]"), &["t.jsonl:2", "empty string"]);
+    says(json("null"), &["t.jsonl:2", "null", "list of strings"]);
+    says(load(column, "t.jsonl", "{\"text\":[\"x\"],\"kinds\":[]}\n"), &["t.jsonl:1", "\"text\""]);
+
+    // A label that no row was learned from can be asked for: it is missed, and the scores say so.
+    fs::write(dir.path().join("train.tsv"), "text\tkinds\nx\ta\n").unwrap();
+    fs::write(dir.path().join("dev.tsv"), "text\tkinds\nx\ta,b\n").unwrap();
+    let task = |keys: &str| read(&TASK.replace(column, keys)).unwrap();
+    let known = task(&format!("labels = [\"a\", \"b\"]\n{column}")).load(dir.path()).unwrap();
+    assert_eq!(known.dev[0].target, [true, true]);
+    says(task(column).load(dir.path()), &["dev.tsv:2", "\"b\"", "training file"]);
+}
+
+#[test]
+fn tasks_of_sets_whose_keys_do_not_fit() {
+    let with = |line: &str| read(&TASK.replace("[files]", &format!("{line}\n[files]")));
+    says(read(&TASK.replace("micro-f1", "f1")), &["metric = f1", "micro-f1", "accuracy"]);
+    says(read(&TASK.replace("label = \"kinds\"", "")), &["label", "columns of each label"]);
+    says(with("separator = \"\""), &["separator"]);
+    says(with("threshold = 1.0"), &["threshold = 1", "between 0 and 1"]);
+    says(with("labels = []"), &["labels", "one label at least"]);
+    says(with("labels = [\"a\", \"a\"]"), &["labels", "\"a\" stands twice"]);
+    says(with("labels = [\"a,b\"]"), &["labels", "separator"]);
+    says(with("labels = [\" a\"]"), &["labels", "white space"]);
+    says(with("pairs = \"unordered\""), &["pairs", "text_b"]);
+    says(with("range = [0, 1]"), &["range"]);
+    says(MultiLabelPredictor::open(Path::new("nowhere"), "cpu").map(drop), &["nowhere"]);
+}
