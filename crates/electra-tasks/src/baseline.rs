@@ -67,8 +67,7 @@ impl BagOfWords {
         vocab_size: usize,
         special: &SpecialTokens,
     ) -> Self {
-        let pairs =
-            train.clone().any(|(feature, _)| feature.segment_b_start < feature.ids.len());
+        let pairs = train.clone().any(|(feature, _)| feature.segment_b_start < feature.ids.len());
         let words = if pairs { 2 * vocab_size } else { vocab_size };
         let mut model = Self {
             log_priors: vec![0.0; classes],

@@ -51,11 +51,8 @@ where
     if left_out > 0 {
         tracing::warn!("{}: {left_out} rows of all files are left out", site.data.display());
     }
-    let examples = Examples {
-        train: train.len(),
-        dev: dev.len(),
-        test: test.as_ref().map_or(0, Vec::len),
-    };
+    let examples =
+        Examples { train: train.len(), dev: dev.len(), test: test.as_ref().map_or(0, Vec::len) };
     let max_length = site.config.train.max_length;
     let encode = |examples: &[_]| encode_examples(site.tokenizer, examples, max_length);
     let train: Features<T> = encode(&train)?.into();

@@ -88,6 +88,8 @@ pub struct TestFile {
     pub submission: &'static str,
 }
 
+/// No further dev files.
+const NO_FILES: &[(&str, &str)] = &[];
 const BINARY: GlueAnswers = GlueAnswers::Classes(&["0", "1"]);
 const ENTAILMENT: GlueAnswers = GlueAnswers::Classes(&["entailment", "not_entailment"]);
 const THREE_WAY: GlueAnswers = GlueAnswers::Classes(&["contradiction", "entailment", "neutral"]);
@@ -290,20 +292,33 @@ impl GlueTask {
     /// # Errors
     /// For the diagnostic set, which nothing is learned from.
     pub fn task(&self) -> Result<Task> {
-        let (columns, dev, more_dev) = match self.training {
-            Training::Files { columns, dev, more_dev } => (columns, dev, more_dev),
+        match self.training {
+            Training::Files { .. } => Ok(self.described()),
             Training::ModelOf(other) => {
                 let expected =
                     format!("has no training set: it is predicted with a model of {other}");
-                return Err(Error::value("task", self.name, expected));
+                Err(Error::value("task", self.name, expected))
             }
+        }
+    }
+
+    /// Whether it has a test set alone.
+    pub(crate) fn is_diagnostic(&self) -> bool {
+        matches!(self.training, Training::ModelOf(_))
+    }
+
+    /// Columns and answers; the names of files are empty where it has none to learn from.
+    pub(crate) fn described(&self) -> Task {
+        let (columns, dev, more_dev) = match self.training {
+            Training::Files { columns, dev, more_dev } => (columns, dev, more_dev),
+            Training::ModelOf(_) => (None, "", NO_FILES),
         };
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let (kind, labels, range) = match self.answers {
             GlueAnswers::Classes(words) => (Kind::Classification, Some(owned(words)), None),
             GlueAnswers::Range(min, max) => (Kind::Regression, None, Some([min, max])),
         };
-        Ok(Task {
+        Task {
             name: self.name.to_owned(),
             kind,
             text_a: self.text_a.to_owned(),
@@ -326,7 +341,7 @@ impl GlueTask {
                     .map(|&(name, file)| (name.to_owned(), file.into()))
                     .collect(),
             },
-        })
+        }
     }
 
     /// What answers look like.

@@ -181,7 +181,8 @@ impl<I: TextInfo> TextPredictor<I> {
 
     fn read(dir: &Path, device: &str, parts: Option<&Parts>) -> Result<Self> {
         let device = electra_torch::device(device)?;
-        let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &I| info.head(path, encoder);
+        let head =
+            |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &I| info.head(path, encoder);
         let Model { info, network, tokenizer } =
             model::read(dir, device, parts, I::KIND, I::class, head)?;
         Ok(Self { info, tokenizer, network: Mutex::new(network) })

@@ -173,10 +173,7 @@ pub(crate) trait TextTask {
 ///
 /// # Errors
 /// Naming file, line and column of the first row that cannot be used, or the file that is empty.
-pub(crate) fn dataset<T: TextTask>(
-    task: &T,
-    data: &Path,
-) -> Result<Dataset<T::Space, T::Target>> {
+pub(crate) fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::Target>> {
     let form = task.form();
     let path = data.join(&form.files.train);
     let Read { rows, mut left_out } = form.rows(&path)?;

@@ -1,5 +1,6 @@
 //! Scores of predictions against gold labels, in double precision.
 
+mod by_index;
 pub mod figure;
 mod found;
 pub mod glue;

@@ -36,7 +36,6 @@ pub struct SentenceInfo {
     pub answers: Answers,
 }
 
-
 impl TextInfo for SentenceInfo {
     type Head = SentenceHead;
     type Prediction = Prediction;
@@ -195,8 +194,7 @@ impl Problem for Task {
             Answers::Classes(labels) => {
                 let gold = classes(&targets(&data.train));
                 let train = data.train.iter().zip(gold.iter().copied());
-                let model =
-                    BagOfWords::train(train, labels.len(), data.vocab_size, &data.special);
+                let model = BagOfWords::train(train, labels.len(), data.vocab_size, &data.special);
                 Some(split(&|feature| Target::Class(model.predict(feature))))
             }
             Answers::Range { .. } => None,

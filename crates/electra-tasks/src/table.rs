@@ -213,11 +213,10 @@ impl Rows {
             Reader::JsonLines(lines) => {
                 let Some((line, text)) = lines.next(file)? else { return Ok(None) };
                 let fail = |message: String| Error::row(file, line, message);
-                let object: serde_json::Map<String, Value> =
-                    match serde_json::from_str(text) {
-                        Ok(object) => object,
-                        Err(e) => return Ok(Some(Err(fail(format!("not a JSON object: {e}"))))),
-                    };
+                let object: serde_json::Map<String, Value> = match serde_json::from_str(text) {
+                    Ok(object) => object,
+                    Err(e) => return Ok(Some(Err(fail(format!("not a JSON object: {e}"))))),
+                };
                 let field = |name: &String| {
                     let separator = self.list.as_ref().filter(|(column, _)| column == name);
                     match (object.get(name), separator) {
@@ -232,7 +231,8 @@ impl Rows {
                         (Some(Value::Array(list)), Some((_, separator))) => joined(list, separator)
                             .map_err(|why| fail(format!("field {name:?} has {why}"))),
                         (Some(other), _) => {
-                            let lists = if separator.is_some() { " or a list of strings" } else { "" };
+                            let lists =
+                                if separator.is_some() { " or a list of strings" } else { "" };
                             Err(fail(format!(
                                 "field {name:?} is {other}: it must be a string or a number{lists}"
                             )))

@@ -1,15 +1,21 @@
 //! `electra score`: the scorers alone, equal to the official ones.
 
 use crate::console;
+use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use electra_tasks::{
+    AnyTask,
     glue::{self, GlueTask},
     scores::{
+        Found,
         figure::{Layout, json},
         glue::{Average, average, read_scores, score},
+        multi_label,
         squad::{Unmatched, read_null_odds, read_predictions, score_1, score_2},
+        tagging,
     },
     squad::SquadFile,
+    tagging::Columns,
 };
 use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
@@ -23,6 +29,10 @@ pub(crate) enum Command {
     Average(AverageArgs),
     /// Answers to SQuAD's questions, as the official script of the version scores them.
     Squad(Squad),
+    /// Tags of words in CoNLL files: entities as seqeval and conlleval count them.
+    Tagging(Tagging),
+    /// Sets of labels, as scikit-learn scores them.
+    MultiLabel(MultiLabel),
 }
 
 impl Command {
@@ -31,6 +41,8 @@ impl Command {
             Self::Glue(args) => args.run(),
             Self::Average(args) => args.run(),
             Self::Squad(args) => args.run(),
+            Self::Tagging(args) => args.run(),
+            Self::MultiLabel(args) => args.run(),
         }
     }
 }
@@ -41,10 +53,10 @@ impl Command {
 #[command(after_help = "Example:
   electra score glue --task mnli --gold glue/MNLI/dev_mismatched.tsv --pred predictions.tsv")]
 pub(crate) struct Glue {
-    /// The task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli.
+    /// The task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, or ax, the diagnostic set.
     #[arg(long)]
     task: String,
-    /// The labelled file, in GLUE's own format.
+    /// The labelled file, in GLUE's own format; of ax diagnostic-full.tsv.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
     /// The predictions: TSV with the header `index<TAB>prediction`; the index is the number of the row, from 0.
@@ -194,6 +206,107 @@ impl Squad {
                 "{file}: predictions that {gold} has no question for, passed over: {ids}"
             );
         }
+    }
+}
+
+/// Tags of words in CoNLL files; fractions.
+///
+/// Both files must have the same words. The predicted tag stands in the last column, as `electra predict` and the folders of
+/// fine-tuning's seeds have it.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra score tagging --gold test.txt --pred tagged.conll")]
+pub(crate) struct Tagging {
+    /// The file with the right tags.
+    #[arg(long, value_name = "FILE")]
+    gold: PathBuf,
+    /// The file with the predicted tags.
+    #[arg(long, value_name = "FILE")]
+    pred: PathBuf,
+    /// Which runs of tags are an entity.
+    #[arg(long, value_enum, default_value_t = TagRule::Conll)]
+    rule: TagRule,
+    /// Column of the words: 1 is the first, -1 the last.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    word_column: i64,
+    /// Column of the right tags.
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    gold_column: i64,
+    /// Column of the predicted tags.
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    pred_column: i64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TagRule {
+    /// conlleval's, and seqeval's by default, whatever the scheme: what does not go on with an entity begins one.
+    Conll,
+    /// seqeval's strict mode with IOB2.
+    StrictIob2,
+    /// seqeval's strict mode with IOBES.
+    StrictIobes,
+    /// None: tags are classes, as parts of speech are; accuracy alone.
+    Plain,
+}
+
+impl Tagging {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let columns = |tag| Columns { word: self.word_column, tag: Some(tag) };
+        let (predicted, gold) = tagging::read_pair(
+            (&self.pred, columns(self.pred_column)),
+            (&self.gold, columns(self.gold_column)),
+        )?;
+        let rule = match self.rule {
+            TagRule::Conll => tagging::Rule::Conll,
+            TagRule::StrictIob2 => tagging::Rule::StrictIob2,
+            TagRule::StrictIobes => tagging::Rule::StrictIobes,
+            TagRule::Plain => {
+                let accuracy = tagging::accuracy(&predicted, &gold);
+                console::print(serde_json::to_string_pretty(&object!({ "accuracy": accuracy }))?)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let scores = tagging::score(&predicted, &gold, rule)?;
+        let figures = |found: &Found| {
+            object!({
+                "precision": found.precision(), "recall": found.recall(), "f1": found.f1(),
+                "gold": found.gold, "predicted": found.predicted, "right": found.right,
+            })
+        };
+        let mut printed = figures(&scores.overall);
+        printed["accuracy"] = scores.accuracy.into();
+        printed["types"] =
+            scores.by_type.iter().map(|(name, found)| (name.clone(), figures(found))).collect();
+        console::print(serde_json::to_string_pretty(&printed)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Sets of labels: accuracy of whole sets, micro and macro F1; fractions.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra score multi-label --task topics/task.toml --gold topics/dev.tsv --pred predictions.tsv")]
+pub(crate) struct MultiLabel {
+    /// The task.toml that says how labels are written, or its folder. Without the key `labels` the macro average is over the
+    /// labels that stand in either file.
+    #[arg(long)]
+    task: PathBuf,
+    /// The labelled file.
+    #[arg(long, value_name = "FILE")]
+    gold: PathBuf,
+    /// The predictions: TSV with the header `index<TAB>prediction`; the index is the number of the row, from 0.
+    #[arg(long, value_name = "FILE")]
+    pred: PathBuf,
+}
+
+impl MultiLabel {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let AnyTask::MultiLabel(task) = AnyTask::read(&self.task, &[])? else {
+            bail!("{}: kind must be \"multi-label\"", self.task.display());
+        };
+        let scores = multi_label::score(&task, &self.gold, &self.pred)?;
+        console::print(serde_json::to_string_pretty(&scores)?)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -89,3 +89,92 @@ fn glue_is_scored_and_averaged() {
     fails(dir, "score average --of sst2={}/sst2.json", 1, &["0 files", "cola"]);
     fails(dir, "score average --of sst3=x", 2, &["sst3", "did you mean \"sst2\""]);
 }
+
+/// Three of four are right. Classes 0 1 2 2 against 0 1 2 1: right 3, sum of products 1 * 1 + 1 * 2 + 2 * 1 = 5, so
+/// (3 * 4 - 5) / sqrt((16 - 6) (16 - 6)).
+#[test]
+fn the_diagnostic_set_is_scored_where_there_is_gold() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let rows = "a\tb\tcontradiction\na\tb\tentailment\na\tb\tneutral\na\tb\tentailment\n";
+    write(dir, "full.tsv", format!("Premise\tHypothesis\tLabel\n{rows}"));
+    write(dir, "own.tsv", format!("sentence1\tsentence2\tlabel\n{rows}"));
+    write(
+        dir,
+        "preds.tsv",
+        "index\tprediction\n0\tcontradiction\n1\tentailment\n2\tneutral\n3\tneutral\n",
+    );
+    for gold in ["full.tsv", "own.tsv"] {
+        let line = format!("score glue --task ax --gold {{}}/{gold} --pred {{}}/preds.tsv");
+        assert_eq!(output(dir, &line), "{\n  \"matthews\": 0.7\n}\n");
+    }
+    write(dir, "none.tsv", "sentence1\tsentence2\na\tb\n");
+    fails(
+        dir,
+        "score glue --task ax --gold {}/none.tsv --pred {}/preds.tsv",
+        1,
+        &["none.tsv:1", "\"label\""],
+    );
+}
+
+/// Of two entities one is found, and one is found that is none; three of four tags are right.
+#[test]
+fn tags_are_scored_from_files_of_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    write(dir, "gold.txt", "A B-X\nB I-X\nC O\n\nD B-Y\n");
+    write(dir, "tagged.txt", "A B-X B-X\nB I-X O\nC O O\n\nD B-Y B-Y\n");
+    let line = "score tagging --gold {}/gold.txt --pred {}/tagged.txt";
+    let found: serde_json::Value = serde_json::from_str(&output(dir, line)).unwrap();
+    let of_type = |right: f64, count: u64| serde_json::json!({"precision": right, "recall": right, "f1": right, "gold": 1, "predicted": 1, "right": count});
+    let expected = serde_json::json!({
+        "precision": 0.5, "recall": 0.5, "f1": 0.5, "gold": 2, "predicted": 2, "right": 1, "accuracy": 0.75,
+        "types": {"X": of_type(0.0, 0), "Y": of_type(1.0, 1)},
+    });
+    assert_eq!(found, expected);
+    let plain = output(dir, &format!("{line} --rule plain"));
+    assert_eq!(plain, "{\n  \"accuracy\": 0.75\n}\n");
+    // The gold file's own tags, which the tagged file has before its last column.
+    let right = output(dir, &format!("{line} --rule plain --pred-column 2"));
+    assert_eq!(right, "{\n  \"accuracy\": 1.0\n}\n");
+
+    write(dir, "tagged.txt", "A O\nB O\nX O\n\nD O\n");
+    fails(dir, line, 1, &["tagged.txt:3", "\"X\"", "gold.txt:3", "\"C\""]);
+    write(dir, "tagged.txt", "A O\nB O\n\nD O\n");
+    fails(dir, line, 1, &["tagged.txt:3", "the end of the sentence", "gold.txt:3", "\"C\""]);
+    write(dir, "tagged.txt", "A O\nB O\nC O\n");
+    fails(dir, line, 1, &["gold.txt:5", "tagged.txt has no more"]);
+    write(dir, "tagged.txt", "A NN\nB O\nC O\n\nD O\n");
+    fails(dir, line, 1, &["\"NN\"", "B-PER"]);
+}
+
+/// Gold {a, b}, {}, {b}; predicted {a}, {}, {b, c}: two of three labels found, one said that is none.
+#[test]
+fn sets_of_labels_are_scored_from_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let task = "name = \"t\"\nkind = \"multi-label\"\ntext_a = \"text\"\nlabel = \"of\"\nmetric = \"accuracy\"\n";
+    let files = "[files]\ntrain = \"gold.tsv\"\ndev = \"gold.tsv\"\n";
+    write(dir, "task.toml", format!("{task}{files}"));
+    write(dir, "gold.tsv", "text\tof\nx\ta, b\ny\t\nz\tb\n");
+    write(dir, "preds.tsv", "index\tprediction\n0\ta\n1\t\n2\tb,c\n");
+    let line = "score multi-label --task {}/task.toml --gold {}/gold.tsv --pred {}/preds.tsv";
+    let scores: serde_json::Value = serde_json::from_str(&output(dir, line)).unwrap();
+    let is = |metric: &str, expected: f64| {
+        let found = scores[metric].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-12, "{metric}: {found}, not {expected}");
+    };
+    is("accuracy", 1.0 / 3.0);
+    is("micro-f1", 4.0 / 6.0);
+    // F1 of a is 1, of b 2 / 3, of c 0.
+    is("macro-f1", 5.0 / 9.0);
+
+    write(dir, "task.toml", format!("labels = [\"a\", \"b\"]\n{task}{files}"));
+    fails(dir, line, 1, &["preds.tsv:4", "\"c\"", "a, b"]);
+    write(dir, "preds.tsv", "index\tprediction\n0\ta,a\n");
+    fails(dir, line, 1, &["preds.tsv:2", "\"a\" stands twice"]);
+    write(dir, "preds.tsv", "index\tprediction\n0\ta\n");
+    fails(dir, line, 1, &["preds.tsv", "no prediction for index 1", "2 lack one"]);
+    write(dir, "task.toml", format!("{}{files}", task.replace("multi-label", "classification")));
+    fails(dir, line, 1, &["task.toml", "multi-label"]);
+}

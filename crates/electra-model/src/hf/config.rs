@@ -357,7 +357,10 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
             let numbers = names.iter().enumerate().map(|(i, name)| (name.clone(), i.into()));
             set("id2label", Value::Object(ids.collect::<Map<_, _>>()));
             set("label2id", Value::Object(numbers.collect::<Map<_, _>>()));
-            set("problem_type", if let Labels::Set(_) = labels { MULTI_LABEL } else { SINGLE_LABEL }.into());
+            set(
+                "problem_type",
+                if let Labels::Set(_) = labels { MULTI_LABEL } else { SINGLE_LABEL }.into(),
+            );
         }
     }
     let path = dir.join("config.json");

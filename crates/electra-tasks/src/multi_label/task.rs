@@ -168,6 +168,32 @@ impl MultiLabelTask {
         Ok(dataset)
     }
 
+    /// The labels of each row of a labelled file. Texts are not looked at.
+    ///
+    /// # Errors
+    /// Naming file and line of the first row that cannot be used, or the file that has none.
+    pub fn gold(&self, path: &Path) -> Result<Vec<Vec<String>>> {
+        let form = self.form();
+        let mut sets = Vec::new();
+        for row in form.open(path, &form.answer)? {
+            let row = row?;
+            let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);
+            sets.push(match (&self.labels, &row.fields[..]) {
+                (None, [text]) => {
+                    self.parsed(text).map_err(fail)?.into_iter().map(str::to_owned).collect()
+                }
+                (labels, fields) => {
+                    let labels = labels.as_deref().unwrap_or_default();
+                    names(labels, &self.flags(fields, labels).map_err(fail)?)
+                }
+            });
+        }
+        match sets.is_empty() {
+            true => Err(Error::file(path, "there is no row in it")),
+            false => Ok(sets),
+        }
+    }
+
     /// The labels that stand in `text`, or why they are no set.
     pub(crate) fn parsed<'a>(&self, text: &'a str) -> std::result::Result<Vec<&'a str>, String> {
         let mut names = Vec::new();
@@ -176,7 +202,9 @@ impl MultiLabelTask {
         }
         for name in text.split(self.separator.as_str()).map(str::trim) {
             if name.is_empty() {
-                return Err(format!("{text:?} has an empty label: a set has none between separators"));
+                return Err(format!(
+                    "{text:?} has an empty label: a set has none between separators"
+                ));
             }
             if names.contains(&name) {
                 return Err(format!("label {name:?} stands twice in {text:?}"));

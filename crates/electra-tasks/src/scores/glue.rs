@@ -1,14 +1,14 @@
 //! GLUE's scores of files of predictions, and its averages over the tasks.
 
-use super::{Metric, Scores};
+use super::{Metric, Scores, by_index};
 use crate::{
     Answers, Error, Result, Target,
     error::nearest,
     glue::{GlueTask, TASKS, Training},
     json::{self, Members},
-    table::{Format, Header, Row, Rows},
+    table::Rows,
 };
-use std::{collections::HashMap, fs::File, path::Path};
+use std::path::Path;
 
 /// How scores of tasks become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub enum Average {
     Paper,
 }
 
+/// The column of the labels in the diagnostic set's labelled file, `diagnostic-full.tsv`.
+const LABELLED_DIAGNOSTIC: &str = "Label";
+
 /// The official scores of a file of predictions against a labelled file in GLUE's own format.
 ///
 /// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (the label
@@ -32,35 +35,14 @@ pub enum Average {
 /// is not finite, an index that no row has or that stands twice; or the first row without a prediction.
 pub fn score(task: &GlueTask, gold: &Path, predictions: &Path) -> Result<Scores> {
     let answers = task.answers();
-    let gold_rows = task.task()?.gold(gold, &answers)?;
-    let mut predicted = vec![None; gold_rows.len()];
-    let name = predictions.display().to_string();
-    let file = File::open(predictions).map_err(Error::io(predictions))?;
-    let columns = ["index", "prediction"];
-    let mut lines = HashMap::new();
-    for row in Rows::from_reader(file, Format::Tsv, &name, &columns, Header::FirstLine)? {
-        let row = row?;
-        let fail = |message: String| Error::row(&name, row.line, message);
-        let index = row.fields[0].parse().ok().filter(|&index: &usize| index < predicted.len());
-        let index = index.ok_or_else(|| {
-            fail(format!(
-                "index {:?}: must be the number of a row of {}, 0 to {}",
-                row.fields[0],
-                gold.display(),
-                gold_rows.len() - 1
-            ))
-        })?;
-        if let Some(before) = lines.insert(index, row.line) {
-            return Err(fail(format!("index {index} stands also in line {before}")));
-        }
-        predicted[index] = Some(prediction(&answers, &row).map_err(fail)?);
+    let mut described = task.described();
+    // The file that has the diagnostic set's labels spells its columns otherwise than the one without.
+    if Rows::open(gold, &[LABELLED_DIAGNOSTIC]).is_ok() && task.is_diagnostic() {
+        LABELLED_DIAGNOSTIC.clone_into(&mut described.label);
     }
-    let lacking = |index: &usize| gold_rows[*index].is_some() && predicted[*index].is_none();
-    let mut lacking = (0..gold_rows.len()).filter(lacking);
-    if let Some(first) = lacking.next() {
-        let message = format!("no prediction for index {first} ({} lack one)", 1 + lacking.count());
-        return Err(Error::file(predictions, message));
-    }
+    let gold_rows = described.gold(gold, &answers)?;
+    let predicted =
+        by_index::predictions(predictions, gold, &gold_rows, |text| prediction(&answers, text))?;
     let pairs = predicted.iter().zip(&gold_rows).filter_map(|(p, g)| p.zip(*g));
     let (predicted, known): (Vec<Target>, Vec<Target>) = pairs.unzip();
     let unscored = gold_rows.len() - known.len();
@@ -71,8 +53,7 @@ pub fn score(task: &GlueTask, gold: &Path, predictions: &Path) -> Result<Scores>
     Ok(all.into_iter().filter(|(metric, _)| task.metrics.contains(metric)).collect())
 }
 
-fn prediction(answers: &Answers, row: &Row) -> std::result::Result<Target, String> {
-    let text = row.fields[1].as_str();
+fn prediction(answers: &Answers, text: &str) -> std::result::Result<Target, String> {
     match answers {
         Answers::Classes(labels) => {
             let class = labels.iter().position(|label| label == text).ok_or_else(|| {

@@ -1,9 +1,50 @@
 //! Scores of sets of labels, as scikit-learn defines them for label indicators.
 
-use super::{
-    Found, Metric, Scores,
-    found::share,
-};
+use super::{Found, Metric, Scores, by_index, found::share};
+use crate::{Error, MultiLabelTask, Result, error::nearest};
+use std::path::Path;
+
+/// The scores of a file of predictions against a labelled file of the task.
+///
+/// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (labels with
+/// the task's separator between them). The labels are those of the task's key `labels`, or all that stand in either
+/// file: what the macro average is over.
+///
+/// # Errors
+/// Naming file and line of what cannot be read or scored, or the first row without a prediction.
+pub fn score(task: &MultiLabelTask, gold: &Path, predictions: &Path) -> Result<Scores> {
+    let known = task.labels.as_deref();
+    let gold_sets: Vec<Option<Vec<String>>> = task.gold(gold)?.into_iter().map(Some).collect();
+    let predicted = by_index::predictions(predictions, gold, &gold_sets, |text| {
+        let names = task.parsed(text)?;
+        let unknown = |name: &&str| known.is_some_and(|known| !known.iter().any(|k| k == name));
+        match names.iter().copied().find(unknown) {
+            None => Ok(names.into_iter().map(str::to_owned).collect::<Vec<String>>()),
+            Some(name) => {
+                let near = nearest(name, known.iter().copied().flatten().map(String::as_str));
+                Err(format!("prediction {name:?} is no label of the task{near}"))
+            }
+        }
+    })?;
+    let sets = || gold_sets.iter().chain(&predicted).flatten();
+    let labels = match known {
+        Some(known) => known.to_vec(),
+        None => {
+            let mut labels: Vec<String> = sets().flatten().cloned().collect();
+            labels.sort();
+            labels.dedup();
+            labels
+        }
+    };
+    if labels.is_empty() {
+        return Err(Error::file(gold, "there is no label in it and none in the predictions"));
+    }
+    let flags = |sets: &[Option<Vec<String>>]| -> Vec<Vec<bool>> {
+        let held = |set: &Vec<String>| labels.iter().map(|label| set.contains(label)).collect();
+        sets.iter().flatten().map(held).collect()
+    };
+    Ok(scores(&flags(&predicted), &flags(&gold_sets)))
+}
 
 /// Every score of predicted sets against gold ones; a set says of each label whether it holds.
 ///

@@ -2,8 +2,14 @@
 
 pub use super::Found;
 use super::found::share;
-use crate::{Error, Result};
-use std::collections::{BTreeMap, HashSet};
+use crate::{
+    Error, Result,
+    tagging::{Columns, Sentences},
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 /// Which runs of tags are an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +33,6 @@ pub struct Entity<'a> {
     pub end: usize,
 }
 
-
 /// Scores of tagged sentences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaggingScores {
@@ -38,7 +43,6 @@ pub struct TaggingScores {
     /// Share of words whose tag is the gold one.
     pub accuracy: f64,
 }
-
 
 /// A tag taken apart.
 #[derive(Clone, Copy, PartialEq)]
@@ -98,6 +102,60 @@ pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entit
     Ok(found)
 }
 
+/// Tags of sentences.
+pub type Tags = Vec<Vec<String>>;
+
+/// The tags of two files of columns, which must have the same words: the predicted ones, then the gold ones.
+///
+/// # Errors
+/// Naming file and line of what cannot be read, or where the first sentence or word differs.
+pub fn read_pair(
+    (predicted, predicted_columns): (&Path, Columns),
+    (gold, gold_columns): (&Path, Columns),
+) -> Result<(Tags, Tags)> {
+    let (name, other) = (predicted.display().to_string(), gold.display().to_string());
+    let mut ours = Sentences::open(predicted, predicted_columns)?;
+    let mut theirs = Sentences::open(gold, gold_columns)?;
+    let (mut tags, mut gold_tags) = (Vec::new(), Vec::new());
+    loop {
+        let (found, wanted) = match (ours.next().transpose()?, theirs.next().transpose()?) {
+            (None, None) => return Ok((tags, gold_tags)),
+            (Some(found), Some(wanted)) => (found, wanted),
+            (Some(found), None) => {
+                let message = format!("a sentence begins here, and {other} has no more");
+                return Err(Error::row(&name, found.line, message));
+            }
+            (None, Some(wanted)) => {
+                let message = format!("a sentence begins here, and {name} has no more");
+                return Err(Error::row(&other, wanted.line, message));
+            }
+        };
+        let same = found.words.iter().zip(&wanted.words).take_while(|(a, b)| a == b).count();
+        if same < found.words.len().max(wanted.words.len()) {
+            let word = |words: &[String]| match words.get(same) {
+                Some(word) => format!("the word {word:?}"),
+                None => "the end of the sentence".to_owned(),
+            };
+            let line = |first: u64| first + same as u64;
+            let message = format!(
+                "{} where {other}:{} has {}",
+                word(&found.words),
+                line(wanted.line),
+                word(&wanted.words)
+            );
+            return Err(Error::row(&name, line(found.line), message));
+        }
+        tags.push(found.tags);
+        gold_tags.push(wanted.tags);
+    }
+}
+
+/// The share of words whose tag is the gold one, whatever the tags; 0 of no words.
+pub fn accuracy(predicted: &[Vec<String>], gold: &[Vec<String>]) -> f64 {
+    let pairs = || predicted.iter().flatten().zip(gold.iter().flatten());
+    share(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
+}
+
 /// Scores of predicted tags against gold, sentence by sentence.
 ///
 /// # Errors
@@ -108,7 +166,7 @@ pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Res
         return Err(Error::value("predicted sentences", predicted.len(), expected));
     }
     let mut by_type: BTreeMap<String, Found> = BTreeMap::new();
-    let (mut words, mut right) = (0, 0);
+    let mut words = 0;
     for (number, (predicted, gold)) in predicted.iter().zip(gold).enumerate() {
         if predicted.len() != gold.len() {
             let expected = format!("must be as many as its words, {}", gold.len());
@@ -116,7 +174,7 @@ pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Res
             return Err(Error::value(&key, predicted.len(), expected));
         }
         words += gold.len();
-        right += predicted.iter().zip(gold).filter(|(predicted, gold)| predicted == gold).count();
+
         let known: HashSet<Entity<'_>> = entities(gold, rule)?.into_iter().collect();
         for entity in &known {
             by_type.entry(entity.kind.to_owned()).or_default().gold += 1;
@@ -131,5 +189,5 @@ pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Res
         return Err(Error::value("words", 0, "there must be one at least"));
     }
     let overall = by_type.values().copied().sum();
-    Ok(TaggingScores { overall, by_type, accuracy: share(right, words) })
+    Ok(TaggingScores { overall, by_type, accuracy: accuracy(predicted, gold) })
 }

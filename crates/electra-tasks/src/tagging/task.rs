@@ -21,7 +21,7 @@ use crate::{
     scored::Scored,
     scores::{
         Found, Metric, Scores,
-        tagging::{Rule, TaggingScores, score},
+        tagging::{Rule, TaggingScores, accuracy, score},
     },
     task::Files,
 };
@@ -280,9 +280,7 @@ impl TaggingTask {
                 (Metric::Accuracy, Some(accuracy)),
             ]);
         }
-        let pairs = || answers.iter().flatten().zip(set.gold.iter().flatten());
-        let right = pairs().filter(|(answer, gold)| answer == gold).count();
-        Scores::from([(Metric::Accuracy, Some(right as f64 / pairs().count() as f64))])
+        Scores::from([(Metric::Accuracy, Some(accuracy(answers, &set.gold)))])
     }
 }
 

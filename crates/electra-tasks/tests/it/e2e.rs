@@ -4,10 +4,9 @@ use crate::{root, says};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, model,
+    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, adopt, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
-    adopt,
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
