@@ -48,9 +48,6 @@ where
     T: Clone + Send + Sync,
 {
     let Dataset { answers, train, dev, more_dev, test, left_out } = dataset;
-    if left_out > 0 {
-        tracing::warn!("{}: {left_out} rows of all files are left out", site.data.display());
-    }
     let examples =
         Examples { train: train.len(), dev: dev.len(), test: test.as_ref().map_or(0, Vec::len) };
     let max_length = site.config.train.max_length;
@@ -71,5 +68,6 @@ where
     let more = data.more_dev.keys().cloned().map(Split::MoreDev);
     let test = data.test.as_ref().map(|_| Split::Test);
     let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
-    Ok(Loaded::each_once(&site.config.train, train, examples, splits, data))
+    let loaded = Loaded::each_once(&site.config.train, train, examples, splits, data);
+    Ok(Loaded { left_out, ..loaded })
 }

@@ -2,13 +2,11 @@
 
 use crate::{
     Error, Result,
+    report::LeftOut,
     table::{Header, Row, Rows},
     task::{Dataset, Example, Files, Pairs},
 };
 use std::{collections::BTreeMap, path::Path};
-
-/// Rows that are named one by one; of more, the number is said.
-const NAMED: usize = 20;
 
 /// Which columns a task reads, and which rows it may leave out.
 #[derive(Debug)]
@@ -29,10 +27,10 @@ pub(crate) struct Form<'a> {
     pub(crate) files: &'a Files,
 }
 
-/// The rows of a file that can be used, and how many cannot.
+/// The rows of a file that can be used, and what is said of the others.
 pub(crate) struct Read {
     pub(crate) rows: Vec<Row>,
-    pub(crate) left_out: usize,
+    pub(crate) left_out: Option<LeftOut>,
 }
 
 impl Form<'_> {
@@ -82,27 +80,29 @@ impl Form<'_> {
     pub(crate) fn rows(&self, path: &Path) -> Result<Read> {
         let columns: Vec<&str> = self.texts.iter().chain(&self.answer).copied().collect();
         let mut reader = self.open(path, &columns)?;
-        let (mut rows, mut unusable, mut without_label) = (Vec::new(), Vec::new(), 0);
+        let (mut rows, mut unusable, mut unlabelled) = (Vec::new(), Vec::new(), Vec::new());
+        let label = self.no_label.unwrap_or_default();
         while let Some(row) = reader.read()? {
             match row.and_then(|row| self.not_empty(path, row)) {
-                Ok(row) if self.is_unlabelled(&row) => without_label += 1,
+                Ok(row) if self.is_unlabelled(&row) => {
+                    let message = format!("the label {label:?} is no answer");
+                    unlabelled.push(Error::row(&path.display().to_string(), row.line, message));
+                }
                 Ok(row) => rows.push(row),
                 Err(error) if self.unusable_rows == 0.0 => return Err(error),
                 Err(error) => unusable.push(error),
             }
         }
-        self.check_unusable(path, &unusable, rows.len() + without_label)?;
+        self.check_unusable(path, &unusable, rows.len() + unlabelled.len())?;
         if rows.is_empty() {
             return Err(Error::file(path, "there is no row in it"));
         }
-        if without_label > 0 {
-            let label = self.no_label.unwrap_or_default();
-            tracing::warn!(
-                "{}: {without_label} rows have the label {label:?}: left out",
-                path.display()
-            );
+        if !unlabelled.is_empty() {
+            let (path, count) = (path.display(), unlabelled.len());
+            tracing::warn!("{path}: {count} rows have the label {label:?}: left out");
         }
-        Ok(Read { rows, left_out: unusable.len() + without_label })
+        let named = unusable.iter().chain(&unlabelled).map(Error::to_string);
+        Ok(Read { rows, left_out: LeftOut::of(path, named.collect()) })
     }
 
     /// Names the rows that cannot be used; too many of them are an error.
@@ -121,10 +121,10 @@ impl Form<'_> {
             );
             return Err(Error::file(path, message));
         }
-        for error in unusable.iter().take(NAMED) {
+        for error in unusable.iter().take(LeftOut::NAMED) {
             tracing::warn!("left out: {error}");
         }
-        let (path, more) = (path.display(), count.saturating_sub(NAMED));
+        let (path, more) = (path.display(), count.saturating_sub(LeftOut::NAMED));
         tracing::warn!("{path}: {count} of {all} rows are left out, {more} of them not named here");
         Ok(())
     }
@@ -176,7 +176,8 @@ pub(crate) trait TextTask {
 pub(crate) fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::Target>> {
     let form = task.form();
     let path = data.join(&form.files.train);
-    let Read { rows, mut left_out } = form.rows(&path)?;
+    let Read { rows, left_out } = form.rows(&path)?;
+    let mut left_out: Vec<LeftOut> = left_out.into_iter().collect();
     let space = task.space(&path, &rows)?;
     let mut train = examples(task, &path, rows, &space)?;
     if form.pairs == Pairs::Unordered {
@@ -186,7 +187,7 @@ pub(crate) fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::S
     let mut scored = |file: &Path| {
         let path = data.join(file);
         let read = form.rows(&path)?;
-        left_out += read.left_out;
+        left_out.extend(read.left_out);
         task.check_scored(&path, &read.rows, &space, &train)?;
         examples(task, &path, read.rows, &space)
     };

@@ -4,6 +4,7 @@ mod read;
 
 use crate::{
     Error, Result,
+    report::LeftOut,
     rows::TextTask,
     scores::{self, Metric, Scores},
 };
@@ -178,8 +179,8 @@ pub struct Dataset<S = Answers, T = Target> {
     pub more_dev: BTreeMap<String, Vec<Example<T>>>,
     /// What is scored at the end.
     pub test: Option<Vec<Example<T>>>,
-    /// Rows that were left out, of all files.
-    pub left_out: usize,
+    /// Rows that were left out, by file: without an answer, or of those that [`Task::unusable_rows`] allows.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Task {

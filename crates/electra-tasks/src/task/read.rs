@@ -4,6 +4,7 @@ use super::{Answers, Dataset, Example, Kind, Target, Task, check_classes};
 use crate::{
     Error, Result,
     error::nearest,
+    report::LeftOut,
     rows::{self, Form, Read, TextTask},
     table::Row,
 };
@@ -15,7 +16,7 @@ pub struct Labelled {
     /// The examples in the file's order.
     pub examples: Vec<Example>,
     /// Rows that were left out: without an answer, or of those that [`Task::unusable_rows`] allows.
-    pub left_out: usize,
+    pub left_out: Option<LeftOut>,
 }
 
 impl Task {

@@ -4,6 +4,7 @@ use crate::says;
 use electra_tasks::{
     Answers, Dataset, Target, Task,
     glue::{self, GlueTask, TASKS, Training},
+    report::LeftOut,
     scores::Metric,
     table::{Format, Header, LONGEST_LINE, Rows},
     task::Pairs,
@@ -107,7 +108,7 @@ fn every_task_is_read_from_its_official_layout() {
         }
         let data = load(dir.path(), task.name).unwrap();
         assert_eq!(data.answers, task.answers(), "{}", task.name);
-        assert_eq!((data.dev.len(), data.left_out), (7, 0), "{}", task.name);
+        assert_eq!((data.dev.len(), data.left_out.len()), (7, 0), "{}", task.name);
         let doubled = ["mrpc", "stsb"].contains(&task.name);
         assert_eq!(data.train.len(), if doubled { 14 } else { 7 }, "{}", task.name);
         for (n, example) in data.train[..7].iter().chain(&data.dev).enumerate() {
@@ -199,7 +200,14 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
     let data = load(dir.path(), "qqp").unwrap();
     // Both texts of row 17 are torn: three lines for one row.
-    assert_eq!((data.train.len(), data.left_out), (299, 3));
+    assert_eq!(data.train.len(), 299);
+    let [LeftOut { file, count: 3, named }] = &data.left_out[..] else {
+        panic!("{:?}", data.left_out)
+    };
+    assert_eq!(*file, path);
+    for (line, named) in (19..).zip(named) {
+        assert!(named.starts_with(&format!("{}:{line}: ", path.display())), "{named}");
+    }
     assert!(data.train.iter().all(|example| !example.text_a.ends_with("green, 17")));
 
     let torn = |n: usize| (format!("red green, {n}\t"), format!("red green,\n{n}\t"));
@@ -227,7 +235,9 @@ fn rows_without_an_agreed_label_are_left_out() {
     let last = text.trim_end().rfind('\t').unwrap();
     fs::write(&path, format!("{}\t-\n", &text[..last])).unwrap();
     let data = load(dir.path(), "mnli").unwrap();
-    assert_eq!((data.train.len(), data.dev.len(), data.left_out), (9, 8, 1));
+    assert_eq!((data.train.len(), data.dev.len()), (9, 8));
+    let named = vec![format!("{}:10: the label \"-\" is no answer", path.display())];
+    assert_eq!(data.left_out, [LeftOut { file: path, count: 1, named }]);
 }
 
 #[test]
@@ -323,6 +333,6 @@ fn the_official_files_are_read_whole() {
     ] {
         let data = load(&glue, name).unwrap();
         assert_eq!((data.train.len(), data.dev.len()), (train, dev), "{name}");
-        assert_eq!(data.left_out, 0, "{name}");
+        assert_eq!(data.left_out, [], "{name}");
     }
 }

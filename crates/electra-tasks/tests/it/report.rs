@@ -1,8 +1,10 @@
 //! `report.html`: what it shows is what was predicted, and it needs nothing but itself.
 
-use crate::e2e::{Fixture, config};
-use electra_tasks::{Completion, Grid, Predictor, details::Details, finetune::grid::cells};
-use electra_train::html::{Curve, Page};
+use crate::e2e::{Fixture, TASK, config};
+use electra_tasks::{
+    Completion, Grid, Predictor, details::Details, finetune::grid::cells, report::LeftOut,
+};
+use electra_train::html::{self, Curve, Page};
 use std::{fs, sync::atomic::AtomicBool};
 
 const RED: &str = "<script>alert(\"red\")</script> & 'blue'";
@@ -76,6 +78,48 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
         let score = format!("{:.4}", seed.dev_score(report.metric).unwrap());
         assert!(html.contains(&format!("<td class=\"n\">{score}</td>")), "{score}");
     }
+}
+
+/// Every row in `left-out.txt`, the first 20 of each file in `results.json` and the page.
+#[test]
+fn rows_that_are_left_out_are_counted_and_named_by_file() {
+    let fixture = Fixture::new();
+    fixture.write(
+        "task/task.toml",
+        TASK.replace("[files]", "unusable_rows = 0.5\nno_label = \"-\"\n[files]"),
+    );
+    let whole = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
+    fixture.write("task/train.tsv", format!("{whole}{}fox\t-\n", "red\n".repeat(21)));
+    let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
+    fixture.write("task/dev.tsv", format!("{dev}\tcolour\n"));
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    let done =
+        fixture.finetune(&task, &config, "out").run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+
+    // 64 rows and a header come before.
+    let train = fixture.path("task/train.tsv").display().to_string();
+    let named = (66..87).map(|line| format!("{train}:{line}: 1 columns where there must be 2"));
+    let mut named: Vec<String> = named.collect();
+    named.push(format!("{train}:87: the label \"-\" is no answer"));
+    let dev = fixture.path("task/dev.tsv").display().to_string();
+    named.push(format!("{dev}:32: the text in column \"text\" is empty"));
+    let listed = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), named);
+    let known = [
+        LeftOut { file: (&train).into(), count: 22, named: named[..20].to_vec() },
+        LeftOut { file: (&dev).into(), count: 1, named: named[22..].to_vec() },
+    ];
+    assert_eq!(report.left_out, known);
+    assert_eq!((report.examples.train, report.examples.dev), (64, 30));
+    let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    needs_nothing(&html);
+    for part in
+        [format!("{train}: 22</h3>"), "<th>20 of 22</th>".to_owned(), html::escape(&named[22])]
+    {
+        assert!(html.contains(&part), "{part:?} is not in {html}");
+    }
+    assert!(!html.contains(&html::escape(&named[20])));
 }
 
 /// No script, and nothing from anywhere else.
