@@ -36,6 +36,28 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+/// A word of [`Page::words`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// How it is printed.
+    pub weight: Weight,
+    /// What it stands for, struck through before it.
+    pub struck: Option<String>,
+    /// How dark its ground is, from 0 to 1.
+    pub shade: f64,
+}
+
+/// How a word is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As the text around it.
+    Plain,
+    /// Bold.
+    Bold,
+}
+
 /// A text as HTML shows it.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -76,6 +98,26 @@ impl Page {
     /// A paragraph.
     pub fn paragraph(&mut self, text: &str) {
         let _ = writeln!(self.html, "<p>{}</p>", escape(text));
+    }
+
+    /// A paragraph of words, each with its own ground.
+    pub fn words(&mut self, words: &[Word]) {
+        self.html.push_str("<p>");
+        for Word { text, weight, struck, shade } in words {
+            if let Some(struck) = struck {
+                let _ = write!(self.html, "<s>{}</s> ", escape(struck));
+            }
+            let text = match weight {
+                Weight::Plain => escape(text),
+                Weight::Bold => format!("<b>{}</b>", escape(text)),
+            };
+            let ground = 0.75 * shade;
+            let _ = writeln!(
+                self.html,
+                "<span style=\"background:rgba(213,94,0,{ground:.2})\">{text}</span>"
+            );
+        }
+        self.html.push_str("</p>\n");
     }
 
     /// A table; cells that are numbers stand to the right.

@@ -96,7 +96,8 @@ pub fn number(x: f64) -> serde_json::Value {
     serde_json::Number::from_f64(x).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
-fn fetch(tensor: &Tensor) -> Vec<f32> {
+/// A tensor's values in its order.
+pub(crate) fn fetch(tensor: &Tensor) -> Vec<f32> {
     let flat = tensor.to_kind(Kind::Float).to_device(tch::Device::Cpu).flatten(0, -1);
     let mut values = vec![0.0; flat.numel()];
     let count = values.len();

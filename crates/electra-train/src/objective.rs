@@ -7,9 +7,11 @@ mod cloze;
 mod inputs;
 mod replaced_token;
 mod sampling;
+mod shown;
 
 pub use replaced_token::{Outputs, ReplacedToken, ReplacedTokenConfig};
 pub use sampling::sample;
+pub use shown::Shown;
 
 use crate::metrics::Observations;
 use electra_data::MaskedBatch;
@@ -57,6 +59,11 @@ pub trait Objective: Debug {
 
     /// Sums for the metrics of one forward pass.
     fn observe(&self, part: &Self::Batch, outputs: &Self::Outputs) -> Observations;
+
+    /// The sequences of one forward pass, without padding, for people to look at; none by default.
+    fn show(&self, _part: &Self::Batch, _outputs: &Self::Outputs) -> Vec<Vec<Shown>> {
+        Vec::new()
+    }
 }
 
 /// How many predictions of each kind a whole batch has.

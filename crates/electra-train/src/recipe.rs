@@ -3,7 +3,7 @@
 use crate::{
     Error, Fetch, Result, RunConfig,
     metrics::Figures,
-    objective::{Objective, ObjectiveSite, ReplacedToken},
+    objective::{Objective, ObjectiveSite, ReplacedToken, Shown},
     optim::{Adam, Decay, Rule},
     report,
     run_dir::{Existing, Manifest, RunDir},
@@ -20,13 +20,16 @@ use std::{
     sync::atomic::AtomicBool,
     time::Duration,
 };
-use tch::{Tensor, nn};
+use tch::{Tensor, nn, no_grad};
 
 /// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
 const EVALUATION_SEED: u64 = 0;
 
 /// Batches that the loader prepares ahead.
 const PREFETCH: usize = 8;
+
+/// Held-out sequences that the report shows.
+const SHOWN: usize = 8;
 
 /// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
 const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
@@ -234,7 +237,8 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
             on_event: &mut on_event,
         };
         let outcome = trainer.train(step)?;
-        report::write(&run, config, done)?;
+        let shown = held_out.as_ref().map(|split| self.show(&network.objective, split));
+        report::write(&run, config, done, &shown.transpose()?.unwrap_or_default())?;
         Ok(outcome)
     }
 
@@ -269,6 +273,16 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 .map(|batch| Ok(batch?))
         };
         evaluate(objective, batches)
+    }
+
+    /// The first held-out sequences as the networks see them.
+    fn show(&self, objective: &O, split: &ShardSet) -> Result<Vec<Vec<Shown>>> {
+        let mut batches = evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, SHOWN);
+        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
+        Ok(no_grad(|| {
+            let loss = objective.loss(&batch, &objective.normaliser(&batch), false);
+            objective.show(&batch, &loss.outputs)
+        }))
     }
 
     /// The optimizer of the config over `variables`.

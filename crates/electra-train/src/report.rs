@@ -1,12 +1,14 @@
-//! `report.html` of pre-training: how far a run is, its last figures, their curves, its config, in one file that needs
-//! nothing else.
+//! `report.html` of pre-training: how far a run is, its last figures, their curves, samples, its config, in one file
+//! that needs nothing else.
 
 use crate::{
     Result, RunConfig,
-    html::{Curve, Page},
+    html::{Curve, Page, Weight, Word},
     metrics::{self, Figures},
+    objective::Shown,
     run_dir::RunDir,
 };
+use electra_tokenize::Vocab;
 
 const NAME: &str = "report.html";
 
@@ -16,11 +18,11 @@ const KINDS: [(&str, &str); 2] = [("train", "training"), ("evaluate", "held-out"
 /// What a row has that is no curve: the row's place, the clock, and what is the same in every row.
 const NO_CURVES: [&str; 4] = ["kind", "step", "seconds", "tokens"];
 
-/// Writes the report of a run after `done` updates into its folder.
+/// Writes the report of a run after `done` updates into its folder, with sequences that its networks saw.
 ///
 /// # Errors
 /// Naming the file of the run that cannot be read or written.
-pub fn write(run: &RunDir, config: &RunConfig, done: u64) -> Result<()> {
+pub fn write(run: &RunDir, config: &RunConfig, done: u64, shown: &[Vec<Shown>]) -> Result<()> {
     let (manifest, rows) = (run.manifest()?, metrics::read(&run.metrics())?);
     let name = run.path().file_name().unwrap_or(run.path().as_os_str()).to_string_lossy();
     let mut page = Page::new(&format!("{name}: pre-training"));
@@ -45,6 +47,14 @@ pub fn write(run: &RunDir, config: &RunConfig, done: u64) -> Result<()> {
     for key in keys {
         let curves = KINDS.map(|(kind, name)| Curve::of(name, &rows, kind, key));
         page.plot(key, "update", &curves);
+    }
+    if !shown.is_empty() {
+        let vocab = Vocab::from_file(&run.tokenizer().join("vocab.txt"))?;
+        page.heading("Samples");
+        page.paragraph(
+            "The first held-out sequences. Bold: drawn by the generator; the original, where it is another, is struck through before it. The darker a token, the likelier the discriminator finds it replaced.",
+        );
+        shown.iter().for_each(|sequence| page.words(&words(sequence, &vocab)));
     }
     page.heading("Config");
     page.config(config);
@@ -82,6 +92,21 @@ fn last(page: &mut Page, rows: &[Figures], keys: &[&str]) {
             std::iter::once(key.to_owned()).chain(newest.iter().map(value)).collect::<Vec<_>>()
         }),
     );
+}
+
+/// A sequence as it is shown.
+fn words(sequence: &[Shown], vocab: &Vocab) -> Vec<Word> {
+    let token = |id: i64| {
+        let token = u32::try_from(id).ok().and_then(|id| vocab.token(id));
+        token.map_or_else(|| id.to_string(), str::to_owned)
+    };
+    let word = |&Shown { original, drawn, replaced }: &Shown| Word {
+        text: token(drawn.unwrap_or(original)),
+        weight: if drawn.is_some() { Weight::Bold } else { Weight::Plain },
+        struck: drawn.filter(|&drawn| drawn != original).map(|_| token(original)),
+        shade: replaced.into(),
+    };
+    sequence.iter().map(word).collect()
 }
 
 fn figure(value: Option<f64>) -> String {

@@ -1,20 +1,21 @@
 //! Replaced token detection: ELECTRA's objective.
 
 use super::{
-    Loss, Normaliser, Objective, ObjectiveSite,
+    Loss, Normaliser, Objective, ObjectiveSite, Shown,
     cloze::Output,
     inputs::{Inputs, Shapes},
 };
 use crate::{
     Error, Result,
     config::MaskingConfig,
-    metrics::{Observations, Scores},
+    metrics::{Observations, Scores, fetch},
     update::backward_of,
 };
 use electra_data::MaskedBatch;
 use electra_model::{Compute, Pretraining, config::OutputBiasInit};
 use electra_torch::upload;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tracing::trace_span;
 
@@ -85,6 +86,16 @@ pub struct Outputs {
     replaced_t: Tensor,
     /// Which of `t` are tokens, where padding was not left out.
     tokens_t: Option<Tensor>,
+}
+
+impl Outputs {
+    /// What is of tokens, without what is of padding.
+    fn of_tokens(&self, x_t: &Tensor) -> Tensor {
+        match &self.tokens_t {
+            Some(tokens_t) => x_t.masked_select(&tokens_t.ne(0.0)),
+            None => x_t.shallow_clone(),
+        }
+    }
 }
 
 impl ReplacedToken {
@@ -205,12 +216,9 @@ impl Objective for ReplacedToken {
                 .map(|x| x.narrow(0, 0, p));
         let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
         let sampled_correct_p = sampled_p.eq_tensor(&labels_p).to_kind(Kind::Float);
-        let of_tokens = |x_t: &Tensor| match &o.tokens_t {
-            Some(tokens_t) => x_t.masked_select(&tokens_t.ne(0.0)),
-            None => x_t.shallow_clone(),
-        };
         let [logits_t, discriminator_losses_t, replaced_t] =
-            [&o.discriminator_logits_t, &o.discriminator_losses_t, &o.replaced_t].map(of_tokens);
+            [&o.discriminator_logits_t, &o.discriminator_losses_t, &o.replaced_t]
+                .map(|x_t| o.of_tokens(x_t));
         let called_t = logits_t.gt(0.0).to_kind(Kind::Float);
         let right_t = called_t.eq_tensor(&replaced_t).to_kind(Kind::Float);
         let hits_t = &called_t * &replaced_t;
@@ -229,5 +237,28 @@ impl Objective for ReplacedToken {
         seen.ratio("discriminator_recall", &hits_t, &replaced_t);
         seen.scores(Scores { name: "discriminator_auc", logits: logits_t, labels: replaced_t });
         seen
+    }
+
+    fn show(&self, part: &MaskedBatch, outputs: &Outputs) -> Vec<Vec<Shown>> {
+        let sampled_p = outputs.sampled_p.to_device(Device::Cpu).to_kind(Kind::Int64).contiguous();
+        let mut sampled = vec![0i64; sampled_p.numel()];
+        let count = sampled.len();
+        sampled_p.copy_data(&mut sampled, count);
+        // What only fills a place comes last and has no position.
+        let drawn: HashMap<i64, i64> = part.masked_positions.iter().copied().zip(sampled).collect();
+        let logits_t = outputs.of_tokens(&outputs.discriminator_logits_t);
+        let mut replaced = fetch(&logits_t.sigmoid()).into_iter();
+        let cells = part.input_ids.iter().zip(&part.attention_mask);
+        let cells: Vec<_> = (0i64..).zip(cells).collect();
+        let row = |row: &[(i64, (&i64, &i64))]| {
+            let tokens = row.iter().filter(|(_, (_, mask))| **mask == 1).zip(replaced.by_ref());
+            let shown = |(&(position, (&original, _)), replaced)| Shown {
+                original,
+                drawn: drawn.get(&position).copied(),
+                replaced,
+            };
+            tokens.map(shown).collect()
+        };
+        cells.chunks(part.length.max(1)).map(row).collect()
     }
 }

@@ -6,7 +6,7 @@ use electra_model::networks::variables;
 use electra_train::{
     Recipe, RunConfig,
     metrics::{area_under_roc, entropy},
-    objective::{Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, sample},
+    objective::{Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, Shown, sample},
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -63,6 +63,44 @@ fn labels_say_where_the_token_differs_and_padding_says_nothing() {
         // A sample that is the original leaves a real token: the rest of the masked positions is replaced.
         let expected = batch.masked_labels.len() as f64 * (1.0 - same) / batch.tokens as f64;
         assert!((replaced - expected).abs() < 1e-6, "{replaced}, expected {expected}");
+    }
+}
+
+/// What is shown is what the figures are made of, in both forms of the arithmetic.
+#[test]
+fn what_is_shown_are_the_texts_the_draws_and_the_judgements() {
+    let fixture = Fixture::new();
+    for kernels in ["model.kernels=fused", "model.kernels=gpu"] {
+        let (_vs, objective) = built(&fixture, &fixture.config(&[kernels]));
+        let batch = &batches(&fixture, 5)[0];
+        let outputs =
+            no_grad(|| objective.loss(batch, &objective.normaliser(batch), false).outputs);
+        let shown = objective.show(batch, &outputs);
+        for (row, sequence) in shown.iter().enumerate() {
+            let cells = row * batch.length..(row + 1) * batch.length;
+            let tokens = batch.attention_mask[cells.clone()].iter().sum::<i64>() as usize;
+            let ids: Vec<i64> = sequence.iter().map(|token| token.original).collect();
+            assert_eq!(ids, batch.input_ids[cells.clone()][..tokens]);
+            let drawn = (cells.start as i64..).zip(sequence).filter(|(_, t)| t.drawn.is_some());
+            let asked = |place: &&i64| cells.contains(&(**place as usize));
+            assert!(
+                drawn.map(|(place, _)| place).eq(batch
+                    .masked_positions
+                    .iter()
+                    .filter(asked)
+                    .copied())
+            );
+        }
+        let all = || shown.iter().flatten();
+        let is_replaced = |token: &&Shown| token.drawn.is_some_and(|id| id != token.original);
+        let share = |count: usize| count as f64 / batch.tokens as f64;
+        let replaced = share(all().filter(is_replaced).count());
+        let right =
+            share(all().filter(|token| (token.replaced > 0.5) == is_replaced(token)).count());
+        for (name, found) in [("replaced_fraction", replaced), ("discriminator_accuracy", right)] {
+            approx::assert_abs_diff_eq!(found, figure(&objective, batch, name), epsilon = 1e-6);
+        }
+        assert!(replaced > 0.0);
     }
 }
 

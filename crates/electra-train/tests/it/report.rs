@@ -2,7 +2,9 @@
 
 use crate::preset;
 use electra_train::{
-    Existing, RunConfig, report,
+    Existing, RunConfig,
+    objective::Shown,
+    report,
     run_dir::{Manifest, RunDir},
 };
 use std::fs;
@@ -21,9 +23,22 @@ fn reported(rows: &str) -> electra_train::Result<String> {
     let parts = vec!["attention=<script src=x>".to_owned()];
     let manifest = Manifest::new("replaced-token", parts, Device::Cpu, 7, 1234);
     let path = folder.path().join("a<b");
-    let run = RunDir::create(&path, Existing::Refuse, &manifest, |_| Ok(())).unwrap();
+    let run = RunDir::create(&path, Existing::Refuse, &manifest, |run| {
+        fs::create_dir(run.tokenizer()).unwrap();
+        let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nred\nblue\n<b>\n";
+        fs::write(run.tokenizer().join("vocab.txt"), vocab).unwrap();
+        Ok(())
+    });
+    let run = run.unwrap();
     fs::write(run.metrics(), rows).unwrap();
-    report::write(&run, &config, 10)?;
+    let shown = |original, drawn, replaced| Shown { original, drawn, replaced };
+    let sequence = vec![
+        shown(2, None, 0.0),
+        shown(5, Some(6), 0.8),
+        shown(7, Some(7), 0.4),
+        shown(3, None, 1.0),
+    ];
+    report::write(&run, &config, 10, &[sequence])?;
     Ok(fs::read_to_string(path.join("report.html")).unwrap())
 }
 
@@ -57,6 +72,25 @@ fn figures_and_curves_are_those_of_the_rows() {
     ] {
         assert!(html.contains(row), "{row:?} is not in {html}");
     }
+}
+
+/// [CLS], "red" for which "blue" was drawn, "<b>" drawn as it was, [SEP]; grounds are three quarters of 0, 0.8, 0.4, 1.
+#[test]
+fn samples_show_what_was_drawn_and_what_the_discriminator_says() {
+    let ground = |shade: &str, text: &str| {
+        format!("<span style=\"background:rgba(213,94,0,{shade})\">{text}</span>\n")
+    };
+    let expected = [
+        "<p>",
+        &ground("0.00", "[CLS]"),
+        "<s>red</s> ",
+        &ground("0.60", "<b>blue</b>"),
+        &ground("0.30", "<b>&lt;b&gt;</b>"),
+        &ground("0.75", "[SEP]"),
+        "</p>\n",
+    ];
+    let html = reported(ROWS).unwrap();
+    assert!(html.contains(&expected.concat()), "{html}");
 }
 
 #[test]

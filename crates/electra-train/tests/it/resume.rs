@@ -42,7 +42,10 @@ fn ten_steps_are_five_and_five() {
     let first = Start { stop_after: Some(5), ..Start::new(&broken) };
     let report = |updates: &str| {
         let html = fs::read_to_string(broken.join("report.html")).unwrap();
-        assert!(html.contains(updates) && html.contains("<polyline"), "{html}");
+        assert!(
+            html.contains(updates) && html.contains("<polyline") && html.contains("Samples</h2>"),
+            "{html}"
+        );
     };
     assert_eq!(train(fixture.config(&[]), first).unwrap(), Outcome::Stopped);
     assert!(!broken.join("checkpoints/step-0000010").exists());
