@@ -2,6 +2,7 @@
 
 use crate::{
     heads::SentencePrediction,
+    scores::Found,
     task::{Answers, Target},
 };
 use electra_train::html::Page;
@@ -67,6 +68,38 @@ impl Details {
 /// A text or a pair of texts.
 pub(crate) type Texts = (String, Option<String>);
 
+/// Columns of texts or of pairs of them.
+pub(crate) fn text_columns(texts: &[Texts]) -> &'static [&'static str] {
+    match texts.iter().any(|(_, b)| b.is_some()) {
+        true => &["text", "second text"],
+        false => &["text"],
+    }
+}
+
+/// What stands in these columns.
+pub(crate) fn text_cells((a, b): &Texts) -> impl Iterator<Item = String> + use<> {
+    std::iter::once(a.clone()).chain(b.clone())
+}
+
+/// What was found of each of several things, which are `what` each.
+pub(crate) fn found<'a>(
+    title: &str,
+    what: &str,
+    rows: impl IntoIterator<Item = (&'a str, Found)>,
+) -> Details {
+    let row = |(name, found): (&str, Found)| {
+        let scores = [found.precision(), found.recall(), found.f1()].map(|x| format!("{x:.4}"));
+        let counts = [found.gold, found.predicted, found.right].map(|count| count.to_string());
+        std::iter::once(name.to_owned()).chain(scores).chain(counts).collect()
+    };
+    let columns = [what, "precision", "recall", "F1", "gold", "predicted", "right"];
+    Details::Table {
+        title: title.to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
 /// The parts of a report on a sentence task.
 pub(crate) fn sentences(
     answers: &Answers,
@@ -95,7 +128,6 @@ fn hardest(
     gold: &[Target],
     predicted: &[SentencePrediction],
 ) -> Details {
-    let pair = texts.iter().any(|(_, b)| b.is_some());
     let measure = match answers {
         Answers::Classes(_) => "loss",
         Answers::Range { .. } => "squared error",
@@ -104,7 +136,7 @@ fn hardest(
     if matches!(answers, Answers::Classes(_)) {
         columns.push("its probability");
     }
-    columns.extend(if pair { &["text", "second text"][..] } else { &["text"] });
+    columns.extend(text_columns(texts));
     let mut order: Vec<(usize, f64)> =
         gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
     // Losses that are no numbers come first, as the largest: their sign is set.
@@ -120,11 +152,7 @@ fn hardest(
         if let Target::Class(class) = prediction.answer {
             row.push(format!("{:.4}", prediction.probabilities[class]));
         }
-        let (a, b) = &texts[index];
-        row.push(a.clone());
-        if pair {
-            row.push(b.clone().unwrap_or_default());
-        }
+        row.extend(text_cells(&texts[index]));
         row
     };
     Details::Table {

@@ -5,6 +5,7 @@
 //!
 //! Each label is a question of its own: whether it holds, whatever the others. A text may have none of them.
 
+mod details;
 mod head;
 mod predict;
 mod task;

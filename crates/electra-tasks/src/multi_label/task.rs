@@ -1,6 +1,7 @@
 //! Multi-label classification as a problem: its keys, its rows, its answers and their scores.
 
 use super::{
+    details::details,
     head::MultiLabelHead,
     predict::{MultiLabelInfo, held, names},
 };
@@ -8,6 +9,7 @@ use crate::{
     Error, FinetuneConfig, Result,
     baseline::{BagOfWords, Baselines, SplitScores},
     batch::Feature,
+    details::Details,
     encoded::{TextData, loaded},
     error::nearest,
     model::{Header, Kind},
@@ -337,6 +339,21 @@ impl Problem for MultiLabelTask {
 
     fn score(&self, data: &MultiLabelData, split: &Split, answers: &Self::Answers) -> Scores {
         multi_label::scores(answers, &gold(data.split(split)))
+    }
+
+    fn details(
+        &self,
+        data: &MultiLabelData,
+        split: &Split,
+        answers: &Self::Answers,
+    ) -> Vec<Details> {
+        match split {
+            Split::Dev => {
+                let gold = gold(&data.dev);
+                details(&data.answers, &self.separator, &data.dev_texts, &gold, answers)
+            }
+            Split::MoreDev(_) | Split::Test => Vec::new(),
+        }
     }
 
     /// `predictions.tsv`: `index` and `prediction`, as `electra predict` writes them; `labels.tsv`: the scores of each

@@ -2,7 +2,7 @@
 
 use super::{file::Sentence, scheme::Scheme};
 use crate::{
-    details::Details,
+    details::{self, Details},
     scores::tagging::{Found, TaggingScores},
 };
 use std::collections::BTreeMap;
@@ -19,9 +19,12 @@ pub(super) fn details(
     gold: &[Vec<String>],
     predicted: &[Vec<String>],
 ) -> Vec<Details> {
+    let rows = |found: &BTreeMap<String, Found>, title, what| {
+        details::found(title, what, found.iter().map(|(name, found)| (name.as_str(), *found)))
+    };
     let types = match entities {
-        Some(scores) => types("Entities by type", "type", &scores.by_type),
-        None => types("Words by tag", "tag", &by_tag(gold, predicted)),
+        Some(scores) => rows(&scores.by_type, "Entities by type", "type"),
+        None => rows(&by_tag(gold, predicted), "Words by tag", "tag"),
     };
     vec![types, hardest(scheme, sentences, gold, predicted)]
 }
@@ -36,20 +39,6 @@ fn by_tag(gold: &[Vec<String>], predicted: &[Vec<String>]) -> BTreeMap<String, F
         found.entry(predicted.clone()).or_default().predicted += 1;
     }
     found
-}
-
-fn types(title: &str, what: &str, found: &BTreeMap<String, Found>) -> Details {
-    let row = |(name, found): (&String, &Found)| {
-        let scores = [found.precision(), found.recall(), found.f1()].map(|x| format!("{x:.4}"));
-        let counts = [found.gold, found.predicted, found.right].map(|count| count.to_string());
-        [&[name.clone()][..], &scores, &counts].concat()
-    };
-    let columns = [what, "precision", "recall", "F1", "gold", "predicted", "right"];
-    Details::Table {
-        title: title.to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: found.iter().map(row).collect(),
-    }
 }
 
 /// The sentences with a wrong tag, those with the most first; of as many, those with fewer words.

@@ -7,6 +7,7 @@ use crate::{
 use electra_model::hf::{self, Labels};
 use electra_tasks::{
     AnyTask, Completion, Finetune, MultiLabelPredictor, MultiLabelTask,
+    details::Details,
     predict::{PredictOptions, Probabilities},
     scores::{Metric, Scores},
     table::Format,
@@ -86,6 +87,31 @@ fn sets_of_labels_are_learned_and_predicted() {
         assert_eq!(answer.labels, [name]);
         assert!(answer.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{answer:?}");
     }
+
+    // The report: each label as the file of them has it, and the examples whose set is not the gold one.
+    let dir = fixture.path("out/seed-1/dev");
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let details: Vec<Details> = serde_json::from_str(&read("details.json")).unwrap();
+    let [Details::Table { rows: by_label, .. }, Details::Table { rows: wrong, .. }] = &details[..]
+    else {
+        panic!("{details:?}")
+    };
+    let (labels_tsv, predictions) = (read("labels.tsv"), read("predictions.tsv"));
+    for (row, line) in by_label.iter().zip(labels_tsv.lines().skip(1)) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!((&row[0][..], row[4..].join("\t")), (fields[0], fields[4..].join("\t")));
+    }
+    assert_eq!(by_label.len(), 2);
+    let differs = |&i: &usize| {
+        let line = predictions.lines().nth(i + 1).unwrap();
+        let mut gold: Vec<&str> = row(96 + i).1.split(", ").collect();
+        gold.sort_unstable();
+        line.split('\t').nth(1).unwrap() != gold.join(",")
+    };
+    let mut found: Vec<usize> = wrong.iter().map(|row| row[0].parse().unwrap()).collect();
+    assert!(wrong.iter().map(|row| row[1].parse::<usize>().unwrap()).rev().is_sorted());
+    found.sort_unstable();
+    assert_eq!(found, (0..32).filter(differs).collect::<Vec<_>>());
 
     // What a file's predictions are in a table, in lines of JSON and in the seed's folder.
     let write = |name: &str, format: Format| {
