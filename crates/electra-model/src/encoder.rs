@@ -65,10 +65,11 @@ impl Encoder {
             self.blocks.iter().fold(x, |x, block| self.block(block, &x, mask, train))
         };
         // No work on padding, where no layer asks for it.
-        let last_bsh = match self.takes_packed(&x_bsh).then(|| mask.packed()).flatten() {
-            Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
-            None => through(x_bsh, mask),
-        };
+        let last_bsh =
+            match self.takes_packed(&x_bsh).then(|| mask.packed(self.compute.rows())).flatten() {
+                Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
+                None => through(x_bsh, mask),
+            };
         widened(&last_bsh)
     }
 

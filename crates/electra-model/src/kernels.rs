@@ -5,7 +5,7 @@
 //! which is the definition; layers in one pass each on a CPU; and libtorch's own layers in one pass, for GPUs. Two
 //! precisions of the products of dense layers.
 
-use crate::init::LayerNorm;
+use crate::{init::LayerNorm, mask::Rows};
 use electra_torch::{is_plain, ops};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn, nn::Module};
@@ -57,6 +57,15 @@ impl Compute {
             Kernels::Gpu => true,
             Kernels::Fused => matches!(device, Device::Cuda(_)),
             Kernels::Plain => false,
+        }
+    }
+
+    /// How many rows a batch without padding has. oneDNN compiles a product anew for each number of rows, and keeps it;
+    /// its are the products in bfloat16.
+    pub fn rows(self) -> Rows {
+        match self.precision {
+            Precision::F32 => Rows::Tokens,
+            Precision::Bf16 => Rows::Few,
         }
     }
 

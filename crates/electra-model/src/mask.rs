@@ -19,12 +19,34 @@ pub struct PaddingMask {
 /// A batch without its padding, and the way back.
 #[derive(Debug)]
 pub struct Packed {
-    /// The mask of `[1, t]`: all tokens, each seeing its own sequence.
+    /// The mask of `[1, r]`: all tokens, each seeing its own sequence.
     pub mask: PaddingMask,
-    /// Places of the tokens in the flattened batch, `[t]` int64.
-    places_t: Tensor,
+    /// Places of the tokens in the flattened batch, `[r]` int64; those behind the last token are of a first one.
+    places_r: Tensor,
+    tokens: i64,
     batch: i64,
     length: i64,
+}
+
+/// How many rows a batch without its padding has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// One for each token.
+    Tokens,
+    /// One of 16 numbers in each doubling, so that there are few different ones.
+    Few,
+}
+
+impl Rows {
+    fn of(self, tokens: usize) -> usize {
+        match self {
+            Self::Tokens => tokens,
+            Self::Few => {
+                let doubling = tokens.max(1).ilog2();
+                tokens.next_multiple_of(1 << doubling.saturating_sub(4))
+            }
+        }
+    }
 }
 
 impl PaddingMask {
@@ -78,39 +100,42 @@ impl PaddingMask {
     }
 
     /// The batch without its padding; `None` where there is none, or it cannot be told from here.
-    pub fn packed(&self) -> Option<Packed> {
+    pub fn packed(&self, rows: Rows) -> Option<Packed> {
         self.sequences.as_ref()?;
         let tokens: usize = self.lengths.iter().sum();
         let (batch, length) = self.keep_bs.size2().ok()?;
-        if tokens as i64 == batch * length {
+        let rows = rows.of(tokens);
+        if rows as i64 >= batch * length {
             return None;
         }
+        let device = self.keep_bs.device();
+        let ones = Tensor::ones([tokens as i64], (Kind::Float, device));
+        let rest = (rows - tokens) as i64;
         let mask = Self {
-            keep_bs: Tensor::ones([1, tokens as i64], (Kind::Float, self.keep_bs.device())),
+            keep_bs: ones.constant_pad_nd([0, rest]).unsqueeze(0),
             bias_b11s: None,
-            sequences: Some(Arc::new(Sequences::packed(&self.lengths))),
+            sequences: Some(Arc::new(Sequences::packed(&self.lengths, rows))),
             lengths: self.lengths.clone(),
         };
         let places_t = self.keep_bs.flatten(0, 1).nonzero().squeeze_dim(-1);
-        Some(Packed { mask, places_t, batch, length })
+        let places_r = places_t.constant_pad_nd([0, rest]);
+        Some(Packed { mask, places_r, tokens: tokens as i64, batch, length })
     }
 }
 
 impl Packed {
-    /// Tokens alone: `[b, s, h]` to `[1, t, h]`.
+    /// Tokens alone: `[b, s, h]` to `[1, r, h]`.
     pub fn pack(&self, x_bsh: &Tensor) -> Tensor {
-        x_bsh.flatten(0, 1).index_select(0, &self.places_t).unsqueeze(0)
+        x_bsh.flatten(0, 1).index_select(0, &self.places_r).unsqueeze(0)
     }
 
     /// Back to `[b, s, h]`, with zeros at padding.
-    pub fn unpack(&self, x_1th: &Tensor) -> Tensor {
-        let h = x_1th.size()[2];
-        let zeros = Tensor::zeros([self.batch * self.length, h], (x_1th.kind(), x_1th.device()));
-        zeros.index_copy(0, &self.places_t, &x_1th.squeeze_dim(0)).view([
-            self.batch,
-            self.length,
-            h,
-        ])
+    pub fn unpack(&self, x_1rh: &Tensor) -> Tensor {
+        let (h, options) = (x_1rh.size()[2], (x_1rh.kind(), x_1rh.device()));
+        let zeros = Tensor::zeros([self.batch * self.length, h], options);
+        let x_th = x_1rh.squeeze_dim(0).narrow(0, 0, self.tokens);
+        let places_t = self.places_r.narrow(0, 0, self.tokens);
+        zeros.index_copy(0, &places_t, &x_th).view([self.batch, self.length, h])
     }
 }
 
@@ -128,4 +153,38 @@ fn lengths(keep_bs: &Tensor) -> Option<Vec<usize>> {
             (rest && length > 0).then_some(length)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_numbers_of_rows_hold_any_number_of_tokens() {
+        // 1,030 lies between 1,024 and 2,048, which 16 steps of 64 divide.
+        assert_eq!(Rows::Few.of(1030), 1088);
+        assert_eq!(Rows::Few.of(2048), 2048);
+        assert_eq!((Rows::Few.of(0), Rows::Few.of(1), Rows::Few.of(17)), (0, 1, 17));
+        assert_eq!(Rows::Tokens.of(1030), 1030);
+        let numbers: std::collections::BTreeSet<_> =
+            (1024..2048).map(|t| Rows::Few.of(t)).collect();
+        assert_eq!(numbers.len(), 17);
+    }
+
+    #[test]
+    fn packing_with_room_gives_the_same_batch_back() {
+        let cpu = (Kind::Int64, Device::Cpu);
+        // 35 tokens are packed into 36 rows.
+        let keep_bs =
+            Tensor::arange(30, cpu).unsqueeze(0).lt_tensor(&Tensor::from_slice2(&[[5i64], [30]]));
+        let mask = PaddingMask::new(&keep_bs);
+        let x_bsh = Tensor::randn([2, 30, 3], (Kind::Float, Device::Cpu));
+        for (rows, count) in [(Rows::Tokens, 35), (Rows::Few, 36)] {
+            let packed = mask.packed(rows).unwrap();
+            let packed_1rh = packed.pack(&x_bsh);
+            assert_eq!(packed_1rh.size(), [1, count, 3]);
+            let back = packed.unpack(&packed_1rh);
+            assert_eq!(back, &x_bsh * keep_bs.unsqueeze(-1).to_kind(Kind::Float));
+        }
+    }
 }

@@ -39,16 +39,20 @@ impl Sequences {
         )
     }
 
-    /// Sequences of `lengths`, one after the other.
-    pub fn packed(lengths: &[usize]) -> Self {
-        let mut rows = 0;
+    /// Sequences of `lengths`, one after the other, in a batch of `rows`.
+    ///
+    /// # Panics
+    /// If they are longer than `rows` together.
+    pub fn packed(lengths: &[usize], rows: usize) -> Self {
+        let mut taken = 0;
         let spans = lengths
             .iter()
             .map(|&length| {
-                rows += length;
-                (rows - length, length)
+                taken += length;
+                (taken - length, length)
             })
             .collect();
+        assert!(taken <= rows, "the sequences fit into the rows");
         Self::new(spans, rows)
     }
 
@@ -112,10 +116,15 @@ impl Job {
 
     /// A tensor of the kind of `like` for results, `width` wide: zeros where rows are of no sequence.
     fn written(&self, like: &Tensor, width: usize) -> Tensor {
-        let (rows, spans) = (self.sequences.rows, &self.sequences.spans);
-        let mut y = empty_like(like, &[rows as i64, width as i64]);
-        if spans.iter().map(|span| span.1).sum::<usize>() != rows {
-            let _ = y.zero_();
+        let rows = self.sequences.rows;
+        let y = empty_like(like, &[rows as i64, width as i64]);
+        let mut end = 0;
+        // The rows before each sequence, and those behind the last one.
+        for &(start, length) in self.sequences.spans.iter().chain(&[(rows, 0)]) {
+            if start > end {
+                let _ = y.narrow(0, end as i64, (start - end) as i64).zero_();
+            }
+            end = start + length;
         }
         y
     }

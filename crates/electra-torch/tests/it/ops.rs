@@ -148,9 +148,17 @@ fn padding_is_neither_seen_nor_computed_and_packing_changes_nothing() {
     same(&[&qkv], &fused, &plain());
 
     let kept = keep.nonzero().squeeze_dim(-1);
-    let packed = Arc::new(Sequences::packed(&lengths));
+    let packed = Arc::new(Sequences::packed(&lengths, 9));
     let rows = ops::attention(&qkv.index_select(0, &kept), &packed, heads as usize, 0.0, true);
     same(&[&qkv], &rows, &plain().index_select(0, &kept));
+
+    // Rows behind the last sequence are not looked at, and come out as zeros.
+    let behind = Tensor::full([2, 3 * 8], f64::NAN, (Kind::Float, Device::Cpu));
+    let input = Tensor::cat(&[qkv.index_select(0, &kept), behind], 0);
+    let packed = Arc::new(Sequences::packed(&lengths, 11));
+    let rows = ops::attention(&input, &packed, heads as usize, 0.0, true);
+    let zeros = Tensor::zeros([2, 8], (Kind::Float, Device::Cpu));
+    same(&[&qkv], &rows, &Tensor::cat(&[plain().index_select(0, &kept), zeros], 0));
 }
 
 #[test]
@@ -198,7 +206,7 @@ fn a_number_that_is_none_stays_visible() {
     assert!(y.isnan().all().int64_value(&[]) == 1);
     assert!(ops::bias_gelu(&nan, &one).double_value(&[0, 1]).is_nan());
     let qkv = Tensor::full([2, 3], f64::NAN, (Kind::Float, Device::Cpu));
-    let y = ops::attention(&qkv, &Arc::new(Sequences::packed(&[2])), 1, 0.0, false);
+    let y = ops::attention(&qkv, &Arc::new(Sequences::packed(&[2], 2)), 1, 0.0, false);
     assert!(y.isnan().all().int64_value(&[]) == 1);
 }
 
