@@ -83,11 +83,18 @@ impl ReplacedTokenHead {
     /// # Errors
     /// If libtorch refuses the sizes.
     pub fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
+        Self::at(&(path / "discriminator_predictions"), config)
+    }
+
+    /// [`Self::new`] with the variables `dense` and `dense_prediction` under `own`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn at(own: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
         let (h, initializer) = (config.hidden, &config.initializer);
-        let own = path / "discriminator_predictions";
-        let dense = init::dense(&(&own / "dense"), h, h, Dense::Normal, initializer)?;
+        let dense = init::dense(&(own / "dense"), h, h, Dense::Normal, initializer)?;
         let prediction =
-            init::dense(&(&own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
+            init::dense(&(own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
         Ok(Self { dense, prediction, compute: config.compute() })
     }
 

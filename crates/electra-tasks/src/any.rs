@@ -1,6 +1,6 @@
 //! A task of any kind: what `task.toml` says by its key `kind`, and the tasks that have a name of their own.
 
-use crate::{MultiLabelTask, Result, SquadTask, TaggingTask, Task};
+use crate::{MultiLabelTask, Result, SquadTask, TaggingTask, Task, glue::winograd::WinogradTask};
 use electra_train::config::parse_toml;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
@@ -18,10 +18,17 @@ pub enum AnyTask {
     Squad(SquadTask),
     /// A tag for every word: `kind = "tagging"`.
     Tagging(TaggingTask),
+    /// The antecedent of a pronoun among candidates: `kind = "winograd"`.
+    Winograd(WinogradTask),
 }
 
-/// The tasks with a name of their own that are no table's: SQuAD, by the official files' names.
-const NAMED: [(&str, &str); 2] = [
+/// The tasks with a name of their own that are no table's: SQuAD, by the official files' names, and WNLI by candidates.
+const NAMED: [(&str, &str); 3] = [
+    (
+        "wnli-candidates",
+        "name = \"wnli-candidates\"\nkind = \"winograd\"\nmetric = \"accuracy\"\n\
+         [files]\ntrain = \"WNLI/train.tsv\"\ndev = \"WNLI/dev.tsv\"\n",
+    ),
     (
         "squad1.1",
         "name = \"squad1.1\"\nkind = \"squad\"\nversion = \"1.1\"\nmetric = \"f1\"\n\
@@ -61,6 +68,7 @@ impl AnyTask {
             Self::MultiLabel(task) => &task.name,
             Self::Squad(task) => &task.name,
             Self::Tagging(task) => &task.name,
+            Self::Winograd(task) => &task.name,
         }
     }
 
@@ -81,6 +89,11 @@ impl AnyTask {
                 let task: TaggingTask = parse_toml(text, path, overrides)?;
                 task.validate()?;
                 Self::Tagging(task)
+            }
+            Some("winograd") => {
+                let task: WinogradTask = parse_toml(text, path, overrides)?;
+                task.validate()?;
+                Self::Winograd(task)
             }
             _ => {
                 let task: Task = parse_toml(text, path, overrides)?;

@@ -268,7 +268,9 @@ impl<'a, P: Problem> Finetune<'a, P> {
         let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
         let loaded = self.task.load(&site)?;
         let encoder = match self.weights {
-            Weights::Pretrained => Some(EncoderWeights::read(&self.model)?),
+            Weights::Pretrained => {
+                Some(EncoderWeights::read(&self.model, self.task.pretrained_head())?)
+            }
             Weights::Random => None,
         };
         let (config, parts) = (self.config.clone(), self.parts());

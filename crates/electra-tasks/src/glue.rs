@@ -9,6 +9,7 @@ mod check;
 pub mod submit;
 #[cfg(test)]
 mod tests;
+pub mod winograd;
 
 use crate::{
     Error, Result, Task,

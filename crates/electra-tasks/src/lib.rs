@@ -1,7 +1,7 @@
 //! Fine-tuning ELECTRA on tasks, and predicting with the result.
 //!
 //! - [`Task`]: a user's own sentence or sentence-pair task, described in `task.toml`;
-//! - [`glue`]: GLUE's tasks, as such descriptions;
+//! - [`glue`]: GLUE's tasks, as such descriptions; [`glue::winograd`]: WNLI by a discriminator's word on candidates;
 //! - [`Finetune`]: trains it over several seeds with the one training loop, layer-wise rates, honest
 //!   baselines beside the score, and keeps the best seed's model;
 //! - [`preset`]: the paper's and the released code's values; [`Grid`]: every combination of some values;

@@ -60,6 +60,8 @@ pub enum Kind {
     Squad,
     /// A tag for every word.
     Tagging,
+    /// The antecedent of a pronoun among candidates.
+    Winograd,
     /// Several tasks: each has a model of its own in the folder.
     Multi,
     /// One of your own, with a head that this crate does not know.
@@ -129,18 +131,37 @@ impl Source {
     }
 }
 
-/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task stay behind.
+/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task stay behind, but for the one
+/// that is asked for.
 #[derive(Debug)]
 pub(crate) struct EncoderWeights(Pretrained);
 
 impl EncoderWeights {
-    pub(crate) fn read(dir: &Path) -> Result<Self> {
+    /// Weights with those of the head that the folder calls `head`, if one is.
+    pub(crate) fn read(dir: &Path, head: Option<&str>) -> Result<Self> {
         let mut pretrained = Pretrained::read(dir)?;
         for note in &pretrained.notes {
             tracing::info!("{}: {note}", dir.display());
         }
+        let begun = head.map(|head| {
+            let under =
+                |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+            let own = pretrained.tensors.iter().filter(|(name, _)| under(name));
+            let own: Named = own.map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
+            match own.is_empty() {
+                true => {
+                    let message = format!(
+                        "has no {head}.*: the task begins with the head of a discriminator"
+                    );
+                    Err(Error::file(dir, message))
+                }
+                false => Ok(renamed(&own, head, HEAD)),
+            }
+        });
+        let begun = begun.transpose()?.unwrap_or_default();
         // A head of the same name, of another task, would be loaded or be of a wrong shape.
         pretrained.tensors.retain(|(name, _)| !hf::is_head(name));
+        pretrained.tensors.extend(begun);
         Ok(Self(pretrained))
     }
 
@@ -212,6 +233,11 @@ pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
     let path = dir.join(TASK);
     let json = serde_json::to_string_pretty(info).expect("plain values serialise");
     fs::write(&path, json + "\n").map_err(Error::io(&path))
+}
+
+/// Whether a folder is of a fine-tuned model.
+pub fn is_fine_tuned(dir: &Path) -> bool {
+    dir.join(TASK).exists()
 }
 
 /// The model folder of a fine-tuning run, or `run` itself where it has none: it is one then.

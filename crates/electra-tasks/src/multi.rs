@@ -115,6 +115,12 @@ impl MultiTask {
     }
 }
 
+/// Why a task is not learned with others.
+fn alone(name: &str) -> Error {
+    let expected = "is learned alone: it begins with the discriminator's own head";
+    Error::value("task", format!("{name:?}"), expected)
+}
+
 /// The answers of `member` to its own split that `split` is or has.
 fn own_split(member: &dyn Member, split: &Split) -> Option<Split> {
     let wanted = match split {
@@ -155,6 +161,7 @@ impl Problem for MultiTask {
             AnyTask::MultiLabel(task) => task.check(config),
             AnyTask::Squad(task) => task.check(config),
             AnyTask::Tagging(task) => task.check(config),
+            AnyTask::Winograd(task) => Err(alone(&task.name)),
         })
     }
 
@@ -166,6 +173,7 @@ impl Problem for MultiTask {
                 AnyTask::MultiLabel(task) => read(task, &site),
                 AnyTask::Squad(task) => read(task, &site),
                 AnyTask::Tagging(task) => read(task, &site),
+                AnyTask::Winograd(task) => Err(alone(&task.name)),
             }
         });
         let read: Vec<Read> = members.collect::<Result<_>>()?;

@@ -53,6 +53,12 @@ pub trait Problem: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
         Ok(())
     }
 
+    /// What the folder of the encoder calls the variables that the head begins with, where it does not begin with fresh
+    /// ones.
+    fn pretrained_head(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Reads and encodes the data.
     ///
     /// # Errors
@@ -356,6 +362,7 @@ impl HeadClass {
                 ("AutoModelForTokenClassification", true)
             }
             Architecture::ElectraForQuestionAnswering => ("AutoModelForQuestionAnswering", true),
+            Architecture::ElectraForPreTraining => ("AutoModelForPreTraining", true),
             _ => ("AutoModel", false),
         }
     }

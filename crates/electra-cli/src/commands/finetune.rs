@@ -40,7 +40,7 @@ use std::{
     --preset paper --out runs/both")]
 pub(crate) struct Args {
     /// A task.toml, the folder that holds it, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli,
-    /// qnli, rte, wnli.
+    /// qnli, rte, wnli; or wnli-candidates, which is WNLI with the head of pre-training.
     ///
     /// Given more than once, all are learned on one encoder, with a head for each.
     #[arg(long, required = true)]
@@ -139,6 +139,7 @@ impl Args {
             AnyTask::MultiLabel(task) => self.tune(&task, data, Group::Usual),
             AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
             AnyTask::Tagging(task) => self.tune(&task, data, Group::Chunking),
+            AnyTask::Winograd(task) => self.tune(&task, data, Group::Usual),
             _ => bail!("this version of the command knows no such kind of task"),
         }
     }

@@ -5,7 +5,9 @@ use crate::console::{self, Progress};
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
-    AnyTask, SquadPredictor, TaggingPredictor, model,
+    AnyTask, SquadPredictor, TaggingPredictor,
+    glue::winograd::{self, WinogradPredictor},
+    model,
     multi_label::MultiLabelInfo,
     predict::{PredictOptions, Probabilities, TextInfo, TextPredictor},
     sentence::SentenceInfo,
@@ -33,12 +35,14 @@ const STANDARD: &str = "-";
   electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
   zcat new.jsonl.gz | electra predict --model runs/mine --input - --format jsonl --output - | gzip > answers.gz
   electra predict --model runs/entities --input words.conll --output tagged.conll
-  electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json")]
+  electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json
+  electra predict --model exported/base --task wnli --input GLUE/WNLI/dev.tsv --output predictions.tsv")]
 pub(crate) struct Args {
-    /// The folder that `electra finetune` wrote, or the `model` folder in it.
+    /// The folder that `electra finetune` wrote, or the `model` folder in it; for WNLI also a pre-trained discriminator.
     #[arg(long)]
     model: PathBuf,
-    /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task.
+    /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task. A pre-trained
+    /// discriminator answers `wnli`: it says which antecedent looks original in the pronoun's place.
     #[arg(long)]
     task: Option<PathBuf>,
     /// The rows, `-` for standard input; their text columns are named as in training. Of words, a CoNLL file with the
@@ -112,6 +116,9 @@ impl Args {
             }
         }
         let model = model::folder_of(&self.model);
+        if winograd::is_discriminator(&model) {
+            return self.candidates(&model);
+        }
         let header = model::Header::read(&model)?;
         if let Some(task) = &self.task {
             let known = &header.task;
@@ -138,6 +145,45 @@ impl Args {
             model::Kind::MultiLabel => self.rows::<MultiLabelInfo>(&model),
             _ => self.rows::<SentenceInfo>(&model),
         }
+    }
+
+    /// The rows of WNLI, by a discriminator: one that is fine-tuned on candidates knows its task, of another it is asked.
+    fn candidates(self, model: &Path) -> anyhow::Result<ExitCode> {
+        let known = [winograd::TASK, winograd::CANDIDATES].map(Path::new);
+        match self.task.as_deref() {
+            Some(task) if !known.contains(&task) => {
+                bail!("{} is a discriminator: it answers {}", model.display(), winograd::TASK)
+            }
+            None if !model::is_fine_tuned(model) => bail!(
+                "{} is a discriminator as it was pre-trained: it answers --task {} alone",
+                model.display(),
+                winograd::TASK
+            ),
+            _ => {}
+        }
+        self.no_questions(model)?;
+        if self.probabilities
+            || self.format.is_some()
+            || is_standard(&self.input)
+            || is_standard(&self.output)
+        {
+            bail!(
+                "WNLI is read from and written to files of its own: no --probabilities, no --format, no `-`"
+            );
+        }
+        let predictor = WinogradPredictor::open(model, &self.device)?;
+        let mut progress = Progress::new("rows", 0);
+        let report =
+            predictor.predict(&self.input, &self.output, &mut |rows| progress.set(rows, 0))?;
+        drop(progress);
+        console::print(format_args!(
+            "{} rows; {} are no clause with a pronoun filled in and answered 0; {} have one candidate: {}",
+            report.rows,
+            report.not_parsed,
+            report.alone,
+            self.output.display()
+        ))?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The questions of a file.

@@ -106,6 +106,7 @@ fn the_whole_line() {
     }
 
     other_programs(dir);
+    candidates(dir);
 
     let table = output(
         dir,
@@ -139,6 +140,20 @@ fn the_whole_line() {
     electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
         .failure()
         .code(1);
+}
+
+/// WNLI by the discriminator that was exported.
+fn candidates(dir: &std::path::Path) {
+    let rows = "0\tAnn led Sue while she sang.\tSue sang.\t1\n1\tAnn led Sue.\tNo clause.\t0\n";
+    let header = "index\tsentence1\tsentence2\tlabel\n";
+    fs::write(dir.join("wnli.tsv"), header.to_owned() + rows).unwrap();
+    let said = output(
+        dir,
+        "predict --model {}/discriminator --task wnli --input {}/wnli.tsv --output {}/wnli-predictions.tsv",
+    );
+    assert!(said.starts_with("2 rows; 1 are no clause"), "{said}");
+    let line = "score glue --task wnli --gold {}/wnli.tsv --pred {}/wnli-predictions.tsv";
+    assert!(output(dir, line).contains("accuracy"));
 }
 
 /// Standard input to standard output gives what a file gives.

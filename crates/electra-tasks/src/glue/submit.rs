@@ -4,7 +4,10 @@ use super::{GlueAnswers, GlueTask, TASKS, TestFile, Training, find};
 use crate::{
     Error, Predictor, Result,
     baseline::majority,
-    glue::check,
+    glue::{
+        check,
+        winograd::{self, WinogradPredictor},
+    },
     model,
     table::{Row, Rows},
     task::{Answers, Target},
@@ -29,7 +32,8 @@ const WINDOW_ROWS: usize = 4096;
 pub struct Submit {
     /// The folder that holds GLUE's official folders.
     pub data: PathBuf,
-    /// Fine-tuned models: the output folder of fine-tuning, or a model folder, by the task's name.
+    /// Fine-tuned models: the output folder of fine-tuning, or a model folder, by the task's name; of WNLI a folder of
+    /// a pre-trained discriminator as well.
     pub runs: BTreeMap<&'static str, PathBuf>,
     /// Where the tables are written.
     pub out: PathBuf,
@@ -215,9 +219,13 @@ impl Submit {
         Ok(planned)
     }
 
-    /// The model folder of a run, checked to be of the task.
+    /// The model folder of a run, checked to be of the task, or to answer it without.
     fn model(&self, task: &GlueTask, run: &Path) -> Result<PathBuf> {
         let dir = model::folder_of(run);
+        if answers_untrained(task, &dir) {
+            WinogradPredictor::open(&dir, &self.device)?;
+            return Ok(dir);
+        }
         let predictor = Predictor::open(&dir, &self.device)?;
         let info = predictor.info();
         if info.header.task != task.model_task() {
@@ -290,9 +298,19 @@ impl Submit {
             }
             return Ok(Origin::Constant(answer));
         };
-        let predictor = Predictor::open(model, &self.device)?;
         let input = self.data.join(table.task.folder).join(table.file.file);
         let mut rows = Rows::open(&input, &table.task.text_columns())?;
+        if answers_untrained(table.task, model) {
+            let predictor = WinogradPredictor::open(model, &self.device)?;
+            for (index, row) in (0u64..).zip(rows) {
+                let row = row?;
+                let judged = predictor.judge(&row.fields[0], &row.fields[1])?;
+                line(format!("{index}\t{}", judged.label()))?;
+                on_rows(table.file.submission, index + 1);
+            }
+            return Ok(Origin::Model(model.clone()));
+        }
+        let predictor = Predictor::open(model, &self.device)?;
         let mut done = 0u64;
         loop {
             let window = rows.by_ref().take(WINDOW_ROWS).collect::<Result<Vec<Row>>>()?;
@@ -324,6 +342,11 @@ impl Submit {
         let targets: Vec<Target> = examples.iter().map(|example| example.target).collect();
         Ok(task.submitted(&answers, majority(&targets, &answers)))
     }
+}
+
+/// Whether a folder holds a pre-trained discriminator, and the task is the one that it answers as it is.
+fn answers_untrained(task: &GlueTask, dir: &Path) -> bool {
+    task.name == winograd::TASK && winograd::is_discriminator(dir)
 }
 
 impl GlueTask {

@@ -21,6 +21,7 @@ mod submit;
 mod tables;
 mod tagging;
 mod tags;
+mod winograd;
 
 use std::path::{Path, PathBuf};
 

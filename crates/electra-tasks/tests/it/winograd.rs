@@ -1,0 +1,305 @@
+//! WNLI by a discriminator: rows taken apart, candidates, scores, files.
+
+use crate::{
+    e2e::{Fixture, config},
+    glue::write,
+    says,
+};
+use electra_model::{PaddingMask, hf::Pretrained, networks::PretrainedNetwork};
+use electra_tasks::{
+    AnyTask, Completion, Finetune, MultiTask,
+    glue::{
+        self, TASKS,
+        submit::{Archive, Missing, Origin, RowCounts, Submit},
+        winograd::{Judged, Schema, WinogradPredictor, WinogradReport, is_discriminator},
+    },
+    multi::OneOf,
+    scores::{Metric, glue::score},
+};
+use electra_tokenize::{Tokenizer, WordPiece};
+use electra_train::Existing;
+use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
+use tch::{Device, Kind, Tensor};
+
+/// `sentence1` with the pronoun's place marked, the row's candidate, the other ones.
+#[track_caller]
+fn check(sentence1: &str, sentence2: &str, around: &str, candidate: &str, others: &[&str]) {
+    let schema = Schema::parse(sentence1, sentence2).unwrap();
+    assert_eq!(format!("{}_{}", schema.before, schema.after), around);
+    let found: Vec<&str> = schema.others.iter().map(String::as_str).collect();
+    assert_eq!((schema.candidate.as_str(), &found[..]), (candidate, others));
+}
+
+#[test]
+fn a_row_is_a_clause_with_a_candidate_in_a_pronouns_place() {
+    check(
+        "Lena waved at Marta because she was leaving.",
+        "Marta was leaving.",
+        "Lena waved at Marta because _ was leaving.",
+        "Marta",
+        &["Lena"],
+    );
+    // The clause begins before the pronoun; the article takes the pronoun's small letter.
+    check(
+        "The crate would not pass the narrow door, so we turned it.",
+        "We turned The crate.",
+        "The crate would not pass the narrow door, so we turned _.",
+        "the crate",
+        &["the narrow door"],
+    );
+    check(
+        "The pipe is full of mud. It must be cleaned.",
+        "The mud must be cleaned.",
+        "The pipe is full of mud. _ must be cleaned.",
+        "The mud",
+        &["The pipe"],
+    );
+    // Two pronouns: that one is meant which leaves the shortest candidate.
+    check(
+        "Nora heard that Olga\u{2019}s brother was ill, so she asked her about him.",
+        "Olga asked her about him.",
+        "Nora heard that Olga\u{2019}s brother was ill, so _ asked her about him.",
+        "Olga",
+        &["Nora", "Olga\u{2019}s brother"],
+    );
+    // Who owns is written as an owner.
+    check(
+        "The aunt handed the girl her coat.",
+        "The aunt handed the girl the aunt's coat.",
+        "The aunt handed the girl _ coat.",
+        "the aunt's",
+        &["the girl's"],
+    );
+}
+
+#[test]
+fn a_row_that_is_no_such_clause_is_none() {
+    let none = |one, two| assert_eq!(Schema::parse(one, two), None, "{one} {two}");
+    none("I could not hear it over the rain.", "I could hear the rain.");
+    none("Lena left because she was tired.", "She was tired.");
+    none("Lena waved at Marta.", "Marta waved.");
+    none("", "");
+    none("she", "");
+}
+
+/// No other candidate may look more original; a candidate without rivals is held against even odds, ln 0.5 = -0.693.
+#[test]
+fn the_most_original_candidate_is_the_antecedent() {
+    let label = |own, others: &[f64]| Judged::Scored { own, others: others.to_vec() }.label();
+    assert_eq!(label(-0.2, &[-0.3, -0.9]), "1");
+    assert_eq!(label(-0.2, &[-0.2]), "1");
+    assert_eq!(label(-0.2, &[-0.9, -0.1]), "0");
+    assert_eq!((label(-0.69, &[]), label(-0.70, &[])), ("1", "0"));
+    assert_eq!(Judged::NotParsed.label(), "0");
+}
+
+/// The scores are means of log(1 - p(replaced)) over the candidate's tokens in the whole text's own tokens.
+#[test]
+fn candidates_are_scored_in_the_text_that_they_make() {
+    let fixture = Fixture::new();
+    let model = fixture.path("model");
+    assert!(is_discriminator(&model));
+    let predictor = WinogradPredictor::open(&model, "cpu").unwrap();
+    let (one, two) = ("Fox led Bear until he met Red Bird.", "Bear met Red Bird.");
+    let Judged::Scored { own, others } = predictor.judge(one, two).unwrap() else {
+        panic!("it is a schema");
+    };
+    let tokenizer = WordPiece::from_pretrained_dir(&model).unwrap();
+    let pretrained = Pretrained::read(&model).unwrap();
+    let network = PretrainedNetwork::new(&pretrained, Device::Cpu).unwrap();
+    let expected = |candidate: &str| {
+        let special = tokenizer.vocab().special();
+        let text = format!("Fox led Bear until {candidate} met Red Bird.");
+        let ids = [vec![special.cls], tokenizer.encode(&text).unwrap(), vec![special.sep]].concat();
+        let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
+        let ids_bs = Tensor::from_slice(&ids).unsqueeze(0);
+        let mask = PaddingMask::all_kept(1, ids.len() as i64, Device::Cpu);
+        let hidden = network.encoder().forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false);
+        let replaced = network.logits(&hidden).unwrap().sigmoid().to_kind(Kind::Double);
+        let start = 1 + tokenizer.encode("Fox led Bear until").unwrap().len();
+        let end = start + tokenizer.encode(candidate).unwrap().len();
+        let logarithms = (start..end).map(|i| (1.0 - replaced.double_value(&[0, i as i64])).ln());
+        logarithms.sum::<f64>() / (end - start) as f64
+    };
+    // Padding beside longer candidates changes nothing but rounding.
+    let all = std::iter::once(own).chain(others.iter().copied());
+    let names = ["Bear", "Fox", "Red Bird"];
+    assert_eq!(others.len(), 2);
+    for (found, name) in all.zip(names) {
+        approx::assert_abs_diff_eq!(found, expected(name), epsilon = 1e-5);
+    }
+    assert_eq!(predictor.judge("red", "blue").unwrap(), Judged::NotParsed);
+}
+
+/// What is written is what the scorer and the submission take.
+#[test]
+fn a_file_of_wnli_is_predicted_scored_and_submitted() {
+    let fixture = Fixture::new();
+    for task in &TASKS {
+        write(&fixture.path("glue"), task, 4);
+    }
+    let rows = [
+        ("Fox led Bear until he met Bird.", "Bear met Bird.", "1"),
+        ("Fox led Bear until he met Bird.", "Fox met Bird.", "0"),
+        ("red, green", "no clause of it", "0"),
+        ("Until it ended, we ran.", "Until green ended, we ran.", "1"),
+    ];
+    let labelled =
+        |(i, (a, b, label)): (usize, &(&str, &str, &str))| format!("{i}\t{a}\t{b}\t{label}\n");
+    let unlabelled = |(i, (a, b, _)): (usize, &(&str, &str, &str))| format!("{i}\t{a}\t{b}\n");
+    let header = "index\tsentence1\tsentence2";
+    let dev: String = rows.iter().enumerate().map(labelled).collect();
+    let test: String = rows.iter().enumerate().map(unlabelled).collect();
+    fixture.write("glue/WNLI/dev.tsv", format!("{header}\tlabel\n{dev}"));
+    fixture.write("glue/WNLI/test.tsv", format!("{header}\n{test}"));
+
+    let predictor = WinogradPredictor::open(&fixture.path("model"), "cpu").unwrap();
+    let output = fixture.path("predictions.tsv");
+    let report =
+        predictor.predict(&fixture.path("glue/WNLI/dev.tsv"), &output, &mut |_| {}).unwrap();
+    assert_eq!(report, WinogradReport { rows: 4, not_parsed: 1, alone: 1 });
+    let text = fs::read_to_string(&output).unwrap();
+    let labels: Vec<&str> =
+        text.lines().skip(1).map(|line| line.split_once('\t').unwrap().1).collect();
+    for ((one, two, _), label) in rows.iter().zip(&labels) {
+        assert_eq!(predictor.judge(one, two).unwrap().label(), *label);
+    }
+    let right = rows.iter().zip(&labels).filter(|((_, _, gold), label)| gold == *label).count();
+    let task = glue::find("wnli").unwrap();
+    let scores = score(task, &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
+    assert_eq!(scores[&Metric::Accuracy], Some(right as f64 / 4.0));
+
+    let submit = Submit {
+        data: fixture.path("glue"),
+        runs: BTreeMap::from([("wnli", fixture.path("model"))]),
+        out: fixture.path("submission"),
+        existing: Existing::Refuse,
+        missing: Missing::Majority,
+        rows: RowCounts::AsGiven,
+        archive: Archive::Omit,
+        device: "cpu".to_owned(),
+    };
+    let written = submit.run(&mut |_, _| {}).unwrap();
+    let table = written.iter().find(|table| table.file == "WNLI.tsv").unwrap();
+    assert_eq!(table.origin, Origin::Model(fixture.path("model")));
+    assert_eq!(fs::read_to_string(fixture.path("submission/WNLI.tsv")).unwrap(), text);
+    // Of another task a model must have been trained.
+    let runs = BTreeMap::from([("rte", fixture.path("model"))]);
+    says(Submit { runs, out: fixture.path("other"), ..submit }.run(&mut |_, _| {}), &["task.json"]);
+}
+
+#[test]
+fn models_that_judge_no_tokens() {
+    let fixture = Fixture::new();
+    let config = fs::read_to_string(fixture.path("model/config.json")).unwrap();
+    fixture.write("model/config.json", config.replace("ElectraForPreTraining", "ElectraModel"));
+    assert!(!is_discriminator(&fixture.path("model")));
+    says(
+        WinogradPredictor::open(&fixture.path("model"), "cpu"),
+        &["ElectraModel", "discriminator"],
+    );
+    says(WinogradPredictor::open(&fixture.path("nowhere"), "cpu"), &["nowhere"]);
+}
+
+/// The antecedent is the second name where somebody is small, the first where somebody is tall.
+fn rows(from: usize, count: usize) -> String {
+    let names = ["Fox", "Bear", "Bird", "Fish"];
+    let row = |i: usize| {
+        let (first, second) = (names[i % 4], names[(i + 1 + i / 4 % 3) % 4]);
+        let (kind, right) = [("blue", second), ("red", first)][i / 2 % 2];
+        let own = [first, second][i % 2];
+        let label = u8::from(own == right);
+        format!("{i}\t{first} led {second} for it was {kind}.\t{own} was {kind}.\t{label}\n")
+    };
+    "index\tsentence1\tsentence2\tlabel\n".to_owned()
+        + &(from..from + count).map(row).collect::<String>()
+}
+
+/// The discriminator's own head is gone on with, and the result answers as a discriminator does.
+#[test]
+fn a_discriminator_is_fine_tuned_on_candidates() {
+    let fixture = Fixture::new();
+    fixture.write("glue/WNLI/train.tsv", rows(0, 32) + "32\tred\tno clause\t1\n");
+    fixture.write("glue/WNLI/dev.tsv", rows(40, 16));
+    let named = AnyTask::named("wnli-candidates", &[]).unwrap().unwrap();
+    let AnyTask::Winograd(task) = &named else { panic!("{named:?}") };
+    let config = config(&["train.epochs=2"]);
+    let (glue, model) = (fixture.path("glue"), fixture.path("model"));
+    let finetune = Finetune::new(task, &glue, &model, &config, fixture.path("out"));
+    let Completion::Finished(report) = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
+    else {
+        panic!("it was not asked to stop");
+    };
+    assert_eq!((report.examples.train, report.examples.dev), (32, 16));
+    // Of the training rows 17 have label 1, that which is no clause included: always 1 is right for half of the dev rows.
+    assert_eq!(report.baselines.majority.dev[&Metric::Accuracy], Some(0.5));
+    let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
+    assert!(left_out.contains("train.tsv:34: no clause"), "{left_out}");
+
+    let tuned = fixture.path("out/model");
+    assert!(is_discriminator(&tuned));
+    let predictor = WinogradPredictor::open(&tuned, "cpu").unwrap();
+    let output = fixture.path("predictions.tsv");
+    predictor.predict(&fixture.path("glue/WNLI/dev.tsv"), &output, &mut |_| {}).unwrap();
+    let text = fs::read_to_string(&output).unwrap();
+    assert_eq!(text, fs::read_to_string(fixture.path("out/seed-1/dev/predictions.tsv")).unwrap());
+    let scores =
+        score(glue::find("wnli").unwrap(), &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
+    assert_eq!(scores[&Metric::Accuracy], report.seeds[0].dev_score(Metric::Accuracy));
+
+    // Without an update the head would be the pre-trained one; after few it is near it, a fresh one is not.
+    let weight = |dir: &Path| {
+        let tensors = Pretrained::read(dir).unwrap().tensors;
+        let name = "discriminator_predictions.dense.weight";
+        tensors.into_iter().find(|(found, _)| found == name).unwrap().1
+    };
+    let (before, after) = (weight(&model), weight(&tuned));
+    let moved = (&before - &after).abs().max().double_value(&[]);
+    assert!(moved > 0.0 && moved < 0.05 && before.std(false).double_value(&[]) > 0.01, "{moved}");
+
+    // An encoder alone has no head to begin with, and no other task has one.
+    let config_json = fs::read_to_string(model.join("config.json")).unwrap();
+    let tensors = Pretrained::read(&model).unwrap().tensors;
+    let encoder: Vec<_> =
+        tensors.into_iter().filter(|(name, _)| name.starts_with("electra.")).collect();
+    electra_model::tensors::write(&model.join("model.safetensors"), &encoder).unwrap();
+    let as_encoder = config_json.replace("ElectraForPreTraining", "ElectraModel");
+    fs::write(model.join("config.json"), as_encoder).unwrap();
+    let again = Finetune::new(task, &glue, &model, &config, fixture.path("again"));
+    says(
+        again.run(&AtomicBool::new(false), &mut |_| {}),
+        &["discriminator_predictions", "head of a discriminator"],
+    );
+    assert!(!fixture.path("again").exists());
+}
+
+#[test]
+fn files_of_wnli_that_nothing_is_learned_from() {
+    let fixture = Fixture::new();
+    let named = AnyTask::named("wnli-candidates", &[]).unwrap().unwrap();
+    let AnyTask::Winograd(task) = &named else { panic!("{named:?}") };
+    let config = config(&[]);
+    let fails = |train: &str, words: &[&str]| {
+        fixture.write("glue/WNLI/train.tsv", train);
+        let (glue, model) = (fixture.path("glue"), fixture.path("model"));
+        let finetune = Finetune::new(task, glue, model, &config, fixture.path("out"));
+        says(finetune.run(&AtomicBool::new(false), &mut |_| {}), words);
+    };
+    let header = "index\tsentence1\tsentence2\tlabel\n";
+    fails(&format!("{header}0\ta\tb\tyes\n"), &["train.tsv:2", "\"yes\"", "0 or 1"]);
+    fails(&format!("{header}0\ta\tb\t1\n"), &["train.tsv", "no row", "pronoun"]);
+    fails(header, &["train.tsv", "no row in it"]);
+    says(
+        AnyTask::named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
+        &["metric = f1", "accuracy"],
+    );
+    let one = |task: AnyTask| OneOf { task, data: fixture.path("glue"), weight: 1.0 };
+    let other = AnyTask::Sentence(fixture.read_task());
+    let both = MultiTask {
+        name: "both".to_owned(),
+        temperature: 1.0,
+        tasks: vec![one(named.clone()), one(other)],
+    };
+    let finetune = Finetune::new(&both, "", fixture.path("model"), &config, fixture.path("out"));
+    says(finetune.run(&AtomicBool::new(false), &mut |_| {}), &["wnli-candidates", "alone"]);
+}
