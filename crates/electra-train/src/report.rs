@@ -15,6 +15,10 @@ const NAME: &str = "report.html";
 /// Kinds of rows of metrics, and what they are called here.
 const KINDS: [(&str, &str); 2] = [("train", "training"), ("evaluate", "held-out")];
 
+/// The figures that come first.
+const FIRST: [&str; 5] =
+    ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "tokens_per_second"];
+
 /// What a row has that is no curve: the row's place, the clock, and what is the same in every row.
 const NO_CURVES: [&str; 4] = ["kind", "step", "seconds", "tokens"];
 
@@ -61,7 +65,7 @@ pub fn write(run: &RunDir, config: &RunConfig, done: u64, shown: &[Vec<Shown>]) 
     run.write(NAME, &page.finish())
 }
 
-/// The figures of all rows, in the order in which they first stand.
+/// The figures of all rows: those that people look at first, then the others as they stand.
 fn keys(rows: &[Figures]) -> Vec<&str> {
     let mut keys: Vec<&str> = Vec::new();
     for key in rows.iter().flat_map(Figures::keys) {
@@ -69,6 +73,7 @@ fn keys(rows: &[Figures]) -> Vec<&str> {
             keys.push(key);
         }
     }
+    keys.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
     keys
 }
 

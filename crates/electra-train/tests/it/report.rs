@@ -55,6 +55,10 @@ fn figures_and_curves_are_those_of_the_rows() {
     assert!(loss.contains("points=\"388.0,82.7 712.0,232.0\""), "{loss}");
     assert!(loss.contains("points=\"64.0,8.0 712.0,148.0\""), "{loss}");
     assert!(plot("tokens_per_second").contains("points=\"64.0,232.0 712.0,8.0\""));
+    // What people look at first comes first, whatever the order in the rows.
+    let places = ["loss", "discriminator_auc", "tokens_per_second", "learning_rate"]
+        .map(|title| html.find(&format!("<h3>{title}</h3>")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
     // No number ever, and what is no curve.
     for key in ["discriminator_precision", "tokens", "step", "kind"] {
         assert!(!html.contains(&format!("<h3>{key}</h3>")), "{key}");
