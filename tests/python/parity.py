@@ -40,7 +40,7 @@ from common import bert_vocab, scatter
 TOLERANCE = 1e-5
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TASK = """name = "parity"
-kind = "classification"
+kind = "{kind}"
 text_a = "text"
 label = "label"
 metric = "accuracy"
@@ -254,21 +254,27 @@ def exports(rng):
         if tokenizer.mask_token_id is None or len(tokenizer) != vocab:
             sys.exit(f"export of the {part}: AutoTokenizer has {len(tokenizer)} tokens of {vocab}, mask {tokenizer.mask_token}")
 
+    for kind, activation in (("classification", lambda logits: logits.softmax(-1)), ("multi-label", torch.sigmoid)):
+        classifier_of(f"{folder}/{kind}", f"{folder}/discriminator", rng, words, length, kind, activation)
+
+
+def classifier_of(folder, model, rng, words, length, kind, activation):
+    """A fine-tuned classifier of one of two kinds: transformers loads it and predicts the same."""
     os.makedirs(f"{folder}/task")
     with open(f"{folder}/task/task.toml", "w") as file:
-        file.write(TASK)
+        file.write(TASK.format(kind=kind))
     with open(f"{folder}/task/train.tsv", "w", encoding="utf-8") as file:
         file.write("text\tlabel\n")
         for i in range(24):
             file.write(f"{sentence(rng, words)}\t{'ab'[i % 2]}\n")
-    electra("finetune", "--task", f"{folder}/task", "--model", f"{folder}/discriminator",
+    electra("finetune", "--task", f"{folder}/task", "--model", model,
             "--config", f"{args.configs}/finetune-tiny.toml", "--set", "head.kind=hf", "--set", "head.pooling=first",
             "--set", "train.epochs=1", "--set", "train.device=cpu", "--set", f"train.max_length={length}",
             "--out", f"{folder}/finetuned")
     electra("export", f"{folder}/finetuned", "--out", f"{folder}/classifier")
     electra("predict", "--model", f"{folder}/classifier", "--input", f"{folder}/task/train.tsv",
             "--output", f"{folder}/predictions.tsv", "--probabilities", "--device", "cpu")
-    classifier = loads_whole("classifier", AutoModelForSequenceClassification, f"{folder}/classifier").eval()
+    classifier = loads_whole(kind, AutoModelForSequenceClassification, f"{folder}/classifier").eval()
     tokenizer = AutoTokenizer.from_pretrained(f"{folder}/classifier")
     with open(f"{folder}/task/train.tsv", encoding="utf-8") as file:
         texts = [line.split("\t")[0] for line in file.read().splitlines()[1:]]
@@ -276,10 +282,10 @@ def exports(rng):
         header, *rows = [line.split("\t") for line in file.read().splitlines()]
     with torch.no_grad():
         encoded = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
-        theirs = classifier(**encoded).logits.softmax(-1)
+        theirs = activation(classifier(**encoded).logits)
     columns = [header.index(classifier.config.id2label[i]) for i in range(2)]
     ours = torch.tensor([[float(row[column]) for column in columns] for row in rows])
-    close("export of a classifier, probabilities", ours, theirs)
+    close(f"export of a classifier ({kind}), probabilities", ours, theirs)
 
 
 def lines(paths):

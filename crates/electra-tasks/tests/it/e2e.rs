@@ -4,7 +4,8 @@ use crate::{root, says};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Predictor, Report, Task, Weights, adopt, model,
+    Completion, Finetune, FinetuneConfig, MultiLabelPredictor, Predictor, Report, Task, Weights,
+    adopt, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
 };
@@ -422,10 +423,20 @@ fn the_references_head_cannot_be_exported_and_the_error_says_why() {
     assert!(mean.contains("head.pooling") && mean.contains("\"first\""), "{mean}");
 }
 
-/// A classifier that transformers made predicts what it predicted there.
+/// A classifier that transformers made predicts what it predicted there: its logits are of the fixture's third row,
+/// `[CLS] w12 [SEP]`. They are those of sets of labels where the config says so.
 #[test]
 fn a_classifier_of_transformers_is_adopted() {
     let source = root().join("tests/fixtures/foreign/classifier");
+    let expected = electra_model::tensors::read(&source.join("expected.safetensors")).unwrap();
+    let (_, logits) = expected.iter().find(|(name, _)| name == "logits").unwrap();
+    let close = |found: &[f32], expected: tch::Tensor| {
+        let expected = Vec::<f32>::try_from(expected).unwrap();
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(&expected) {
+            approx::assert_abs_diff_eq!(a, b, epsilon = 1e-5);
+        }
+    };
     let dir = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors"] {
         fs::copy(source.join(name), dir.path().join(name)).unwrap();
@@ -437,13 +448,18 @@ fn a_classifier_of_transformers_is_adopted() {
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
     adopt::classifier(dir.path(), "replies", "text", None).unwrap();
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
-    // The fixture's third row: [CLS] w12 [SEP].
     let found = &predictor.predict(&[("w12", None)]).unwrap()[0];
-    let expected = electra_model::tensors::read(&source.join("expected.safetensors")).unwrap();
-    let (_, logits) = expected.iter().find(|(name, _)| name == "logits").unwrap();
-    let expected = Vec::<f32>::try_from(logits.get(2).softmax(-1, tch::Kind::Float)).unwrap();
-    for (a, b) in found.probabilities.iter().zip(&expected) {
-        approx::assert_abs_diff_eq!(a, b, epsilon = 1e-5);
-    }
+    close(&found.probabilities, logits.get(2).softmax(-1, tch::Kind::Float));
     assert!(["no", "maybe", "yes"].contains(&found.label.as_str()));
+
+    let path = dir.path().join("config.json");
+    let config = fs::read_to_string(&path).unwrap();
+    let sets = "\"problem_type\": \"multi_label_classification\", \"vocab_size\"";
+    fs::write(&path, config.replace("\"vocab_size\"", sets)).unwrap();
+    adopt::classifier(dir.path(), "replies", "text", None).unwrap();
+    let predictor = MultiLabelPredictor::open(dir.path(), "cpu").unwrap();
+    let found = &predictor.predict(&[("w12", None)]).unwrap()[0];
+    close(&found.probabilities, logits.get(2).sigmoid());
+    let held = ["no", "maybe", "yes"].iter().zip(&found.probabilities).filter(|(_, p)| **p >= 0.5);
+    assert_eq!(found.labels, held.map(|(name, _)| *name).collect::<Vec<_>>());
 }

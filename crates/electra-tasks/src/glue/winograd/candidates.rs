@@ -10,227 +10,41 @@ use std::ops::Range;
 const LONGEST: usize = 4;
 
 /// What a phrase may begin with.
-const ARTICLES: &[&str] = &[
-    "the", "a", "an", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our",
-    "their", "some", "any", "no", "every", "each", "another", "both", "many", "few", "several",
-    "two", "three", "all",
-];
+const ARTICLES: &str = "\
+    the a an this that these those my your his her its our their some any no every each another both \
+    many few several two three all";
 
 /// What a phrase without an article may stand behind.
-const PREPOSITIONS: &[&str] = &[
-    "of", "with", "in", "on", "at", "from", "by", "for", "to", "into", "onto", "over", "under",
-    "below", "above", "behind", "between", "through", "around", "about", "after", "before", "near",
-    "beside", "against", "during", "without", "like", "than", "across", "along", "toward",
-    "towards", "inside", "outside", "upon", "beneath",
-];
+const PREPOSITIONS: &str = "\
+    of with in on at from by for to into onto over under below above behind between through around about \
+    after before near beside against during without like than across along toward towards inside outside \
+    upon beneath";
 
 /// Other words that no phrase has: pronouns, conjunctions, auxiliaries, adverbs, and frequent verbs.
-const OTHERS: &[&str] = &[
-    "i",
-    "me",
-    "you",
-    "he",
-    "him",
-    "she",
-    "it",
-    "we",
-    "us",
-    "they",
-    "them",
-    "hers",
-    "theirs",
-    "mine",
-    "yours",
-    "himself",
-    "herself",
-    "itself",
-    "themselves",
-    "who",
-    "whom",
-    "whose",
-    "which",
-    "what",
-    "where",
-    "when",
-    "why",
-    "how",
-    "there",
-    "here",
-    "someone",
-    "somebody",
-    "anyone",
-    "anybody",
-    "everyone",
-    "everybody",
-    "nobody",
-    "nothing",
-    "something",
-    "anything",
-    "and",
-    "or",
-    "but",
-    "nor",
-    "so",
-    "yet",
-    "because",
-    "since",
-    "although",
-    "though",
-    "if",
-    "unless",
-    "until",
-    "while",
-    "as",
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "been",
-    "being",
-    "am",
-    "do",
-    "does",
-    "did",
-    "doing",
-    "done",
-    "has",
-    "have",
-    "had",
-    "having",
-    "will",
-    "would",
-    "can",
-    "could",
-    "shall",
-    "should",
-    "may",
-    "might",
-    "must",
-    "not",
-    "never",
-    "always",
-    "still",
-    "just",
-    "only",
-    "even",
-    "also",
-    "too",
-    "very",
-    "quite",
-    "rather",
-    "really",
-    "almost",
-    "soon",
-    "now",
-    "then",
-    "later",
-    "again",
-    "once",
-    "already",
-    "often",
-    "out",
-    "up",
-    "down",
-    "off",
-    "away",
-    "back",
-    "right",
-    "well",
-    "more",
-    "most",
-    "less",
-    "much",
-    "better",
-    "first",
-    "last",
-    "today",
-    "went",
-    "gone",
-    "go",
-    "goes",
-    "got",
-    "get",
-    "gets",
-    "gave",
-    "give",
-    "given",
-    "took",
-    "take",
-    "taken",
-    "made",
-    "make",
-    "put",
-    "sat",
-    "set",
-    "ran",
-    "run",
-    "came",
-    "come",
-    "saw",
-    "see",
-    "seen",
-    "said",
-    "say",
-    "says",
-    "told",
-    "tell",
-    "knew",
-    "know",
-    "known",
-    "thought",
-    "think",
-    "felt",
-    "feel",
-    "fell",
-    "fall",
-    "broke",
-    "break",
-    "brought",
-    "bring",
-    "bought",
-    "buy",
-    "built",
-    "caught",
-    "fought",
-    "found",
-    "find",
-    "held",
-    "hold",
-    "kept",
-    "keep",
-    "left",
-    "leave",
-    "let",
-    "lost",
-    "met",
-    "paid",
-    "read",
-    "sent",
-    "sold",
-    "spoke",
-    "stood",
-    "threw",
-    "won",
-    "wrote",
-    "yes",
-    "oh",
-    "don",
-    "didn",
-    "doesn",
-    "isn",
-    "wasn",
-    "weren",
-    "couldn",
-    "wouldn",
-];
+const OTHERS: &str = "\
+    i me you he him she it we us they them hers theirs mine yours himself herself itself themselves who \
+    whom whose which what where when why how there here someone somebody anyone anybody everyone \
+    everybody nobody nothing something anything and or but nor so yet because since although though if \
+    unless until while as is are was were be been being am do does did doing done has have had having \
+    will would can could shall should may might must not never always still just only even also too very \
+    quite rather really almost soon now then later again once already often out up down off away back \
+    right well more most less much better first last today went gone go goes got get gets gave give \
+    given took take taken made make put sat set ran run came come saw see seen said say says told tell \
+    knew know known thought think felt feel fell fall broke break brought bring bought buy built caught \
+    fought found find held hold kept keep left leave let lost met paid read sent sold spoke stood threw \
+    won wrote yes oh don didn doesn isn wasn weren couldn wouldn";
 
 /// Titles, whose full stop ends no phrase.
 const TITLES: &[&str] = &["mr", "mrs", "ms", "dr"];
 
+/// Whether a class, its words with spaces between, has a word.
+fn has(class: &str, word: &str) -> bool {
+    class.split_ascii_whitespace().any(|known| known == word)
+}
+
 /// Whether a word in lower case is of a closed class.
 pub(super) fn is_closed(word: &str) -> bool {
-    [ARTICLES, PREPOSITIONS, OTHERS].iter().any(|class| class.contains(&word))
+    [ARTICLES, PREPOSITIONS, OTHERS].into_iter().any(|class| has(class, word))
 }
 
 /// The word that a phrase is about: its last, but for `'s`.
@@ -277,7 +91,7 @@ impl Phrases<'_> {
         if at == self.pronoun || key.starts_with('\'') {
             return None;
         }
-        if ARTICLES.contains(&key) {
+        if has(ARTICLES, key) {
             let end = self.end(at + 1, at + LONGEST);
             return (end > at + 1).then_some(at..end);
         }
@@ -288,7 +102,7 @@ impl Phrases<'_> {
             return Some(at..end);
         }
         let behind = at.checked_sub(1).filter(|_| !self.divided(at))?;
-        let preposition = PREPOSITIONS.contains(&self.words[behind].key.as_str());
+        let preposition = has(PREPOSITIONS, &self.words[behind].key);
         let end = self.end(at, at + LONGEST - 1);
         (preposition && end > at).then_some(at..end)
     }
