@@ -180,7 +180,7 @@ mod tests {
         let mask = PaddingMask::new(&keep_bs);
         let x_bsh = Tensor::randn([2, 30, 3], (Kind::Float, Device::Cpu));
         for (rows, count) in [(Rows::Tokens, 35), (Rows::Few, 36)] {
-            let packed = mask.packed(rows).unwrap();
+            let packed = mask.packed(rows).expect("a row has padding");
             let packed_1rh = packed.pack(&x_bsh);
             assert_eq!(packed_1rh.size(), [1, count, 3]);
             let back = packed.unpack(&packed_1rh);
