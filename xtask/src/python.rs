@@ -93,6 +93,7 @@ const TENSORFLOW: Environment = Environment {
 };
 
 pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
+    figures::make_folder(&args.out)?;
     let out = text(&args.out);
     let torch = TORCH.interpreter()?;
     for script in ["gen_networks.py", "gen_training.py", "gen_foreign.py", "gen_tokens.py"] {
