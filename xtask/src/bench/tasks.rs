@@ -230,12 +230,17 @@ impl Predicting {
     }
 
     fn run(&self) -> Result<Value> {
-        let said = sh::capture(&self.command)?;
-        // "N rows, R a second: FILE"
-        let speed = said.split(", ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-        let speed: f64 = speed.with_context(|| format!("no rate in {said:?}"))?;
-        Ok(json!({ SPEED: speed }))
+        predicted(&sh::capture(&self.command)?)
     }
+}
+
+/// What `electra predict` says at its end: "N rows, R a second, M MB of memory: FILE".
+fn predicted(said: &str) -> Result<Value> {
+    let figure = |place: usize, what: &str| -> Result<f64> {
+        let number = said.split(", ").nth(place).and_then(|rest| rest.split(' ').next());
+        number.and_then(|it| it.parse().ok()).with_context(|| format!("no {what} in {said:?}"))
+    };
+    Ok(json!({ SPEED: figure(1, "rate")?, MEMORY: 1e6 * figure(2, "memory")? }))
 }
 
 /// One run of this project: examples a second over all updates but the first two.
@@ -270,12 +275,22 @@ fn compare(args: &Args, name: &str, turns: &Turns, second: &str, more: Value) ->
     if second_ratio.is_some() {
         figures[second] = json!(second_ratio);
     }
-    // `electra predict` does not say what it took.
-    let memory = turns.own(MEMORY).ok().zip(turns.peer(MEMORY).ok()).map(|(own, peer)| own / peer);
-    if memory.is_some() {
-        figures["peak_memory_ratio"] = json!(memory);
-    }
-    let row =
-        Row { eager: turns.ratio(0)?, second: second_ratio, memory, ..Row::new(name, args.pairs) };
+    let memory = turns.own(MEMORY)? / turns.peer(MEMORY)?;
+    figures["peak_memory_ratio"] = json!(memory);
+    let (eager, memory) = (turns.ratio(0)?, Some(memory));
+    let row = Row { eager, second: second_ratio, memory, ..Row::new(name, args.pairs) };
     report(args, &figures, &[row.to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_prediction_has_rate_and_memory() {
+        let figures = predicted("3600 rows, 912 a second, 348 MB of memory: out.tsv\n").unwrap();
+        assert_eq!(figures, json!({ SPEED: 912.0, MEMORY: 348e6 }));
+        let error = predicted("3600 rows: out.tsv").unwrap_err().to_string();
+        assert!(error.contains("no rate"), "{error}");
+    }
 }
