@@ -160,7 +160,11 @@ pub struct SpanConfig {
 }
 
 impl SpanConfig {
-    fn validate(&self) -> Result<()> {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Naming the first key that no answer can be found with.
+    pub(crate) fn validate(&self) -> Result<()> {
         for (key, value) in [
             ("squad.max_query_length", self.max_query_length),
             ("squad.stride", self.stride),

@@ -62,3 +62,12 @@ pub use report::Report;
 pub use squad::{SquadPredictor, SquadTask};
 pub use tagging::{TaggingPredictor, TaggingTask};
 pub use task::{Answers, Dataset, Example, Target, Task};
+
+/// Threads of a service share what predicts.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Predictor>();
+    shared::<MultiLabelPredictor>();
+    shared::<SquadPredictor>();
+    shared::<TaggingPredictor>();
+};

@@ -4,7 +4,7 @@ use crate::{
     Error, FinetuneConfig, Problem, Result,
     config::HeadConfig,
     heads::Head,
-    objective::{HEAD, TaskNetwork},
+    objective::{HEAD, SharedNetwork, TaskNetwork},
     problem::{HeadClass, Remembered},
     scores::Metric,
 };
@@ -25,6 +25,8 @@ use tch::{Device, nn};
 /// The version of `task.json` that is written and read.
 pub(crate) const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
+/// Tokens of the shortest input: three special ones and one of text, as for `train.max_length`.
+const LEAST_LENGTH: i64 = 4;
 
 /// What `task.json` says whatever the kind of task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +98,22 @@ impl Header {
             }
         }
     }
+
+    /// Checks that the encoder of the folder can be given inputs of this length.
+    ///
+    /// # Errors
+    /// Naming `task.json` and the key.
+    pub(crate) fn check(&self, dir: &Path, encoder: &EncoderConfig) -> Result<()> {
+        let (length, most) = (self.max_length, encoder.max_positions);
+        match i64::try_from(length) {
+            Ok(length) if (LEAST_LENGTH..=most).contains(&length) => Ok(()),
+            _ => {
+                let expected =
+                    format!("must be from {LEAST_LENGTH} to {most}, the positions of the model");
+                Err(invalid(dir)(Error::value("max_length", length, expected)))
+            }
+        }
+    }
 }
 
 /// `task.json` as whatever its kind has in it.
@@ -103,6 +121,12 @@ fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
     let path = dir.join(TASK);
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
+}
+
+/// A value of `task.json` that nothing can be made with, as an error that names the file too.
+pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
+    let path = dir.join(TASK);
+    |error| Error::file(path, error)
 }
 
 /// A model folder's sizes and tokenizer.
@@ -269,11 +293,11 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     })
 }
 
-/// A fine-tuned model, read.
+/// A fine-tuned model, read; threads share it.
 #[derive(Debug)]
 pub(crate) struct Model<I, H> {
     pub(crate) info: I,
-    pub(crate) network: TaskNetwork<H>,
+    pub(crate) network: SharedNetwork<H>,
     pub(crate) tokenizer: WordPiece,
 }
 
@@ -297,6 +321,7 @@ pub(crate) fn read<I: DeserializeOwned, H: Head>(
     }
     let info: I = read_info(dir)?;
     let source = Source::read(dir)?;
+    header.check(dir, &source.config)?;
     let vs = nn::VarStore::new(device);
     let shipped = Parts::shipped();
     let parts = parts.unwrap_or(&shipped);
@@ -306,5 +331,5 @@ pub(crate) fn read<I: DeserializeOwned, H: Head>(
     let mut pretrained = Pretrained::read(dir)?;
     pretrained.tensors = renamed(&pretrained.tensors, class(&info).head, HEAD);
     pretrained.load(&vs)?;
-    Ok(Model { info, network, tokenizer: source.tokenizer })
+    Ok(Model { info, network: SharedNetwork::new(network), tokenizer: source.tokenizer })
 }

@@ -12,7 +12,7 @@ use electra_train::{
     objective::{Batch, Loss, Normaliser, Objective},
     optim::{Decay, Rule},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 /// Where an encoder's variables are, as in Hugging Face's folders.
@@ -108,6 +108,29 @@ impl<H: Head> Answering<'_, H> {
             }
         }
         predictions.into_iter().flatten().collect()
+    }
+}
+
+/// A network that threads share: it uses all of libtorch's threads and computes for one caller at a time.
+///
+/// libtorch's tensors may be handed from thread to thread, not looked at by several; parts from outside may hold anything.
+#[derive(Debug)]
+pub(crate) struct SharedNetwork<H>(Mutex<TaskNetwork<H>>);
+
+impl<H: Head> SharedNetwork<H> {
+    pub(crate) fn new(network: TaskNetwork<H>) -> Self {
+        Self(Mutex::new(network))
+    }
+
+    /// [`Answering::predict`]; a batch has one feature at least.
+    pub(crate) fn predict<T>(
+        &self,
+        features: &[Arc<Feature<T>>],
+        batch_size: usize,
+    ) -> Vec<H::Prediction> {
+        // A thread that panicked has changed nothing in it.
+        let network = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        network.predict(features, batch_size.max(1))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     batch::{Feature, encode},
     heads::Head,
     model::{self, Header, Kind, Model},
-    objective::TaskNetwork,
+    objective::SharedNetwork,
     problem::HeadClass,
     sentence::SentenceInfo,
     table::{Format, Row, Rows},
@@ -23,7 +23,7 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 use tch::nn;
@@ -31,7 +31,7 @@ use window::{Filled, Window};
 use writer::AnswerWriter;
 
 /// Inputs of one forward pass of [`Predictor::predict`].
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// Rows that are read, sorted by length and predicted together, if nothing else is asked for.
 const WINDOW: usize = 8192;
 
@@ -54,8 +54,7 @@ const WINDOW: usize = 8192;
 pub struct TextPredictor<I: TextInfo> {
     info: I,
     tokenizer: WordPiece,
-    /// libtorch's tensors may be handed from thread to thread, and parts from outside may hold anything.
-    network: Mutex<TaskNetwork<I::Head>>,
+    network: SharedNetwork<I::Head>,
 }
 
 /// Predicts classes or numbers.
@@ -166,7 +165,7 @@ impl<I: TextInfo> TextPredictor<I> {
     /// Opens the `model` folder that fine-tuning wrote; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
     ///
     /// # Errors
-    /// Naming the file that is missing or not whole.
+    /// Naming the file that is missing or not whole, or the key of `task.json` that nothing can be predicted with.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
         Self::read(dir, device, None)
     }
@@ -185,7 +184,7 @@ impl<I: TextInfo> TextPredictor<I> {
             |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &I| info.head(path, encoder);
         let Model { info, network, tokenizer } =
             model::read(dir, device, parts, I::KIND, I::class, head)?;
-        Ok(Self { info, tokenizer, network: Mutex::new(network) })
+        Ok(Self { info, tokenizer, network })
     }
 
     /// What the model was trained for.
@@ -230,10 +229,7 @@ impl<I: TextInfo> TextPredictor<I> {
             |(a, b): &(&str, Option<&str>)| encode(tokenizer, a, *b, max_length, ()).map(Arc::new);
         let features: Vec<Arc<Feature<()>>> =
             texts.par_iter().map(encode).collect::<Result<_>>()?;
-        // A thread that panicked has changed nothing in it.
-        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        let predictions = network.predict(&features, batch_size.max(1));
-        drop(network);
+        let predictions = self.network.predict(&features, batch_size);
         Ok(predictions.into_iter().map(|said| self.info.prediction(said)).collect())
     }
 
@@ -293,7 +289,8 @@ impl<I: TextInfo> TextPredictor<I> {
     }
 }
 
-const NOT_FINITE: &str = "the model's answer is no finite number: are its weights?";
+/// What is said of numbers that are none.
+pub(crate) const NOT_FINITE: &str = "the model's answer is no finite number: are its weights?";
 
 fn texts(row: &Row) -> (&str, Option<&str>) {
     let text = |i: usize| row.fields.get(i).map(String::as_str);

@@ -1,7 +1,8 @@
 //! From what is said of windows to answers: spans of the text, best first, and the odds that there is none.
 
 use super::{
-    encode::Asked,
+    encode::{Asked, Passage},
+    file::Paragraph,
     head::WindowPrediction,
     window::{Context, most_context},
 };
@@ -19,7 +20,8 @@ pub struct Answered {
     /// The best span's text, whatever the null odds; nothing where no span may be an answer.
     pub text: String,
     /// How much speaks for "no answer": the smallest logit over the windows (the reference's head), or the smallest
-    /// sum of the logits of `[CLS]` less the best span's (Hugging Face's).
+    /// sum of the logits of `[CLS]` less the best span's (Hugging Face's). Infinite where the network is broken: it says of
+    /// a window what is no finite number.
     pub null_odds: f64,
     /// The best spans, best first, no two with the same text.
     pub n_best: Vec<Candidate>,
@@ -88,15 +90,39 @@ pub fn decode(
     for candidate in &mut n_best {
         candidate.probability = (candidate.score - highest).exp() / total;
     }
-    let null = predictions.iter().map(|prediction| prediction.null).fold(f64::INFINITY, f64::min);
+    let nulls = || predictions.iter().map(|prediction| prediction.null);
+    // `min` would pass over a window of which no number is said.
+    let broken = nulls().any(|null| !null.is_finite());
+    let null = nulls().fold(f64::INFINITY, f64::min);
     Answered {
         text: n_best.first().map(|best| best.text.clone()).unwrap_or_default(),
         null_odds: match kind {
+            _ if broken => f64::INFINITY,
             HeadKind::Reference => null,
             HeadKind::Hf => null - highest,
         },
         n_best,
     }
+}
+
+/// The answers to the questions of paragraphs with their ids, in their order, from what is said of the windows of all of
+/// them.
+pub(super) fn decode_all(
+    paragraphs: &[&Paragraph],
+    passages: &[Passage],
+    predictions: &[WindowPrediction],
+    config: &SpanConfig,
+    kind: HeadKind,
+) -> Vec<(String, Answered)> {
+    let (mut rest, mut answers) = (predictions, Vec::new());
+    for (paragraph, passage) in paragraphs.iter().zip(passages) {
+        for (question, asked) in paragraph.questions.iter().zip(&passage.questions) {
+            let (own, after) = rest.split_at(asked.windows.len());
+            answers.push((question.id.clone(), decode(&passage.context, asked, own, config, kind)));
+            rest = after;
+        }
+    }
+    answers
 }
 
 /// A JSON object whose keys are in the order of the questions.

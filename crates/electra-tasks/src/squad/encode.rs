@@ -1,7 +1,7 @@
 //! Questions as inputs: `[CLS] question [SEP] window of the context [SEP]`.
 
 use super::{
-    file::{Paragraph, Question, SquadFile},
+    file::{Paragraph, Question},
     head::SpanTarget,
     window::{Context, windows},
 };
@@ -41,6 +41,12 @@ pub enum Teaching {
     Nothing,
 }
 
+/// The inputs of all questions of passages, in order.
+pub fn features(passages: &[Passage]) -> Vec<Arc<Feature<SpanTarget>>> {
+    let asked = passages.iter().flat_map(|passage| &passage.questions);
+    asked.flat_map(|asked| asked.features.iter().cloned()).collect()
+}
+
 /// How questions become inputs.
 #[derive(Debug)]
 pub struct Encoding<'a> {
@@ -72,17 +78,15 @@ impl<'a> Encoding<'a> {
         Ok(Self { tokenizer, max_length, config })
     }
 
-    /// Inputs of every question of a file; `teach` says what from.
+    /// Inputs of every question of paragraphs; `teach` says what from.
     ///
     /// # Errors
     /// If the tokenizer cannot read a text.
     pub fn passages(
         &self,
-        file: &SquadFile,
+        paragraphs: &[&Paragraph],
         teach: impl Fn(&Context, &Question) -> Option<Teaching> + Sync,
     ) -> Result<Vec<Passage>> {
-        let paragraphs: Vec<&Paragraph> =
-            file.articles.iter().flat_map(|article| &article.paragraphs).collect();
         let passage = |paragraph: &&Paragraph| {
             let context = Context::new(self.tokenizer, &paragraph.context)?;
             let asked = paragraph.questions.iter().filter_map(|question| {

@@ -92,10 +92,14 @@ impl SquadFile {
         Ok(file)
     }
 
+    /// All paragraphs in the file's order.
+    pub fn paragraphs(&self) -> impl Iterator<Item = &Paragraph> {
+        self.articles.iter().flat_map(|article| &article.paragraphs)
+    }
+
     /// All questions in the file's order, each with its context.
     pub fn questions(&self) -> impl Iterator<Item = (&str, &Question)> {
-        let paragraphs = self.articles.iter().flat_map(|article| &article.paragraphs);
-        paragraphs.flat_map(|paragraph| {
+        self.paragraphs().flat_map(|paragraph| {
             paragraph.questions.iter().map(|question| (paragraph.context.as_str(), question))
         })
     }

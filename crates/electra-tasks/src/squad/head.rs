@@ -34,7 +34,8 @@ pub struct SpanTarget {
 pub struct WindowPrediction {
     /// Spans that may be answers: not `[CLS]`, in order, no longer than allowed.
     pub spans: Vec<Span>,
-    /// How much speaks for "no answer": the reference's logit, or Hugging Face's two of `[CLS]`.
+    /// How much speaks for "no answer": the reference's logit, or Hugging Face's two of `[CLS]`; NaN where the score of
+    /// a span, even of one that may not be an answer, is no finite number.
     pub null: f64,
 }
 
@@ -123,10 +124,7 @@ impl SpanHead {
                 let (end_km, ends_km) = end_kp.topk(beam as i64, -1, true, true);
                 let scores_km = start_k.unsqueeze(-1) + end_km;
                 let null = self.impossible(hidden_ph, &start_p.exp()).double_value(&[]);
-                WindowPrediction {
-                    spans: self.spans(positions, &places_k, &ends_km, &scores_km),
-                    null,
-                }
+                self.window(positions, &places_k, &ends_km, &scores_km, null)
             }
             Layers::Hf(outputs) => {
                 let logits_p2 = outputs.forward(hidden_ph);
@@ -135,22 +133,21 @@ impl SpanHead {
                 let (end_m, ends_m) = end_p.topk(beam as i64, -1, true, true);
                 let scores_km = start_k.unsqueeze(-1) + end_m.unsqueeze(0);
                 let ends_km = ends_m.unsqueeze(0).expand_as(&scores_km);
-                WindowPrediction {
-                    spans: self.spans(positions, &places_k, &ends_km, &scores_km),
-                    null: start_p.double_value(&[0]) + end_p.double_value(&[0]),
-                }
+                let null = start_p.double_value(&[0]) + end_p.double_value(&[0]);
+                self.window(positions, &places_k, &ends_km, &scores_km, null)
             }
         }
     }
 
-    /// Those of a beam that may be answers, in the beam's order.
-    fn spans(
+    /// The spans of a beam that may be answers, in the beam's order, with the odds that there is none.
+    fn window(
         &self,
         positions: &[usize],
         starts_k: &Tensor,
         ends_km: &Tensor,
         scores_km: &Tensor,
-    ) -> Vec<Span> {
+        null: f64,
+    ) -> WindowPrediction {
         let integers = |tensor: &Tensor| Vec::<i64>::try_from(tensor.flatten(0, -1));
         let starts = integers(starts_k).expect("places of a beam are int64");
         let ends = integers(&ends_km.contiguous()).expect("places of a beam are int64");
@@ -164,7 +161,9 @@ impl SpanHead {
                 spans.push(Span { start, end, score: f64::from(score) });
             }
         }
-        spans
+        // Spans that are passed over would hide a broken network.
+        let finite = scores.iter().all(|score| score.is_finite());
+        WindowPrediction { spans, null: if finite { null } else { f64::NAN } }
     }
 
     /// The logit of "no answer", of rows `[b, s, h]` or of one `[s, h]`, from `[CLS]` and the mean under the starts'

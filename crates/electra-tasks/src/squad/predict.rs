@@ -2,23 +2,28 @@
 
 use super::{
     Version,
-    answer::{Answered, ById, decode},
-    encode::{Encoding, Passage, Teaching},
-    file::{Article, SquadFile},
+    answer::{Answered, ById, decode, decode_all},
+    encode::{Encoding, Teaching, features},
+    file::{Paragraph, SquadFile},
     head::SpanHead,
     read,
-    task::{SquadInfo, answer, head_of},
+    task::{SquadInfo, head_of},
     window::Context,
 };
 use crate::{
-    Result,
+    Error, Result,
     model::{self, Kind, Model},
+    predict::{BATCH, NOT_FINITE},
 };
 use std::path::{Path, PathBuf};
 
+/// Paragraphs whose windows are made, sorted by length and answered together.
+const PARAGRAPHS: usize = 64;
+
 /// A fine-tuned model that answers questions from texts.
 ///
-/// It may be moved to another thread; several threads share it through a `Mutex`, or open one each.
+/// Threads share it: each makes the tokens of its own texts, and the network, which uses all of libtorch's threads,
+/// computes for one of them at a time.
 ///
 /// ```no_run
 /// use electra_tasks::SquadPredictor;
@@ -42,7 +47,7 @@ pub struct SquadOutputs {
     pub null_odds: Option<PathBuf>,
     /// `{id: [{text, answer_start, score, probability}]}`, best first.
     pub n_best: Option<PathBuf>,
-    /// The threshold in place of the model's; infinity takes no answer back.
+    /// The threshold in place of the model's; infinity takes no answer back. NaN is an error.
     pub threshold: Option<f64>,
 }
 
@@ -50,10 +55,14 @@ impl SquadPredictor {
     /// Opens the `model` folder that fine-tuning wrote; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
     ///
     /// # Errors
-    /// Naming the file that is missing or not whole.
+    /// Naming the file that is missing or not whole, or the key of `task.json` that nothing can be answered with.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
         let (device, class) = (electra_torch::device(device)?, SquadInfo::class);
-        Ok(Self { model: model::read(dir, device, None, Kind::Squad, class, head_of)? })
+        let model = model::read(dir, device, None, Kind::Squad, class, head_of)?;
+        model.info.squad.validate().map_err(model::invalid(dir))?;
+        let predictor = Self { model };
+        predictor.encoding().map(drop).map_err(model::invalid(dir))?;
+        Ok(predictor)
     }
 
     /// What the model was trained for.
@@ -66,57 +75,51 @@ impl SquadPredictor {
         Encoding::new(&self.model.tokenizer, info.header.max_length, &info.squad)
     }
 
-    /// The answer to one question from one text.
+    /// The answer to one question from one text, however long: 64 windows of it are computed at once.
     ///
     /// # Errors
-    /// If the tokenizer cannot read a text.
+    /// If the tokenizer cannot read a text, or the answer is no finite number.
     pub fn answer(&self, question: &str, context: &str) -> Result<Answered> {
         let Model { info, network, tokenizer } = &self.model;
         let context = Context::new(tokenizer, context)?;
         let asked = self.encoding()?.question(&context, question, &Teaching::Nothing)?;
-        let predictions = network.predict(&asked.features, asked.features.len());
-        Ok(decode(&context, &asked, &predictions, &info.squad, info.header.head.kind))
+        let predictions = network.predict(&asked.features, BATCH);
+        let answered = decode(&context, &asked, &predictions, &info.squad, info.header.head.kind);
+        finite(question, &answered)?;
+        Ok(answered)
     }
 
-    /// The answers to the questions of a file with their ids, in its order; `batch_size` windows at a time.
-    /// `on_questions` is told how many are done.
+    /// The answers to the questions of a file with their ids, in its order; `batch_size` windows at a time. The windows
+    /// of 64 paragraphs are held at once, in whatever articles these are. `on_questions` is told how many are done.
     ///
     /// # Errors
-    /// If the tokenizer cannot read a text.
+    /// If the tokenizer cannot read a text, or an answer is no finite number.
     pub fn answer_file(
         &self,
         file: &SquadFile,
         batch_size: usize,
         on_questions: &mut dyn FnMut(u64),
     ) -> Result<Vec<(String, Answered)>> {
-        let (info, mut answers) = (&self.model.info, Vec::new());
-        // An article at a time: inputs of a whole file need not be held at once.
-        for article in &file.articles {
-            let article = SquadFile { version: None, articles: vec![Article::clone(article)] };
-            let passages: Vec<Passage> =
-                self.encoding()?.passages(&article, |_, _| Some(Teaching::Nothing))?;
-            let asked = passages.iter().flat_map(|passage| &passage.questions);
-            let features: Vec<_> = asked.flat_map(|asked| asked.features.iter().cloned()).collect();
-            let (network, head) = (self.model.network.answering(), info.header.head.kind);
-            answers.extend(answer(
-                network,
-                &article,
-                &passages,
-                &features,
-                &info.squad,
-                head,
-                batch_size.max(1),
-            ));
+        let (Model { info, network, .. }, encoding) = (&self.model, self.encoding()?);
+        let paragraphs: Vec<&Paragraph> = file.paragraphs().collect();
+        let mut answers = Vec::new();
+        for paragraphs in paragraphs.chunks(PARAGRAPHS) {
+            let passages = encoding.passages(paragraphs, |_, _| Some(Teaching::Nothing))?;
+            let predictions = network.predict(&features(&passages), batch_size);
+            let head = info.header.head.kind;
+            let found = decode_all(paragraphs, &passages, &predictions, &info.squad, head);
+            found.iter().try_for_each(|(id, answered)| finite(id, answered))?;
+            answers.extend(found);
             on_questions(answers.len() as u64);
         }
         Ok(answers)
     }
 
-    /// Answers the questions of the file `input` (SQuAD's JSON, or MRQA's JSON lines) and writes the files. Returns
-    /// how many there are.
+    /// Answers the questions of the file `input` (SQuAD's JSON, or MRQA's JSON lines) and writes the files, each when all
+    /// questions are answered. Returns how many there are.
     ///
     /// # Errors
-    /// Naming the file that cannot be read or written.
+    /// Naming the file that cannot be read or written, or the question whose answer is no finite number.
     pub fn predict(
         &self,
         input: &Path,
@@ -124,6 +127,10 @@ impl SquadPredictor {
         batch_size: usize,
         on_questions: &mut dyn FnMut(u64),
     ) -> Result<u64> {
+        if outputs.threshold.is_some_and(f64::is_nan) {
+            let expected = "must be a number, or infinity to take no answer back";
+            return Err(Error::value("threshold", f64::NAN, expected));
+        }
         let answers = self.answer_file(&read(input)?, batch_size, on_questions)?;
         let threshold = match self.info().version {
             Version::V1 => f64::INFINITY,
@@ -141,5 +148,13 @@ impl SquadPredictor {
             ById::of(&answers, |answer| &answer.n_best).write(path)?;
         }
         Ok(answers.len() as u64)
+    }
+}
+
+/// Refuses an answer of a broken network.
+fn finite(question: &str, answered: &Answered) -> Result<()> {
+    match answered.null_odds.is_finite() {
+        true => Ok(()),
+        false => Err(Error::value("question", format!("{question:?}"), NOT_FINITE)),
     }
 }

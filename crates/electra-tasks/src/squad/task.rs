@@ -2,10 +2,10 @@
 
 use super::{
     Version,
-    answer::{Answered, ById, decode},
+    answer::{Answered, ById, decode_all},
     details::details,
-    encode::{Encoding, Passage, Teaching},
-    file::{Question, SquadFile},
+    encode::{Encoding, Passage, Teaching, features},
+    file::{Paragraph, Question, SquadFile},
     head::{SpanHead, SpanTarget},
     read,
     window::Context,
@@ -115,13 +115,6 @@ struct Questions {
     passages: Vec<Passage>,
 }
 
-impl Questions {
-    fn features(&self) -> Vec<Arc<Feature<SpanTarget>>> {
-        let asked = self.passages.iter().flat_map(|passage| &passage.questions);
-        asked.flat_map(|asked| asked.features.iter().cloned()).collect()
-    }
-}
-
 /// What a training file teaches.
 struct Lessons {
     features: Vec<Arc<Feature<SpanTarget>>>,
@@ -129,27 +122,6 @@ struct Lessons {
     questions: usize,
     /// Those that cannot be learned from.
     left_out: Option<LeftOut>,
-}
-
-/// Answers to the questions of passages, in their order.
-pub(crate) fn answer(
-    network: Answering<'_, SpanHead>,
-    file: &SquadFile,
-    passages: &[Passage],
-    features: &[Arc<Feature<SpanTarget>>],
-    config: &SpanConfig,
-    head: HeadKind,
-    batch_size: usize,
-) -> Vec<(String, Answered)> {
-    let predictions = network.predict(features, batch_size);
-    let (mut rest, mut answers) = (predictions.as_slice(), Vec::new());
-    let asked = passages.iter().flat_map(|p| p.questions.iter().map(move |q| (&p.context, q)));
-    for ((context, asked), (_, question)) in asked.zip(file.questions()) {
-        let (own, after) = rest.split_at(asked.windows.len());
-        answers.push((question.id.clone(), decode(context, asked, own, config, head)));
-        rest = after;
-    }
-    answers
 }
 
 impl SquadTask {
@@ -187,7 +159,8 @@ impl SquadTask {
     fn lessons(&self, encoding: &Encoding<'_>, path: &Path) -> Result<Lessons> {
         let file = read(path)?;
         let left_out = Mutex::new(Vec::new());
-        let passages = encoding.passages(&file, |context, question| {
+        let paragraphs: Vec<&Paragraph> = file.paragraphs().collect();
+        let passages = encoding.passages(&paragraphs, |context, question| {
             let why = match self.teaching(context, question) {
                 Ok(teaching) => return Some(teaching),
                 Err(why) => why,
@@ -199,14 +172,16 @@ impl SquadTask {
         let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Threads find them in any order.
         left_out.sort();
-        let asked = || passages.iter().flat_map(|passage| &passage.questions);
-        let questions = asked().count();
+        let questions: usize = passages.iter().map(|passage| passage.questions.len()).sum();
         if questions == 0 {
             let why = left_out.first().map_or("it has none", String::as_str);
             return Err(Error::file(path, format!("no question can be learned from: {why}")));
         }
-        let features = asked().flat_map(|asked| asked.features.iter().cloned()).collect();
-        Ok(Lessons { features, questions, left_out: LeftOut::of(path, left_out) })
+        Ok(Lessons {
+            features: features(&passages),
+            questions,
+            left_out: LeftOut::of(path, left_out),
+        })
     }
 
     /// Questions that are scored.
@@ -228,7 +203,8 @@ impl SquadTask {
         if !any {
             return Err(Error::file(path, "there is no question in it"));
         }
-        let passages = encoding.passages(&gold, |_, _| Some(Teaching::Nothing))?;
+        let paragraphs: Vec<&Paragraph> = gold.paragraphs().collect();
+        let passages = encoding.passages(&paragraphs, |_, _| Some(Teaching::Nothing))?;
         Ok(Questions { gold, passages })
     }
 
@@ -324,8 +300,9 @@ impl Problem for SquadTask {
         batch_size: usize,
     ) -> Self::Answers {
         let Some(set) = data.scored.split(split) else { return Vec::new() };
-        let (features, config) = (set.features(), &data.config);
-        answer(network, &set.gold, &set.passages, &features, config, data.head, batch_size)
+        let paragraphs: Vec<&Paragraph> = set.gold.paragraphs().collect();
+        let predictions = network.predict(&features(&set.passages), batch_size);
+        decode_all(&paragraphs, &set.passages, &predictions, &data.config, data.head)
     }
 
     fn score(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Scores {

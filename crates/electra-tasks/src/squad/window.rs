@@ -105,7 +105,8 @@ impl Context {
         let end = begin + text.len();
         let covers = |bytes: &Range<usize>| bytes.start < end && bytes.end > begin;
         match (self.bytes.iter().position(covers), self.bytes.iter().rposition(covers)) {
-            (Some(first), Some(last)) => Ok(first..last + 1),
+            // An empty answer has no character, though it may stand within a token.
+            (Some(first), Some(last)) if !text.is_empty() => Ok(first..last + 1),
             _ => Err(Misaligned::NoToken { start: *start, answer: text.clone() }),
         }
     }

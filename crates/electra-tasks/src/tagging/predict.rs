@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     model::{self, Kind, Model},
-    predict::{PredictOptions, PredictReport, Probabilities, in_place},
+    predict::{BATCH, NOT_FINITE, PredictOptions, PredictReport, Probabilities, in_place},
 };
 use electra_model::EncoderConfig;
 use std::{io::Write, path::Path, time::Instant};
@@ -20,7 +20,8 @@ const WINDOW_WORDS: usize = 1 << 16;
 
 /// A fine-tuned model that tags words.
 ///
-/// It may be moved to another thread; several threads share it through a `Mutex`, or open one each.
+/// Threads share it: each makes the tokens of its own words, and the network, which uses all of libtorch's threads,
+/// computes for one of them at a time.
 ///
 /// ```no_run
 /// use electra_tasks::TaggingPredictor;
@@ -50,7 +51,7 @@ impl TaggingPredictor {
     /// Opens the `model` folder that fine-tuning wrote; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
     ///
     /// # Errors
-    /// Naming the file that is missing or not whole.
+    /// Naming the file that is missing or not whole, or the key of `task.json` that nothing can be tagged with.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
         let (device, class) = (electra_torch::device(device)?, TaggingInfo::class);
         let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &TaggingInfo| {
@@ -67,14 +68,19 @@ impl TaggingPredictor {
     /// A tag for each word of each sentence, in their order.
     ///
     /// # Errors
-    /// If the tokenizer cannot read a word.
+    /// If the tokenizer cannot read a word, or a probability is no finite number.
     pub fn tag<S: AsRef<str> + Sync>(
         &self,
         sentences: &[impl AsRef<[S]> + Sync],
     ) -> Result<Vec<Vec<TaggedWord>>> {
-        self.tag_batched(sentences, PredictOptions::default().batch_size)
+        let tagged = self.tag_batched(sentences, BATCH)?;
+        match tagged.iter().position(|words| !is_finite(words)) {
+            None => Ok(tagged),
+            Some(place) => Err(Error::value("sentence", format!("number {place}"), NOT_FINITE)),
+        }
     }
 
+    /// Tags, which may be of a broken network.
     fn tag_batched<S: AsRef<str> + Sync>(
         &self,
         sentences: &[impl AsRef<[S]> + Sync],
@@ -82,7 +88,7 @@ impl TaggingPredictor {
     ) -> Result<Vec<Vec<TaggedWord>>> {
         let Model { info, network, tokenizer } = &self.model;
         let features = encode(tokenizer, sentences, &[], info.header.max_length)?;
-        let predictions = network.predict(&features, batch_size.max(1));
+        let predictions = network.predict(&features, batch_size);
         let (predicted, probabilities): (Vec<usize>, Vec<f32>) =
             own_words(&features, &predictions).unzip();
         let words = sentences.iter().map(|words| words.as_ref().len());
@@ -100,7 +106,8 @@ impl TaggingPredictor {
     /// and so is the caller: `rows` of the report are words.
     ///
     /// # Errors
-    /// Naming the file that cannot be read or written, and the line.
+    /// Naming the file that cannot be read or written, and the line; or that of the first word of a sentence whose
+    /// probabilities are no finite numbers.
     pub fn predict(
         &self,
         input: &Path,
@@ -120,7 +127,7 @@ impl TaggingPredictor {
                 if waiting < WINDOW_WORDS && sentences.peek().is_some() {
                     continue;
                 }
-                self.write(&window, writer, output, options)?;
+                self.write(&window, writer, (input, output), options)?;
                 rows += waiting as u64;
                 on_words(rows);
                 window.clear();
@@ -134,12 +141,16 @@ impl TaggingPredictor {
         &self,
         sentences: &[Sentence],
         writer: &mut dyn Write,
-        name: &Path,
+        (input, output): (&Path, &Path),
         options: &PredictOptions,
     ) -> Result<()> {
         let words: Vec<&[String]> = sentences.iter().map(|s| s.words.as_slice()).collect();
         let tagged = self.tag_batched(&words, options.batch_size)?;
         for (sentence, tagged) in sentences.iter().zip(tagged) {
+            if !is_finite(&tagged) {
+                let file = input.display().to_string();
+                return Err(Error::row(&file, sentence.line, NOT_FINITE));
+            }
             let divider = if sentence.lines[0].contains('\t') { '\t' } else { ' ' };
             let column = |word: &super::TaggedWord| match options.probabilities {
                 Probabilities::Omit => word.tag.clone(),
@@ -147,8 +158,13 @@ impl TaggingPredictor {
             };
             let columns: Vec<String> = tagged.iter().map(column).collect();
             let text = sentence.with_tags(columns.iter().map(String::as_str));
-            writer.write_all(text.as_bytes()).map_err(Error::io(name))?;
+            writer.write_all(text.as_bytes()).map_err(Error::io(output))?;
         }
         Ok(())
     }
+}
+
+/// Whether the numbers of a sentence's words are such.
+fn is_finite(words: &[TaggedWord]) -> bool {
+    words.iter().all(|word| word.probability.is_finite())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     e2e::{Fixture, TASK, config},
-    root, says,
+    root, says, with_key,
 };
 use electra_tasks::{Answers, Finetune, FinetuneConfig, Predictor, Task};
 use electra_train::{Existing, From};
@@ -163,6 +163,15 @@ fn predictions_that_cannot_be_made() {
     says(Predictor::open(&fixture.path("model"), "cpu").map(drop), &["task.json"]);
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     says(predictor.predict(&[("red", Some("green"))]), &["single texts"]);
+
+    // A file that was edited by hand: the model has 64 positions.
+    let model = fixture.path("out/model");
+    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
+    for length in [0, 3, 65] {
+        let found = format!("max_length = {length}");
+        says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
+    }
+    with("/max_length", 4.into()).unwrap().predict(&[("red", None)]).unwrap();
 
     fixture.write("input.tsv", "sentence\nred\n");
     let (input, output) = (fixture.path("input.tsv"), fixture.path("output.tsv"));

@@ -1,6 +1,6 @@
 //! Question answering from files to files, on a tiny scale: fine-tuning, its outputs, resuming, prediction.
 
-use crate::{e2e::Fixture, root, says};
+use crate::{break_layer, e2e::Fixture, root, says, with_key};
 use electra_model::hf::{self, Architecture, Pretrained};
 use electra_tasks::{
     AnyTask, Completion, Finetune, FinetuneConfig, Predictor, Report, SquadPredictor, SquadTask,
@@ -39,13 +39,15 @@ fn file(from: usize, n: usize, version: Version) -> Value {
     json!({"version": "x", "data": [{"title": "t", "paragraphs": paragraphs}]})
 }
 
-/// Training and dev files in `squad`; of two questions the answer is elsewhere, or not in the context.
+/// Training and dev files in `squad`; of three questions the answer is elsewhere, not in the context, or nothing.
 fn write(fixture: &Fixture, version: Version) -> SquadTask {
     let mut train = file(0, 65, version);
     train["data"][0]["paragraphs"][64]["qas"][0]["answers"][0]["answer_start"] = json!(1);
     let mut without = question(66, version);
     without["qas"][0]["answers"][0]["text"] = json!("cake");
-    train["data"][0]["paragraphs"].as_array_mut().unwrap().push(without);
+    let mut empty = question(68, version);
+    empty["qas"][0]["answers"][0] = json!({"text": "", "answer_start": 1});
+    train["data"][0]["paragraphs"].as_array_mut().unwrap().extend([without, empty]);
     fixture.write("squad/train.json", train.to_string());
     fixture.write("squad/dev.json", file(65, 30, version).to_string());
     let toml = format!(
@@ -108,10 +110,11 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let lines: Vec<&str> = left_out.lines().collect();
     assert!(lines[0].contains("train.json: question \"q64\": at answer_start 1"), "{left_out}");
     assert!(lines[1].contains("\"q66\"") && lines[1].contains("the context does not have"));
-    let named = json!({"file": fixture.path("squad/train.json"), "count": 2, "named": lines});
+    assert!(lines[2].contains("\"q68\"") && lines[2].contains("the answer \"\" at answer_start 1"));
+    let named = json!({"file": fixture.path("squad/train.json"), "count": 3, "named": lines});
     assert_eq!(json_of(&fixture.path("out/results.json"))["left_out"], json!([named]));
     let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
-    assert!(html.contains("train.json: 2</h3>") && html.contains(&escape(lines[1])), "{html}");
+    assert!(html.contains("train.json: 3</h3>") && html.contains(&escape(lines[1])), "{html}");
     // 15 of the 30 have no answer.
     assert_eq!(report.baselines.majority.dev[&Metric::ExactMatch], Some(0.5));
     let scores = &report.seeds[0].dev;
@@ -195,6 +198,89 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let asked = predictor.answer("", "red fox").unwrap();
     assert!("red fox".contains(&asked.text), "{asked:?}");
     says(Predictor::open(&fixture.path("out/model"), "cpu"), &["Squad", "Sentence"]);
+}
+
+/// A model of the questions that has learned little.
+fn tuned(fixture: &Fixture) -> SquadPredictor {
+    let (task, config) = (write(fixture, Version::V2), config(&["train.epochs=1"]));
+    finish(&finetune(fixture, &task, &config, "out"));
+    SquadPredictor::open(&fixture.path("out/model"), "cpu").unwrap()
+}
+
+/// MRQA's lines are paragraphs of one article. The last one has more windows than a batch of [`SquadPredictor::answer`].
+#[test]
+fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
+    let fixture = Fixture::new();
+    let predictor = tuned(&fixture);
+    let context = |i: usize| match i {
+        129 => "red green fox ".repeat(100),
+        _ => question(i, Version::V1)["context"].as_str().unwrap().to_owned(),
+    };
+    let line = |i: usize| {
+        let asked = json!({"qid": format!("q{i}"), "question": "red", "answers": ["fox"]});
+        json!({"context": context(i), "qas": [asked]}).to_string() + "\n"
+    };
+    fixture.write("many.jsonl", (0..130).map(line).collect::<String>());
+    let file = read(&fixture.path("many.jsonl")).unwrap();
+    let mut told = Vec::new();
+    let answers = predictor.answer_file(&file, 7, &mut |done| told.push(done)).unwrap();
+    assert_eq!(told, [64, 128, 130]);
+    assert!(answers.iter().enumerate().all(|(i, (id, _))| *id == format!("q{i}")));
+    std::thread::scope(|scope| {
+        let (predictor, context) = (&predictor, &context);
+        let ask = |i: usize| (i, scope.spawn(move || predictor.answer("red", &context(i))));
+        for (i, thread) in [0, 63, 64, 128, 129].map(ask) {
+            let alone = thread.join().unwrap().unwrap();
+            // Other texts in the batch, other rounding.
+            approx::assert_abs_diff_eq!(alone.null_odds, answers[i].1.null_odds, epsilon = 1e-4);
+        }
+    });
+}
+
+#[test]
+fn answers_that_are_no_numbers_are_refused() {
+    let fixture = Fixture::new();
+    tuned(&fixture);
+    let (model, input) = (fixture.path("out/model"), fixture.path("squad/dev.json"));
+    let weights = fs::read(model.join("model.safetensors")).unwrap();
+    let outputs = SquadOutputs {
+        predictions: fixture.path("p.json"),
+        null_odds: Some(fixture.path("o.json")),
+        n_best: Some(fixture.path("n.json")),
+        threshold: None,
+    };
+    for layer in ["start", "end", "impossible"] {
+        break_layer(&model, &format!("task_head.{layer}.weight"));
+        let broken = SquadPredictor::open(&model, "cpu").unwrap();
+        let said = broken.answer("red", "red fox");
+        says(said, &["question = \"red\"", "no finite number"]);
+        let said = broken.predict(&input, &outputs, 7, &mut |_| {});
+        says(said, &["question = \"q65\"", "no finite number"]);
+        assert!(["p.json", "o.json", "n.json"].iter().all(|name| !fixture.path(name).exists()));
+        fs::write(model.join("model.safetensors"), &weights).unwrap();
+    }
+    let whole = SquadPredictor::open(&model, "cpu").unwrap();
+    let outputs = SquadOutputs { threshold: Some(f64::NAN), ..outputs };
+    says(whole.predict(&input, &outputs, 7, &mut |_| {}), &["threshold = NaN", "a number"]);
+}
+
+/// A file that was edited by hand: the model has 64 positions, questions two tokens.
+#[test]
+fn keys_of_a_model_that_nothing_can_be_answered_with() {
+    let fixture = Fixture::new();
+    tuned(&fixture);
+    let model = fixture.path("out/model");
+    let with = with_key(&model, |model| SquadPredictor::open(model, "cpu"));
+    for key in ["max_query_length", "stride", "max_answer_length", "n_best", "beam"] {
+        let found = format!("squad.{key} = 0");
+        says(with(&format!("/squad/{key}"), json!(0)), &["task.json", &found, "at least 1"]);
+    }
+    for length in [0, 65] {
+        let found = format!("max_length = {length}");
+        says(with("/max_length", json!(length)), &["task.json", &found, "from 4 to 64"]);
+    }
+    says(with("/max_length", json!(5)), &["task.json", "max_length = 5", "at least 6"]);
+    with("/squad/stride", json!(1)).unwrap().answer("red", "red fox").unwrap();
 }
 
 /// In the second epoch, batches by length.

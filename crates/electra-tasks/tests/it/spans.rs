@@ -95,6 +95,9 @@ fn answers_that_do_not_stand_where_they_say() {
     assert!(align("京", BAKERY.find('京').unwrap()).contains("which stands at 24"));
     assert!(align("bread", 45).contains("45 is beyond the 45 characters"));
     assert!(align("\u{a0}", 14).contains("has no token"));
+    // Nothing, at the start of a token and within one.
+    assert!(align("", 8).contains("has no token"));
+    assert!(align("", 9).contains("has no token"));
 }
 
 /// By hand, from the reference's loop: windows of 4 tokens, 2 apart.

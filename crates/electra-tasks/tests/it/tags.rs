@@ -1,8 +1,9 @@
 //! Tagging end to end: files in every scheme, long sentences, answers and their scores, prediction, bad input.
 
 use crate::{
+    break_layer,
     e2e::{Fixture, config},
-    says,
+    says, with_key,
 };
 use electra_model::hf::{self, Architecture};
 use electra_tasks::{
@@ -155,6 +156,40 @@ fn entities_are_learned_scored_and_written() {
     assert_eq!((lines[2].as_slice(), &lines[3][..3]), (&[""][..], &[".", "z", "O"][..]));
     let probability: f32 = lines[0][3].parse().unwrap();
     assert!(probability > 0.2 && probability <= 1.0, "{probability}");
+}
+
+/// Threads share a predictor. What is no number is refused, and a file that was edited by hand: the model has 64 positions.
+#[test]
+fn tags_are_those_of_a_network_that_is_whole() {
+    let fixture = fixture(TASK);
+    run(&fixture, &task(&fixture), &tags_config(&["train.epochs=1"])).unwrap();
+    let model = fixture.path("out/model");
+    let predictor = TaggingPredictor::open(&model, "cpu").unwrap();
+    let tag = |predictor: &TaggingPredictor| predictor.tag(&[["red", "fox"], ["blue", "bird"]]);
+    let alone = tag(&predictor).unwrap();
+    std::thread::scope(|scope| {
+        let ask = |_| scope.spawn(|| tag(&predictor).unwrap());
+        for thread in [0, 1, 2].map(ask) {
+            assert_eq!(thread.join().unwrap(), alone);
+        }
+    });
+
+    let with = with_key(&model, |model| TaggingPredictor::open(model, "cpu"));
+    for length in [0, 3, 65] {
+        let found = format!("max_length = {length}");
+        says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
+    }
+    tag(&with("/max_length", 4.into()).unwrap()).unwrap();
+
+    break_layer(&model, "classifier.weight");
+    let broken = TaggingPredictor::open(&model, "cpu").unwrap();
+    says(tag(&broken), &["sentence = number 0", "no finite number"]);
+    let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
+    fs::write(&input, "\nred\nfox\n\nbear\n").unwrap();
+    let options = PredictOptions::default();
+    let said = broken.predict(&input, &output, &options, &mut |_| {});
+    says(said, &["words.conll:2", "no finite number"]);
+    assert!(!output.exists());
 }
 
 /// The reference cuts long sentences and scores what is left of them.

@@ -147,7 +147,11 @@ impl WinogradPredictor {
         let device = electra_torch::device(device)?;
         let pretrained = Pretrained::read(dir)?;
         let max_length = match model::is_fine_tuned(dir) {
-            true => Header::read(dir)?.max_length,
+            true => {
+                let header = Header::read(dir)?;
+                header.check(dir, &pretrained.config.encoder)?;
+                header.max_length
+            }
             false => pretrained.config.encoder.max_positions as usize,
         };
         let architecture = pretrained.config.architecture;
