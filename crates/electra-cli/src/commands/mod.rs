@@ -36,3 +36,9 @@ impl Overwrite {
         }
     }
 }
+
+/// A number of the command line, which may be infinite; `nan` is none.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
+    number.ok_or_else(|| "must be a number, or inf or -inf".to_owned())
+}

@@ -1,6 +1,6 @@
 //! `electra predict`: a fine-tuned model on a file or a stream.
 
-use super::Overwrite;
+use super::{Overwrite, number};
 use crate::console::{self, Progress};
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long)]
     n_best: Option<PathBuf>,
     /// Of questions: the null odds above which there is no answer, in place of the model's; `inf` keeps every answer.
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_parser = number)]
     threshold: Option<f64>,
     /// Rows of one forward pass.
     #[arg(long, default_value_t = 64)]

@@ -1,5 +1,6 @@
 //! `electra score`: the scorers alone, equal to the official ones.
 
+use super::number;
 use crate::console;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -14,7 +15,7 @@ use electra_tasks::{
         squad::{Unmatched, read_null_odds, read_predictions, score_1, score_2},
         tagging,
     },
-    squad::SquadFile,
+    squad,
     tagging::Columns,
 };
 use serde_json::json as object;
@@ -118,19 +119,23 @@ fn task_and_file(text: &str) -> Result<(&'static GlueTask, PathBuf), String> {
 
 /// Answers to SQuAD's questions, as the official script of the version scores them, in per cent.
 ///
-/// Version 1.1 scores 0 for a question without a prediction; version 2.0 leaves it out of every figure. Predictions
-/// for ids that the gold file lacks count for nothing. Both are warned of.
+/// Version 1.1 scores 0 for a question without a prediction, as its official script does; version 2.0 leaves it out of
+/// every figure. Predictions for ids that the gold file lacks count for nothing. Both are warned of.
+///
+/// MRQA's files are scored by version 1.1, as their own script does; it can be told to leave out questions without a
+/// prediction, and takes the gold answers from `answers` alone, where here those of `detected_answers` are right too.
 #[derive(Debug, Parser)]
 #[command(
     disable_version_flag = true,
-    after_help = "Example:
-  electra score squad --version 2.0 --gold dev-v2.0.json --pred preds.json --null-odds null_odds.json"
+    after_help = "Examples:
+  electra score squad --version 2.0 --gold dev-v2.0.json --pred preds.json --null-odds null_odds.json
+  electra score squad --version 1.1 --gold NewsQA.jsonl.gz --pred preds.json"
 )]
 pub(crate) struct Squad {
     /// Whose rules hold.
     #[arg(long)]
     version: Version,
-    /// The questions with their answers, in SQuAD's own format.
+    /// The questions with their answers, in SQuAD's own format, or in MRQA's (.jsonl, .jsonl.gz).
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
     /// The predictions: {id: text}; "" says that there is no answer.
@@ -145,7 +150,8 @@ pub(crate) struct Squad {
         value_name = "X",
         default_value_t = 1.0,
         requires = "null_odds",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = number
     )]
     na_prob_thresh: f64,
 }
@@ -166,7 +172,7 @@ impl Squad {
                 .error(ErrorKind::ArgumentConflict, "--null-odds is for --version 2.0\n")
                 .exit();
         }
-        let gold = SquadFile::read(&self.gold)?;
+        let gold = squad::read(&self.gold)?;
         let predictions = read_predictions(&self.pred)?;
         let (unmatched, text) = match self.version {
             Version::V1 => {

@@ -48,6 +48,8 @@ fn usage_errors_have_exit_code_2() {
     fails(dir, "vocab train --size 100", 2, &["--corpus"]);
     fails(dir, "pretrain configs/pretrain-tiny.toml", 2, &["--out"]);
     fails(dir, "export run --part both --out x", 2, &["both", "discriminator", "generator"]);
+    let predict = "predict --model m --input i --output o --threshold nan";
+    fails(dir, predict, 2, &["--threshold", "must be a number"]);
 }
 
 #[test]

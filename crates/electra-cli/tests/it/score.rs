@@ -64,6 +64,20 @@ fn squad_files_that_cannot_be_scored() {
     fails(dir, line, 1, &["preds.json", "a: NaN", "line 1"]);
 }
 
+/// Of two questions one is answered, with an article and a full stop more; the other scores 0.
+#[test]
+fn files_of_mrqa_are_gold_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let detected = serde_json::json!([{"text": "bread", "char_spans": [[6, 10]]}]);
+    let question = |id: &str| serde_json::json!({"qid": id, "question": "?", "answers": ["bread"], "detected_answers": detected});
+    let line = serde_json::json!({"context": "baked bread", "qas": [question("a"), question("b")]});
+    write(dir, "gold.jsonl", format!("{{\"header\": {{}}}}\n{line}\n"));
+    write(dir, "preds.json", r#"{"a": "The bread."}"#);
+    let line = "score squad --version 1.1 --gold {}/gold.jsonl --pred {}/preds.json";
+    assert_eq!(output(dir, line), "{\"exact_match\": 50.0, \"f1\": 50.0}\n");
+}
+
 #[test]
 fn options_of_squad_that_do_not_go_together() {
     let dir = Path::new(".");
@@ -74,6 +88,9 @@ fn options_of_squad_that_do_not_go_together() {
         &["--null-odds"],
     );
     fails(dir, "score squad --version 1.1 --gold g --pred p --null-odds o", 2, &["--version 2.0"]);
+    let thresholds =
+        "score squad --version 2.0 --gold g --pred p --null-odds o --na-prob-thresh nan";
+    fails(dir, thresholds, 2, &["--na-prob-thresh", "must be a number"]);
 }
 
 #[test]
