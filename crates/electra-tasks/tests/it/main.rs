@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod batches;
+mod custom_task;
 mod e2e;
 mod glue;
 mod glue_scores;

@@ -1,0 +1,39 @@
+//! The example of a kind of task of one's own: it learns what it is of, and is short.
+
+use crate::{e2e::turn, root};
+use electra_tasks::{Answers, Completion, Finetune, FinetuneConfig, Weights, scores::Metric};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use example::Majority;
+use std::{fs, sync::atomic::AtomicBool};
+
+#[allow(dead_code, reason = "`main` is run by people")]
+#[path = "../../examples/custom_task.rs"]
+mod example;
+
+#[test]
+fn a_task_of_your_own_is_trained_scored_and_written() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let sizes = root().join("tests/fixtures/foreign/base/config.json");
+    fs::copy(sizes, dir.path().join("config.json")).unwrap();
+    let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"].map(str::to_owned);
+    let vocab = Vocab::from_tokens(tokens.to_vec()).unwrap();
+    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+    tokenizer.write_pretrained(dir.path(), 16).unwrap();
+    let sets = ["train.max_length=16", "train.epochs=40", "optimizer.learning_rate=1e-2"];
+    let preset = root().join("configs/finetune-tiny.toml");
+    let config = FinetuneConfig::read(&preset, &sets.map(str::to_owned)).unwrap();
+    let out = dir.path().join("out");
+    let task = Majority(Answers::Classes(vec!["no".to_owned(), "yes".to_owned()]));
+    let mut finetune = Finetune::new(&task, "", dir.path(), &config, &out);
+    finetune.weights = Weights::Random;
+    let done = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+    // 22 of 64 lines have more than three words `a`: a constant is right for 42 of them.
+    let score = report.seeds[0].dev_score(Metric::Accuracy).unwrap();
+    assert!(score > 42.0 / 64.0, "{score}");
+    assert!(out.join("model/task.json").is_file());
+
+    let source = fs::read_to_string(root().join("crates/electra-tasks/examples/custom_task.rs"));
+    assert!(source.unwrap().lines().count() < 60);
+}
