@@ -1,7 +1,10 @@
 //! A task of any kind: what `task.toml` says by its key `kind`, and the tasks that have a name of their own.
 
-use crate::{MultiLabelTask, Result, SquadTask, TaggingTask, Task, glue::winograd::WinogradTask};
-use electra_train::config::parse_toml;
+use crate::{
+    Error, MultiLabelTask, Result, SquadTask, TaggingTask, Task, glue::winograd::WinogradTask,
+    task::Files,
+};
+use electra_train::config::{Section, parse_toml, parse_toml_with};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
 
@@ -21,6 +24,18 @@ pub enum AnyTask {
     /// The antecedent of a pronoun among candidates: `kind = "winograd"`.
     Winograd(WinogradTask),
 }
+
+/// What a `task.toml` says: the task, and what it changes in the config that it is learned by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskFile {
+    /// The task.
+    pub task: AnyTask,
+    /// Its `[config]`: keys of a fine-tuning config ([`crate::FinetuneConfig::for_task`]); none where there is none.
+    pub config: Section,
+}
+
+/// The name of that section.
+const CONFIG: &str = "config";
 
 /// The tasks with a name of their own that are no table's: SQuAD, by the official files' names, and WNLI by candidates.
 const NAMED: [(&str, &str); 3] = [
@@ -47,18 +62,18 @@ impl AnyTask {
     /// # Errors
     /// If an override is of no key.
     pub fn named(name: &str, overrides: &[String]) -> Result<Option<Self>> {
-        let found = NAMED.iter().find(|(known, _)| *known == name);
-        found.map(|(_, text)| Self::parse(text, name.as_ref(), overrides)).transpose()
+        let Some((_, text)) = NAMED.iter().find(|(known, _)| *known == name) else {
+            return Ok(None);
+        };
+        Ok(Some(TaskFile::parse(text, name.as_ref(), overrides)?.task))
     }
 
-    /// Reads `task.toml`, or the one in the folder `path`, with `KEY=VALUE` overrides of its keys.
+    /// The task of a [`TaskFile`], without what that says of the config.
     ///
     /// # Errors
-    /// Naming the file, line and key.
+    /// As [`TaskFile::read`].
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let path = if path.is_dir() { path.join("task.toml") } else { path.to_owned() };
-        let text = fs::read_to_string(&path).map_err(crate::Error::io(&path))?;
-        Self::parse(&text, &path, overrides)
+        Ok(TaskFile::read(path, overrides)?.task)
     }
 
     /// What it is called.
@@ -72,35 +87,60 @@ impl AnyTask {
         }
     }
 
+    /// Checks that the keys fit each other.
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::Sentence(task) => task.validate(),
+            Self::MultiLabel(task) => task.validate(),
+            Self::Squad(task) => no_tables(&task.files),
+            Self::Tagging(task) => task.validate().and_then(|()| no_tables(&task.files)),
+            Self::Winograd(task) => task.validate().and_then(|()| no_tables(&task.files)),
+        }
+    }
+}
+
+/// Checks that nothing is said of the format of files that are no tables of one's own.
+fn no_tables(files: &Files) -> Result<()> {
+    let expected = "is for tables: the files of this kind of task have a format of their own";
+    files.format.map_or(Ok(()), |format| Err(Error::value("files.format", format, expected)))
+}
+
+impl TaskFile {
+    /// Reads `task.toml`, or the one in the folder `path`, with `KEY=VALUE` overrides of its keys.
+    ///
+    /// # Errors
+    /// Naming the file, line and key.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let path = if path.is_dir() { path.join("task.toml") } else { path.to_owned() };
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        Self::parse(&text, &path, overrides)
+    }
+
     fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Peek {
             kind: Option<String>,
         }
         let kind = toml::from_str::<Peek>(text).ok().and_then(|peek| peek.kind);
-        Ok(match kind.as_deref() {
-            Some("squad") => Self::Squad(parse_toml(text, path, overrides)?),
-            Some("multi-label") => {
-                let task: MultiLabelTask = parse_toml(text, path, overrides)?;
-                task.validate()?;
-                Self::MultiLabel(task)
-            }
-            Some("tagging") => {
-                let task: TaggingTask = parse_toml(text, path, overrides)?;
-                task.validate()?;
-                Self::Tagging(task)
-            }
-            Some("winograd") => {
-                let task: WinogradTask = parse_toml(text, path, overrides)?;
-                task.validate()?;
-                Self::Winograd(task)
-            }
-            _ => {
-                let task: Task = parse_toml(text, path, overrides)?;
-                task.validate()?;
-                Self::Sentence(task)
-            }
-        })
+        let file = match kind.as_deref() {
+            Some("squad") => Self::of(AnyTask::Squad, text, path, overrides),
+            Some("multi-label") => Self::of(AnyTask::MultiLabel, text, path, overrides),
+            Some("tagging") => Self::of(AnyTask::Tagging, text, path, overrides),
+            Some("winograd") => Self::of(AnyTask::Winograd, text, path, overrides),
+            _ => Self::of(AnyTask::Sentence, text, path, overrides),
+        }?;
+        file.task.validate()?;
+        Ok(file)
+    }
+
+    fn of<T: DeserializeOwned>(
+        kind: fn(T) -> AnyTask,
+        text: &str,
+        path: &Path,
+        overrides: &[String],
+    ) -> Result<Self> {
+        let (task, config) = parse_toml_with(text, path, CONFIG, overrides)?;
+        Ok(Self { task: kind(task), config })
     }
 }
 

@@ -3,12 +3,15 @@
 use crate::{Error, Result};
 use electra_model::Precision;
 use electra_train::{
-    config::{parse_toml, read_toml},
+    config::{Section, parse_toml, read_toml},
     optim::OptimizerConfig,
     schedule::Schedule,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// The most inputs of a batch, and the most batches of an update: above it, a value is a slip.
+const LARGEST_BATCH: usize = 1 << 20;
 
 /// A whole fine-tuning config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,8 +251,26 @@ impl FinetuneConfig {
     /// # Errors
     /// Naming the key.
     pub fn with_overrides(&self, origin: &str, overrides: &[String]) -> Result<Self> {
-        let config: Self = parse_toml(&self.to_toml(), origin.as_ref(), overrides)?;
-        config.validate()?;
+        self.for_task(origin, &Section::default(), overrides)
+    }
+
+    /// The config with what a task's file says of it ([`crate::any::TaskFile`]) and, over that, `KEY=VALUE` overrides;
+    /// only what comes out must fit together. `origin` is what errors call the config itself.
+    ///
+    /// # Errors
+    /// Naming the key, and the task's file where that has it.
+    pub fn for_task(&self, origin: &str, task: &Section, overrides: &[String]) -> Result<Self> {
+        let config = task.over(self)?;
+        let config: Self = parse_toml(&config.to_toml(), origin.as_ref(), overrides)?;
+        let set = |key: &str| overrides.iter().any(|set| set.split('=').next() == Some(key));
+        config.validate().map_err(|error| match &error {
+            Error::Value { key, .. } | Error::Train(electra_train::Error::Value { key, .. })
+                if task.has(key) && !set(key) =>
+            {
+                Error::file(task.path(), format!("section [config]: {error}"))
+            }
+            _ => error,
+        })?;
         Ok(config)
     }
 
@@ -295,6 +316,14 @@ impl FinetuneConfig {
         ] {
             if value == 0 {
                 return Err(Error::value(key, value, "must be at least 1"));
+            }
+        }
+        for (key, value) in [
+            ("train.batch_size", self.train.batch_size),
+            ("train.accumulate", self.train.accumulate),
+        ] {
+            if value > LARGEST_BATCH {
+                return Err(Error::value(key, value, format!("must be at most {LARGEST_BATCH}")));
             }
         }
         if self.train.max_length < 4 {

@@ -3,7 +3,7 @@
 use crate::{
     heads::SentencePrediction,
     scores::Found,
-    task::{Answers, Target},
+    task::{Answers, Example, Target},
 };
 use electra_train::html::Page;
 use serde::{Deserialize, Serialize};
@@ -65,20 +65,34 @@ impl Details {
     }
 }
 
-/// A text or a pair of texts.
-pub(crate) type Texts = (String, Option<String>);
+/// A text or a pair of texts, and where it stands.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    /// The number of its row in the file.
+    pub(crate) row: usize,
+    a: String,
+    b: Option<String>,
+}
+
+impl Texts {
+    /// Those of an example.
+    pub(crate) fn of<T>(example: &Example<T>) -> Self {
+        let Example { text_a, text_b, row, .. } = example;
+        Self { row: *row, a: text_a.clone(), b: text_b.clone() }
+    }
+}
 
 /// Columns of texts or of pairs of them.
 pub(crate) fn text_columns(texts: &[Texts]) -> &'static [&'static str] {
-    match texts.iter().any(|(_, b)| b.is_some()) {
+    match texts.iter().any(|texts| texts.b.is_some()) {
         true => &["text", "second text"],
         false => &["text"],
     }
 }
 
 /// What stands in these columns.
-pub(crate) fn text_cells((a, b): &Texts) -> impl Iterator<Item = String> + use<> {
-    std::iter::once(a.clone()).chain(b.clone())
+pub(crate) fn text_cells(texts: &Texts) -> impl Iterator<Item = String> + use<> {
+    std::iter::once(texts.a.clone()).chain(texts.b.clone())
 }
 
 /// What was found of each of several things, which are `what` each.
@@ -144,7 +158,7 @@ fn hardest(
     let row = |&(index, loss): &(usize, f64)| {
         let prediction = &predicted[index];
         let mut row = vec![
-            index.to_string(),
+            texts[index].row.to_string(),
             format!("{loss:.4}"),
             answers.text(gold[index]),
             answers.text(prediction.answer),

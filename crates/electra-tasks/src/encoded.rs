@@ -1,39 +1,67 @@
 //! The data of a task of texts as a network sees it.
 
 use crate::{
-    Result,
+    Error, Result,
     batch::{Feature, encode_examples},
     details::Texts,
     heads::Head,
     problem::{Features, LoadSite, Loaded, Problem, Split},
     report::Examples,
-    task::Dataset,
+    task::{Dataset, Example},
 };
 use electra_tokenize::{SpecialTokens, Tokenizer};
-use std::{collections::BTreeMap, sync::Arc};
+use electra_train::folder::write_file;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// The examples of a split, encoded.
+#[derive(Debug)]
+pub(crate) struct Encoded<T> {
+    features: Vec<Arc<Feature<T>>>,
+    /// The numbers of their rows in the file.
+    rows: Vec<usize>,
+}
 
 /// The examples of a task of texts, encoded; `S` says which answers there can be, `T` is one of them.
 #[derive(Debug)]
 pub struct TextData<S, T> {
     pub(crate) answers: S,
     pub(crate) train: Features<T>,
-    pub(crate) dev: Vec<Arc<Feature<T>>>,
+    dev: Encoded<T>,
     /// What the dev set's features were made of, for the report.
     pub(crate) dev_texts: Vec<Texts>,
-    more_dev: BTreeMap<String, Vec<Arc<Feature<T>>>>,
-    pub(crate) test: Option<Vec<Arc<Feature<T>>>>,
+    more_dev: BTreeMap<String, Encoded<T>>,
+    pub(crate) test: Option<Encoded<T>>,
     pub(crate) vocab_size: usize,
     pub(crate) special: SpecialTokens,
 }
 
 impl<S, T> TextData<S, T> {
+    fn encoded(&self, split: &Split) -> Option<&Encoded<T>> {
+        match split {
+            Split::Dev => Some(&self.dev),
+            Split::MoreDev(name) => self.more_dev.get(name),
+            Split::Test => self.test.as_ref(),
+        }
+    }
+
     /// The features of a split, none where there is no such split.
     pub(crate) fn split(&self, split: &Split) -> &[Arc<Feature<T>>] {
-        match split {
-            Split::Dev => &self.dev,
-            Split::MoreDev(name) => self.more_dev.get(name).map_or(&[], Vec::as_slice),
-            Split::Test => self.test.as_deref().unwrap_or(&[]),
+        self.encoded(split).map_or(&[], |encoded| encoded.features.as_slice())
+    }
+
+    /// Writes `predictions.tsv`: the answers to the examples of a split, each with the number of its row in the file.
+    pub(crate) fn write_predictions(
+        &self,
+        split: &Split,
+        answers: impl Iterator<Item = String>,
+        dir: &Path,
+    ) -> Result<()> {
+        let rows = self.encoded(split).map_or(&[][..], |encoded| encoded.rows.as_slice());
+        let mut text = "index\tprediction\n".to_owned();
+        for (row, answer) in rows.iter().zip(answers) {
+            text += &format!("{row}\t{answer}\n");
         }
+        Ok(write_file(&dir.join("predictions.tsv"), &text)?)
     }
 }
 
@@ -51,9 +79,12 @@ where
     let examples =
         Examples { train: train.len(), dev: dev.len(), test: test.as_ref().map_or(0, Vec::len) };
     let max_length = site.config.train.max_length;
-    let encode = |examples: &[_]| encode_examples(site.tokenizer, examples, max_length);
-    let train: Features<T> = encode(&train)?.into();
-    let dev_texts = dev.iter().map(|e| (e.text_a.clone(), e.text_b.clone())).collect();
+    let encode = |examples: &[Example<T>]| {
+        let features = encode_examples(site.tokenizer, examples, max_length)?;
+        Ok::<_, Error>(Encoded { features, rows: examples.iter().map(|e| e.row).collect() })
+    };
+    let train: Features<T> = encode(&train)?.features.into();
+    let dev_texts = dev.iter().map(Texts::of).collect();
     let more_dev = more_dev.into_iter().map(|(name, examples)| Ok((name, encode(&examples)?)));
     let data = TextData {
         answers,

@@ -336,6 +336,7 @@ impl GlueTask {
                 train: "train.tsv".into(),
                 dev: dev.into(),
                 test: None,
+                format: None,
                 columns: columns.map(owned),
                 more_dev: more_dev
                     .iter()

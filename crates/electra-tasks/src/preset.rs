@@ -6,7 +6,7 @@
 //! Source: Clark et al. 2020, Table 7; reference `configure_finetuning.py`.
 
 use crate::{
-    FinetuneConfig, Result,
+    AnyTask, FinetuneConfig, Result,
     config::{
         Batches, CheckpointConfig, Choose, EvaluateConfig, Finished, HeadConfig, HeadKind,
         LossReduction, Pooling, RatesConfig, SpanConfig, TrainConfig,
@@ -60,16 +60,20 @@ pub enum Group {
 }
 
 impl Group {
-    /// The group of a task by its name, here or in the reference; a task of one's own is of [`Group::Usual`].
+    /// The group of a task: that of its kind; of tasks with classes or a number RTE and STS-B, which are known by their
+    /// names here or in the reference, are of [`Group::Long`].
     ///
-    /// Departure: the reference looks for `squad` or `qa` anywhere in a name, and so misses `naturalqs`.
-    pub fn of(task: &str) -> Self {
+    /// Departure: the reference goes by the name alone, looks for `squad` or `qa` anywhere in it, and so misses
+    /// `naturalqs`.
+    pub fn of(task: &AnyTask) -> Self {
         match task {
-            "rte" | "sts" | "stsb" => Self::Long,
-            "chunk" => Self::Chunking,
-            "triviaqa" | "naturalqs" | "newsqa" | "searchqa" => Self::Questions,
-            name if name.starts_with("squad") => Self::Questions,
-            _ => Self::Usual,
+            AnyTask::Sentence(task) => match task.name.as_str() {
+                "rte" | "sts" | "stsb" => Self::Long,
+                _ => Self::Usual,
+            },
+            AnyTask::MultiLabel(_) | AnyTask::Winograd(_) => Self::Usual,
+            AnyTask::Squad(_) => Self::Questions,
+            AnyTask::Tagging(_) => Self::Chunking,
         }
     }
 }

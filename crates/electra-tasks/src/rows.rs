@@ -3,7 +3,7 @@
 use crate::{
     Error, Result,
     report::LeftOut,
-    table::{Header, Row, Rows},
+    table::{Format, Header, Row, Rows},
     task::{Dataset, Example, Files, Pairs},
 };
 use std::{collections::BTreeMap, path::Path};
@@ -64,7 +64,13 @@ impl Form<'_> {
             Some(names) => Header::Given(names),
             None => Header::FirstLine,
         };
-        let rows = Rows::open_with(path, columns, header)?;
+        let unknown = "the extension must be .tsv, .csv, .jsonl or .ndjson, or the key files.format \
+                       must say what the files are";
+        let format = match self.files.format {
+            Some(format) => format,
+            None => Format::of(path).map_err(|_| Error::file(path, unknown))?,
+        };
+        let rows = Rows::open_with(path, format, columns, header)?;
         Ok(match (self.separator, self.answer.last()) {
             (Some(separator), Some(column)) => rows.joining(column, separator),
             _ => rows,
@@ -105,13 +111,52 @@ impl Form<'_> {
         Ok(Read { rows, left_out: LeftOut::of(path, named.collect()) })
     }
 
-    /// Names the rows that cannot be used; too many of them are an error.
-    pub(crate) fn check_unusable(
+    /// What `answer` makes of the answers of a labelled file, row by row; `None` for the rows that are left out. Texts
+    /// are not looked at.
+    ///
+    /// # Errors
+    /// Naming file and line of the first row that cannot be used, where none or too many may be left out; or if none is
+    /// left.
+    pub(crate) fn gold<T>(
         &self,
         path: &Path,
-        unusable: &[Error],
-        usable: usize,
-    ) -> Result<()> {
+        answer: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Vec<Option<T>>> {
+        let mut reader = self.open(path, &self.answer)?;
+        let (mut gold, mut unusable) = (Vec::new(), Vec::new());
+        while let Some(row) = reader.read()? {
+            match row {
+                Ok(row) if self.is_unlabelled(&row) => gold.push(None),
+                Ok(row) => gold.push(Some(answer(&row)?)),
+                Err(error) if self.unusable_rows == 0.0 => return Err(error),
+                Err(error) => {
+                    unusable.push(error);
+                    gold.push(None);
+                }
+            }
+        }
+        self.check_unusable(path, &unusable, gold.len() - unusable.len())?;
+        match gold.iter().all(Option::is_none) {
+            true => Err(Error::file(path, "there is no labelled row in it")),
+            false => Ok(gold),
+        }
+    }
+
+    /// The rows of a file that are left out because a text is empty, where such rows may be.
+    pub(crate) fn without_text(&self, path: &Path) -> Vec<usize> {
+        // A file whose texts cannot be read, or stand in other columns, says nothing of them.
+        let reader = self.open(path, &self.texts).ok().filter(|_| self.unusable_rows > 0.0);
+        let Some(mut reader) = reader else { return Vec::new() };
+        let mut found = Vec::new();
+        while let Ok(Some(row)) = reader.read() {
+            let empty = row.ok().filter(|row| self.empty_text(row).is_some());
+            found.extend(empty.map(|row| row.index));
+        }
+        found
+    }
+
+    /// Names the rows that cannot be used; too many of them are an error.
+    fn check_unusable(&self, path: &Path, unusable: &[Error], usable: usize) -> Result<()> {
         let Some(first) = unusable.first() else { return Ok(()) };
         let (count, all) = (unusable.len(), unusable.len() + usable);
         if count as f64 > self.unusable_rows * all as f64 {
@@ -130,14 +175,19 @@ impl Form<'_> {
     }
 
     fn not_empty(&self, path: &Path, row: Row) -> Result<Row> {
-        let mut texts = self.texts.iter().zip(&row.fields);
-        match texts.find(|(_, text)| text.trim().is_empty()) {
+        match self.empty_text(&row) {
             None => Ok(row),
-            Some((column, _)) => {
+            Some(column) => {
                 let message = format!("the text in column {column:?} is empty");
                 Err(Error::row(&path.display().to_string(), row.line, message))
             }
         }
+    }
+
+    /// The column of a row's first text that is empty.
+    fn empty_text(&self, row: &Row) -> Option<&str> {
+        let mut texts = self.texts.iter().zip(&row.fields);
+        texts.find(|(_, text)| text.trim().is_empty()).map(|(column, _)| *column)
     }
 }
 
@@ -209,11 +259,11 @@ pub(crate) fn examples<T: TextTask>(
 ) -> Result<Vec<Example<T::Target>>> {
     let pair = task.form().texts.len() > 1;
     let example = |row: Row| {
-        let target = task.target(path, &row, space)?;
+        let (target, index) = (task.target(path, &row, space)?, row.index);
         let mut texts = row.fields.into_iter();
         let text_a = texts.next().unwrap_or_default();
         let text_b = texts.next().filter(|_| pair);
-        Ok(Example { text_a, text_b, target })
+        Ok(Example { text_a, text_b, target, row: index })
     };
     rows.into_iter().map(example).collect()
 }

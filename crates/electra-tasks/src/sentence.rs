@@ -15,7 +15,7 @@ use crate::{
     task::{Answers, Target, classes},
 };
 use electra_model::{EncoderConfig, hf::Labels};
-use electra_train::{folder::write_file, metrics::number};
+use electra_train::metrics::number;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 use tch::nn;
@@ -158,7 +158,8 @@ impl Problem for Task {
     fn details(&self, data: &SentenceData, split: &Split, answers: &Self::Answers) -> Vec<Details> {
         match split {
             Split::Dev => {
-                details::sentences(&data.answers, &data.dev_texts, &targets(&data.dev), answers)
+                let gold = targets(data.split(split));
+                details::sentences(&data.answers, &data.dev_texts, &gold, answers)
             }
             Split::MoreDev(_) | Split::Test => Vec::new(),
         }
@@ -169,19 +170,16 @@ impl Problem for Task {
         data.answers.score(&predicted, &targets(data.split(split)))
     }
 
-    /// `predictions.tsv`: `index` and `prediction`, as `electra predict` writes them.
+    /// `predictions.tsv`: `index`, the number of the row in the file, and `prediction`, as `electra predict` writes them.
     fn write(
         &self,
         data: &SentenceData,
-        _split: &Split,
+        split: &Split,
         answers: &Self::Answers,
         dir: &Path,
     ) -> Result<()> {
-        let mut text = "index\tprediction\n".to_owned();
-        for (index, prediction) in answers.iter().enumerate() {
-            text += &format!("{index}\t{}\n", data.answers.text(prediction.answer));
-        }
-        Ok(write_file(&dir.join("predictions.tsv"), &text)?)
+        let texts = answers.iter().map(|prediction| data.answers.text(prediction.answer));
+        data.write_predictions(split, texts, dir)
     }
 
     fn baselines(&self, data: &SentenceData) -> Baselines {

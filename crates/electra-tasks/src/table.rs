@@ -1,18 +1,23 @@
 //! Tables of named columns: TSV, CSV and JSON lines, read row by row in constant memory.
 //!
 //! - `.tsv`: a header, no quoting at all (GLUE's rule: a quotation mark is a character);
-//! - `.csv`: a header, quoted as RFC 4180;
+//! - `.csv`: a header, quoted as RFC 4180; empty lines are no rows (an empty field alone in its row is `""`);
 //!   either may lack its header where the columns' names are given;
 //! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields, and lists of strings where
 //!   sets are read.
+//!
+//! An empty line of a TSV of one column is a row whose field is empty. Elsewhere empty lines at the end of a file are no
+//! rows, and one before that is a row that cannot be used.
 
 use crate::{
     Error, Result,
     error::nearest,
     text::{NotUtf8, Utf8Reader},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
+    fmt::{self, Display},
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
@@ -22,8 +27,9 @@ use std::{
 /// something else.
 pub const LONGEST_LINE: u64 = 64 << 20;
 
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How rows are written: `tsv`, `csv` or `jsonl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Format {
     /// Tab-separated with a header, no quoting.
@@ -31,7 +37,18 @@ pub enum Format {
     /// Comma-separated with a header, quoted.
     Csv,
     /// A JSON object a line.
+    #[serde(rename = "jsonl")]
     JsonLines,
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tsv => "tsv",
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+        })
+    }
 }
 
 impl Format {
@@ -61,6 +78,8 @@ pub enum Header<'a> {
 /// A row's wanted fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// Its number among the file's rows, from 0: those that cannot be used count.
+    pub index: usize,
     /// Its (first) line in the file, from 1.
     pub line: u64,
     /// The wanted columns' values, in the order in which they were asked for.
@@ -74,6 +93,8 @@ pub struct Rows {
     reader: Reader,
     /// The column in which a list of JSON is a field, and what then stands between its strings.
     list: Option<(String, String)>,
+    /// The number of the next row.
+    index: usize,
     ended: bool,
 }
 
@@ -91,15 +112,19 @@ impl Rows {
     /// # Errors
     /// If the file cannot be read, is empty, or lacks a column (the nearest name is suggested).
     pub fn open(path: &Path, columns: &[&str]) -> Result<Self> {
-        Self::open_with(path, columns, Header::FirstLine)
+        Self::open_with(path, Format::of(path)?, columns, Header::FirstLine)
     }
 
-    /// [`Rows::open`] of a file that may have no header.
+    /// [`Rows::open`] of a file of a format, whatever its extension, that may have no header.
     ///
     /// # Errors
     /// As [`Rows::open`].
-    pub fn open_with(path: &Path, columns: &[&str], header: Header<'_>) -> Result<Self> {
-        let format = Format::of(path)?;
+    pub fn open_with(
+        path: &Path,
+        format: Format,
+        columns: &[&str],
+        header: Header<'_>,
+    ) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         Self::from_reader(file, format, &path.display().to_string(), columns, header)
     }
@@ -162,7 +187,7 @@ impl Rows {
             Format::JsonLines => Reader::JsonLines(Lines::new(bytes)),
         };
         let columns = columns.iter().map(|&name| name.to_owned()).collect();
-        Ok(Self { file: file.to_owned(), columns, reader, list: None, ended: false })
+        Ok(Self { file: file.to_owned(), columns, reader, list: None, index: 0, ended: false })
     }
 
     /// Lists of JSON are fields too in one of the columns: their strings with `separator` between them.
@@ -181,20 +206,26 @@ impl Rows {
     /// # Errors
     /// If nothing more can be read.
     pub(crate) fn read(&mut self) -> Result<Option<Result<Row>>> {
-        let file = &self.file;
+        let (file, index) = (&self.file, self.index);
+        self.index += 1;
+        let empty = |line| Ok(Some(Err(Error::row(file, line, EMPTY_LINE))));
         let width_error = |line, found, width| {
             let message = format!("{found} columns where there must be {width}");
             Ok(Some(Err(Error::row(file, line, message))))
         };
         match &mut self.reader {
             Reader::Tsv { lines, places, width } => {
-                let Some((line, text)) = lines.next(file)? else { return Ok(None) };
+                let line = if *width == 1 { lines.any(file)? } else { lines.row(file)? };
+                let Some((line, text)) = line else { return Ok(None) };
+                if text.is_empty() && *width > 1 {
+                    return empty(line);
+                }
                 let fields: Vec<&str> = text.split('\t').collect();
                 if fields.len() != *width {
                     return width_error(line, fields.len(), *width);
                 }
                 let fields = places.iter().map(|&i| fields[i].to_owned()).collect();
-                Ok(Some(Ok(Row { line, fields })))
+                Ok(Some(Ok(Row { index, line, fields })))
             }
             Reader::Csv { reader, places, width } => {
                 let mut record = csv::StringRecord::new();
@@ -208,10 +239,13 @@ impl Rows {
                     return width_error(line, record.len(), *width);
                 }
                 let fields = places.iter().map(|&i| record[i].to_owned()).collect();
-                Ok(Some(Ok(Row { line, fields })))
+                Ok(Some(Ok(Row { index, line, fields })))
             }
             Reader::JsonLines(lines) => {
-                let Some((line, text)) = lines.next(file)? else { return Ok(None) };
+                let Some((line, text)) = lines.row(file)? else { return Ok(None) };
+                if text.is_empty() {
+                    return empty(line);
+                }
                 let fail = |message: String| Error::row(file, line, message);
                 let object: serde_json::Map<String, Value> = match serde_json::from_str(text) {
                     Ok(object) => object,
@@ -240,7 +274,7 @@ impl Rows {
                     }
                 };
                 let fields = self.columns.iter().map(field).collect::<Result<_>>();
-                Ok(Some(fields.map(|fields| Row { line, fields })))
+                Ok(Some(fields.map(|fields| Row { index, line, fields })))
             }
         }
     }
@@ -267,6 +301,9 @@ impl std::fmt::Debug for Rows {
             .finish_non_exhaustive()
     }
 }
+
+/// What is said of an empty line that is no row.
+const EMPTY_LINE: &str = "an empty line in the middle of the file";
 
 /// The strings of a list with `separator` between them, or what keeps them from being told apart again.
 fn joined(list: &[Value], separator: &str) -> std::result::Result<String, String> {
@@ -334,11 +371,14 @@ pub(crate) struct Lines {
     reader: BufReader<Bytes>,
     text: String,
     line: u64,
+    /// How many lines after the last that was handed on the one in `text` stands; those between are empty.
+    empty: u64,
 }
 
 impl Lines {
     pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { reader: BufReader::with_capacity(64 * 1024, bytes), text: String::new(), line: 0 }
+        let reader = BufReader::with_capacity(64 * 1024, bytes);
+        Self { reader, text: String::new(), line: 0, empty: 0 }
     }
 
     /// The lines of a file.
@@ -374,23 +414,36 @@ impl Lines {
         Ok(true)
     }
 
-    /// The next line with its number. Empty lines are allowed at the end of a file alone.
-    pub(crate) fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
-        let mut empty = None;
-        loop {
-            if !self.read(file)? {
-                return Ok(None);
-            }
-            if self.text.is_empty() {
-                empty.get_or_insert(self.line);
-                continue;
-            }
-            return match empty {
-                Some(line) => {
-                    Err(Error::row(file, line, "an empty line in the middle of the file"))
+    /// The next line with its number. Empty lines at the end of a file are left out.
+    pub(crate) fn row(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
+        match self.empty {
+            0 => {
+                while self.read(file)? {
+                    if !self.text.is_empty() {
+                        let text = if self.empty > 0 { "" } else { self.text.as_str() };
+                        return Ok(Some((self.line - self.empty, text)));
+                    }
+                    self.empty += 1;
                 }
-                None => Ok(Some((self.line, &self.text))),
-            };
+                self.empty = 0;
+                Ok(None)
+            }
+            1 => {
+                self.empty = 0;
+                Ok(Some((self.line, &self.text)))
+            }
+            _ => {
+                self.empty -= 1;
+                Ok(Some((self.line - self.empty, "")))
+            }
+        }
+    }
+
+    /// [`Lines::row`] of a file that has no empty lines but at its end.
+    pub(crate) fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
+        match self.row(file)? {
+            Some((line, "")) => Err(Error::row(file, line, EMPTY_LINE)),
+            found => Ok(found),
         }
     }
 }

@@ -3,12 +3,12 @@
 mod read;
 
 use crate::{
-    Error, Result,
+    AnyTask, Error, Result,
     report::LeftOut,
     rows::TextTask,
     scores::{self, Metric, Scores},
+    table::Format,
 };
-use electra_train::config::read_toml;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -112,6 +112,9 @@ pub struct Files {
     /// What is scored at the end, and nothing chosen by; needs labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// What the files are, where their extensions do not say it; for tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// Names of all columns of .tsv and .csv files that have no header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
@@ -154,6 +157,8 @@ pub struct Example<T = Target> {
     pub text_b: Option<String>,
     /// The answer.
     pub target: T,
+    /// The number of its row in the file, from 0: rows that are left out count.
+    pub row: usize,
 }
 
 impl<T: Clone> Example<T> {
@@ -184,15 +189,16 @@ pub struct Dataset<S = Answers, T = Target> {
 }
 
 impl Task {
-    /// Reads `task.toml`, or the one in the folder `path`.
+    /// Reads `task.toml`, or the one in the folder `path`: the task of a [`crate::any::TaskFile`], without what that says
+    /// of the config.
     ///
     /// # Errors
-    /// Naming the file, line and key.
+    /// Naming the file, line and key, or another kind of task.
     pub fn read(path: &Path) -> Result<Self> {
-        let path = if path.is_dir() { path.join("task.toml") } else { path.to_owned() };
-        let task: Self = read_toml(&path, &[])?;
-        task.validate()?;
-        Ok(task)
+        match AnyTask::read(path, &[])? {
+            AnyTask::Sentence(task) => Ok(task),
+            _ => Err(Error::file(path, "kind must be \"classification\" or \"regression\" here")),
+        }
     }
 
     /// Checks that the keys fit each other.

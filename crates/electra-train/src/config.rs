@@ -1,5 +1,7 @@
 //! The run config: a TOML file, `--set` overrides, and errors that name the key.
 
+mod section;
+
 use crate::{
     Error, Result, init::InitConfig, objective::ReplacedTokenConfig, optim::OptimizerConfig,
     schedule::Schedule,
@@ -12,7 +14,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toml::{Table, Value};
+use toml::{Table, Value, de::DeTable};
+
+pub use section::Section;
 
 /// A whole pre-training config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -222,20 +226,56 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Resu
 /// # Errors
 /// As [`read_toml`].
 pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> Result<T> {
-    let fail = |e: toml::de::Error| Error::Config {
-        path: path.to_owned(),
-        message: explain(&e.to_string()),
-    };
-    // Once as it stands, so that messages carry the file's own line.
-    toml::from_str::<T>(text).map_err(fail)?;
+    parse(text, path, None, overrides).map(|(value, _)| value)
+}
+
+/// [`parse_toml`] of a file that may have a section `name` for another config; overrides are of the other keys.
+///
+/// # Errors
+/// As [`read_toml`].
+pub fn parse_toml_with<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    name: &str,
+    overrides: &[String],
+) -> Result<(T, Section)> {
+    let (value, values) = parse(text, path, Some(name), overrides)?;
+    Ok((value, Section { path: path.to_owned(), name: name.to_owned(), values }))
+}
+
+/// Reads a text without its section `beside`, and that section.
+fn parse<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    beside: Option<&str>,
+    overrides: &[String],
+) -> Result<(T, Table)> {
+    let invalid = |message| Error::Config { path: path.to_owned(), message };
+    let fail = |e: toml::de::Error| invalid(explain(&e.to_string()));
     let mut table: Table = text.parse().map_err(fail)?;
+    // Once as it stands, so that messages carry the file's own line.
+    let mut document = DeTable::parse(text).map_err(fail)?;
+    let beside = beside.and_then(|name| {
+        document.get_mut().remove(name);
+        table.remove_entry(name)
+    });
+    T::deserialize(toml::Deserializer::from(document)).map_err(|mut e| {
+        e.set_input(Some(text));
+        fail(e)
+    })?;
+    let values = match beside {
+        None => Table::new(),
+        Some((_, Value::Table(values))) => values,
+        Some((name, other)) => return Err(invalid(format!("{name} = {other}: must be a section"))),
+    };
     for assignment in overrides {
         apply(&mut table, assignment)?;
     }
-    table.try_into().map_err(|e: toml::de::Error| match overrides {
+    let value = table.try_into().map_err(|e: toml::de::Error| match overrides {
         [] => fail(e),
         _ => Error::Set { assignment: overrides.join(" --set "), message: explain(&e.to_string()) },
-    })
+    })?;
+    Ok((value, values))
 }
 
 /// Sets one key that is there; its new value must be of the old one's type.
@@ -257,18 +297,25 @@ fn apply(table: &mut Table, assignment: &str) -> Result<()> {
         .get_mut(last)
         .ok_or_else(|| fail(format!("there is no key {last:?}{}", nearest(last, &known))))?;
     let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
-    let new = match (parsed, &*old) {
-        (Some(Value::Integer(i)), Value::Float(_)) => Value::Float(i as f64),
-        // Whole numbers written as 1e6 are what people type for steps.
-        (Some(Value::Float(x)), Value::Integer(_)) if x.fract() == 0.0 => Value::Integer(x as i64),
-        (Some(value), old) if value.same_type(old) => value,
-        (_, Value::String(_)) => Value::String(text.to_owned()),
-        (_, old) => {
+    let new = match (parsed.and_then(|value| of_type(value, old)), &*old) {
+        (Some(value), _) => value,
+        (None, Value::String(_)) => Value::String(text.to_owned()),
+        (None, old) => {
             return Err(fail(format!("{text:?} is not of the key's type, {}", old.type_str())));
         }
     };
     *old = new;
     Ok(())
+}
+
+/// `new` as a value of the type of `old`, if it can be one.
+fn of_type(new: Value, old: &Value) -> Option<Value> {
+    match (new, old) {
+        (Value::Integer(i), Value::Float(_)) => Some(Value::Float(i as f64)),
+        // Whole numbers written as 1e6 are what people type for steps.
+        (Value::Float(x), Value::Integer(_)) if x.fract() == 0.0 => Some(Value::Integer(x as i64)),
+        (new, old) => new.same_type(old).then_some(new),
+    }
 }
 
 fn keys(table: &Table) -> Vec<String> {

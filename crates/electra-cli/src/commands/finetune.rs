@@ -6,7 +6,8 @@ use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use electra_tasks::{
     AnyTask, Completion, Finetune, FinetuneConfig, Grid, MultiTask, Preset, Problem, Report,
-    Weights, any,
+    Weights,
+    any::{self, TaskFile},
     finetune::{
         Event,
         grid::{self, Axis, GridReport},
@@ -16,7 +17,10 @@ use electra_tasks::{
     preset::Group,
     scores::Summary,
 };
-use electra_train::{Existing, From};
+use electra_train::{
+    Existing, From,
+    config::{Section, read_toml},
+};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -24,8 +28,8 @@ use std::{
 
 /// Fine-tune an exported model on a labelled task: the dev score of each seed, baselines beside it.
 ///
-/// The task is described by a `task.toml` (its columns, files and metric). Ctrl-C ends it with a checkpoint and exit
-/// code 130.
+/// The task is described by a `task.toml`: its columns, files and metric, and in `[config]` what it changes in the config
+/// of `--config` or `--preset`. Ctrl-C ends it with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
@@ -73,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE,VALUE")]
     grid: Vec<String>,
     /// Runs, each from a seed of its own: `train.seed` and those after it.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: u64,
     /// Whether the model's weights are used.
     #[arg(long, value_enum, default_value_t = WeightsRule::Pretrained)]
@@ -90,6 +94,29 @@ pub(crate) struct Args {
 
 /// What `--set` puts before a key of the task.
 const TASK_KEYS: &str = "task.";
+
+/// The most runs of one command.
+const MOST_SEEDS: u64 = 10_000;
+
+/// A task with the folder of its files.
+struct Described {
+    file: TaskFile,
+    data: PathBuf,
+}
+
+impl Described {
+    /// A task that no file describes.
+    fn known(task: AnyTask, data: PathBuf) -> Self {
+        Self { file: TaskFile { task, config: Section::default() }, data }
+    }
+}
+
+/// What the config of a run is made of, besides the command's options.
+struct Basis {
+    group: Group,
+    /// What the task's file says of it.
+    section: Section,
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WeightsRule {
@@ -131,22 +158,25 @@ impl Args {
                 bail!("--set task.KEY is for one task; several are described by files");
             }
             let task = self.several()?;
-            return self.tune(&task, PathBuf::new(), group_of(&task));
+            let basis = Basis { group: group_of(&task), section: Section::default() };
+            return self.tune(&task, PathBuf::new(), &basis);
         }
-        let (task, data) = self.task(0, &of_task)?;
+        let Described { file: TaskFile { task, config: section }, data } =
+            self.task(0, &of_task)?;
+        let basis = Basis { group: Group::of(&task), section };
         match task {
-            AnyTask::Sentence(task) => self.tune(&task, data, Group::of(task.name())),
-            AnyTask::MultiLabel(task) => self.tune(&task, data, Group::Usual),
-            AnyTask::Squad(task) => self.tune(&task, data, Group::Questions),
-            AnyTask::Tagging(task) => self.tune(&task, data, Group::Chunking),
-            AnyTask::Winograd(task) => self.tune(&task, data, Group::Usual),
+            AnyTask::Sentence(task) => self.tune(&task, data, &basis),
+            AnyTask::MultiLabel(task) => self.tune(&task, data, &basis),
+            AnyTask::Squad(task) => self.tune(&task, data, &basis),
+            AnyTask::Tagging(task) => self.tune(&task, data, &basis),
+            AnyTask::Winograd(task) => self.tune(&task, data, &basis),
             _ => bail!("this version of the command knows no such kind of task"),
         }
     }
 
-    fn tune<P: Problem>(&self, task: &P, data: PathBuf, group: Group) -> anyhow::Result<ExitCode> {
+    fn tune<P: Problem>(&self, task: &P, data: PathBuf, basis: &Basis) -> anyhow::Result<ExitCode> {
         let model = model::folder_of(&self.model);
-        let config = self.config(&model, group, &[])?;
+        let config = self.config(&model, basis, &[])?;
         let mut finetune = Finetune::new(task, data, model, &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = match self.weights {
@@ -176,29 +206,29 @@ impl Args {
         if let Some(axis) = axes.iter().find(|axis| set(&axis.key)) {
             bail!("--set and --grid both have {}: name it in one of them", axis.key);
         }
-        let cells = grid::cells(&axes, |values| self.config(&finetune.model, group, values))?;
+        let cells = grid::cells(&axes, |values| self.config(&finetune.model, basis, values))?;
         let completion = Grid { finetune, cells: &cells }.run(&stop, &mut on_event)?;
         drop(progress);
         self.ended(completion, |report| grid_table(report, &self.out))
     }
 
-    /// The config of the file or the preset, with what `--set` and `more` override.
+    /// The config of the file or the preset, with what the task's file says over it, and over that `--set` and `more`.
     fn config(
         &self,
         model: &Path,
-        group: Group,
+        basis: &Basis,
         more: &[String],
     ) -> electra_tasks::Result<FinetuneConfig> {
         let of_config = self.overrides.iter().filter(|set| !set.starts_with(TASK_KEYS));
         let overrides: Vec<String> = of_config.chain(more).cloned().collect();
-        match (self.preset.map(PresetName::preset), &self.config) {
-            (None, Some(path)) => FinetuneConfig::read(path, &overrides),
-            (preset, _) => {
-                let preset = preset.unwrap_or(Preset::Paper);
-                let origin = format!("--preset {}", preset.name());
-                preset.read(model, group)?.with_overrides(&origin, &overrides)
+        let (config, origin): (FinetuneConfig, String) = match &self.config {
+            Some(path) => (read_toml(path, &[])?, path.display().to_string()),
+            None => {
+                let preset = self.preset.map_or(Preset::Paper, PresetName::preset);
+                (preset.read(model, basis.group)?, format!("--preset {}", preset.name()))
             }
-        }
+        };
+        config.for_task(&origin, &basis.section, &overrides)
     }
 
     fn ended<R>(
@@ -232,7 +262,11 @@ impl Args {
             bail!("--weights-of-tasks has {weights} numbers for {count} tasks");
         }
         let one = |number| {
-            let (task, data) = self.task(number, &[])?;
+            let Described { file: TaskFile { task, config }, data } = self.task(number, &[])?;
+            if !config.is_empty() {
+                let path = config.path().display();
+                tracing::warn!("{path}: [config] is not used: several tasks have one config");
+            }
             let weight = self.weights_of_tasks.get(number).copied().unwrap_or(1.0);
             Ok(OneOf { task, data, weight })
         };
@@ -243,7 +277,7 @@ impl Args {
 
     /// What is learned as the task of this number, and the folder of its files. What is there is a path before it is
     /// a name.
-    fn task(&self, number: usize, overrides: &[String]) -> anyhow::Result<(AnyTask, PathBuf)> {
+    fn task(&self, number: usize, overrides: &[String]) -> anyhow::Result<Described> {
         let path = &self.task[number];
         let given = self.data.get(number).or(self.data.first());
         let name = path.to_str().filter(|_| !path.exists());
@@ -252,7 +286,8 @@ impl Args {
                 bail!("--data must name the folder that holds GLUE's folder {:?}", task.folder);
             };
             let (task, data) = glue::open(task.name, data)?;
-            return Ok((AnyTask::Sentence(any::with_overrides(&task, overrides)?), data));
+            let task = AnyTask::Sentence(any::with_overrides(&task, overrides)?);
+            return Ok(Described::known(task, data));
         }
         if let Some(name) = name
             && let Some(task) = AnyTask::named(name, overrides)?
@@ -260,24 +295,21 @@ impl Args {
             let Some(data) = given else {
                 bail!("--data must name the folder that holds the files of {name}");
             };
-            return Ok((task, data.clone()));
+            return Ok(Described::known(task, data.clone()));
         }
         let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
         let data = given.cloned().unwrap_or_else(|| own.unwrap_or(path).to_owned());
-        Ok((AnyTask::read(path, overrides)?, data))
+        Ok(Described { file: TaskFile::read(path, overrides)?, data })
     }
 }
 
 /// The group of several tasks: that of the one with the longest inputs.
 fn group_of(several: &MultiTask) -> Group {
-    let any = |kind: fn(&AnyTask) -> bool| several.tasks.iter().any(|one| kind(&one.task));
-    if any(|task| matches!(task, AnyTask::Squad(_))) {
-        Group::Questions
-    } else if any(|task| matches!(task, AnyTask::Tagging(_))) {
-        Group::Chunking
-    } else {
-        Group::Usual
-    }
+    let has = |group| several.tasks.iter().any(|one| Group::of(&one.task) == group);
+    [Group::Questions, Group::Chunking]
+        .into_iter()
+        .find(|&group| has(group))
+        .unwrap_or(Group::Usual)
 }
 
 /// Shows what happens.

@@ -50,6 +50,10 @@ fn usage_errors_have_exit_code_2() {
     fails(dir, "export run --part both --out x", 2, &["both", "discriminator", "generator"]);
     let predict = "predict --model m --input i --output o --threshold nan";
     fails(dir, predict, 2, &["--threshold", "must be a number"]);
+    for seeds in ["0", "1000000000000"] {
+        let line = format!("finetune --task x --model x --out x --seeds {seeds}");
+        fails(dir, &line, 2, &["--seeds", seeds, "1..=10000"]);
+    }
 }
 
 #[test]

@@ -137,16 +137,12 @@ fn words_are_tagged_in_a_file_whose_lines_stay_as_they_are() {
     fails(dir, streamed, 1, &["files of columns", "no --format"]);
 }
 
-#[test]
-fn a_task_given_twice_is_two_tasks_on_one_encoder() {
-    let folder = with_model();
-    let dir = folder.path();
-    write_tags(dir);
-    write(
-        dir,
-        "kinds/task.toml",
-        "name = 'kinds'\nkind = 'classification'\ntext_a = 'text'\nlabel = 'label'\nmetric = 'accuracy'\n[files]\ntrain = 'train.tsv'\ndev = 'dev.tsv'\n",
-    );
+/// Colours and animals in `kinds`, to be learned by a config of their own.
+fn write_kinds(dir: &Path) {
+    let task = "name = 'kinds'\nkind = 'classification'\ntext_a = 'text'\nlabel = 'label'\nmetric = 'accuracy'\n\
+                [files]\ntrain = 'train.tsv'\ndev = 'dev.tsv'\n\
+                [config.train]\nepochs = 3\nseed = 7\n[config.optimizer]\nlearning_rate = 2e-3\n";
+    write(dir, "kinds/task.toml", task);
     let rows = |count: usize| {
         let row = |i: usize| match i % 2 {
             0 => format!("the {}\tcolour\n", WORDS[i % 4]),
@@ -156,14 +152,64 @@ fn a_task_given_twice_is_two_tasks_on_one_encoder() {
     };
     write(dir, "kinds/train.tsv", rows(16));
     write(dir, "kinds/dev.tsv", rows(6));
+}
+
+/// Between `--config` and `--set` or `--grid` is what the task says.
+#[test]
+fn a_task_says_how_it_is_learned() {
+    let folder = with_model();
+    let dir = folder.path();
+    write_kinds(dir);
+    let few = FEW.replace("--set train.epochs=2", "");
+    let line = format!(
+        "finetune --task {{}}/kinds {few} --config configs/finetune-tiny.toml \
+         --set head.pooling=first --out {{}}"
+    );
+    let has = |file: &str, keys: &[&str]| {
+        let config = read(dir, file);
+        for key in keys {
+            assert!(config.lines().any(|line| line == *key), "{key} is not in {file}: {config}");
+        }
+    };
+    let own = ["learning_rate = 0.002", "seed = 7", "batch_size = 4"];
+    output(dir, &format!("{line}/own"));
+    for file in ["own/config.toml", "own/seed-7/config.toml"] {
+        has(file, &[&own[..], &["epochs = 3.0"]].concat());
+    }
+    output(dir, &format!("{line}/grid --grid train.epochs=1,2"));
+    for epochs in [1, 2] {
+        let key = format!("epochs = {epochs}.0");
+        has(
+            &format!("grid/train.epochs={epochs}/config.toml"),
+            &[&own[..], &[key.as_str()]].concat(),
+        );
+    }
+    output(dir, &format!("{line}/set --set train.epochs=1 --set train.seed=2"));
+    has("set/seed-2/config.toml", &["epochs = 1.0", "seed = 2", "learning_rate = 0.002"]);
+    let wrong = read(dir, "kinds/task.toml").replace("epochs", "epoch");
+    write(dir, "kinds/task.toml", wrong);
+    let words = ["kinds/task.toml", "config.train.epoch", "did you mean \"epochs\""];
+    fails(dir, &format!("{line}/wrong"), 1, &words);
+    assert!(!dir.join("wrong").exists());
+}
+
+#[test]
+fn a_task_given_twice_is_two_tasks_on_one_encoder() {
+    let folder = with_model();
+    let dir = folder.path();
+    write_tags(dir);
+    write_kinds(dir);
     let line = format!(
         "finetune --task {{}}/tags --task {{}}/kinds --temperature 2 {FEW} \
          --config configs/finetune-tiny.toml --set head.pooling=first --out {{}}/both"
     );
-    let table = output(dir, &line);
+    let done = electra(dir, &line).success();
+    let table = String::from_utf8(done.get_output().stdout.clone()).unwrap();
     for row in ["things+kinds", "best on dev, things", "best on dev, kinds"] {
         assert!(table.contains(row), "{row} in {table}");
     }
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("kinds/task.toml: [config] is not used"), "{said}");
     let html = read(dir, "both/report.html");
     assert!(html.contains("<h2>things</h2>") && html.contains("<h2>kinds</h2>"), "{html}");
 

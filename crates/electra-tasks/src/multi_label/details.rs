@@ -28,8 +28,8 @@ pub(super) fn details(
     wrong.sort_by_key(|&(count, index)| (usize::MAX - count, index));
     let set = |held: &[bool]| names(labels, held).join(separator);
     let row = |&(count, index): &(usize, usize)| {
-        let cells =
-            [index.to_string(), count.to_string(), set(&gold[index]), set(&predicted[index])];
+        let place = texts[index].row.to_string();
+        let cells = [place, count.to_string(), set(&gold[index]), set(&predicted[index])];
         cells.into_iter().chain(details::text_cells(&texts[index])).collect()
     };
     let columns =

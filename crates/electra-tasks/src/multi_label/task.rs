@@ -170,17 +170,14 @@ impl MultiLabelTask {
         Ok(dataset)
     }
 
-    /// The labels of each row of a labelled file. Texts are not looked at.
+    /// The labels of each row of a labelled file; `None` for the rows that are left out. Texts are not looked at.
     ///
     /// # Errors
     /// Naming file and line of the first row that cannot be used, or the file that has none.
-    pub fn gold(&self, path: &Path) -> Result<Vec<Vec<String>>> {
-        let form = self.form();
-        let mut sets = Vec::new();
-        for row in form.open(path, &form.answer)? {
-            let row = row?;
+    pub fn gold(&self, path: &Path) -> Result<Vec<Option<Vec<String>>>> {
+        self.form().gold(path, |row| {
             let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);
-            sets.push(match (&self.labels, &row.fields[..]) {
+            Ok(match (&self.labels, &row.fields[..]) {
                 (None, [text]) => {
                     self.parsed(text).map_err(fail)?.into_iter().map(str::to_owned).collect()
                 }
@@ -188,12 +185,8 @@ impl MultiLabelTask {
                     let labels = labels.as_deref().unwrap_or_default();
                     names(labels, &self.flags(fields, labels).map_err(fail)?)
                 }
-            });
-        }
-        match sets.is_empty() {
-            true => Err(Error::file(path, "there is no row in it")),
-            false => Ok(sets),
-        }
+            })
+        })
     }
 
     /// The labels that stand in `text`, or why they are no set.
@@ -349,15 +342,15 @@ impl Problem for MultiLabelTask {
     ) -> Vec<Details> {
         match split {
             Split::Dev => {
-                let gold = gold(&data.dev);
+                let gold = gold(data.split(split));
                 details(&data.answers, &self.separator, &data.dev_texts, &gold, answers)
             }
             Split::MoreDev(_) | Split::Test => Vec::new(),
         }
     }
 
-    /// `predictions.tsv`: `index` and `prediction`, as `electra predict` writes them; `labels.tsv`: the scores of each
-    /// label.
+    /// `predictions.tsv`: `index`, the number of the row in the file, and `prediction`, as `electra predict` writes them;
+    /// `labels.tsv`: the scores of each label.
     fn write(
         &self,
         data: &MultiLabelData,
@@ -365,12 +358,8 @@ impl Problem for MultiLabelTask {
         answers: &Self::Answers,
         dir: &Path,
     ) -> Result<()> {
-        let mut text = "index\tprediction\n".to_owned();
-        for (index, held) in answers.iter().enumerate() {
-            let labels = names(&data.answers, held).join(&self.separator);
-            text += &format!("{index}\t{labels}\n");
-        }
-        write_file(&dir.join("predictions.tsv"), &text)?;
+        let sets = answers.iter().map(|held| names(&data.answers, held).join(&self.separator));
+        data.write_predictions(split, sets, dir)?;
         let found = multi_label::by_label(answers, &gold(data.split(split)), data.answers.len());
         let table = Found::table("label", data.answers.iter().map(String::as_str).zip(found));
         Ok(write_file(&dir.join("labels.tsv"), &table)?)

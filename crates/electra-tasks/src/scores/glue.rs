@@ -6,6 +6,7 @@ use crate::{
     error::nearest,
     glue::{GlueTask, TASKS, Training},
     json::{self, Members},
+    rows::TextTask,
     table::Rows,
 };
 use std::path::Path;
@@ -28,7 +29,8 @@ const LABELLED_DIAGNOSTIC: &str = "Label";
 /// The official scores of a file of predictions against a labelled file in GLUE's own format.
 ///
 /// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (the label
-/// word, or a number for STS-B); others are passed over. Every row needs one, but for rows without gold.
+/// word, or a number for STS-B); others are passed over. Every row needs one, but for those that fine-tuning leaves out:
+/// rows without gold, and with an empty text, which count where they have one.
 ///
 /// # Errors
 /// Naming file and line of what cannot be read or scored: a wrong number of columns, an unknown label, a number that
@@ -41,13 +43,18 @@ pub fn score(task: &GlueTask, gold: &Path, predictions: &Path) -> Result<Scores>
         LABELLED_DIAGNOSTIC.clone_into(&mut described.label);
     }
     let gold_rows = described.gold(gold, &answers)?;
-    let predicted =
-        by_index::predictions(predictions, gold, &gold_rows, |text| prediction(&answers, text))?;
+    let without_text = || described.form().without_text(gold);
+    let predicted = by_index::predictions(predictions, gold, &gold_rows, without_text, |text| {
+        prediction(&answers, text)
+    })?;
     let pairs = predicted.iter().zip(&gold_rows).filter_map(|(p, g)| p.zip(*g));
     let (predicted, known): (Vec<Target>, Vec<Target>) = pairs.unzip();
     let unscored = gold_rows.len() - known.len();
     if unscored > 0 {
-        tracing::warn!("{}: {unscored} rows without gold are not scored", gold.display());
+        tracing::warn!(
+            "{}: {unscored} rows without gold, or without a text and a prediction, are not scored",
+            gold.display()
+        );
     }
     let all = answers.score(&predicted, &known);
     Ok(all.into_iter().filter(|(metric, _)| task.metrics.contains(metric)).collect())

@@ -1,21 +1,23 @@
 //! Scores of sets of labels, as scikit-learn defines them for label indicators.
 
 use super::{Found, Metric, Scores, by_index, found::share};
-use crate::{Error, MultiLabelTask, Result, error::nearest};
+use crate::{Error, MultiLabelTask, Result, error::nearest, rows::TextTask};
 use std::path::Path;
 
 /// The scores of a file of predictions against a labelled file of the task.
 ///
 /// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (labels with
-/// the task's separator between them). The labels are those of the task's key `labels`, or all that stand in either
-/// file: what the macro average is over.
+/// the task's separator between them). Every row needs one, but for those that fine-tuning leaves out: rows that
+/// `unusable_rows` allows, of which those with an empty text count where they have one. The labels are those of the
+/// task's key `labels`, or all that stand in either file: what the macro average is over.
 ///
 /// # Errors
 /// Naming file and line of what cannot be read or scored, or the first row without a prediction.
 pub fn score(task: &MultiLabelTask, gold: &Path, predictions: &Path) -> Result<Scores> {
     let known = task.labels.as_deref();
-    let gold_sets: Vec<Option<Vec<String>>> = task.gold(gold)?.into_iter().map(Some).collect();
-    let predicted = by_index::predictions(predictions, gold, &gold_sets, |text| {
+    let gold_sets = task.gold(gold)?;
+    let without_text = || task.form().without_text(gold);
+    let predicted = by_index::predictions(predictions, gold, &gold_sets, without_text, |text| {
         let names = task.parsed(text)?;
         let unknown = |name: &&str| known.is_some_and(|known| !known.iter().any(|k| k == name));
         match names.iter().copied().find(unknown) {
@@ -26,7 +28,9 @@ pub fn score(task: &MultiLabelTask, gold: &Path, predictions: &Path) -> Result<S
             }
         }
     })?;
-    let sets = || gold_sets.iter().chain(&predicted).flatten();
+    let (gold_sets, predicted): (Vec<Vec<String>>, Vec<Vec<String>>) =
+        gold_sets.into_iter().zip(predicted).filter_map(|(gold, found)| gold.zip(found)).unzip();
+    let sets = || gold_sets.iter().chain(&predicted);
     let labels = match known {
         Some(known) => known.to_vec(),
         None => {
@@ -39,9 +43,9 @@ pub fn score(task: &MultiLabelTask, gold: &Path, predictions: &Path) -> Result<S
     if labels.is_empty() {
         return Err(Error::file(gold, "there is no label in it and none in the predictions"));
     }
-    let flags = |sets: &[Option<Vec<String>>]| -> Vec<Vec<bool>> {
+    let flags = |sets: &[Vec<String>]| -> Vec<Vec<bool>> {
         let held = |set: &Vec<String>| labels.iter().map(|label| set.contains(label)).collect();
-        sets.iter().flatten().map(held).collect()
+        sets.iter().map(held).collect()
     };
     Ok(scores(&flags(&predicted), &flags(&gold_sets)))
 }

@@ -50,25 +50,7 @@ impl Task {
     /// # Errors
     /// As [`Task::load`].
     pub fn gold(&self, path: &Path, answers: &Answers) -> Result<Vec<Option<Target>>> {
-        let form = self.form();
-        let mut reader = form.open(path, &form.answer)?;
-        let (mut gold, mut unusable) = (Vec::new(), Vec::new());
-        while let Some(row) = reader.read()? {
-            match row {
-                Ok(row) if form.is_unlabelled(&row) => gold.push(None),
-                Ok(row) => gold.push(Some(self.target(path, &row, answers)?)),
-                Err(error) if self.unusable_rows == 0.0 => return Err(error),
-                Err(error) => {
-                    unusable.push(error);
-                    gold.push(None);
-                }
-            }
-        }
-        form.check_unusable(path, &unusable, gold.len() - unusable.len())?;
-        if gold.iter().all(Option::is_none) {
-            return Err(Error::file(path, "there is no labelled row in it"));
-        }
-        Ok(gold)
+        self.form().gold(path, |row| self.target(path, row, answers))
     }
 
     fn number(&self, path: &Path, row: &Row) -> Result<f64> {

@@ -46,6 +46,11 @@ fn configs_that_nothing_can_be_tuned_with() {
     says(read("head.dropout=1.0"), &["head.dropout = 1"]);
     says(read("train.max_length=3"), &["train.max_length = 3", "at least 4"]);
     says(read("train.epoch=3"), &["did you mean \"epochs\""]);
+    for key in ["train.batch_size", "train.accumulate"] {
+        says(read(&format!("{key}=0")), &[&format!("{key} = 0"), "at least 1"]);
+        let huge = format!("{key}=4611686018427387904");
+        says(read(&huge), &[&format!("{key} = 4611686018427387904"), "at most 1048576"]);
+    }
 }
 
 #[test]
@@ -181,8 +186,8 @@ fn predictions_that_cannot_be_made() {
         electra_tasks::predict(&model, "cpu", &input, &output, &options, &mut |_| {})
     };
     says(predict(), &["input.tsv:1", "\"text\"", "sentence"]);
-    fixture.write("input.tsv", "text\nred\n\nblue\n");
-    says(predict(), &["input.tsv:3"]);
+    fixture.write("input.tsv", "text\tx\nred\t1\n\nblue\t1\n");
+    says(predict(), &["input.tsv:3", "empty line"]);
     assert!(!output.exists());
     assert!(!fixture.path("output.tsv.tmp").exists());
 

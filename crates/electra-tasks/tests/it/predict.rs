@@ -244,3 +244,20 @@ fn predictions_go_to_the_file_whole_or_not_at_all() {
     assert_eq!(to("text\nred\nfox\n").unwrap().rows, 2);
     assert!(fs::read_to_string(&output).unwrap().starts_with("index,prediction\n0,"));
 }
+
+/// As many answers as lines, so that they can be put beside them.
+#[test]
+fn empty_lines_of_a_file_of_texts_are_answered() {
+    let fixture = Fixture::new();
+    let predictor = tuned(&fixture);
+    let text = "text\n\nred\n\n\n".as_bytes();
+    let rows = Rows::from_reader(text, Format::Tsv, "rows", &["text"], Header::FirstLine).unwrap();
+    let mut out = Vec::new();
+    let options = PredictOptions::default();
+    let done = predictor.predict_rows(rows, &mut out, "out".as_ref(), &options, &mut |_| {});
+    assert_eq!(done.unwrap().rows, 4);
+    let empty = &predictor.predict(&[("", None)]).unwrap()[0].label;
+    let red = &predictor.predict(&[("red", None)]).unwrap()[0].label;
+    let expected = format!("index\tprediction\n0\t{empty}\n1\t{red}\n2\t{empty}\n3\t{empty}\n");
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}

@@ -3,7 +3,7 @@
 use crate::root;
 use electra_model::EncoderConfig;
 use electra_tasks::{
-    FinetuneConfig, Preset, glue,
+    AnyTask, FinetuneConfig, Preset, glue,
     preset::{Group, Size},
 };
 
@@ -49,17 +49,37 @@ fn the_files_of_the_paper_are_its_preset() {
 
 #[test]
 fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
-    for task in &glue::TASKS {
-        let long = matches!(task.name, "rte" | "stsb");
-        assert_eq!(Group::of(task.name) == Group::Long, long, "{}", task.name);
-        assert_ne!(Group::of(task.name), Group::Questions, "{}", task.name);
+    for task in glue::TASKS.iter().filter_map(|task| task.task().ok()) {
+        let long = matches!(task.name.as_str(), "rte" | "stsb");
+        let expected = if long { Group::Long } else { Group::Usual };
+        assert_eq!(Group::of(&AnyTask::Sentence(task.clone())), expected, "{}", task.name);
     }
-    for task in ["squad", "squadv1", "squad1.1", "squad2.0", "newsqa", "naturalqs"] {
-        assert_eq!(Group::of(task), Group::Questions, "{task}");
+    for (name, expected) in [
+        ("squad1.1", Group::Questions),
+        ("squad2.0", Group::Questions),
+        ("wnli-candidates", Group::Usual),
+    ] {
+        let task = AnyTask::named(name, &[]).unwrap().unwrap();
+        assert_eq!(Group::of(&task), expected, "{name}");
     }
-    assert_eq!(Group::of("chunk"), Group::Chunking);
-    // A task of one's own whose name happens to have "qa" in it.
-    assert_eq!(Group::of("faqs"), Group::Usual);
+    let files = "[files]\ntrain = 'a.tsv'\ndev = 'b.tsv'\n";
+    let tags = format!("kind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n{files}");
+    let questions = format!("kind = 'squad'\nversion = '1.1'\nmetric = 'f1'\n{files}");
+    let texts = "text_a = 'a'\nlabel = 'b'\n";
+    let classes = format!("kind = 'classification'\n{texts}metric = 'accuracy'\n{files}");
+    let sets = format!("kind = 'multi-label'\n{texts}metric = 'micro-f1'\n{files}");
+    // The kind goes before a name that looks like another's.
+    for name in ["squad-topics", "squad", "newsqa", "chunk", "naturalqs", "faqs"] {
+        for (task, expected) in [
+            (&tags, Group::Chunking),
+            (&questions, Group::Questions),
+            (&classes, Group::Usual),
+            (&sets, Group::Usual),
+        ] {
+            let task = toml::from_str(&format!("name = '{name}'\n{task}"));
+            assert_eq!(Group::of(&task.unwrap()), expected, "{name}");
+        }
+    }
 }
 
 #[test]

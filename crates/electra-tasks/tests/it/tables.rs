@@ -47,6 +47,14 @@ fn tsv_is_what_glue_means_by_it() {
     check(Format::Tsv, "\u{feff}a\tb\r\n\"x\ty\"\r\n\n\n", &[(2, ["y\"", "\"x"])]);
 }
 
+/// The only place where an empty line says something: an empty text among texts, also at the end.
+#[test]
+fn empty_lines_of_one_column_are_rows() {
+    let found = rows(Format::Tsv, "a\n1\n\n2\n\r\n\n", &["a"]).unwrap();
+    let expected = [(2, "1"), (3, ""), (4, "2"), (5, ""), (6, "")];
+    assert_eq!(found, expected.map(|(line, field)| (line, vec![field.to_owned()])));
+}
+
 #[test]
 fn rows_that_cannot_be_used() {
     says(rows(Format::Tsv, "a\tb\n1\t2\n3\n", &["a"]), &["file:3", "1 columns", "2"]);
@@ -57,7 +65,8 @@ fn rows_that_cannot_be_used() {
     );
     says(rows(Format::Tsv, "a\ta\n", &["a"]), &["file:1", "twice"]);
     says(rows(Format::Tsv, "", &["a"]), &["file", "empty"]);
-    says(rows(Format::Tsv, "a\n1\n\n2\n", &["a"]), &["file:3", "empty line"]);
+    says(rows(Format::Tsv, "a\tb\n1\t2\n\n3\t4\n", &["a"]), &["file:3", "empty line"]);
+    says(rows(Format::JsonLines, "{\"a\": 1}\n\n{\"a\": 1}\n", &["a"]), &["file:2", "empty line"]);
     says(
         rows(Format::JsonLines, "{\"a\": 1}\n{\"c\": 1}\n", &["a"]),
         &["file:2", "no field \"a\"", "c"],

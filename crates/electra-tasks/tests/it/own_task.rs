@@ -1,0 +1,117 @@
+//! A task's file: what it changes in the config that it is learned by, and files of other extensions.
+
+use crate::{e2e::TASK, says};
+use electra_tasks::{
+    AnyTask, FinetuneConfig, Preset, Task,
+    any::TaskFile,
+    config::HeadKind,
+    preset::{Group, Size},
+};
+use std::fs;
+
+const TAGS: &str = "name = 'tags'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'a'\ndev = 'b'\n";
+const SETS: &str = "name = 'sets'\nkind = 'multi-label'\ntext_a = 'a'\nlabel = 'b'\nmetric = 'micro-f1'\n[files]\ntrain = 'a.tsv'\ndev = 'b.tsv'\n";
+const QUESTIONS: &str = "name = 'q'\nkind = 'squad'\nversion = '1.1'\nmetric = 'f1'\n[files]\ntrain = 'a.json'\ndev = 'b.json'\n";
+
+fn read(text: &str) -> electra_tasks::Result<TaskFile> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("task.toml"), text).unwrap();
+    TaskFile::read(dir.path(), &[])
+}
+
+/// The paper's config with what the file and `--set` say of it.
+fn resolved(text: &str, sets: &[&str]) -> electra_tasks::Result<FinetuneConfig> {
+    let file = read(text)?;
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    let paper = Preset::Paper.config(Size::Small, Group::of(&file.task));
+    paper.for_task("--preset paper", &file.config, &sets)
+}
+
+#[test]
+fn a_task_of_any_kind_changes_keys_of_the_config() {
+    let changes =
+        "[config.train]\nepochs = 10\nbatches = 'by-length'\n[config.head]\nkind = 'hf'\n";
+    for task in [TASK, SETS, TAGS, QUESTIONS] {
+        let plain = read(task).unwrap();
+        assert!(plain.config.is_empty());
+        let text = format!("{task}{changes}");
+        assert_eq!(read(&text).unwrap().task, plain.task);
+        let config = resolved(&text, &["train.batch_size=8"]).unwrap();
+        let mut expected = resolved(task, &["train.batches=by-length"]).unwrap();
+        (expected.train.epochs, expected.train.batch_size) = (10.0, 8);
+        expected.head.kind = HeadKind::Hf;
+        assert_eq!(config, expected);
+        // `--set` has the last word.
+        let set = resolved(&text, &["train.epochs=2"]).unwrap();
+        assert_eq!((set.train.epochs, set.head.kind), (2.0, HeadKind::Hf));
+    }
+    // A key at the top, and a section that the config has not.
+    let first = format!("config.train.epochs = 0.5\n{TASK}");
+    assert_eq!(resolved(&first, &[]).unwrap().train.epochs, 0.5);
+    let questions = Preset::Paper.config(Size::Small, Group::Questions).squad.unwrap();
+    let section = toml::to_string(&questions).unwrap();
+    let whole = resolved(&format!("{TASK}[config.squad]\n{section}"), &[]).unwrap();
+    assert_eq!(whole.squad, Some(questions));
+    // What does not fit alone may fit with `--set`.
+    let best = format!("{TASK}[config.evaluate]\nchoose = 'best'\n");
+    assert_eq!(resolved(&best, &["evaluate.every=5"]).unwrap().evaluate.every, 5);
+}
+
+#[test]
+fn changes_that_cannot_be_made_name_the_file_and_the_key() {
+    let fails = |changes: &str, words: &[&str]| {
+        let found = resolved(&format!("{TASK}{changes}"), &[]);
+        says(found, &[&["task.toml"][..], words].concat());
+    };
+    fails("[config.train]\nepoch = 3\n", &["config.train.epoch", "did you mean \"epochs\""]);
+    fails("[config.optimiser]\nbeta1 = 0.8\n", &["config", "optimiser", "\"optimizer\""]);
+    fails("[config.squad]\nstride = 8\n", &["config", "missing field", "max_query_length"]);
+    fails("[config.train]\nepochs = 'ten'\n", &["config.train.epochs", "\"ten\"", "float"]);
+    fails("[config.head]\nkind = 'hff'\n", &["config", "hff", "did you mean \"hf\""]);
+    fails("[config.train]\nepochs = 0\n", &["[config]", "train.epochs = 0", "above 0"]);
+    fails("[config.optimizer]\nbeta1 = 2.0\n", &["[config]", "optimizer.beta1"]);
+    says(resolved(&format!("config = 3\n{TASK}"), &[]), &["task.toml", "config = 3", "section"]);
+    // What `--set` has is no fault of the file.
+    let zero = resolved(&format!("{TASK}[config.train]\nepochs = 3\n"), &["train.epochs=0"]);
+    let message = zero.unwrap_err().to_string();
+    assert!(!message.contains("task.toml") && message.contains("train.epochs = 0"), "{message}");
+    // Keys of the task keep their lines, and are no keys of the config.
+    let wrong = format!("config.train.epochs = 3\n{}", TASK.replace("metric", "metrik"));
+    says(read(&wrong), &["task.toml", "line 7", "metrik", "did you mean \"metric\""]);
+}
+
+#[test]
+fn files_of_other_extensions_are_what_the_task_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("csv.txt", "text,label\n\"red, green\",colour\nfox,animal\n");
+    write("tsv.txt", "text\tlabel\nred, green\tcolour\nfox\tanimal\n");
+    write(
+        "jsonl.txt",
+        "{\"text\":\"red, green\",\"label\":\"colour\"}\n{\"text\":\"fox\",\"label\":\"animal\"}\n",
+    );
+    let described = |format: &str, file: &str| -> electra_tasks::Result<Task> {
+        let files = format!("[files]\n{format}\ntrain = '{file}'\ndev = '{file}'\n");
+        let (keys, _) = TASK.split_once("[files]").unwrap();
+        match read(&format!("{keys}{files}"))?.task {
+            AnyTask::Sentence(task) => Ok(task),
+            other => panic!("{other:?}"),
+        }
+    };
+    let load = |format: &str, file: &str| described(format, file)?.load(dir.path());
+    let expected = load("format = 'tsv'", "tsv.txt").unwrap();
+    assert_eq!(expected.dev[0].text_a, "red, green");
+    for format in ["csv", "jsonl"] {
+        let found = load(&format!("format = '{format}'"), &format!("{format}.txt")).unwrap();
+        assert_eq!(found, expected);
+    }
+    let task = described("format = 'jsonl'", "jsonl.txt").unwrap();
+    assert_eq!(toml::from_str::<Task>(&toml::to_string(&task).unwrap()).unwrap(), task);
+    says(load("", "csv.txt"), &["csv.txt", ".jsonl", "files.format"]);
+    says(load("format = 'xml'", "csv.txt"), &["task.toml", "xml", "`tsv`, `csv`, `jsonl`"]);
+    for task in [TAGS, QUESTIONS] {
+        says(read(&format!("{task}format = 'csv'\n")), &["files.format = csv", "tables"]);
+    }
+    write("task.toml", TAGS);
+    says(Task::read(dir.path()), &["classification", "regression"]);
+}
