@@ -119,7 +119,12 @@ fn steps(args: &Args, out: &Path) -> Result<Vec<Step>> {
             let name = format!("{}-{weights}", task.name);
             let output = out.join(&name);
             let command = command(args, task, data, weights, &sets, &output);
-            steps.push(Step { name, command, inputs: vec![args.model.clone()], output });
+            steps.push(Step {
+                name,
+                command,
+                inputs: vec![args.model.clone(), data.clone()],
+                output,
+            });
         }
     }
     if steps.is_empty() {

@@ -59,6 +59,7 @@ pub use predict::{Predictor, predict};
 pub use preset::Preset;
 pub use problem::Problem;
 pub use report::Report;
+pub use scored::Scored;
 pub use squad::{SquadPredictor, SquadTask};
 pub use tagging::{TaggingPredictor, TaggingTask};
 pub use task::{Answers, Dataset, Example, Target, Task};

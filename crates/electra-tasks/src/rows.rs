@@ -3,10 +3,11 @@
 use crate::{
     Error, Result,
     report::LeftOut,
+    scored::Scored,
     table::{Format, Header, Row, Rows},
     task::{Dataset, Example, Files, Pairs},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 /// Which columns a task reads, and which rows it may leave out.
 #[derive(Debug)]
@@ -234,20 +235,13 @@ pub(crate) fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::S
         let swapped: Vec<_> = train.iter().map(Example::swapped).collect();
         train.extend(swapped);
     }
-    let mut scored = |file: &Path| {
-        let path = data.join(file);
-        let read = form.rows(&path)?;
+    let scored = Scored::read(form.files, data, |path| {
+        let read = form.rows(path)?;
         left_out.extend(read.left_out);
-        task.check_scored(&path, &read.rows, &space, &train)?;
-        examples(task, &path, read.rows, &space)
-    };
-    let dev = scored(&form.files.dev)?;
-    let more_dev = form.files.more_dev.iter();
-    let more_dev = more_dev
-        .map(|(name, file)| Ok((name.clone(), scored(file)?)))
-        .collect::<Result<BTreeMap<_, _>>>()?;
-    let test = form.files.test.as_deref().map(scored).transpose()?;
-    Ok(Dataset { answers: space, train, dev, more_dev, test, left_out })
+        task.check_scored(path, &read.rows, &space, &train)?;
+        examples(task, path, read.rows, &space)
+    })?;
+    Ok(Dataset { answers: space, train, scored, left_out })
 }
 
 /// Rows as examples.

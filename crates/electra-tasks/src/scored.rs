@@ -1,14 +1,17 @@
 //! What a task is scored on: the dev file, further dev files and the test file, each read the same way.
 
 use crate::{Result, problem::Split, task::Files};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// A set of examples for each split of a task.
-#[derive(Debug)]
-pub(crate) struct Scored<T> {
-    pub(crate) dev: T,
-    more_dev: Vec<(String, T)>,
-    pub(crate) test: Option<T>,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored<T> {
+    /// What seeds are compared on.
+    pub dev: T,
+    /// What is scored beside it, by name.
+    pub more_dev: BTreeMap<String, T>,
+    /// What is scored at the end.
+    pub test: Option<T>,
 }
 
 impl<T> Scored<T> {
@@ -19,20 +22,31 @@ impl<T> Scored<T> {
     pub(crate) fn read(
         files: &Files,
         data: &Path,
-        read: impl Fn(&Path) -> Result<T>,
+        mut read: impl FnMut(&Path) -> Result<T>,
     ) -> Result<Self> {
-        let read = |file: &Path| read(&data.join(file));
+        let mut read = |file: &Path| read(&data.join(file));
+        let dev = read(&files.dev)?;
         let more_dev = files.more_dev.iter().map(|(name, file)| Ok((name.clone(), read(file)?)));
-        Ok(Self {
-            dev: read(&files.dev)?,
+        let more_dev = more_dev.collect::<Result<_>>()?;
+        Ok(Self { dev, more_dev, test: files.test.as_deref().map(read).transpose()? })
+    }
+
+    /// What `to` makes of each set.
+    ///
+    /// # Errors
+    /// The first of `to`.
+    pub(crate) fn map<U>(&self, to: impl Fn(&T) -> Result<U>) -> Result<Scored<U>> {
+        let more_dev = self.more_dev.iter().map(|(name, set)| Ok((name.clone(), to(set)?)));
+        Ok(Scored {
+            dev: to(&self.dev)?,
             more_dev: more_dev.collect::<Result<_>>()?,
-            test: files.test.as_deref().map(read).transpose()?,
+            test: self.test.as_ref().map(to).transpose()?,
         })
     }
 
     /// The splits that there are.
     pub(crate) fn splits(&self) -> Vec<Split> {
-        let more = self.more_dev.iter().map(|(name, _)| Split::MoreDev(name.clone()));
+        let more = self.more_dev.keys().cloned().map(Split::MoreDev);
         let test = self.test.as_ref().map(|_| Split::Test);
         std::iter::once(Split::Dev).chain(more).chain(test).collect()
     }
@@ -41,9 +55,7 @@ impl<T> Scored<T> {
     pub(crate) fn split(&self, split: &Split) -> Option<&T> {
         match split {
             Split::Dev => Some(&self.dev),
-            Split::MoreDev(name) => {
-                self.more_dev.iter().find(|(known, _)| known == name).map(|(_, set)| set)
-            }
+            Split::MoreDev(name) => self.more_dev.get(name),
             Split::Test => self.test.as_ref(),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     FinetuneConfig, Result, Task,
-    baseline::{BagOfWords, Baselines, SplitScores, majority},
+    baseline::{BagOfWords, Baselines, majority},
     batch::Feature,
     details::{self, Details},
     encoded::{TextData, loaded},
@@ -183,9 +183,8 @@ impl Problem for Task {
     }
 
     fn baselines(&self, data: &SentenceData) -> Baselines {
-        let split = |predict: &dyn Fn(&Feature<Target>) -> Target| SplitScores {
-            dev: data.score(&Split::Dev, predict),
-            test: data.test.as_ref().map(|_| data.score(&Split::Test, predict)),
+        let split = |predict: &dyn Fn(&Feature<Target>) -> Target| {
+            data.split_scores(|split| data.score(split, predict))
         };
         let constant = majority(&targets(&data.train), &data.answers);
         let bag_of_words = match &data.answers {

@@ -6,6 +6,7 @@ use crate::{
     AnyTask, Error, Result,
     report::LeftOut,
     rows::TextTask,
+    scored::Scored,
     scores::{self, Metric, Scores},
     table::Format,
 };
@@ -178,12 +179,8 @@ pub struct Dataset<S = Answers, T = Target> {
     pub answers: S,
     /// What is learned from.
     pub train: Vec<Example<T>>,
-    /// What seeds are compared on.
-    pub dev: Vec<Example<T>>,
-    /// What is scored beside it, by name.
-    pub more_dev: BTreeMap<String, Vec<Example<T>>>,
-    /// What is scored at the end.
-    pub test: Option<Vec<Example<T>>>,
+    /// What is scored.
+    pub scored: Scored<Vec<Example<T>>>,
     /// Rows that were left out, by file: without an answer, or of those that [`Task::unusable_rows`] allows.
     pub left_out: Vec<LeftOut>,
 }

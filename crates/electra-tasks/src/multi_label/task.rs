@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, FinetuneConfig, Result,
-    baseline::{BagOfWords, Baselines, SplitScores},
+    baseline::{BagOfWords, Baselines},
     batch::Feature,
     details::Details,
     encoded::{TextData, loaded},
@@ -368,15 +368,11 @@ impl Problem for MultiLabelTask {
     /// The most frequent set; and for each label naive Bayes over the words.
     fn baselines(&self, data: &MultiLabelData) -> Baselines {
         let split = |predict: &dyn Fn(&Feature<Vec<bool>>) -> Vec<bool>| {
-            let scores = |split: &Split| {
+            data.split_scores(|split| {
                 let features = data.split(split);
                 let predicted: Vec<Vec<bool>> = features.iter().map(|f| predict(f)).collect();
                 multi_label::scores(&predicted, &gold(features))
-            };
-            SplitScores {
-                dev: scores(&Split::Dev),
-                test: data.test.as_ref().map(|_| scores(&Split::Test)),
-            }
+            })
         };
         let frequent = frequent(data.train.iter().map(|feature| &feature.target));
         let words: Vec<BagOfWords> = (0..data.answers.len())

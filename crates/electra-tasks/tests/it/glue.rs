@@ -108,10 +108,10 @@ fn every_task_is_read_from_its_official_layout() {
         }
         let data = load(dir.path(), task.name).unwrap();
         assert_eq!(data.answers, task.answers(), "{}", task.name);
-        assert_eq!((data.dev.len(), data.left_out.len()), (7, 0), "{}", task.name);
+        assert_eq!((data.scored.dev.len(), data.left_out.len()), (7, 0), "{}", task.name);
         let doubled = ["mrpc", "stsb"].contains(&task.name);
         assert_eq!(data.train.len(), if doubled { 14 } else { 7 }, "{}", task.name);
-        for (n, example) in data.train[..7].iter().chain(&data.dev).enumerate() {
+        for (n, example) in data.train[..7].iter().chain(&data.scored.dev).enumerate() {
             let n = n % 7;
             assert_eq!(example.text_a, format!("\"a red green, {n}"), "{}", task.name);
             let second = task.text_b.map(|_| format!("\"b red green, {n}"));
@@ -122,7 +122,7 @@ fn every_task_is_read_from_its_official_layout() {
             };
             assert_eq!(example.target, expected, "{}", task.name);
         }
-        let mismatched = data.more_dev.get("mismatched").map(Vec::len);
+        let mismatched = data.scored.more_dev.get("mismatched").map(Vec::len);
         assert_eq!(mismatched, (task.name == "mnli").then_some(7));
     }
 }
@@ -140,7 +140,7 @@ fn pairs_without_an_order_are_learned_in_both() {
             assert_eq!(swapped.text_b.as_ref().unwrap(), &given.text_a);
             assert_eq!(swapped.target, given.target);
         }
-        assert_eq!(data.dev.len(), 5);
+        assert_eq!(data.scored.dev.len(), 5);
     }
 }
 
@@ -235,7 +235,7 @@ fn rows_without_an_agreed_label_are_left_out() {
     let last = text.trim_end().rfind('\t').unwrap();
     fs::write(&path, format!("{}\t-\n", &text[..last])).unwrap();
     let data = load(dir.path(), "mnli").unwrap();
-    assert_eq!((data.train.len(), data.dev.len()), (9, 8));
+    assert_eq!((data.train.len(), data.scored.dev.len()), (9, 8));
     let named = vec![format!("{}:10: the label \"-\" is no answer", path.display())];
     assert_eq!(data.left_out, [LeftOut { file: path, count: 1, named }]);
 }
@@ -308,7 +308,7 @@ fn a_further_dev_file_that_is_not_there_is_not_needed() {
     write(dir.path(), glue::find("mnli").unwrap(), 6);
     fs::remove_file(dir.path().join("MNLI/dev_mismatched.tsv")).unwrap();
     let data = load(dir.path(), "mnli").unwrap();
-    assert_eq!((data.dev.len(), data.more_dev.len()), (6, 0));
+    assert_eq!((data.scored.dev.len(), data.scored.more_dev.len()), (6, 0));
 }
 
 /// The files of GLUE where they are at hand: rows of train and dev as published, but for the parts that the
@@ -332,7 +332,7 @@ fn the_official_files_are_read_whole() {
         ("wnli", 635, 71),
     ] {
         let data = load(&glue, name).unwrap();
-        assert_eq!((data.train.len(), data.dev.len()), (train, dev), "{name}");
+        assert_eq!((data.train.len(), data.scored.dev.len()), (train, dev), "{name}");
         assert_eq!(data.left_out, [], "{name}");
     }
 }

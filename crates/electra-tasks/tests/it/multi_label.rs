@@ -174,13 +174,13 @@ fn labels_are_read_from_a_column_from_columns_and_from_lists() {
     };
     let column = load("label = \"kinds\"\nseparator = \"|\"", "one.tsv");
     assert_eq!(column.answers, ["a", "b"]);
-    let held: Vec<&[bool]> = column.dev.iter().map(|example| &example.target[..]).collect();
+    let held: Vec<&[bool]> = column.scored.dev.iter().map(|example| &example.target[..]).collect();
     assert_eq!(held, [&[true, true], &[false, false], &[true, false]]);
     assert_eq!(load("labels = [\"a\", \"b\"]", "many.csv"), column);
     assert_eq!(load("label = \"kinds\"\nseparator = \"|\"", "lists.jsonl"), column);
     let turned =
         load("labels = [\"b\", \"a\", \"c\"]\nlabel = \"kinds\"\nseparator = \"|\"", "one.tsv");
-    assert_eq!(turned.dev[2].target, [false, true, false]);
+    assert_eq!(turned.scored.dev[2].target, [false, true, false]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn sets_that_are_none() {
     fs::write(dir.path().join("dev.tsv"), "text\tkinds\nx\ta,b\n").unwrap();
     let task = |keys: &str| read(&TASK.replace(column, keys)).unwrap();
     let known = task(&format!("labels = [\"a\", \"b\"]\n{column}")).load(dir.path()).unwrap();
-    assert_eq!(known.dev[0].target, [true, true]);
+    assert_eq!(known.scored.dev[0].target, [true, true]);
     says(task(column).load(dir.path()), &["dev.tsv:2", "\"b\"", "training file"]);
 }
 

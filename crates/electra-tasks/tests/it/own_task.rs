@@ -100,7 +100,7 @@ fn files_of_other_extensions_are_what_the_task_says() {
     };
     let load = |format: &str, file: &str| described(format, file)?.load(dir.path());
     let expected = load("format = 'tsv'", "tsv.txt").unwrap();
-    assert_eq!(expected.dev[0].text_a, "red, green");
+    assert_eq!(expected.scored.dev[0].text_a, "red, green");
     for format in ["csv", "jsonl"] {
         let found = load(&format!("format = '{format}'"), &format!("{format}.txt")).unwrap();
         assert_eq!(found, expected);

@@ -121,7 +121,7 @@ fn empty_lines_are_counted_with_the_rows_that_cannot_be_used() {
         ("t.jsonl", format!("{}\n\n{}\n\n", json("x"), json("y")), 2),
     ] {
         let data = load(0.5, name, &text).unwrap();
-        assert_eq!(data.dev.iter().map(|example| example.row).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(data.scored.dev.iter().map(|example| example.row).collect::<Vec<_>>(), [0, 3]);
         let file = dir.path().join(name).display().to_string();
         let named = |line| format!("{file}:{line}: an empty line in the middle of the file");
         assert_eq!(data.left_out[0].named, [named(line), named(line + 1)]);

@@ -10,6 +10,7 @@ use crate::{
     Error, FinetuneConfig, Result,
     baseline::{Baselines, SplitScores},
     batch::Feature,
+    encoded::write_predictions,
     model::{Header, Kind},
     objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
@@ -20,7 +21,6 @@ use crate::{
     task::Files,
 };
 use electra_model::{EncoderConfig, hf::Architecture};
-use electra_train::folder::write_file;
 use serde::{Deserialize, Serialize};
 use std::{ops::Range, path::Path, sync::Arc};
 use tch::nn;
@@ -242,11 +242,7 @@ impl Problem for WinogradTask {
         answers: &Vec<Judged>,
         dir: &Path,
     ) -> Result<()> {
-        let mut text = "index\tprediction\n".to_owned();
-        for (index, judged) in answers.iter().enumerate() {
-            text += &format!("{index}\t{}\n", judged.label());
-        }
-        Ok(write_file(&dir.join("predictions.tsv"), &text)?)
+        write_predictions(answers.iter().map(Judged::label).enumerate(), dir)
     }
 
     fn baselines(&self, data: &WinogradData) -> Baselines {
