@@ -212,7 +212,7 @@ mod tests {
     fn every_peer_has_its_row_in_the_page() {
         let page = figures::read(crate::root().join(PAGE)).unwrap();
         for peer in &PEERS {
-            let row = page::Row::new(peer.name, 7).to_string();
+            let row = page::Row::new(peer.name, 7).line();
             assert!(page::with_row(&page, &row).is_ok(), "{}", peer.name);
         }
     }

@@ -104,8 +104,8 @@ fn results(f32: &[Value], bf16: &[Value], steps: u64) -> Result<(Value, Vec<Stri
         let (a, b) = (last(&plain)?, last(&rounded)?);
         let gap = plain.iter().zip(&rounded).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         figures[key] = json!({"f32": a, "bf16": b, "largest_difference": gap});
-        let cells = [a, b, gap].map(|x| format!("{x:.3}"));
-        rows.push(page::line(&[&[name.to_owned()][..], &cells, &[steps.to_string()]].concat()));
+        let [a, b, gap] = [a, b, gap].map(|x| format!("{x:.3}"));
+        rows.push(page::line(name, &[a, b, gap, steps.to_string()]));
     }
     Ok((figures, rows))
 }

@@ -1,8 +1,8 @@
-//! Rows of the tables in the page of figures.
+//! Rows of the tables in the page of figures: what was measured, then the machine, then figures.
 
 use super::PAGE;
 use anyhow::{Result, bail};
-use std::fmt;
+use std::fs;
 
 /// A row beside a peer; what was not measured is a dash.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ impl<'a> Row<'a> {
     }
 }
 
-impl fmt::Display for Row<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Row<'_> {
+    /// The row on this machine.
+    pub(super) fn line(&self) -> String {
         let dash = || "-".to_owned();
         let ratio = |x: Option<f64>| x.map_or_else(dash, |x| format!("{x:.2}"));
         let percent = |x: Option<f64>| x.map_or_else(dash, |x| format!("{:.0} %", 100.0 * x));
         let cells = [
-            self.name.to_owned(),
             ratio(self.eager),
             ratio(self.second),
             percent(self.shares.map(|(own, _)| own)),
@@ -40,30 +40,49 @@ impl fmt::Display for Row<'_> {
             ratio(self.memory),
             self.pairs.to_string(),
         ];
-        f.write_str(&line(&cells))
+        line(self.name, &cells)
     }
 }
 
-/// A line of a table.
-pub(super) fn line(cells: &[String]) -> String {
-    format!("| {} |", cells.join(" | "))
+/// A row of any table, measured on this machine.
+pub(super) fn line(name: &str, cells: &[String]) -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    format!("| {name} | {} | {} |", machine(&info), cells.join(" | "))
 }
 
-/// The page with `row` in the place of the one that begins with the same cell.
+/// The processor and its widest units, from Linux's /proc/cpuinfo: "Intel Xeon, AMX". Its clock, number and words that say
+/// nothing are left out, since machines that differ in them alone share rows.
+fn machine(cpuinfo: &str) -> String {
+    let field = |name: &str| {
+        let line = cpuinfo.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value)
+    };
+    let model = field("model name").replace("(R)", "").replace("(TM)", "").replace("(tm)", "");
+    let name = model.split_whitespace().filter(|word| !["Processor", "CPU"].contains(word));
+    let name = name.take(2).collect::<Vec<_>>().join(" ");
+    let has = |unit: &str| field("flags").split(' ').any(|flag| flag == unit);
+    let units = [("amx_bf16", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")];
+    match units.into_iter().find(|(flag, _)| has(flag)) {
+        Some((_, unit)) => format!("{name}, {unit}"),
+        None => std::env::consts::ARCH.to_owned(),
+    }
+}
+
+/// The page with `row` in the place of that of the same name and machine; else after the last one of the same name, which
+/// has to be there.
 pub(super) fn with_row(page: &str, row: &str) -> Result<String> {
-    let first = |line: &str| line.split('|').nth(1).map(str::trim).map(str::to_owned);
-    let name = first(row);
-    let mut found = false;
-    let lines: Vec<&str> = page
-        .lines()
-        .map(|line| {
-            let same = line.starts_with('|') && first(line) == name;
-            found |= same;
-            if same { row } else { line }
-        })
-        .collect();
-    if !found {
-        bail!("{PAGE} has no row for {}", name.unwrap_or_default());
+    let key = |line: &str, cells: usize| -> Vec<String> {
+        line.split('|').skip(1).take(cells).map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut lines: Vec<&str> = page.lines().collect();
+    let alike = |cells: usize| {
+        let of = |line: &&str| line.starts_with('|') && key(line, cells) == key(row, cells);
+        lines.iter().rposition(of)
+    };
+    match (alike(2), alike(1)) {
+        (Some(same), _) => lines[same] = row,
+        (None, Some(other)) => lines.insert(other + 1, row),
+        (None, None) => bail!("{PAGE} has no row for {}", key(row, 1).concat()),
     }
     Ok(lines.join("\n") + "\n")
 }
@@ -73,15 +92,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_takes_its_own_place() {
-        let page = "| a | 1 |\n| b | 2 |\n";
-        assert_eq!(with_row(page, "| b | 3 |").unwrap(), "| a | 1 |\n| b | 3 |\n");
-        assert!(with_row(page, "| c | 3 |").is_err());
+    fn a_row_takes_the_place_of_its_machine_or_one_below() {
+        let page = "| a | x | 1 |\n| b | x | 2 |\n| c | x | 3 |\n";
+        let same = with_row(page, "| b | x | 5 |").unwrap();
+        assert_eq!(same, "| a | x | 1 |\n| b | x | 5 |\n| c | x | 3 |\n");
+        let other = with_row(page, "| b | y | 5 |").unwrap();
+        assert_eq!(other, "| a | x | 1 |\n| b | x | 2 |\n| b | y | 5 |\n| c | x | 3 |\n");
+        assert!(with_row(page, "| d | x | 3 |").is_err());
     }
 
     #[test]
     fn what_was_not_measured_is_a_dash() {
         let row = Row { eager: Some(1.5), shares: Some((0.75, 0.5)), ..Row::new("x", 7) };
-        assert_eq!(row.to_string(), "| x | 1.50 | - | 75 % | 50 % | - | 7 |");
+        let line = row.line();
+        assert!(line.starts_with("| x | "), "{line}");
+        assert!(line.ends_with(" | 1.50 | - | 75 % | 50 % | - | 7 |"), "{line}");
+    }
+
+    #[test]
+    fn machines_are_named_by_their_processor_and_units() {
+        let intel = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8488C\nflags\t\t: fpu avx2 avx512f amx_bf16\n";
+        assert_eq!(machine(intel), "Intel Xeon, AMX");
+        let amd = "model name\t: AMD EPYC 9R14 96-Core Processor\nflags\t\t: fpu avx2 avx512f\n";
+        assert_eq!(machine(amd), "AMD EPYC, AVX-512");
+        assert_eq!(machine(""), std::env::consts::ARCH);
     }
 }

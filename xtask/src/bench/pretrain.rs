@@ -204,7 +204,7 @@ pub(super) fn run(args: &Args, name: &str, work: &Work) -> Result<()> {
         memory: Some(memory),
         ..Row::new(name, args.pairs)
     };
-    report(args, &figures, &[row.to_string()])
+    report(args, &figures, &[row.line()])
 }
 
 /// Both sides compute the same losses of the same weights, masks and samples; the number of parameters.

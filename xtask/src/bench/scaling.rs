@@ -87,8 +87,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Value, Vec<String>) {
     let (all, one) = (&steps[0], &steps[1]);
     let (batches, lengths) = steps[2..].split_at(BATCHES.len());
-    let row = |name: String, measured: String, wanted: String| {
-        page::line(&[name, measured, wanted, rounds.to_string()])
+    let row = |name: &str, measured: String, wanted: String| {
+        page::line(name, &[measured, wanted, rounds.to_string()])
     };
     let threads_ratio = all.times(one);
     let loader_ratio = median(loader.iter().zip(&all.speeds).map(|(a, b)| a / b).collect());
@@ -104,7 +104,7 @@ fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Va
         "cost_of_length_over_128": {},
     });
     let mut rows = vec![row(
-        "all threads, times one thread".to_owned(),
+        "all threads, times one thread",
         format!("{threads_ratio:.2} ({threads} threads)"),
         "1.8 or more of 2 threads".to_owned(),
     )];
@@ -117,7 +117,7 @@ fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Va
         figures["batch_over_32"][step.work.batch.to_string()] = json!(ratio);
         let wanted = if step.work.batch > all.work.batch { "0.90 to 1.10" } else { "-" };
         let name = format!("{}, times {}", step.name(), all.name());
-        rows.push(row(name, format!("{ratio:.2}"), wanted.to_owned()));
+        rows.push(row(&name, format!("{ratio:.2}"), wanted.to_owned()));
     }
     for step in lengths {
         let cost = all.times(step);
@@ -125,10 +125,10 @@ fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Va
         figures["cost_of_length_over_128"][step.work.length.to_string()] =
             json!({"measured": cost, "arithmetic": arithmetic});
         let name = format!("a token of {}, times one of {}", step.name(), all.name());
-        rows.push(row(name, format!("{cost:.2}"), format!("{arithmetic:.2} by arithmetic")));
+        rows.push(row(&name, format!("{cost:.2}"), format!("{arithmetic:.2} by arithmetic")));
     }
     rows.push(row(
-        "loader on one thread, times the trainer".to_owned(),
+        "loader on one thread, times the trainer",
         format!("{loader_ratio:.0}"),
         "10 or more".to_owned(),
     ));

@@ -50,5 +50,5 @@ pub(super) fn run(args: &Args, name: &str) -> Result<()> {
         "peer_seconds": turns.peer("seconds")?,
     });
     let row = Row { eager: ratio, ..Row::new(name, args.pairs) };
-    report(args, &figures, &[row.to_string()])
+    report(args, &figures, &[row.line()])
 }

@@ -279,7 +279,7 @@ fn compare(args: &Args, name: &str, turns: &Turns, second: &str, more: Value) ->
     figures["peak_memory_ratio"] = json!(memory);
     let (eager, memory) = (turns.ratio(0)?, Some(memory));
     let row = Row { eager, second: second_ratio, memory, ..Row::new(name, args.pairs) };
-    report(args, &figures, &[row.to_string()])
+    report(args, &figures, &[row.line()])
 }
 
 #[cfg(test)]
