@@ -72,6 +72,14 @@ pub(crate) fn write_predictions<A: Display>(
     Ok(write_file(&dir.join("predictions.tsv"), &text)?)
 }
 
+/// Why a label cannot be told from what divides the columns and rows of `predictions.tsv`, if it cannot.
+pub(crate) fn check_label(label: &str) -> std::result::Result<(), String> {
+    match label.contains(['\t', '\n', '\r']) {
+        true => Err(format!("{label:?} has a tab or a line break in it")),
+        false => Ok(()),
+    }
+}
+
 /// A problem's data out of the examples of its files.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ mod read;
 
 use crate::{
     AnyTask, Error, Result,
+    encoded::check_label,
     report::LeftOut,
     rows::TextTask,
     scored::Scored,
@@ -308,6 +309,7 @@ fn check_classes(labels: &[String], metric: Metric) -> std::result::Result<(), S
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("{:?} stands twice", twice[0]));
     }
+    labels.iter().try_for_each(|label| check_label(label))?;
     if labels.len() < 2 {
         return Err("there must be at least 2 classes".to_owned());
     }

@@ -75,14 +75,9 @@ impl<R: Read> Utf8Reader<R> {
                 // The end of a block may cut a character; the end of the file may not.
                 Err(e) => (e.valid_up_to(), e.error_len().is_some() || count == 0),
             };
-            if broken {
-                let before = &self.ready[..valid];
-                let lines = before.iter().filter(|&&b| b == b'\n').count() as u64;
-                let error = NotUtf8 {
-                    offset: self.offset + valid as u64,
-                    line: self.line + lines,
-                    byte: self.ready[valid],
-                };
+            // What is valid before it is handed on first: rows that end there can be answered.
+            if broken && valid == 0 {
+                let error = NotUtf8 { offset: self.offset, line: self.line, byte: self.ready[0] };
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
             if valid == 0 && count > 0 {

@@ -303,13 +303,14 @@ impl Args {
     }
 }
 
-/// The group of several tasks: that of the one with the longest inputs.
+/// The group of several tasks: that of the one with the longest inputs, else [`Group::Long`] where all of them are.
 fn group_of(several: &MultiTask) -> Group {
-    let has = |group| several.tasks.iter().any(|one| Group::of(&one.task) == group);
+    let groups: Vec<Group> = several.tasks.iter().map(|one| Group::of(&one.task)).collect();
+    let long = groups.iter().all(|&group| group == Group::Long);
     [Group::Questions, Group::Chunking]
         .into_iter()
-        .find(|&group| has(group))
-        .unwrap_or(Group::Usual)
+        .find(|group| groups.contains(group))
+        .unwrap_or(if long { Group::Long } else { Group::Usual })
 }
 
 /// Shows what happens.

@@ -70,13 +70,13 @@ pub(crate) struct Args {
     /// Of questions: the null odds above which there is no answer, in place of the model's; `inf` keeps every answer.
     #[arg(long, allow_hyphen_values = true, value_parser = number)]
     threshold: Option<f64>,
-    /// Rows of one forward pass.
-    #[arg(long, default_value_t = 64)]
-    batch_size: usize,
-    /// Rows that are read, sorted by length and predicted together; they are all that is held. 1 answers each row of a
-    /// pipe as it comes.
-    #[arg(long, default_value_t = 8192)]
-    window: usize,
+    /// Rows of one forward pass; 64 by default. Not of WNLI by candidates.
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Of a table: rows that are read, sorted by length and predicted together, 8192 by default; they are all that is
+    /// held. 1 answers each row of a pipe as it comes.
+    #[arg(long)]
+    window: Option<usize>,
     /// "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
@@ -106,15 +106,7 @@ impl FormatName {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let outputs = [Some(&self.output), self.null_odds.as_ref(), self.n_best.as_ref()];
-        for output in outputs.into_iter().flatten() {
-            if output.is_file() && self.overwrite.existing() == Existing::Refuse {
-                bail!(
-                    "{} exists: name another file, or replace it with --overwrite",
-                    output.display()
-                );
-            }
-        }
+        self.check_outputs()?;
         let model = model::folder_of(&self.model);
         if winograd::is_discriminator(&model) {
             return self.candidates(&model);
@@ -147,6 +139,22 @@ impl Args {
         }
     }
 
+    /// No output is there already or named twice.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        let outputs = [Some(&self.output), self.null_odds.as_ref(), self.n_best.as_ref()];
+        let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
+        for (place, output) in outputs.iter().enumerate() {
+            let name = output.display();
+            if outputs[..place].contains(output) {
+                bail!("{name} is named for two outputs: each needs a file of its own");
+            }
+            if output.is_file() && self.overwrite.existing() == Existing::Refuse {
+                bail!("{name} exists: name another file, or replace it with --overwrite");
+            }
+        }
+        Ok(())
+    }
+
     /// The rows of WNLI, by a discriminator: one that is fine-tuned on candidates knows its task, of another it is asked.
     fn candidates(self, model: &Path) -> anyhow::Result<ExitCode> {
         let known = [winograd::TASK, winograd::CANDIDATES].map(Path::new);
@@ -164,11 +172,13 @@ impl Args {
         self.no_questions(model)?;
         if self.probabilities
             || self.format.is_some()
+            || self.window.is_some()
+            || self.batch_size.is_some()
             || is_standard(&self.input)
             || is_standard(&self.output)
         {
             bail!(
-                "WNLI is read from and written to files of its own: no --probabilities, no --format, no `-`"
+                "WNLI is read from and written to files of its own, row by row: no --probabilities, no --format, no --window, no --batch-size, no `-`"
             );
         }
         let predictor = WinogradPredictor::open(model, &self.device)?;
@@ -191,9 +201,12 @@ impl Args {
         if self.probabilities {
             bail!("--probabilities is for classes; --n-best writes those of answers");
         }
-        if self.format.is_some() || is_standard(&self.input) || is_standard(&self.output) {
-            bail!("questions are read from and written to files of JSON: no --format, no `-`");
+        if !self.is_of_files() {
+            bail!(
+                "questions are read from and written to files of JSON: no --format, no --window, no `-`"
+            );
         }
+        let batch_size = self.batch_size();
         let predictor = SquadPredictor::open(model, &self.device)?;
         let outputs = SquadOutputs {
             predictions: self.output,
@@ -203,8 +216,8 @@ impl Args {
         };
         let mut progress = Progress::new("questions", 0);
         let clock = Instant::now();
-        let done = predictor
-            .predict(&self.input, &outputs, self.batch_size, &mut |n| progress.set(n, 0))?;
+        let done =
+            predictor.predict(&self.input, &outputs, batch_size, &mut |n| progress.set(n, 0))?;
         drop(progress);
         let summary = summary(done, "questions", clock.elapsed().as_secs_f64());
         console::print(format_args!("{summary}: {}", outputs.predictions.display()))?;
@@ -221,6 +234,16 @@ impl Args {
         Ok(())
     }
 
+    /// Whether nothing that only tables know was asked for.
+    fn is_of_files(&self) -> bool {
+        let standard = is_standard(&self.input) || is_standard(&self.output);
+        !standard && self.format.is_none() && self.window.is_none()
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size.unwrap_or(PredictOptions::default().batch_size)
+    }
+
     fn probabilities(&self) -> Probabilities {
         match self.probabilities {
             true => Probabilities::Write,
@@ -231,11 +254,13 @@ impl Args {
     /// The words of a CoNLL file.
     fn words(self, model: &Path) -> anyhow::Result<ExitCode> {
         self.no_questions(model)?;
-        if self.format.is_some() || is_standard(&self.input) || is_standard(&self.output) {
-            bail!("words are read from and written to files of columns: no --format, no `-`");
+        if !self.is_of_files() {
+            bail!(
+                "words are read from and written to files of columns: no --format, no --window, no `-`"
+            );
         }
         let options = PredictOptions {
-            batch_size: self.batch_size,
+            batch_size: self.batch_size(),
             probabilities: self.probabilities(),
             ..PredictOptions::default()
         };
@@ -274,9 +299,10 @@ impl Args {
                 Rows::from_reader(file, format, &name, &columns, Header::FirstLine)
             }
         }?;
+        let usual = PredictOptions::default();
         let options = PredictOptions {
-            batch_size: self.batch_size,
-            window: self.window,
+            batch_size: self.batch_size(),
+            window: self.window.unwrap_or(usual.window),
             probabilities: self.probabilities(),
             format: match is_standard(&self.output) {
                 true => format,

@@ -127,6 +127,8 @@ fn glue_needs_its_data_and_its_runs() {
     fails(dir, &format!("{predict} --task cola"), 1, &["is a discriminator", "answers wnli"]);
     let wnli = format!("{predict} --task wnli");
     fails(dir, &format!("{wnli} --probabilities"), 1, &["no --probabilities"]);
+    fails(dir, &format!("{wnli} --batch-size 8"), 1, &["row by row", "no --batch-size"]);
+    fails(dir, &format!("{wnli} --null-odds {{}}/out"), 1, &["out is named for two outputs"]);
     fails(dir, &format!("{wnli} --threshold 1"), 1, &["--threshold are for models of questions"]);
     assert!(!dir.join("out").exists());
 }

@@ -161,6 +161,10 @@ fn tags_are_scored_from_files_of_columns() {
     fails(dir, line, 1, &["tagged.txt:3", "the end of the sentence", "gold.txt:3", "\"C\""]);
     write(dir, "tagged.txt", "A O\nB O\nC O\n");
     fails(dir, line, 1, &["gold.txt:5", "tagged.txt has no more"]);
+    write(dir, "tagged.txt", "A O\nB O O\nC O\n\nD O\n");
+    fails(dir, line, 1, &["tagged.txt:2", "3 columns", "have 2"]);
+    write(dir, "tagged.txt", b"A O\nB\xe9 O\nC O\n\nD O\n");
+    fails(dir, line, 1, &["tagged.txt:2", "UTF-8", "0xe9"]);
     write(dir, "tagged.txt", "A NN\nB O\nC O\n\nD O\n");
     fails(dir, line, 1, &["\"NN\"", "B-PER"]);
 }
@@ -190,6 +194,12 @@ fn sets_of_labels_are_scored_from_tables() {
     fails(dir, line, 1, &["preds.tsv:4", "\"c\"", "a, b"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta,a\n");
     fails(dir, line, 1, &["preds.tsv:2", "\"a\" stands twice"]);
+    write(dir, "preds.tsv", "index\tprediction\n0\ta\n0\tb\n");
+    fails(dir, line, 1, &["preds.tsv:3", "index 0 stands also in line 2"]);
+    write(dir, "preds.tsv", "index\tprediction\n9\ta\n");
+    fails(dir, line, 1, &["preds.tsv:2", "\"9\"", "0 to 2"]);
+    write(dir, "preds.tsv", b"index\tprediction\n0\ta\xe9\n");
+    fails(dir, line, 1, &["preds.tsv:2", "UTF-8", "0xe9"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta\n");
     fails(dir, line, 1, &["preds.tsv", "no prediction for index 1", "2 lack one"]);
     write(dir, "task.toml", format!("{}{files}", task.replace("multi-label", "classification")));

@@ -304,7 +304,8 @@ impl Submit {
             let predictor = WinogradPredictor::open(model, &self.device)?;
             for (index, row) in (0u64..).zip(rows) {
                 let row = row?;
-                let judged = predictor.judge(&row.fields[0], &row.fields[1])?;
+                let judged = predictor.judge(&row.fields[0], &row.fields[1]);
+                let judged = judged.map_err(|error| Error::file(&input, error))?;
                 line(format!("{index}\t{}", judged.label()))?;
                 on_rows(table.file.submission, index + 1);
             }
@@ -324,7 +325,8 @@ impl Submit {
                     (text(0).unwrap_or_default(), text(1))
                 })
                 .collect();
-            for prediction in predictor.predict(&texts)? {
+            let predictions = predictor.predict(&texts);
+            for prediction in predictions.map_err(|error| Error::file(&input, error))? {
                 let answer = table.task.submitted(&predictor.info().answers, prediction.answer);
                 line(format!("{done}\t{answer}"))?;
                 done += 1;

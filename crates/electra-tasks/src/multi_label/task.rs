@@ -10,7 +10,7 @@ use crate::{
     baseline::{BagOfWords, Baselines},
     batch::Feature,
     details::Details,
-    encoded::{TextData, loaded},
+    encoded::{TextData, check_label, loaded},
     error::nearest,
     model::{Header, Kind},
     objective::Answering,
@@ -140,6 +140,7 @@ impl MultiLabelTask {
             if label.trim() != label || label.is_empty() {
                 return Err(format!("{label:?} is empty or has white space around it"));
             }
+            check_label(label)?;
             if label.contains(&self.separator) {
                 let separator = &self.separator;
                 return Err(format!("{label:?} has the separator {separator:?} in it"));
@@ -264,9 +265,9 @@ impl TextTask for MultiLabelTask {
         let mut labels = Vec::new();
         for row in rows {
             let text = row.fields.last().map(String::as_str).unwrap_or_default();
-            let names = self
-                .parsed(text)
-                .map_err(|why| Error::row(&path.display().to_string(), row.line, why))?;
+            let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);
+            let names = self.parsed(text).map_err(fail)?;
+            names.iter().try_for_each(|name| check_label(name)).map_err(fail)?;
             labels.extend(names.into_iter().map(str::to_owned));
         }
         labels.sort();

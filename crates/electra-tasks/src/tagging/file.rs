@@ -107,6 +107,9 @@ impl Sentences {
             if sentence.words.is_empty() {
                 sentence.line = line;
             }
+            if fields[word].trim().is_empty() {
+                return Err(fail("the word is empty".to_owned()));
+            }
             sentence.words.push(fields[word].to_owned());
             sentence.tags.extend(tag.map(|tag| fields[tag].to_owned()));
             sentence.lines.push(text.to_owned());

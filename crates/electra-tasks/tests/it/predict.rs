@@ -155,8 +155,8 @@ fn threads_share_a_predictor() {
 fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
-    let run = |predictor: &Predictor, text: &'static str, format| {
-        let rows = Rows::from_reader(text.as_bytes(), format, "rows", &["text"], Header::FirstLine);
+    let run = |predictor: &Predictor, text: &'static [u8], format| {
+        let rows = Rows::from_reader(text, format, "rows", &["text"], Header::FirstLine);
         let mut out = Vec::new();
         let done = predictor.predict_rows(
             rows.unwrap(),
@@ -167,17 +167,21 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
         );
         (done, String::from_utf8(out).unwrap().lines().count())
     };
-    let (done, lines) = run(&predictor, "text\nred\nfox\nred\tblue\nfish\n", Format::Tsv);
+    let (done, lines) = run(&predictor, b"text\nred\nfox\nred\tblue\nfish\n", Format::Tsv);
     says(done, &["rows:4", "2 columns", "1"]);
     assert_eq!(lines, 3);
     let (done, lines) =
-        run(&predictor, "{\"text\": \"red\"}\n{\"txt\": \"fox\"}\n", Format::JsonLines);
+        run(&predictor, b"{\"text\": \"red\"}\n{\"txt\": \"fox\"}\n", Format::JsonLines);
     says(done, &["rows:2", "\"text\"", "txt"]);
     assert_eq!(lines, 2);
 
+    let (done, lines) = run(&predictor, b"text\nred\nfox\ncaf\xe9\nfish\n", Format::Tsv);
+    says(done, &["rows:4", "UTF-8", "0xe9"]);
+    assert_eq!(lines, 3);
+
     break_layer(&fixture.path("out/model"), "task_head.weight");
     let broken = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
-    let (done, _) = run(&broken, "text\nred\n", Format::Tsv);
+    let (done, _) = run(&broken, b"text\nred\n", Format::Tsv);
     says(done, &["rows:2", "no finite number"]);
     says(broken.predict(&[("red", None)]), &["number 0", "no finite number"]);
 }
@@ -218,15 +222,20 @@ fn names_of_classes_are_written_as_the_format_has_them() {
     assert_eq!(header(predict("\tb", Format::Csv)), "index,prediction,a\tb,c\tb");
 }
 
-/// A quotation mark that is never closed, in a file without an end.
+/// A quotation mark that is never closed, a line of a table, a string of JSON, each in a file without an end.
 #[test]
 fn a_row_that_never_ends_is_given_up() {
-    let text = "text\nred\n\"fox".as_bytes().chain(io::repeat(b'x'));
-    let mut rows =
-        Rows::from_reader(text, Format::Csv, "rows.csv", &["text"], Header::FirstLine).unwrap();
-    assert_eq!(rows.next().unwrap().unwrap().fields, ["red"]);
-    says(rows.next().unwrap(), &["rows.csv:3", "longer than", "quotation mark"]);
-    assert!(rows.next().is_none());
+    let check = |format, text: &'static str, words: &[&str]| {
+        let text = text.as_bytes().chain(io::repeat(b'x'));
+        let mut rows =
+            Rows::from_reader(text, format, "rows", &["text"], Header::FirstLine).unwrap();
+        assert_eq!(rows.next().unwrap().unwrap().fields, ["red"]);
+        says(rows.next().unwrap(), words);
+        assert!(rows.next().is_none());
+    };
+    check(Format::Csv, "text\nred\n\"fox", &["rows:3", "longer than", "quotation mark"]);
+    check(Format::Tsv, "text\nred\nfox", &["rows:3", "longer than"]);
+    check(Format::JsonLines, "{\"text\":\"red\"}\n{\"text\":\"", &["rows:2", "longer than"]);
 }
 
 #[test]

@@ -291,6 +291,7 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     try_with(&task, "dev.txt", "", &["dev.txt", "no sentence"]);
     try_with(&task, "train.txt", "-DOCSTART- O\n\n\n", &["train.txt", "no sentence"]);
     try_with(&task, "dev.txt", "red B-COLOUR\n\nfox\n", &["dev.txt:3", "1 columns", "have 2"]);
+    try_with(&task, "dev.txt", "red\tB-COLOUR\n \tO\n", &["dev.txt:2", "the word is empty"]);
     try_with(&task, "dev.txt", "red\nfox\n", &["dev.txt:1", "1 column", "cannot be the same"]);
     try_with(
         &task,

@@ -205,12 +205,14 @@ impl WinogradPredictor {
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<WinogradReport> {
         let rows = Rows::open(input, &super::TEXTS)?;
+        let file = input.display().to_string();
         let mut report = WinogradReport { rows: 0, not_parsed: 0, alone: 0 };
         in_place(output, |writer| {
             writeln!(writer, "index\tprediction").map_err(Error::io(output))?;
             for row in rows {
                 let row = row?;
-                let judged = self.judge(&row.fields[0], &row.fields[1])?;
+                let judged = self.judge(&row.fields[0], &row.fields[1]);
+                let judged = judged.map_err(|error| Error::row(&file, row.line, error))?;
                 match &judged {
                     Judged::NotParsed => report.not_parsed += 1,
                     Judged::Scored { others, .. } if others.is_empty() => report.alone += 1,
