@@ -123,8 +123,9 @@ pub struct Prediction {
 pub struct PredictOptions {
     /// Inputs of one forward pass.
     pub batch_size: usize,
-    /// Rows that are read, sorted by length and predicted together; they and their answers are all that is held, and
-    /// answers appear when so many rows were read. Fewer where their texts have more than 16 MiB.
+    /// Rows (or sentences of words) that are read, sorted by length and predicted together; they and their answers are
+    /// all that is held, and answers appear when so many rows were read. Fewer where their texts have more than 16 MiB,
+    /// or sentences more than 65,536 words.
     pub window: usize,
     /// Whether probabilities are written.
     pub probabilities: Probabilities,

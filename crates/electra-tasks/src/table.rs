@@ -381,12 +381,6 @@ impl Lines {
         Self { reader, text: String::new(), line: 0, empty: 0 }
     }
 
-    /// The lines of a file.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self::new(Utf8Reader::new(Box::new(file))))
-    }
-
     /// The next line, which may be empty, with its number, from 1; `file` names it in errors.
     pub(crate) fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         Ok(self.read(file)?.then_some((self.line, &self.text)))

@@ -9,10 +9,11 @@ use electra_tasks::{
     glue::winograd::{self, WinogradPredictor},
     model,
     multi_label::MultiLabelInfo,
-    predict::{PredictOptions, Probabilities, TextInfo, TextPredictor},
+    predict::{PredictOptions, PredictReport, Probabilities, TextInfo, TextPredictor},
     sentence::SentenceInfo,
     squad::SquadOutputs,
     table::{Format, Header, Rows},
+    tagging::Sentences,
 };
 use electra_train::{Existing, host};
 use std::{
@@ -25,11 +26,14 @@ use std::{
 
 /// Standard input or output, in place of a file.
 const STANDARD: &str = "-";
+/// What errors call it.
+const STANDARD_INPUT: &str = "standard input";
+const STANDARD_OUTPUT: &str = "standard output";
 
 /// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, the words of a CoNLL file, or the
 /// questions of a SQuAD file.
 ///
-/// Rows are predicted in constant memory.
+/// Rows and words are predicted in constant memory.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
@@ -49,7 +53,7 @@ pub(crate) struct Args {
     /// words' column in its place; of questions, SQuAD's JSON or MRQA's JSON lines.
     #[arg(long)]
     input: PathBuf,
-    /// How the rows are written; needed for standard input, else the file's extension says it.
+    /// How rows are written; needed for those of standard input, else the file's extension says it.
     #[arg(long, value_enum)]
     format: Option<FormatName>,
     /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as CSV or JSON
@@ -73,8 +77,8 @@ pub(crate) struct Args {
     /// Rows of one forward pass; 64 by default. Not of WNLI by candidates.
     #[arg(long)]
     batch_size: Option<usize>,
-    /// Of a table: rows that are read, sorted by length and predicted together, 8192 by default; they are all that is
-    /// held. 1 answers each row of a pipe as it comes.
+    /// Of rows, and of words in sentences: how many are read, sorted by length and predicted together, 8192 by default; they are
+    /// all that is held. 1 answers each row of a pipe as it comes.
     #[arg(long)]
     window: Option<usize>,
     /// "auto", "cpu" or "cuda:N".
@@ -201,7 +205,11 @@ impl Args {
         if self.probabilities {
             bail!("--probabilities is for classes; --n-best writes those of answers");
         }
-        if !self.is_of_files() {
+        if self.format.is_some()
+            || self.window.is_some()
+            || is_standard(&self.input)
+            || is_standard(&self.output)
+        {
             bail!(
                 "questions are read from and written to files of JSON: no --format, no --window, no `-`"
             );
@@ -234,45 +242,33 @@ impl Args {
         Ok(())
     }
 
-    /// Whether nothing that only tables know was asked for.
-    fn is_of_files(&self) -> bool {
-        let standard = is_standard(&self.input) || is_standard(&self.output);
-        !standard && self.format.is_none() && self.window.is_none()
-    }
-
     fn batch_size(&self) -> usize {
         self.batch_size.unwrap_or(PredictOptions::default().batch_size)
-    }
-
-    fn probabilities(&self) -> Probabilities {
-        match self.probabilities {
-            true => Probabilities::Write,
-            false => Probabilities::Omit,
-        }
     }
 
     /// The words of a CoNLL file.
     fn words(self, model: &Path) -> anyhow::Result<ExitCode> {
         self.no_questions(model)?;
-        if !self.is_of_files() {
-            bail!(
-                "words are read from and written to files of columns: no --format, no --window, no `-`"
-            );
+        if self.format.is_some() {
+            bail!("words are read and written in columns: no --format");
         }
-        let options = PredictOptions {
-            batch_size: self.batch_size(),
-            probabilities: self.probabilities(),
-            ..PredictOptions::default()
-        };
         let predictor = TaggingPredictor::open(model, &self.device)?;
+        let sentences = match is_standard(&self.input) {
+            true => Sentences::from_reader(io::stdin(), STANDARD_INPUT, predictor.columns()),
+            false => Sentences::open(&self.input, predictor.columns())?,
+        };
+        let options = self.options(Format::Tsv);
         let mut progress = Progress::new("words", 0);
-        let (input, output) = (&self.input, &self.output);
-        let report =
-            predictor.predict(input, output, &options, &mut |words| progress.set(words, 0))?;
-        drop(progress);
-        let summary = summary(report.rows, "words", report.seconds);
-        console::print(format_args!("{summary}: {}", output.display()))?;
-        Ok(ExitCode::SUCCESS)
+        let mut on_words = |words| progress.set(words, 0);
+        let report = match is_standard(&self.output) {
+            true => {
+                let (name, writer) =
+                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
+                predictor.predict_sentences(sentences, writer, name, &options, &mut on_words)?
+            }
+            false => predictor.predict_file(sentences, &self.output, &options, &mut on_words)?,
+        };
+        self.finished(progress, &report, "words")
     }
 
     /// The rows of a table.
@@ -290,8 +286,7 @@ impl Args {
         let columns = predictor.text_columns();
         let rows = match is_standard(&self.input) {
             true => {
-                let name = "standard input";
-                Rows::from_reader(io::stdin(), format, name, &columns, Header::FirstLine)
+                Rows::from_reader(io::stdin(), format, STANDARD_INPUT, &columns, Header::FirstLine)
             }
             false => {
                 let name = self.input.display().to_string();
@@ -299,26 +294,44 @@ impl Args {
                 Rows::from_reader(file, format, &name, &columns, Header::FirstLine)
             }
         }?;
-        let usual = PredictOptions::default();
-        let options = PredictOptions {
-            batch_size: self.batch_size(),
-            window: self.window.unwrap_or(usual.window),
-            probabilities: self.probabilities(),
-            format: match is_standard(&self.output) {
-                true => format,
-                false => Format::of(&self.output).unwrap_or(Format::Tsv),
-            },
-        };
+        let options = self.options(match is_standard(&self.output) {
+            true => format,
+            false => Format::of(&self.output).unwrap_or(Format::Tsv),
+        });
         let mut progress = Progress::new("rows", 0);
         let mut on_rows = |rows| progress.set(rows, 0);
         let report = match is_standard(&self.output) {
             true => {
-                let (name, writer) = ("standard output", BufWriter::new(io::stdout().lock()));
-                predictor.predict_rows(rows, writer, name.as_ref(), &options, &mut on_rows)?
+                let (name, writer) =
+                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
+                predictor.predict_rows(rows, writer, name, &options, &mut on_rows)?
             }
             false => predictor.predict_file(rows, &self.output, &options, &mut on_rows)?,
         };
-        let summary = summary(report.rows, "rows", report.seconds);
+        self.finished(progress, &report, "rows")
+    }
+
+    fn options(&self, format: Format) -> PredictOptions {
+        let usual = PredictOptions::default();
+        PredictOptions {
+            batch_size: self.batch_size(),
+            window: self.window.unwrap_or(usual.window),
+            probabilities: match self.probabilities {
+                true => Probabilities::Write,
+                false => Probabilities::Omit,
+            },
+            format,
+        }
+    }
+
+    /// Says what was done where it does not stand among the answers.
+    fn finished(
+        &self,
+        progress: Progress,
+        report: &PredictReport,
+        what: &str,
+    ) -> anyhow::Result<ExitCode> {
+        let summary = summary(report.rows, what, report.seconds);
         match is_standard(&self.output) {
             true => progress.line(&summary),
             false => {

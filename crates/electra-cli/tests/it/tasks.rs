@@ -133,8 +133,9 @@ fn words_are_tagged_in_a_file_whose_lines_stay_as_they_are() {
         let expected = if word.is_empty() { String::new() } else { format!("{word}\t{tag}") };
         assert_eq!(line, expected);
     }
-    let streamed = "predict --model {}/tuned --input {}/words.conll --output -";
-    fails(dir, streamed, 1, &["files of columns", "no --format"]);
+    let streamed = "predict --model {}/tuned --input {}/words.conll --output - --window 1";
+    assert_eq!(output(dir, streamed), tagged);
+    fails(dir, &format!("{streamed} --format tsv"), 1, &["in columns", "no --format"]);
 }
 
 /// Colours and animals in `kinds`, to be learned by a config of their own.

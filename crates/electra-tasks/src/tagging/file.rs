@@ -1,7 +1,7 @@
 //! CoNLL files: a word a line with its columns, an empty line after each sentence.
 
-use crate::{Error, Result, table::Lines};
-use std::{fmt::Write, path::Path};
+use crate::{Error, Result, table::Lines, text::Utf8Reader};
+use std::{fmt::Write, fs::File, io::Read, path::Path};
 
 /// What begins a document in the CoNLL files: no sentence.
 const DOCUMENT: &str = "-DOCSTART-";
@@ -63,9 +63,19 @@ impl Sentences {
     /// # Errors
     /// If it cannot be read.
     pub fn open(path: &Path, columns: Columns) -> Result<Self> {
-        let lines = Lines::open(path)?;
-        let file = path.display().to_string();
-        Ok(Self { file, lines, columns, width: None, ended: false })
+        let file = File::open(path).map_err(Error::io(path))?;
+        Ok(Self::from_reader(file, &path.display().to_string(), columns))
+    }
+
+    /// The sentences of any bytes; `file` names them in errors.
+    pub fn from_reader(reader: impl Read + Send + 'static, file: &str, columns: Columns) -> Self {
+        let lines = Lines::new(Utf8Reader::new(Box::new(reader)));
+        Self { file: file.to_owned(), lines, columns, width: None, ended: false }
+    }
+
+    /// What errors call them.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     fn read(&mut self) -> Result<Option<Sentence>> {

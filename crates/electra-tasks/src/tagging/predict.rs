@@ -101,55 +101,84 @@ impl TaggingPredictor {
         Ok(tags.into_iter().map(tagged).collect())
     }
 
-    /// Tags the sentences of the CoNLL file `input` and writes its lines with the tag as a further column (and its
-    /// probability as one more) into `output`, which appears when it is whole. `on_words` is told how many are done,
-    /// and so is the caller: `rows` of the report are words.
+    /// The columns that are read of files to be tagged.
+    pub fn columns(&self) -> Columns {
+        Columns { word: self.model.info.word_column, tag: None }
+    }
+
+    /// Tags sentences and writes their lines with the tag as a further column (and its probability as one more), holding
+    /// a window of them at a time; each window is flushed. `on_words` is told how many words are done, and so is the
+    /// caller: `rows` of the report are words. `name` is what errors call the writer.
     ///
     /// # Errors
-    /// Naming the file that cannot be read or written, and the line; or that of the first word of a sentence whose
-    /// probabilities are no finite numbers.
-    pub fn predict(
+    /// The first line that cannot be read, or that of the first word of a sentence whose probabilities are no finite
+    /// numbers; the sentences before it are written. Or whatever `writer` says.
+    pub fn predict_sentences(
         &self,
-        input: &Path,
-        output: &Path,
+        mut sentences: Sentences,
+        mut writer: impl Write,
+        name: &Path,
         options: &PredictOptions,
         on_words: &mut dyn FnMut(u64),
     ) -> Result<PredictReport> {
         let clock = Instant::now();
-        let columns = Columns { word: self.model.info.word_column, tag: None };
-        let mut sentences = Sentences::open(input, columns)?.peekable();
-        let (mut window, mut waiting, mut rows) = (Vec::new(), 0, 0);
-        in_place(output, |writer| {
-            while let Some(sentence) = sentences.next() {
-                let sentence = sentence?;
-                waiting += sentence.words.len();
-                window.push(sentence);
-                if waiting < WINDOW_WORDS && sentences.peek().is_some() {
-                    continue;
+        let (mut window, mut rows) = (Vec::new(), 0);
+        loop {
+            let mut words = 0;
+            let ended = loop {
+                match sentences.next() {
+                    None => break Ok(true),
+                    Some(Err(error)) => break Err(error),
+                    Some(Ok(sentence)) => {
+                        words += sentence.words.len();
+                        window.push(sentence);
+                    }
                 }
-                self.write(&window, writer, (input, output), options)?;
-                rows += waiting as u64;
-                on_words(rows);
-                window.clear();
-                waiting = 0;
+                if window.len() >= options.window || words >= WINDOW_WORDS {
+                    break Ok(false);
+                }
+            };
+            self.write(&window, &mut writer, (sentences.file(), name), options)?;
+            writer.flush().map_err(Error::io(name))?;
+            rows += words as u64;
+            on_words(rows);
+            if ended? {
+                return Ok(PredictReport { rows, seconds: clock.elapsed().as_secs_f64() });
             }
-            Ok(PredictReport { rows, seconds: clock.elapsed().as_secs_f64() })
+            window.clear();
+        }
+    }
+
+    /// [`TaggingPredictor::predict_sentences`] into a file, which appears when it is whole. An output that is no file (a
+    /// pipe, a device) is written into as it stands.
+    ///
+    /// # Errors
+    /// Naming the file that cannot be read or written, and the line.
+    pub fn predict_file(
+        &self,
+        sentences: Sentences,
+        output: &Path,
+        options: &PredictOptions,
+        on_words: &mut dyn FnMut(u64),
+    ) -> Result<PredictReport> {
+        in_place(output, |writer| {
+            self.predict_sentences(sentences, writer, output, options, on_words)
         })
     }
 
     fn write(
         &self,
         sentences: &[Sentence],
-        writer: &mut dyn Write,
-        (input, output): (&Path, &Path),
+        writer: &mut impl Write,
+        (input, output): (&str, &Path),
         options: &PredictOptions,
     ) -> Result<()> {
         let words: Vec<&[String]> = sentences.iter().map(|s| s.words.as_slice()).collect();
         let tagged = self.tag_batched(&words, options.batch_size)?;
         for (sentence, tagged) in sentences.iter().zip(tagged) {
             if !is_finite(&tagged) {
-                let file = input.display().to_string();
-                return Err(Error::row(&file, sentence.line, NOT_FINITE));
+                writer.flush().map_err(Error::io(output))?;
+                return Err(Error::row(input, sentence.line, NOT_FINITE));
             }
             let divider = if sentence.lines[0].contains('\t') { '\t' } else { ' ' };
             let column = |word: &super::TaggedWord| match options.probabilities {

@@ -15,6 +15,7 @@ use electra_tasks::{
         Metric,
         tagging::{Rule, score},
     },
+    tagging::Sentences,
 };
 use electra_train::Existing;
 use std::{fs, sync::atomic::AtomicBool};
@@ -145,7 +146,14 @@ fn entities_are_learned_scored_and_written() {
     fs::write(&input, "red\tx\nfox\ty\n\n\n.\tz\n").unwrap();
     let options =
         PredictOptions { batch_size: 2, probabilities: Probabilities::Write, ..Default::default() };
-    let done = predictor.predict(&input, &output, &options, &mut |_| {}).unwrap();
+    let done = predictor
+        .predict_file(
+            Sentences::open(&input, predictor.columns()).unwrap(),
+            &output,
+            &options,
+            &mut |_| {},
+        )
+        .unwrap();
     assert_eq!(done.rows, 3);
     let text = fs::read_to_string(&output).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
@@ -181,13 +189,22 @@ fn tags_are_those_of_a_network_that_is_whole() {
     }
     tag(&with("/max_length", 4.into()).unwrap()).unwrap();
 
+    // A line that cannot be read ends the work; the sentences before it are written.
+    let text = &b"red\nfox\n\nbear\n\nblue\tbird\n"[..];
+    let sentences = Sentences::from_reader(text, "words", predictor.columns());
+    let mut written = Vec::new();
+    let (options, name) = (PredictOptions::default(), "out".as_ref());
+    let said = predictor.predict_sentences(sentences, &mut written, name, &options, &mut |_| {});
+    says(said, &["words:6", "2 columns", "have 1"]);
+    assert_eq!(String::from_utf8(written).unwrap().lines().count(), 5);
+
     break_layer(&model, "classifier.weight");
     let broken = TaggingPredictor::open(&model, "cpu").unwrap();
     says(tag(&broken), &["sentence = number 0", "no finite number"]);
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "\nred\nfox\n\nbear\n").unwrap();
-    let options = PredictOptions::default();
-    let said = broken.predict(&input, &output, &options, &mut |_| {});
+    let sentences = Sentences::open(&input, broken.columns()).unwrap();
+    let said = broken.predict_file(sentences, &output, &options, &mut |_| {});
     says(said, &["words.conll:2", "no finite number"]);
     assert!(!output.exists());
 }
