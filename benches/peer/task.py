@@ -164,7 +164,7 @@ def finetune(args):
     start, tokens = None, 0
     for step, (batch, laid_out) in enumerate(work):
         if step == 2:
-            start, tokens = time.perf_counter(), 0
+            start = time.perf_counter()
         inputs = laid_out(batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.autocast):
             loss = model(**inputs).loss
@@ -177,7 +177,7 @@ def finetune(args):
         tokens += inputs["attention_mask"].sum().item()
     seconds = time.perf_counter() - start
     examples = sum(len(batch) for batch, _ in work[2:])
-    report(examples / seconds, {"tokens_per_example": tokens / examples})
+    report(examples / seconds, {"tokens_per_example": tokens / sum(len(batch) for batch, _ in work)})
 
 
 def classifier(args):
@@ -216,10 +216,10 @@ def pipeline(args):
 
     classify = transformers.pipeline("text-classification", model=args.model, device="cpu", batch_size=32)
     texts = [texts[0] for texts, _ in read(f"{args.folder}/train.tsv")]
-    for _ in classify(iter(texts[:32])):
+    for _ in classify(text for text in texts[:32]):
         pass
     start = time.perf_counter()
-    answers = sum(1 for _ in classify(iter(texts)))
+    answers = sum(1 for _ in classify(text for text in texts))
     report(answers / (time.perf_counter() - start))
 
 

@@ -155,7 +155,6 @@ pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
     }
     let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
     let (ours, theirs) = (turns.own(TOKENS)?, turns.peer(TOKENS)?);
-    // The first two batches are not timed, and the sides have others.
     ensure!(
         (ours / theirs - 1.0).abs() <= 0.05,
         "not the same work: an example has {ours} tokens here and {theirs} in the peer"
@@ -243,24 +242,30 @@ fn predicted(said: &str) -> Result<Value> {
     Ok(json!({ SPEED: figure(1, "rate")?, MEMORY: 1e6 * figure(2, "memory")? }))
 }
 
-/// One run of this project: examples a second over all updates but the first two.
+/// One run of this project: examples a second over all updates but the first two, and tokens of an example over all.
 fn own_run(run: &str) -> Result<Value> {
     let rows = figures::rows(Path::new(run).join("seed-1/metrics.jsonl"))?;
-    let timed: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "train").skip(2).collect();
-    let speeds =
-        timed.iter().map(|row| number(row, "sequences_per_second")).collect::<Result<Vec<_>>>()?;
-    // Updates are of one size: their mean rate is the harmonic mean.
-    let seconds: f64 = speeds.iter().map(|speed| 1.0 / speed).sum();
-    let last = timed.last().context("too few rows of metrics")?;
-    let tokens = timed
-        .iter()
-        .map(|row| Ok(number(row, "tokens_per_second")? / number(row, "sequences_per_second")?))
-        .sum::<Result<f64>>()?;
-    Ok(json!({
-        SPEED: speeds.len() as f64 / seconds,
-        TOKENS: tokens / timed.len() as f64,
-        MEMORY: last[MEMORY],
-    }))
+    own_figures(rows.iter().filter(|row| row["kind"] == "train"))
+}
+
+fn own_figures<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value> {
+    // Updates are not of one size: the last has what is left.
+    let (mut before, mut all, mut tokens) = (0.0, 0.0, 0.0);
+    let (mut timed, mut seconds, mut memory) = (0.0, 0.0, Value::Null);
+    for (place, row) in rows.enumerate() {
+        let (now, speed) = (number(row, "seconds")?, number(row, "sequences_per_second")?);
+        let took = now - before;
+        all += speed * took;
+        tokens += number(row, "tokens_per_second")? * took;
+        if place >= 2 {
+            timed += speed * took;
+            seconds += took;
+            memory = row[MEMORY].clone();
+        }
+        before = now;
+    }
+    ensure!(seconds > 0.0, "too few rows of metrics");
+    Ok(json!({ SPEED: timed / seconds, TOKENS: tokens / all, MEMORY: memory }))
 }
 
 /// Reports; `second` is what the ratio to the second peer is called.
@@ -285,6 +290,21 @@ fn compare(args: &Args, name: &str, turns: &Turns, second: &str, more: Value) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn updates_weigh_as_many_examples_as_they_have() {
+        let row = |seconds: f64, sequences: f64, tokens: f64| json!({"kind": "train", "seconds": seconds, "sequences_per_second": sequences, "tokens_per_second": tokens, MEMORY: 7});
+        // 32, 32, 32 and 8 examples of 10, 10, 10 and 100 tokens, in 1, 1, 1 and 3 seconds.
+        let rows = [
+            row(1.0, 32.0, 320.0),
+            row(2.0, 32.0, 320.0),
+            row(3.0, 32.0, 320.0),
+            row(6.0, 8.0 / 3.0, 800.0 / 3.0),
+        ];
+        let figures = own_figures(rows.iter()).unwrap();
+        assert_eq!(figures, json!({ SPEED: 10.0, TOKENS: 1760.0 / 104.0, MEMORY: 7 }));
+        assert!(own_figures(rows[..2].iter()).is_err());
+    }
 
     #[test]
     fn the_last_line_of_a_prediction_has_rate_and_memory() {
