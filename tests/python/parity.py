@@ -340,7 +340,8 @@ def tokens(rng, vocab, paths, count):
             model = place(f"tokens/{lower}-{accents}")
             theirs = BertTokenizer(vocab=vocab, do_lower_case=lower, strip_accents=accents)
             theirs.save_pretrained(model)
-            electra("vocab", "encode", "--model", model, "--input", f"{folder}/lines.txt", "--output", f"{folder}/ids.jsonl")
+            electra("vocab", "encode", "--model", model, "--input", f"{folder}/lines.txt", "--output", f"{folder}/ids.jsonl",
+                    "--overwrite")
             # A special token in a text is text, as in the reference.
             theirs.backend_tokenizer.encode_special_tokens = True
             encodings = theirs.backend_tokenizer.encode_batch(text, add_special_tokens=False)

@@ -3,6 +3,7 @@
 use crate::{
     Answers, Error, Result,
     config::{HeadConfig, HeadKind, Pooling},
+    encoded::check_label,
     model::{FORMAT, Header, Kind, write_info},
     multi_label::MultiLabelInfo,
     scores::Metric,
@@ -46,10 +47,23 @@ pub fn classifier(dir: &Path, task: &str, text_a: &str, text_b: Option<&str>) ->
         // The scale that it was trained on is the scale of its outputs.
         Labels::Number => Answers::Range { min: 0.0, max: 1.0 },
         Labels::Set(labels) => {
-            let (threshold, separator) = (0.5, ",".to_owned());
+            let (threshold, separator) = (0.5, separator(dir, &labels)?);
             let info = MultiLabelInfo { header, text_a, text_b, labels, threshold, separator };
             return write_info(dir, &info);
         }
     };
     write_info(dir, &SentenceInfo { header, text_a, text_b, label: "label".to_owned(), answers })
+}
+
+/// What stands between the labels of a set in a table: the first of some that no label has in it.
+fn separator(dir: &Path, labels: &[String]) -> Result<String> {
+    labels.iter().try_for_each(|label| check_label(label)).map_err(|why| Error::file(dir, why))?;
+    let free = |separator: &&str| labels.iter().all(|label| !label.contains(*separator));
+    match [",", ";", "|", " / "].into_iter().find(free) {
+        Some(separator) => Ok(separator.to_owned()),
+        None => Err(Error::file(
+            dir,
+            "its labels have `,`, `;`, `|` and ` / ` in them: nothing divides them in a table",
+        )),
+    }
 }

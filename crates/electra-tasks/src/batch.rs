@@ -42,6 +42,7 @@ pub fn encode<T>(
     let Some(text_b) = text_b else {
         ids.truncate(max_length - 1);
         ids.push(sep);
+        ids.shrink_to_fit();
         let segment_b_start = ids.len();
         return Ok(Feature { ids, segment_b_start, target });
     };
@@ -52,6 +53,8 @@ pub fn encode<T>(
     let segment_b_start = ids.len();
     ids.extend_from_slice(&b[..kept_b]);
     ids.push(sep);
+    // All of a data set's inputs are held, and cut texts were longer.
+    ids.shrink_to_fit();
     Ok(Feature { ids, segment_b_start, target })
 }
 

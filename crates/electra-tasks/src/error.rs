@@ -42,6 +42,14 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Training from a seed came to a loss that is no number.
+    #[error("seed {seed}: {source}")]
+    Diverged {
+        /// The seed.
+        seed: u64,
+        /// Which update, and what its loss was.
+        source: electra_train::Error,
+    },
     /// From training.
     #[error(transparent)]
     Train(#[from] electra_train::Error),

@@ -8,7 +8,7 @@ mod seed;
 
 use crate::{
     Error, FinetuneConfig, Result, Task, card,
-    model::{EncoderWeights, Source},
+    model::{EncoderWeights, Header, Source},
     problem::{LoadSite, Loaded, Problem},
     report::{Examples, LeftOut, Report, SeedReport, best},
     scores::Summary,
@@ -18,7 +18,7 @@ use electra_train::{Existing, From};
 use folder::{read_json, write_json};
 use grid::CellReport;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::atomic::AtomicBool, time::Instant};
 
 const CONFIG: &str = "config.toml";
 const RESULT: &str = "result.json";
@@ -178,30 +178,32 @@ impl<'a, P: Problem> Finetune<'a, P> {
         let prepared = read.insert(prepared);
         // Whatever the networks cannot be made of is said before a folder is replaced.
         self.build(self.seeds[0], prepared)?;
-        self.begin(&prepared.parts)?;
+        self.begin(prepared)?;
         self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;
         on_event(Event::Loaded { examples, steps: prepared.steps });
 
-        let mut seeds: Vec<SeedReport> = Vec::new();
+        let mut done = self.done()?;
         for (index, &seed) in self.seeds.iter().enumerate() {
-            if let Some(report) = read_json(&self.seed_dir(seed).join(RESULT))? {
-                on_event(Event::SeedSkipped(&report));
-                seeds.push(report);
+            if let Some(report) = done.get(&seed) {
+                on_event(Event::SeedSkipped(report));
                 continue;
             }
             on_event(Event::SeedStarted { seed, index, count: self.seeds.len() });
-            match self.seed(seed, prepared, &seeds, stop, on_event)? {
+            match self.seed(seed, prepared, &done, stop, on_event)? {
                 Some(report) => {
                     on_event(Event::SeedFinished(&report));
-                    seeds.push(report);
+                    done.insert(seed, report);
                 }
                 None => return Ok(Completion::Stopped),
             }
         }
+        let seeds: Vec<SeedReport> =
+            self.seeds.iter().filter_map(|seed| done.remove(seed)).collect();
 
         let metric = self.task.metric();
-        let chosen = best(&seeds, metric).expect("there is at least one seed").clone();
+        let chosen = best(seeds.iter(), metric).expect("there is at least one seed").clone();
+        self.check_kept(&chosen)?;
         let summary = |score: &dyn Fn(&SeedReport) -> Option<f64>| {
             Summary::of(&seeds.iter().filter_map(score).collect::<Vec<_>>())
         };
@@ -229,6 +231,32 @@ impl<'a, P: Problem> Finetune<'a, P> {
         // Last: what has it is whole.
         write_json(&self.out.join(RESULTS), &report)?;
         Ok(Completion::Finished(Box::new(report)))
+    }
+
+    /// What the seeds that are done have to report.
+    fn done(&self) -> Result<BTreeMap<u64, SeedReport>> {
+        let mut done = BTreeMap::new();
+        for &seed in &self.seeds {
+            done.extend(read_json(&self.seed_dir(seed).join(RESULT))?.map(|report| (seed, report)));
+        }
+        Ok(done)
+    }
+
+    /// `model/` is the best seed's, unless somebody took that away.
+    fn check_kept(&self, chosen: &SeedReport) -> Result<()> {
+        let model = self.out.join(MODEL);
+        match Header::read(&model)?.seed {
+            kept if kept == chosen.seed => Ok(()),
+            kept => {
+                let best = self.seed_dir(chosen.seed);
+                let message = format!(
+                    "is of seed {kept}, and seed {} is the best: remove {} and resume, which trains it again",
+                    chosen.seed,
+                    best.display()
+                );
+                Err(Error::file(model, message))
+            }
+        }
     }
 
     fn check(&self) -> Result<()> {

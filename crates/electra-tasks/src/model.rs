@@ -129,6 +129,21 @@ pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
     |error| Error::file(path, error)
 }
 
+/// Checks that a network of the folder has an embedding for every token.
+///
+/// # Errors
+/// If it has fewer.
+pub fn check_vocabulary(dir: &Path, tokenizer: &WordPiece, encoder: &EncoderConfig) -> Result<()> {
+    match tokenizer.vocab().len() {
+        tokens if tokens as i64 > encoder.vocab_size => {
+            let sizes =
+                format!("the vocabulary has {tokens} tokens, the model {}", encoder.vocab_size);
+            Err(Error::file(dir, sizes))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A model folder's sizes and tokenizer.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -141,12 +156,7 @@ impl Source {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let config = hf::read_config(dir)?.encoder;
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
-        let tokens = tokenizer.vocab().len();
-        if tokens as i64 > config.vocab_size {
-            let sizes =
-                format!("the vocabulary has {tokens} tokens, the model {}", config.vocab_size);
-            return Err(Error::file(dir, sizes));
-        }
+        check_vocabulary(dir, &tokenizer, &config)?;
         Ok(Self { config, tokenizer })
     }
 
@@ -277,10 +287,21 @@ pub fn folder_of(run: &Path) -> PathBuf {
 /// replace.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = folder_of(run);
-    Header::read(&dir)?;
+    let kind = Header::read(&dir)?.kind;
     if hf::read_config(&dir)?.architecture == Architecture::ElectraModel {
-        let message = "has the reference's head, which transformers has no class for; fine-tune with --set \
-             head.kind=hf to export a model with its head, or load its encoder with AutoModel";
+        let message = match kind {
+            Kind::Multi => {
+                "is the encoder of several tasks: export the folder of one of them, in it; or load the encoder with \
+                 AutoModel"
+            }
+            Kind::Own => {
+                "has a head of its own kind, which transformers has no class for; load its encoder with AutoModel"
+            }
+            _ => {
+                "has the reference's head, which transformers has no class for; fine-tune with --set head.kind=hf to \
+                 export a model with its head, or load its encoder with AutoModel"
+            }
+        };
         return Err(Error::file(&dir, message));
     }
     folder::whole(out, existing, folder::MODEL, |out| {

@@ -33,7 +33,7 @@ use tch::nn;
 pub use head::{MultiHead, MultiTarget};
 pub use order::Mixture;
 
-/// Several tasks that are learned at once, of any kinds: one encoder, a head for each.
+/// Several tasks that are learned at once, of any kinds but WNLI by candidates: one encoder, a head for each.
 ///
 /// Source: reference `finetune/run_finetuning.py` and `model_builder`: examples of all tasks are mixed, a row's loss is
 /// that of its own task. Departures: weights and the temperature as a choice; a row runs through its own head alone.

@@ -243,7 +243,7 @@ impl<I: TextInfo> TextPredictor<I> {
     /// whatever `writer` says.
     pub fn predict_rows(
         &self,
-        mut rows: Rows,
+        rows: Rows,
         writer: impl Write,
         name: &Path,
         options: &PredictOptions,
@@ -251,6 +251,30 @@ impl<I: TextInfo> TextPredictor<I> {
     ) -> Result<PredictReport> {
         let clock = Instant::now();
         let mut writer = AnswerWriter::new(writer, name, &self.info, options)?;
+        let mut rows_done = 0;
+        self.answer_rows(rows, options, &mut |said| match said {
+            Said::Answer(index, prediction) => writer.write(index, prediction),
+            Said::Window(done) => {
+                writer.flush()?;
+                rows_done = done;
+                on_rows(done);
+                Ok(())
+            }
+        })?;
+        Ok(PredictReport { rows: rows_done, seconds: clock.elapsed().as_secs_f64() })
+    }
+
+    /// Says the answer to each of `rows` in their order, a window of them at a time.
+    ///
+    /// # Errors
+    /// The first row that cannot be read or answered, with its line, after the answers to all rows before it were said;
+    /// or whatever `on_said` says.
+    pub(crate) fn answer_rows(
+        &self,
+        mut rows: Rows,
+        options: &PredictOptions,
+        on_said: &mut dyn FnMut(Said<'_, I::Prediction>) -> Result<()>,
+    ) -> Result<()> {
         let mut window = Window::new(options.window);
         let mut done = 0;
         loop {
@@ -260,16 +284,15 @@ impl<I: TextInfo> TextPredictor<I> {
                 self.answers(&texts, options.batch_size)?.iter().zip(window.rows())
             {
                 if !self.info.is_finite(prediction) {
-                    writer.flush()?;
+                    on_said(Said::Window(done))?;
                     return Err(Error::row(rows.file(), row.line, NOT_FINITE));
                 }
-                writer.write(done, prediction)?;
+                on_said(Said::Answer(done, prediction))?;
                 done += 1;
             }
-            writer.flush()?;
-            on_rows(done);
+            on_said(Said::Window(done))?;
             if let Filled::Ended = filled? {
-                return Ok(PredictReport { rows: done, seconds: clock.elapsed().as_secs_f64() });
+                return Ok(());
             }
         }
     }
@@ -288,6 +311,14 @@ impl<I: TextInfo> TextPredictor<I> {
     ) -> Result<PredictReport> {
         in_place(output, |writer| self.predict_rows(rows, writer, output, options, on_rows))
     }
+}
+
+/// What is said of rows.
+pub(crate) enum Said<'a, A> {
+    /// The answer to the row of this number, from 0.
+    Answer(u64, &'a A),
+    /// So many are done, at the end of each window.
+    Window(u64),
 }
 
 /// What is said of numbers that are none.
@@ -318,12 +349,27 @@ pub fn predict(
     predictor.predict_file(rows, output, options, on_rows)
 }
 
+/// Checks that a file can stand at `output`, before the work whose result it is.
+pub(crate) fn check_output(output: &Path) -> Result<()> {
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if output.is_dir() {
+        return Err(Error::file(output, "is a folder: name a file"));
+    }
+    match parent {
+        Some(parent) if !parent.is_dir() => Err(Error::file(parent, "there is no such folder")),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file through a temporary one beside it, which goes to its place when all is written and away when
 /// anything fails. An output that is no file (a pipe, a device) is written into as it stands.
-pub(crate) fn in_place<T>(
+///
+/// # Errors
+/// Naming the file; or whatever `write` says.
+pub fn in_place<T, E: From<Error>>(
     output: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
-) -> Result<T> {
+    write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = match fs::metadata(output) {
@@ -333,7 +379,7 @@ pub(crate) fn in_place<T>(
     let file = File::create(&temporary).map_err(Error::io(&temporary))?;
     let mut writer = BufWriter::new(file);
     let written = write(&mut writer)
-        .and_then(|report| writer.flush().map_err(Error::io(output)).map(|()| report));
+        .and_then(|report| Ok(writer.flush().map_err(Error::io(output)).map(|()| report)?));
     match written {
         _ if temporary == output => written,
         Ok(report) => {

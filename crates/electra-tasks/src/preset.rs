@@ -76,6 +76,17 @@ impl Group {
             AnyTask::Tagging(_) => Self::Chunking,
         }
     }
+
+    /// The group of tasks that are learned together: that of the one with the longest inputs; of others [`Group::Long`]
+    /// where all of them are.
+    pub fn of_all<'a>(tasks: impl IntoIterator<Item = &'a AnyTask>) -> Self {
+        let groups: Vec<Self> = tasks.into_iter().map(Self::of).collect();
+        let long = groups.iter().all(|&group| group == Self::Long);
+        [Self::Questions, Self::Chunking]
+            .into_iter()
+            .find(|group| groups.contains(group))
+            .unwrap_or(if long { Self::Long } else { Self::Usual })
+    }
 }
 
 impl Preset {

@@ -126,7 +126,10 @@ impl SeedReport {
 }
 
 /// The seed with the best dev score, the first of equals.
-pub fn best(seeds: &[SeedReport], metric: Metric) -> Option<&SeedReport> {
+pub fn best<'a>(
+    seeds: impl DoubleEndedIterator<Item = &'a SeedReport>,
+    metric: Metric,
+) -> Option<&'a SeedReport> {
     let merit = |seed: &SeedReport| metric.merit(seed.dev_score(metric));
-    seeds.iter().rev().max_by(|a, b| merit(a).total_cmp(&merit(b)))
+    seeds.rev().max_by(|a, b| merit(a).total_cmp(&merit(b)))
 }

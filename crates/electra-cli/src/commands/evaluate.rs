@@ -1,14 +1,14 @@
 //! `electra evaluate`: held-out metrics, the same on every run.
 
 use crate::console;
-use anyhow::Context;
 use clap::Parser;
 use electra_data::{ShardSet, Split};
+use electra_tasks::predict::in_place;
 use electra_train::{
     Recipe, RunConfig, export,
     metrics::{entropy, number},
 };
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Held-out generator and discriminator metrics of a run, as JSON.
 ///
@@ -42,11 +42,10 @@ impl Args {
         }
         figures.insert("checkpoint".to_owned(), checkpoint.display().to_string().into());
         let json = serde_json::to_string_pretty(&figures)?;
+        console::print(&json)?;
         if let Some(path) = &self.output {
-            std::fs::write(path, format!("{json}\n"))
-                .with_context(|| path.display().to_string())?;
+            in_place(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{json}")?) })?;
         }
-        console::print(json)?;
         Ok(ExitCode::SUCCESS)
     }
 }

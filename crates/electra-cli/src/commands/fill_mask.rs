@@ -5,6 +5,7 @@ use crate::console;
 use anyhow::bail;
 use clap::Parser;
 use electra_model::{PaddingMask, PretrainedNetwork};
+use electra_tasks::model::check_vocabulary;
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{path::PathBuf, process::ExitCode};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -43,6 +44,7 @@ impl Args {
             );
         };
         let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
+        check_vocabulary(&self.model, &tokenizer, &pretrained.config.encoder)?;
         let special = tokenizer.vocab().special();
         let mut ids = vec![special.cls];
         let mut positions = Vec::new();

@@ -10,7 +10,7 @@ use electra_tasks::{
     any::{self, TaskFile},
     finetune::{
         Event,
-        grid::{self, Axis, GridReport},
+        grid::{self, Axis, CellReport, GridReport},
     },
     glue, model,
     multi::OneOf,
@@ -158,7 +158,8 @@ impl Args {
                 bail!("--set task.KEY is for one task; several are described by files");
             }
             let task = self.several()?;
-            let basis = Basis { group: group_of(&task), section: Section::default() };
+            let group = Group::of_all(task.tasks.iter().map(|one| &one.task));
+            let basis = Basis { group, section: Section::default() };
             return self.tune(&task, PathBuf::new(), &basis);
         }
         let Described { file: TaskFile { task, config: section }, data } =
@@ -303,22 +304,15 @@ impl Args {
     }
 }
 
-/// The group of several tasks: that of the one with the longest inputs, else [`Group::Long`] where all of them are.
-fn group_of(several: &MultiTask) -> Group {
-    let groups: Vec<Group> = several.tasks.iter().map(|one| Group::of(&one.task)).collect();
-    let long = groups.iter().all(|&group| group == Group::Long);
-    [Group::Questions, Group::Chunking]
-        .into_iter()
-        .find(|group| groups.contains(group))
-        .unwrap_or(if long { Group::Long } else { Group::Usual })
-}
-
 /// Shows what happens.
 fn show<P: Problem>(progress: &mut Progress, task: &P, event: Event<'_>) {
     let metric = task.metric();
     match event {
         Event::CellStarted { name, index, count } => {
             progress.line(&format!("{name} ({} of {count})", index + 1));
+        }
+        Event::CellFinished(CellReport { name, diverged: Some(why), .. }) => {
+            progress.line(&format!("{name} has diverged: {why}"));
         }
         Event::CellFinished(cell) => {
             let median = figure(cell.dev.map(|dev| dev.median));
@@ -399,7 +393,14 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
         let (best, test) = (figure(cell.best_dev), figure(cell.best_test));
         line(&cell.name, [&median, &mean, &sd, &best, &cell.best_seed.to_string(), &test])?;
     }
-    let best = report.best.as_deref().unwrap_or("-");
+    for cell in &report.cells {
+        if let Some(why) = &cell.diverged {
+            console::print(format_args!("{} has no score: {why}", cell.name))?;
+        }
+    }
+    let Some(best) = &report.best else {
+        bail!("every cell has diverged: lower learning rates may do")
+    };
     console::print(format_args!(
         "best by its median: {best}; its model: {}",
         out.join("model").display()

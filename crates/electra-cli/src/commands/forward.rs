@@ -5,6 +5,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser};
 use electra_model::{PaddingMask, PretrainedNetwork, hf::Pretrained, tensors};
+use electra_tasks::model::check_vocabulary;
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{
     io::{IsTerminal, stdout},
@@ -138,6 +139,7 @@ fn judge(
         );
     };
     let tokenizer = WordPiece::from_pretrained_dir(model)?;
+    check_vocabulary(model, &tokenizer, &pretrained.config.encoder)?;
     let special = tokenizer.vocab().special();
     let mut ids = vec![special.cls];
     tokenizer.encode_into(text, &mut ids)?;

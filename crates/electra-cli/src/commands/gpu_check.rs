@@ -4,10 +4,12 @@ use crate::console;
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_data::{ShardSet, Split};
+use electra_tasks::predict::in_place;
 use electra_train::{Recipe, RunConfig, gpu_check::golden, profile::Limit};
 use serde_json::{Value, json};
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -125,8 +127,8 @@ impl Args {
             "speed": speed,
         });
         if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&figures)? + "\n";
-            fs::write(path, text).with_context(|| path.display().to_string())?;
+            let text = serde_json::to_string_pretty(&figures)?;
+            in_place(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{text}")?) })?;
         }
         match holds {
             true => Ok(ExitCode::SUCCESS),

@@ -9,6 +9,7 @@ use electra_model::{
     hf::{self, Architecture, Pretrained},
     tf::{self, Heads},
 };
+use electra_tasks::model;
 use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece};
 use electra_train::{folder, hparams};
 use std::{
@@ -199,10 +200,7 @@ impl Args {
 fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::Result<()> {
     PretrainedNetwork::new(pretrained, Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
-    let tokens = tokenizer.vocab().len();
-    if tokens as i64 > encoder.vocab_size {
-        bail!("the vocabulary has {tokens} tokens, the model {}", encoder.vocab_size);
-    }
+    model::check_vocabulary(dir, tokenizer, encoder)?;
     let mut config = pretrained.config.clone();
     config.pad_token_id = tokenizer.vocab().special().pad.into();
     hf::write(dir, &config, &pretrained.tensors)?;

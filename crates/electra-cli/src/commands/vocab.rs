@@ -1,13 +1,15 @@
 //! `electra vocab`: learn a vocabulary, or check one.
 
-use super::corpus::CorpusArgs;
+use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use electra_tasks::predict::in_place;
 use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
+use electra_train::Existing;
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -41,6 +43,8 @@ pub(crate) struct Encode {
     /// A line `{"ids": [..], "offsets": [[from, to], ..]}` for each: offsets in characters, to not included.
     #[arg(long)]
     output: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 #[derive(Debug, Parser)]
@@ -132,34 +136,40 @@ impl Check {
 
 impl Encode {
     fn run(self) -> anyhow::Result<ExitCode> {
+        if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
+            let name = self.output.display();
+            bail!("{name} exists: name another file, or replace it with --overwrite");
+        }
         let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
         let named = |path: &Path| path.display().to_string();
         let input = BufReader::new(File::open(&self.input).with_context(|| named(&self.input))?);
-        let mut output =
-            BufWriter::new(File::create(&self.output).with_context(|| named(&self.output))?);
         let mut lines = 0u64;
-        for line in input.lines() {
-            lines += 1;
-            let line = line.with_context(|| format!("{}, line {lines}", named(&self.input)))?;
-            let tokens = tokenizer.encode_with_offsets(&line)?;
-            // Byte to character, for every byte that a character begins at, and the end.
-            let mut characters = vec![0; line.len() + 1];
-            let begins = line.char_indices().map(|(byte, _)| byte).chain([line.len()]);
-            begins.enumerate().for_each(|(character, byte)| characters[byte] = character);
-            let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
-            let offsets: Vec<_> =
-                tokens.iter().map(|(_, r)| [characters[r.start], characters[r.end]]).collect();
-            if ids != tokenizer.encode(&line)? {
-                bail!("line {lines}: ids with offsets are not those without, please report it");
+        in_place(&self.output, |output| -> anyhow::Result<()> {
+            for line in input.lines() {
+                lines += 1;
+                let line = line.with_context(|| format!("{}, line {lines}", named(&self.input)))?;
+                serde_json::to_writer(&mut *output, &encoded(&tokenizer, &line)?)?;
+                output.write_all(b"\n")?;
             }
-            serde_json::to_writer(
-                &mut output,
-                &serde_json::json!({"ids": ids, "offsets": offsets}),
-            )?;
-            output.write_all(b"\n")?;
-        }
-        output.flush()?;
+            Ok(())
+        })?;
         console::print(format_args!("{lines} lines: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The ids of a line, and the characters that each token stands for.
+fn encoded(tokenizer: &WordPiece, line: &str) -> anyhow::Result<serde_json::Value> {
+    let tokens = tokenizer.encode_with_offsets(line)?;
+    // Byte to character, for every byte that a character begins at, and the end.
+    let mut characters = vec![0; line.len() + 1];
+    let begins = line.char_indices().map(|(byte, _)| byte).chain([line.len()]);
+    begins.enumerate().for_each(|(character, byte)| characters[byte] = character);
+    let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
+    let offsets: Vec<_> =
+        tokens.iter().map(|(_, r)| [characters[r.start], characters[r.end]]).collect();
+    if ids != tokenizer.encode(line)? {
+        bail!("{line:?}: ids with offsets are not those without, please report it");
+    }
+    Ok(serde_json::json!({"ids": ids, "offsets": offsets}))
 }

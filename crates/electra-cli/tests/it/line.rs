@@ -238,11 +238,21 @@ fn other_programs(dir: &std::path::Path) {
     assert!(output(dir, "flops {}/small.toml").contains("1.2937e18"));
 
     fs::write(dir.join("lines.txt"), "Café [MASK]\n").unwrap();
-    output(dir, "vocab encode --model {}/discriminator --input {}/lines.txt --output {}/ids.jsonl");
+    let encode = "vocab encode --model {}/discriminator --input {}/lines.txt --output {}/ids.jsonl";
+    output(dir, encode);
     let ids: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(dir.join("ids.jsonl")).unwrap()).unwrap();
     assert_eq!(ids["offsets"][0][0], 0);
     assert_eq!(ids["offsets"].as_array().unwrap().last().unwrap()[1], 11);
+    // Nothing is replaced unasked, nor by half a file, nor is a file lost that is read and written.
+    let whole = fs::read(dir.join("ids.jsonl")).unwrap();
+    electra(dir, encode).failure().code(1);
+    fs::write(dir.join("lines.txt"), b"a\n\xe9\n").unwrap();
+    electra(dir, &format!("{encode} --overwrite")).failure().code(1);
+    assert!(fs::read(dir.join("ids.jsonl")).unwrap() == whole);
+    fs::write(dir.join("lines.txt"), "a\nb\n").unwrap();
+    let onto = encode.replace("ids.jsonl", "lines.txt") + " --overwrite";
+    assert!(output(dir, &onto).contains("2 lines"));
 }
 
 #[test]

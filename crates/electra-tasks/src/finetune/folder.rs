@@ -1,7 +1,11 @@
 //! The output folder of fine-tuning: made, checked before it is gone on with, and its JSON files.
 
-use super::{CONFIG, Finetune, Weights};
-use crate::{Error, FinetuneConfig, Result, problem::Problem, report::LeftOut};
+use super::{CONFIG, Finetune, Prepared, Weights};
+use crate::{
+    Error, FinetuneConfig, Result,
+    problem::{Loaded, Problem},
+    report::{Examples, LeftOut},
+};
 use electra_model::Parts;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,6 +13,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use xxhash_rust::xxh3::Xxh3Default;
 
 const INPUTS: &str = "inputs.json";
 
@@ -19,48 +24,87 @@ struct Inputs<P> {
     model: PathBuf,
     weights: Weights,
     parts: Vec<String>,
+    /// Older folders have none.
+    #[serde(default)]
+    data: Option<DataMark>,
+}
+
+/// What tells data from other data, wherever its files are.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct DataMark {
+    examples: Examples,
+    /// XXH3 of the training inputs with their targets, in their order, in hexadecimal.
+    train: String,
+}
+
+impl DataMark {
+    fn of<P: Problem>(loaded: &Loaded<P>) -> Self {
+        let mut hash = Xxh3Default::new();
+        for feature in loaded.train.iter() {
+            hash.update(&(feature.ids.len() as u64).to_le_bytes());
+            feature.ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
+            hash.update(format!("{} {:?}\n", feature.segment_b_start, feature.target).as_bytes());
+        }
+        Self { examples: loaded.examples, train: format!("{:016x}", hash.digest()) }
+    }
 }
 
 impl<P: Problem> Finetune<'_, P> {
     /// Makes the output folder, or checks that it is this run's.
-    pub(super) fn begin(&self, parts: &Parts) -> Result<()> {
-        let inputs = Inputs {
+    pub(super) fn begin(&self, prepared: &Prepared<P>) -> Result<()> {
+        let data = Some(DataMark::of(&prepared.loaded));
+        match self.from {
+            From::Scratch(existing) => folder::whole(&self.out, existing, INPUTS, |dir| {
+                folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
+                write_json(&dir.join(INPUTS), &self.inputs(&prepared.parts, data))
+            }),
+            From::Checkpoint => self.same(&prepared.parts, data),
+        }
+    }
+
+    fn inputs(&self, parts: &Parts, data: Option<DataMark>) -> Inputs<P> {
+        Inputs {
             task: self.task.clone(),
             model: self.model.clone(),
             weights: self.weights,
             parts: parts.names(),
-        };
+            data,
+        }
+    }
+
+    /// Checks that a cell that is done is of the same settings, and of the same data where that was read.
+    pub(super) fn check_done(&self, prepared: Option<&Prepared<P>>) -> Result<()> {
+        match prepared {
+            Some(prepared) => self.begin(prepared),
+            None => self.same(&self.parts(), None),
+        }
+    }
+
+    /// Checks that the output folder is of these inputs and of this config.
+    fn same(&self, parts: &Parts, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
-        match self.from {
-            From::Scratch(existing) => folder::whole(&self.out, existing, INPUTS, |dir| {
-                folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
-                write_json(&dir.join(INPUTS), &inputs)
-            }),
-            From::Checkpoint => {
-                let known: Option<Inputs<P>> = read_json(&inputs_path)?;
-                let known = known.ok_or_else(|| {
-                    Error::file(
-                        &inputs_path,
-                        "not there: this is no folder of fine-tuning to go on with",
-                    )
-                })?;
-                let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
-                for (name, same) in [
-                    ("the task", known.task == inputs.task),
-                    ("the model", known.model == inputs.model),
-                    ("the choice of weights", known.weights == inputs.weights),
-                    ("the model's parts", known.parts == inputs.parts),
-                    ("the config", config == *self.config),
-                ] {
-                    if !same {
-                        let message =
-                            format!("was begun with another value of {name}: name another folder");
-                        return Err(Error::file(&self.out, message));
-                    }
-                }
-                self.no_other_seeds()
+        let known: Option<Inputs<P>> = read_json(&inputs_path)?;
+        let known = known.ok_or_else(|| {
+            Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
+        })?;
+        let inputs = self.inputs(parts, data);
+        let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
+        let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data == known);
+        for (name, same) in [
+            ("the task", known.task == inputs.task),
+            ("the model", known.model == inputs.model),
+            ("the choice of weights", known.weights == inputs.weights),
+            ("the model's parts", known.parts == inputs.parts),
+            ("the config", config == *self.config),
+            ("the data", known.data.as_ref().is_none_or(same_data)),
+        ] {
+            if !same {
+                let message =
+                    format!("was begun with another value of {name}: name another folder");
+                return Err(Error::file(&self.out, message));
             }
         }
+        self.no_other_seeds()
     }
 
     /// Says how many examples are left out, and writes which: `left-out.txt`.

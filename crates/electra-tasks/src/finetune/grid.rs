@@ -132,8 +132,8 @@ pub struct GridReport {
     pub seeds: Vec<u64>,
     /// The cells in their order; while the grid runs, those that are done.
     pub cells: Vec<CellReport>,
-    /// The cell with the highest median on dev (of equals, the highest mean; then the first). The model of its best
-    /// seed is in `model/`.
+    /// The cell with the highest median on dev (of equals, the highest mean; then the first that was tried). The model of
+    /// its best seed is in `model/`. None where all have diverged.
     pub best: Option<String>,
     /// Seconds of all of it, of this process.
     pub seconds: f64,
@@ -154,6 +154,10 @@ pub struct CellReport {
     pub best_dev: Option<f64>,
     /// Its test score.
     pub best_test: Option<f64>,
+    /// Why it came to no end, where the loss of a seed became no number. Such a cell is never the best, and is tried
+    /// again when the grid is gone on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<String>,
 }
 
 impl CellReport {
@@ -165,21 +169,37 @@ impl CellReport {
             best_seed: report.best_seed,
             best_dev: report.best(|seed| seed.dev_score(report.metric)),
             best_test: report.best_seed_test,
+            diverged: None,
+        }
+    }
+
+    fn diverged(name: &str, seed: u64, why: &Error) -> Self {
+        Self {
+            name: name.to_owned(),
+            dev: None,
+            test: None,
+            best_seed: seed,
+            best_dev: None,
+            best_test: None,
+            diverged: Some(why.to_string()),
         }
     }
 }
 
-/// The best of some cells: see [`GridReport::best`].
-fn best(cells: &[CellReport], metric: Metric) -> Option<&CellReport> {
+/// The best of the cells, see [`GridReport::best`]: of equals that which was the best before, whose model is kept.
+fn best(report: &GridReport) -> Option<&CellReport> {
+    let GridReport { metric, cells, best, .. } = report;
     let merit = |cell: &CellReport| {
         let of = |figure: fn(&Summary) -> f64| metric.merit(cell.dev.as_ref().map(figure));
         [of(|dev| dev.median), of(|dev| dev.mean)]
     };
+    let held = |cell: &CellReport| best.as_ref() == Some(&cell.name);
     let order = |a: &&CellReport, b: &&CellReport| {
-        let ([a, a_mean], [b, b_mean]) = (merit(a), merit(b));
-        a.total_cmp(&b).then(a_mean.total_cmp(&b_mean))
+        let ([a_median, a_mean], [b_median, b_mean]) = (merit(a), merit(b));
+        let by_score = a_median.total_cmp(&b_median).then(a_mean.total_cmp(&b_mean));
+        by_score.then(held(a).cmp(&held(b)))
     };
-    cells.iter().rev().max_by(order)
+    cells.iter().filter(|cell| cell.diverged.is_none()).rev().max_by(order)
 }
 
 impl<P: Problem> Grid<'_, P> {
@@ -198,23 +218,39 @@ impl<P: Problem> Grid<'_, P> {
         }
         let mut report = self.begin()?;
         let mut read = None;
+        let all_done = self.cells.iter().all(|cell| self.cell(cell).out.join(RESULTS).exists());
         for (index, cell) in self.cells.iter().enumerate() {
             let finetune = self.cell(cell);
             let count = self.cells.len();
             on_event(Event::CellStarted { name: &cell.name, index, count });
-            let done = match self.finished(&finetune)? {
-                Some(done) => done,
-                None => match finetune.run_after(&mut read, stop, on_event)? {
-                    Completion::Finished(done) => *done,
-                    Completion::Stopped => return Ok(Completion::Stopped),
+            let cell = match read_json(&finetune.out.join(RESULTS))? {
+                Some(done) => {
+                    // Data is looked at where some of it is still learned from.
+                    if !all_done {
+                        read = Some(finetune.prepare(read.take())?);
+                    }
+                    finetune.check_done(read.as_ref())?;
+                    CellReport::of(&cell.name, &done)
+                }
+                None => match finetune.run_after(&mut read, stop, on_event) {
+                    Ok(Completion::Finished(done)) => CellReport::of(&cell.name, &done),
+                    Ok(Completion::Stopped) => return Ok(Completion::Stopped),
+                    Err(why @ Error::Diverged { seed, .. }) => {
+                        tracing::warn!("{}: {why}", cell.name);
+                        CellReport::diverged(&cell.name, seed, &why)
+                    }
+                    Err(error) => return Err(error),
                 },
             };
-            let cell = CellReport::of(&cell.name, &done);
             on_event(Event::CellFinished(&cell));
+            let (before, diverged) = (report.best.clone(), cell.diverged.is_some());
             self.add(&mut report, cell);
             report.seconds = clock.elapsed().as_secs_f64();
-            self.keep_best(&report, &finetune)?;
+            // Before the model is moved: whoever goes on moves it there.
             write_json(&self.finetune.out.join(GRID), &report)?;
+            if !diverged {
+                self.keep_best(&report, before.as_deref(), &finetune)?;
+            }
             page::write_grid(&self.finetune.out, &report)?;
         }
         Ok(Completion::Finished(Box::new(report)))
@@ -268,41 +304,42 @@ impl<P: Problem> Grid<'_, P> {
         Finetune { config: &cell.config, out, from, ..self.finetune.clone() }
     }
 
-    /// What a cell that is done has to report, checked to be of the same settings.
-    fn finished(&self, cell: &Finetune<'_, P>) -> Result<Option<Report>> {
-        let report = read_json(&cell.out.join(RESULTS))?;
-        if report.is_some() {
-            cell.begin(&cell.parts())?;
-        }
-        Ok(report)
-    }
-
     /// Puts a cell into its place in the report, and says which is the best.
     fn add(&self, report: &mut GridReport, cell: CellReport) {
         report.cells.retain(|known| known.name != cell.name);
         report.cells.push(cell);
         let place = |cell: &CellReport| self.cells.iter().position(|c| c.name == cell.name);
         report.cells.sort_by_key(place);
-        report.best = best(&report.cells, report.metric).map(|cell| cell.name.clone());
+        report.best = best(report).map(|cell| cell.name.clone());
     }
 
-    /// Moves the model of a cell that is the best of all to the grid's; removes one that is not, unless the config
-    /// keeps what is finished. A cell whose model is gone was here before.
-    fn keep_best(&self, report: &GridReport, cell: &Finetune<'_, P>) -> Result<()> {
+    /// Moves the model of a cell that is the best of all to the grid's, and removes the one of `before`, the best so
+    /// far, or one that is not the best; where the config keeps what is finished they are with their cells. A cell whose
+    /// model is gone was here before.
+    fn keep_best(
+        &self,
+        report: &GridReport,
+        before: Option<&str>,
+        cell: &Finetune<'_, P>,
+    ) -> Result<()> {
         let (from, to) = (cell.out.join(MODEL), self.finetune.out.join(MODEL));
         let is_best = report.best.as_ref().is_some_and(|best| cell.out.ends_with(Path::new(best)));
-        match from.exists() {
-            false => Ok(()),
-            true if is_best => {
-                if to.exists() {
-                    fs::remove_dir_all(&to).map_err(Error::io(&to))?;
-                }
-                fs::rename(&from, &to).map_err(Error::io(&to))
-            }
-            true if cell.config.checkpoint.finished == Finished::Delete => {
-                fs::remove_dir_all(&from).map_err(Error::io(&from))
-            }
-            true => Ok(()),
+        let keeps = cell.config.checkpoint.finished == Finished::Keep;
+        let remove = |dir: &Path| fs::remove_dir_all(dir).map_err(Error::io(dir));
+        let rename = |a: &Path, b: &Path| fs::rename(a, b).map_err(Error::io(b));
+        match (from.exists(), is_best) {
+            (false, _) => return Ok(()),
+            (true, false) if keeps => return Ok(()),
+            (true, false) => return remove(&from),
+            (true, true) => {}
         }
+        if to.exists() {
+            let own = before.filter(|_| keeps).map(|before| self.finetune.out.join(before));
+            match own.map(|cell| cell.join(MODEL)).filter(|own| !own.exists()) {
+                Some(own) => rename(&to, &own)?,
+                None => remove(&to)?,
+            }
+        }
+        rename(&from, &to)
     }
 }

@@ -79,7 +79,11 @@ pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     ));
     let rows = report.cells.iter().map(|cell| {
         let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
-        let mark = if Some(&cell.name) == report.best.as_ref() { "best" } else { "" };
+        let mark = match &cell.diverged {
+            Some(why) => why,
+            None if Some(&cell.name) == report.best.as_ref() => "best",
+            None => "",
+        };
         vec![
             cell.name.clone(),
             of(|s| s.median),

@@ -51,12 +51,12 @@ pub(super) struct Built<P: Problem> {
 }
 
 impl<P: Problem> Finetune<'_, P> {
-    /// One seed to its end, or `None` if it was stopped.
+    /// One seed to its end, or `None` if it was stopped; `done` are those that have come to theirs.
     pub(super) fn seed(
         &self,
         seed: u64,
         prepared: &Prepared<P>,
-        before: &[SeedReport],
+        done: &BTreeMap<u64, SeedReport>,
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<SeedReport>> {
@@ -106,9 +106,9 @@ impl<P: Problem> Finetune<'_, P> {
                 }
             }
         }
-        let metric = self.task.metric();
-        let merit = |report: &SeedReport| metric.merit(report.dev_score(metric));
-        if best(before, metric).is_none_or(|best| merit(&report) > merit(best)) {
+        let known = |&other: &u64| if other == seed { Some(&report) } else { done.get(&other) };
+        let known = self.seeds.iter().filter_map(known);
+        if best(known, self.task.metric()).is_some_and(|best| best.seed == seed) {
             let remembered = self.task.remember(data, self.config, seed);
             model::write(&self.out.join(MODEL), &prepared.source, &variables, &remembered)?;
         }
@@ -222,7 +222,10 @@ impl<P: Problem> Finetune<'_, P> {
                 on_event(Event::Training(event));
             },
         };
-        Ok(trainer.train(step)?)
+        trainer.train(step).map_err(|error| match error {
+            source @ electra_train::Error::NonFinite { .. } => Error::Diverged { seed, source },
+            other => other.into(),
+        })
     }
 
     /// The newest whole checkpoint of a seed that was begun, if the run is gone on with.

@@ -9,7 +9,8 @@ use crate::{
         winograd::{self, WinogradPredictor},
     },
     model,
-    table::{Row, Rows},
+    predict::{PredictOptions, Said},
+    table::Rows,
     task::{Answers, Target},
 };
 use electra_train::{Existing, folder};
@@ -24,8 +25,6 @@ use std::{
 pub const ARCHIVE: &str = "submission.zip";
 /// The first line of every table.
 pub(super) const HEADER: &str = "index\tprediction";
-/// Rows that are held and predicted together.
-const WINDOW_ROWS: usize = 4096;
 
 /// What a submission is made of.
 #[derive(Clone, Debug)]
@@ -299,40 +298,32 @@ impl Submit {
             return Ok(Origin::Constant(answer));
         };
         let input = self.data.join(table.task.folder).join(table.file.file);
-        let mut rows = Rows::open(&input, &table.task.text_columns())?;
+        let rows = Rows::open(&input, &table.task.text_columns())?;
         if answers_untrained(table.task, model) {
             let predictor = WinogradPredictor::open(model, &self.device)?;
+            let file = input.display().to_string();
             for (index, row) in (0u64..).zip(rows) {
                 let row = row?;
                 let judged = predictor.judge(&row.fields[0], &row.fields[1]);
-                let judged = judged.map_err(|error| Error::file(&input, error))?;
+                let judged = judged.map_err(|error| Error::row(&file, row.line, error))?;
                 line(format!("{index}\t{}", judged.label()))?;
                 on_rows(table.file.submission, index + 1);
             }
             return Ok(Origin::Model(model.clone()));
         }
         let predictor = Predictor::open(model, &self.device)?;
-        let mut done = 0u64;
-        loop {
-            let window = rows.by_ref().take(WINDOW_ROWS).collect::<Result<Vec<Row>>>()?;
-            if window.is_empty() {
-                return Ok(Origin::Model(model.clone()));
+        let answers = &predictor.info().answers;
+        predictor.answer_rows(rows, &PredictOptions::default(), &mut |said| match said {
+            Said::Answer(index, prediction) => {
+                let answer = table.task.submitted(answers, prediction.answer);
+                line(format!("{index}\t{answer}"))
             }
-            let texts: Vec<(&str, Option<&str>)> = window
-                .iter()
-                .map(|row| {
-                    let text = |i: usize| row.fields.get(i).map(String::as_str);
-                    (text(0).unwrap_or_default(), text(1))
-                })
-                .collect();
-            let predictions = predictor.predict(&texts);
-            for prediction in predictions.map_err(|error| Error::file(&input, error))? {
-                let answer = table.task.submitted(&predictor.info().answers, prediction.answer);
-                line(format!("{done}\t{answer}"))?;
-                done += 1;
+            Said::Window(done) => {
+                on_rows(table.file.submission, done);
+                Ok(())
             }
-            on_rows(table.file.submission, done);
-        }
+        })?;
+        Ok(Origin::Model(model.clone()))
     }
 
     /// The answer that is right most often in the training set.

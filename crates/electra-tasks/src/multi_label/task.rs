@@ -368,24 +368,15 @@ impl Problem for MultiLabelTask {
 
     /// The most frequent set; and for each label naive Bayes over the words.
     fn baselines(&self, data: &MultiLabelData) -> Baselines {
-        let split = |predict: &dyn Fn(&Feature<Vec<bool>>) -> Vec<bool>| {
-            data.split_scores(|split| {
-                let features = data.split(split);
-                let predicted: Vec<Vec<bool>> = features.iter().map(|f| predict(f)).collect();
-                multi_label::scores(&predicted, &gold(features))
-            })
-        };
         let frequent = frequent(data.train.iter().map(|feature| &feature.target));
-        let words: Vec<BagOfWords> = (0..data.answers.len())
-            .map(|label| {
-                let train = data.train.iter().map(|f| (f, usize::from(f.target[label])));
-                BagOfWords::train(train, 2, data.vocab_size, &data.special)
-            })
-            .collect();
         Baselines {
-            majority: split(&|_| frequent.clone()),
-            bag_of_words: Some(split(&|feature| {
-                words.iter().map(|model| model.predict(feature) == 1).collect()
+            majority: data.split_scores(|split| {
+                let features = data.split(split);
+                multi_label::scores(&vec![frequent.clone(); features.len()], &gold(features))
+            }),
+            bag_of_words: Some(data.split_scores(|split| {
+                let features = data.split(split);
+                multi_label::scores(&by_words(data, features), &gold(features))
             })),
         }
     }
@@ -416,6 +407,21 @@ impl Problem for MultiLabelTask {
             predict: "electra predict --model FOLDER --input new.tsv --output predictions.tsv",
         }
     }
+}
+
+/// What naive Bayes over the words says of each label. A model has as many numbers as the vocabulary words, and there may
+/// be thousands of labels: one model is held at a time.
+fn by_words(data: &MultiLabelData, features: &[Arc<Feature<Vec<bool>>>]) -> Vec<Vec<bool>> {
+    let labels = data.answers.len();
+    let mut predicted = vec![vec![false; labels]; features.len()];
+    for label in 0..labels {
+        let train = data.train.iter().map(|f| (f, usize::from(f.target[label])));
+        let model = BagOfWords::train(train, 2, data.vocab_size, &data.special);
+        for (predicted, feature) in predicted.iter_mut().zip(features) {
+            predicted[label] = model.predict(feature) == 1;
+        }
+    }
+    predicted
 }
 
 fn gold(features: &[Arc<Feature<Vec<bool>>>]) -> Vec<Vec<bool>> {

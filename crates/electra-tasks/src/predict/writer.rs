@@ -51,6 +51,11 @@ impl<'a, W: Write, I: TextInfo> AnswerWriter<'a, W, I> {
             Format::JsonLines => Rows::JsonLines(writer),
         };
         let classes = match options.probabilities {
+            Probabilities::Write if info.classes().is_empty() => {
+                let message =
+                    "the model answers with a number, which has no classes with probabilities";
+                return Err(Error::file(name, message));
+            }
             Probabilities::Write => info.classes(),
             Probabilities::Omit => &[],
         };

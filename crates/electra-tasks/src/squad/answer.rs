@@ -105,6 +105,9 @@ pub fn decode(
     }
 }
 
+/// Paragraphs whose windows are sorted by length and answered together.
+pub(super) const PARAGRAPHS: usize = 64;
+
 /// The answers to the questions of paragraphs with their ids, in their order, from what is said of the windows of all of
 /// them.
 pub(super) fn decode_all(

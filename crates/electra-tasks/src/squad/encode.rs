@@ -115,7 +115,8 @@ impl<'a> Encoding<'a> {
         let room = self.max_length - first - 1;
         let windows = windows(context.ids().len(), room, self.config.stride);
         let feature = |window: &Range<usize>| {
-            let mut ids = prefix.clone();
+            let mut ids = Vec::with_capacity(first + window.len() + 1);
+            ids.extend_from_slice(&prefix);
             ids.extend_from_slice(&context.ids()[window.clone()]);
             ids.push(special.sep);
             let target = match teaching {

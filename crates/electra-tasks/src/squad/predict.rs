@@ -2,7 +2,7 @@
 
 use super::{
     Version,
-    answer::{Answered, ById, decode, decode_all},
+    answer::{Answered, ById, PARAGRAPHS, decode, decode_all},
     encode::{Encoding, Teaching, features},
     file::{Paragraph, SquadFile},
     head::SpanHead,
@@ -13,12 +13,9 @@ use super::{
 use crate::{
     Error, Result,
     model::{self, Kind, Model},
-    predict::{BATCH, NOT_FINITE},
+    predict::{BATCH, NOT_FINITE, check_output},
 };
 use std::path::{Path, PathBuf};
-
-/// Paragraphs whose windows are made, sorted by length and answered together.
-const PARAGRAPHS: usize = 64;
 
 /// A fine-tuned model that answers questions from texts.
 ///
@@ -47,7 +44,8 @@ pub struct SquadOutputs {
     pub null_odds: Option<PathBuf>,
     /// `{id: [{text, answer_start, score, probability}]}`, best first.
     pub n_best: Option<PathBuf>,
-    /// The threshold in place of the model's; infinity takes no answer back. NaN is an error.
+    /// The threshold in place of the model's; infinity takes no answer back. NaN is an error, and any for a model of
+    /// version 1.1, which takes none back.
     pub threshold: Option<f64>,
 }
 
@@ -131,11 +129,19 @@ impl SquadPredictor {
             let expected = "must be a number, or infinity to take no answer back";
             return Err(Error::value("threshold", f64::NAN, expected));
         }
-        let answers = self.answer_file(&read(input)?, batch_size, on_questions)?;
-        let threshold = match self.info().version {
-            Version::V1 => f64::INFINITY,
-            Version::V2 => outputs.threshold.unwrap_or(self.info().squad.null_threshold),
+        let threshold = match (self.info().version, outputs.threshold) {
+            (Version::V1, Some(given)) => {
+                let expected =
+                    "a model of version 1.1 has an answer to every question and takes no threshold";
+                return Err(Error::value("threshold", given, expected));
+            }
+            (Version::V1, None) => f64::INFINITY,
+            (Version::V2, given) => given.unwrap_or(self.info().squad.null_threshold),
         };
+        let files =
+            [Some(&outputs.predictions), outputs.null_odds.as_ref(), outputs.n_best.as_ref()];
+        files.into_iter().flatten().try_for_each(|output| check_output(output))?;
+        let answers = self.answer_file(&read(input)?, batch_size, on_questions)?;
         let given = |answer: &Answered| match answer.null_odds > threshold {
             true => String::new(),
             false => answer.text.clone(),

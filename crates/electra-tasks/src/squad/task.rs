@@ -2,7 +2,7 @@
 
 use super::{
     Version,
-    answer::{Answered, ById, decode_all},
+    answer::{Answered, ById, PARAGRAPHS, decode_all},
     details::details,
     encode::{Encoding, Passage, Teaching, features},
     file::{Paragraph, Question, SquadFile},
@@ -301,8 +301,13 @@ impl Problem for SquadTask {
     ) -> Self::Answers {
         let Some(set) = data.scored.split(split) else { return Vec::new() };
         let paragraphs: Vec<&Paragraph> = set.gold.paragraphs().collect();
-        let predictions = network.predict(&features(&set.passages), batch_size);
-        decode_all(&paragraphs, &set.passages, &predictions, &data.config, data.head)
+        // What is said of a window has hundreds of spans, an answer few of them.
+        let some = paragraphs.chunks(PARAGRAPHS).zip(set.passages.chunks(PARAGRAPHS));
+        let answered = some.flat_map(|(paragraphs, passages)| {
+            let predictions = network.predict(&features(passages), batch_size);
+            decode_all(paragraphs, passages, &predictions, &data.config, data.head)
+        });
+        answered.collect()
     }
 
     fn score(&self, data: &SquadData, split: &Split, answers: &Self::Answers) -> Scores {

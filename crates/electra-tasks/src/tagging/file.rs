@@ -141,11 +141,14 @@ impl Iterator for Sentences {
     }
 }
 
-/// A line's columns; none for an empty line.
+/// A line's columns; none for a line of spaces and tabs. Other white space is what stands in a column.
 fn fields(line: &str) -> Vec<&str> {
-    match line.contains('\t') && !line.trim().is_empty() {
+    if line.trim_matches([' ', '\t', '\r']).is_empty() {
+        return Vec::new();
+    }
+    match line.contains('\t') {
         true => line.split('\t').collect(),
-        false => line.split(' ').filter(|field| !field.trim().is_empty()).collect(),
+        false => line.split(' ').filter(|field| !field.is_empty()).collect(),
     }
 }
 

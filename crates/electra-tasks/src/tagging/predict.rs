@@ -4,6 +4,7 @@ use super::{
     encode::encode,
     file::{Columns, Sentence, Sentences},
     head::TagHead,
+    scheme::Scheme,
     task::{TaggingInfo, own_words, tags_of},
 };
 use crate::{
@@ -57,7 +58,17 @@ impl TaggingPredictor {
         let head = |path: &nn::Path<'_>, encoder: &EncoderConfig, info: &TaggingInfo| {
             TagHead::new(path, encoder, &info.header.head, info.classes.len())
         };
-        Ok(Self { model: model::read(dir, device, None, Kind::Tagging, class, head)? })
+        let model = model::read(dir, device, None, Kind::Tagging, class, head)?;
+        let TaggingInfo { scheme, classes, .. } = &model.info;
+        // Entities are read from BIOES, whatever is written.
+        let unknown =
+            |class: &&String| scheme.has_entities() && Scheme::Bioes.check(class).is_err();
+        if let Some(class) = classes.iter().find(unknown) {
+            let expected = "must be O, or one of B, I, E, S with a type, as in B-PER";
+            let error = Error::value("classes", format!("{class:?}"), expected);
+            return Err(model::invalid(dir)(error));
+        }
+        Ok(Self { model })
     }
 
     /// What the model was trained for.

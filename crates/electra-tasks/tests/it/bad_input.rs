@@ -29,6 +29,10 @@ fn tasks_whose_keys_do_not_fit() {
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
     says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "\"a\" stands twice"]);
     says(read(&with("labels = [\"a\"]")), &["labels", "at least 2"]);
+    says(
+        read(&with("labels = [\"a\", \"b\\tc\"]")),
+        &["labels", "\"b\\tc\"", "a tab or a line break"],
+    );
     says(read(&with("range = [0.0, 1.0]")), &["range", "labels"]);
     says(Task::read("nowhere".as_ref()), &["nowhere"]);
 }

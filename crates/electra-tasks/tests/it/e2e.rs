@@ -8,6 +8,7 @@ use electra_tasks::{
     adopt, model,
     predict::{PredictOptions, Probabilities},
     scores::Metric,
+    table::{Format, Header, Rows},
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
@@ -319,6 +320,12 @@ fn a_regression_on_pairs() {
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let answer = &predictor.predict(&[("red", Some("green"))]).unwrap()[0];
     assert!(answer.label.parse::<f64>().is_ok() && answer.probabilities.is_empty(), "{answer:?}");
+    let text = "one\ttwo\nred\tgreen\n".as_bytes();
+    let rows = Rows::from_reader(text, Format::Tsv, "rows", &["one", "two"], Header::FirstLine);
+    let with = PredictOptions { probabilities: Probabilities::Write, ..PredictOptions::default() };
+    let said =
+        predictor.predict_rows(rows.unwrap(), Vec::new(), "out".as_ref(), &with, &mut |_| {});
+    says(said, &["out", "a number", "no classes"]);
 }
 
 #[test]
@@ -462,4 +469,15 @@ fn a_classifier_of_transformers_is_adopted() {
     close(&found.probabilities, logits.get(2).sigmoid());
     let held = ["no", "maybe", "yes"].iter().zip(&found.probabilities).filter(|(_, p)| **p >= 0.5);
     assert_eq!(found.labels, held.map(|(name, _)| *name).collect::<Vec<_>>());
+
+    // What divides labels in a table stands in none of them.
+    let named = |name: &str| {
+        fs::write(&path, config.replace("\"vocab_size\"", sets).replace("maybe", name)).unwrap();
+        adopt::classifier(dir.path(), "replies", "text", None)?;
+        Ok(MultiLabelPredictor::open(dir.path(), "cpu").unwrap().info().separator.clone())
+    };
+    assert_eq!(named("well, no").unwrap(), ";");
+    assert_eq!(named("no, no; yes").unwrap(), "|");
+    says(named("a,b;c|d / e"), &["nothing divides them"]);
+    says(named("a\\tb"), &["\"a\\tb\"", "a tab"]);
 }

@@ -15,6 +15,7 @@ mod predict;
 mod presets;
 mod questions;
 mod report;
+mod resume;
 mod row_numbers;
 mod scores;
 mod several;

@@ -82,6 +82,23 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
     }
 }
 
+/// 10 epochs only where no task of fewer is among them; the longest inputs fit.
+#[test]
+fn several_tasks_are_of_the_group_of_the_one_with_the_longest_inputs() {
+    let group = |names: &[&str]| {
+        let tasks = names.iter().map(|name| match glue::find(name) {
+            Ok(task) => AnyTask::Sentence(task.task().unwrap()),
+            Err(_) => AnyTask::named(name, &[]).unwrap().unwrap(),
+        });
+        Group::of_all(&tasks.collect::<Vec<_>>())
+    };
+    assert_eq!(group(&["rte", "stsb"]), Group::Long);
+    assert_eq!(group(&["rte", "mnli"]), Group::Usual);
+    assert_eq!(group(&["mnli", "stsb"]), Group::Usual);
+    assert_eq!(group(&["rte", "squad1.1"]), Group::Questions);
+    assert_eq!(group(&["squad2.0", "rte", "mnli"]), Group::Questions);
+}
+
 #[test]
 fn the_size_is_that_of_the_width() {
     let of = |hidden| Size::of(&EncoderConfig { hidden, ..encoder() });

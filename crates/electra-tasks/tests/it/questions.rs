@@ -260,6 +260,13 @@ fn answers_that_are_no_numbers_are_refused() {
         fs::write(model.join("model.safetensors"), &weights).unwrap();
     }
     let whole = SquadPredictor::open(&model, "cpu").unwrap();
+    // What cannot be written is said before there is an answer.
+    for (n_best, words) in [("nowhere/n.json", "no such folder"), ("squad", "is a folder")] {
+        let outputs = SquadOutputs { n_best: Some(fixture.path(n_best)), ..outputs.clone() };
+        let said = whole.predict(&input, &outputs, 7, &mut |_| panic!("it answers"));
+        says(said, &[n_best.split('/').next().unwrap(), words]);
+        assert!(!fixture.path("p.json").exists());
+    }
     let outputs = SquadOutputs { threshold: Some(f64::NAN), ..outputs };
     says(whole.predict(&input, &outputs, 7, &mut |_| {}), &["threshold = NaN", "a number"]);
 }
@@ -323,7 +330,18 @@ fn hugging_faces_head_is_a_folder_that_transformers_loads() {
     let card = fs::read_to_string(model.join("README.md")).unwrap();
     assert!(card.contains("pipeline_tag: question-answering"), "{card}");
     assert!(card.contains("AutoModelForQuestionAnswering.from_pretrained"), "{card}");
-    SquadPredictor::open(&model, "cpu").unwrap().answer("red", "red fox").unwrap();
+    let predictor = SquadPredictor::open(&model, "cpu").unwrap();
+    predictor.answer("red", "red fox").unwrap();
+    // It answers always, so there is nothing that a threshold could take back.
+    let outputs = SquadOutputs {
+        predictions: fixture.path("p.json"),
+        null_odds: None,
+        n_best: None,
+        threshold: Some(1.0),
+    };
+    let said = predictor.predict(&fixture.path("squad/dev.json"), &outputs, 7, &mut |_| {});
+    says(said, &["threshold = 1", "version 1.1"]);
+    assert!(!outputs.predictions.exists());
 }
 
 #[test]

@@ -8,10 +8,11 @@ use electra_tasks::{
     AnyTask, Completion, Event, Finetune, FinetuneConfig, MultiTask, Predictor, Report,
     TaggingPredictor,
     details::Details,
+    model,
     multi::{Mixture, OneOf},
     scores::Metric,
 };
-use electra_train::From;
+use electra_train::{Existing, From};
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
@@ -128,6 +129,8 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     assert_eq!(things.tag(&[["red", "fox"]]).unwrap()[0][0].tag, "B-COLOUR");
     // The folder that holds both is the encoder alone.
     says(Predictor::open(&fixture.path("out/model"), "cpu").map(drop), &["task.json", "Multi"]);
+    let exported = model::export(&fixture.path("out"), &fixture.path("e"), Existing::Refuse);
+    says(exported, &["out/model", "several tasks", "one of them"]);
 }
 
 /// In the second epoch, between two checkpoints.

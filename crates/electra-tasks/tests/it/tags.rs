@@ -187,6 +187,7 @@ fn tags_are_those_of_a_network_that_is_whole() {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
     }
+    says(with("/classes/1", "COLOUR".into()), &["task.json", "classes = \"COLOUR\"", "B-PER"]);
     tag(&with("/max_length", 4.into()).unwrap()).unwrap();
 
     // A line that cannot be read ends the work; the sentences before it are written.
@@ -309,6 +310,9 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     try_with(&task, "train.txt", "-DOCSTART- O\n\n\n", &["train.txt", "no sentence"]);
     try_with(&task, "dev.txt", "red B-COLOUR\n\nfox\n", &["dev.txt:3", "1 columns", "have 2"]);
     try_with(&task, "dev.txt", "red\tB-COLOUR\n \tO\n", &["dev.txt:2", "the word is empty"]);
+    // Columns are divided by spaces and tabs alone, and so are sentences.
+    try_with(&task, "dev.txt", "red B-COLOUR\n\u{3000} O\n", &["dev.txt:2", "the word is empty"]);
+    try_with(&task, "dev.txt", "red B-COLOUR\n\u{a0}\n", &["dev.txt:2", "1 columns", "have 2"]);
     try_with(&task, "dev.txt", "red\nfox\n", &["dev.txt:1", "1 column", "cannot be the same"]);
     try_with(
         &task,

@@ -1,6 +1,7 @@
 //! WNLI by a discriminator: rows taken apart, candidates, scores, files.
 
 use crate::{
+    break_layer,
     e2e::{Fixture, config},
     glue::write,
     says,
@@ -185,7 +186,17 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     assert_eq!(fs::read_to_string(fixture.path("submission/WNLI.tsv")).unwrap(), text);
     // Of another task a model must have been trained.
     let runs = BTreeMap::from([("rte", fixture.path("model"))]);
-    says(Submit { runs, out: fixture.path("other"), ..submit }.run(&mut |_, _| {}), &["task.json"]);
+    let other = Submit { runs, out: fixture.path("other"), ..submit.clone() };
+    says(other.run(&mut |_, _| {}), &["task.json"]);
+
+    // A broken network's row is named; a row that is no clause is not asked of it.
+    break_layer(&fixture.path("model"), "discriminator_predictions.dense_prediction.weight");
+    let broken = WinogradPredictor::open(&fixture.path("model"), "cpu").unwrap();
+    let (input, output) = (fixture.path("glue/WNLI/dev.tsv"), fixture.path("broken.tsv"));
+    says(broken.predict(&input, &output, &mut |_| {}), &["dev.tsv:2", "no finite number"]);
+    let broken = Submit { out: fixture.path("broken"), ..submit };
+    says(broken.run(&mut |_, _| {}), &["WNLI/test.tsv:2", "no finite number"]);
+    assert!(!output.exists() && !fixture.path("broken").exists());
 }
 
 #[test]
@@ -199,6 +210,10 @@ fn models_that_judge_no_tokens() {
         &["ElectraModel", "discriminator"],
     );
     says(WinogradPredictor::open(&fixture.path("nowhere"), "cpu"), &["nowhere"]);
+    fixture.write("model/config.json", &config);
+    let vocab = fs::read_to_string(fixture.path("model/vocab.txt")).unwrap();
+    fixture.write("model/vocab.txt", vocab + "more\n");
+    says(WinogradPredictor::open(&fixture.path("model"), "cpu"), &["model", "the vocabulary has"]);
 }
 
 /// The antecedent is the second name where somebody is small, the first where somebody is tall.

@@ -162,6 +162,7 @@ impl WinogradPredictor {
             return Err(Error::file(dir, message));
         };
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
+        model::check_vocabulary(dir, &tokenizer, &pretrained.config.encoder)?;
         Ok(Self { discriminator, tokenizer, max_length, device })
     }
 

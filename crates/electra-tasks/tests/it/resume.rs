@@ -1,0 +1,195 @@
+//! Runs and grids that are gone on with after something was changed or taken away, and those that come to no number.
+
+use crate::{
+    e2e::{Fixture, config, finish},
+    says,
+};
+use electra_tasks::{
+    Completion, Finetune, FinetuneConfig, Grid, Task,
+    finetune::grid::{Cell, CellReport, GridReport},
+    model::Header,
+    scores::Metric,
+};
+use electra_train::From;
+use std::{fs, path::Path, sync::atomic::AtomicBool};
+
+fn weights(dir: &Path) -> Vec<u8> {
+    fs::read(dir.join("model/model.safetensors")).unwrap()
+}
+
+/// Data that was moved is the same, data that was edited is not, be it another label, a row, or the dev set's length.
+#[test]
+fn a_run_is_not_gone_on_with_on_other_data() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    let mut run = fixture.finetune(&task, &config, "out");
+    finish(&run);
+    (run.from, run.seeds) = (From::Checkpoint, vec![1, 2]);
+    let data = fixture.path("task");
+    let go_on = |run: &Finetune<'_>| run.run(&AtomicBool::new(false), &mut |_| {});
+    for (file, from, to) in [
+        ("train.tsv", "\tcolour\n", "\tanimal\n"),
+        ("train.tsv", "text\tlabel\n", "text\tlabel\nred\tcolour\n"),
+        ("dev.tsv", "text\tlabel\n", "text\tlabel\nred\tcolour\n"),
+    ] {
+        let whole = fs::read_to_string(data.join(file)).unwrap();
+        fs::write(data.join(file), whole.replacen(from, to, 1)).unwrap();
+        says(go_on(&run), &["out", "another value of the data"]);
+        fs::write(data.join(file), whole).unwrap();
+    }
+    assert!(!fixture.path("out/seed-2").exists());
+    fs::rename(&data, fixture.path("moved")).unwrap();
+    run.data = fixture.path("moved");
+    finish(&run);
+    // A folder of before data was marked says nothing of it.
+    let path = fixture.path("out/inputs.json");
+    let mut inputs: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(inputs.remove("data").unwrap()["examples"]["train"], 64);
+    fs::write(&path, serde_json::to_string(&inputs).unwrap()).unwrap();
+    finish(&run);
+}
+
+/// Whichever seed is trained last, `model/` is the best one's.
+#[test]
+fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
+    let mut scout = fixture.finetune(&task, &config, "scout");
+    scout.seeds = vec![1, 2, 3];
+    let mut seeds = finish(&scout).seeds;
+    seeds.sort_by(|a, b| a.dev_score(task.metric).partial_cmp(&b.dev_score(task.metric)).unwrap());
+    let scores: Vec<_> = seeds.iter().map(|seed| seed.dev_score(task.metric)).collect();
+    assert!(scores[0] < scores[2], "all are equal: the test would not see a difference");
+
+    // From the worst to the best.
+    let mut run = fixture.finetune(&task, &config, "out");
+    run.seeds = seeds.iter().map(|seed| seed.seed).collect();
+    let report = finish(&run);
+    let (model, best) = (weights(&fixture.path("out")), report.best_seed);
+    assert_ne!(best, run.seeds[0]);
+    run.from = From::Checkpoint;
+    for seed in run.seeds.clone() {
+        fs::remove_dir_all(fixture.path(&format!("out/seed-{seed}"))).unwrap();
+        let again = finish(&run);
+        assert_eq!((again.dev, again.best_seed), (report.dev, best));
+        assert!(weights(&fixture.path("out")) == model, "after seed {seed}");
+        assert_eq!(Header::read(&fixture.path("out/model")).unwrap().seed, best);
+    }
+    // Another's model in its place is no longer called the best one's.
+    let path = fixture.path("out/model/task.json");
+    let info = fs::read_to_string(&path).unwrap();
+    let own = format!("\"seed\": {best}");
+    assert!(info.contains(&own), "{info}");
+    fs::write(&path, info.replace(&own, "\"seed\": 9")).unwrap();
+    let said = run.run(&AtomicBool::new(false), &mut |_| {});
+    says(said, &["model", "of seed 9", &format!("seed {best} is the best"), "seed-"]);
+}
+
+/// A grid of cells by their names, each with settings of its own.
+fn grid<'a>(
+    fixture: &Fixture,
+    task: &'a Task,
+    config: &'a FinetuneConfig,
+    cells: &'a [Cell],
+) -> Grid<'a> {
+    Grid { finetune: fixture.finetune(task, config, "out"), cells }
+}
+
+fn cell(name: &str, overrides: &[&str]) -> Cell {
+    Cell { name: name.to_owned(), config: config(overrides) }
+}
+
+fn done(grid: &Grid<'_>) -> GridReport {
+    match grid.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
+        Completion::Finished(report) => *report,
+        Completion::Stopped => panic!("it was not asked to stop"),
+    }
+}
+
+fn score(cell: &CellReport) -> f64 {
+    cell.dev.unwrap().median
+}
+
+/// 1e-6 leaves a head where it began, 2e-3 learns the task: each of three in turn is the best so far.
+#[test]
+fn the_models_of_all_cells_are_kept_where_that_is_asked() {
+    let fixture = Fixture::new();
+    let (task, base) = (fixture.read_task(), config(&[]));
+    let set = |rate| [rate, "train.epochs=3", "checkpoint.finished=keep"];
+    let cells = [
+        cell("low", &set("optimizer.learning_rate=1e-6")),
+        cell("high", &set("optimizer.learning_rate=2e-3")),
+        cell("lower", &set("optimizer.learning_rate=1e-7")),
+    ];
+    let report = done(&grid(&fixture, &task, &base, &cells));
+    assert!(score(&report.cells[1]) > score(&report.cells[0]).max(score(&report.cells[2])));
+    assert_eq!(report.best.as_deref(), Some("high"));
+    let model = |folder: &str| fixture.path(folder).join("model/task.json").is_file();
+    assert!(model("out") && model("out/low") && model("out/lower") && !model("out/high"));
+}
+
+/// Two cells that do the same: the one whose model is kept stays the best in whatever order they stand.
+#[test]
+fn of_equal_cells_the_one_with_the_model_stays_the_best() {
+    let fixture = Fixture::new();
+    let (task, base) = (fixture.read_task(), config(&[]));
+    let set = ["train.epochs=1"];
+    let mut cells = vec![cell("a", &set), cell("b", &set)];
+    let report = done(&grid(&fixture, &task, &base, &cells));
+    assert_eq!(score(&report.cells[0]), score(&report.cells[1]));
+    assert_eq!(report.best.as_deref(), Some("a"));
+    cells.reverse();
+    let mut again = grid(&fixture, &task, &base, &cells);
+    again.finetune.from = From::Checkpoint;
+    let report = done(&again);
+    assert_eq!(report.cells[0].name, "b");
+    assert_eq!(report.best.as_deref(), Some("a"));
+    // Cells that are done are held to the data of those that are not.
+    cells.push(cell("c", &set));
+    let train = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
+    fixture.write("task/train.tsv", train.replacen("\tcolour\n", "\tanimal\n", 1));
+    let mut more = grid(&fixture, &task, &base, &cells);
+    more.finetune.from = From::Checkpoint;
+    says(more.run(&AtomicBool::new(false), &mut |_| {}), &["out/b", "the data"]);
+}
+
+/// Updates of 1e30 leave weights whose squares are no numbers.
+#[test]
+fn a_seed_that_diverges_is_named_and_a_grid_goes_on() {
+    let fixture = Fixture::new();
+    let (task, base) = (fixture.read_task(), config(&[]));
+    let high = config(&["optimizer.learning_rate=1e30"]);
+    let run = fixture.finetune(&task, &high, "alone");
+    says(run.run(&AtomicBool::new(false), &mut |_| {}), &["seed 1: step", "learning_rate"]);
+
+    let cells = [
+        cell("high", &["optimizer.learning_rate=1e30"]),
+        cell("usual", &["optimizer.learning_rate=1e-3", "train.epochs=1"]),
+    ];
+    let mut grid = grid(&fixture, &task, &base, &cells);
+    let report = done(&grid);
+    let why = report.cells[0].diverged.as_ref().unwrap();
+    assert!(why.starts_with("seed 1: step"), "{why}");
+    assert_eq!((report.cells[0].dev, report.best.as_deref()), (None, Some("usual")));
+    assert!(report.cells[1].diverged.is_none());
+    assert!(fixture.path("out/model/task.json").is_file());
+    let page = fs::read_to_string(fixture.path("out/report.html")).unwrap();
+    assert!(page.contains("seed 1: step"), "{page}");
+    // It is tried again, and says the same.
+    grid.finetune.from = From::Checkpoint;
+    let again = done(&grid);
+    assert_eq!(again.cells, report.cells);
+}
+
+/// Of errors the least is best, of scores the highest; what is not defined is worse than any.
+#[test]
+fn merits() {
+    let order = |metric: Metric| {
+        let mut scores = [None, Some(0.5), Some(-0.1), Some(2.0)];
+        scores.sort_by(|&a, &b| metric.merit(b).total_cmp(&metric.merit(a)));
+        scores
+    };
+    assert_eq!(order(Metric::Pearson), [Some(2.0), Some(0.5), Some(-0.1), None]);
+    assert_eq!(order(Metric::MeanSquaredError), [Some(-0.1), Some(0.5), Some(2.0), None]);
+}
