@@ -130,6 +130,15 @@ fn candidates_are_scored_in_the_text_that_they_make() {
         approx::assert_abs_diff_eq!(found, expected(name), epsilon = 1e-5);
     }
     assert_eq!(predictor.judge("red", "blue").unwrap(), Judged::NotParsed);
+    // Threads share it.
+    let again = std::thread::scope(|threads| {
+        let ask = || threads.spawn(|| predictor.judge(one, two).unwrap());
+        [ask(), ask()].map(|thread| thread.join().unwrap())
+    });
+    for judged in again {
+        let Judged::Scored { own: same, .. } = judged else { panic!("it is a schema") };
+        approx::assert_abs_diff_eq!(same, own, epsilon = 1e-6);
+    }
 }
 
 /// What is written is what the scorer and the submission take.

@@ -14,10 +14,17 @@ use electra_model::{
     networks::{Discriminator, PretrainedNetwork},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
-use std::{io::Write, ops::Range, path::Path, sync::Arc};
+use std::{
+    io::Write,
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tch::{Device, no_grad};
 
 /// A discriminator that answers WNLI: as pre-training left it, or fine-tuned on WNLI's candidates.
+///
+/// Threads share it; the network computes for one of them at a time.
 ///
 /// ```no_run
 /// use electra_tasks::glue::winograd::WinogradPredictor;
@@ -29,7 +36,7 @@ use tch::{Device, no_grad};
 /// ```
 #[derive(Debug)]
 pub struct WinogradPredictor {
-    discriminator: Discriminator,
+    discriminator: Mutex<Discriminator>,
     tokenizer: WordPiece,
     max_length: usize,
     device: Device,
@@ -163,7 +170,7 @@ impl WinogradPredictor {
         };
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
         model::check_vocabulary(dir, &tokenizer, &pretrained.config.encoder)?;
-        Ok(Self { discriminator, tokenizer, max_length, device })
+        Ok(Self { discriminator: Mutex::new(discriminator), tokenizer, max_length, device })
     }
 
     /// Says of a row how original its candidates look.
@@ -181,10 +188,14 @@ impl WinogradPredictor {
         }
         let pad = self.tokenizer.vocab().special().pad;
         let batch = TaskBatch::new(inputs.clone()).inputs(pad, self.device);
-        let logits_bs = no_grad(|| {
-            self.discriminator.forward_t(&batch.ids_bs, &batch.segments_bs, &batch.mask, false)
-        });
-        let logarithms = rows(&original(&logits_bs));
+        let logarithms = {
+            // A thread that panicked has changed nothing in it.
+            let network = self.discriminator.lock().unwrap_or_else(PoisonError::into_inner);
+            let logits_bs = no_grad(|| {
+                network.forward_t(&batch.ids_bs, &batch.segments_bs, &batch.mask, false)
+            });
+            rows(&original(&logits_bs))
+        };
         let scores = inputs.iter().zip(&logarithms).map(|(input, row)| mean(row, &input.target));
         let scores: Vec<f64> = scores.collect();
         if scores.iter().any(|score| !score.is_finite()) {
