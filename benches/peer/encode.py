@@ -20,6 +20,8 @@ def texts(path):
     for name in files:
         opener = lzma.open if name.endswith(".xz") else open
         plain = name.removesuffix(".xz")
+        if name.endswith((".gz", ".zst", ".parquet")):
+            raise SystemExit(f"{name}: the peer reads .txt and .jsonl, each also .xz, and must read all that is encoded")
         if not plain.endswith((".txt", ".jsonl")):
             continue
         with opener(name, "rt", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 //! `cargo xtask gpu-check`: `electra gpu-check` here, or as a folder for a GPU machine without Rust.
 
 use crate::{
-    pipeline::{self, ELECTRA},
+    pipeline::{self, ELECTRA, Step},
     sh,
 };
 use anyhow::{Context, Result};
@@ -67,14 +67,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// A vocabulary learned from the corpus, filled up to the presets' size with tokens that no text has: what a step
 /// costs depends on how many there are.
 fn vocabulary(corpus: &Path) -> Result<PathBuf> {
-    let path = Path::new(HOME).join("vocab.txt");
-    let (corpus, out) = (corpus.display().to_string(), path.display().to_string());
-    let command = sh::words([ELECTRA, "vocab", "train", "--size", "4096", "--corpus", &corpus]);
-    if !path.exists() {
-        sh::run(&[command, sh::words(["--out", &out])].concat())?;
-    }
-    let learned = fs::read_to_string(&path).with_context(|| out.clone())?;
-    fs::write(&path, filled(&learned, VOCABULARY)).with_context(|| out)?;
+    let (learned, path) = (Path::new(HOME).join("learned.txt"), Path::new(HOME).join("vocab.txt"));
+    let (text, out) = (corpus.display().to_string(), learned.display().to_string());
+    let words = ["--size", "4096", "--corpus", &text, "--out", &out];
+    let step = Step {
+        name: "vocabulary".to_owned(),
+        command: [sh::words([ELECTRA, "vocab", "train"]), sh::words(words)].concat(),
+        inputs: vec![corpus.to_owned()],
+        output: learned,
+    };
+    pipeline::run(&[step], &Path::new(HOME).join("stamps"))?;
+    let learned = fs::read_to_string(&out).with_context(|| out.clone())?;
+    fs::write(&path, filled(&learned, VOCABULARY)).with_context(|| path.display().to_string())?;
     Ok(path)
 }
 

@@ -76,6 +76,7 @@ fn main() -> ExitCode {
         // Paths are read where they were typed; everything runs in the root.
         let cli = Cli::parse();
         std::env::set_current_dir(root())?;
+        sh::leave_interrupts_to_commands()?;
         match cli.command {
             Command::Setup(args) => setup::run(&args),
             Command::Quickstart => quickstart::run(),

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 }
 
 /// One command of a pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// What it is, in a word; also its stamp's name.
     pub(crate) name: String,
@@ -50,6 +50,17 @@ pub(crate) struct Step {
     pub(crate) inputs: Vec<PathBuf>,
     /// What it makes, and what is removed when it has to run again.
     pub(crate) output: PathBuf,
+}
+
+impl Step {
+    /// The step, however many seeds it has: more of them are added to what is there.
+    fn without_seeds(&self) -> Self {
+        let mut command = self.command.clone();
+        if let Some(place) = command.iter().position(|word| word == "--seeds") {
+            command.drain(place..(place + 2).min(command.len()));
+        }
+        Self { command, ..self.clone() }
+    }
 }
 
 /// Runs the paper's recipe from text to exported networks.
@@ -171,7 +182,10 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
 /// Set-up and the release build; the reader of Parquet is built where `corpus` holds such a file.
 pub(crate) fn build(corpus: &Path) -> Result<()> {
     setup::run(&setup::Args::default())?;
+    // The folder of ELECTRA, whatever the environment names.
+    let target = ["--target-dir", "target"];
     let mut command = sh::words(["cargo", "build", "--release", "--package", "electra-cli"]);
+    command.extend(sh::words(target));
     let mut files = WalkDir::new(corpus).into_iter().flatten();
     if files.any(|entry| entry.path().extension().is_some_and(|ending| ending == "parquet")) {
         command.extend(sh::words(["--features", "parquet"]));
@@ -185,7 +199,8 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
     let mut times = Vec::new();
     let mut chain = String::new();
     for (place, step) in steps.iter().enumerate() {
-        chain = fingerprint(step, &chain)?;
+        let before = std::mem::take(&mut chain);
+        chain = fingerprint(step, &before)?;
         let stamp = stamps.join(&step.name);
         let done = fs::read_to_string(&stamp).unwrap_or_default();
         let (old, seconds) = done.split_once(' ').unwrap_or_default();
@@ -197,8 +212,11 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
             ));
             continue;
         }
-        // Before anything is made anew: what a later run stands on is not replaced under it.
-        if let Some(run) = steps[place + 1..].iter().find(|later| is_run(later)) {
+        // Before anything is made anew: what a later run stands on is not replaced under it. What was taken away is made
+        // again, the same.
+        if old != chain
+            && let Some(run) = steps[place + 1..].iter().find(|later| is_run(later))
+        {
             bail!(
                 "{} or what it reads has changed, and {} holds a run that was made of the old: give another --out, or move that run away",
                 step.name,
@@ -206,9 +224,10 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
             );
         }
         let begun = stamps.join(format!("{}.begun", step.name));
-        let same = fs::read_to_string(&begun).is_ok_and(|text| text == chain);
+        let mark = fingerprint(&step.without_seeds(), &before)?;
+        let same = fs::read_to_string(&begun).is_ok_and(|text| text == mark);
         let command = resumed(step, same)?;
-        fs::write(&begun, &chain).with_context(|| begun.display().to_string())?;
+        fs::write(&begun, &mark).with_context(|| begun.display().to_string())?;
         let start = Instant::now();
         sh::run(&command)?;
         let took = start.elapsed();
@@ -259,7 +278,9 @@ fn fingerprint(step: &Step, before: &str) -> Result<String> {
     hasher.update(sh::shown(&step.command));
     for input in &step.inputs {
         hasher.update(input.display().to_string());
-        for entry in WalkDir::new(input).sort_by_file_name().into_iter().flatten() {
+        // Data may stand elsewhere and be linked to.
+        for entry in WalkDir::new(input).follow_links(true).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("{}: {}", step.name, input.display()))?;
             let (path, metadata) = (entry.path(), entry.metadata()?);
             hasher.update(path.display().to_string());
             if metadata.is_file() && metadata.len() < READ_WHOLE {
@@ -321,8 +342,85 @@ mod tests {
     }
 
     #[test]
+    fn data_behind_links_and_data_that_is_gone_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stamps) = (dir.path(), dir.path().join("stamps"));
+        let runs = || fs::read_to_string(path.join("log")).unwrap().lines().count();
+        fs::create_dir_all(path.join("data")).unwrap();
+        fs::write(path.join("data/file"), "1").unwrap();
+        std::os::unix::fs::symlink(path.join("data"), path.join("input")).unwrap();
+        let steps = [step(path, &format!("touch {}/out", path.display()))];
+        run(&steps, &stamps).unwrap();
+        run(&steps, &stamps).unwrap();
+        assert_eq!(runs(), 1);
+        fs::write(path.join("data/file"), "2").unwrap();
+        run(&steps, &stamps).unwrap();
+        assert_eq!(runs(), 2);
+        fs::remove_dir_all(path.join("data")).unwrap();
+        let error = format!("{:#}", run(&steps, &stamps).unwrap_err());
+        assert!(error.contains("step: ") && error.contains("input"), "{error}");
+    }
+
+    /// What is made of the same is the same: a run may stand on it. Of something else it may not.
+    #[test]
+    fn what_was_taken_away_is_made_again_under_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stamps) = (dir.path(), dir.path().join("stamps"));
+        fs::write(path.join("input"), "1").unwrap();
+        let shards = step(path, &format!("touch {}/out", path.display()));
+        let checkpoint = path.join("run/checkpoints/step-0000001");
+        let command = sh::words(["mkdir", "-p", &checkpoint.display().to_string()]);
+        let pretrain =
+            Step { name: "pretrain".to_owned(), command, inputs: vec![], output: path.join("run") };
+        let steps = [shards, pretrain];
+        run(&steps, &stamps).unwrap();
+        fs::remove_file(path.join("out")).unwrap();
+        run(&steps, &stamps).unwrap();
+        assert!(path.join("out").exists());
+        fs::write(path.join("input"), "2").unwrap();
+        let error = run(&steps, &stamps).unwrap_err().to_string();
+        assert!(error.contains("has changed") && error.contains("run"), "{error}");
+    }
+
+    #[test]
+    fn more_seeds_are_added_to_those_that_are_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stamps) = (dir.path(), dir.path().join("stamps"));
+        let output = path.join("out");
+        // A program by the name of `electra`: it writes down how it was called.
+        let program = path.join("electra");
+        fs::write(&program, "#!/bin/sh\nmkdir -p \"$2\"\necho \"$@\" >> \"$2/log\"\n").unwrap();
+        sh::run(&sh::words(["chmod", "+x", &program.display().to_string()])).unwrap();
+        let finetune = |seeds: &str, rate: &str| Step {
+            name: "rte".to_owned(),
+            command: sh::words([
+                &program.display().to_string(),
+                "finetune",
+                &output.display().to_string(),
+                "--seeds",
+                seeds,
+                "--set",
+                rate,
+            ]),
+            inputs: vec![],
+            output: output.clone(),
+        };
+        let last = || {
+            let log = fs::read_to_string(output.join("log")).unwrap();
+            log.lines().last().unwrap().to_owned()
+        };
+        run(&[finetune("3", "a=1")], &stamps).unwrap();
+        assert!(!last().contains("--resume"), "{}", last());
+        run(&[finetune("5", "a=1")], &stamps).unwrap();
+        assert!(last().ends_with("--seeds 5 --set a=1 --resume"), "{}", last());
+        run(&[finetune("5", "a=2")], &stamps).unwrap();
+        assert!(last().ends_with("--set a=2 --overwrite"), "{}", last());
+    }
+
+    #[test]
     fn a_failed_step_is_named_and_not_stamped() {
         let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("input"), "1").unwrap();
         let steps = [step(dir.path(), "exit 3")];
         let error = run(&steps, &dir.path().join("stamps")).unwrap_err().to_string();
         assert!(error.contains("exit 3") && error.contains("failed"), "{error}");

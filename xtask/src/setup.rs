@@ -84,16 +84,19 @@ fn platform() -> Result<Platform> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wanted = wanted(args)?;
     compiler()?;
     // The stamp alone is not enough: the folder that it speaks of, or one linked to, may be gone.
-    let there = Path::new(HOME).join("torch/include/ATen").is_dir() && Path::new(STAMP).exists();
-    if there && fs::read_to_string(STAMP).is_ok_and(|stamp| stamp == wanted) {
+    let there = Path::new(HOME).join("torch/include/ATen").is_dir();
+    let stamp = fs::read_to_string(STAMP).ok().filter(|_| there).unwrap_or_default();
+    let args = &asked(args, &stamp)?;
+    if args.libtorch.is_none() && !args.cuda && of_this_version(&stamp) {
+        return Ok(());
+    }
+    let wanted = wanted(args)?;
+    if stamp == wanted {
         return Ok(());
     }
     match &args.libtorch {
-        // Without options, whatever was set up before stays.
-        None if !args.cuda && there => return Ok(()),
         Some(dir) => link(dir)?,
         None if args.cuda => whole()?,
         None => slim()?,
@@ -101,6 +104,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::write(STAMP, wanted).context(STAMP)?;
     sh::say(&format!("libtorch {VERSION} is in {HOME}"));
     Ok(())
+}
+
+fn of_this_version(stamp: &str) -> bool {
+    stamp.split_whitespace().next() == Some(VERSION)
+}
+
+/// What is set up: what was asked for; without options what was set up before, of whatever platform, unless it is of
+/// another version.
+fn asked(args: &Args, stamp: &str) -> Result<Args> {
+    let old = !stamp.is_empty() && !of_this_version(stamp);
+    let (libtorch, mut cuda) = (args.libtorch.clone(), args.cuda);
+    if libtorch.is_none() && !cuda && old {
+        cuda = stamp.trim_end().ends_with("with CUDA");
+        if let Some((version, dir)) = stamp.split_once(" from ") {
+            let dir = dir.trim_end();
+            bail!(
+                "libtorch {version} of {dir} is set up, and this version wants {VERSION}: `cargo xtask setup --libtorch DIR`, or remove {HOME} and let it be fetched"
+            );
+        }
+    }
+    Ok(Args { libtorch, cuda })
 }
 
 /// What a complete folder's stamp says.
@@ -387,6 +411,23 @@ mod tests {
         assert_eq!(downloaded(&wheel(right), dir.path()).unwrap(), Some(path.clone()));
         assert_eq!(downloaded(&wheel("00"), dir.path()).unwrap(), None);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_was_set_up_stays_while_it_is_of_this_version() {
+        let none = Args::default();
+        let cuda = |stamp: &str| asked(&none, stamp).map(|args| args.cuda);
+        for stamp in
+            ["", "2.11.0\ntorch==2.11.0 abc\n", "2.11.0 with CUDA\n", "2.11.0 from /opt/torch\n"]
+        {
+            assert!(!cuda(stamp).unwrap());
+            assert_eq!(of_this_version(stamp), !stamp.is_empty());
+        }
+        assert!(
+            cuda("2.10.0 with CUDA\n").unwrap() && !cuda("2.10.0\ntorch==2.10.0 abc\n").unwrap()
+        );
+        let error = cuda("2.10.0 from /opt/torch\n").unwrap_err().to_string();
+        assert!(error.contains("2.10.0 of /opt/torch") && error.contains(VERSION), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,26 @@ pub(crate) fn words<const N: usize>(command: [&str; N]) -> Vec<String> {
     command.map(str::to_owned).to_vec()
 }
 
+/// Whether a command runs that takes Ctrl-C itself.
+static CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Ctrl-C is for the command that runs, which ends in its own way: with a checkpoint, say. Without one it ends this
+/// process.
+///
+/// # Errors
+/// If the system has no such signals.
+pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
+    let ends = || {
+        if !CHILD.load(Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+    };
+    ctrlc::set_handler(ends).context("waiting for Ctrl-C")
+}
+
+/// The exit code of what was interrupted.
+const INTERRUPTED: i32 = 130;
+
 /// Runs a command with this process' input and output; an error names it.
 pub(crate) fn run(command: &[String]) -> Result<Duration> {
     run_with(command, &[])
@@ -46,11 +67,13 @@ pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Durat
     let prefix: String = env.iter().map(|(key, value)| format!("{key}='{value}' ")).collect();
     say(&format!("+ {prefix}{}", shown(command)));
     let start = Instant::now();
-    let status = Command::new(program)
-        .args(arguments)
-        .envs(env.iter().copied())
-        .status()
-        .with_context(|| format!("starting {program}"))?;
+    CHILD.store(true, Ordering::Relaxed);
+    let status = Command::new(program).args(arguments).envs(env.iter().copied()).status();
+    CHILD.store(false, Ordering::Relaxed);
+    let status = status.with_context(|| format!("starting {program}"))?;
+    if status.code() == Some(INTERRUPTED) {
+        bail!("`{}` was stopped; the same call goes on with it", shown(command));
+    }
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
     }

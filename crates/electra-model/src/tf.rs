@@ -105,6 +105,11 @@ pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
     Ok(Networks { discriminator, generator })
 }
 
+/// The attention heads of the original's sizes, which its checkpoints do not name.
+pub fn usual_heads(hidden: i64) -> i64 {
+    (hidden / HEAD_SIZE).max(1)
+}
+
 /// Writes both networks of `generator.*` and `discriminator.*` variables (Hugging Face's names) as one
 /// checkpoint, with `checkpoint` beside it: embeddings that are the same in both are written once.
 ///
@@ -337,7 +342,7 @@ fn network(
         layer_norm_eps: 1e-12,
         layers: 0,
         hidden,
-        heads: heads.unwrap_or_else(|| (hidden / HEAD_SIZE).max(1)),
+        heads: heads.unwrap_or_else(|| usual_heads(hidden)),
         intermediate: size(&format!("{FIRST}.intermediate.dense.weight"), 0),
         initializer: Initializer::reference(),
     };
@@ -371,7 +376,14 @@ fn network(
     encoder.validate("")?;
     let head_count = HeadCount::Claimed;
     let config = Config { head_count, ..Config::new(architecture, encoder, 0) };
-    let notes = hf::doubt(&config).into_iter().collect();
+    let mut notes: Vec<String> = hf::doubt(&config).into_iter().collect();
+    if notes.is_empty() && heads.is_none() {
+        notes.push(format!(
+            "not verified: {} attention heads, hidden / {HEAD_SIZE} as the original's sizes have it; the checkpoint does not say, \
+             and another count would load as well",
+            config.encoder.heads
+        ));
+    }
     Ok(Pretrained { config, notes, path, tensors })
 }
 

@@ -67,21 +67,32 @@ pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -
     })
 }
 
-/// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`.
+/// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`; says what the checkpoint cannot.
 ///
 /// # Errors
 /// As [`export`].
-pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<()> {
+pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option<String>> {
     let opened = Opened::read(source)?;
     let networks = opened.network.objective.networks();
     let state = |name: &str, encoder: &Encoder| hf::state_dict(&opened.network.vs, name, encoder);
     let discriminator = state("discriminator", networks.discriminator.encoder())?;
     let generator = state("generator", networks.generator.encoder())?;
     let step = state::open(&opened.checkpoint)?.state.step;
-    folder::whole(out, existing, folder::TENSORFLOW, |dir| {
+    folder::whole(out, existing, folder::TENSORFLOW, |dir| -> Result<()> {
         tf::write(dir, step, &discriminator, &generator)?;
-        Ok(opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?)
-    })
+        opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
+        Ok(())
+    })?;
+    let sizes = [opened.config.model.discriminator(), opened.config.model.generator()];
+    let usual = sizes.iter().all(|size| size.heads == tf::usual_heads(size.hidden));
+    Ok((!usual).then(|| {
+        let [discriminator, generator] = sizes.map(|size| size.heads);
+        format!(
+            "a TensorFlow checkpoint has no number of attention heads, and this one's are not hidden / 64: {discriminator} and \
+             {generator}; `electra import --from tf` wants --heads {discriminator} --generator-heads {generator}, the original \
+             num_attention_heads in its overrides"
+        )
+    }))
 }
 
 /// A checkpoint with what its run folder knows of it.

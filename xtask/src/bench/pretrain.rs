@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     figures::{self, median_of},
-    pipeline::{self, ELECTRA},
+    pipeline::{self, ELECTRA, Step},
     python, sh,
 };
 use anyhow::{Context, Result, bail};
@@ -260,28 +260,21 @@ pub(super) fn project(work: &Work, shards: &str) -> Result<Value> {
     }))
 }
 
-/// Shards of the corpus with the vocabulary of bert-base-uncased, made once.
+/// Shards of the corpus with the vocabulary of bert-base-uncased, made once of each corpus.
 pub(super) fn prepared_shards(args: &Args, length: usize, interpreter: &str) -> Result<String> {
     let shards = format!("{HOME}/shards-{length}");
-    if !Path::new(&shards).join("index.json").exists() {
-        let corpus = args.corpus.display().to_string();
-        let vocab = python::bert_vocab(interpreter)?;
-        let length = length.to_string();
-        figures::make_folder(HOME)?;
-        sh::run(&sh::words([
-            ELECTRA,
-            "shards",
-            "build",
-            "--corpus",
-            &corpus,
-            "--vocab",
-            &vocab,
-            "--seq-len",
-            &length,
-            "--out",
-            &shards,
-        ]))?;
-    }
+    let corpus = args.corpus.display().to_string();
+    let vocab = python::bert_vocab(interpreter)?;
+    let words = ["--corpus", &corpus, "--vocab", &vocab, "--seq-len", &length.to_string()];
+    let command =
+        [sh::words([ELECTRA, "shards", "build"]), sh::words(words), sh::words(["--out", &shards])];
+    let step = Step {
+        name: format!("shards-{length}"),
+        command: command.concat(),
+        inputs: vec![args.corpus.clone(), vocab.into()],
+        output: shards.clone().into(),
+    };
+    pipeline::run(&[step], &Path::new(HOME).join("stamps"))?;
     Ok(shards)
 }
 

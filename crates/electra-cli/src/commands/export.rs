@@ -52,7 +52,10 @@ impl Args {
         let finetuned = ["task.json", "model/task.json"];
         match (self.format, self.part) {
             (Format::Tf, Some(_)) => bail!("--format tf writes both networks: leave out --part"),
-            (Format::Tf, None) => export::export_tf(&self.checkpoint, &self.out, existing)?,
+            (Format::Tf, None) => {
+                let note = export::export_tf(&self.checkpoint, &self.out, existing)?;
+                note.into_iter().for_each(|note| tracing::warn!("{note}"));
+            }
             (Format::Hf, None) if finetuned.iter().any(|f| self.checkpoint.join(f).is_file()) => {
                 electra_tasks::model::export(&self.checkpoint, &self.out, existing)?;
             }

@@ -206,33 +206,18 @@ pub(super) fn read(dir: &Path) -> Result<Described> {
         Ok((family, declared, config)) => {
             Ok(Described { family, declared, path, config, labels: labels(&file) })
         }
-        Err(Problem::Text(message)) => Err(Error::format(&path, message)),
-        Err(Problem::Error(error)) => Err(error),
+        Err(message) => Err(Error::format(&path, message)),
     }
 }
 
-/// What is wrong with a config: a text that lacks the file's name, or an error that has all it needs.
-enum Problem {
-    Text(String),
-    Error(Error),
-}
-
-impl From<String> for Problem {
-    fn from(message: String) -> Self {
-        Self::Text(message)
-    }
-}
-
-fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem> {
+fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> {
     let family = match file.model_type.as_deref() {
         Some("electra") => Family::Electra,
         Some("bert") => Family::Bert,
         Some(other) => {
-            return Err(
-                format!("model_type is {other:?}; \"electra\" and \"bert\" are read").into()
-            );
+            return Err(format!("model_type is {other:?}; \"electra\" and \"bert\" are read"));
         }
-        None => return Err("has no model_type; write \"electra\" or \"bert\"".to_owned().into()),
+        None => return Err("has no model_type; write \"electra\" or \"bert\"".to_owned()),
     };
     let plain = |field: &str, found: &Option<String>, wanted: &[&str]| match found.as_deref() {
         Some(value) if !wanted.contains(&value) => {
@@ -244,7 +229,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
     plain("hidden_act", &file.hidden_act, &["gelu", "gelu_python"])?;
     plain("position_embedding_type", &file.position_embedding_type, &["absolute"])?;
     if file.is_decoder || file.add_cross_attention {
-        return Err("is of a decoder; only encoders are read".to_owned().into());
+        return Err("is of a decoder; only encoders are read".to_owned());
     }
     let architecture = match file.architectures.as_deref() {
         None | Some([]) => None,
@@ -253,7 +238,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
     let embedding_size = match (family, file.embedding_size) {
         (_, Some(size)) => size,
         (Family::Bert, None) => file.hidden_size,
-        (Family::Electra, None) => return Err("missing field `embedding_size`".to_owned().into()),
+        (Family::Electra, None) => return Err("missing field `embedding_size`".to_owned()),
     };
     let encoder = EncoderConfig {
         vocab_size: file.vocab_size,
@@ -272,7 +257,8 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), Problem>
         intermediate: file.intermediate_size,
         initializer: Initializer { std: file.initializer_range, ..Initializer::reference() },
     };
-    encoder.validate("").map_err(Problem::Error)?;
+    // `model.hidden` is `hidden_size` there, `model.heads` `num_attention_heads`.
+    encoder.validate("").map_err(|error| error.to_string())?;
     let config = Config {
         // Where the file names none, the weights decide.
         architecture: architecture.unwrap_or(Architecture::ElectraModel),

@@ -92,7 +92,7 @@ fn trap_2_a_wrong_head_count() {
     says(with_config("\"num_attention_heads\": 3,", ""), "missing field `num_attention_heads`");
     says(
         with_config("\"num_attention_heads\": 3", "\"num_attention_heads\": 5"),
-        "must be divisible by heads = 5",
+        "config.json: model.hidden = 12: must be divisible by heads = 5",
     );
     // Without the guard in the file nothing can tell; it is said.
     let foreign = with_tensors(|_| {}).unwrap();

@@ -29,6 +29,14 @@ thread_local! {
 
 pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
     let pairs = k.div_ceil(2);
+    if pairs == 0 {
+        // Sums of nothing: what was there, times beta; nothing that was there is read for a beta of 0.
+        for row in c.chunks_mut(stride.max(1)).take(m) {
+            let scaled = |x: &mut f32| *x = if beta == 0.0 { 0.0 } else { beta * *x };
+            row[..n].iter_mut().for_each(scaled);
+        }
+        return;
+    }
     PACKED.with_borrow_mut(|[left, right]| {
         let left = pack_left(left, a, m, k);
         pack_right(right, b, k, n);

@@ -47,6 +47,10 @@ pub fn adam(
             "Adam's vectors are contiguous floats of one length"
         );
     }
+    let mut places = [&*weights, gradients, &*first, &*second].map(|t| t.data_ptr() as usize);
+    places.sort_unstable();
+    let apart = places.windows(2).all(|pair| pair[0] + n * size_of::<f32>() <= pair[1]);
+    assert!(apart, "Adam's vectors do not overlap");
     /// Elements of a thread's piece at a time.
     const BLOCK: usize = 4096;
     let numbers = Numbers {

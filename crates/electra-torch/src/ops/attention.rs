@@ -56,7 +56,9 @@ impl Sequences {
         Self::new(spans, rows)
     }
 
-    fn new(spans: Vec<(usize, usize)>, rows: usize) -> Self {
+    fn new(mut spans: Vec<(usize, usize)>, rows: usize) -> Self {
+        // An empty sequence attends to nothing.
+        spans.retain(|&(_, length)| length > 0);
         let mut before = 0;
         let scores = spans
             .iter()

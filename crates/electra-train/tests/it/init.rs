@@ -135,7 +135,16 @@ fn weights_that_do_not_fit_are_refused_with_what_would() {
 fn a_run_goes_to_tensorflow_and_back() {
     let exported = Exported::new();
     let (run, out) = (exported.fixture.path("run"), exported.fixture.path("tf"));
-    export_tf(&run, &out, Existing::Refuse).unwrap();
+    // 2 heads of 8, where the original has one of 64 or less.
+    let note = export_tf(&run, &out, Existing::Refuse).unwrap().unwrap();
+    assert!(note.contains("--heads 2 --generator-heads 2"), "{note}");
+    let guessed = tf::read(&out, tf::Heads::default()).unwrap().discriminator;
+    assert_eq!(guessed.config.encoder.heads, 1);
+    assert!(
+        guessed.notes.iter().any(|note| note.contains("1 attention heads")),
+        "{:?}",
+        guessed.notes
+    );
     assert!(out.join("vocab.txt").is_file() && out.join("checkpoint").is_file());
     let networks =
         tf::read(&out, tf::Heads { discriminator: Some(2), generator: Some(2) }).unwrap();
