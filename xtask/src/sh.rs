@@ -1,6 +1,7 @@
 //! Starting commands, each printed first, so that a user can leave xtask at any step.
 
 use anyhow::{Context, Result, bail};
+use signal_hook::{consts::SIGINT, iterator::Signals};
 use std::{
     convert::Infallible,
     fmt::Write as _,
@@ -8,6 +9,7 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -45,12 +47,15 @@ static CHILD: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// If the system has no such signals.
 pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
-    let ends = || {
-        if !CHILD.load(Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
+    let mut signals = Signals::new([SIGINT]).context("waiting for Ctrl-C")?;
+    thread::spawn(move || {
+        for _ in &mut signals {
+            if !CHILD.load(Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED);
+            }
         }
-    };
-    ctrlc::set_handler(ends).context("waiting for Ctrl-C")
+    });
+    Ok(())
 }
 
 /// The exit code of what was interrupted.

@@ -1,12 +1,18 @@
 //! What a person sees: log lines, progress, errors; bars on terminals, plain lines in pipes.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
 use std::{
+    fs,
     io::{self, IsTerminal, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +29,8 @@ pub(crate) fn init() {
         .with_target(false)
         .without_time()
         .with_ansi(io::stderr().is_terminal())
+        // A log that cannot be written (its reader is gone, the disk is full) ends no run.
+        .log_internal_errors(false)
         .init();
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
@@ -65,20 +73,39 @@ pub(crate) fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
-/// Set by Ctrl-C and SIGTERM; a second one ends the process at once.
+/// Set by Ctrl-C, SIGTERM and SIGHUP; a second one of the first two ends the process at once. What whoever started the
+/// process had it ignore stays ignored: `nohup` and jobs in the background.
 ///
 /// # Errors
 /// If the handler cannot be installed.
 pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
+    // Linux alone says so.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut signals = Signals::new(not_ignored(&status))?;
+    thread::spawn(move || {
+        for signal in &mut signals {
+            match seen.swap(true, Ordering::Relaxed) {
+                // A terminal that is closed says it twice.
+                true if signal == SIGHUP => {}
+                true => std::process::exit(INTERRUPTED.into()),
+                false => {
+                    error(
+                        "stopping after this step, with a checkpoint (once more to stop at once)",
+                    );
+                }
+            }
         }
-        error("stopping after this step, with a checkpoint (once more to stop at once)");
-    })?;
+    });
     Ok(flag)
+}
+
+/// The signals that end a process in good order, but for those that the text of `/proc/self/status` says are ignored.
+fn not_ignored(status: &str) -> Vec<i32> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| mask >> (signal - 1) & 1 == 0).collect()
 }
 
 /// Progress of long work: a bar on a terminal, a line every few seconds otherwise.
@@ -149,5 +176,21 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `nohup` has SIGHUP (1) ignored, a job in the background of a script SIGINT (2).
+    #[test]
+    fn ignored_signals_stay_ignored() {
+        let status =
+            |mask: &str| not_ignored(&format!("Name:\telectra\nSigIgn:\t{mask}\nSigCgt:\t0\n"));
+        assert_eq!(status("0000000000000000"), [SIGINT, SIGTERM, SIGHUP]);
+        assert_eq!(status("0000000000001001"), [SIGINT, SIGTERM]);
+        assert_eq!(status("0000000000000002"), [SIGTERM, SIGHUP]);
+        assert_eq!(not_ignored(""), [SIGINT, SIGTERM, SIGHUP]);
     }
 }

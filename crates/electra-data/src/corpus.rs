@@ -10,9 +10,10 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// How a corpus is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +115,8 @@ enum Compression {
 }
 
 impl Corpus {
-    /// A file, or all readable files of a folder and its folders, sorted by path.
+    /// A file, or all readable files of a folder and its folders, sorted by path; links are followed, hidden files and
+    /// folders are not looked at.
     ///
     /// # Errors
     /// If the path is not there, or holds no file of a kind that can be read.
@@ -127,10 +129,13 @@ impl Corpus {
                 return Err(unreadable(path, "its ending is not of a kind that can be read"));
             }
         } else {
-            for entry in WalkDir::new(path).sort_by_file_name() {
+            // Data may stand elsewhere and be linked to; hidden folders hold other programs' copies.
+            let entries = WalkDir::new(path).follow_links(true).sort_by_file_name();
+            let hidden = |name: &OsStr| name.to_string_lossy().starts_with('.');
+            let shown = |entry: &DirEntry| entry.depth() == 0 || !hidden(entry.file_name());
+            for entry in entries.into_iter().filter_entry(shown) {
                 let entry = entry.map_err(|e| Error::io(path)(e.into()))?;
-                let hidden = entry.file_name().to_string_lossy().starts_with('.');
-                if !entry.file_type().is_file() || hidden {
+                if !entry.file_type().is_file() {
                     continue;
                 }
                 match kind(entry.path()) {

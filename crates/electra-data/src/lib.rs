@@ -3,7 +3,7 @@
 //! - [`corpus`]: documents out of text, JSON lines and Parquet, compressed or not, streamed;
 //! - [`packing`]: sentences to `[CLS] a [SEP] b [SEP]` examples, without losing text;
 //! - [`build`]: shards, in parallel, the same bytes for any number of threads;
-//! - [`shard`]: reading them through a memory map, with checksums;
+//! - [`shard`]: reading them, with checksums;
 //! - [`masking`], [`sampler`], [`loader`]: dynamic masking, global shuffling, prefetch.
 //!
 //! Every random choice is keyed by (seed, purpose, epoch or document, example): see [`rng`].

@@ -178,7 +178,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
         let prepared = read.insert(prepared);
         // Whatever the networks cannot be made of is said before a folder is replaced.
         self.build(self.seeds[0], prepared)?;
-        self.begin(prepared)?;
+        let _lock = self.begin(prepared)?;
         self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;
         on_event(Event::Loaded { examples, steps: prepared.steps });

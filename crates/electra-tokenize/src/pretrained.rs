@@ -7,7 +7,7 @@
 use crate::{
     Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab, replace::replace,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -41,9 +41,42 @@ struct Config {
     strip_accents: Option<bool>,
 }
 
+/// What BERT's tokenizer has, where a `tokenizer.json` says it; another value is another tokenizer.
+const TOKENIZER_JSON: [(&str, &str); 7] = [
+    ("/model/type", "\"WordPiece\""),
+    ("/model/continuing_subword_prefix", "\"##\""),
+    ("/model/unk_token", "\"[UNK]\""),
+    ("/normalizer/type", "\"BertNormalizer\""),
+    ("/normalizer/clean_text", "true"),
+    ("/normalizer/handle_chinese_chars", "true"),
+    ("/pre_tokenizer/type", "\"BertPreTokenizer\""),
+];
+/// The same of a `tokenizer_config.json`.
+const TOKENIZER_CONFIG: [(&str, &str); 4] = [
+    ("/tokenize_chinese_chars", "true"),
+    ("/do_basic_tokenize", "true"),
+    ("/word_tokenizer_type", "\"basic\""),
+    ("/subword_tokenizer_type", "\"wordpiece\""),
+];
+
+/// Reads a file of another tokenizer's settings, if they are all ones that are known here.
+fn parsed<T: DeserializeOwned>(text: &str, path: &Path, known: &[(&str, &str)]) -> Result<T> {
+    let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
+    for (key, expected) in known {
+        let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
+        if let Some(found) = found.filter(|found| found != expected) {
+            let key = key.trim_start_matches('/').replace('/', ".");
+            let message =
+                format!("{key} is {found}; BERT's tokenizer alone is read, which has {expected}");
+            return Err(Error::format(path, message));
+        }
+    }
+    serde_json::from_value(value).map_err(|e| Error::format(path, e))
+}
+
 /// The vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
 pub(crate) fn vocab_of_json(text: &str, path: &Path) -> Result<Vocab> {
-    let file: TokenizerJson = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
+    let file: TokenizerJson = parsed(text, path, &TOKENIZER_JSON)?;
     let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
     by_id.sort();
     if let Some(((id, token), place)) = by_id.iter().zip(0..).find(|((id, _), place)| id != place) {
@@ -69,8 +102,11 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let mut pipeline = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
-        let file: TokenizerJson =
-            serde_json::from_str(&text).map_err(|e| Error::format(&json_path, e))?;
+        if vocab.tokens() != vocab_of_json(&text, &json_path)?.tokens() {
+            let message = "has other tokens than vocab.txt: remove the one that is not the model's";
+            return Err(Error::format(&json_path, message));
+        }
+        let file: TokenizerJson = parsed(&text, &json_path, &TOKENIZER_JSON)?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
         pipeline = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }
@@ -78,8 +114,7 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let mut settings = None;
     if config_path.is_file() {
         let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
-        let file: Config =
-            serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e))?;
+        let file: Config = parsed(&text, &config_path, &TOKENIZER_CONFIG)?;
         settings = file.do_lower_case.map(|lower| (lower, file.strip_accents));
     }
     // `transformers` goes by the second file alone, other programs by the first: they must agree.

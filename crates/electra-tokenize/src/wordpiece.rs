@@ -198,10 +198,10 @@ impl Tokenizer for WordPiece {
                 return;
             }
             let start = ids.len();
-            if let Err(error) = self.part(part, ids) {
-                failed = Err(error);
+            match self.part(part, ids) {
+                Ok(()) => memory.insert(key, &ids[start..]),
+                Err(error) => failed = Err(error),
             }
-            memory.insert(key, &ids[start..]);
         });
         failed
     }

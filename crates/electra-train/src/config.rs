@@ -1,5 +1,6 @@
 //! The run config: a TOML file, `--set` overrides, and errors that name the key.
 
+mod resumed;
 mod section;
 
 use crate::{

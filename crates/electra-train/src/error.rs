@@ -35,6 +35,9 @@ pub enum Error {
     /// The output folder holds something.
     #[error("{} is not empty: name another folder, resume it with --resume, or say --overwrite", .0.display())]
     NotEmpty(PathBuf),
+    /// Another process has the output folder's lock.
+    #[error("{} is being written by another process: wait for it, stop it, or name another folder", .0.display())]
+    InUse(PathBuf),
     /// The output folder holds something that is not of the kind that is written.
     #[error(
         "{} is not empty and has no {marker}: it is not what is written here, so --overwrite does not replace it; name another folder",

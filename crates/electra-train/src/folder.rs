@@ -3,7 +3,7 @@
 use crate::{Error, Existing, Result};
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
@@ -15,13 +15,47 @@ pub const TENSORFLOW: &str = "checkpoint";
 
 /// The temporary folder in a folder that is there and empty.
 const INSIDE: &str = ".new.tmp";
+/// Held while a folder is written for long.
+const LOCK: &str = ".lock";
+
+/// Takes the lock of a folder that has the file `marker`, for as long as the result lives: two processes that write one
+/// run would leave a mixture. None where there is no such folder yet, or the file system has no locks.
+///
+/// # Errors
+/// [`Error::InUse`] if another process has it.
+pub fn lock(folder: &Path, marker: &str) -> Result<Option<File>> {
+    if !folder.join(marker).is_file() {
+        return Ok(None);
+    }
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::io(path)(error)),
+    }
+}
+
+/// Puts back what a process that was killed between two renames had moved aside.
+///
+/// # Errors
+/// Naming the folder that could not be renamed.
+pub fn recover(out: &Path, marker: &str) -> Result<()> {
+    let Ok(old) = beside(out, "old") else { return Ok(()) };
+    if !out.exists() && old.join(marker).is_file() {
+        tracing::warn!("{} was being replaced when that was broken off: it is back", out.display());
+        fs::rename(&old, out).map_err(Error::io(out))?;
+    }
+    Ok(())
+}
 
 /// Makes the folder `out` with what `fill` writes into the folder it is given, or nothing.
 ///
 /// That folder is a temporary one beside `out` (inside of it, where `out` is there and empty: it may be a
 /// volume); it is synced and renamed. With [`Existing::Replace`] what was there is gone as a whole, stale
 /// files and all, and only after the new folder was made; it must have the file `marker`, which says that
-/// it is of the kind that is written.
+/// it is of the kind that is written. A link to a folder stays one.
 ///
 /// # Errors
 /// [`Error::NotEmpty`] or [`Error::NotReplaced`] before `fill` is called; whatever `fill` says; naming the
@@ -32,6 +66,10 @@ pub fn whole<T, E: From<Error>>(
     marker: &'static str,
     fill: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, E> {
+    recover(out, marker)?;
+    let real = out.is_symlink().then(|| fs::canonicalize(out)).transpose();
+    let real = real.map_err(Error::io(out))?;
+    let out = real.as_deref().unwrap_or(out);
     let place = Place::of(out, existing, marker)?;
     let temporary = place.temporary(out)?;
     if temporary.exists() {

@@ -1,6 +1,6 @@
 //! Metrics: sums over batches, areas under curves, one JSON line per report.
 
-use crate::{Error, Result};
+use crate::{Error, Result, folder};
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
@@ -165,14 +165,20 @@ impl MetricsFile {
                     path.display()
                 );
                 let text: String = kept.iter().map(|row| format!("{row}\n")).collect();
-                let temporary = path.with_extension("jsonl.tmp");
-                std::fs::write(&temporary, text).map_err(Error::io(&temporary))?;
-                std::fs::rename(&temporary, path).map_err(Error::io(path))?;
+                folder::write_file(path, &text)?;
             }
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Waits until the rows are on the disk.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
     }
 
     /// Writes one row.

@@ -155,6 +155,10 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome> {
         let config = &self.config;
+        if start.from == From::Checkpoint {
+            config.check_resumed(&RunDir::open(&start.out)?.config())?;
+        }
+        let lock = RunDir::lock(&start.out)?;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
         let network = self.build(&train_split.unigram_counts()?)?;
         let variables = variables(&network.vs)?;
@@ -183,6 +187,10 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 (checkpoint.state.step, checkpoint.state.examples)
             }
         };
+        if let Some(stop) = start.stop_after.filter(|&stop| stop <= step) {
+            let expected = format!("must be above {step}, the updates that are done");
+            return Err(Error::value("stop_after", stop, expected));
+        }
         let source = self.loader(train_split, examples)?;
         // Everything was checked: only now may a run that is there be replaced.
         let run = match start.from {
@@ -201,6 +209,11 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 run.write("config.toml", &config.to_toml())?;
                 run
             }
+        };
+        // A new folder has a lock of its own; until the end of the run.
+        let _lock = match start.from {
+            From::Scratch(_) => RunDir::lock(run.path())?,
+            From::Checkpoint => lock,
         };
         let evaluation = |objective: &O| match &held_out {
             None => Ok(Figures::new()),

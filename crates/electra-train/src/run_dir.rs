@@ -4,7 +4,7 @@ use crate::{Error, Result, folder};
 use electra_data::ShardIndex;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -130,9 +130,18 @@ impl RunDir {
     /// # Errors
     /// If it has no `config.toml`.
     pub fn open(path: &Path) -> Result<Self> {
+        folder::recover(path, MANIFEST)?;
         let run = Self { path: path.to_owned() };
         fs::metadata(run.config()).map_err(Error::io(run.config()))?;
         Ok(run)
+    }
+
+    /// The lock of a run that is there: see [`folder::lock`].
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if another process has it.
+    pub fn lock(path: &Path) -> Result<Option<File>> {
+        folder::lock(path, MANIFEST)
     }
 
     /// The folder.

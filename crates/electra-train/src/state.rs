@@ -96,12 +96,14 @@ pub fn save(
     written.map(|()| path)
 }
 
-/// Removes all but the newest `keep_last` checkpoints; 0 keeps all.
+/// Removes all but the newest `keep_last` checkpoints up to `newest`, which was just written; 0 keeps all. Later ones stay:
+/// damaged ones that were gone on before.
 ///
 /// # Errors
 /// Naming the folder.
-pub fn prune(checkpoints: &Path, keep_last: usize) -> Result<()> {
-    let all = list(checkpoints)?;
+pub fn prune(checkpoints: &Path, newest: &Path, keep_last: usize) -> Result<()> {
+    let mut all = list(checkpoints)?;
+    all.retain(|path| path.as_path() <= newest);
     if keep_last > 0 && all.len() > keep_last {
         for old in &all[..all.len() - keep_last] {
             fs::remove_dir_all(old).map_err(Error::io(old))?;
@@ -113,12 +115,16 @@ pub fn prune(checkpoints: &Path, keep_last: usize) -> Result<()> {
 /// The newest checkpoint of a run that is whole; damaged ones are skipped with a warning.
 ///
 /// # Errors
-/// [`Error::NoCheckpoint`] with the reason for each that was refused.
+/// [`Error::NoCheckpoint`] with the reason for each that was refused; what is no damage (a folder that may not be read, a
+/// failing disk) ends the search, lest an older checkpoint is gone on with and takes its place.
 pub fn newest(run: &Path) -> Result<Checkpoint> {
     let mut rejected = Vec::new();
     for path in list(&run.join("checkpoints"))?.into_iter().rev() {
         match open(&path) {
             Ok(checkpoint) => return Ok(checkpoint),
+            Err(Error::Io { path, source }) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Io { path, source });
+            }
             Err(error) => {
                 tracing::warn!("skipping a damaged checkpoint: {error}");
                 rejected.push(error.to_string());

@@ -168,7 +168,7 @@ where
             let stopping =
                 self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
             if done.is_multiple_of(self.settings.checkpoint_every) || last || stopping {
-                clock.pause(|| self.checkpoint(done, &mut losses))?;
+                clock.pause(|| self.checkpoint(done, &mut losses, &metrics))?;
             }
             if stopping && !last {
                 return Ok(Outcome::Stopped);
@@ -182,7 +182,9 @@ where
         self.write(metrics, &row("evaluate", step, figures))
     }
 
-    fn checkpoint(&mut self, step: u64, losses: &mut Losses) -> Result<()> {
+    fn checkpoint(&mut self, step: u64, losses: &mut Losses, metrics: &MetricsFile) -> Result<()> {
+        // No checkpoint outlives the rows before it.
+        metrics.sync()?;
         let fetched = losses.look()?;
         self.tell_fetched(fetched);
         let state = State::new(
@@ -194,7 +196,7 @@ where
         );
         let folder = self.run.checkpoints();
         let path = state::save(&folder, state, &self.variables, &self.adam.state())?;
-        state::prune(&folder, self.settings.keep_last)?;
+        state::prune(&folder, &path, self.settings.keep_last)?;
         (self.on_event)(Event::Checkpoint(&path));
         Ok(())
     }

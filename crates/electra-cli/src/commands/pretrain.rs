@@ -4,7 +4,9 @@ use super::Overwrite;
 use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::Parser;
-use electra_train::{Event, From, Outcome, Recipe, RunConfig, Start, metrics::Figures};
+use electra_train::{
+    Event, From, Outcome, Recipe, RunConfig, Start, metrics::Figures, run_dir::RunDir,
+};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -30,24 +32,12 @@ pub(crate) struct Args {
     /// Go on from the newest whole checkpoint of this run folder.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Stop with a checkpoint after this many updates, as Ctrl-C would.
+    /// Stop with a checkpoint after this many updates of the whole run, as Ctrl-C would.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
     #[command(flatten)]
     overwrite: Overwrite,
 }
-
-/// Keys that may change when a run goes on: they decide how long, where and what is reported, not what
-/// is computed.
-const MAY_CHANGE: [&str; 7] = [
-    "train.device",
-    "train.log_every",
-    "checkpoint",
-    "evaluate",
-    "data.shards",
-    "data.loader_threads",
-    "model.activations",
-];
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
@@ -83,47 +73,11 @@ impl Args {
         })
     }
 
-    /// The run's own config with overrides; a config that is named as well must say the same.
+    /// The run's own config, or the one that is named as well, with overrides.
     fn resumed_config(&self, run: &Path) -> anyhow::Result<RunConfig> {
-        let own_path = run.join("config.toml");
-        let own = RunConfig::read(&own_path, &[])?;
-        let path = self.config.as_ref().unwrap_or(&own_path);
-        let config = RunConfig::read(path, &self.overrides)?;
-        let changed = differences(&own, &config);
-        if !changed.is_empty() {
-            bail!(
-                "{} was made with other values, and a resumed run must compute the same: {} (only {} may change)",
-                run.display(),
-                changed.join("; "),
-                MAY_CHANGE.join(", ")
-            );
-        }
-        Ok(config)
+        let own = RunDir::open(run)?.config();
+        Ok(RunConfig::read(self.config.as_ref().unwrap_or(&own), &self.overrides)?)
     }
-}
-
-/// Keys in which two configs differ and must not, with both values.
-fn differences(a: &RunConfig, b: &RunConfig) -> Vec<String> {
-    fn walk(path: &str, a: &toml::Value, b: &toml::Value, found: &mut Vec<String>) {
-        if MAY_CHANGE.contains(&path) || a == b {
-            return;
-        }
-        match (a, b) {
-            (toml::Value::Table(x), toml::Value::Table(y)) => {
-                for (key, value) in x {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    let missing = toml::Value::String("(absent)".to_owned());
-                    walk(&path, value, y.get(key).unwrap_or(&missing), found);
-                }
-            }
-            _ => found.push(format!("{path} was {a}, is {b}")),
-        }
-    }
-    let value =
-        |c: &RunConfig| toml::Value::try_from(c).expect("a config of plain values serialises");
-    let mut found = Vec::new();
-    walk("", &value(a), &value(b), &mut found);
-    found
 }
 
 /// Shows what happens in a run.

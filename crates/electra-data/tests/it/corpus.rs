@@ -69,12 +69,20 @@ fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
         ("c/notes.pdf", "x"),
         ("c/rows.parquet.gz", "x"),
         ("c/.hidden.txt", "x"),
+        ("c/.ipynb_checkpoints/b-checkpoint.txt", "x"),
+        ("elsewhere/file.txt", "third"),
+        ("elsewhere/folder/a.txt", "fourth"),
     ] {
         fixture.write(name, text);
     }
+    #[cfg(unix)]
+    for (target, link) in [("file.txt", "c/linked.txt"), ("folder", "c/more")] {
+        let target = fixture.path("elsewhere").join(target);
+        std::os::unix::fs::symlink(target, fixture.path(link)).unwrap();
+    }
     let corpus = Corpus::open(&fixture.path("c"), CorpusConfig::default()).unwrap();
     let texts: Vec<_> = corpus.documents().map(|document| document.unwrap().text).collect();
-    assert_eq!(texts, ["first\n", "second\n"]);
+    assert_eq!(texts, ["first\n", "second\n", "third\n", "fourth\n"]);
     assert_eq!(corpus.left_out(), ["c/notes.pdf", "c/rows.parquet.gz"].map(|n| fixture.path(n)));
 }
 

@@ -10,7 +10,8 @@ use electra_model::Parts;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 use xxhash_rust::xxh3::Xxh3Default;
@@ -50,15 +51,20 @@ impl DataMark {
 }
 
 impl<P: Problem> Finetune<'_, P> {
-    /// Makes the output folder, or checks that it is this run's.
-    pub(super) fn begin(&self, prepared: &Prepared<P>) -> Result<()> {
+    /// Makes the output folder, or checks that it is this run's; its lock.
+    pub(super) fn begin(&self, prepared: &Prepared<P>) -> Result<Option<File>> {
         let data = Some(DataMark::of(&prepared.loaded));
+        let lock = folder::lock(&self.out, INPUTS)?;
         match self.from {
-            From::Scratch(existing) => folder::whole(&self.out, existing, INPUTS, |dir| {
-                folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
-                write_json(&dir.join(INPUTS), &self.inputs(&prepared.parts, data))
-            }),
-            From::Checkpoint => self.same(&prepared.parts, data),
+            From::Scratch(existing) => {
+                folder::whole(&self.out, existing, INPUTS, |dir| {
+                    folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
+                    write_json(&dir.join(INPUTS), &self.inputs(&prepared.parts, data))
+                })?;
+                // A new folder has a lock of its own.
+                Ok(folder::lock(&self.out, INPUTS)?)
+            }
+            From::Checkpoint => self.same(&prepared.parts, data).map(|()| lock),
         }
     }
 
@@ -75,7 +81,7 @@ impl<P: Problem> Finetune<'_, P> {
     /// Checks that a cell that is done is of the same settings, and of the same data where that was read.
     pub(super) fn check_done(&self, prepared: Option<&Prepared<P>>) -> Result<()> {
         match prepared {
-            Some(prepared) => self.begin(prepared),
+            Some(prepared) => self.begin(prepared).map(drop),
             None => self.same(&self.parts(), None),
         }
     }

@@ -10,7 +10,7 @@ use electra_tasks::{
     model::Header,
     scores::Metric,
 };
-use electra_train::From;
+use electra_train::{From, folder};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 fn weights(dir: &Path) -> Vec<u8> {
@@ -37,6 +37,10 @@ fn a_run_is_not_gone_on_with_on_other_data() {
         says(go_on(&run), &["out", "another value of the data"]);
         fs::write(data.join(file), whole).unwrap();
     }
+    // Another process is at it.
+    let lock = folder::lock(&fixture.path("out"), "inputs.json").unwrap().unwrap();
+    says(go_on(&run), &["out is being written by another process"]);
+    drop(lock);
     assert!(!fixture.path("out/seed-2").exists());
     fs::rename(&data, fixture.path("moved")).unwrap();
     run.data = fixture.path("moved");

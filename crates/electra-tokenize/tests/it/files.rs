@@ -46,6 +46,38 @@ fn settings_are_where_they_are_and_must_agree() {
     }
 }
 
+/// Another tokenizer's files are not read as if they were BERT's.
+#[test]
+fn other_tokenizers_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    tokenizer(&TOKENS, TokenizerConfig::default()).write_pretrained(dir.path(), 128).unwrap();
+    let refused = |name: &str, key: &str, value: serde_json::Value, words: &[&str]| {
+        let path = dir.path().join(name);
+        let whole = fs::read_to_string(&path).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        let (above, last) = key.rsplit_once('/').unwrap();
+        file.pointer_mut(above).unwrap()[last] = value;
+        fs::write(&path, file.to_string()).unwrap();
+        let error = WordPiece::from_pretrained_dir(dir.path()).unwrap_err().to_string();
+        for word in words.iter().chain([&name]) {
+            assert!(error.contains(word), "{word:?} is not in {error:?}");
+        }
+        fs::write(&path, whole).unwrap();
+    };
+    let (json, config) = ("tokenizer.json", "tokenizer_config.json");
+    refused(json, "/model/type", "BPE".into(), &["model.type is \"BPE\"", "\"WordPiece\""]);
+    refused(json, "/model/continuing_subword_prefix", "@@".into(), &["\"@@\"", "\"##\""]);
+    refused(json, "/normalizer/type", "NFKC".into(), &["normalizer.type is \"NFKC\""]);
+    refused(json, "/normalizer/handle_chinese_chars", false.into(), &["false", "has true"]);
+    refused(json, "/pre_tokenizer/type", "ByteLevel".into(), &["\"ByteLevel\""]);
+    refused(config, "/tokenize_chinese_chars", false.into(), &["tokenize_chinese_chars is false"]);
+    refused(config, "/word_tokenizer_type", "mecab".into(), &["\"mecab\"", "\"basic\""]);
+    let other = vocab(&["other"]);
+    other.write_vocab_txt(&dir.path().join("vocab.txt")).unwrap();
+    let error = WordPiece::from_pretrained_dir(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json: has other tokens than vocab.txt"), "{error}");
+}
+
 /// The `tokenizers` crate reads the file and gives the same ids, special tokens included.
 #[test]
 fn the_tokenizers_crate_reads_tokenizer_json() {

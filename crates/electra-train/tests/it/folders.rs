@@ -114,6 +114,43 @@ fn what_is_of_another_kind_is_not_replaced() {
     assert_eq!(names(&dir.path().join("old")), ["below/stale"]);
 }
 
+/// Killed between the two renames that replace a folder, a process leaves it under a hidden name.
+#[test]
+fn what_was_moved_aside_comes_back() {
+    let dir = states();
+    fs::rename(dir.path().join("old"), dir.path().join(".old.old")).unwrap();
+    let refused = make(dir.path(), "old", Existing::Refuse, |_| Ok(()));
+    says(refused, &["old is not empty"]);
+    assert_eq!(names(&dir.path().join("old")), ["below/stale", "marker"]);
+    assert!(!dir.path().join(".old.old").exists());
+
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    let recipe = Recipe::from_config(fixture.config(&["train.steps=2"]));
+    recipe.pretrain(&Start { stop_after: Some(1), ..Start::new(&run) }).unwrap();
+    fs::rename(&run, fixture.path(".run.old")).unwrap();
+    recipe.pretrain(&Start::resume(&run)).unwrap();
+    assert!(run.join("checkpoints/step-0000002").is_dir());
+}
+
+/// A run on another disk, by a link: it is replaced there.
+#[test]
+#[cfg(unix)]
+fn a_link_to_a_folder_stays_one() {
+    let dir = states();
+    let link = dir.path().join("link");
+    fs::create_dir(dir.path().join("disk")).unwrap();
+    fs::rename(dir.path().join("old"), dir.path().join("disk/run")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("disk/run"), &link).unwrap();
+    make(dir.path(), "link", Existing::Replace, |new| {
+        write(&new.join("marker"), "new");
+        Ok(())
+    })
+    .unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(names(&dir.path().join("disk")), ["run/marker"]);
+}
+
 /// A run's own `Start`, replacing.
 fn replacing(out: &Path) -> Start {
     Start { from: From::Scratch(Existing::Replace), ..Start::new(out) }

@@ -117,6 +117,7 @@ fn weights_that_do_not_fit_are_refused_with_what_would() {
     let mut lines: Vec<&str> = vocab.lines().collect();
     lines.swap(20, 21);
     fs::write(&path, lines.join("\n") + "\n").unwrap();
+    fs::remove_file(exported.fixture.path("d/tokenizer.json")).unwrap();
     let error = exported.begin(&[&from]).unwrap_err();
     assert!(error.contains("has another vocabulary") && error.contains("id 20 is"), "{error}");
     // A shorter one, as far as it goes the same.

@@ -1,7 +1,9 @@
 //! A resumed run equals an unbroken one bit for bit; threads change nothing; damage is survived.
 
 use crate::Fixture;
-use electra_train::{Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start, state};
+use electra_train::{
+    Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start, run_dir::RunDir, state,
+};
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
 
 /// Every byte of a checkpoint that is state.
@@ -125,6 +127,48 @@ fn a_damaged_newest_checkpoint_is_skipped_and_damage_everywhere_is_named() {
     damage(5, "model.safetensors");
     let message = train(fixture.config(&[]), Start::resume(&run)).unwrap_err().to_string();
     assert!(message.contains("step-0000005") && message.contains("step-0000010"), "{message}");
+}
+
+/// What is written after a damaged checkpoint was skipped is kept, whatever its number.
+#[test]
+fn the_checkpoint_that_was_just_written_is_never_removed() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    let config = ["checkpoint.every=4", "checkpoint.keep_last=0"];
+    train(fixture.config(&config), Start::new(&run)).unwrap();
+    let newest = run.join("checkpoints/step-0000010/model.safetensors");
+    fs::write(&newest, "damaged").unwrap();
+    let again = fixture.config(&["checkpoint.every=4", "checkpoint.keep_last=1"]);
+    train(again, Start { stop_after: Some(9), ..Start::resume(&run) }).unwrap();
+    assert_eq!(state::newest(&run).unwrap().state.step, 9);
+    assert!(!run.join("checkpoints/step-0000008").exists());
+}
+
+#[test]
+fn a_run_that_goes_on_computes_the_same_and_alone() {
+    let fixture = Fixture::new();
+    let run = fixture.path("run");
+    train(fixture.config(&[]), Start { stop_after: Some(5), ..Start::new(&run) }).unwrap();
+    let error = |config: &[&str], stop_after| {
+        let start = Start { stop_after, ..Start::resume(&run) };
+        train(fixture.config(config), start).unwrap_err().to_string()
+    };
+    let seed = error(&["train.seed=7", "train.log_every=3"], None);
+    assert!(seed.contains("train.seed was") && !seed.contains("log_every was"), "{seed}");
+    for (stop, words) in [(3, "stop_after = 3"), (5, "must be above 5")] {
+        let message = error(&[], Some(stop));
+        assert!(message.contains(words), "{message}");
+    }
+    // Another process is at it: neither a resumption nor what would replace the run comes between.
+    let lock = RunDir::lock(&run).unwrap().unwrap();
+    let before = state_of(&run, 5);
+    assert!(error(&[], None).contains("is being written by another process"));
+    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
+    let refused = train(fixture.config(&[]), replace).unwrap_err();
+    assert!(matches!(refused, Error::InUse(_)), "{refused}");
+    assert_eq!(state_of(&run, 5), before);
+    drop(lock);
+    train(fixture.config(&[]), Start::resume(&run)).unwrap();
 }
 
 #[test]
