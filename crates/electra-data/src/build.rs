@@ -86,7 +86,7 @@ pub fn build_shards(
 ) -> Result<BuildReport> {
     check(config)?;
     let place = Place::take(&config.out, config.overwrite, corpus)?;
-    let report = build_in(&place.fresh(), corpus, tokenizer, config, progress)?;
+    let report = build_in(&place.fresh(), corpus, tokenizer, config, SHARD_TOKENS, progress)?;
     place.put()?;
     Ok(report)
 }
@@ -122,6 +122,7 @@ fn build_in(
     corpus: &Corpus,
     tokenizer: &WordPiece,
     config: &BuildConfig,
+    shard_tokens: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<BuildReport> {
     let tokenizer_dir = dir.join(TOKENIZER);
@@ -143,6 +144,7 @@ fn build_in(
             report: BuildReport::default(),
         },
         counted: None,
+        shard_tokens,
     };
     let mut report = BuildReport {
         files: corpus.files().len() as u64,
@@ -275,6 +277,8 @@ struct Output {
     index: ShardIndex,
     /// The last document that its split's count has, so that parts of one count once.
     counted: Option<u64>,
+    /// Tokens of a full shard.
+    shard_tokens: u64,
 }
 
 impl Output {
@@ -302,7 +306,7 @@ impl Output {
         if !packed.examples.is_empty() && self.counted.replace(document) != Some(document) {
             self.part(split).documents += 1;
         }
-        if self.writers[split as usize].tokens() >= SHARD_TOKENS {
+        if self.writers[split as usize].tokens() >= self.shard_tokens {
             self.write_shard(split)?;
         }
         Ok(())
@@ -402,4 +406,52 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn sync(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CorpusConfig, ShardSet, verify};
+    use electra_tokenize::{TokenizerConfig, Vocab};
+
+    /// Real shards have 16 M tokens: small ones show what lies beyond the first of them.
+    #[test]
+    fn many_shards_have_the_examples_of_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let word = |i: usize| ["a", "b", "c", "d", "e"][i % 5];
+        let document =
+            |i: usize| (0..20 + i % 7).map(|j| word(i + j * j)).collect::<Vec<_>>().join(" ");
+        let text = (0..60).map(document).collect::<Vec<_>>().join("\n\n");
+        fs::write(dir.path().join("corpus.txt"), text).unwrap();
+        let corpus = Corpus::open(&dir.path().join("corpus.txt"), CorpusConfig::default()).unwrap();
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+        let tokens = special.into_iter().chain(["a", "b", "c", "d", "e"]).map(str::to_owned);
+        let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
+        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+        let build = |name: &str, shard_tokens: u64| {
+            let out = dir.path().join(name);
+            let config = BuildConfig {
+                out: out.clone(),
+                packing: PackingConfig::reference(16),
+                held_out: 0.2,
+                seed: 1,
+                overwrite: false,
+            };
+            build_in(&out, &corpus, &tokenizer, &config, shard_tokens, &mut |_| {}).unwrap();
+            let index = verify(&out).unwrap();
+            let read = |split| {
+                let shards = ShardSet::open(&out, split).unwrap();
+                (0..shards.len()).map(|i| shards.example(i).unwrap().ids).collect::<Vec<_>>()
+            };
+            (index, read(Split::Train), read(Split::HeldOut))
+        };
+        let (one, train, held_out) = build("one", SHARD_TOKENS);
+        let (many, other_train, other_held_out) = build("many", 100);
+        assert_eq!((one.train.files.len(), one.held_out.files.len()), (1, 1));
+        assert!(many.train.files.len() > 5 && many.held_out.files.len() > 1, "{many:?}");
+        assert!(train == other_train && held_out == other_held_out);
+        let sizes =
+            |index: &ShardIndex| (index.train.examples, index.train.tokens, index.report.clone());
+        assert_eq!(sizes(&one), sizes(&many));
+    }
 }
