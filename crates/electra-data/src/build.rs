@@ -417,17 +417,19 @@ mod tests {
     /// Real shards have 16 M tokens: small ones show what lies beyond the first of them.
     #[test]
     fn many_shards_have_the_examples_of_one() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("what the test makes is whole");
         let word = |i: usize| ["a", "b", "c", "d", "e"][i % 5];
         let document =
             |i: usize| (0..20 + i % 7).map(|j| word(i + j * j)).collect::<Vec<_>>().join(" ");
         let text = (0..60).map(document).collect::<Vec<_>>().join("\n\n");
-        fs::write(dir.path().join("corpus.txt"), text).unwrap();
-        let corpus = Corpus::open(&dir.path().join("corpus.txt"), CorpusConfig::default()).unwrap();
+        fs::write(dir.path().join("corpus.txt"), text).expect("what the test makes is whole");
+        let corpus = Corpus::open(&dir.path().join("corpus.txt"), CorpusConfig::default())
+            .expect("what the test makes is whole");
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
         let tokens = special.into_iter().chain(["a", "b", "c", "d", "e"]).map(str::to_owned);
-        let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
-        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+        let vocab = Vocab::from_tokens(tokens.collect()).expect("what the test makes is whole");
+        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default())
+            .expect("what the test makes is whole");
         let build = |name: &str, shard_tokens: u64| {
             let out = dir.path().join(name);
             let config = BuildConfig {
@@ -437,11 +439,14 @@ mod tests {
                 seed: 1,
                 overwrite: false,
             };
-            build_in(&out, &corpus, &tokenizer, &config, shard_tokens, &mut |_| {}).unwrap();
-            let index = verify(&out).unwrap();
+            build_in(&out, &corpus, &tokenizer, &config, shard_tokens, &mut |_| {})
+                .expect("what the test makes is whole");
+            let index = verify(&out).expect("what the test makes is whole");
             let read = |split| {
-                let shards = ShardSet::open(&out, split).unwrap();
-                (0..shards.len()).map(|i| shards.example(i).unwrap().ids).collect::<Vec<_>>()
+                let shards = ShardSet::open(&out, split).expect("what the test makes is whole");
+                (0..shards.len())
+                    .map(|i| shards.example(i).expect("what the test makes is whole").ids)
+                    .collect::<Vec<_>>()
             };
             (index, read(Split::Train), read(Split::HeldOut))
         };
