@@ -23,7 +23,7 @@ use electra_train::Existing;
 /// Whether an output folder that holds something may be replaced.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Overwrite {
-    /// Replace what the output folder holds.
+    /// Replace what the output folder holds, or the output file.
     #[arg(long)]
     overwrite: bool,
 }

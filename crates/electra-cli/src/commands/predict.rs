@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// an empty text where a model of SQuAD 2.0 finds no answer.
     #[arg(long)]
     output: PathBuf,
-    /// Write the probability of each class (or label) as well.
+    /// Write the probability of each class (or label) as well; of words, that of the chosen tag.
     #[arg(long)]
     probabilities: bool,
     /// Of questions: also write `{id: number}`, how much speaks for "no answer".
