@@ -24,14 +24,6 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
-    /// A `--set` that does not fit the config.
-    #[error("--set {assignment}: {message}")]
-    Set {
-        /// As given.
-        assignment: String,
-        /// What is wrong and what would be right.
-        message: String,
-    },
     /// The output folder holds something.
     #[error("{} is not empty: name another folder, resume it with --resume, or say --overwrite", .0.display())]
     NotEmpty(PathBuf),
@@ -97,6 +89,9 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// From the crate of files: a config that cannot be read, an override that does not fit.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// From the data crate.
     #[error(transparent)]
     Data(#[from] electra_data::Error),

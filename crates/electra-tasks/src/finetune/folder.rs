@@ -94,7 +94,7 @@ impl<P: Problem> Finetune<'_, P> {
             Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
         })?;
         let inputs = self.inputs(parts, data);
-        let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
+        let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data == known);
         for (name, same) in [
             ("the task", known.task == inputs.task),
