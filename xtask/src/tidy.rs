@@ -7,10 +7,11 @@ use std::{collections::HashSet, fs, path::Path};
 use walkdir::WalkDir;
 
 /// Crates of the workspace that each may depend on, besides those that its own dependencies may.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("electra-files", &[]),
     ("electra-tokenize", &["electra-files"]),
     ("electra-data", &["electra-files", "electra-tokenize"]),
+    ("electra-scores", &["electra-files"]),
     ("electra-torch", &[]),
     ("electra-model", &["electra-torch"]),
     (
@@ -26,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
             "electra-torch",
             "electra-model",
             "electra-train",
+            "electra-scores",
         ],
     ),
     (
@@ -37,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
             "electra-torch",
             "electra-model",
             "electra-train",
+            "electra-scores",
             "electra-tasks",
         ],
     ),
@@ -44,7 +47,8 @@ const MAY_USE: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates that build and test where libtorch is absent.
-const WITHOUT_TCH: [&str; 4] = ["electra-files", "electra-tokenize", "electra-data", "xtask"];
+const WITHOUT_TCH: [&str; 5] =
+    ["electra-files", "electra-tokenize", "electra-data", "electra-scores", "xtask"];
 
 /// Names a test for each claim.
 const FIDELITY: &str = "docs/fidelity.md";
@@ -99,7 +103,7 @@ fn faults(root: &Path) -> Result<Vec<String>> {
 fn unknown_tests(text: &str, tests: &HashSet<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for (line, text) in text.lines().enumerate() {
-        for krate in ["tokenize", "data", "torch", "model", "train", "tasks", "cli"] {
+        for krate in ["tokenize", "data", "torch", "model", "train", "scores", "tasks", "cli"] {
             let Some((_, mut rest)) = text.split_once(&format!("{krate}: `")) else { continue };
             while let Some((name, after)) = rest.split_once('`') {
                 if !tests.contains(name) {

@@ -1,15 +1,15 @@
 //! Classifiers that `transformers` has trained, made ready to predict here.
 
 use crate::{
-    Answers, Error, Result,
-    config::{HeadConfig, HeadKind, Pooling},
-    encoded::check_label,
-    model::{FORMAT, Header, Kind, write_info},
-    multi_label::MultiLabelInfo,
-    scores::Metric,
-    sentence::SentenceInfo,
+    error::{Error, Result},
+    kinds::{
+        multi_label::{self, MultiLabelInfo},
+        sentence::SentenceInfo,
+    },
+    model::{Header, write_info},
 };
 use electra_model::hf::{self, Architecture, Labels};
+use electra_scores::{LabelSpace, Metric, check_label};
 use std::path::Path;
 
 /// Writes `task.json` beside a classifier that `transformers` has trained, so that it predicts here. Its inputs are
@@ -19,43 +19,27 @@ use std::path::Path;
 /// If the folder is of another kind of model.
 pub fn classifier(dir: &Path, task: &str, text_a: &str, text_b: Option<&str>) -> Result<()> {
     let config = hf::read_config(dir)?;
-    let labels = match (config.architecture, config.labels) {
-        (Architecture::ElectraForSequenceClassification, Some(labels)) => labels,
-        (other, _) => return Err(Error::file(dir, format!("{other:?} is no classifier"))),
+    let labels = match (config.architecture, &config.labels) {
+        (Architecture::ElectraForSequenceClassification, Some(labels)) => labels.clone(),
+        (other, _) => return Err(Error::file(dir, format!("{other:?} is not a classifier"))),
     };
-    let (kind, metric) = match labels {
-        Labels::Classes(_) => (Kind::Sentence, Metric::Accuracy),
-        Labels::Number => (Kind::Sentence, Metric::Pearson),
-        Labels::Set(_) => (Kind::MultiLabel, Metric::MicroF1),
-    };
-    let header = Header {
-        format: FORMAT,
-        kind,
-        task: task.to_owned(),
-        metric,
-        max_length: config.encoder.max_positions as usize,
-        head: HeadConfig {
-            kind: HeadKind::Hf,
-            dropout: config.classifier_dropout.unwrap_or(config.encoder.dropout),
-            pooling: Pooling::First,
-        },
-        seed: 0,
-    };
+    let header = |metric| Header::foreign(task, metric, &config);
     let (text_a, text_b) = (text_a.to_owned(), text_b.map(str::to_owned));
-    let answers = match labels {
-        Labels::Classes(names) => Answers::Classes(names),
+    let (header, space) = match labels {
+        Labels::Classes(names) => (header(Metric::Accuracy), LabelSpace::Classes(names)),
         // The scale that it was trained on is the scale of its outputs.
-        Labels::Number => Answers::Range { min: 0.0, max: 1.0 },
+        Labels::Number => (header(Metric::Pearson), LabelSpace::Range { min: 0.0, max: 1.0 }),
         Labels::Set(labels) => {
+            let header = header(Metric::MicroF1).of_kind(multi_label::KIND);
             let (threshold, separator) = (0.5, separator(dir, &labels)?);
             let info = MultiLabelInfo { header, text_a, text_b, labels, threshold, separator };
             return write_info(dir, &info);
         }
     };
-    write_info(dir, &SentenceInfo { header, text_a, text_b, label: "label".to_owned(), answers })
+    write_info(dir, &SentenceInfo { header, text_a, text_b, label: "label".to_owned(), space })
 }
 
-/// What stands between the labels of a set in a table: the first of some that no label has in it.
+/// What separates the labels of a set in a table: the first of some that no label contains.
 fn separator(dir: &Path, labels: &[String]) -> Result<String> {
     labels.iter().try_for_each(|label| check_label(label)).map_err(|why| Error::file(dir, why))?;
     let free = |separator: &&str| labels.iter().all(|label| !label.contains(*separator));

@@ -1,16 +1,12 @@
-//! Honest baselines: what the score is worth that a model reaches.
+//! Baselines without any network, to compare a model's scores with.
 
-use crate::{
-    batch::Feature,
-    scores::Scores,
-    task::{Answers, Target, classes, values},
-};
+use crate::batch::Input;
+use electra_scores::Scores;
 use electra_tokenize::SpecialTokens;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Scores of one baseline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SplitScores {
     /// On the dev set.
     pub dev: Scores,
@@ -28,24 +24,6 @@ pub struct Baselines {
     pub bag_of_words: Option<SplitScores>,
 }
 
-/// The most frequent class (the first of equally frequent ones), or the mean.
-pub fn majority(train: &[Target], answers: &Answers) -> Target {
-    match answers {
-        Answers::Classes(labels) => {
-            let mut counts = vec![0u64; labels.len()];
-            for class in classes(train) {
-                counts[class] += 1;
-            }
-            let best = (0..counts.len()).rev().max_by_key(|&class| counts[class]);
-            Target::Class(best.unwrap_or(0))
-        }
-        Answers::Range { .. } => {
-            let values = values(train);
-            Target::Value(values.iter().sum::<f64>() / values.len() as f64)
-        }
-    }
-}
-
 /// Multinomial naive Bayes with add-one counts over tokens; those of the second text are features of
 /// their own. It sees which tokens there are, and not their order.
 ///
@@ -60,14 +38,14 @@ pub struct BagOfWords {
 }
 
 impl BagOfWords {
-    /// Learns the counts of a training set: features with their classes.
-    pub fn train<'a, T: 'a>(
-        train: impl Iterator<Item = (&'a Arc<Feature<T>>, usize)> + Clone,
+    /// Learns the counts of a training set: inputs with their classes.
+    pub fn train<'a>(
+        train: impl Iterator<Item = (&'a Input, usize)> + Clone,
         classes: usize,
         vocab_size: usize,
         special: &SpecialTokens,
     ) -> Self {
-        let pairs = train.clone().any(|(feature, _)| feature.segment_b_start < feature.ids.len());
+        let pairs = train.clone().any(|(input, _)| input.segment_b_start < input.ids.len());
         let words = if pairs { 2 * vocab_size } else { vocab_size };
         let mut model = Self {
             log_priors: vec![0.0; classes],
@@ -75,9 +53,9 @@ impl BagOfWords {
             special: *special,
             vocab_size,
         };
-        for (feature, class) in train {
+        for (input, class) in train {
             model.log_priors[class] += 1.0;
-            let places: Vec<usize> = model.places(feature).collect();
+            let places: Vec<usize> = model.places(input).collect();
             for place in places {
                 model.log_likelihoods[class][place] += 1.0;
             }
@@ -96,8 +74,8 @@ impl BagOfWords {
     }
 
     /// The most probable class.
-    pub fn predict<T>(&self, feature: &Feature<T>) -> usize {
-        let places: Vec<usize> = self.places(feature).collect();
+    pub fn predict(&self, input: &Input) -> usize {
+        let places: Vec<usize> = self.places(input).collect();
         let score = |class: usize| {
             let likelihoods = &self.log_likelihoods[class];
             // A second text where training had none is not known.
@@ -108,11 +86,11 @@ impl BagOfWords {
         classes.max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(0)
     }
 
-    fn places<'a, T>(&'a self, feature: &'a Feature<T>) -> impl Iterator<Item = usize> + 'a {
-        let words = feature.ids.iter().enumerate();
+    fn places<'a>(&'a self, input: &'a Input) -> impl Iterator<Item = usize> + 'a {
+        let words = input.ids.iter().enumerate();
         words.filter(|(_, id)| ![self.special.cls, self.special.sep].contains(id)).map(
             |(i, &id)| {
-                let second = i >= feature.segment_b_start;
+                let second = i >= input.segment_b_start;
                 id as usize + if second { self.vocab_size } else { 0 }
             },
         )

@@ -1,7 +1,9 @@
-//! From texts to padded batches: encoding, truncation, the order of an epoch.
+//! From texts to padded batches: encoding, truncation, tensors, the batches of an epoch.
 
-use crate::{Error, Result, problem::Order, task::Example};
-use electra_data::rng::{CounterRng, Purpose};
+use crate::{
+    error::{Error, Result},
+    order::Order,
+};
 use electra_model::PaddingMask;
 use electra_tokenize::Tokenizer;
 use electra_torch::upload;
@@ -9,56 +11,54 @@ use electra_train::{objective::Batch, trainer::Source};
 use std::{ops::Range, sync::Arc, time::Duration};
 use tch::{Device, Tensor};
 
-/// Token ids of one input, special tokens included, with its target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Feature<T> {
+/// Token ids of one input, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
     /// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
     pub ids: Vec<u32>,
     /// Where segment 1 (`b [SEP]`) begins; the length where there is no second text.
     pub segment_b_start: usize,
-    /// What the head learns from.
-    pub target: T,
 }
 
-/// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens.
-///
-/// A pair loses tokens from the end of its longer text (of the second where they are equally long).
-///
-/// # Errors
-/// If the tokenizer cannot read a text.
-///
-/// Source: reference `finetune/classification/classification_tasks.py`, `_truncate_seq_pair`.
-pub fn encode<T>(
-    tokenizer: &dyn Tokenizer,
-    text_a: &str,
-    text_b: Option<&str>,
-    max_length: usize,
-    target: T,
-) -> Result<Feature<T>> {
-    let special = tokenizer.vocab().special();
-    let (cls, sep) = (special.cls, special.sep);
-    let mut ids = vec![cls];
-    tokenizer.encode_into(text_a, &mut ids)?;
-    let Some(text_b) = text_b else {
-        ids.truncate(max_length - 1);
+impl Input {
+    /// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens.
+    ///
+    /// A pair loses tokens from the end of its longer text (of the second if they are equally long).
+    ///
+    /// # Errors
+    /// If the tokenizer cannot read a text.
+    ///
+    /// Source: reference `finetune/classification/classification_tasks.py`, `_truncate_seq_pair`.
+    pub fn encode(
+        tokenizer: &dyn Tokenizer,
+        text_a: &str,
+        text_b: Option<&str>,
+        max_length: usize,
+    ) -> Result<Self> {
+        let special = tokenizer.vocab().special();
+        let (cls, sep) = (special.cls, special.sep);
+        let mut ids = vec![cls];
+        tokenizer.encode_into(text_a, &mut ids)?;
+        let Some(text_b) = text_b else {
+            ids.truncate(max_length - 1);
+            ids.push(sep);
+            ids.shrink_to_fit();
+            return Ok(Self { segment_b_start: ids.len(), ids });
+        };
+        let b = tokenizer.encode(text_b)?;
+        let (kept_a, kept_b) = truncated(ids.len() - 1, b.len(), max_length - 3);
+        ids.truncate(1 + kept_a);
         ids.push(sep);
-        ids.shrink_to_fit();
         let segment_b_start = ids.len();
-        return Ok(Feature { ids, segment_b_start, target });
-    };
-    let b = tokenizer.encode(text_b)?;
-    let (kept_a, kept_b) = truncated(ids.len() - 1, b.len(), max_length - 3);
-    ids.truncate(1 + kept_a);
-    ids.push(sep);
-    let segment_b_start = ids.len();
-    ids.extend_from_slice(&b[..kept_b]);
-    ids.push(sep);
-    // All of a data set's inputs are held, and cut texts were longer.
-    ids.shrink_to_fit();
-    Ok(Feature { ids, segment_b_start, target })
+        ids.extend_from_slice(&b[..kept_b]);
+        ids.push(sep);
+        // All inputs of a data set are kept in memory, and truncated texts were longer.
+        ids.shrink_to_fit();
+        Ok(Self { ids, segment_b_start })
+    }
 }
 
-/// Lengths of a pair after taking tokens one by one from the longer text until both fit in `room`.
+/// Lengths of a pair after tokens are removed one by one from the longer text until both fit in `room`.
 fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
     if a + b <= room {
         return (a, b);
@@ -68,52 +68,57 @@ fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
     (room - b_kept, b_kept)
 }
 
-/// [`encode`] of a task's examples, on all of rayon's threads.
-///
-/// # Errors
-/// If the tokenizer cannot read a text.
-pub fn encode_examples<T: Clone + Send + Sync>(
-    tokenizer: &dyn Tokenizer,
-    examples: &[Example<T>],
-    max_length: usize,
-) -> Result<Vec<Arc<Feature<T>>>> {
-    use rayon::prelude::*;
-    let encode = |example: &Example<T>| {
-        let (a, b) = (example.text_a.as_str(), example.text_b.as_deref());
-        encode(tokenizer, a, b, max_length, example.target.clone()).map(Arc::new)
-    };
-    examples.par_iter().map(encode).collect()
-}
-
-/// Inputs of one forward pass; laid out as tensors, padded to the longest, when it is run.
-#[derive(Clone, Debug)]
-pub struct TaskBatch<T> {
-    rows: Vec<Arc<Feature<T>>>,
-}
-
-/// The tensors of a [`TaskBatch`].
+/// The tensors of some inputs, padded to the longest.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct BatchTensors {
     /// Token ids `[b, s]` int64.
     pub ids_bs: Tensor,
     /// Segment ids `[b, s]` int64.
     pub segments_bs: Tensor,
     /// Which positions are tokens.
     pub mask: PaddingMask,
-    /// Where each row's segments end.
+    /// The segments of each row.
     pub rows: Vec<RowShape>,
 }
 
-/// Where the segments of a row end.
+/// The segments of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowShape {
-    /// Tokens; padding is behind them.
+    /// Tokens; padding comes after them.
     pub length: usize,
     /// Where segment 1 begins; `length` where there is no second text.
     pub segment_b_start: usize,
 }
 
-impl Inputs {
+impl BatchTensors {
+    /// The tensors of at least one input, padded with `pad`.
+    pub fn new(inputs: &[&Input], pad: u32, device: Device) -> Self {
+        let b = inputs.len();
+        let s = inputs.iter().map(|input| input.ids.len()).max().unwrap_or(0);
+        let mut ids = vec![i64::from(pad); b * s];
+        let mut segments = vec![0; b * s];
+        let mut keep = vec![0; b * s];
+        for (input, start) in inputs.iter().zip((0..).step_by(s.max(1))) {
+            let length = input.ids.len();
+            for (place, &id) in ids[start..start + length].iter_mut().zip(&input.ids) {
+                *place = i64::from(id);
+            }
+            segments[start + input.segment_b_start..start + length].fill(1);
+            keep[start..start + length].fill(1);
+        }
+        let shape = [b as i64, s as i64];
+        let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(shape), device);
+        let mask = match inputs.iter().all(|input| input.ids.len() == s) {
+            true => PaddingMask::all_kept(shape[0], shape[1], device),
+            false => PaddingMask::new(&tensor(&keep)),
+        };
+        let rows = inputs.iter().map(|input| RowShape {
+            length: input.ids.len(),
+            segment_b_start: input.segment_b_start,
+        });
+        Self { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask, rows: rows.collect() }
+    }
+
     /// Some of the rows, by their numbers.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
@@ -129,65 +134,48 @@ impl Inputs {
     }
 }
 
-impl<T> TaskBatch<T> {
-    /// A batch of at least one row.
-    pub fn new(rows: Vec<Arc<Feature<T>>>) -> Self {
-        Self { rows }
+/// Training inputs of one forward pass, by their numbers; they become tensors when the pass is run.
+#[derive(Clone, Debug)]
+pub struct TaskBatch {
+    inputs: Arc<[Input]>,
+    examples: Vec<usize>,
+}
+
+impl TaskBatch {
+    /// The inputs of these numbers, at least one.
+    pub fn new(inputs: Arc<[Input]>, examples: Vec<usize>) -> Self {
+        Self { inputs, examples }
     }
 
-    /// The rows.
-    pub fn rows(&self) -> &[Arc<Feature<T>>] {
-        &self.rows
+    /// The numbers of the inputs.
+    pub fn examples(&self) -> &[usize] {
+        &self.examples
     }
 
-    /// What the head learns from, row by row.
-    pub fn targets(&self) -> Vec<&T> {
-        self.rows.iter().map(|row| &row.target).collect()
-    }
-
-    /// The rows as tensors, padded with `pad` to the longest.
-    pub fn inputs(&self, pad: u32, device: Device) -> Inputs {
-        let b = self.rows.len();
-        let s = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![i64::from(pad); b * s];
-        let mut segments = vec![0; b * s];
-        let mut keep = vec![0; b * s];
-        for (row, start) in self.rows.iter().zip((0..).step_by(s.max(1))) {
-            let length = row.ids.len();
-            for (place, &id) in ids[start..start + length].iter_mut().zip(&row.ids) {
-                *place = i64::from(id);
-            }
-            segments[start + row.segment_b_start..start + length].fill(1);
-            keep[start..start + length].fill(1);
-        }
-        let shape = [b as i64, s as i64];
-        let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(shape), device);
-        let mask = match self.tokens() == b * s {
-            true => PaddingMask::all_kept(shape[0], shape[1], device),
-            false => PaddingMask::new(&tensor(&keep)),
-        };
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| RowShape { length: row.ids.len(), segment_b_start: row.segment_b_start });
-        Inputs { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask, rows: rows.collect() }
+    /// The inputs, in order.
+    pub fn inputs(&self) -> Vec<&Input> {
+        self.examples.iter().map(|&example| &self.inputs[example]).collect()
     }
 }
 
-impl<T> Batch for TaskBatch<T> {
+impl Batch for TaskBatch {
     fn sequences(&self) -> usize {
-        self.rows.len()
+        self.examples.len()
     }
 
     fn tokens(&self) -> usize {
-        self.rows.iter().map(|row| row.ids.len()).sum()
+        self.inputs().iter().map(|input| input.ids.len()).sum()
     }
 
     /// The last batch of an epoch may have fewer rows than `parts`: it is then divided into its rows.
     fn split(self, parts: usize) -> Vec<Self> {
-        let (rows, parts) = (self.rows.len(), parts.clamp(1, self.rows.len().max(1)));
+        let (rows, parts) = (self.examples.len(), parts.clamp(1, self.examples.len().max(1)));
         let cut = |i: usize| rows * i / parts;
-        (0..parts).map(|i| Self { rows: self.rows[cut(i)..cut(i + 1)].to_vec() }).collect()
+        let part = |i: usize| {
+            let examples = self.examples[cut(i)..cut(i + 1)].to_vec();
+            Self { inputs: Arc::clone(&self.inputs), examples }
+        };
+        (0..parts).map(part).collect()
     }
 }
 
@@ -196,92 +184,60 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
 }
 
-/// Batches that are sorted by length together: the more, the less padding and the less random.
-const GROUPED_BATCHES: usize = 64;
-
 /// Batches of a training set in memory, in an order of its own each epoch.
 ///
-/// A batch is a function of the seed and the position: no other state is needed to resume. The last
-/// batch of an epoch may be smaller; no batch has examples of two epochs.
+/// A batch is a function of the seed and the position: no other state is needed to resume. The last batch of an epoch
+/// may be smaller; no batch has examples of two epochs.
 ///
 /// Departure from the reference, which shuffles once on disk and then in a buffer of 100.
 #[derive(Debug)]
-pub struct EpochSource<T> {
-    features: Arc<[Arc<Feature<T>>]>,
+pub struct EpochSource {
+    inputs: Arc<[Input]>,
     order: Order,
     seed: u64,
     batch_size: usize,
     position: u64,
     /// The order of one epoch, with its number.
-    places: Option<(u64, Vec<usize>)>,
+    epoch: Option<(u64, Vec<usize>)>,
 }
 
-impl<T> EpochSource<T> {
-    /// From `position` examples on.
+impl EpochSource {
+    /// Starts after `position` examples.
     ///
     /// # Errors
-    /// If there are no features.
+    /// If there are no inputs.
     pub fn new(
-        features: Arc<[Arc<Feature<T>>]>,
+        inputs: Arc<[Input]>,
         order: Order,
         seed: u64,
         batch_size: usize,
         position: u64,
     ) -> Result<Self> {
-        if features.is_empty() || batch_size == 0 {
-            let given = format!("{} examples, batch size {batch_size}", features.len());
-            return Err(Error::value("training set", given, "must have examples, and batches too"));
+        if inputs.is_empty() {
+            return Err(Error::value("training set", "no examples", "must have at least one"));
         }
-        Ok(Self { features, order, seed, batch_size, position, places: None })
+        if batch_size == 0 {
+            return Err(Error::value("batch size", 0, "must be at least 1"));
+        }
+        Ok(Self { inputs, order, seed, batch_size, position, epoch: None })
     }
 }
 
-/// The order of an epoch in batches of much the same length: of [`epoch_order`], each run of 64 batches is sorted by
-/// length, cut into batches, and all batches are shuffled. The last batch, which may be smaller, stays the last.
-///
-/// Departs from the reference, which pads every input to the longest that there may be.
-pub fn grouped_order(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut order = epoch_order(lengths.len(), seed, epoch);
-    for pool in order.chunks_mut(GROUPED_BATCHES * batch_size) {
-        pool.sort_by_key(|&place| lengths[place]);
-    }
-    let whole = lengths.len() / batch_size;
-    // A stream of its own: epochs are counted from the other end.
-    let batches = epoch_order(whole, seed, u64::MAX - epoch);
-    let (full, rest) = order.split_at(whole * batch_size);
-    let cut = |&batch: &usize| &full[batch * batch_size..][..batch_size];
-    batches.iter().flat_map(cut).chain(rest).copied().collect()
-}
+impl Source for EpochSource {
+    type Batch = TaskBatch;
 
-/// The order of `examples` in an epoch: a uniform permutation (Fisher-Yates).
-pub fn epoch_order(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    permutation(examples, CounterRng::new(seed, Purpose::Order, epoch, 0))
-}
-
-/// The numbers below `n` in the random order that a stream gives.
-pub(crate) fn permutation(n: usize, mut rng: CounterRng) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
-        order.swap(i, rng.below(i as u64 + 1) as usize);
-    }
-    order
-}
-
-impl<T> Source for EpochSource<T> {
-    type Batch = TaskBatch<T>;
-
-    fn next_batch(&mut self) -> electra_train::Result<TaskBatch<T>> {
-        let examples = self.features.len();
+    fn next_batch(&mut self) -> electra_train::Result<TaskBatch> {
+        let examples = self.inputs.len();
         let epoch = self.position / examples as u64;
         let start = (self.position % examples as u64) as usize;
         let end = (start + self.batch_size).min(examples);
-        let order = match &mut self.places {
-            Some((known, places)) if *known == epoch => places,
-            places => &mut places.insert((epoch, self.order.places(self.seed, epoch))).1,
+        let order = match &mut self.epoch {
+            Some((known, order)) if *known == epoch => order,
+            other => &mut other.insert((epoch, self.order.of(self.seed, epoch))).1,
         };
-        let rows = order[start..end].iter().map(|&i| Arc::clone(&self.features[i])).collect();
+        let examples = order[start..end].to_vec();
         self.position += (end - start) as u64;
-        Ok(TaskBatch::new(rows))
+        Ok(TaskBatch::new(Arc::clone(&self.inputs), examples))
     }
 
     fn position(&self) -> u64 {

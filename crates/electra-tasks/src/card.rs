@@ -1,12 +1,14 @@
 //! The model card of a fine-tuned model: README.md, for people and for the model hub.
 
 use crate::{
-    FinetuneConfig, Report, Result,
     baseline::SplitScores,
-    finetune::Weights,
-    problem::{HeadClass, TaskCard},
-    scores::{Metric, Summary},
+    config::FinetuneConfig,
+    error::Result,
+    model::HeadClass,
+    report::{Report, Weights},
+    task::TaskCard,
 };
+use electra_scores::{Scores, metrics::Summary};
 use electra_train::{card::cell, folder::write_file, run_dir::RunDir};
 use std::{fmt::Write, path::Path};
 
@@ -45,7 +47,7 @@ pub(crate) fn write(
 fn front_matter(report: &Report, pipeline: &str) -> String {
     // JSON's texts are YAML's.
     let name = serde_json::Value::from(report.task.as_str());
-    let metric = hub_name(report.metric);
+    let metric = report.metric.hub_name();
     let score = report.best(|seed| seed.dev_score(report.metric));
     let result = score.map_or_else(String::new, |score| {
         format!(
@@ -121,7 +123,7 @@ fn scores(card: &mut String, report: &Report) {
         ("bag of words", report.baselines.bag_of_words.as_ref()),
     ];
     for (name, split) in baselines {
-        let of = |scores: &crate::scores::Scores| scores.get(&metric).copied().flatten();
+        let of = |scores: &Scores| scores.get(&metric).copied().flatten();
         if let Some(SplitScores { dev, test }) = split {
             row(name, of(dev), test.as_ref().and_then(of));
         }
@@ -140,20 +142,4 @@ fn usage(card: &mut String, predict: &str, class: &HeadClass) {
          {words}```python\nfrom transformers import AutoTokenizer, {class}\n\n\
          tokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {class}.from_pretrained(\"FOLDER\")\n```\n"
     );
-}
-
-/// The hub's name of a metric.
-fn hub_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Accuracy => "accuracy",
-        Metric::F1 | Metric::MicroF1 | Metric::MacroF1 => "f1",
-        Metric::ExactMatch => "exact_match",
-        Metric::Precision => "precision",
-        Metric::Recall => "recall",
-        Metric::Matthews => "matthews_correlation",
-        Metric::Pearson => "pearsonr",
-        Metric::Spearman => "spearmanr",
-        Metric::MeanSquaredError => "mse",
-        Metric::TaskMean => "task_mean",
-    }
 }

@@ -1,6 +1,6 @@
 //! The fine-tuning config: the whole TOML file.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use electra_files::{Section, parse_toml, read_toml};
 use electra_model::Precision;
 use electra_train::{optim::OptimizerConfig, schedule::Schedule};
@@ -113,6 +113,13 @@ pub struct HeadConfig {
     pub dropout: f64,
     /// Which vector stands for the whole input.
     pub pooling: Pooling,
+}
+
+impl HeadConfig {
+    /// The head of `transformers`' classifiers.
+    pub(crate) fn hf(dropout: f64) -> Self {
+        Self { kind: HeadKind::Hf, dropout, pooling: Pooling::First }
+    }
 }
 
 /// The layers on the encoder.
@@ -251,7 +258,7 @@ impl FinetuneConfig {
         self.for_task(origin, &Section::default(), overrides)
     }
 
-    /// The config with what a task's file says of it ([`crate::any::TaskFile`]) and, over that, `KEY=VALUE` overrides;
+    /// The config with what a task's file says of it ([`crate::kinds::DescribedTask`]) and, over that, `KEY=VALUE` overrides;
     /// only what comes out must fit together. `origin` is what errors call the config itself.
     ///
     /// # Errors

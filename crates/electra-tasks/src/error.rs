@@ -24,7 +24,7 @@ pub enum Error {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A value that nothing can be made with.
+    /// A value out of range.
     #[error("{key} = {value}: {expected}")]
     Value {
         /// The key, as in the TOML file.
@@ -42,7 +42,7 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Training from a seed came to a loss that is no number.
+    /// The loss of a seed became NaN or infinite.
     #[error("seed {seed}: {source}")]
     Diverged {
         /// The seed.
@@ -53,6 +53,9 @@ pub enum Error {
     /// From the crate of files: a config that cannot be read, an override that does not fit.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
+    /// From reading and scoring.
+    #[error(transparent)]
+    Scores(#[from] electra_scores::Error),
     /// From training.
     #[error(transparent)]
     Train(#[from] electra_train::Error),

@@ -1,18 +1,16 @@
 //! The folder of a fine-tuned model of any kind: an encoder in Hugging Face's format, a head, and `task.json`.
 
 use crate::{
-    Error, FinetuneConfig, Problem, Result,
-    config::HeadConfig,
-    heads::Head,
-    objective::{HEAD, SharedNetwork, TaskNetwork},
-    problem::{HeadClass, Remembered},
-    scores::Metric,
+    body::HEAD,
+    config::{FinetuneConfig, HeadConfig, HeadKind},
+    error::{Error, Result},
 };
 use electra_model::{
-    EncoderConfig, Parts,
-    hf::{self, Architecture, Pretrained},
+    EncoderConfig,
+    hf::{self, Architecture, Labels, Pretrained},
     tensors::Named,
 };
+use electra_scores::Metric;
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::{Existing, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,25 +18,30 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use tch::{Device, nn};
+use tch::{Tensor, nn};
 
 /// The version of `task.json` that is written and read.
-pub(crate) const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
 /// Tokens of the shortest input: three special ones and one of text, as for `train.max_length`.
-const LEAST_LENGTH: i64 = 4;
+const MIN_LENGTH: i64 = 4;
+/// The kind of a model with a head that this crate does not know.
+const OWN: &str = "own";
+/// The kind of a model of several tasks, each with a model of its own in the folder.
+pub const MULTI: &str = "multi";
 
-/// What `task.json` says whatever the kind of task.
+/// What `task.json` has whatever the kind of task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the file's format.
     pub format: u32,
-    /// The kind of task; `sentence` where files of earlier versions have none.
-    #[serde(default)]
-    pub kind: Kind,
+    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` where
+    /// files of earlier versions have none.
+    #[serde(default = "sentence")]
+    pub kind: String,
     /// The task's name.
     pub task: String,
-    /// What the task is judged by.
+    /// The metric that seeds were compared by.
     pub metric: Metric,
     /// Longest input in tokens.
     pub max_length: usize,
@@ -48,43 +51,44 @@ pub struct Header {
     pub seed: u64,
 }
 
-/// A kind of task, as `task.json` names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Kind {
-    /// Classes or a number for a text or a pair.
-    #[default]
-    Sentence,
-    /// A set of labels for a text or a pair.
-    MultiLabel,
-    /// Spans of a text for a question.
-    Squad,
-    /// A tag for every word.
-    Tagging,
-    /// The antecedent of a pronoun among candidates.
-    Winograd,
-    /// Several tasks: each has a model of its own in the folder.
-    Multi,
-    /// One of your own, with a head that this crate does not know.
-    Own,
+fn sentence() -> String {
+    "sentence".to_owned()
 }
 
 impl Header {
-    /// What a model of the kind and the config begins with.
-    pub fn new<P: Problem>(kind: Kind, problem: &P, config: &FinetuneConfig, seed: u64) -> Self {
+    /// The header of a model with a head of your own kind.
+    pub fn new(task: &str, metric: Metric, config: &FinetuneConfig, seed: u64) -> Self {
         Self {
             format: FORMAT,
-            kind,
-            task: problem.name().to_owned(),
-            metric: problem.metric(),
+            kind: OWN.to_owned(),
+            task: task.to_owned(),
+            metric,
             max_length: config.train.max_length,
             head: config.head.clone(),
             seed,
         }
     }
 
-    /// What the folder of a fine-tuned model says of itself.
+    /// The header of a classifier that `transformers` has trained.
+    pub(crate) fn foreign(task: &str, metric: Metric, config: &hf::Config) -> Self {
+        Self {
+            format: FORMAT,
+            kind: sentence(),
+            task: task.to_owned(),
+            metric,
+            max_length: config.encoder.max_positions as usize,
+            head: HeadConfig::hf(config.classifier_dropout.unwrap_or(config.encoder.dropout)),
+            seed: 0,
+        }
+    }
+
+    /// The same of another kind.
+    #[must_use]
+    pub fn of_kind(self, kind: &str) -> Self {
+        Self { kind: kind.to_owned(), ..self }
+    }
+
+    /// Reads the header of a fine-tuned model's folder.
     ///
     /// # Errors
     /// If it has no `task.json`, or one of another version.
@@ -106,24 +110,112 @@ impl Header {
     pub(crate) fn check(&self, dir: &Path, encoder: &EncoderConfig) -> Result<()> {
         let (length, most) = (self.max_length, encoder.max_positions);
         match i64::try_from(length) {
-            Ok(length) if (LEAST_LENGTH..=most).contains(&length) => Ok(()),
+            Ok(length) if (MIN_LENGTH..=most).contains(&length) => Ok(()),
             _ => {
                 let expected =
-                    format!("must be from {LEAST_LENGTH} to {most}, the positions of the model");
+                    format!("must be from {MIN_LENGTH} to {most}, the positions of the model");
                 Err(invalid(dir)(Error::value("max_length", length, expected)))
             }
         }
     }
 }
 
-/// `task.json` as whatever its kind has in it.
-fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
+/// What a model folder has besides weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFiles {
+    /// `task.json`: has at least the keys of [`Header`].
+    pub info: serde_json::Value,
+    /// The class of `transformers` that the folder is for.
+    pub class: HeadClass,
+    /// Models in it that share the encoder; if there are some, the folder itself is the encoder alone.
+    pub members: Vec<MemberModel>,
+}
+
+impl ModelFiles {
+    /// Those of a model whose `task.json` is `info`.
+    pub fn new<I: Serialize>(info: &I, class: HeadClass) -> Self {
+        let info = serde_json::to_value(info).expect("plain values serialise");
+        Self { info, class, members: Vec::new() }
+    }
+
+    /// Those of a model with a head of your own kind.
+    pub fn own(header: Header) -> Self {
+        Self::new(&header, HeadClass::none())
+    }
+}
+
+/// A model in the folder of another, with the same encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberModel {
+    /// Its folder in that one; its variables have the same name among those of heads.
+    pub folder: String,
+    /// Its files.
+    pub files: ModelFiles,
+}
+
+/// The class of `transformers` that loads a model folder, and what it calls the head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadClass {
+    /// The class; [`Architecture::ElectraModel`] where none has such a head.
+    pub architecture: Architecture,
+    /// What its outputs mean.
+    pub labels: Option<Labels>,
+    /// Dropout before the head, where it is not the encoder's.
+    pub dropout: Option<f64>,
+    /// The name of the head's variables.
+    pub head: &'static str,
+}
+
+impl HeadClass {
+    /// No class has such a head; `transformers` loads the encoder.
+    pub fn none() -> Self {
+        Self { architecture: Architecture::ElectraModel, labels: None, dropout: None, head: HEAD }
+    }
+
+    /// The class of a head on the whole input with such outputs, if it has one.
+    pub fn of_sequences(head: &HeadConfig, labels: Labels) -> Self {
+        match head.kind {
+            HeadKind::Reference => Self::none(),
+            HeadKind::Hf => Self {
+                architecture: Architecture::ElectraForSequenceClassification,
+                labels: Some(labels),
+                dropout: Some(head.dropout),
+                head: "classifier",
+            },
+        }
+    }
+
+    /// The name of `transformers`' class, and whether it has the head.
+    pub(crate) fn auto_model(&self) -> (&'static str, bool) {
+        match self.architecture {
+            Architecture::ElectraForSequenceClassification => {
+                ("AutoModelForSequenceClassification", true)
+            }
+            Architecture::ElectraForTokenClassification => {
+                ("AutoModelForTokenClassification", true)
+            }
+            Architecture::ElectraForQuestionAnswering => ("AutoModelForQuestionAnswering", true),
+            Architecture::ElectraForPreTraining => ("AutoModelForPreTraining", true),
+            _ => ("AutoModel", false),
+        }
+    }
+}
+
+/// `task.json` with the keys of its kind.
+pub(crate) fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
     let path = dir.join(TASK);
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
 }
 
-/// A value of `task.json` that nothing can be made with, as an error that names the file too.
+/// Writes `task.json`.
+pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
+    let path = dir.join(TASK);
+    let json = serde_json::to_string_pretty(info).expect("plain values serialise");
+    fs::write(&path, json + "\n").map_err(Error::io(&path))
+}
+
+/// An error about a value of `task.json`, with the file's name.
 pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
     let path = dir.join(TASK);
     |error| Error::file(path, error)
@@ -165,34 +257,30 @@ impl Source {
     }
 }
 
-/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task stay behind, but for the one
+/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task are dropped, except the one
 /// that is asked for.
 #[derive(Debug)]
 pub(crate) struct EncoderWeights(Pretrained);
 
 impl EncoderWeights {
-    /// Weights with those of the head that the folder calls `head`, if one is.
+    /// Weights with those of the head that the folder calls `head`, if one is given.
     pub(crate) fn read(dir: &Path, head: Option<&str>) -> Result<Self> {
         let mut pretrained = Pretrained::read(dir)?;
         for note in &pretrained.notes {
             tracing::info!("{}: {note}", dir.display());
         }
-        let begun = head.map(|head| {
-            let under =
-                |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
-            let own = pretrained.tensors.iter().filter(|(name, _)| under(name));
-            let own: Named = own.map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
-            match own.is_empty() {
-                true => {
-                    let message = format!(
-                        "has no {head}.*: the task begins with the head of a discriminator"
-                    );
-                    Err(Error::file(dir, message))
+        let begun = match head {
+            None => Vec::new(),
+            Some(head) => {
+                let own = handles(&pretrained.tensors, |name| is_under(name, head));
+                if own.is_empty() {
+                    let message =
+                        format!("has no {head}.*: the task starts from a discriminator's head");
+                    return Err(Error::file(dir, message));
                 }
-                false => Ok(renamed(&own, head, HEAD)),
+                renamed(own, head, HEAD)
             }
-        });
-        let begun = begun.transpose()?.unwrap_or_default();
+        };
         // A head of the same name, of another task, would be loaded or be of a wrong shape.
         pretrained.tensors.retain(|(name, _)| !hf::is_head(name));
         pretrained.tensors.extend(begun);
@@ -204,69 +292,61 @@ impl EncoderWeights {
     }
 }
 
-/// Names whose first part is `from` with `to` in its place.
-fn renamed(tensors: &[(String, tch::Tensor)], from: &str, to: &str) -> Named {
-    tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let rest = name.strip_prefix(from).filter(|rest| rest.starts_with('.'));
-            let name = rest.map_or_else(|| name.clone(), |rest| format!("{to}{rest}"));
-            (name, tensor.shallow_clone())
-        })
-        .collect()
+/// Whether a variable is under `path`.
+fn is_under(name: &str, path: &str) -> bool {
+    name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Second handles on the tensors whose names are `wanted`.
+fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
+    let wanted = tensors.iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+}
+
+/// Names that begin with `from` with `to` in its place.
+pub(crate) fn renamed(tensors: Named, from: &str, to: &str) -> Named {
+    let rename = |name: String| match name.strip_prefix(from).filter(|rest| rest.starts_with('.')) {
+        Some(rest) => format!("{to}{rest}"),
+        None => name,
+    };
+    tensors.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect()
 }
 
 /// Writes a model folder, whole or not at all; its card is written when all seeds are done.
 pub(crate) fn write(
     dir: &Path,
     source: &Source,
-    variables: &[(String, tch::Tensor)],
-    remembered: &Remembered,
+    variables: &[(String, Tensor)],
+    files: &ModelFiles,
 ) -> Result<()> {
-    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| {
-        fill(dir, source, variables, remembered)
-    })
+    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| fill(dir, source, variables, files))
 }
 
 /// Writes a model into a folder, and those that share its encoder into folders in it.
 fn fill(
     dir: &Path,
     source: &Source,
-    variables: &[(String, tch::Tensor)],
-    remembered: &Remembered,
+    variables: &[(String, Tensor)],
+    files: &ModelFiles,
 ) -> Result<()> {
-    let Remembered { info, class, members } = remembered;
-    let under =
-        |name: &str, path: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-    let shared = |name: &str| members.is_empty() || !under(name, HEAD);
-    let own: Vec<_> = variables.iter().filter(|(name, _)| shared(name)).collect();
-    let own: Named = own.into_iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
+    let ModelFiles { info, class, members } = files;
+    let own = handles(variables, |name| members.is_empty() || !is_under(name, HEAD));
     let config = hf::Config {
         labels: class.labels.clone(),
         classifier_dropout: class.dropout,
         ..hf::Config::new(class.architecture, source.config.clone(), i64::from(source.pad()))
     };
-    hf::write(dir, &config, &renamed(&own, HEAD, class.head))?;
+    hf::write(dir, &config, &renamed(own, HEAD, class.head))?;
     source.tokenizer.write_pretrained(dir, source.config.max_positions as usize)?;
     write_info(dir, info)?;
-    for member in members {
-        let dir = dir.join(&member.folder);
+    for MemberModel { folder, files } in members {
+        let dir = dir.join(folder);
         fs::create_dir(&dir).map_err(Error::io(&dir))?;
-        let path = format!("{HEAD}.{}", member.variables);
-        let variables =
-            variables.iter().filter(|(name, _)| !under(name, HEAD) || under(name, &path));
-        let variables: Named =
-            variables.map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
-        fill(&dir, source, &renamed(&variables, &path, HEAD), &member.remembered)?;
+        let path = format!("{HEAD}.{folder}");
+        let own = handles(variables, |name| !is_under(name, HEAD) || is_under(name, &path));
+        fill(&dir, source, &renamed(own, &path, HEAD), files)?;
     }
     Ok(())
-}
-
-/// Writes `task.json`.
-pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
-    let path = dir.join(TASK);
-    let json = serde_json::to_string_pretty(info).expect("plain values serialise");
-    fs::write(&path, json + "\n").map_err(Error::io(&path))
 }
 
 /// Whether a folder is of a fine-tuned model.
@@ -274,27 +354,21 @@ pub fn is_fine_tuned(dir: &Path) -> bool {
     dir.join(TASK).exists()
 }
 
-/// The model folder of a fine-tuning run, or `run` itself where it has none: it is one then.
-pub fn folder_of(run: &Path) -> PathBuf {
-    let inner = run.join("model");
-    if inner.is_dir() { inner } else { run.to_owned() }
-}
-
 /// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
 ///
 /// # Errors
-/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or no model to
+/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or not a model to
 /// replace.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = folder_of(run);
     let kind = Header::read(&dir)?.kind;
     if hf::read_config(&dir)?.architecture == Architecture::ElectraModel {
-        let message = match kind {
-            Kind::Multi => {
+        let message = match kind.as_str() {
+            MULTI => {
                 "is the encoder of several tasks: export the folder of one of them, in it; or load the encoder with \
                  AutoModel"
             }
-            Kind::Own => {
+            OWN => {
                 "has a head of its own kind, which transformers has no class for; load its encoder with AutoModel"
             }
             _ => {
@@ -314,43 +388,8 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     })
 }
 
-/// A fine-tuned model, read; threads share it.
-#[derive(Debug)]
-pub(crate) struct Model<I, H> {
-    pub(crate) info: I,
-    pub(crate) network: SharedNetwork<H>,
-    pub(crate) tokenizer: WordPiece,
-}
-
-/// Reads a folder that [`write`] made for the kind of task; every tensor must be there and no other. `class` says
-/// what the folder calls the head, and `head` builds it.
-pub(crate) fn read<I: DeserializeOwned, H: Head>(
-    dir: &Path,
-    device: Device,
-    parts: Option<&Parts>,
-    kind: Kind,
-    class: impl FnOnce(&I) -> HeadClass,
-    head: impl FnOnce(&nn::Path<'_>, &EncoderConfig, &I) -> electra_model::Result<H>,
-) -> Result<Model<I, H>> {
-    let header = Header::read(dir)?;
-    if header.kind != kind {
-        let message = format!(
-            "a model of the kind {:?}, which has a reader of its own; asked for was {kind:?}",
-            header.kind
-        );
-        return Err(Error::file(dir.join(TASK), message));
-    }
-    let info: I = read_info(dir)?;
-    let source = Source::read(dir)?;
-    header.check(dir, &source.config)?;
-    let vs = nn::VarStore::new(device);
-    let shipped = Parts::shipped();
-    let parts = parts.unwrap_or(&shipped);
-    let network = TaskNetwork::new(&vs.root(), &source.config, parts, source.pad(), |path| {
-        head(path, &source.config, &info)
-    })?;
-    let mut pretrained = Pretrained::read(dir)?;
-    pretrained.tensors = renamed(&pretrained.tensors, class(&info).head, HEAD);
-    pretrained.load(&vs)?;
-    Ok(Model { info, network: SharedNetwork::new(network), tokenizer: source.tokenizer })
+/// The model folder of a fine-tuning run, or `run` itself where it has none: it is one then.
+pub fn folder_of(run: &Path) -> PathBuf {
+    let inner = run.join("model");
+    if inner.is_dir() { inner } else { run.to_owned() }
 }

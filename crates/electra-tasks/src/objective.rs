@@ -1,143 +1,25 @@
-//! Fine-tuning as an objective: an encoder, a head, and the rates of their layers.
+//! Fine-tuning as an objective: an encoder, a task's head, and the learning rates of their layers.
 
 use crate::{
-    Result,
-    batch::{Feature, TaskBatch, chunks},
+    batch::TaskBatch,
+    body::{Body, HEAD},
     config::LossReduction,
-    heads::Head,
+    split::Split,
+    task::{Answers, TaskHead},
 };
-use electra_model::{Encoder, EncoderConfig, Parts, Site};
+use electra_model::{EncoderConfig, Parts};
 use electra_train::{
     metrics::Observations,
     objective::{Batch, Loss, Normaliser, Objective},
     optim::{Decay, Rule},
 };
-use std::sync::{Arc, Mutex, PoisonError};
-use tch::{Device, Kind, Tensor, nn, no_grad};
-
-/// Where an encoder's variables are, as in Hugging Face's folders.
-const ENCODER: &str = "electra";
-/// Where a head's variables are.
-pub const HEAD: &str = "task_head";
+use tch::{Kind, Tensor, nn};
 
 /// An encoder with a task's head. Variables: `electra.*` and `task_head.*`.
 #[derive(Debug)]
-pub struct TaskNetwork<H> {
+pub struct Finetuning {
     body: Body,
-    head: H,
-}
-
-/// An encoder, whatever stands on it.
-#[derive(Debug)]
-pub struct Body {
-    encoder: Encoder,
-    pad: u32,
-    device: Device,
-}
-
-/// An encoder and a head on it that answers: a network's own, or one of several.
-#[derive(Debug)]
-pub struct Answering<'a, H> {
-    /// The encoder.
-    pub body: &'a Body,
-    /// The head.
-    pub head: &'a H,
-}
-
-impl<H: Head> TaskNetwork<H> {
-    /// A network with fresh weights; `pad` is the vocabulary's `[PAD]`.
-    ///
-    /// # Errors
-    /// If a part or the head cannot be built.
-    pub fn new(
-        root: &nn::Path<'_>,
-        config: &EncoderConfig,
-        parts: &Parts,
-        pad: u32,
-        head: impl FnOnce(&nn::Path<'_>) -> electra_model::Result<H>,
-    ) -> Result<Self> {
-        let path = root / ENCODER;
-        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
-        let encoder = Encoder::new(&path, config, parts, embeddings)?;
-        let head = head(&(root / HEAD))?;
-        Ok(Self { body: Body { encoder, pad, device: root.device() }, head })
-    }
-
-    /// The head.
-    pub fn head(&self) -> &H {
-        &self.head
-    }
-
-    /// The network as it answers.
-    pub fn answering(&self) -> Answering<'_, H> {
-        Answering { body: &self.body, head: &self.head }
-    }
-
-    /// [`Answering::predict`].
-    pub fn predict<T>(
-        &self,
-        features: &[Arc<Feature<T>>],
-        batch_size: usize,
-    ) -> Vec<H::Prediction> {
-        self.answering().predict(features, batch_size)
-    }
-}
-
-impl<H: Head> Answering<'_, H> {
-    /// What the head says of each feature, in their order; batches are made by length.
-    pub fn predict<T>(
-        &self,
-        features: &[Arc<Feature<T>>],
-        batch_size: usize,
-    ) -> Vec<H::Prediction> {
-        let Body { encoder, pad, device } = self.body;
-        let mut order: Vec<usize> = (0..features.len()).collect();
-        order.sort_by_key(|&i| features[i].ids.len());
-        let mut predictions: Vec<Option<H::Prediction>> = features.iter().map(|_| None).collect();
-        for places in chunks(order.len(), batch_size) {
-            let places = &order[places];
-            let rows = places.iter().map(|&i| Arc::clone(&features[i])).collect();
-            let inputs = TaskBatch::new(rows).inputs(*pad, *device);
-            let answers = no_grad(|| {
-                let (ids_bs, segments_bs) = (&inputs.ids_bs, &inputs.segments_bs);
-                let hidden_bsh = encoder.forward_t(ids_bs, segments_bs, &inputs.mask, false);
-                self.head.predict(&hidden_bsh, &inputs)
-            });
-            for (&place, answer) in places.iter().zip(answers) {
-                predictions[place] = Some(answer);
-            }
-        }
-        predictions.into_iter().flatten().collect()
-    }
-}
-
-/// A network that threads share: it uses all of libtorch's threads and computes for one caller at a time.
-///
-/// libtorch's tensors may be handed from thread to thread, not looked at by several; parts from outside may hold anything.
-#[derive(Debug)]
-pub(crate) struct SharedNetwork<H>(Mutex<TaskNetwork<H>>);
-
-impl<H: Head> SharedNetwork<H> {
-    pub(crate) fn new(network: TaskNetwork<H>) -> Self {
-        Self(Mutex::new(network))
-    }
-
-    /// [`Answering::predict`]; a batch has one feature at least.
-    pub(crate) fn predict<T>(
-        &self,
-        features: &[Arc<Feature<T>>],
-        batch_size: usize,
-    ) -> Vec<H::Prediction> {
-        // A thread that panicked has changed nothing in it.
-        let network = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        network.predict(features, batch_size.max(1))
-    }
-}
-
-/// The losses of a task over its network.
-#[derive(Debug)]
-pub struct Finetuning<H> {
-    network: TaskNetwork<H>,
+    head: Box<dyn TaskHead>,
     reduction: LossReduction,
 }
 
@@ -148,36 +30,45 @@ pub struct Outputs {
     head: Vec<Tensor>,
 }
 
-impl<H: Head> Finetuning<H> {
-    /// The objective of training `network`.
-    pub fn new(network: TaskNetwork<H>, reduction: LossReduction) -> Self {
-        Self { network, reduction }
+impl Finetuning {
+    /// A network with fresh weights; `pad` is the vocabulary's `[PAD]`.
+    ///
+    /// # Errors
+    /// If a part or the head cannot be built.
+    pub fn new(
+        root: &nn::Path<'_>,
+        config: &EncoderConfig,
+        parts: &Parts,
+        pad: u32,
+        reduction: LossReduction,
+        head: impl FnOnce(&nn::Path<'_>) -> electra_model::Result<Box<dyn TaskHead>>,
+    ) -> electra_model::Result<Self> {
+        let body = Body::new(root, config, parts, pad)?;
+        Ok(Self { body, head: head(&(root / HEAD))?, reduction })
     }
 
-    /// The network as it answers.
-    pub fn network(&self) -> Answering<'_, H> {
-        self.network.answering()
+    /// The answers to the examples of a split.
+    pub fn answers(&self, split: &Split, batch_size: usize) -> Box<dyn Answers> {
+        self.head.answers(&self.body, split, batch_size)
     }
 }
 
-impl<H: Head> Objective for Finetuning<H> {
-    type Batch = TaskBatch<H::Target>;
+impl Objective for Finetuning {
+    type Batch = TaskBatch;
     type Outputs = Outputs;
 
     fn name(&self) -> &'static str {
-        self.network.head.name()
+        self.head.name()
     }
 
-    fn normaliser(&self, batch: &Self::Batch) -> Normaliser {
+    fn normaliser(&self, batch: &TaskBatch) -> Normaliser {
         Normaliser { predictions: batch.sequences(), tokens: batch.tokens() }
     }
 
-    fn loss(&self, part: &Self::Batch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
-        let TaskNetwork { body: Body { encoder, pad, device }, head } = &self.network;
-        let inputs = part.inputs(*pad, *device);
-        let hidden_bsh =
-            encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
-        let rows = head.losses(&hidden_bsh, &inputs, &part.targets(), train);
+    fn loss(&self, part: &TaskBatch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+        let batch = self.body.tensors(&part.inputs());
+        let hidden_bsh = self.body.forward_t(&batch, train);
+        let rows = self.head.losses(&hidden_bsh, &batch, part.examples(), train);
         let sum = rows.losses_b.sum(Kind::Float);
         let total = match self.reduction {
             LossReduction::Sum => sum,
@@ -186,19 +77,19 @@ impl<H: Head> Objective for Finetuning<H> {
         Loss { total, outputs: Outputs { losses_b: rows.losses_b, head: rows.outputs } }
     }
 
-    fn observe(&self, part: &Self::Batch, outputs: &Outputs) -> Observations {
+    fn observe(&self, part: &TaskBatch, outputs: &Outputs) -> Observations {
         let mut seen = Observations::default();
         seen.mean("loss", &outputs.losses_b);
-        self.network.head.observe(&part.targets(), &outputs.head, &mut seen);
+        self.head.observe(part.examples(), &outputs.head, &mut seen);
         seen
     }
 }
 
-/// How a variable is updated: `layer_decay^(L + 2 - depth)` times the learning rate, where the
-/// embeddings and their projection have depth 0, layer `i` (from 0) `i + 1`, and the head `L + 2`.
+/// How a variable is updated: `layer_decay^(L + 2 - depth)` times the learning rate, where the embeddings and their
+/// projection have depth 0, layer `i` (from 0) `i + 1`, and the head `L + 2`.
 ///
-/// So the head learns at the full rate and the top layer at `layer_decay^2` of it: no variable has
-/// depth `L + 1`, as in the reference.
+/// So the head learns at the full rate and the top layer at `layer_decay^2` of it: no variable has depth `L + 1`, as in
+/// the reference.
 ///
 /// Source: reference `model/optimization.py`, `_get_layer_lrs`. Departures: none.
 pub fn layer_rule(name: &str, layers: i64, layer_decay: f64) -> Rule {

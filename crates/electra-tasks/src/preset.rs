@@ -6,21 +6,22 @@
 //! Source: Clark et al. 2020, Table 7; reference `configure_finetuning.py`.
 
 use crate::{
-    AnyTask, FinetuneConfig, Result,
     config::{
-        Batches, CheckpointConfig, Choose, EvaluateConfig, Finished, HeadConfig, HeadKind,
-        LossReduction, Pooling, RatesConfig, SpanConfig, TrainConfig,
+        Batches, CheckpointConfig, Choose, EvaluateConfig, FinetuneConfig, Finished, HeadConfig,
+        HeadKind, LossReduction, Pooling, RatesConfig, SpanConfig, TrainConfig,
     },
+    error::Result,
 };
 use electra_model::{EncoderConfig, Precision, hf};
 use std::path::Path;
 
 /// Whose values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Preset {
     /// The paper's, Table 7.
     Paper,
-    /// The defaults of the released code.
+    /// The defaults of the released code: weight decay 0.01, and for Small a rate of 1e-4.
     Repo,
 }
 
@@ -46,7 +47,9 @@ impl Size {
     }
 }
 
-/// Tasks that are learned alike.
+/// Tasks that are learned alike; [`crate::Task::group`] is a task's.
+///
+/// Departure: the reference goes by the name alone, looks for `squad` or `qa` anywhere in it, and so misses `naturalqs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// 3 epochs, inputs of up to 128 tokens.
@@ -60,27 +63,9 @@ pub enum Group {
 }
 
 impl Group {
-    /// The group of a task: that of its kind; of tasks with classes or a number RTE and STS-B, which are known by their
-    /// names here or in the reference, are of [`Group::Long`].
-    ///
-    /// Departure: the reference goes by the name alone, looks for `squad` or `qa` anywhere in it, and so misses
-    /// `naturalqs`.
-    pub fn of(task: &AnyTask) -> Self {
-        match task {
-            AnyTask::Sentence(task) => match task.name.as_str() {
-                "rte" | "sts" | "stsb" => Self::Long,
-                _ => Self::Usual,
-            },
-            AnyTask::MultiLabel(_) | AnyTask::Winograd(_) => Self::Usual,
-            AnyTask::Squad(_) => Self::Questions,
-            AnyTask::Tagging(_) => Self::Chunking,
-        }
-    }
-
     /// The group of tasks that are learned together: that of the one with the longest inputs; of others [`Group::Long`]
-    /// where all of them are.
-    pub fn of_all<'a>(tasks: impl IntoIterator<Item = &'a AnyTask>) -> Self {
-        let groups: Vec<Self> = tasks.into_iter().map(Self::of).collect();
+    /// if all of them are.
+    pub fn of_all(groups: &[Self]) -> Self {
         let long = groups.iter().all(|&group| group == Self::Long);
         [Self::Questions, Self::Chunking]
             .into_iter()

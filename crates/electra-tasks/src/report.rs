@@ -1,15 +1,20 @@
 //! What fine-tuning says at the end: `results.json`.
 
-use crate::{
-    baseline::Baselines,
-    finetune::Weights,
-    scores::{Metric, Scores, Summary},
-};
+use crate::baseline::Baselines;
+use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Whether an encoder's weights are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Weights {
+    /// Those of the model folder.
+    Pretrained,
+    /// Random ones in the sizes of the folder's `config.json`: the control that shows what pre-training is worth.
+    Random,
+}
 
 /// The scores of a task over seeds, with baselines: `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,34 +48,6 @@ pub struct Report {
     pub left_out: Vec<LeftOut>,
     /// Seconds of all of it, of this process.
     pub seconds: f64,
-}
-
-/// What is not used of a file, because it cannot be learned from or scored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// The file.
-    pub file: PathBuf,
-    /// How many of its rows or questions.
-    pub count: usize,
-    /// Which and why, a line each; in reports the first [`LeftOut::NAMED`], in `left-out.txt` all.
-    pub named: Vec<String>,
-}
-
-impl LeftOut {
-    /// How many are named in reports.
-    pub const NAMED: usize = 20;
-
-    /// What the lines `named` say is left out of a file; `None` where that is nothing.
-    pub fn of(file: &Path, named: Vec<String>) -> Option<Self> {
-        let count = named.len();
-        (count > 0).then(|| Self { file: file.to_owned(), count, named })
-    }
-
-    /// With the first names alone.
-    pub(crate) fn shortened(&self) -> Self {
-        let named = self.named.iter().take(Self::NAMED).cloned().collect();
-        Self { file: self.file.clone(), count: self.count, named }
-    }
 }
 
 impl Report {

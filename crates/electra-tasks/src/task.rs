@@ -1,320 +1,264 @@
-//! A task: which files, which columns, what is predicted, how it is scored. Read from `task.toml`.
-
-mod read;
+//! A kind of task, as fine-tuning sees it: the seam where classes, spans, tags and others go.
 
 use crate::{
-    AnyTask, Error, Result,
-    encoded::check_label,
-    report::LeftOut,
-    rows::TextTask,
-    scored::Scored,
-    scores::{self, Metric, Scores},
-    table::Format,
+    baseline::{Baselines, SplitScores},
+    batch::{BatchTensors, Input},
+    body::Body,
+    config::{Batches, FinetuneConfig, TrainConfig},
+    details::Details,
+    error::{Error, Result},
+    model::{Header, ModelFiles},
+    order::{Order, epoch_order, grouped_order},
+    preset::Group,
+    report::Examples,
+    split::Split,
 };
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use electra_model::EncoderConfig;
+use electra_scores::{LeftOut, Metric, Scores};
+use electra_tokenize::WordPiece;
+use electra_train::metrics::Observations;
+use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
+use tch::{Tensor, nn};
 
-/// A sentence or sentence-pair task of the user's own, as `task.toml` describes it.
+/// A task: its description (files, columns, metric).
 ///
-/// ```
-/// use electra_tasks::Task;
-///
-/// let task: Task = toml::from_str(r#"
-///     name = "sentiment"
-///     kind = "classification"
-///     text_a = "sentence"
-///     label = "label"
-///     metric = "accuracy"
-///     [files]
-///     train = "train.tsv"
-///     dev = "dev.tsv"
-/// "#)?;
-/// task.validate()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Task {
+/// [`crate::Finetune`] knows this trait and no kind of task: data is read once, every seed builds a head, and
+/// the head's answers to the examples of a split are scored and written.
+pub trait Task: Debug + Send + Sync {
     /// What it is called in reports.
-    pub name: String,
-    /// What is predicted.
-    pub kind: Kind,
-    /// Column of the (first) text.
-    pub text_a: String,
-    /// Column of the second text, for pairs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text_b: Option<String>,
-    /// Column of the label.
-    pub label: String,
-    /// The classes in the order of their numbers; without it, those of the training file, sorted. A class of
-    /// which the training file has no row is warned of, and refused in the other files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<Vec<String>>,
-    /// Smallest and largest value of a regression; without it, those of the training file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub range: Option<[f64; 2]>,
-    /// What stands in the column of the label where a row has no answer (`-` of SNLI and MNLI, whose annotators
-    /// did not agree); such rows are left out and counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_label: Option<String>,
-    /// Whether the texts of a pair may change places.
-    #[serde(default, skip_serializing_if = "Pairs::is_ordered")]
-    pub pairs: Pairs,
-    /// Largest share of a file's rows that may be left out because they cannot be used: a wrong number of
-    /// columns, an empty text. Each is named and they are counted. 0, which is the default, makes the first of
-    /// them an error; a label that is not known is always one.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub unusable_rows: f64,
-    /// What seeds are compared by.
-    pub metric: Metric,
-    /// The data files, relative to the data folder.
-    pub files: Files,
-}
+    fn name(&self) -> &str;
 
-/// What is predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Kind {
-    /// One of several classes.
-    Classification,
-    /// A number.
-    Regression,
-}
+    /// The metric that seeds are compared by.
+    fn metric(&self) -> Metric;
 
-/// Whether the texts of a pair may change places.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pairs {
-    /// They may not: a premise and what is to follow from it.
-    #[default]
-    Ordered,
-    /// They may: each training pair is learned from in both orders (the reference's `double_unordered`), first
-    /// all as they are, then all swapped.
-    Unordered,
-}
+    /// The description as JSON, for `inputs.json`: a run is resumed only with an equal one.
+    fn description(&self) -> serde_json::Value;
 
-impl Pairs {
-    pub(crate) fn is_ordered(&self) -> bool {
-        *self == Self::Ordered
+    /// The published values that suit it.
+    fn group(&self) -> Group {
+        Group::Usual
     }
+
+    /// Checks the description, and the config against it, before anything is read.
+    ///
+    /// # Errors
+    /// Naming the first key that does not fit.
+    fn check(&self, _config: &FinetuneConfig) -> Result<()> {
+        Ok(())
+    }
+
+    /// The variables in the encoder's folder that the head starts from; `None` for a new head.
+    fn pretrained_head(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Reads and encodes the data.
+    ///
+    /// # Errors
+    /// Naming file, line and column of what cannot be used.
+    fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask>;
 }
 
-/// The `[files]` section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Files {
-    /// What is learned from.
-    pub train: PathBuf,
-    /// What seeds are compared on.
-    pub dev: PathBuf,
-    /// What is scored at the end, and nothing chosen by; needs labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
-    /// What the files are, where their extensions do not say it; for tables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-    /// Names of all columns of .tsv and .csv files that have no header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Vec<String>>,
-    /// Further dev files by name: scored as `dev` is, and nothing chosen by.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub more_dev: BTreeMap<String, PathBuf>,
-}
+/// The data of a task, and what was learned from reading it, such as the classes. Shared by all seeds.
+pub trait TaskData: Debug + Send + Sync {
+    /// The head with fresh weights under `path`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    fn head(
+        self: Arc<Self>,
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &FinetuneConfig,
+    ) -> electra_model::Result<Box<dyn TaskHead>>;
 
-/// What answers look like: the classes, or the range of a number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Answers {
-    /// The classes in the order of their numbers.
-    Classes(Vec<String>),
-    /// The range that a regression is scaled from.
-    Range {
-        /// The value that is 0 to the network.
-        min: f64,
-        /// The value that is 1 to the network.
-        max: f64,
-    },
-}
+    /// The label of a training input as JSON, for the checksum by which a resumed run knows its data.
+    fn label(&self, example: usize) -> serde_json::Value;
 
-/// The answer to one example.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Target {
-    /// Number of the class.
-    Class(usize),
-    /// The value, in the labels' own units.
-    Value(f64),
-}
+    /// Scores without any network; none by default.
+    fn baselines(&self) -> Baselines {
+        Baselines { majority: SplitScores::default(), bag_of_words: None }
+    }
 
-/// A text or a pair of texts with its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example<T = Target> {
-    /// The (first) text.
-    pub text_a: String,
-    /// The second text of a pair.
-    pub text_b: Option<String>,
-    /// The answer.
-    pub target: T,
-    /// The number of its row in the file, from 0: rows that are left out count.
-    pub row: usize,
-}
+    /// What the model folder has besides weights; by default, that its head is of your own kind.
+    fn model_files(&self, header: Header) -> ModelFiles {
+        ModelFiles::own(header)
+    }
 
-impl<T: Clone> Example<T> {
-    /// The pair in the other order.
-    pub(crate) fn swapped(&self) -> Self {
-        match self.text_b.clone() {
-            Some(text_a) => Self { text_a, text_b: Some(self.text_a.clone()), ..self.clone() },
-            None => self.clone(),
+    /// What the model card says of the task.
+    fn card(&self) -> TaskCard {
+        TaskCard {
+            pipeline: "feature-extraction",
+            rows: Vec::new(),
+            predict: "# with the program that trained it, which has the head",
         }
     }
 }
 
-/// The examples of a task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dataset<S = Answers, T = Target> {
-    /// What answers look like.
-    pub answers: S,
-    /// What is learned from.
-    pub train: Vec<Example<T>>,
-    /// What is scored.
-    pub scored: Scored<Vec<Example<T>>>,
-    /// Rows that were left out, by file: without an answer, or of those that [`Task::unusable_rows`] allows.
+/// The layers of a task on the encoder. It knows the task's data.
+pub trait TaskHead: Debug + Send {
+    /// The name that goes into manifests and checkpoints.
+    fn name(&self) -> &'static str;
+
+    /// The losses of the training inputs with the numbers `examples`.
+    ///
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`, arbitrary values at padding; `examples`: `b` of them. Losses: `[b]`.
+    fn losses(
+        &self,
+        hidden_bsh: &Tensor,
+        batch: &BatchTensors,
+        examples: &[usize],
+        train: bool,
+    ) -> RowLosses;
+
+    /// Adds the head's own metrics to those of a pass; the loss is there already.
+    fn observe(&self, _examples: &[usize], _outputs: &[Tensor], _seen: &mut Observations) {}
+
+    /// The answers to the examples of `split`, one of [`LoadedTask::splits`].
+    fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers>;
+}
+
+/// The losses of a batch, row by row, with what metrics are computed from.
+#[derive(Debug)]
+pub struct RowLosses {
+    /// `[b]` float.
+    pub losses_b: Tensor,
+    /// Whatever [`TaskHead::observe`] needs.
+    pub outputs: Vec<Tensor>,
+}
+
+/// The answers of a network to the examples of a split.
+pub trait Answers: Debug {
+    /// Every score.
+    fn score(&self) -> Scores;
+
+    /// The scores of each of several tasks, by name; none by default.
+    fn parts(&self) -> BTreeMap<String, Scores> {
+        BTreeMap::new()
+    }
+
+    /// What a report shows besides scores: the hardest examples, tables by kind.
+    fn details(&self) -> Vec<Details> {
+        Vec::new()
+    }
+
+    /// Writes the answers into the existing folder `dir`, beside the scores; nothing by default.
+    ///
+    /// # Errors
+    /// Naming the file.
+    fn write(&self, _dir: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What data is read with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoadSite<'a> {
+    /// The folder that the task's files are in.
+    pub data: &'a Path,
+    /// The encoder's folder, for errors.
+    pub model: &'a Path,
+    /// The encoder's sizes.
+    pub encoder: &'a EncoderConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a WordPiece,
+    /// The fine-tuning config.
+    pub config: &'a FinetuneConfig,
+}
+
+impl<'a> LoadSite<'a> {
+    /// A site whose encoder has the positions that the config asks for.
+    ///
+    /// # Errors
+    /// If it has fewer.
+    pub fn new(
+        data: &'a Path,
+        model: &'a Path,
+        encoder: &'a EncoderConfig,
+        tokenizer: &'a WordPiece,
+        config: &'a FinetuneConfig,
+    ) -> Result<Self> {
+        let max_length = config.train.max_length;
+        if max_length as i64 > encoder.max_positions {
+            let limit =
+                format!("must be at most {}, the positions of the model", encoder.max_positions);
+            return Err(Error::value("train.max_length", max_length, limit));
+        }
+        Ok(Self { data, model, encoder, tokenizer, config })
+    }
+
+    /// The site of another task's files.
+    pub(crate) fn with_data<'b>(&self, data: &'b Path) -> LoadSite<'b>
+    where
+        'a: 'b,
+    {
+        LoadSite { data, ..*self }
+    }
+
+    /// Checks that the encoder has an embedding for second segments.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn two_segments(&self) -> Result<()> {
+        match self.encoder.segments {
+            0 | 1 => {
+                let message = "the model has one segment, and the task has pairs of texts";
+                Err(Error::file(self.model, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A task, read.
+#[derive(Debug)]
+pub struct LoadedTask {
+    /// The training inputs: one or several of each example.
+    pub inputs: Arc<[Input]>,
+    /// The order of the training inputs in an epoch.
+    pub order: Order,
+    /// Numbers of examples, before they were divided into inputs.
+    pub examples: Examples,
+    /// What is scored: the dev set and whatever else there is.
+    pub splits: Vec<Split>,
+    /// What is not used, by file: written to `left-out.txt` and to the report.
     pub left_out: Vec<LeftOut>,
+    /// The data itself.
+    pub data: Arc<dyn TaskData>,
 }
 
-impl Task {
-    /// Reads `task.toml`, or the one in the folder `path`: the task of a [`crate::any::TaskFile`], without what that says
-    /// of the config.
-    ///
-    /// # Errors
-    /// Naming the file, line and key, or another kind of task.
-    pub fn read(path: &Path) -> Result<Self> {
-        match AnyTask::read(path, &[])? {
-            AnyTask::Sentence(task) => Ok(task),
-            _ => Err(Error::file(path, "kind must be \"classification\" or \"regression\" here")),
-        }
-    }
-
-    /// Checks that the keys fit each other.
-    ///
-    /// # Errors
-    /// Naming the first key that does not.
-    pub fn validate(&self) -> Result<()> {
-        let fits = match self.metric {
-            Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(Kind::Classification),
-            Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => Some(Kind::Regression),
-            _ => None,
+impl LoadedTask {
+    /// Every training input once an epoch, in a new random order each, as the config's `train.batches` says.
+    pub fn each_once(
+        config: &TrainConfig,
+        inputs: impl Into<Arc<[Input]>>,
+        examples: Examples,
+        splits: Vec<Split>,
+        data: impl TaskData + 'static,
+    ) -> Self {
+        let inputs = inputs.into();
+        let count = inputs.len();
+        let batch_size = config.batch_size * config.accumulate;
+        let order = match config.batches {
+            Batches::Shuffled => Order::new(move |seed, epoch| epoch_order(count, seed, epoch)),
+            Batches::ByLength => {
+                let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
+                Order::new(move |seed, epoch| grouped_order(&lengths, batch_size, seed, epoch))
+            }
         };
-        if fits != Some(self.kind) {
-            let expected = match self.kind {
-                Kind::Classification => "must be accuracy, f1 or matthews for a classification",
-                Kind::Regression => {
-                    "must be pearson, spearman or mean-squared-error for a regression"
-                }
-            };
-            return Err(Error::value("metric", self.metric, expected));
-        }
-        if let Some(labels) = &self.labels {
-            check_classes(labels, self.metric)
-                .map_err(|why| Error::value("labels", format!("{labels:?}"), why))?;
-            if self.kind == Kind::Regression {
-                return Err(Error::value(
-                    "labels",
-                    format!("{labels:?}"),
-                    "a regression has none; its key is range",
-                ));
-            }
-        }
-        if let Some([min, max]) = self.range {
-            let value = format!("[{min}, {max}]");
-            if !(min < max && min.is_finite() && max.is_finite()) {
-                return Err(Error::value("range", value, "the first must be below the second"));
-            }
-            if self.kind == Kind::Classification {
-                return Err(Error::value(
-                    "range",
-                    value,
-                    "a classification has none; its key is labels",
-                ));
-            }
-        }
-        self.form().validate()
-    }
-
-    /// Columns of the texts.
-    pub fn text_columns(&self) -> Vec<&str> {
-        std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect()
+        Self { inputs, order, examples, splits, left_out: Vec::new(), data: Arc::new(data) }
     }
 }
 
-impl Answers {
-    /// Outputs of a network that gives such answers.
-    pub fn outputs(&self) -> usize {
-        match self {
-            Self::Classes(labels) => labels.len(),
-            Self::Range { .. } => 1,
-        }
-    }
-
-    /// Every score of `predicted` against `gold`.
-    pub fn score(&self, predicted: &[Target], gold: &[Target]) -> Scores {
-        match self {
-            Self::Classes(labels) => {
-                scores::classification(&classes(predicted), &classes(gold), labels.len())
-            }
-            Self::Range { .. } => scores::regression(&values(predicted), &values(gold)),
-        }
-    }
-
-    /// The answer as it is written: the class's name, or the number.
-    pub fn text(&self, target: Target) -> String {
-        match (self, target) {
-            (Self::Classes(labels), Target::Class(class)) => labels[class].clone(),
-            (_, Target::Class(class)) => class.to_string(),
-            (_, Target::Value(value)) => value.to_string(),
-        }
-    }
-}
-
-/// The classes among `targets`.
-pub(crate) fn classes(targets: &[Target]) -> Vec<usize> {
-    let class = |target: &Target| match *target {
-        Target::Class(class) => Some(class),
-        Target::Value(_) => None,
-    };
-    targets.iter().filter_map(class).collect()
-}
-
-/// The values among `targets`.
-pub(crate) fn values(targets: &[Target]) -> Vec<f64> {
-    let value = |target: &Target| match *target {
-        Target::Value(value) => Some(value),
-        Target::Class(_) => None,
-    };
-    targets.iter().filter_map(value).collect()
-}
-
-pub(crate) fn is_zero(x: &f64) -> bool {
-    *x == 0.0
-}
-
-/// Why `labels` cannot be the classes of a task, if they cannot.
-fn check_classes(labels: &[String], metric: Metric) -> std::result::Result<(), String> {
-    let mut sorted = labels.to_vec();
-    sorted.sort();
-    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("{:?} stands twice", twice[0]));
-    }
-    labels.iter().try_for_each(|label| check_label(label))?;
-    if labels.len() < 2 {
-        return Err("there must be at least 2 classes".to_owned());
-    }
-    if metric == Metric::F1 && labels.len() != 2 {
-        return Err("f1 is for 2 classes".to_owned());
-    }
-    Ok(())
+/// What a model card says of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskCard {
+    /// The hub's `pipeline_tag`.
+    pub pipeline: &'static str,
+    /// Rows of the table of training: what is predicted, from what.
+    pub rows: Vec<(&'static str, String)>,
+    /// A command that predicts with `FOLDER`.
+    pub predict: &'static str,
 }

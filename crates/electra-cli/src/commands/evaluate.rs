@@ -3,7 +3,7 @@
 use crate::console;
 use clap::Parser;
 use electra_data::{ShardSet, Split};
-use electra_tasks::predict::in_place;
+use electra_tasks::predictor::in_place;
 use electra_train::{
     Recipe, RunConfig, export,
     metrics::{entropy, number},

@@ -3,20 +3,19 @@
 use super::{Overwrite, pretrain};
 use crate::console::{self, Progress};
 use anyhow::bail;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use electra_files::{Section, read_toml};
+use electra_scores::metrics::Summary;
 use electra_tasks::{
-    AnyTask, Completion, Finetune, FinetuneConfig, Grid, MultiTask, Preset, Problem, Report,
-    Weights,
-    any::{self, TaskFile},
+    Completion, Event, Finetune, FinetuneConfig, Grid, MultiTask, Preset, Report, Task, Weights,
     finetune::{
-        Event,
-        grid::{self, Axis, CellReport, GridReport},
+        CellReport, GridReport,
+        grid::{self, Axis},
     },
-    glue, model,
+    kinds::DescribedTask,
+    model,
     multi::OneOf,
     preset::Group,
-    scores::Summary,
 };
 use electra_train::{Existing, From};
 use std::{
@@ -65,7 +64,7 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Published values, for the size of the model and the task.
     #[arg(long, value_enum)]
-    preset: Option<PresetName>,
+    preset: Option<Preset>,
     /// Override one key of the config, as in `train.epochs=3`, or of the task, as in
     /// `task.files.dev="my-dev.json"`; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -78,8 +77,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: u64,
     /// Whether the model's weights are used.
-    #[arg(long, value_enum, default_value_t = WeightsRule::Pretrained)]
-    weights: WeightsRule,
+    #[arg(long, value_enum, default_value_t = Weights::Pretrained)]
+    weights: Weights,
     /// Where everything is written.
     #[arg(long)]
     out: PathBuf,
@@ -96,49 +95,11 @@ const TASK_KEYS: &str = "task.";
 /// The most runs of one command.
 const MOST_SEEDS: u64 = 10_000;
 
-/// A task with the folder of its files.
-struct Described {
-    file: TaskFile,
-    data: PathBuf,
-}
-
-impl Described {
-    /// A task that no file describes.
-    fn known(task: AnyTask, data: PathBuf) -> Self {
-        Self { file: TaskFile { task, config: Section::default() }, data }
-    }
-}
-
 /// What the config of a run is made of, besides the command's options.
 struct Basis {
     group: Group,
     /// What the task's file says of it.
     section: Section,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WeightsRule {
-    /// Those of the folder.
-    Pretrained,
-    /// New ones in the folder's sizes: the control that shows what pre-training is worth.
-    Random,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PresetName {
-    /// The paper's Table 7.
-    Paper,
-    /// The defaults of the released code: weight decay 0.01, and for Small a rate of 1e-4.
-    Repo,
-}
-
-impl PresetName {
-    fn preset(self) -> Preset {
-        match self {
-            Self::Paper => Preset::Paper,
-            Self::Repo => Preset::Repo,
-        }
-    }
 }
 
 impl Args {
@@ -156,32 +117,21 @@ impl Args {
                 bail!("--set task.KEY is for one task; several are described by files");
             }
             let task = self.several()?;
-            let group = Group::of_all(task.tasks.iter().map(|one| &one.task));
-            let basis = Basis { group, section: Section::default() };
+            let groups: Vec<Group> = task.tasks.iter().map(|one| one.task.group()).collect();
+            let basis = Basis { group: Group::of_all(&groups), section: Section::default() };
             return self.tune(&task, PathBuf::new(), &basis);
         }
-        let Described { file: TaskFile { task, config: section }, data } =
-            self.task(0, &of_task)?;
-        let basis = Basis { group: Group::of(&task), section };
-        match task {
-            AnyTask::Sentence(task) => self.tune(&task, data, &basis),
-            AnyTask::MultiLabel(task) => self.tune(&task, data, &basis),
-            AnyTask::Squad(task) => self.tune(&task, data, &basis),
-            AnyTask::Tagging(task) => self.tune(&task, data, &basis),
-            AnyTask::Winograd(task) => self.tune(&task, data, &basis),
-            _ => bail!("this version of the command knows no such kind of task"),
-        }
+        let DescribedTask { task, data, config } = self.describe(0, &of_task)?;
+        let basis = Basis { group: task.group(), section: config };
+        self.tune(&*task, data, &basis)
     }
 
-    fn tune<P: Problem>(&self, task: &P, data: PathBuf, basis: &Basis) -> anyhow::Result<ExitCode> {
+    fn tune(&self, task: &dyn Task, data: PathBuf, basis: &Basis) -> anyhow::Result<ExitCode> {
         let model = model::folder_of(&self.model);
         let config = self.config(&model, basis, &[])?;
         let mut finetune = Finetune::new(task, data, model, &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
-        finetune.weights = match self.weights {
-            WeightsRule::Pretrained => Weights::Pretrained,
-            WeightsRule::Random => Weights::Random,
-        };
+        finetune.weights = self.weights;
         finetune.from = match (self.resume, self.overwrite.existing()) {
             (true, _) => From::Checkpoint,
             (false, existing) => From::Scratch(existing),
@@ -223,7 +173,7 @@ impl Args {
         let (config, origin): (FinetuneConfig, String) = match &self.config {
             Some(path) => (read_toml(path, &[])?, path.display().to_string()),
             None => {
-                let preset = self.preset.map_or(Preset::Paper, PresetName::preset);
+                let preset = self.preset.unwrap_or(Preset::Paper);
                 (preset.read(model, basis.group)?, format!("--preset {}", preset.name()))
             }
         };
@@ -261,7 +211,7 @@ impl Args {
             bail!("--weights-of-tasks has {weights} numbers for {count} tasks");
         }
         let one = |number| {
-            let Described { file: TaskFile { task, config }, data } = self.task(number, &[])?;
+            let DescribedTask { task, data, config } = self.describe(number, &[])?;
             if !config.is_empty() {
                 let path = config.path().display();
                 tracing::warn!("{path}: [config] is not used: several tasks have one config");
@@ -274,36 +224,19 @@ impl Args {
         Ok(MultiTask { name: names.join("+"), temperature: self.temperature, tasks })
     }
 
-    /// What is learned as the task of this number, and the folder of its files. What is there is a path before it is
-    /// a name.
-    fn task(&self, number: usize, overrides: &[String]) -> anyhow::Result<Described> {
-        let path = &self.task[number];
-        let given = self.data.get(number).or(self.data.first());
-        let name = path.to_str().filter(|_| !path.exists());
-        if let Some(task) = name.and_then(|name| glue::find(name).ok()) {
-            let Some(data) = given else {
-                bail!("--data must name the folder that holds GLUE's folder {:?}", task.folder);
-            };
-            let (task, data) = glue::open(task.name, data)?;
-            let task = AnyTask::Sentence(any::with_overrides(&task, overrides)?);
-            return Ok(Described::known(task, data));
-        }
-        if let Some(name) = name
-            && let Some(task) = AnyTask::named(name, overrides)?
-        {
-            let Some(data) = given else {
-                bail!("--data must name the folder that holds the files of {name}");
-            };
-            return Ok(Described::known(task, data.clone()));
-        }
-        let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
-        let data = given.cloned().unwrap_or_else(|| own.unwrap_or(path).to_owned());
-        Ok(Described { file: TaskFile::read(path, overrides)?, data })
+    /// The task of this number, and the folder of its files.
+    fn describe(
+        &self,
+        number: usize,
+        overrides: &[String],
+    ) -> electra_tasks::Result<DescribedTask> {
+        let data = self.data.get(number).or(self.data.first());
+        DescribedTask::open(&self.task[number], data.map(PathBuf::as_path), overrides)
     }
 }
 
 /// Shows what happens.
-fn show<P: Problem>(progress: &mut Progress, task: &P, event: Event<'_>) {
+fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
     let metric = task.metric();
     match event {
         Event::CellStarted { name, index, count } => {
@@ -401,6 +334,6 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
     };
     console::print(format_args!(
         "best by its median: {best}; its model: {}",
-        out.join("model").display()
+        out.join(best).join("model").display()
     ))
 }

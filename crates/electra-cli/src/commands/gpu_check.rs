@@ -4,7 +4,7 @@ use crate::console;
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_data::{ShardSet, Split};
-use electra_tasks::predict::in_place;
+use electra_tasks::predictor::in_place;
 use electra_train::{Recipe, RunConfig, gpu_check::golden, profile::Limit};
 use serde_json::{Value, json};
 use std::{

@@ -2,26 +2,20 @@
 
 use super::{Overwrite, number};
 use crate::console::{self, Progress};
-use anyhow::{Context, anyhow, bail};
-use clap::{Parser, ValueEnum};
+use anyhow::{anyhow, bail};
+use clap::Parser;
+use electra_scores::table::Format;
 use electra_tasks::{
-    AnyTask, SquadPredictor, TaggingPredictor,
-    glue::winograd::{self, WinogradPredictor},
-    model,
-    multi_label::MultiLabelInfo,
-    predict::{PredictOptions, PredictReport, Probabilities, TextInfo, TextPredictor},
-    sentence::SentenceInfo,
-    squad::SquadOutputs,
-    table::{Format, Header, Rows},
-    tagging::Sentences,
+    Predictor,
+    answer::RequestForm,
+    kinds,
+    predictor::{Probabilities, StreamInput, StreamOptions, StreamReport},
 };
 use electra_train::{Existing, host};
 use std::{
-    fs::File,
     io::{self, BufWriter},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 /// Standard input or output, in place of a file.
@@ -53,9 +47,9 @@ pub(crate) struct Args {
     /// words' column in its place; of questions, SQuAD's JSON or MRQA's JSON lines.
     #[arg(long)]
     input: PathBuf,
-    /// How rows are written; needed for those of standard input, else the file's extension says it.
+    /// The format of a table; needed for standard input, else the file's extension tells it.
     #[arg(long, value_enum)]
-    format: Option<FormatName>,
+    format: Option<Format>,
     /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as CSV or JSON
     /// lines by its extension, else as TSV; on standard output as the input is written. Of words, the input's lines with the
     /// tag as a further column; of questions, JSON `{id: text}`, with
@@ -74,7 +68,7 @@ pub(crate) struct Args {
     /// Of questions: the null odds above which there is no answer, in place of the model's; `inf` keeps every answer.
     #[arg(long, allow_hyphen_values = true, value_parser = number)]
     threshold: Option<f64>,
-    /// Rows of one forward pass; 64 by default. Not of WNLI by candidates.
+    /// Rows of one forward pass; 64 by default.
     #[arg(long)]
     batch_size: Option<usize>,
     /// Of rows, and of words in sentences: how many are read, sorted by length and predicted together, 8192 by default; they are
@@ -88,62 +82,42 @@ pub(crate) struct Args {
     overwrite: Overwrite,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatName {
-    /// Tab-separated with a header, no quoting.
-    Tsv,
-    /// Comma-separated with a header, quoted.
-    Csv,
-    /// A JSON object a line.
-    Jsonl,
-}
-
-impl FormatName {
-    fn format(self) -> Format {
-        match self {
-            Self::Tsv => Format::Tsv,
-            Self::Csv => Format::Csv,
-            Self::Jsonl => Format::JsonLines,
-        }
-    }
-}
-
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.check_outputs()?;
-        let model = model::folder_of(&self.model);
-        if winograd::is_discriminator(&model) {
-            return self.candidates(&model);
-        }
-        let header = model::Header::read(&model)?;
-        if let Some(task) = &self.task {
-            let known = &header.task;
-            let same = match task.exists() {
-                true => AnyTask::read(task, &[])?.name() == known,
-                false => task.to_str() == Some(known),
-            };
-            if !same {
-                bail!(
-                    "{} is a model of task {known:?}, not of {}",
-                    model.display(),
-                    task.display()
-                );
+        let predictor = Predictor::open(&self.model, &self.device)?;
+        self.check_task(&predictor)?;
+        let form = predictor.form();
+        self.check_streams(&form)?;
+        let (input, options) = (self.input(&form)?, self.options(&form));
+        let unit = match form {
+            RequestForm::Words { .. } => "words",
+            RequestForm::Questions { .. } => "questions",
+            _ => "rows",
+        };
+        let mut progress = Progress::new(unit, 0);
+        let mut on_done = |done| progress.set(done, 0);
+        let report = match is_standard(&self.output) {
+            true => {
+                let (name, writer) =
+                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
+                predictor.stream(input, writer, name, &options, &mut on_done)?
+            }
+            false => predictor.stream_to_file(input, &self.output, &options, &mut on_done)?,
+        };
+        // Not among the answers.
+        let summary = summary(&report);
+        match is_standard(&self.output) {
+            true => progress.line(&summary),
+            false => {
+                drop(progress);
+                console::print(format_args!("{summary}: {}", self.output.display()))?;
             }
         }
-        match header.kind {
-            model::Kind::Squad => self.questions(&model),
-            model::Kind::Multi => bail!(
-                "{} holds the models of several tasks: name the folder of one, {}/TASK",
-                self.model.display(),
-                model.display()
-            ),
-            model::Kind::Tagging => self.words(&model),
-            model::Kind::MultiLabel => self.rows::<MultiLabelInfo>(&model),
-            _ => self.rows::<SentenceInfo>(&model),
-        }
+        Ok(ExitCode::SUCCESS)
     }
 
-    /// No output is there already or named twice.
+    /// Checks that no output exists already or is named twice.
     fn check_outputs(&self) -> anyhow::Result<()> {
         let outputs = [Some(&self.output), self.null_odds.as_ref(), self.n_best.as_ref()];
         let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
@@ -159,195 +133,91 @@ impl Args {
         Ok(())
     }
 
-    /// The rows of WNLI, by a discriminator: one that is fine-tuned on candidates knows its task, of another it is asked.
-    fn candidates(self, model: &Path) -> anyhow::Result<ExitCode> {
-        let known = [winograd::TASK, winograd::CANDIDATES].map(Path::new);
-        match self.task.as_deref() {
-            Some(task) if !known.contains(&task) => {
-                bail!("{} is a discriminator: it answers {}", model.display(), winograd::TASK)
-            }
-            None if !model::is_fine_tuned(model) => bail!(
-                "{} is a discriminator as it was pre-trained: it answers --task {} alone",
-                model.display(),
-                winograd::TASK
+    /// Checks that the model is of the task of `--task`.
+    fn check_task(&self, predictor: &Predictor) -> anyhow::Result<()> {
+        let known = predictor.header().task.as_str();
+        let Some(task) = &self.task else { return Ok(()) };
+        let same = match task.exists() {
+            true => kinds::read(task, &[])?.name() == known,
+            // WNLI by candidates answers WNLI.
+            false => task.to_str().is_some_and(|task| {
+                task == known || known.strip_suffix("-candidates") == Some(task)
+            }),
+        };
+        match same {
+            true => Ok(()),
+            false => bail!(
+                "{} is a model of task {known:?}, not of {}",
+                self.model.display(),
+                task.display()
             ),
-            _ => {}
         }
-        self.no_questions(model)?;
-        if self.probabilities
-            || self.format.is_some()
-            || self.window.is_some()
-            || self.batch_size.is_some()
-            || is_standard(&self.input)
-            || is_standard(&self.output)
-        {
-            bail!(
-                "WNLI is read from and written to files of its own, row by row: no --probabilities, no --format, no --window, no --batch-size, no `-`"
-            );
-        }
-        let predictor = WinogradPredictor::open(model, &self.device)?;
-        let mut progress = Progress::new("rows", 0);
-        let report =
-            predictor.predict(&self.input, &self.output, &mut |rows| progress.set(rows, 0))?;
-        drop(progress);
-        console::print(format_args!(
-            "{} rows; {} are no clause with a pronoun filled in and answered 0; {} have one candidate: {}",
-            report.rows,
-            report.not_parsed,
-            report.alone,
-            self.output.display()
-        ))?;
-        Ok(ExitCode::SUCCESS)
     }
 
-    /// The questions of a file.
-    fn questions(self, model: &Path) -> anyhow::Result<ExitCode> {
-        if self.probabilities {
-            bail!("--probabilities is for classes; --n-best writes those of answers");
-        }
-        if self.format.is_some()
-            || self.window.is_some()
-            || is_standard(&self.input)
-            || is_standard(&self.output)
-        {
-            bail!(
-                "questions are read from and written to files of JSON: no --format, no --window, no `-`"
-            );
-        }
-        let batch_size = self.batch_size();
-        let predictor = SquadPredictor::open(model, &self.device)?;
-        let outputs = SquadOutputs {
-            predictions: self.output,
-            null_odds: self.null_odds,
-            n_best: self.n_best,
-            threshold: self.threshold,
-        };
-        let mut progress = Progress::new("questions", 0);
-        let clock = Instant::now();
-        let done =
-            predictor.predict(&self.input, &outputs, batch_size, &mut |n| progress.set(n, 0))?;
-        drop(progress);
-        let summary = summary(done, "questions", clock.elapsed().as_secs_f64());
-        console::print(format_args!("{summary}: {}", outputs.predictions.display()))?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn no_questions(&self, model: &Path) -> anyhow::Result<()> {
-        if self.null_odds.is_some() || self.n_best.is_some() || self.threshold.is_some() {
-            bail!(
-                "--null-odds, --n-best and --threshold are for models of questions, which {} is not",
-                model.display()
-            );
-        }
-        Ok(())
-    }
-
-    fn batch_size(&self) -> usize {
-        self.batch_size.unwrap_or(PredictOptions::default().batch_size)
-    }
-
-    /// The words of a CoNLL file.
-    fn words(self, model: &Path) -> anyhow::Result<ExitCode> {
-        self.no_questions(model)?;
-        if self.format.is_some() {
-            bail!("words are read and written in columns: no --format");
-        }
-        let predictor = TaggingPredictor::open(model, &self.device)?;
-        let sentences = match is_standard(&self.input) {
-            true => Sentences::from_reader(io::stdin(), STANDARD_INPUT, predictor.columns()),
-            false => Sentences::open(&self.input, predictor.columns())?,
-        };
-        let options = self.options(Format::Tsv);
-        let mut progress = Progress::new("words", 0);
-        let mut on_words = |words| progress.set(words, 0);
-        let report = match is_standard(&self.output) {
-            true => {
-                let (name, writer) =
-                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
-                predictor.predict_sentences(sentences, writer, name, &options, &mut on_words)?
+    /// Checks that the options of streams are the model's.
+    fn check_streams(&self, form: &RequestForm) -> anyhow::Result<()> {
+        match form {
+            RequestForm::Words { .. } if self.format.is_some() => {
+                bail!("words are read and written in columns: no --format")
             }
-            false => predictor.predict_file(sentences, &self.output, &options, &mut on_words)?,
-        };
-        self.finished(progress, &report, "words")
+            RequestForm::Questions { .. }
+                if self.format.is_some()
+                    || self.window.is_some()
+                    || is_standard(&self.input)
+                    || is_standard(&self.output) =>
+            {
+                bail!(
+                    "questions are read from and written to files of JSON: no --format, no --window, no `-`"
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// The rows of a table.
-    fn rows<I: TextInfo>(self, model: &Path) -> anyhow::Result<ExitCode> {
-        self.no_questions(model)?;
-        let predictor = TextPredictor::<I>::open(model, &self.device)?;
-        let format = match (self.format, is_standard(&self.input)) {
-            (Some(format), _) => format.format(),
-            (None, false) => Format::of(&self.input)
-                .map_err(|error| anyhow!("{error}; or say it with --format"))?,
-            (None, true) => {
-                bail!("--format must say how standard input is written: tsv, csv or jsonl")
-            }
-        };
-        let columns = predictor.text_columns();
-        let rows = match is_standard(&self.input) {
-            true => {
-                Rows::from_reader(io::stdin(), format, STANDARD_INPUT, &columns, Header::FirstLine)
-            }
-            false => {
-                let name = self.input.display().to_string();
-                let file = File::open(&self.input).context(name.clone())?;
-                Rows::from_reader(file, format, &name, &columns, Header::FirstLine)
-            }
-        }?;
-        let options = self.options(match is_standard(&self.output) {
-            true => format,
-            false => Format::of(&self.output).unwrap_or(Format::Tsv),
-        });
-        let mut progress = Progress::new("rows", 0);
-        let mut on_rows = |rows| progress.set(rows, 0);
-        let report = match is_standard(&self.output) {
-            true => {
-                let (name, writer) =
-                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
-                predictor.predict_rows(rows, writer, name, &options, &mut on_rows)?
-            }
-            false => predictor.predict_file(rows, &self.output, &options, &mut on_rows)?,
-        };
-        self.finished(progress, &report, "rows")
+    fn input(&self, form: &RequestForm) -> anyhow::Result<StreamInput> {
+        let is_table = matches!(form, RequestForm::Rows { .. });
+        if is_standard(&self.input) {
+            let format = match (self.format, is_table) {
+                (Some(format), _) => format,
+                (None, false) => Format::Tsv,
+                (None, true) => {
+                    bail!("--format must name the format of standard input: tsv, csv or jsonl")
+                }
+            };
+            return Ok(StreamInput::new(io::stdin(), STANDARD_INPUT, format));
+        }
+        if is_table && self.format.is_none() {
+            Format::of(&self.input).map_err(|error| anyhow!("{error}; or give --format"))?;
+        }
+        Ok(StreamInput::open(&self.input)?.with_format(self.format))
     }
 
-    fn options(&self, format: Format) -> PredictOptions {
-        let usual = PredictOptions::default();
-        PredictOptions {
-            batch_size: self.batch_size(),
+    fn options(&self, form: &RequestForm) -> StreamOptions {
+        let usual = StreamOptions::default();
+        StreamOptions {
+            batch_size: self.batch_size.unwrap_or(usual.batch_size),
             window: self.window.unwrap_or(usual.window),
             probabilities: match self.probabilities {
                 true => Probabilities::Write,
                 false => Probabilities::Omit,
             },
-            format,
+            format: match is_standard(&self.output) || !matches!(form, RequestForm::Rows { .. }) {
+                true => None,
+                false => Some(Format::of(&self.output).unwrap_or(Format::Tsv)),
+            },
+            null_odds: self.null_odds.clone(),
+            n_best: self.n_best.clone(),
+            threshold: self.threshold,
         }
-    }
-
-    /// Says what was done where it does not stand among the answers.
-    fn finished(
-        &self,
-        progress: Progress,
-        report: &PredictReport,
-        what: &str,
-    ) -> anyhow::Result<ExitCode> {
-        let summary = summary(report.rows, what, report.seconds);
-        match is_standard(&self.output) {
-            true => progress.line(&summary),
-            false => {
-                drop(progress);
-                console::print(format_args!("{summary}: {}", self.output.display()))?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What was done, how fast, and in how much memory where the system tells.
-fn summary(done: u64, what: &str, seconds: f64) -> String {
-    let rate = done as f64 / seconds;
+/// What was done, how fast, and in how much memory if the system tells.
+fn summary(report: &StreamReport) -> String {
+    let StreamReport { done, unit, seconds } = report;
+    let rate = *done as f64 / seconds;
     let memory = host::peak_memory().map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
-    format!("{done} {what}, {rate:.0} a second{}", memory.unwrap_or_default())
+    format!("{done} {unit}, {rate:.0} a second{}", memory.unwrap_or_default())
 }
 
 fn is_standard(path: &Path) -> bool {

@@ -2,21 +2,14 @@
 
 use super::number;
 use crate::console;
-use anyhow::bail;
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
-use electra_tasks::{
-    AnyTask,
-    glue::{self, GlueTask},
-    scores::{
-        Found,
-        figure::{Layout, json},
-        glue::{Average, average, read_scores, score},
-        multi_label,
-        squad::{Unmatched, read_null_odds, read_predictions, score_1, score_2},
-        tagging,
-    },
-    squad,
-    tagging::Columns,
+use clap::{Parser, Subcommand, error::ErrorKind};
+use electra_scores::{
+    MatchCounts,
+    figure::{Layout, json},
+    glue::{self, Average, GlueTask},
+    multi_label::{self, MultiLabelTask},
+    squad::{self, Unmatched, Version, read_null_odds, read_predictions, score_1, score_2},
+    tagging::{self, Columns, Rule},
 };
 use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
@@ -67,7 +60,7 @@ pub(crate) struct Glue {
 
 impl Glue {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let scores = score(glue::find(&self.task)?, &self.gold, &self.pred)?;
+        let scores = glue::score(glue::find(&self.task)?, &self.gold, &self.pred)?;
         console::print(serde_json::to_string_pretty(&scores)?)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -84,30 +77,14 @@ pub(crate) struct AverageArgs {
     scores: Vec<(&'static GlueTask, PathBuf)>,
     /// What is averaged.
     #[arg(long, default_value = "leaderboard")]
-    rule: Rule,
-}
-
-/// The rules by which scores of tasks become one.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Rule {
-    /// All nine tasks, each the mean over its metrics and files.
-    Leaderboard,
-    /// The same without WNLI.
-    WithoutWnli,
-    /// The paper's: eight tasks with one metric each, MNLI matched.
-    Paper,
+    rule: Average,
 }
 
 impl AverageArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let scores = self.scores.iter().map(|(task, path)| Ok((*task, read_scores(path)?)));
-        let scores = scores.collect::<electra_tasks::Result<Vec<_>>>()?;
-        let rule = match self.rule {
-            Rule::Leaderboard => Average::Leaderboard,
-            Rule::WithoutWnli => Average::WithoutWnli,
-            Rule::Paper => Average::Paper,
-        };
-        console::print(object!({ "average": average(&scores, rule)? }))?;
+        let scores = self.scores.iter().map(|(task, path)| Ok((*task, glue::read_scores(path)?)));
+        let scores = scores.collect::<electra_scores::Result<Vec<_>>>()?;
+        console::print(object!({ "average": glue::average(&scores, self.rule)? }))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -132,7 +109,7 @@ fn task_and_file(text: &str) -> Result<(&'static GlueTask, PathBuf), String> {
   electra score squad --version 1.1 --gold NewsQA.jsonl.gz --pred preds.json"
 )]
 pub(crate) struct Squad {
-    /// Whose rules hold.
+    /// The version whose official script is followed.
     #[arg(long)]
     version: Version,
     /// The questions with their answers, in SQuAD's own format, or in MRQA's (.jsonl, .jsonl.gz).
@@ -154,15 +131,6 @@ pub(crate) struct Squad {
         value_parser = number
     )]
     na_prob_thresh: f64,
-}
-
-/// The versions that there is an official script of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Version {
-    #[value(name = "1.1")]
-    V1,
-    #[value(name = "2.0")]
-    V2,
 }
 
 impl Squad {
@@ -230,8 +198,8 @@ pub(crate) struct Tagging {
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
     /// Which runs of tags are an entity.
-    #[arg(long, value_enum, default_value_t = TagRule::Conll)]
-    rule: TagRule,
+    #[arg(long, value_enum, default_value_t = Rule::Conll)]
+    rule: Rule,
     /// Column of the words: 1 is the first, -1 the last.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     word_column: i64,
@@ -243,18 +211,6 @@ pub(crate) struct Tagging {
     pred_column: i64,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TagRule {
-    /// conlleval's, and seqeval's by default, whatever the scheme: what does not go on with an entity begins one.
-    Conll,
-    /// seqeval's strict mode with IOB2.
-    StrictIob2,
-    /// seqeval's strict mode with IOBES.
-    StrictIobes,
-    /// None: tags are classes, as parts of speech are; accuracy alone.
-    Plain,
-}
-
 impl Tagging {
     fn run(self) -> anyhow::Result<ExitCode> {
         let columns = |tag| Columns { word: self.word_column, tag: Some(tag) };
@@ -262,18 +218,13 @@ impl Tagging {
             (&self.pred, columns(self.pred_column)),
             (&self.gold, columns(self.gold_column)),
         )?;
-        let rule = match self.rule {
-            TagRule::Conll => tagging::Rule::Conll,
-            TagRule::StrictIob2 => tagging::Rule::StrictIob2,
-            TagRule::StrictIobes => tagging::Rule::StrictIobes,
-            TagRule::Plain => {
-                let accuracy = tagging::accuracy(&predicted, &gold);
-                console::print(serde_json::to_string_pretty(&object!({ "accuracy": accuracy }))?)?;
-                return Ok(ExitCode::SUCCESS);
-            }
-        };
-        let scores = tagging::score(&predicted, &gold, rule)?;
-        let figures = |found: &Found| {
+        let scores = tagging::score(&predicted, &gold, self.rule)?;
+        if self.rule == Rule::Plain {
+            let printed = object!({ "accuracy": scores.accuracy });
+            console::print(serde_json::to_string_pretty(&printed)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let figures = |found: &MatchCounts| {
             object!({
                 "precision": found.precision(), "recall": found.recall(), "f1": found.f1(),
                 "gold": found.gold, "predicted": found.predicted, "right": found.right,
@@ -307,9 +258,7 @@ pub(crate) struct MultiLabel {
 
 impl MultiLabel {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let AnyTask::MultiLabel(task) = AnyTask::read(&self.task, &[])? else {
-            bail!("{}: kind must be \"multi-label\"", self.task.display());
-        };
+        let task = MultiLabelTask::read(&self.task)?;
         let scores = multi_label::score(&task, &self.gold, &self.pred)?;
         console::print(serde_json::to_string_pretty(&scores)?)?;
         Ok(ExitCode::SUCCESS)

@@ -3,11 +3,12 @@
 use super::Overwrite;
 use crate::console::{self, Progress};
 use anyhow::bail;
-use clap::{Parser, ValueEnum};
-use electra_tasks::glue::{
+use clap::Parser;
+use electra_scores::glue::{
     self,
-    submit::{ARCHIVE, Archive, Missing, Origin, RowCounts, Submit},
+    submission::{ARCHIVE, Origin, runs},
 };
+use electra_tasks::submit::{Archive, Missing, RowCounts, Submit};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Predict GLUE's test files with fine-tuned models and write the eleven tables that the leaderboard takes.
@@ -32,11 +33,11 @@ pub(crate) struct Args {
     #[arg(long)]
     zip: bool,
     /// What happens where a run or a test file is missing.
-    #[arg(long, value_enum, default_value_t = MissingRule::Refuse)]
-    missing: MissingRule,
+    #[arg(long, value_enum, default_value_t = Missing::Refuse)]
+    missing: Missing,
     /// Which numbers of rows the test files may have.
-    #[arg(long, value_enum, default_value_t = RowsRule::Official)]
-    rows: RowsRule,
+    #[arg(long, value_enum, default_value_t = RowCounts::Official)]
+    rows: RowCounts,
     /// "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
@@ -44,26 +45,9 @@ pub(crate) struct Args {
     overwrite: Overwrite,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MissingRule {
-    /// List them and stop.
-    Refuse,
-    /// The most frequent class of the training set (STS-B: its mean) in every row.
-    Majority,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum RowsRule {
-    /// Those of the official files.
-    Official,
-    /// Any, to try out a part of the data; the leaderboard refuses the result.
-    AsGiven,
-}
-
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut runs =
-            self.glue.as_deref().map(glue::submit::runs).transpose()?.unwrap_or_default();
+        let mut runs = self.glue.as_deref().map(runs).transpose()?.unwrap_or_default();
         for run in &self.runs {
             let Some((task, dir)) = run.split_once('=') else {
                 bail!("--run {run}: write it as TASK=DIR, as in --run cola=runs/cola");
@@ -75,14 +59,8 @@ impl Args {
             runs,
             out: self.out,
             existing: self.overwrite.existing(),
-            missing: match self.missing {
-                MissingRule::Refuse => Missing::Refuse,
-                MissingRule::Majority => Missing::Majority,
-            },
-            rows: match self.rows {
-                RowsRule::Official => RowCounts::Official,
-                RowsRule::AsGiven => RowCounts::AsGiven,
-            },
+            missing: self.missing,
+            rows: self.rows,
             archive: if self.zip { Archive::Zip } else { Archive::Omit },
             device: self.device,
         };

@@ -4,7 +4,7 @@ use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use electra_tasks::predict::in_place;
+use electra_tasks::predictor::in_place;
 use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::Existing;
 use std::{

@@ -151,7 +151,20 @@ fn candidates(dir: &std::path::Path) {
         dir,
         "predict --model {}/discriminator --task wnli --input {}/wnli.tsv --output {}/wnli-predictions.tsv",
     );
-    assert!(said.starts_with("2 rows; 1 are no clause"), "{said}");
+    assert!(said.starts_with("2 rows"), "{said}");
+    // It answers that task alone, with labels alone.
+    let fails = |options: &str, words: &str| {
+        let line = format!(
+            "predict --model {{}}/discriminator --input {{}}/wnli.tsv --output {{}}/never.tsv {options}"
+        );
+        let run = electra(dir, &line).failure().code(1);
+        let message = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+        assert!(message.contains(words), "{message}");
+        assert!(!dir.join("never.tsv").exists());
+    };
+    fails("--task cola", "a model of task \"wnli\", not of cola");
+    fails("--probabilities", "no probabilities");
+    fails("--threshold 1", "is for questions");
     let line = "score glue --task wnli --gold {}/wnli.tsv --pred {}/wnli-predictions.tsv";
     assert!(output(dir, line).contains("accuracy"));
 }

@@ -1,8 +1,9 @@
 //! Early choice: the weights with the best score on dev, kept beside the checkpoints while a seed is trained.
 
 use super::folder::read_json;
-use crate::{Error, Result, scores::Metric};
+use crate::error::{Error, Result};
 use electra_model::tensors;
+use electra_scores::Metric;
 use electra_train::{Existing, folder};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -17,7 +18,7 @@ const BEST: &str = "best";
 const SCORE: &str = "score.json";
 const MODEL: &str = "model.safetensors";
 
-/// The best step of a seed so far, on the disk: a run that goes on finds it, and makes again only what is no better.
+/// The best step of a seed so far, on the disk: a resumed run finds it.
 #[derive(Debug)]
 pub(super) struct BestStep {
     dir: PathBuf,
@@ -63,7 +64,7 @@ impl BestStep {
         Ok(())
     }
 
-    /// Puts the best weights into `variables` and says their step; `None` where no score was defined.
+    /// Copies the best weights into `variables` and returns their step; `None` where no score was defined.
     pub(super) fn load(&self, variables: &[(String, Tensor)]) -> Result<Option<u64>> {
         let Some(Chosen { step, .. }) = self.known.get() else { return Ok(None) };
         let path = self.dir.join(MODEL);
@@ -71,7 +72,7 @@ impl BestStep {
         Ok(Some(step))
     }
 
-    /// Removes the weights, when they are where they belong.
+    /// Removes the weights, when they are in the model folder.
     pub(super) fn remove(self) -> Result<()> {
         match self.known.get() {
             Some(_) => fs::remove_dir_all(&self.dir).map_err(Error::io(&self.dir)),

@@ -1,14 +1,17 @@
-//! The output folder of fine-tuning: made, checked before it is gone on with, and its JSON files.
+//! The output folder of fine-tuning: created, checked before it is resumed, and its JSON files.
 
-use super::{CONFIG, Finetune, Prepared, Weights};
+use super::settings::{CONFIG, Finetune, Prepared};
 use crate::{
-    Error, FinetuneConfig, Result,
-    problem::{Loaded, Problem},
-    report::{Examples, LeftOut},
+    config::FinetuneConfig,
+    error::{Error, Result},
+    report::{Examples, Weights},
+    task::LoadedTask,
 };
 use electra_model::Parts;
+use electra_scores::LeftOut;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{
     fs::{self, File},
     io,
@@ -18,14 +21,15 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 const INPUTS: &str = "inputs.json";
 
-/// What must be the same when a run is gone on with: `inputs.json`.
+/// What must be the same when a run is resumed: `inputs.json`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Inputs<P> {
-    task: P,
+struct Inputs {
+    /// The task's description.
+    task: Value,
     model: PathBuf,
     weights: Weights,
     parts: Vec<String>,
-    /// Older folders have none.
+    /// Folders of version 0.1 may have none.
     #[serde(default)]
     data: Option<DataMark>,
 }
@@ -34,25 +38,41 @@ struct Inputs<P> {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct DataMark {
     examples: Examples,
-    /// XXH3 of the training inputs with their targets, in their order, in hexadecimal.
-    train: String,
+    /// XXH3 of the training inputs in order (for each its length, its ids, the start of segment 1, all as little-endian
+    /// u64), in hexadecimal. Folders of version 0.1 have none.
+    #[serde(default)]
+    inputs: Option<String>,
+    /// XXH3 of the labels of the training inputs in order, each as JSON on a line.
+    #[serde(default)]
+    labels: Option<String>,
 }
 
 impl DataMark {
-    fn of<P: Problem>(loaded: &Loaded<P>) -> Self {
-        let mut hash = Xxh3Default::new();
-        for feature in loaded.train.iter() {
-            hash.update(&(feature.ids.len() as u64).to_le_bytes());
-            feature.ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
-            hash.update(format!("{} {:?}\n", feature.segment_b_start, feature.target).as_bytes());
+    fn of(loaded: &LoadedTask) -> Self {
+        let (mut inputs, mut labels) = (Xxh3Default::new(), Xxh3Default::new());
+        for (example, input) in loaded.inputs.iter().enumerate() {
+            let mut number = |number: u64| inputs.update(&number.to_le_bytes());
+            number(input.ids.len() as u64);
+            input.ids.iter().for_each(|&id| number(id.into()));
+            number(input.segment_b_start as u64);
+            labels.update(format!("{}\n", loaded.data.label(example)).as_bytes());
         }
-        Self { examples: loaded.examples, train: format!("{:016x}", hash.digest()) }
+        let hex = |hash: Xxh3Default| Some(format!("{:016x}", hash.digest()));
+        Self { examples: loaded.examples, inputs: hex(inputs), labels: hex(labels) }
+    }
+
+    /// Whether it may be of the same data: checksums that an older folder lacks are not compared.
+    fn fits(&self, known: &Self) -> bool {
+        let same = |own: &Option<String>, known: &Option<String>| known.is_none() || own == known;
+        self.examples == known.examples
+            && same(&self.inputs, &known.inputs)
+            && same(&self.labels, &known.labels)
     }
 }
 
-impl<P: Problem> Finetune<'_, P> {
+impl Finetune<'_> {
     /// Makes the output folder, or checks that it is this run's; its lock.
-    pub(super) fn begin(&self, prepared: &Prepared<P>) -> Result<Option<File>> {
+    pub(super) fn begin(&self, prepared: &Prepared) -> Result<Option<File>> {
         let data = Some(DataMark::of(&prepared.loaded));
         let lock = folder::lock(&self.out, INPUTS)?;
         match self.from {
@@ -68,9 +88,9 @@ impl<P: Problem> Finetune<'_, P> {
         }
     }
 
-    fn inputs(&self, parts: &Parts, data: Option<DataMark>) -> Inputs<P> {
+    fn inputs(&self, parts: &Parts, data: Option<DataMark>) -> Inputs {
         Inputs {
-            task: self.task.clone(),
+            task: self.task.description(),
             model: self.model.clone(),
             weights: self.weights,
             parts: parts.names(),
@@ -79,7 +99,7 @@ impl<P: Problem> Finetune<'_, P> {
     }
 
     /// Checks that a cell that is done is of the same settings, and of the same data where that was read.
-    pub(super) fn check_done(&self, prepared: Option<&Prepared<P>>) -> Result<()> {
+    pub(super) fn check_done(&self, prepared: Option<&Prepared>) -> Result<()> {
         match prepared {
             Some(prepared) => self.begin(prepared).map(drop),
             None => self.same(&self.parts(), None),
@@ -89,13 +109,16 @@ impl<P: Problem> Finetune<'_, P> {
     /// Checks that the output folder is of these inputs and of this config.
     fn same(&self, parts: &Parts, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
-        let known: Option<Inputs<P>> = read_json(&inputs_path)?;
+        let known: Option<Inputs> = read_json(&inputs_path)?;
         let known = known.ok_or_else(|| {
-            Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
+            Error::file(
+                &inputs_path,
+                "does not exist: this is not a folder of fine-tuning that can be resumed",
+            )
         })?;
         let inputs = self.inputs(parts, data);
         let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
-        let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data == known);
+        let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data.fits(known));
         for (name, same) in [
             ("the task", known.task == inputs.task),
             ("the model", known.model == inputs.model),
@@ -106,21 +129,21 @@ impl<P: Problem> Finetune<'_, P> {
         ] {
             if !same {
                 let message =
-                    format!("was begun with another value of {name}: name another folder");
+                    format!("was started with a different value of {name}: choose another folder");
                 return Err(Error::file(&self.out, message));
             }
         }
         self.no_other_seeds()
     }
 
-    /// Says how many examples are left out, and writes which: `left-out.txt`.
+    /// Logs how many examples are left out, and writes which: `left-out.txt`.
     pub(super) fn list_left_out(&self, left_out: &[LeftOut]) -> Result<()> {
         if left_out.is_empty() {
             return Ok(());
         }
         let path = self.out.join("left-out.txt");
         for LeftOut { file, count, .. } in left_out {
-            tracing::warn!("{count} of {} are left out: {}", file.display(), path.display());
+            tracing::warn!("{count} of {} are left out: see {}", file.display(), path.display());
         }
         let lines = left_out.iter().flat_map(|of| &of.named).map(|line| format!("{line}\n"));
         Ok(folder::write_file(&path, &lines.collect::<String>())?)
@@ -134,7 +157,7 @@ impl<P: Problem> Finetune<'_, P> {
             let seed = name.strip_prefix("seed-").and_then(|seed| seed.parse::<u64>().ok());
             if let Some(seed) = seed.filter(|seed| !self.seeds.contains(seed)) {
                 let message =
-                    format!("seed {seed} is not among the seeds asked for: {:?}", self.seeds);
+                    format!("seed {seed} is not one of the requested seeds {:?}", self.seeds);
                 return Err(Error::file(&path, message));
             }
         }

@@ -1,19 +1,19 @@
 //! A grid: every combination of some keys' values, each over all seeds, in a folder of its own.
 
 use super::{
-    Completion, Event, Finetune, MODEL, RESULTS,
     folder::{read_json, write_json},
+    grid_report::{CellReport, GridReport},
     page,
+    settings::{Completion, Event, Finetune, MODEL, RESULTS},
 };
 use crate::{
-    Error, FinetuneConfig, Report, Result, Task,
-    config::Finished,
-    problem::Problem,
-    scores::{Metric, Summary},
+    config::{FinetuneConfig, Finished},
+    error::{Error, Result},
 };
 use electra_train::{Existing, From, folder};
-use serde::{Deserialize, Serialize};
-use std::{fs, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant};
+use std::{
+    fs, os::unix::fs::symlink, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant,
+};
 
 /// What is tried, of the grid in a folder; it marks the folder as one.
 const GRID: &str = "grid.json";
@@ -43,9 +43,9 @@ impl FromStr for Axis {
         let mut sorted = axis.values.clone();
         sorted.sort();
         match sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            _ if axis.key == "train.seed" => fail("seeds are no part of a grid: ask for several"),
+            _ if axis.key == "train.seed" => fail("is not an axis: ask for several seeds instead"),
             _ if axis.values.iter().any(String::is_empty) => fail("has an empty value"),
-            true => fail("has a value twice"),
+            true => fail("has a duplicate value"),
             false => Ok(axis),
         }
     }
@@ -64,7 +64,7 @@ pub struct Cell {
 /// overrides.
 ///
 /// # Errors
-/// If an axis stands twice, or whatever `config` says of a key or value.
+/// If an axis is a duplicate, or whatever `config` says of a key or value.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -87,7 +87,7 @@ pub fn cells(
             return Err(Error::value(
                 "grid",
                 &axis.key,
-                "stands twice: give all its values at once",
+                "is a duplicate: give all its values at once",
             ));
         }
     }
@@ -110,99 +110,18 @@ pub fn cells(
 /// A task over the cells of a grid, each over several seeds.
 ///
 /// Data is read and encoded once, or once for each set of cells that differ in how it is read (`train.max_length`,
-/// say). The folder has one of fine-tuning for each cell, `grid.json` with the table, and `model/`: the best seed's of
-/// the best cell.
+/// say). The folder has one of fine-tuning for each cell, `grid.json` with the table, and `model`, a link to the
+/// model of the best cell.
 #[derive(Clone, Debug)]
-pub struct Grid<'a, P = Task> {
+pub struct Grid<'a> {
     /// What all cells have in common; its config is not looked at. With [`From::Checkpoint`] cells that are done are
     /// skipped, and there may be more cells than before.
-    pub finetune: Finetune<'a, P>,
+    pub finetune: Finetune<'a>,
     /// The combinations.
     pub cells: &'a [Cell],
 }
 
-/// The scores of a grid: `grid.json`, written after each cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GridReport {
-    /// The task's name.
-    pub task: String,
-    /// What cells are compared by.
-    pub metric: Metric,
-    /// Seeds of each cell.
-    pub seeds: Vec<u64>,
-    /// The cells in their order; while the grid runs, those that are done.
-    pub cells: Vec<CellReport>,
-    /// The cell with the highest median on dev (of equals, the highest mean; then the first that was tried). The model of
-    /// its best seed is in `model/`. None where all have diverged.
-    pub best: Option<String>,
-    /// Seconds of all of it, of this process.
-    pub seconds: f64,
-}
-
-/// The scores of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CellReport {
-    /// Its name, which is its folder's.
-    pub name: String,
-    /// The metric on the dev set, over seeds; `None` if it is not defined for any.
-    pub dev: Option<Summary>,
-    /// The metric on the test set, over seeds.
-    pub test: Option<Summary>,
-    /// The seed with the best dev score.
-    pub best_seed: u64,
-    /// Its dev score.
-    pub best_dev: Option<f64>,
-    /// Its test score.
-    pub best_test: Option<f64>,
-    /// Why it came to no end, where the loss of a seed became no number. Such a cell is never the best, and is tried
-    /// again when the grid is gone on with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diverged: Option<String>,
-}
-
-impl CellReport {
-    fn of(name: &str, report: &Report) -> Self {
-        Self {
-            name: name.to_owned(),
-            dev: report.dev,
-            test: report.test,
-            best_seed: report.best_seed,
-            best_dev: report.best(|seed| seed.dev_score(report.metric)),
-            best_test: report.best_seed_test,
-            diverged: None,
-        }
-    }
-
-    fn diverged(name: &str, seed: u64, why: &Error) -> Self {
-        Self {
-            name: name.to_owned(),
-            dev: None,
-            test: None,
-            best_seed: seed,
-            best_dev: None,
-            best_test: None,
-            diverged: Some(why.to_string()),
-        }
-    }
-}
-
-/// The best of the cells, see [`GridReport::best`]: of equals that which was the best before, whose model is kept.
-fn best(report: &GridReport) -> Option<&CellReport> {
-    let GridReport { metric, cells, best, .. } = report;
-    let merit = |cell: &CellReport| {
-        let of = |figure: fn(&Summary) -> f64| metric.merit(cell.dev.as_ref().map(figure));
-        [of(|dev| dev.median), of(|dev| dev.mean)]
-    };
-    let held = |cell: &CellReport| best.as_ref() == Some(&cell.name);
-    let order = |a: &&CellReport, b: &&CellReport| {
-        let ([a_median, a_mean], [b_median, b_mean]) = (merit(a), merit(b));
-        let by_score = a_median.total_cmp(&b_median).then(a_mean.total_cmp(&b_mean));
-        by_score.then(held(a).cmp(&held(b)))
-    };
-    cells.iter().filter(|cell| cell.diverged.is_none()).rev().max_by(order)
-}
-
-impl<P: Problem> Grid<'_, P> {
+impl Grid<'_> {
     /// Trains and scores every cell; see [`Grid`].
     ///
     /// # Errors
@@ -243,14 +162,12 @@ impl<P: Problem> Grid<'_, P> {
                 },
             };
             on_event(Event::CellFinished(&cell));
-            let (before, diverged) = (report.best.clone(), cell.diverged.is_some());
+            let before = report.best.clone();
             self.add(&mut report, cell);
             report.seconds = clock.elapsed().as_secs_f64();
-            // Before the model is moved: whoever goes on moves it there.
+            // Before models are removed: a resumed grid does that again.
             write_json(&self.finetune.out.join(GRID), &report)?;
-            if !diverged {
-                self.keep_best(&report, before.as_deref(), &finetune)?;
-            }
+            self.keep_best(&report, before.as_deref(), &finetune)?;
             page::write_grid(&self.finetune.out, &report)?;
         }
         Ok(Completion::Finished(Box::new(report)))
@@ -275,11 +192,12 @@ impl<P: Problem> Grid<'_, P> {
             return Ok(new);
         }
         let known: Option<GridReport> = read_json(&path)?;
-        let known =
-            known.ok_or_else(|| Error::file(&path, "not there: this is no grid to go on with"))?;
+        let known = known.ok_or_else(|| {
+            Error::file(&path, "does not exist: this is not a grid that can be resumed")
+        })?;
         if (&known.task, &known.seeds) != (&new.task, &new.seeds) {
             let message = format!(
-                "was begun for task {:?} and the seeds {:?}, not {:?} and {:?}: name another folder",
+                "was started for task {:?} and the seeds {:?}, not {:?} and {:?}: choose another folder",
                 known.task, known.seeds, new.task, new.seeds
             );
             return Err(Error::file(&path, message));
@@ -288,14 +206,14 @@ impl<P: Problem> Grid<'_, P> {
         match known.cells.iter().find(|cell| !asked(cell)) {
             None => Ok(known),
             Some(cell) => {
-                let message = "the cell is not among those asked for";
+                let message = "the cell is not one of those requested";
                 Err(Error::file(out.join(&cell.name), message))
             }
         }
     }
 
     /// Fine-tuning of one cell, new or gone on with.
-    fn cell<'c>(&'c self, cell: &'c Cell) -> Finetune<'c, P> {
+    fn cell<'c>(&'c self, cell: &'c Cell) -> Finetune<'c> {
         let out = self.finetune.out.join(&cell.name);
         let from = match self.finetune.from {
             From::Checkpoint if out.exists() => From::Checkpoint,
@@ -310,36 +228,39 @@ impl<P: Problem> Grid<'_, P> {
         report.cells.push(cell);
         let place = |cell: &CellReport| self.cells.iter().position(|c| c.name == cell.name);
         report.cells.sort_by_key(place);
-        report.best = best(report).map(|cell| cell.name.clone());
+        report.best = report.best_cell().map(|cell| cell.name.clone());
     }
 
-    /// Moves the model of a cell that is the best of all to the grid's, and removes the one of `before`, the best so
-    /// far, or one that is not the best; where the config keeps what is finished they are with their cells. A cell whose
-    /// model is gone was here before.
+    /// Points `model` at the best cell's. Models of other cells are removed unless the config keeps what is finished.
     fn keep_best(
         &self,
         report: &GridReport,
         before: Option<&str>,
-        cell: &Finetune<'_, P>,
+        cell: &Finetune<'_>,
     ) -> Result<()> {
-        let (from, to) = (cell.out.join(MODEL), self.finetune.out.join(MODEL));
-        let is_best = report.best.as_ref().is_some_and(|best| cell.out.ends_with(Path::new(best)));
-        let keeps = cell.config.checkpoint.finished == Finished::Keep;
-        let remove = |dir: &Path| fs::remove_dir_all(dir).map_err(Error::io(dir));
-        let rename = |a: &Path, b: &Path| fs::rename(a, b).map_err(Error::io(b));
-        match (from.exists(), is_best) {
-            (false, _) => return Ok(()),
-            (true, false) if keeps => return Ok(()),
-            (true, false) => return remove(&from),
-            (true, true) => {}
+        let remove = |dir: &Path| match dir.exists() {
+            true => fs::remove_dir_all(dir).map_err(Error::io(dir)),
+            false => Ok(()),
+        };
+        let model_of = |name: &str| self.finetune.out.join(name).join(MODEL);
+        let deletes = cell.config.checkpoint.finished == Finished::Delete;
+        let best = report.best.as_deref().filter(|best| cell.out.ends_with(Path::new(best)));
+        let Some(best) = best else {
+            return if deletes { remove(&cell.model_dir()) } else { Ok(()) };
+        };
+        if let Some(before) = before.filter(|before| deletes && *before != best) {
+            remove(&model_of(before))?;
         }
-        if to.exists() {
-            let own = before.filter(|_| keeps).map(|before| self.finetune.out.join(before));
-            match own.map(|cell| cell.join(MODEL)).filter(|own| !own.exists()) {
-                Some(own) => rename(&to, &own)?,
-                None => remove(&to)?,
-            }
+        // Grids of version 0.1 have the best cell's model itself there.
+        let link = self.finetune.model_dir();
+        if !model_of(best).exists() {
+            return Ok(());
         }
-        rename(&from, &to)
+        match fs::symlink_metadata(&link) {
+            Ok(known) if known.is_dir() => remove(&link)?,
+            Ok(_) => fs::remove_file(&link).map_err(Error::io(&link))?,
+            Err(_) => {}
+        }
+        symlink(Path::new(best).join(MODEL), &link).map_err(Error::io(&link))
     }
 }

@@ -1,14 +1,11 @@
 //! `report.html`: a run of fine-tuning for people, in one file that needs nothing else.
 
-use super::{folder::read_json, grid::GridReport, seed::DETAILS};
+use super::{folder::read_json, grid_report::GridReport};
 use crate::{
-    FinetuneConfig, Report, Result,
-    baseline::Baselines,
-    details::Details,
-    problem::Split,
-    report::LeftOut,
-    scores::{Metric, Scores, Summary},
+    baseline::Baselines, config::FinetuneConfig, details::Details, error::Result, report::Report,
+    split::Split,
 };
+use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use electra_train::{
     folder::write_file,
     html::{Curve, Page},
@@ -18,6 +15,8 @@ use electra_train::{
 use std::{collections::BTreeSet, path::Path};
 
 const NAME: &str = "report.html";
+/// What a report shows of the answers to the dev set, beside them.
+pub(super) const DETAILS: &str = "details.json";
 
 /// Writes the report of a run of fine-tuning into its folder `out`.
 pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Result<()> {

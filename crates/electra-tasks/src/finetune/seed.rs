@@ -1,19 +1,22 @@
 //! One seed: its network, its updates, its scores.
 
 use super::{
-    CONFIG, Event, Finetune, MODEL, Prepared, RESULT, chosen::BestStep, folder::write_json,
+    chosen::BestStep,
+    folder::write_json,
+    page::DETAILS,
+    settings::{CONFIG, Event, Finetune, Prepared, RESULT},
 };
 use crate::{
-    Error, Result,
     batch::EpochSource,
     config::{Choose, Finished},
+    error::{Error, Result},
     model,
-    objective::{Finetuning, TaskNetwork, layer_rule},
-    problem::{Problem, Split},
+    objective::{Finetuning, layer_rule},
     report::{SeedReport, best},
-    scores::Scores,
+    split::Split,
 };
 use electra_model::{networks::variables, tensors::Named};
+use electra_scores::Scores;
 use electra_train::{
     Existing, Fetch, From, Outcome, Trainer, folder,
     metrics::{Figures, number},
@@ -41,21 +44,18 @@ const PREDICT_BATCHES: usize = 4;
 /// The scores of a split, beside the answers to it.
 const SCORES: &str = "scores.json";
 
-/// What a report shows of the answers to the dev set, beside them.
-pub(super) const DETAILS: &str = "details.json";
-
 /// A network with its variables.
-pub(super) struct Built<P: Problem> {
-    objective: Finetuning<P::Head>,
+pub(super) struct Built {
+    objective: Finetuning,
     variables: Named,
 }
 
-impl<P: Problem> Finetune<'_, P> {
-    /// One seed to its end, or `None` if it was stopped; `done` are those that have come to theirs.
+impl Finetune<'_> {
+    /// One seed to its end, or `None` if it was stopped; `done` are the finished ones.
     pub(super) fn seed(
         &self,
         seed: u64,
-        prepared: &Prepared<P>,
+        prepared: &Prepared,
         done: &BTreeMap<u64, SeedReport>,
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(Event<'_>),
@@ -67,7 +67,7 @@ impl<P: Problem> Finetune<'_, P> {
         {
             return Ok(None);
         }
-        let (data, dir) = (&prepared.loaded.data, self.seed_dir(seed));
+        let dir = self.seed_dir(seed);
         let best_step = self.best_step(seed)?;
         let chosen_step = match &best_step {
             Some(best) => best.load(&variables)?,
@@ -83,16 +83,14 @@ impl<P: Problem> Finetune<'_, P> {
             seconds: 0.0,
         };
         for split in &prepared.loaded.splits {
-            let answers = self.task.answers(objective.network(), data, split, self.predict_batch());
-            let scores = self.task.score(data, split, &answers);
-            let parts = self.task.parts(data, split, &answers);
+            let answers = objective.answers(split, self.predict_batch());
+            let (scores, parts) = (answers.score(), answers.parts());
             folder::whole(&dir.join(split.name()), Existing::Replace, SCORES, |dir| {
                 write_json(&dir.join(SCORES), &scores)?;
                 if *split == Split::Dev {
-                    let details = self.task.details(data, split, &answers);
-                    write_json(&dir.join(DETAILS), &details)?;
+                    write_json(&dir.join(DETAILS), &answers.details())?;
                 }
-                self.task.write(data, split, &answers, dir)
+                answers.write(dir)
             })?;
             match split {
                 Split::Dev => {
@@ -109,8 +107,8 @@ impl<P: Problem> Finetune<'_, P> {
         let known = |&other: &u64| if other == seed { Some(&report) } else { done.get(&other) };
         let known = self.seeds.iter().filter_map(known);
         if best(known, self.task.metric()).is_some_and(|best| best.seed == seed) {
-            let remembered = self.task.remember(data, self.config, seed);
-            model::write(&self.out.join(MODEL), &prepared.source, &variables, &remembered)?;
+            let files = prepared.loaded.data.model_files(self.header(seed));
+            model::write(&self.model_dir(), &prepared.source, &variables, &files)?;
         }
         report.seconds = clock.elapsed().as_secs_f64();
         write_json(&dir.join(RESULT), &report)?;
@@ -123,26 +121,26 @@ impl<P: Problem> Finetune<'_, P> {
     }
 
     /// The network at its start: new weights drawn by the seed, and the encoder's over them.
-    pub(super) fn build(&self, seed: u64, prepared: &Prepared<P>) -> Result<Built<P>> {
+    pub(super) fn build(&self, seed: u64, prepared: &Prepared) -> Result<Built> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
         let (config, pad) = (&prepared.source.config, prepared.source.pad());
-        let network = TaskNetwork::new(&vs.root(), config, &prepared.parts, pad, |path| {
-            self.task.head(path, config, self.config, &prepared.loaded.data)
+        let (parts, reduction) = (&prepared.parts, self.config.train.loss);
+        let objective = Finetuning::new(&vs.root(), config, parts, pad, reduction, |path| {
+            Arc::clone(&prepared.loaded.data).head(path, config, self.config)
         })?;
         if let Some(encoder) = &prepared.encoder {
             encoder.load(&vs)?;
         }
-        let objective = Finetuning::new(network, self.config.train.loss);
         Ok(Built { objective, variables: variables(&vs)? })
     }
 
     fn train(
         &self,
         seed: u64,
-        prepared: &Prepared<P>,
-        objective: &Finetuning<P::Head>,
+        prepared: &Prepared,
+        objective: &Finetuning,
         variables: Named,
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(Event<'_>),
@@ -178,10 +176,8 @@ impl<P: Problem> Finetune<'_, P> {
         let batch_size = config.train.batch_size * config.train.accumulate;
         let (best_step, handles) = (self.best_step(seed)?, variables.clone_handles());
         let done = Cell::new(step);
-        let evaluation = |objective: &Finetuning<P::Head>| {
-            let (network, data) = (objective.network(), &prepared.loaded.data);
-            let answers = self.task.answers(network, data, &Split::Dev, self.predict_batch());
-            let scores = self.task.score(data, &Split::Dev, &answers);
+        let evaluation = |objective: &Finetuning| {
+            let scores = objective.answers(&Split::Dev, self.predict_batch()).score();
             if let Some(best) = &best_step {
                 let score = scores.get(&self.task.metric()).copied().flatten();
                 best.offer(done.get(), score, &handles)?;
@@ -191,7 +187,7 @@ impl<P: Problem> Finetune<'_, P> {
         let trainer = Trainer {
             objective,
             source: EpochSource::new(
-                Arc::clone(&prepared.loaded.train),
+                Arc::clone(&prepared.loaded.inputs),
                 prepared.loaded.order.clone(),
                 seed,
                 batch_size,
@@ -228,7 +224,7 @@ impl<P: Problem> Finetune<'_, P> {
         })
     }
 
-    /// The newest whole checkpoint of a seed that was begun, if the run is gone on with.
+    /// The newest whole checkpoint of a seed that was begun, if the run is resumed.
     fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
         let dir = self.seed_dir(seed);
         if self.from != From::Checkpoint || !dir.exists() {

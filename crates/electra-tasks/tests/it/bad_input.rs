@@ -4,18 +4,26 @@ use crate::{
     e2e::{Fixture, TASK, config},
     root, says, with_key,
 };
-use electra_tasks::{Answers, Finetune, FinetuneConfig, Predictor, Task};
+use electra_scores::LabelSpace;
+use electra_tasks::{
+    Finetune, FinetuneConfig, Predictor, Request, Task,
+    kinds::{self, sentence::load},
+    predictor::{StreamInput, StreamOptions},
+};
 use electra_train::{Existing, From};
-use std::{fs, sync::atomic::AtomicBool};
+use std::{
+    fs,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 fn run(finetune: &Finetune<'_>) -> electra_tasks::Result<electra_tasks::Completion> {
     finetune.run(&AtomicBool::new(false), &mut |_| {})
 }
 
-fn read(toml: &str) -> electra_tasks::Result<Task> {
+fn read(toml: &str) -> electra_tasks::Result<Arc<dyn Task>> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), toml).unwrap();
-    Task::read(dir.path())
+    kinds::read(dir.path(), &[])
 }
 
 #[test]
@@ -27,14 +35,14 @@ fn tasks_whose_keys_do_not_fit() {
     );
     says(read(&TASK.replace("\"accuracy\"", "\"pearson\"")), &["metric = pearson", "accuracy"]);
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
-    says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "\"a\" stands twice"]);
+    says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "duplicate class \"a\""]);
     says(read(&with("labels = [\"a\"]")), &["labels", "at least 2"]);
     says(
         read(&with("labels = [\"a\", \"b\\tc\"]")),
         &["labels", "\"b\\tc\"", "a tab or a line break"],
     );
     says(read(&with("range = [0.0, 1.0]")), &["range", "labels"]);
-    says(Task::read("nowhere".as_ref()), &["nowhere"]);
+    says(kinds::read("nowhere".as_ref(), &[]), &["nowhere"]);
 }
 
 #[test]
@@ -77,7 +85,7 @@ fn rows_that_cannot_be_learned_from_or_scored() {
     try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"colour\""]);
     try_with("train.tsv", "text\tlabel\nred\tcolour\n", &["train.tsv", "at least 2 classes"]);
     try_with("train.tsv", "text\tlabel\n \tcolour\nx\tanimal\n", &["train.tsv:2", "empty"]);
-    try_with("train.tsv", "text\tlabel\n", &["train.tsv", "no row"]);
+    try_with("train.tsv", "text\tlabel\n", &["train.tsv", "it has no rows"]);
     try_with("test.tsv", "text\tgold\nred\tcolour\n", &["test.tsv:1", "\"label\"", "gold"]);
     fs::remove_file(fixture.path("task/test.tsv")).unwrap();
     says(run(&fixture.finetune(&task, &config, "out")), &["test.tsv"]);
@@ -94,18 +102,18 @@ fn labels_that_the_training_set_lacks() {
     let task = fixture.read_task();
     let data = fixture.path("task");
     let labels = ["animal", "plant", "colour"].map(str::to_owned).to_vec();
-    assert_eq!(task.load(&data).unwrap().answers, Answers::Classes(labels));
+    assert_eq!(load(&task, &data).unwrap().space, LabelSpace::Classes(labels));
     for name in ["dev.tsv", "test.tsv"] {
         let path = data.join(name);
         let before = fs::read_to_string(&path).unwrap();
         fs::write(&path, "text\tlabel\nred\tcolour\nrose\tplant\n").unwrap();
         let place = format!("{name}:3");
-        says(task.load(&data), &[&place, "\"plant\"", "is not in the training file", "key labels"]);
+        says(load(&task, &data), &[&place, "\"plant\"", "not in the training file", "key labels"]);
         fs::write(&path, "text\tlabel\nsand\tstone\n").unwrap();
-        says(task.load(&data), &[&format!("{name}:2"), "\"stone\"", "is not in the key labels"]);
+        says(load(&task, &data), &[&format!("{name}:2"), "\"stone\"", "is not in the key labels"]);
         fs::write(&path, before).unwrap();
     }
-    task.load(&data).unwrap();
+    load(&task, &data).unwrap();
 }
 
 #[test]
@@ -169,9 +177,13 @@ fn predictions_that_cannot_be_made() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     run(&fixture.finetune(&task, &config, "out")).unwrap();
-    says(Predictor::open(&fixture.path("model"), "cpu").map(drop), &["task.json"]);
+    fixture.write("encoder/config.json", fs::read(fixture.path("model/config.json")).unwrap());
+    let encoder = fs::read_to_string(fixture.path("encoder/config.json")).unwrap();
+    fixture.write("encoder/config.json", encoder.replace("ForPreTraining", "Model"));
+    says(Predictor::open(&fixture.path("encoder"), "cpu").map(drop), &["task.json"]);
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
-    says(predictor.predict(&[("red", Some("green"))]), &["single texts"]);
+    says(predictor.answer(&[Request::pair("red", "green")]), &["number 0", "single text"]);
+    says(predictor.answer(&[Request::words(&["red"])]), &["number 0", "single text"]);
 
     // A file that was edited by hand: the model has 64 positions.
     let model = fixture.path("out/model");
@@ -180,14 +192,14 @@ fn predictions_that_cannot_be_made() {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
     }
-    with("/max_length", 4.into()).unwrap().predict(&[("red", None)]).unwrap();
+    with("/max_length", 4.into()).unwrap().answer(&[Request::text("red")]).unwrap();
 
     fixture.write("input.tsv", "sentence\nred\n");
     let (input, output) = (fixture.path("input.tsv"), fixture.path("output.tsv"));
     let predict = || {
-        let options = electra_tasks::predict::PredictOptions::default();
-        let model = fixture.path("out/model");
-        electra_tasks::predict(&model, "cpu", &input, &output, &options, &mut |_| {})
+        let options = StreamOptions::default();
+        let input = StreamInput::open(&input).unwrap();
+        predictor.stream_to_file(input, &output, &options, &mut |_| {})
     };
     says(predict(), &["input.tsv:1", "\"text\"", "sentence"]);
     fixture.write("input.tsv", "text\tx\nred\t1\n\nblue\t1\n");
@@ -204,7 +216,7 @@ fn predictions_that_cannot_be_made() {
         assert!(fs::symlink_metadata(&output).unwrap().is_symlink());
         fs::remove_file(&output).unwrap();
         std::os::unix::fs::symlink("/dev/null", &output).unwrap();
-        assert_eq!(predict().unwrap().rows, 1);
+        assert_eq!(predict().unwrap().done, 1);
         assert!(fs::symlink_metadata(&output).unwrap().is_symlink());
     }
 }

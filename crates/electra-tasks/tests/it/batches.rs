@@ -1,9 +1,6 @@
 //! Encoding, truncation, the order of epochs, learning rates by layer.
 
-use electra_tasks::{
-    batch::{encode, epoch_order},
-    objective::layer_rule,
-};
+use electra_tasks::{batch::Input, objective::layer_rule, order::epoch_order};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::optim::Decay;
 use proptest::prelude::*;
@@ -17,8 +14,8 @@ fn letters() -> WordPiece {
 
 #[track_caller]
 fn check(a: &str, b: Option<&str>, max_length: usize, ids: &[u32], second: usize) {
-    let feature = encode(&letters(), a, b, max_length, ()).unwrap();
-    assert_eq!((&feature.ids[..], feature.segment_b_start), (ids, second));
+    let input = Input::encode(&letters(), a, b, max_length).unwrap();
+    assert_eq!((&input.ids[..], input.segment_b_start), (ids, second));
 }
 
 /// `_truncate_seq_pair` by hand: one token at a time from the end of the longer text, of the second where they
@@ -38,8 +35,8 @@ proptest! {
     #[test]
     fn a_pair_is_cut_no_more_than_needed(a in 0usize..12, b in 0usize..12, max_length in 4usize..20) {
         let text = |n: usize| vec!["a"; n].join(" ");
-        let feature = encode(&letters(), &text(a), Some(&text(b)), max_length, ()).unwrap();
-        prop_assert_eq!(feature.ids.len(), (a + b + 3).min(max_length));
+        let input = Input::encode(&letters(), &text(a), Some(&text(b)), max_length).unwrap();
+        prop_assert_eq!(input.ids.len(), (a + b + 3).min(max_length));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The whole line on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
-use crate::{root, says};
+use crate::{described, root, says, texts};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
+use electra_scores::{Metric, Scores, SentenceTask, table::Format};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, MultiLabelPredictor, Predictor, Report, Task, Weights,
-    adopt, model,
-    predict::{PredictOptions, Probabilities},
-    scores::Metric,
-    table::{Format, Header, Rows},
+    Answer, Completion, Finetune, FinetuneConfig, Predictor, Report, Request, Weights, adopt,
+    answer::RequestForm,
+    model,
+    predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
@@ -111,13 +111,13 @@ impl Fixture {
         self.write("task/task.toml", TASK);
     }
 
-    pub(crate) fn read_task(&self) -> Task {
-        Task::read(&self.path("task")).unwrap()
+    pub(crate) fn read_task(&self) -> SentenceTask {
+        described(&self.path("task"))
     }
 
     pub(crate) fn finetune<'a>(
         &self,
-        task: &'a Task,
+        task: &'a SentenceTask,
         config: &'a FinetuneConfig,
         out: &str,
     ) -> Finetune<'a> {
@@ -183,25 +183,17 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
 
     let model = fixture.path("out/model");
     let predictor = Predictor::open(&model, "cpu").unwrap();
-    let predictions =
-        predictor.predict(&[("red green blue", None), ("fox bird", None), ("", None)]).unwrap();
-    assert_eq!([&predictions[0].label[..], &predictions[1].label], ["colour", "animal"]);
-    assert!((predictions[0].probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    let predictions = predictor.answer(&texts(&["red green blue", "fox bird", ""])).unwrap();
+    assert_eq!([predictions[0].text(), predictions[1].text()], ["colour", "animal"]);
+    assert!((predictions[0].probabilities().iter().sum::<f32>() - 1.0).abs() < 1e-5);
 
     // A file's predictions are the texts' predictions in the file's order, and score what the report says.
     let options =
-        PredictOptions { batch_size: 7, probabilities: Probabilities::Write, ..Default::default() };
+        StreamOptions { batch_size: 7, probabilities: Probabilities::Write, ..Default::default() };
     let output = fixture.path("predictions.tsv");
-    let done = electra_tasks::predict(
-        &model,
-        "cpu",
-        &fixture.path("task/dev.tsv"),
-        &output,
-        &options,
-        &mut |_| {},
-    )
-    .unwrap();
-    assert_eq!(done.rows, 30);
+    let input = StreamInput::open(&fixture.path("task/dev.tsv")).unwrap();
+    let done = predictor.stream_to_file(input, &output, &options, &mut |_| {}).unwrap();
+    assert_eq!(done.done, 30);
     let text = fs::read_to_string(output).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("index\tprediction\tanimal\tcolour"));
@@ -222,7 +214,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     let kept = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
     let first_two = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join("\t");
     assert_eq!(kept, text.lines().map(|line| first_two(line) + "\n").collect::<String>());
-    let scores: electra_tasks::scores::Scores =
+    let scores: Scores =
         serde_json::from_str(&fs::read_to_string(dir.join("scores.json")).unwrap()).unwrap();
     assert_eq!(scores, best.dev);
 }
@@ -242,7 +234,7 @@ fn a_model_folder_without_a_kind_is_of_a_sentence_task() {
     Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     info.insert("kind".to_owned(), "riddle".into());
     fs::write(&path, serde_json::to_string(&info).unwrap()).unwrap();
-    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["task.json", "riddle", "sentence"]);
+    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["task.json", "riddle"]);
 }
 
 #[test]
@@ -259,7 +251,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
     // In the second seed, between two checkpoints.
     let mut steps = 0;
     let completion = broken.run(&stop, &mut |event| {
-        if let electra_tasks::finetune::Event::Training(electra_train::Event::Step { .. }) = event {
+        if let electra_tasks::Event::Training(electra_train::Event::Step { .. }) = event {
             steps += 1;
             stop.store(steps == 12 + 6, std::sync::atomic::Ordering::Relaxed);
         }
@@ -318,14 +310,14 @@ fn a_regression_on_pairs() {
     let error = report.baselines.majority.dev[&Metric::MeanSquaredError].unwrap();
     assert!((error - 4.0).abs() < 1e-9, "{error}");
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
-    let answer = &predictor.predict(&[("red", Some("green"))]).unwrap()[0];
-    assert!(answer.label.parse::<f64>().is_ok() && answer.probabilities.is_empty(), "{answer:?}");
+    let answer = &predictor.answer(&[Request::pair("red", "green")]).unwrap()[0];
+    assert!(matches!(answer, Answer::Number(_)), "{answer:?}");
+    assert!(answer.text().parse::<f64>().is_ok() && answer.probabilities().is_empty());
     let text = "one\ttwo\nred\tgreen\n".as_bytes();
-    let rows = Rows::from_reader(text, Format::Tsv, "rows", &["one", "two"], Header::FirstLine);
-    let with = PredictOptions { probabilities: Probabilities::Write, ..PredictOptions::default() };
-    let said =
-        predictor.predict_rows(rows.unwrap(), Vec::new(), "out".as_ref(), &with, &mut |_| {});
-    says(said, &["out", "a number", "no classes"]);
+    let rows = StreamInput::new(text, "rows", Format::Tsv);
+    let with = StreamOptions { probabilities: Probabilities::Write, ..StreamOptions::default() };
+    let said = predictor.stream(rows, Vec::new(), "out".as_ref(), &with, &mut |_| {});
+    says(said, &["out", "does not predict classes", "no probabilities"]);
 }
 
 #[test]
@@ -343,11 +335,11 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
         assert!(names.iter().any(|(n, _)| n == name), "{name}");
     }
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
-    let answer = |predictor: &Predictor| predictor.predict(&[("red green", None)]).unwrap();
+    let answer = |predictor: &Predictor| predictor.answer(&texts(&["red green"])).unwrap();
     let before = answer(&predictor);
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
     let exported = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
-    assert_eq!(answer(&exported)[0].probabilities, before[0].probabilities);
+    assert_eq!(answer(&exported), before);
     // An export replaces an export, whole.
     fixture.write("exported/generator/config.json", "{}");
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Replace).unwrap();
@@ -374,7 +366,7 @@ fn the_card_says_what_was_learned_from_what_and_how_well() {
         let card = fs::read_to_string(fixture.path(kind).join("model/README.md")).unwrap();
         let score = |seed: usize| {
             let seed = &report.seeds[seed];
-            let of = |scores: &electra_tasks::scores::Scores| scores[&Metric::Accuracy].unwrap();
+            let of = |scores: &Scores| scores[&Metric::Accuracy].unwrap();
             (seed.seed, of(&seed.dev), of(seed.test.as_ref().unwrap()))
         };
         let best = if report.best_seed == 3 { score(0) } else { score(1) };
@@ -455,26 +447,29 @@ fn a_classifier_of_transformers_is_adopted() {
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
     adopt::classifier(dir.path(), "replies", "text", None).unwrap();
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
-    let found = &predictor.predict(&[("w12", None)]).unwrap()[0];
-    close(&found.probabilities, logits.get(2).softmax(-1, tch::Kind::Float));
-    assert!(["no", "maybe", "yes"].contains(&found.label.as_str()));
+    let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
+    close(found.probabilities(), logits.get(2).softmax(-1, tch::Kind::Float));
+    assert!(["no", "maybe", "yes"].contains(&found.text().as_str()));
 
     let path = dir.path().join("config.json");
     let config = fs::read_to_string(&path).unwrap();
     let sets = "\"problem_type\": \"multi_label_classification\", \"vocab_size\"";
     fs::write(&path, config.replace("\"vocab_size\"", sets)).unwrap();
     adopt::classifier(dir.path(), "replies", "text", None).unwrap();
-    let predictor = MultiLabelPredictor::open(dir.path(), "cpu").unwrap();
-    let found = &predictor.predict(&[("w12", None)]).unwrap()[0];
-    close(&found.probabilities, logits.get(2).sigmoid());
-    let held = ["no", "maybe", "yes"].iter().zip(&found.probabilities).filter(|(_, p)| **p >= 0.5);
-    assert_eq!(found.labels, held.map(|(name, _)| *name).collect::<Vec<_>>());
+    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
+    close(found.probabilities(), logits.get(2).sigmoid());
+    let held = ["no", "maybe", "yes"].iter().zip(found.probabilities()).filter(|(_, p)| **p >= 0.5);
+    assert_eq!(found.text(), held.map(|(name, _)| *name).collect::<Vec<_>>().join(","));
 
     // What divides labels in a table stands in none of them.
     let named = |name: &str| {
         fs::write(&path, config.replace("\"vocab_size\"", sets).replace("maybe", name)).unwrap();
         adopt::classifier(dir.path(), "replies", "text", None)?;
-        Ok(MultiLabelPredictor::open(dir.path(), "cpu").unwrap().info().separator.clone())
+        let RequestForm::Rows { separator, .. } = Predictor::open(dir.path(), "cpu")?.form() else {
+            panic!("it is of rows")
+        };
+        Ok::<_, electra_tasks::Error>(separator)
     };
     assert_eq!(named("well, no").unwrap(), ";");
     assert_eq!(named("no, no; yes").unwrap(), "|");

@@ -1,14 +1,12 @@
 //! GLUE's official layouts, on files of a few rows and, where they are, on the whole ones.
 
 use crate::says;
-use electra_tasks::{
-    Answers, Dataset, Target, Task,
+use electra_scores::{
+    LONGEST_LINE, Label, LabelSpace, LeftOut, Metric, Pairs, SentenceTask,
     glue::{self, GlueTask, TASKS, Training},
-    report::LeftOut,
-    scores::Metric,
-    table::{Format, Header, LONGEST_LINE, Rows},
-    task::Pairs,
+    table::{Format, Header, Rows},
 };
+use electra_tasks::{kinds::sentence, texts::data::Dataset};
 use std::{
     fs,
     io::{self, Read},
@@ -52,8 +50,8 @@ fn row(header: &str, number: usize, fields: &[(&str, &str)]) -> String {
 
 /// The label words of `task` over and over, or numbers.
 fn label(task: &GlueTask, number: usize) -> String {
-    match task.answers() {
-        Answers::Classes(words) => words[number % words.len()].clone(),
+    match task.label_space() {
+        LabelSpace::Classes(words) => words[number % words.len()].clone(),
         _ => format!("{}.{}00", number % 5, number % 10),
     }
 }
@@ -92,9 +90,9 @@ pub(crate) fn write(glue: &Path, task: &GlueTask, rows: usize) {
     }
 }
 
-fn load(glue: &Path, name: &str) -> electra_tasks::Result<Dataset> {
+fn load(glue: &Path, name: &str) -> electra_tasks::Result<Dataset<LabelSpace, Label>> {
     let (task, data) = glue::open(name, glue)?;
-    task.load(&data)
+    sentence::load(&task, &data)
 }
 
 #[test]
@@ -107,7 +105,7 @@ fn every_task_is_read_from_its_official_layout() {
             continue;
         }
         let data = load(dir.path(), task.name).unwrap();
-        assert_eq!(data.answers, task.answers(), "{}", task.name);
+        assert_eq!(data.space, task.label_space(), "{}", task.name);
         assert_eq!((data.scored.dev.len(), data.left_out.len()), (7, 0), "{}", task.name);
         let doubled = ["mrpc", "stsb"].contains(&task.name);
         assert_eq!(data.train.len(), if doubled { 14 } else { 7 }, "{}", task.name);
@@ -116,11 +114,11 @@ fn every_task_is_read_from_its_official_layout() {
             assert_eq!(example.text_a, format!("\"a red green, {n}"), "{}", task.name);
             let second = task.text_b.map(|_| format!("\"b red green, {n}"));
             assert_eq!(example.text_b, second, "{}", task.name);
-            let expected = match task.answers() {
-                Answers::Classes(words) => Target::Class(n % words.len()),
-                _ => Target::Value((n % 5) as f64 + n as f64 / 10.0),
+            let expected = match task.label_space() {
+                LabelSpace::Classes(words) => Label::Class(n % words.len()),
+                _ => Label::Value((n % 5) as f64 + n as f64 / 10.0),
             };
-            assert_eq!(example.target, expected, "{}", task.name);
+            assert_eq!(example.label, expected, "{}", task.name);
         }
         let mismatched = data.scored.more_dev.get("mismatched").map(Vec::len);
         assert_eq!(mismatched, (task.name == "mnli").then_some(7));
@@ -138,7 +136,7 @@ fn pairs_without_an_order_are_learned_in_both() {
         for (given, swapped) in given.iter().zip(swapped) {
             assert_eq!(swapped.text_a, *given.text_b.as_ref().unwrap());
             assert_eq!(swapped.text_b.as_ref().unwrap(), &given.text_a);
-            assert_eq!(swapped.target, given.target);
+            assert_eq!(swapped.label, given.label);
         }
         assert_eq!(data.scored.dev.len(), 5);
     }
@@ -176,7 +174,7 @@ fn a_task_of_glue_is_a_task_that_a_file_can_describe() {
     for row in &TASKS {
         let Ok(task) = row.task() else { continue };
         let text = toml::to_string(&task).unwrap();
-        assert_eq!(toml::from_str::<Task>(&text).unwrap(), task, "{text}");
+        assert_eq!(toml::from_str::<SentenceTask>(&text).unwrap(), task, "{text}");
     }
     let cola = glue::find("cola").unwrap().task().unwrap();
     let mut unordered = cola.clone();
@@ -220,7 +218,7 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     strict.unusable_rows = 0.0;
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
     says(
-        strict.load(&dir.path().join("QQP")),
+        sentence::load(&strict, &dir.path().join("QQP")),
         &["train.tsv:19", "4 columns where there must be 6"],
     );
 }
@@ -236,7 +234,7 @@ fn rows_without_an_agreed_label_are_left_out() {
     fs::write(&path, format!("{}\t-\n", &text[..last])).unwrap();
     let data = load(dir.path(), "mnli").unwrap();
     assert_eq!((data.train.len(), data.scored.dev.len()), (9, 8));
-    let named = vec![format!("{}:10: the label \"-\" is no answer", path.display())];
+    let named = vec![format!("{}:10: the label \"-\" means that there is no gold", path.display())];
     assert_eq!(data.left_out, [LeftOut { file: path, count: 1, named }]);
 }
 

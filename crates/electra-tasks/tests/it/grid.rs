@@ -4,10 +4,13 @@ use crate::{
     e2e::{Fixture, config},
     says,
 };
+use electra_scores::{SentenceTask, metrics::Summary};
 use electra_tasks::{
-    Completion, Event, Finetune, FinetuneConfig, Grid, Report, Task,
-    finetune::grid::{Axis, Cell, GridReport, cells},
-    scores::Summary,
+    Completion, Event, Finetune, FinetuneConfig, Grid, Report,
+    finetune::{
+        GridReport,
+        grid::{Axis, Cell, cells},
+    },
 };
 use electra_train::From;
 use std::{
@@ -33,7 +36,7 @@ fn finish(grid: &Grid<'_>) -> GridReport {
 
 fn grid<'a>(
     fixture: &Fixture,
-    task: &'a Task,
+    task: &'a SentenceTask,
     config: &'a FinetuneConfig,
     cells: &'a [Cell],
     out: &str,
@@ -73,11 +76,11 @@ fn axes_and_cells() {
     );
     let parse = |text: &str| text.parse::<Axis>();
     says(parse("train.epochs"), &["grid = train.epochs", "KEY=VALUE,VALUE"]);
-    says(parse("train.epochs=1,1"), &["a value twice"]);
+    says(parse("train.epochs=1,1"), &["a duplicate value"]);
     says(parse("train.epochs=1,"), &["an empty value"]);
-    says(parse("train.seed=1,2"), &["seeds are no part"]);
+    says(parse("train.seed=1,2"), &["several seeds instead"]);
     let of = |texts: &[&str]| cells(&axes(texts), |values| base.with_overrides("base", values));
-    says(of(&[EPOCHS, EPOCHS]), &["train.epochs", "stands twice"]);
+    says(of(&[EPOCHS, EPOCHS]), &["train.epochs", "is a duplicate"]);
     says(of(&["train.epoch=1,2"]), &["train.epoch=1", "did you mean \"epochs\""]);
     says(of(&["train.epochs=1,0"]), &["train.epochs = 0", "above 0"]);
 }
@@ -110,7 +113,9 @@ fn a_grid_tries_every_cell_and_keeps_the_best_model() {
         assert_eq!(Some(dev), Summary::of(&scores));
         assert_eq!(dev.median, (scores[0] + scores[1]) / 2.0);
         assert_eq!(cell.best_dev, Some(scores[0].max(scores[1])));
-        assert!(!dir.join("model").exists(), "{}", cell.name);
+        // The best cell has its model, the others' are removed.
+        let is_best = Some(&cell.name) == report.best.as_ref();
+        assert_eq!(dir.join("model").exists(), is_best, "{}", cell.name);
         highest = highest.max(dev.median);
         // What a cell gives is what fine-tuning by its config gives: its own resolved one is written down.
         let written = FinetuneConfig::read(&dir.join("config.toml"), &[]).unwrap();
@@ -174,7 +179,7 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     let mut fewer = grid(&fixture, &task, &config, &cells, "broken");
     fewer.finetune.from = From::Checkpoint;
     let run = |grid: &Grid<'_>| grid.run(&AtomicBool::new(false), &mut |_| {});
-    says(run(&fewer), &["learning_rate=1e-5", "not among those asked for"]);
+    says(run(&fewer), &["learning_rate=1e-5", "not one of those requested"]);
     fewer.cells = &more;
     fewer.finetune.seeds = vec![1];
     says(run(&fewer), &["grid.json", "[1, 2]", "[1]"]);
@@ -184,7 +189,7 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     other.finetune.from = From::Checkpoint;
     says(run(&other), &["train.epochs=1", "the config"]);
     other.finetune.out = fixture.path("nowhere");
-    says(run(&other), &["nowhere/grid.json", "no grid to go on with"]);
+    says(run(&other), &["nowhere/grid.json", "not a grid that can be resumed"]);
 }
 
 /// Scores on dev by update, as the metrics of a seed have them.

@@ -6,10 +6,8 @@ mod batches;
 mod custom_task;
 mod e2e;
 mod glue;
-mod glue_scores;
 mod grid;
 mod multi_label;
-mod official;
 mod own_task;
 mod predict;
 mod presets;
@@ -17,17 +15,15 @@ mod questions;
 mod report;
 mod resume;
 mod row_numbers;
-mod scores;
 mod several;
 mod spans;
-mod squad;
 mod submit;
-mod tables;
-mod tagging;
 mod tags;
 mod winograd;
 
 use electra_model::tensors;
+use electra_scores::TaskFile;
+use electra_tasks::Request;
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
@@ -37,11 +33,22 @@ pub(crate) fn root() -> PathBuf {
 
 /// Checks that an error says each of `words`.
 #[track_caller]
-pub(crate) fn says<T: std::fmt::Debug>(result: electra_tasks::Result<T>, words: &[&str]) {
-    let message = result.unwrap_err().to_string();
+pub(crate) fn says<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E>, words: &[&str]) {
+    let result = result.map_err(|error| error.to_string());
+    let message = result.unwrap_err();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
     }
+}
+
+/// The task that a `task.toml`, or the one in a folder, describes.
+pub(crate) fn described<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    TaskFile::read(path).unwrap().parse(&[]).unwrap().0
+}
+
+/// Requests of single texts.
+pub(crate) fn texts(texts: &[&str]) -> Vec<Request> {
+    texts.iter().map(|text| Request::text(text)).collect()
 }
 
 /// Gives a model weights that are numbers and whose products are none: hidden states of 2, times 3e38 in `layer`.

@@ -1,16 +1,18 @@
 //! Sets of labels: files of three forms, learning, prediction, and what cannot be used.
 
 use crate::{
+    described,
     e2e::{Fixture, config, phrase},
-    says,
+    says, texts,
 };
 use electra_model::hf::{self, Labels};
+use electra_scores::{Metric, Scores, multi_label::MultiLabelTask, table::Format};
 use electra_tasks::{
-    AnyTask, Completion, Finetune, MultiLabelPredictor, MultiLabelTask,
+    Completion, Finetune, Predictor,
+    answer::RequestForm,
     details::Details,
-    predict::{PredictOptions, Probabilities},
-    scores::{Metric, Scores},
-    table::Format,
+    kinds::{self, multi_label::load},
+    predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -46,10 +48,8 @@ fn table(from: usize, count: usize) -> String {
 fn read(toml: &str) -> electra_tasks::Result<MultiLabelTask> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), toml).unwrap();
-    match AnyTask::read(dir.path(), &[])? {
-        AnyTask::MultiLabel(task) => Ok(task),
-        other => panic!("{other:?}"),
-    }
+    kinds::read(dir.path(), &[])?;
+    Ok(described(dir.path()))
 }
 
 /// The labels are drawn in turn, so the empty set is as frequent as others and first among them: it is right for a
@@ -80,12 +80,13 @@ fn sets_of_labels_are_learned_and_predicted() {
     let model = fixture.path("out/model");
     let labels = ["animal", "colour"].map(str::to_owned).to_vec();
     assert_eq!(hf::read_config(&model).unwrap().labels, Some(Labels::Set(labels.clone())));
-    let predictor = MultiLabelPredictor::open(&model, "cpu").unwrap();
-    assert_eq!(predictor.info().labels, labels);
-    let answers = predictor.predict(&[("red green blue", None), ("fox bird fish", None)]).unwrap();
+    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let RequestForm::Rows { classes, .. } = predictor.form() else { panic!("it is of rows") };
+    assert_eq!(classes, labels);
+    let answers = predictor.answer(&texts(&["red green blue", "fox bird fish"])).unwrap();
     for (answer, name) in answers.iter().zip(["colour", "animal"]) {
-        assert_eq!(answer.labels, [name]);
-        assert!(answer.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{answer:?}");
+        assert_eq!(answer.text(), name);
+        assert!(answer.probabilities().iter().all(|p| (0.0..=1.0).contains(p)), "{answer:?}");
     }
 
     // The report: each label as the file of them has it, and the examples whose set is not the gold one.
@@ -115,14 +116,14 @@ fn sets_of_labels_are_learned_and_predicted() {
 
     // What a file's predictions are in a table, in lines of JSON and in the seed's folder.
     let write = |name: &str, format: Format| {
-        let options = PredictOptions {
+        let options = StreamOptions {
             probabilities: Probabilities::Write,
-            format,
-            ..PredictOptions::default()
+            format: Some(format),
+            ..StreamOptions::default()
         };
-        let rows = electra_tasks::table::Rows::open(&fixture.path("task/dev.tsv"), &["text"]);
+        let rows = StreamInput::open(&fixture.path("task/dev.tsv")).unwrap();
         let output = fixture.path(name);
-        predictor.predict_file(rows.unwrap(), &output, &options, &mut |_| {}).unwrap();
+        predictor.stream_to_file(rows, &output, &options, &mut |_| {}).unwrap();
         fs::read_to_string(output).unwrap()
     };
     let (tsv, jsonl) = (write("p.tsv", Format::Tsv), write("p.jsonl", Format::JsonLines));
@@ -167,65 +168,71 @@ fn labels_are_read_from_a_column_from_columns_and_from_lists() {
         "lists.jsonl",
         "{\"text\":\"x\",\"kinds\":[\"b\",\"a\"]}\n{\"text\":\"y\",\"kinds\":[]}\n{\"text\":\"z\",\"kinds\":\"a\"}\n",
     );
-    let load = |keys: &str, file: &str| {
+    let load_from = |keys: &str, file: &str| {
         let keys = TASK.replace("label = \"kinds\"", keys);
         let toml = keys.replace("train.tsv", file).replace("dev.tsv", file);
-        read(&toml).unwrap().load(dir.path()).unwrap()
+        load(&read(&toml).unwrap(), dir.path()).unwrap()
     };
-    let column = load("label = \"kinds\"\nseparator = \"|\"", "one.tsv");
-    assert_eq!(column.answers, ["a", "b"]);
-    let held: Vec<&[bool]> = column.scored.dev.iter().map(|example| &example.target[..]).collect();
+    let column = load_from("label = \"kinds\"\nseparator = \"|\"", "one.tsv");
+    assert_eq!(column.space, ["a", "b"]);
+    let held: Vec<&[bool]> = column.scored.dev.iter().map(|example| &example.label[..]).collect();
     assert_eq!(held, [&[true, true], &[false, false], &[true, false]]);
-    assert_eq!(load("labels = [\"a\", \"b\"]", "many.csv"), column);
-    assert_eq!(load("label = \"kinds\"\nseparator = \"|\"", "lists.jsonl"), column);
-    let turned =
-        load("labels = [\"b\", \"a\", \"c\"]\nlabel = \"kinds\"\nseparator = \"|\"", "one.tsv");
-    assert_eq!(turned.scored.dev[2].target, [false, true, false]);
+    assert_eq!(load_from("labels = [\"a\", \"b\"]", "many.csv"), column);
+    assert_eq!(load_from("label = \"kinds\"\nseparator = \"|\"", "lists.jsonl"), column);
+    let turned = load_from(
+        "labels = [\"b\", \"a\", \"c\"]\nlabel = \"kinds\"\nseparator = \"|\"",
+        "one.tsv",
+    );
+    assert_eq!(turned.scored.dev[2].label, [false, true, false]);
 }
 
 #[test]
 fn sets_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
-    let load = |keys: &str, name: &str, text: &str| {
+    let load_text = |keys: &str, name: &str, text: &str| {
         fs::write(dir.path().join(name), text).unwrap();
         let toml = TASK.replace("label = \"kinds\"", keys).replace("train.tsv", name);
-        read(&toml.replace("dev.tsv", name)).unwrap().load(dir.path())
+        load(&read(&toml.replace("dev.tsv", name)).unwrap(), dir.path())
     };
     let column = "label = \"kinds\"";
-    let tsv = |labels: &str| load(column, "t.tsv", &format!("text\tkinds\nx\ta\ny\t{labels}\n"));
-    says(tsv("b,a,b"), &["t.tsv:3", "\"b\" stands twice"]);
+    let tsv =
+        |labels: &str| load_text(column, "t.tsv", &format!("text\tkinds\nx\ta\ny\t{labels}\n"));
+    says(tsv("b,a,b"), &["t.tsv:3", "label \"b\" is a duplicate"]);
     says(tsv("a,,b"), &["t.tsv:3", "empty label"]);
     says(tsv("a,"), &["t.tsv:3", "empty label"]);
     let known = format!("labels = [\"a\", \"bee\"]\n{column}");
     let rows = "text\tkinds\nx\ta\ny\tbea\n";
-    says(load(&known, "t.tsv", rows), &["t.tsv:3", "\"bea\"", "key labels", "\"bee\"?"]);
-    says(load(column, "t.tsv", "text\tkinds\nx\t\n"), &["t.tsv", "no row has a label"]);
+    says(load_text(&known, "t.tsv", rows), &["t.tsv:3", "\"bea\"", "key labels", "\"bee\"?"]);
+    says(load_text(column, "t.tsv", "text\tkinds\nx\t\n"), &["t.tsv", "no row has a label"]);
     let columns = "labels = [\"a\", \"b\"]";
     says(
-        load(columns, "t.csv", "text,a,b\nx,1,0\ny,2,0\n"),
+        load_text(columns, "t.csv", "text,a,b\nx,1,0\ny,2,0\n"),
         &["t.csv:3", "\"2\"", "\"a\"", "1 or 0"],
     );
-    says(load(columns, "t.csv", "text,a\nx,1\n"), &["t.csv:1", "\"b\""]);
+    says(load_text(columns, "t.csv", "text,a\nx,1\n"), &["t.csv:1", "\"b\""]);
     let json = |list: &str| {
         let text =
             format!("{{\"text\":\"x\",\"kinds\":[\"a\"]}}\n{{\"text\":\"y\",\"kinds\":{list}}}\n");
-        load(column, "t.jsonl", &text)
+        load_text(column, "t.jsonl", &text)
     };
-    says(json("[\"a\",\"a\"]"), &["t.jsonl:2", "\"a\" stands twice"]);
+    says(json("[\"a\",\"a\"]"), &["t.jsonl:2", "label \"a\" is a duplicate"]);
     says(json("[\"a,b\"]"), &["t.jsonl:2", "\"a,b\"", "separator"]);
     says(json("[1]"), &["t.jsonl:2", "1 in its list", "strings"]);
     says(json("[\"a\\tb\"]"), &["t.jsonl:2", "\"a\\tb\"", "a tab or a line break"]);
     says(json("[\" \"]"), &["t.jsonl:2", "empty string"]);
     says(json("null"), &["t.jsonl:2", "null", "list of strings"]);
-    says(load(column, "t.jsonl", "{\"text\":[\"x\"],\"kinds\":[]}\n"), &["t.jsonl:1", "\"text\""]);
+    says(
+        load_text(column, "t.jsonl", "{\"text\":[\"x\"],\"kinds\":[]}\n"),
+        &["t.jsonl:1", "\"text\""],
+    );
 
     // A label that no row was learned from can be asked for: it is missed, and the scores say so.
     fs::write(dir.path().join("train.tsv"), "text\tkinds\nx\ta\n").unwrap();
     fs::write(dir.path().join("dev.tsv"), "text\tkinds\nx\ta,b\n").unwrap();
     let task = |keys: &str| read(&TASK.replace(column, keys)).unwrap();
-    let known = task(&format!("labels = [\"a\", \"b\"]\n{column}")).load(dir.path()).unwrap();
-    assert_eq!(known.scored.dev[0].target, [true, true]);
-    says(task(column).load(dir.path()), &["dev.tsv:2", "\"b\"", "training file"]);
+    let known = load(&task(&format!("labels = [\"a\", \"b\"]\n{column}")), dir.path()).unwrap();
+    assert_eq!(known.scored.dev[0].label, [true, true]);
+    says(load(&task(column), dir.path()), &["dev.tsv:2", "\"b\"", "training file"]);
 }
 
 #[test]
@@ -236,10 +243,10 @@ fn tasks_of_sets_whose_keys_do_not_fit() {
     says(with("separator = \"\""), &["separator"]);
     says(with("threshold = 1.0"), &["threshold = 1", "between 0 and 1"]);
     says(with("labels = []"), &["labels", "one label at least"]);
-    says(with("labels = [\"a\", \"a\"]"), &["labels", "\"a\" stands twice"]);
+    says(with("labels = [\"a\", \"a\"]"), &["labels", "duplicate label \"a\""]);
     says(with("labels = [\"a,b\"]"), &["labels", "separator"]);
     says(with("labels = [\" a\"]"), &["labels", "white space"]);
     says(with("pairs = \"unordered\""), &["pairs", "text_b"]);
     says(with("range = [0, 1]"), &["range"]);
-    says(MultiLabelPredictor::open(Path::new("nowhere"), "cpu").map(drop), &["nowhere"]);
+    says(Predictor::open(Path::new("nowhere"), "cpu").map(drop), &["nowhere"]);
 }

@@ -1,10 +1,11 @@
 //! A task's file: what it changes in the config that it is learned by, and files of other extensions.
 
 use crate::{e2e::TASK, says};
+use electra_scores::SentenceTask;
 use electra_tasks::{
-    AnyTask, FinetuneConfig, Preset, Task,
-    any::TaskFile,
+    FinetuneConfig, Preset,
     config::HeadKind,
+    kinds::{self, DescribedTask, sentence},
     preset::{Group, Size},
 };
 use std::fs;
@@ -13,17 +14,17 @@ const TAGS: &str = "name = 'tags'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f
 const SETS: &str = "name = 'sets'\nkind = 'multi-label'\ntext_a = 'a'\nlabel = 'b'\nmetric = 'micro-f1'\n[files]\ntrain = 'a.tsv'\ndev = 'b.tsv'\n";
 const QUESTIONS: &str = "name = 'q'\nkind = 'squad'\nversion = '1.1'\nmetric = 'f1'\n[files]\ntrain = 'a.json'\ndev = 'b.json'\n";
 
-fn read(text: &str) -> electra_tasks::Result<TaskFile> {
+fn read(text: &str) -> electra_tasks::Result<DescribedTask> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), text).unwrap();
-    TaskFile::read(dir.path(), &[])
+    DescribedTask::open(dir.path(), None, &[])
 }
 
 /// The paper's config with what the file and `--set` say of it.
 fn resolved(text: &str, sets: &[&str]) -> electra_tasks::Result<FinetuneConfig> {
     let file = read(text)?;
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-    let paper = Preset::Paper.config(Size::Small, Group::of(&file.task));
+    let paper = Preset::Paper.config(Size::Small, file.task.group());
     paper.for_task("--preset paper", &file.config, &sets)
 }
 
@@ -35,7 +36,7 @@ fn a_task_of_any_kind_changes_keys_of_the_config() {
         let plain = read(task).unwrap();
         assert!(plain.config.is_empty());
         let text = format!("{task}{changes}");
-        assert_eq!(read(&text).unwrap().task, plain.task);
+        assert_eq!(read(&text).unwrap().task.description(), plain.task.description());
         let config = resolved(&text, &["train.batch_size=8"]).unwrap();
         let mut expected = resolved(task, &["train.batches=by-length"]).unwrap();
         (expected.train.epochs, expected.train.batch_size) = (10.0, 8);
@@ -90,15 +91,14 @@ fn files_of_other_extensions_are_what_the_task_says() {
         "jsonl.txt",
         "{\"text\":\"red, green\",\"label\":\"colour\"}\n{\"text\":\"fox\",\"label\":\"animal\"}\n",
     );
-    let described = |format: &str, file: &str| -> electra_tasks::Result<Task> {
+    let described = |format: &str, file: &str| -> electra_tasks::Result<SentenceTask> {
         let files = format!("[files]\n{format}\ntrain = '{file}'\ndev = '{file}'\n");
         let (keys, _) = TASK.split_once("[files]").unwrap();
-        match read(&format!("{keys}{files}"))?.task {
-            AnyTask::Sentence(task) => Ok(task),
-            other => panic!("{other:?}"),
-        }
+        let text = format!("{keys}{files}");
+        read(&text)?;
+        Ok(toml::from_str(&text).unwrap())
     };
-    let load = |format: &str, file: &str| described(format, file)?.load(dir.path());
+    let load = |format: &str, file: &str| sentence::load(&described(format, file)?, dir.path());
     let expected = load("format = 'tsv'", "tsv.txt").unwrap();
     assert_eq!(expected.scored.dev[0].text_a, "red, green");
     for format in ["csv", "jsonl"] {
@@ -106,12 +106,16 @@ fn files_of_other_extensions_are_what_the_task_says() {
         assert_eq!(found, expected);
     }
     let task = described("format = 'jsonl'", "jsonl.txt").unwrap();
-    assert_eq!(toml::from_str::<Task>(&toml::to_string(&task).unwrap()).unwrap(), task);
+    assert_eq!(toml::from_str::<SentenceTask>(&toml::to_string(&task).unwrap()).unwrap(), task);
     says(load("", "csv.txt"), &["csv.txt", ".jsonl", "files.format"]);
     says(load("format = 'xml'", "csv.txt"), &["task.toml", "xml", "`tsv`, `csv`, `jsonl`"]);
     for task in [TAGS, QUESTIONS] {
         says(read(&format!("{task}format = 'csv'\n")), &["files.format = csv", "tables"]);
     }
-    write("task.toml", TAGS);
-    says(Task::read(dir.path()), &["classification", "regression"]);
+    // A kind that there is not.
+    write("task.toml", &TAGS.replace("'tagging'", "'taging'"));
+    says(
+        kinds::read(dir.path(), &[]),
+        &["task.toml", "unknown kind \"taging\"", "did you mean \"tagging\""],
+    );
 }

@@ -5,19 +5,21 @@ use crate::{
     e2e::{Fixture, config},
     says,
 };
+use electra_model::{PaddingMask, Parts, SelfAttention, SoftmaxAttention};
+use electra_scores::table::{Format, Header, Rows};
 use electra_tasks::{
-    Predictor,
-    predict::{PredictOptions, Probabilities},
-    table::{Format, Header, Rows},
+    Answer, Predictor, Request,
+    predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use std::{
     fs,
     io::{self, Read, Write},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
+use tch::Tensor;
 
 /// A model of colours and animals.
 fn tuned(fixture: &Fixture) -> Predictor {
@@ -72,13 +74,13 @@ fn a_stream_is_answered_window_by_window_in_every_format() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
     let texts = words();
-    let pairs: Vec<_> = texts.iter().map(|text| (text.as_str(), None)).collect();
-    let expected = predictor.predict(&pairs).unwrap();
-    let options = |format| PredictOptions {
+    let requests: Vec<_> = texts.iter().map(|text| Request::text(text)).collect();
+    let expected = predictor.answer(&requests).unwrap();
+    let options = StreamOptions {
         batch_size: 2,
         window: 4,
         probabilities: Probabilities::Write,
-        format,
+        ..StreamOptions::default()
     };
     let stream = |header: bool, line: &dyn Fn(&str) -> String, format| {
         let head = header.then(|| "text\n".to_owned());
@@ -90,13 +92,13 @@ fn a_stream_is_answered_window_by_window_in_every_format() {
             answered: Arc::clone(&answered),
             held: Arc::clone(&held),
         };
-        let rows = Rows::from_reader(drip, format, "rows", &["text"], Header::FirstLine).unwrap();
+        let rows = StreamInput::new(drip, "rows", format);
         let mut out = Lines(Vec::new(), answered);
         let mut told = Vec::new();
         let report = predictor
-            .predict_rows(rows, &mut out, "out".as_ref(), &options(format), &mut |n| told.push(n))
+            .stream(rows, &mut out, "out".as_ref(), &options, &mut |n| told.push(n))
             .unwrap();
-        assert_eq!((report.rows, told), (23, vec![4, 8, 12, 16, 20, 23]), "{format:?}");
+        assert_eq!((report.done, told), (23, vec![4, 8, 12, 16, 20, 23]), "{format:?}");
         let held = held.load(Ordering::Relaxed);
         assert!(held <= 4, "{held} rows of {format:?} were held");
         String::from_utf8(out.0).unwrap()
@@ -112,12 +114,12 @@ fn a_stream_is_answered_window_by_window_in_every_format() {
         expected.iter().enumerate().zip(tsv.lines().skip(1).zip(jsonl.lines()))
     {
         let fields: Vec<&str> = row.split('\t').collect();
-        assert_eq!((fields[0], fields[1]), (&i.to_string()[..], &answer.label[..]));
+        assert_eq!((fields[0], fields[1]), (&i.to_string()[..], &answer.text()[..]));
         let object: serde_json::Value = serde_json::from_str(object).unwrap();
         assert_eq!((&object["index"], &object["prediction"]), (&i.into(), &fields[1].into()));
         for (place, class) in ["animal", "colour"].into_iter().enumerate() {
             // Other texts in the batch, other rounding.
-            let p = f64::from(answer.probabilities[place]);
+            let p = f64::from(answer.probabilities()[place]);
             approx::assert_abs_diff_eq!(
                 fields[2 + place].parse::<f64>().unwrap(),
                 p,
@@ -140,8 +142,8 @@ fn threads_share_a_predictor() {
     let predictor = tuned(&fixture);
     let predictor = shared(&predictor);
     let texts = words();
-    let pairs: Vec<_> = texts.iter().map(|text| (text.as_str(), None)).collect();
-    let answers = |part: &[(&str, Option<&str>)]| predictor.predict(part).unwrap();
+    let pairs: Vec<_> = texts.iter().map(|text| Request::text(text)).collect();
+    let answers = |part: &[Request]| predictor.answer(part).unwrap();
     let (pairs, alone) = (&pairs, pairs.chunks(5).map(answers).collect::<Vec<_>>());
     std::thread::scope(|scope| {
         let ask = |_| scope.spawn(|| pairs.chunks(5).map(answers).collect::<Vec<_>>());
@@ -151,20 +153,62 @@ fn threads_share_a_predictor() {
     });
 }
 
+/// An attention that waits until so many threads are in it.
+#[derive(Debug)]
+struct Meeting {
+    attention: SoftmaxAttention,
+    barrier: Arc<Barrier>,
+}
+
+impl SelfAttention for Meeting {
+    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        self.barrier.wait();
+        self.attention.forward_t(x_bsh, mask, train)
+    }
+}
+
+/// With a lock around the network the second thread would never come; answers are those of one thread.
+#[test]
+fn threads_are_in_the_network_at_the_same_time() {
+    let fixture = Fixture::new();
+    let alone = tuned(&fixture);
+    let requests = [Request::text("red fox")];
+    let expected = alone.answer(&requests).unwrap();
+    let barrier = Arc::new(Barrier::new(2));
+    let parts = Parts::shipped().with_attention("meeting", move |site| {
+        Ok(Meeting { attention: SoftmaxAttention::new(site)?, barrier: Arc::clone(&barrier) })
+    });
+    let predictor = Predictor::open_with(&fixture.path("out/model"), "cpu", &parts).unwrap();
+    std::thread::scope(|scope| {
+        let ask = |_| scope.spawn(|| predictor.answer(&requests).unwrap());
+        for thread in [0, 1].map(ask) {
+            assert_eq!(thread.join().unwrap(), expected);
+        }
+    });
+}
+
+/// What a server hands in and out.
+#[test]
+fn requests_and_answers_are_json() {
+    let request = |json: &str| serde_json::from_str::<Request>(json).unwrap();
+    assert_eq!(request(r#"{"text_a": "red"}"#), Request::text("red"));
+    assert_eq!(request(r#"{"text_a": "a", "text_b": "b"}"#), Request::pair("a", "b"));
+    assert_eq!(request(r#"{"words": ["red", "fox"]}"#), Request::words(&["red", "fox"]));
+    let question = r#"{"question": "who", "context": "a fox"}"#;
+    assert_eq!(request(question), Request::question("who", "a fox"));
+    let answer = Answer::Class { label: "colour".to_owned(), probabilities: vec![0.25, 0.75] };
+    let json = r#"{"label":"colour","probabilities":[0.25,0.75]}"#;
+    assert_eq!(serde_json::to_string(&answer).unwrap(), json);
+}
+
 #[test]
 fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
     let run = |predictor: &Predictor, text: &'static [u8], format| {
-        let rows = Rows::from_reader(text, format, "rows", &["text"], Header::FirstLine);
+        let (rows, options) = (StreamInput::new(text, "rows", format), StreamOptions::default());
         let mut out = Vec::new();
-        let done = predictor.predict_rows(
-            rows.unwrap(),
-            &mut out,
-            "out".as_ref(),
-            &PredictOptions::default(),
-            &mut |_| {},
-        );
+        let done = predictor.stream(rows, &mut out, "out".as_ref(), &options, &mut |_| {});
         (done, String::from_utf8(out).unwrap().lines().count())
     };
     let (done, lines) = run(&predictor, b"text\nred\nfox\nred\tblue\nfish\n", Format::Tsv);
@@ -182,8 +226,8 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     break_layer(&fixture.path("out/model"), "task_head.weight");
     let broken = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let (done, _) = run(&broken, b"text\nred\n", Format::Tsv);
-    says(done, &["rows:2", "no finite number"]);
-    says(broken.predict(&[("red", None)]), &["number 0", "no finite number"]);
+    says(done, &["rows:2", "NaN or infinity"]);
+    says(broken.answer(&[Request::text("red")]), &["number 0", "NaN or infinity"]);
 }
 
 /// In TSV a quotation mark is a character, here as in what is read; what divides fields cannot stand in one.
@@ -199,15 +243,15 @@ fn names_of_classes_are_written_as_the_format_has_them() {
         fs::write(&info, text).unwrap();
         let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
         let text = "text\nred\n".as_bytes();
-        let rows = Rows::from_reader(text, Format::Tsv, "rows", &["text"], Header::FirstLine);
-        let options = PredictOptions {
+        let rows = StreamInput::new(text, "rows", Format::Tsv);
+        let options = StreamOptions {
             probabilities: Probabilities::Write,
-            format,
-            ..PredictOptions::default()
+            format: Some(format),
+            ..StreamOptions::default()
         };
         let mut out = Vec::new();
         let name = "out.tsv".as_ref();
-        predictor.predict_rows(rows.unwrap(), &mut out, name, &options, &mut |_| {})?;
+        predictor.stream(rows, &mut out, name, &options, &mut |_| {})?;
         Ok(String::from_utf8(out).unwrap())
     };
     let header =
@@ -243,14 +287,12 @@ fn predictions_go_to_the_file_whole_or_not_at_all() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
     let output = fixture.path("answers.csv");
-    let rows = |text: &'static str| {
-        Rows::from_reader(text.as_bytes(), Format::Tsv, "rows", &["text"], Header::FirstLine)
-    };
-    let options = PredictOptions { format: Format::Csv, ..PredictOptions::default() };
-    let to = |text| predictor.predict_file(rows(text).unwrap(), &output, &options, &mut |_| {});
+    let rows = |text: &'static str| StreamInput::new(text.as_bytes(), "rows", Format::Tsv);
+    let options = StreamOptions { format: Some(Format::Csv), ..StreamOptions::default() };
+    let to = |text| predictor.stream_to_file(rows(text), &output, &options, &mut |_| {});
     says(to("text\nred\nred\tfox\n"), &["rows:3"]);
     assert!(!output.exists() && !fixture.path("answers.csv.tmp").exists());
-    assert_eq!(to("text\nred\nfox\n").unwrap().rows, 2);
+    assert_eq!(to("text\nred\nfox\n").unwrap().done, 2);
     assert!(fs::read_to_string(&output).unwrap().starts_with("index,prediction\n0,"));
 }
 
@@ -260,13 +302,13 @@ fn empty_lines_of_a_file_of_texts_are_answered() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
     let text = "text\n\nred\n\n\n".as_bytes();
-    let rows = Rows::from_reader(text, Format::Tsv, "rows", &["text"], Header::FirstLine).unwrap();
+    let rows = StreamInput::new(text, "rows", Format::Tsv);
     let mut out = Vec::new();
-    let options = PredictOptions::default();
-    let done = predictor.predict_rows(rows, &mut out, "out".as_ref(), &options, &mut |_| {});
-    assert_eq!(done.unwrap().rows, 4);
-    let empty = &predictor.predict(&[("", None)]).unwrap()[0].label;
-    let red = &predictor.predict(&[("red", None)]).unwrap()[0].label;
+    let options = StreamOptions::default();
+    let done = predictor.stream(rows, &mut out, "out".as_ref(), &options, &mut |_| {});
+    assert_eq!(done.unwrap().done, 4);
+    let answer = |text| predictor.answer(&[Request::text(text)]).unwrap()[0].text();
+    let (empty, red) = (answer(""), answer("red"));
     let expected = format!("index\tprediction\n0\t{empty}\n1\t{red}\n2\t{empty}\n3\t{empty}\n");
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

@@ -2,8 +2,9 @@
 
 use crate::root;
 use electra_model::EncoderConfig;
+use electra_scores::{TaskFile, glue};
 use electra_tasks::{
-    AnyTask, FinetuneConfig, Preset, glue,
+    FinetuneConfig, Preset, Task, kinds,
     preset::{Group, Size},
 };
 
@@ -52,15 +53,15 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
     for task in glue::TASKS.iter().filter_map(|task| task.task().ok()) {
         let long = matches!(task.name.as_str(), "rte" | "stsb");
         let expected = if long { Group::Long } else { Group::Usual };
-        assert_eq!(Group::of(&AnyTask::Sentence(task.clone())), expected, "{}", task.name);
+        assert_eq!(task.group(), expected, "{}", task.name);
     }
     for (name, expected) in [
         ("squad1.1", Group::Questions),
         ("squad2.0", Group::Questions),
         ("wnli-candidates", Group::Usual),
     ] {
-        let task = AnyTask::named(name, &[]).unwrap().unwrap();
-        assert_eq!(Group::of(&task), expected, "{name}");
+        let task = kinds::named(name, &[]).unwrap().unwrap();
+        assert_eq!(task.group(), expected, "{name}");
     }
     let files = "[files]\ntrain = 'a.tsv'\ndev = 'b.tsv'\n";
     let tags = format!("kind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n{files}");
@@ -76,8 +77,9 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
             (&classes, Group::Usual),
             (&sets, Group::Usual),
         ] {
-            let task = toml::from_str(&format!("name = '{name}'\n{task}"));
-            assert_eq!(Group::of(&task.unwrap()), expected, "{name}");
+            let file = TaskFile::from_text("task.toml", format!("name = '{name}'\n{task}"));
+            let (task, _) = kinds::describe(&file, &[]).unwrap();
+            assert_eq!(task.group(), expected, "{name}");
         }
     }
 }
@@ -86,11 +88,11 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
 #[test]
 fn several_tasks_are_of_the_group_of_the_one_with_the_longest_inputs() {
     let group = |names: &[&str]| {
-        let tasks = names.iter().map(|name| match glue::find(name) {
-            Ok(task) => AnyTask::Sentence(task.task().unwrap()),
-            Err(_) => AnyTask::named(name, &[]).unwrap().unwrap(),
+        let groups = names.iter().map(|name| match glue::find(name) {
+            Ok(task) => task.task().unwrap().group(),
+            Err(_) => kinds::named(name, &[]).unwrap().unwrap().group(),
         });
-        Group::of_all(&tasks.collect::<Vec<_>>())
+        Group::of_all(&groups.collect::<Vec<_>>())
     };
     assert_eq!(group(&["rte", "stsb"]), Group::Long);
     assert_eq!(group(&["rte", "mnli"]), Group::Usual);

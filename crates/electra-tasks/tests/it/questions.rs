@@ -1,12 +1,17 @@
 //! Question answering from files to files, on a tiny scale: fine-tuning, its outputs, resuming, prediction.
 
-use crate::{break_layer, e2e::Fixture, root, says, with_key};
+use crate::{break_layer, described, e2e::Fixture, root, says, with_key};
 use electra_model::hf::{self, Architecture, Pretrained};
+use electra_scores::{
+    Metric,
+    squad::{SquadFile, Version},
+};
 use electra_tasks::{
-    AnyTask, Completion, Finetune, FinetuneConfig, Predictor, Report, SquadPredictor, SquadTask,
+    Answer, Completion, Finetune, FinetuneConfig, Predictor, Report, Request,
+    answer::{RequestForm, SpanAnswer},
     details::Details,
-    scores::Metric,
-    squad::{SquadFile, SquadOutputs, Version, read},
+    kinds::{self, squad::SquadTask},
+    predictor::{StreamInput, StreamOptions, StreamReport},
 };
 use electra_train::{From, html::escape};
 use serde_json::{Value, json};
@@ -55,10 +60,7 @@ fn write(fixture: &Fixture, version: Version) -> SquadTask {
          [files]\ntrain = \"train.json\"\ndev = \"dev.json\"\n"
     );
     fixture.write("squad/task.toml", &toml);
-    match AnyTask::read(&fixture.path("squad"), &[]).unwrap() {
-        AnyTask::Squad(task) => task,
-        other => panic!("{other:?}"),
-    }
+    described(&fixture.path("squad"))
 }
 
 fn config(overrides: &[&str]) -> FinetuneConfig {
@@ -83,11 +85,11 @@ fn finetune<'a>(
     task: &'a SquadTask,
     config: &'a FinetuneConfig,
     out: &str,
-) -> Finetune<'a, SquadTask> {
+) -> Finetune<'a> {
     Finetune::new(task, fixture.path("squad"), fixture.path("model"), config, fixture.path(out))
 }
 
-fn finish(finetune: &Finetune<'_, SquadTask>) -> Report {
+fn finish(finetune: &Finetune<'_>) -> Report {
     match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
         Completion::Stopped => panic!("it was not asked to stop"),
@@ -158,16 +160,12 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     assert!(fs::read_to_string(fixture.path("out/report.html")).unwrap().contains("Worst answers"));
 
     // The model folder answers the file as the run did, and takes answers back above its threshold.
-    let predictor = SquadPredictor::open(&fixture.path("out/model"), "cpu").unwrap();
-    assert_eq!(predictor.info().version, Version::V2);
-    let outputs = SquadOutputs {
-        predictions: fixture.path("p.json"),
-        null_odds: Some(fixture.path("o.json")),
-        n_best: Some(fixture.path("n.json")),
-        threshold: None,
-    };
+    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    // The threshold of the config.
+    assert_eq!(predictor.form(), RequestForm::Questions { null_threshold: Some(0.0) });
+    let options = outputs(&fixture);
     let input = fixture.path("squad/dev.json");
-    assert_eq!(predictor.predict(&input, &outputs, 7, &mut |_| {}).unwrap(), 30);
+    assert_eq!(predict(&predictor, &fixture, &options).unwrap().done, 30);
     let given = json_of(&fixture.path("p.json"));
     for id in &ids {
         let wanted = if odds[id].as_f64().unwrap() > 0.0 { &json!("") } else { &preds[id] };
@@ -180,34 +178,65 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let places: Vec<_> = ids.iter().map(|id| text.find(&format!("\"{id}\"")).unwrap()).collect();
     assert!(places.is_sorted());
     let all =
-        SquadOutputs { threshold: Some(f64::INFINITY), null_odds: None, n_best: None, ..outputs };
-    predictor.predict(&input, &all, 7, &mut |_| {}).unwrap();
+        StreamOptions { threshold: Some(f64::INFINITY), null_odds: None, n_best: None, ..options };
+    predict(&predictor, &fixture, &all).unwrap();
     assert_eq!(json_of(&fixture.path("p.json")), preds);
 
     // One question at hand.
     let gold = SquadFile::read(&input).unwrap();
     let (context, question) = gold.questions().next().unwrap();
-    let answered = predictor.answer(&question.text, context).unwrap();
+    let answered = answer(&predictor, &question.text, context).unwrap();
     assert_eq!(answered.text, preds["q65"]);
     let start = answered.n_best[0].answer_start;
     let length = answered.text.chars().count();
     assert_eq!(context.chars().skip(start).take(length).collect::<String>(), answered.text);
     // Empty texts are answered too: in an empty context there is nothing.
-    let nothing = predictor.answer("red", "").unwrap();
+    let nothing = answer(&predictor, "red", "").unwrap();
     assert_eq!((nothing.text.as_str(), nothing.n_best.len()), ("", 0));
-    let asked = predictor.answer("", "red fox").unwrap();
+    let asked = answer(&predictor, "", "red fox").unwrap();
     assert!("red fox".contains(&asked.text), "{asked:?}");
-    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["Squad", "Sentence"]);
+    says(predictor.answer(&[Request::text("red")]), &["number 0", "a question about a text"]);
 }
 
 /// A model of the questions that has learned little.
-fn tuned(fixture: &Fixture) -> SquadPredictor {
+fn tuned(fixture: &Fixture) -> Predictor {
     let (task, config) = (write(fixture, Version::V2), config(&["train.epochs=1"]));
     finish(&finetune(fixture, &task, &config, "out"));
-    SquadPredictor::open(&fixture.path("out/model"), "cpu").unwrap()
+    Predictor::open(&fixture.path("out/model"), "cpu").unwrap()
 }
 
-/// MRQA's lines are paragraphs of one article. The last one has more windows than a batch of [`SquadPredictor::answer`].
+/// The files that answers are written to besides `p.json`.
+fn outputs(fixture: &Fixture) -> StreamOptions {
+    StreamOptions {
+        batch_size: 7,
+        null_odds: Some(fixture.path("o.json")),
+        n_best: Some(fixture.path("n.json")),
+        ..StreamOptions::default()
+    }
+}
+
+/// Answers the dev file in `p.json`.
+fn predict(
+    predictor: &Predictor,
+    fixture: &Fixture,
+    options: &StreamOptions,
+) -> electra_tasks::Result<StreamReport> {
+    let input = StreamInput::open(&fixture.path("squad/dev.json"))?;
+    predictor.stream_to_file(input, &fixture.path("p.json"), options, &mut |_| {})
+}
+
+fn answer(
+    predictor: &Predictor,
+    question: &str,
+    context: &str,
+) -> electra_tasks::Result<SpanAnswer> {
+    match predictor.answer(&[Request::question(question, context)])?.remove(0) {
+        Answer::Span(answer) => Ok(answer),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// MRQA's lines are paragraphs of one article. The last one has more windows than a batch of [`Predictor::answer`].
 #[test]
 fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
     let fixture = Fixture::new();
@@ -221,18 +250,23 @@ fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
         json!({"context": context(i), "qas": [asked]}).to_string() + "\n"
     };
     fixture.write("many.jsonl", (0..130).map(line).collect::<String>());
-    let file = read(&fixture.path("many.jsonl")).unwrap();
-    let mut told = Vec::new();
-    let answers = predictor.answer_file(&file, 7, &mut |done| told.push(done)).unwrap();
+    let input = StreamInput::open(&fixture.path("many.jsonl")).unwrap();
+    let (mut told, mut out, options) = (Vec::new(), Vec::new(), outputs(&fixture));
+    predictor
+        .stream(input, &mut out, "out".as_ref(), &options, &mut |done| told.push(done))
+        .unwrap();
     assert_eq!(told, [64, 128, 130]);
-    assert!(answers.iter().enumerate().all(|(i, (id, _))| *id == format!("q{i}")));
+    let odds = fs::read_to_string(fixture.path("o.json")).unwrap();
+    let odds: serde_json::Map<String, Value> = serde_json::from_str(&odds).unwrap();
+    assert_eq!(odds.len(), 130);
     std::thread::scope(|scope| {
         let (predictor, context) = (&predictor, &context);
-        let ask = |i: usize| (i, scope.spawn(move || predictor.answer("red", &context(i))));
+        let ask = |i: usize| (i, scope.spawn(move || answer(predictor, "red", &context(i))));
         for (i, thread) in [0, 63, 64, 128, 129].map(ask) {
             let alone = thread.join().unwrap().unwrap();
             // Other texts in the batch, other rounding.
-            approx::assert_abs_diff_eq!(alone.null_odds, answers[i].1.null_odds, epsilon = 1e-4);
+            let found = odds[&format!("q{i}")].as_f64().unwrap();
+            approx::assert_abs_diff_eq!(alone.null_odds, found, epsilon = 1e-4);
         }
     });
 }
@@ -241,34 +275,29 @@ fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
 fn answers_that_are_no_numbers_are_refused() {
     let fixture = Fixture::new();
     tuned(&fixture);
-    let (model, input) = (fixture.path("out/model"), fixture.path("squad/dev.json"));
+    let model = fixture.path("out/model");
     let weights = fs::read(model.join("model.safetensors")).unwrap();
-    let outputs = SquadOutputs {
-        predictions: fixture.path("p.json"),
-        null_odds: Some(fixture.path("o.json")),
-        n_best: Some(fixture.path("n.json")),
-        threshold: None,
-    };
+    let options = outputs(&fixture);
     for layer in ["start", "end", "impossible"] {
         break_layer(&model, &format!("task_head.{layer}.weight"));
-        let broken = SquadPredictor::open(&model, "cpu").unwrap();
-        let said = broken.answer("red", "red fox");
-        says(said, &["question = \"red\"", "no finite number"]);
-        let said = broken.predict(&input, &outputs, 7, &mut |_| {});
-        says(said, &["question = \"q65\"", "no finite number"]);
+        let broken = Predictor::open(&model, "cpu").unwrap();
+        let said = answer(&broken, "red", "red fox");
+        says(said, &["request = number 0", "NaN or infinity"]);
+        let said = predict(&broken, &fixture, &options);
+        says(said, &["question = \"q65\"", "NaN or infinity"]);
         assert!(["p.json", "o.json", "n.json"].iter().all(|name| !fixture.path(name).exists()));
         fs::write(model.join("model.safetensors"), &weights).unwrap();
     }
-    let whole = SquadPredictor::open(&model, "cpu").unwrap();
+    let whole = Predictor::open(&model, "cpu").unwrap();
     // What cannot be written is said before there is an answer.
     for (n_best, words) in [("nowhere/n.json", "no such folder"), ("squad", "is a folder")] {
-        let outputs = SquadOutputs { n_best: Some(fixture.path(n_best)), ..outputs.clone() };
-        let said = whole.predict(&input, &outputs, 7, &mut |_| panic!("it answers"));
+        let options = StreamOptions { n_best: Some(fixture.path(n_best)), ..options.clone() };
+        let said = predict(&whole, &fixture, &options);
         says(said, &[n_best.split('/').next().unwrap(), words]);
         assert!(!fixture.path("p.json").exists());
     }
-    let outputs = SquadOutputs { threshold: Some(f64::NAN), ..outputs };
-    says(whole.predict(&input, &outputs, 7, &mut |_| {}), &["threshold = NaN", "a number"]);
+    let options = StreamOptions { threshold: Some(f64::NAN), ..options };
+    says(predict(&whole, &fixture, &options), &["threshold = NaN", "a number"]);
 }
 
 /// A file that was edited by hand: the model has 64 positions, questions two tokens.
@@ -277,7 +306,7 @@ fn keys_of_a_model_that_nothing_can_be_answered_with() {
     let fixture = Fixture::new();
     tuned(&fixture);
     let model = fixture.path("out/model");
-    let with = with_key(&model, |model| SquadPredictor::open(model, "cpu"));
+    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
     for key in ["max_query_length", "stride", "max_answer_length", "n_best", "beam"] {
         let found = format!("squad.{key} = 0");
         says(with(&format!("/squad/{key}"), json!(0)), &["task.json", &found, "at least 1"]);
@@ -287,7 +316,7 @@ fn keys_of_a_model_that_nothing_can_be_answered_with() {
         says(with("/max_length", json!(length)), &["task.json", &found, "from 4 to 64"]);
     }
     says(with("/max_length", json!(5)), &["task.json", "max_length = 5", "at least 6"]);
-    with("/squad/stride", json!(1)).unwrap().answer("red", "red fox").unwrap();
+    answer(&with("/squad/stride", json!(1)).unwrap(), "red", "red fox").unwrap();
 }
 
 /// In the second epoch, batches by length.
@@ -330,18 +359,12 @@ fn hugging_faces_head_is_a_folder_that_transformers_loads() {
     let card = fs::read_to_string(model.join("README.md")).unwrap();
     assert!(card.contains("pipeline_tag: question-answering"), "{card}");
     assert!(card.contains("AutoModelForQuestionAnswering.from_pretrained"), "{card}");
-    let predictor = SquadPredictor::open(&model, "cpu").unwrap();
-    predictor.answer("red", "red fox").unwrap();
+    let predictor = Predictor::open(&model, "cpu").unwrap();
+    answer(&predictor, "red", "red fox").unwrap();
     // It answers always, so there is nothing that a threshold could take back.
-    let outputs = SquadOutputs {
-        predictions: fixture.path("p.json"),
-        null_odds: None,
-        n_best: None,
-        threshold: Some(1.0),
-    };
-    let said = predictor.predict(&fixture.path("squad/dev.json"), &outputs, 7, &mut |_| {});
-    says(said, &["threshold = 1", "version 1.1"]);
-    assert!(!outputs.predictions.exists());
+    let options = StreamOptions { threshold: Some(1.0), ..StreamOptions::default() };
+    says(predict(&predictor, &fixture, &options), &["threshold = 1", "version 1.1"]);
+    assert!(!fixture.path("p.json").exists());
 }
 
 #[test]
@@ -375,18 +398,20 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     says(run(&task, &plain), &["train.json", "no question can be learned from", "is beyond"]);
     assert!(!fixture.path("out").exists());
 
-    says(AnyTask::named("squad1.1", &["files.trian=\"x\"".to_owned()]), &["trian", "train"]);
-    let named = AnyTask::named("squad2.0", &["files.dev=\"mine.json\"".to_owned()]).unwrap();
-    let Some(AnyTask::Squad(task)) = named else { panic!("{named:?}") };
-    assert_eq!((task.version, task.files.dev.to_str()), (Version::V2, Some("mine.json")));
-    assert_eq!(AnyTask::named("squad3.0", &[]).unwrap(), None);
+    says(kinds::named("squad1.1", &["files.trian=\"x\"".to_owned()]), &["trian", "train"]);
+    let named = kinds::named("squad2.0", &["files.dev=\"mine.json\"".to_owned()]).unwrap();
+    let description = named.unwrap().description();
+    assert_eq!(description["version"], json!("2.0"));
+    assert_eq!(description["files"]["dev"], json!("mine.json"));
+    assert!(kinds::named("squad3.0", &[]).unwrap().is_none());
 }
 
 /// Answers of real files, cut from the text by the tokens' places, are the gold answers' very characters but where an
 /// answer ends within a token.
 #[test]
 fn the_official_answers_are_found_in_their_contexts() {
-    use electra_tasks::squad::window::Context;
+    use electra_scores::squad::read;
+    use electra_tasks::kinds::squad::Context;
     use electra_tokenize::WordPiece;
     let (Ok(shared), Ok(vocab)) =
         (std::env::var("ELECTRA_SHARED_DATA"), std::env::var("ELECTRA_BERT_VOCAB"))

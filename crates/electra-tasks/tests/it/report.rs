@@ -1,9 +1,8 @@
 //! `report.html`: what it shows is what was predicted, and it needs nothing but itself.
 
 use crate::e2e::{Fixture, TASK, config};
-use electra_tasks::{
-    Completion, Grid, Predictor, details::Details, finetune::grid::cells, report::LeftOut,
-};
+use electra_scores::LeftOut;
+use electra_tasks::{Completion, Grid, Predictor, details::Details, finetune::grid::cells};
 use electra_train::html::{self, Curve, Page};
 use std::{fs, sync::atomic::AtomicBool};
 
@@ -47,11 +46,10 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
     assert_eq!(columns, &["index", "loss", "gold", "predicted", "its probability", "text"]);
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let texts: Vec<&str> = dev.lines().skip(1).map(|l| l.split('\t').next().unwrap()).collect();
-    let pairs: Vec<_> = texts.iter().map(|&text| (text, None)).collect();
-    let answers = predictor.predict(&pairs).unwrap();
+    let answers = predictor.answer(&crate::texts(&texts)).unwrap();
     let loss = |i: usize| {
         let class = labels.iter().position(|label| *label == gold[i]).unwrap();
-        -f64::from(answers[i].probabilities[class]).ln()
+        -f64::from(answers[i].probabilities()[class]).ln()
     };
     assert_eq!(rows.len(), 32);
     let mut before = f64::INFINITY;

@@ -4,11 +4,11 @@ use crate::{
     e2e::{Fixture, config, finish},
     says,
 };
+use electra_scores::{Metric, SentenceTask};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Grid, Task,
-    finetune::grid::{Cell, CellReport, GridReport},
+    Completion, Finetune, FinetuneConfig, Grid,
+    finetune::{CellReport, GridReport, grid::Cell},
     model::Header,
-    scores::Metric,
 };
 use electra_train::{From, folder};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
@@ -34,7 +34,7 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     ] {
         let whole = fs::read_to_string(data.join(file)).unwrap();
         fs::write(data.join(file), whole.replacen(from, to, 1)).unwrap();
-        says(go_on(&run), &["out", "another value of the data"]);
+        says(go_on(&run), &["out", "a different value of the data"]);
         fs::write(data.join(file), whole).unwrap();
     }
     // Another process is at it.
@@ -45,8 +45,19 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     fs::rename(&data, fixture.path("moved")).unwrap();
     run.data = fixture.path("moved");
     finish(&run);
-    // A folder of before data was marked says nothing of it.
+    // Folders of version 0.1 have another checksum, which is not compared: the numbers of examples are.
     let path = fixture.path("out/inputs.json");
+    let kept = fs::read_to_string(&path).unwrap();
+    let mut inputs: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    inputs["data"] =
+        serde_json::json!({ "examples": inputs["data"]["examples"], "train": "0123456789abcdef" });
+    fs::write(&path, inputs.to_string()).unwrap();
+    finish(&run);
+    inputs["data"]["examples"]["dev"] = 31.into();
+    fs::write(&path, inputs.to_string()).unwrap();
+    says(go_on(&run), &["out", "a different value of the data"]);
+    fs::write(&path, kept).unwrap();
+    // Older ones have none at all.
     let mut inputs: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(inputs.remove("data").unwrap()["examples"]["train"], 64);
@@ -93,7 +104,7 @@ fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
 /// A grid of cells by their names, each with settings of its own.
 fn grid<'a>(
     fixture: &Fixture,
-    task: &'a Task,
+    task: &'a SentenceTask,
     config: &'a FinetuneConfig,
     cells: &'a [Cell],
 ) -> Grid<'a> {
@@ -130,7 +141,16 @@ fn the_models_of_all_cells_are_kept_where_that_is_asked() {
     assert!(score(&report.cells[1]) > score(&report.cells[0]).max(score(&report.cells[2])));
     assert_eq!(report.best.as_deref(), Some("high"));
     let model = |folder: &str| fixture.path(folder).join("model/task.json").is_file();
-    assert!(model("out") && model("out/low") && model("out/lower") && !model("out/high"));
+    assert!(model("out") && model("out/low") && model("out/lower") && model("out/high"));
+    assert!(weights(&fixture.path("out")) == weights(&fixture.path("out/high")));
+    // Grids of version 0.1 had the best cell's model itself in `model`; they are resumed as they are.
+    let link = fixture.path("out/model");
+    fs::remove_file(&link).unwrap();
+    fs::rename(fixture.path("out/high/model"), &link).unwrap();
+    let mut again = grid(&fixture, &task, &base, &cells);
+    again.finetune.from = From::Checkpoint;
+    assert_eq!(done(&again).best.as_deref(), Some("high"));
+    assert!(model("out") && link.is_dir() && !model("out/high"));
 }
 
 /// Two cells that do the same: the one whose model is kept stays the best in whatever order they stand.

@@ -1,16 +1,16 @@
 //! Rows of tables by their numbers in the file: what is left out moves no other.
 
 use crate::{
+    described,
     e2e::{Fixture, config, finish, phrase},
     glue as layouts, says,
 };
 use approx::assert_relative_eq;
-use electra_tasks::{
-    AnyTask, Completion, Finetune, MultiLabelTask, Task,
-    details::Details,
-    glue,
-    scores::{self, Metric},
+use electra_scores::{
+    Metric, SentenceTask, glue,
+    multi_label::{self, MultiLabelTask},
 };
+use electra_tasks::{Completion, Finetune, details::Details, kinds::sentence::load};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 /// The numbers of the rows that a file of predictions is of.
@@ -42,7 +42,7 @@ fn answers_have_the_numbers_of_their_rows() {
     let predictions = fs::read_to_string(&path).unwrap();
     let kept: Vec<usize> = (0..230).filter(|row| ![2, 5, 8].contains(row)).collect();
     assert_eq!(indices(&predictions), kept);
-    let score = |path: &Path| scores::glue::score(mnli, &gold, path).unwrap()[&Metric::Accuracy];
+    let score = |path: &Path| glue::score(mnli, &gold, path).unwrap()[&Metric::Accuracy];
     assert_eq!(score(&path), report.seeds[0].dev[&Metric::Accuracy]);
 
     // The words of the hardest examples are those of the rows that they name.
@@ -65,7 +65,7 @@ fn answers_have_the_numbers_of_their_rows() {
     assert_relative_eq!(score(&more).unwrap(), (right + 1.0) / 228.0, epsilon = 1e-12);
     let fewer = predictions.replace("\n7\t", "\n5\t");
     fs::write(&more, fewer).unwrap();
-    says(scores::glue::score(mnli, &gold, &more), &["no prediction for index 7 (1 lack one)"]);
+    says(glue::score(mnli, &gold, &more), &["no prediction for index 7 (1 lack one)"]);
 }
 
 const SETS: &str = "name = 'kinds'\nkind = 'multi-label'\ntext_a = 'text'\nlabel = 'kinds'\n\
@@ -81,9 +81,7 @@ fn sets_of_labels_have_the_numbers_of_their_rows() {
     let dev = format!("text\tkinds\n{}torn\n\n \tcolour\n{}", rows(32), rows(48));
     fixture.write("task/dev.tsv", dev);
     fixture.write("task/task.toml", SETS);
-    let AnyTask::MultiLabel(task) = AnyTask::read(&fixture.path("task"), &[]).unwrap() else {
-        panic!("the kind is multi-label")
-    };
+    let task: MultiLabelTask = described(&fixture.path("task"));
     let config = config(&["head.pooling=first", "train.epochs=4"]);
     let (data, model, out) = (fixture.path("task"), fixture.path("model"), fixture.path("out"));
     let finetune = Finetune::new(&task, data, model, &config, &out);
@@ -93,39 +91,39 @@ fn sets_of_labels_have_the_numbers_of_their_rows() {
     let predictions = fs::read_to_string(&path).unwrap();
     assert_eq!(indices(&predictions), (0..16).chain(19..35).collect::<Vec<_>>());
     let gold = fixture.path("task/dev.tsv");
-    let found = scores::multi_label::score(&task, &gold, &path).unwrap();
+    let found = multi_label::score(&task, &gold, &path).unwrap();
     for (metric, score) in &report.seeds[0].dev {
         assert_relative_eq!(found[metric].unwrap(), score.unwrap(), epsilon = 1e-12);
     }
 
     // What may not be left out is an error of the gold file too.
     let strict = MultiLabelTask { unusable_rows: 0.0, ..task };
-    says(scores::multi_label::score(&strict, &gold, &path), &["dev.tsv:18", "1 columns"]);
+    says(multi_label::score(&strict, &gold, &path), &["dev.tsv:18", "1 columns"]);
 }
 
 /// Empty lines within a file are rows that cannot be used, each of them; those at its end are none.
 #[test]
 fn empty_lines_are_counted_with_the_rows_that_cannot_be_used() {
     let dir = tempfile::tempdir().unwrap();
-    let load = |share: f64, name: &str, text: &str| {
+    let load_text = |share: f64, name: &str, text: &str| {
         fs::write(dir.path().join(name), text).unwrap();
         let toml = format!(
             "name = 'x'\nkind = 'classification'\ntext_a = 'a'\nlabel = 'b'\nmetric = 'accuracy'\n\
              unusable_rows = {share:?}\n[files]\ntrain = '{name}'\ndev = '{name}'\n"
         );
-        toml::from_str::<Task>(&toml).unwrap().load(dir.path())
+        load(&toml::from_str::<SentenceTask>(&toml).unwrap(), dir.path())
     };
     let json = |word: &str| format!("{{\"a\": \"{word}\", \"b\": \"{word}\"}}\n");
     for (name, text, line) in [
         ("t.tsv", "a\tb\nx\tx\n\n\ny\ty\n\n\n".to_owned(), 3),
         ("t.jsonl", format!("{}\n\n{}\n\n", json("x"), json("y")), 2),
     ] {
-        let data = load(0.5, name, &text).unwrap();
+        let data = load_text(0.5, name, &text).unwrap();
         assert_eq!(data.scored.dev.iter().map(|example| example.row).collect::<Vec<_>>(), [0, 3]);
         let file = dir.path().join(name).display().to_string();
         let named = |line| format!("{file}:{line}: an empty line in the middle of the file");
         assert_eq!(data.left_out[0].named, [named(line), named(line + 1)]);
-        says(load(0.49, name, &text), &["2 of 4 rows cannot be used", "an empty line"]);
-        says(load(0.0, name, &text), &[&named(line)]);
+        says(load_text(0.49, name, &text), &["2 of 4 rows cannot be used", "an empty line"]);
+        says(load_text(0.0, name, &text), &[&named(line)]);
     }
 }

@@ -2,15 +2,14 @@
 
 use crate::{
     e2e::{Fixture, config},
-    says,
+    says, texts,
 };
+use electra_scores::Metric;
 use electra_tasks::{
-    AnyTask, Completion, Event, Finetune, FinetuneConfig, MultiTask, Predictor, Report,
-    TaggingPredictor,
+    Completion, Event, Finetune, FinetuneConfig, MultiTask, Predictor, Report, Request,
     details::Details,
-    model,
+    kinds, model,
     multi::{Mixture, OneOf},
-    scores::Metric,
 };
 use electra_train::{Existing, From};
 use std::{
@@ -38,11 +37,11 @@ fn an_epoch_of_several_tasks_has_each_input_once_or_its_share() {
         places
     };
     let once = Mixture::new(vec![3, 5], 1.0);
-    assert_eq!(sorted(once.places(1, 0)), (0..8).collect::<Vec<_>>());
-    assert_ne!(once.places(1, 0), once.places(1, 1));
-    assert_eq!(once.places(1, 1), once.places(1, 1));
+    assert_eq!(sorted(once.order(1, 0)), (0..8).collect::<Vec<_>>());
+    assert_ne!(once.order(1, 0), once.order(1, 1));
+    assert_eq!(once.order(1, 1), once.order(1, 1));
     // 4 and 36 inputs have 10 and 30 places at a temperature of 2: 2 / (2 + 6) and 6 / (2 + 6).
-    let shared = sorted(Mixture::new(vec![4, 36], 2.0).places(7, 3));
+    let shared = sorted(Mixture::new(vec![4, 36], 2.0).order(7, 3));
     let times = |input: usize| shared.iter().filter(|&&place| place == input).count();
     assert!((0..4).all(|input| (2..=3).contains(&times(input))), "{shared:?}");
     assert!((4..40).all(|input| times(input) <= 1), "{shared:?}");
@@ -57,7 +56,7 @@ fn fixture() -> (Fixture, MultiTask) {
     fixture.write("tags/train.txt", text.repeat(30));
     fixture.write("tags/dev.txt", text);
     let one = |folder: &str| OneOf {
-        task: AnyTask::read(&fixture.path(folder), &[]).unwrap(),
+        task: kinds::read(&fixture.path(folder), &[]).unwrap(),
         data: fixture.path(folder),
         weight: 1.0,
     };
@@ -117,18 +116,22 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     );
     // Each task's model answers as the scores say.
     let kinds = Predictor::open(&fixture.path("out/model/kinds"), "cpu").unwrap();
-    assert_eq!(kinds.info().header.task, "kinds");
+    assert_eq!(kinds.header().task, "kinds");
     let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
     let rows: Vec<(&str, &str)> =
         dev.lines().skip(1).map(|line| line.split_once('\t').unwrap()).collect();
-    let texts: Vec<_> = rows.iter().map(|(text, _)| (*text, None)).collect();
-    let said = kinds.predict(&texts).unwrap();
-    let right = said.iter().zip(&rows).filter(|(said, (_, gold))| said.label == *gold).count();
+    let requests = texts(&rows.iter().map(|(text, _)| *text).collect::<Vec<_>>());
+    let answers = kinds.answer(&requests).unwrap();
+    let right = answers.iter().zip(&rows).filter(|(a, (_, gold))| a.text() == *gold).count();
     assert_eq!(right as f64 / rows.len() as f64, accuracy);
-    let things = TaggingPredictor::open(&fixture.path("out/model/things"), "cpu").unwrap();
-    assert_eq!(things.tag(&[["red", "fox"]]).unwrap()[0][0].tag, "B-COLOUR");
+    let things = Predictor::open(&fixture.path("out/model/things"), "cpu").unwrap();
+    let tags = things.answer(&[Request::words(&["red", "fox"])]).unwrap()[0].text();
+    assert!(tags.starts_with("B-COLOUR "), "{tags}");
     // The folder that holds both is the encoder alone.
-    says(Predictor::open(&fixture.path("out/model"), "cpu").map(drop), &["task.json", "Multi"]);
+    says(
+        Predictor::open(&fixture.path("out/model"), "cpu").map(drop),
+        &["model", "several tasks", "one of them"],
+    );
     let exported = model::export(&fixture.path("out"), &fixture.path("e"), Existing::Refuse);
     says(exported, &["out/model", "several tasks", "one of them"]);
 }
@@ -176,7 +179,7 @@ fn several_tasks_that_cannot_be_learned_together() {
     task.tasks[1].weight = 0.0;
     says(run(&fixture, &task, &config), &["weight = 0", "things", "above 0"]);
     task.tasks[1] = task.tasks[0].clone();
-    says(run(&fixture, &task, &config), &["\"kinds\"", "another name"]);
+    says(run(&fixture, &task, &config), &["\"kinds\"", "must differ from"]);
     task.tasks.pop();
     says(run(&fixture, &task, &config), &["tasks = 1", "at least 2"]);
 }

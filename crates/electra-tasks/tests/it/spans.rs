@@ -2,24 +2,20 @@
 
 use crate::says;
 use electra_model::EncoderConfig;
+use electra_scores::squad::{Answer, SquadFile, read};
 use electra_tasks::{
     FinetuneConfig,
-    batch::{Feature, Inputs, TaskBatch, grouped_order},
+    batch::{BatchTensors, Input},
     config::{HeadKind, SpanConfig},
-    heads::Head,
-    squad::{
-        SquadFile,
-        answer::decode,
-        encode::{Encoding, Teaching},
-        file::Answer,
-        head::{Span, SpanHead, SpanTarget, WindowPrediction},
-        read,
-        window::{Context, most_context, windows},
+    kinds::squad::{
+        AnswerTokens, Context, QuestionEncoder, QuestionWindows, Span, SpanNet, SpanTarget,
+        WindowPrediction, decode, most_context, windows,
     },
+    order::grouped_order,
 };
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use proptest::prelude::*;
-use std::{fs, ops::Range, sync::Arc};
+use std::{fs, ops::Range};
 use tch::{Device, Kind, Tensor, nn};
 
 /// Ids from 5 on, in this order.
@@ -88,11 +84,11 @@ fn answers_that_do_not_stand_where_they_say() {
     };
     assert_eq!(
         align("bread", 32),
-        "at answer_start 32 stands \" brea\", not the answer \"bread\", which stands at 33"
+        "at answer_start 32 is \" brea\", not the answer \"bread\", which is at 33"
     );
     assert!(align("cake", 26).contains("which the context does not have"));
     // The byte place of 京 is another than its character place.
-    assert!(align("京", BAKERY.find('京').unwrap()).contains("which stands at 24"));
+    assert!(align("京", BAKERY.find('京').unwrap()).contains("which is at 24"));
     assert!(align("bread", 45).contains("45 is beyond the 45 characters"));
     assert!(align("\u{a0}", 14).contains("has no token"));
     // Nothing, at the start of a token and within one.
@@ -157,37 +153,34 @@ proptest! {
 #[test]
 fn a_question_is_an_input_for_each_window() {
     let (tokenizer, config) = (tokenizer(), spans(&["squad.max_query_length=2", "squad.stride=2"]));
-    let encoding = Encoding::new(&tokenizer, 8, &config).unwrap();
+    let encoding = QuestionEncoder::new(&tokenizer, 8, &config).unwrap();
     let context = context("a b c d a b");
     let ask = |teaching| encoding.question(&context, "d c b", &teaching).unwrap();
-    let asked = ask(Teaching::Answer(2..4));
+    let asked = ask(AnswerTokens::Answer(2..4));
     assert_eq!((asked.windows.clone(), asked.first), (vec![0..3, 2..5, 4..6], 4));
-    let rows: Vec<_> = asked.features.iter().map(|f| (f.ids.clone(), f.segment_b_start)).collect();
+    let rows: Vec<_> = asked.inputs.iter().map(|f| (f.ids.clone(), f.segment_b_start)).collect();
     let expected: [&[u32]; 3] =
         [&[2, 8, 7, 3, 5, 6, 7, 3], &[2, 8, 7, 3, 7, 8, 5, 3], &[2, 8, 7, 3, 5, 6, 3]];
     assert_eq!(rows, expected.map(|ids| (ids.to_vec(), 4)));
-    let targets = |asked: &electra_tasks::squad::encode::Asked| {
-        asked.features.iter().map(|feature| feature.target).collect::<Vec<_>>()
-    };
+    let targets = |asked: &QuestionWindows| asked.targets.clone();
     let none = SpanTarget::default();
     // The first window has only the answer's first token: it teaches [CLS], as answerable.
     assert_eq!(targets(&asked), [none, SpanTarget { start: 4, end: 5, impossible: false }, none]);
     let impossible = SpanTarget { impossible: true, ..none };
-    assert_eq!(targets(&ask(Teaching::Impossible)), [impossible; 3]);
-    says(Encoding::new(&tokenizer, 5, &config), &["train.max_length = 5", "at least 6"]);
+    assert_eq!(targets(&ask(AnswerTokens::Impossible)), [impossible; 3]);
+    says(QuestionEncoder::new(&tokenizer, 5, &config), &["train.max_length = 5", "at least 6"]);
 }
 
-fn inputs(rows: &[(usize, usize)]) -> Inputs {
-    let rows = rows.iter().map(|&(length, segment_b_start)| {
-        Arc::new(Feature { ids: vec![5; length], segment_b_start, target: () })
-    });
-    TaskBatch::new(rows.collect()).inputs(0, Device::Cpu)
+fn inputs(rows: &[(usize, usize)]) -> BatchTensors {
+    let input = |&(length, segment_b_start)| Input { ids: vec![5; length], segment_b_start };
+    let rows: Vec<Input> = rows.iter().map(input).collect();
+    BatchTensors::new(&rows.iter().collect::<Vec<_>>(), 0, Device::Cpu)
 }
 
 const H: i64 = 4;
 
 /// A head over hidden states of 4, with its variables.
-fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanHead) {
+fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanNet) {
     // The generator is the process's, and runs that are repeated bit for bit draw from it.
     let _turn = crate::e2e::turn();
     tch::manual_seed(3);
@@ -196,7 +189,7 @@ fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanHead) {
     settings.kind = kind;
     let vs = nn::VarStore::new(Device::Cpu);
     let encoder = EncoderConfig { hidden: H, ..encoder() };
-    let head = SpanHead::new(&vs.root(), &encoder, &settings, config).unwrap();
+    let head = SpanNet::new(&vs.root(), &encoder, &settings, config).unwrap();
     (vs, head)
 }
 
@@ -233,7 +226,6 @@ fn the_loss_of_a_head_that_knows_nothing() {
             SpanTarget { start: 4, end: 5, impossible: false },
             SpanTarget { start: 0, end: 0, impossible: true },
         ];
-        let targets: Vec<&SpanTarget> = targets.iter().collect();
         let losses = head.losses(&hidden(2, 7), &inputs, &targets, true).losses_b;
         for (row, positions) in [5f64, 3.0].into_iter().enumerate() {
             let wanted = positions.ln() + answerable;
@@ -300,8 +292,7 @@ fn the_references_head_is_its_formulas() {
         SpanTarget { start: 4, end: 5, impossible: false },
         SpanTarget { start: 0, end: 0, impossible: true },
     ];
-    let losses =
-        head.losses(&hidden_bsh, &inputs, &targets.iter().collect::<Vec<_>>(), true).losses_b;
+    let losses = head.losses(&hidden_bsh, &inputs, &targets, true).losses_b;
     for (row, (target, formula)) in targets.iter().zip(&formulas).enumerate() {
         let (start, end) = (formula.place(target.start), formula.place(target.end));
         // The end is conditioned on the true start; -ln sigmoid(x) is ln(1 + e^-x).
@@ -345,8 +336,8 @@ fn answers_are_spans_of_the_text_no_two_the_same() {
     let (tokenizer, config) =
         (tokenizer(), spans(&["squad.max_query_length=2", "squad.stride=2", "squad.n_best=2"]));
     let context = context("A  b c d a b");
-    let encoding = Encoding::new(&tokenizer, 8, &config).unwrap();
-    let asked = encoding.question(&context, "d", &Teaching::Nothing).unwrap();
+    let encoding = QuestionEncoder::new(&tokenizer, 8, &config).unwrap();
+    let asked = encoding.question(&context, "d", &AnswerTokens::Unknown).unwrap();
     assert_eq!((asked.windows.clone(), asked.first), (vec![0..4, 2..6], 3));
     let span = |start, end, score| Span { start, end, score };
     let predictions = [
@@ -390,7 +381,7 @@ const MRQA: &str = concat!(
     "\n",
 );
 
-fn mrqa(bytes: &[u8], name: &str) -> electra_tasks::Result<SquadFile> {
+fn mrqa(bytes: &[u8], name: &str) -> electra_scores::Result<SquadFile> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(name), bytes).unwrap();
     read(&dir.path().join(name))

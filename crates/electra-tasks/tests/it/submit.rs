@@ -5,12 +5,13 @@ use electra_model::{
     ElectraConfig, EncoderConfig,
     hf::{self, Architecture, Pretrained},
 };
+use electra_scores::glue::{
+    self, TASKS, Training,
+    submission::{ARCHIVE, Origin, Written, runs},
+};
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Predictor, Report, Weights,
-    glue::{
-        self, TASKS, Training,
-        submit::{ARCHIVE, Archive, Missing, Origin, RowCounts, Submit, Written},
-    },
+    Completion, Finetune, FinetuneConfig, Predictor, Report, Request, Weights,
+    submit::{Archive, Missing, RowCounts, Submit},
 };
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::Existing;
@@ -85,10 +86,10 @@ impl Fixture {
     }
 
     fn submit(&self, missing: Missing) -> Submit {
-        let runs = self.path("runs");
+        let folder = self.path("runs");
         Submit {
             data: self.path("glue"),
-            runs: if runs.is_dir() { glue::submit::runs(&runs).unwrap() } else { BTreeMap::new() },
+            runs: if folder.is_dir() { runs(&folder).unwrap() } else { BTreeMap::new() },
             out: self.path("out"),
             existing: Existing::Refuse,
             missing,
@@ -141,7 +142,8 @@ fn every_task_is_learned_and_submitted() {
         let pairs = table.task.text_b.is_some();
         for (n, found) in found.iter().enumerate() {
             let (a, b) = (format!("\"a red green, {n}"), format!("\"b red green, {n}"));
-            let answer = &predictor.predict(&[(&a, pairs.then_some(&*b))]).unwrap()[0].label;
+            let request = if pairs { Request::pair(&a, &b) } else { Request::text(&a) };
+            let answer = &predictor.answer(&[request]).unwrap()[0].text();
             match table.task.name {
                 "stsb" => {
                     let expected = answer.parse::<f64>().unwrap().clamp(0.0, 5.0);
@@ -231,17 +233,17 @@ fn test_files_that_the_leaderboard_would_not_match() {
         says(run(&submit), words);
     };
     // Twice the same index, one left out, a torn row.
-    fails(whole.replace("\n4\t", "\n3\t"), &["RTE/test.tsv:6", "\"3\"", "is not 4", "none twice"]);
-    fails(whole.replace("\n4\t", "\n5\t"), &["RTE/test.tsv:6", "\"5\"", "none left out"]);
+    fails(whole.replace("\n4\t", "\n3\t"), &["RTE/test.tsv:6", "\"3\"", "is not 4", "duplicates"]);
+    fails(whole.replace("\n4\t", "\n5\t"), &["RTE/test.tsv:6", "\"5\"", "without gaps"]);
     fails(whole.replace("green, 2\t", "green,\n2\t"), &["RTE/test.tsv:4", "2 columns"]);
     assert!(!fixture.path("out").exists());
 
-    says(glue::submit::runs(&fixture.path("nowhere")), &["nowhere"]);
+    says(runs(&fixture.path("nowhere")), &["nowhere"]);
     fs::create_dir_all(fixture.path("some/notes")).unwrap();
-    says(glue::submit::runs(&fixture.path("some")), &["some", "no folder", "cola, sst2"]);
+    says(runs(&fixture.path("some")), &["some", "no folder", "cola, sst2"]);
     fs::create_dir_all(fixture.path("some/SST-2")).unwrap();
     fs::create_dir_all(fixture.path("some/sst")).unwrap();
-    says(glue::submit::runs(&fixture.path("some")), &["is of sst2, and so is"]);
+    says(runs(&fixture.path("some")), &["is of sst2, and so is"]);
 }
 
 /// MNLI, then RTE from its model (the paper's way to GLUE's test set), then WNLI: the encoder goes on, the head is new.

@@ -1,21 +1,23 @@
 //! Tagging end to end: files in every scheme, long sentences, answers and their scores, prediction, bad input.
 
 use crate::{
-    break_layer,
+    break_layer, described,
     e2e::{Fixture, config},
     says, with_key,
 };
 use electra_model::hf::{self, Architecture};
+use electra_scores::{
+    Metric,
+    table::Format,
+    tagging::{Rule, score},
+};
 use electra_tasks::{
-    AnyTask, Completion, Error, Finetune, FinetuneConfig, Report, TaggingPredictor, TaggingTask,
+    Answer, Completion, Error, Finetune, FinetuneConfig, Predictor, Report, Request,
+    answer::TaggedWord,
     details::Details,
+    kinds::{self, tagging::TaggingTask},
     model,
-    predict::{PredictOptions, Probabilities},
-    scores::{
-        Metric,
-        tagging::{Rule, score},
-    },
-    tagging::Sentences,
+    predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use electra_train::Existing;
 use std::{fs, sync::atomic::AtomicBool};
@@ -50,10 +52,7 @@ fn fixture(task: &str) -> Fixture {
 }
 
 fn task(fixture: &Fixture) -> TaggingTask {
-    match AnyTask::read(&fixture.path("task"), &[]).unwrap() {
-        AnyTask::Tagging(task) => task,
-        other => panic!("{other:?}"),
-    }
+    described(&fixture.path("task"))
 }
 
 fn tags_config(overrides: &[&str]) -> FinetuneConfig {
@@ -135,26 +134,19 @@ fn entities_are_learned_scored_and_written() {
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
 
     // The model says the same of words at hand and of a file, whose lines stay as they are.
-    let predictor = TaggingPredictor::open(&fixture.path("exported"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
     let words = columns(&text, 0);
-    let tagged = predictor.tag(&words).unwrap();
-    let tags = |found: &Vec<electra_tasks::tagging::TaggedWord>| {
-        found.iter().map(|word| word.tag.clone()).collect::<Vec<_>>()
-    };
+    let tagged = tag(&predictor, &words).unwrap();
+    let tags =
+        |found: &Vec<TaggedWord>| found.iter().map(|word| word.tag.clone()).collect::<Vec<_>>();
     assert_eq!(tagged.iter().map(tags).collect::<Vec<_>>(), predicted);
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "red\tx\nfox\ty\n\n\n.\tz\n").unwrap();
     let options =
-        PredictOptions { batch_size: 2, probabilities: Probabilities::Write, ..Default::default() };
-    let done = predictor
-        .predict_file(
-            Sentences::open(&input, predictor.columns()).unwrap(),
-            &output,
-            &options,
-            &mut |_| {},
-        )
-        .unwrap();
-    assert_eq!(done.rows, 3);
+        StreamOptions { batch_size: 2, probabilities: Probabilities::Write, ..Default::default() };
+    let input = StreamInput::open(&input).unwrap();
+    let done = predictor.stream_to_file(input, &output, &options, &mut |_| {}).unwrap();
+    assert_eq!((done.done, done.unit), (3, "words"));
     let text = fs::read_to_string(&output).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(
@@ -166,14 +158,27 @@ fn entities_are_learned_scored_and_written() {
     assert!(probability > 0.2 && probability <= 1.0, "{probability}");
 }
 
+/// The tags of sentences at hand.
+fn tag<S: AsRef<str>>(
+    predictor: &Predictor,
+    sentences: &[impl AsRef<[S]>],
+) -> electra_tasks::Result<Vec<Vec<TaggedWord>>> {
+    let requests: Vec<_> = sentences.iter().map(|words| Request::words(words.as_ref())).collect();
+    let tags = |answer| match answer {
+        Answer::Tags(words) => words,
+        other => panic!("{other:?}"),
+    };
+    Ok(predictor.answer(&requests)?.into_iter().map(tags).collect())
+}
+
 /// Threads share a predictor. What is no number is refused, and a file that was edited by hand: the model has 64 positions.
 #[test]
 fn tags_are_those_of_a_network_that_is_whole() {
     let fixture = fixture(TASK);
     run(&fixture, &task(&fixture), &tags_config(&["train.epochs=1"])).unwrap();
     let model = fixture.path("out/model");
-    let predictor = TaggingPredictor::open(&model, "cpu").unwrap();
-    let tag = |predictor: &TaggingPredictor| predictor.tag(&[["red", "fox"], ["blue", "bird"]]);
+    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let tag = |predictor: &Predictor| tag(predictor, &[["red", "fox"], ["blue", "bird"]]);
     let alone = tag(&predictor).unwrap();
     std::thread::scope(|scope| {
         let ask = |_| scope.spawn(|| tag(&predictor).unwrap());
@@ -182,7 +187,7 @@ fn tags_are_those_of_a_network_that_is_whole() {
         }
     });
 
-    let with = with_key(&model, |model| TaggingPredictor::open(model, "cpu"));
+    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
     for length in [0, 3, 65] {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
@@ -192,21 +197,21 @@ fn tags_are_those_of_a_network_that_is_whole() {
 
     // A line that cannot be read ends the work; the sentences before it are written.
     let text = &b"red\nfox\n\nbear\n\nblue\tbird\n"[..];
-    let sentences = Sentences::from_reader(text, "words", predictor.columns());
+    let sentences = StreamInput::new(text, "words", Format::Tsv);
     let mut written = Vec::new();
-    let (options, name) = (PredictOptions::default(), "out".as_ref());
-    let said = predictor.predict_sentences(sentences, &mut written, name, &options, &mut |_| {});
+    let (options, name) = (StreamOptions::default(), "out".as_ref());
+    let said = predictor.stream(sentences, &mut written, name, &options, &mut |_| {});
     says(said, &["words:6", "2 columns", "have 1"]);
     assert_eq!(String::from_utf8(written).unwrap().lines().count(), 5);
 
     break_layer(&model, "classifier.weight");
-    let broken = TaggingPredictor::open(&model, "cpu").unwrap();
-    says(tag(&broken), &["sentence = number 0", "no finite number"]);
+    let broken = Predictor::open(&model, "cpu").unwrap();
+    says(tag(&broken), &["request = number 0", "NaN or infinity"]);
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "\nred\nfox\n\nbear\n").unwrap();
-    let sentences = Sentences::open(&input, broken.columns()).unwrap();
-    let said = broken.predict_file(sentences, &output, &options, &mut |_| {});
-    says(said, &["words.conll:2", "no finite number"]);
+    let sentences = StreamInput::open(&input).unwrap();
+    let said = broken.stream_to_file(sentences, &output, &options, &mut |_| {});
+    says(said, &["words.conll:2", "NaN or infinity"]);
     assert!(!output.exists());
 }
 
@@ -281,7 +286,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
     let parse = |text: &str| {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("task.toml"), text).unwrap();
-        AnyTask::read(dir.path(), &[])
+        kinds::read(dir.path(), &[])
     };
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
     parse(&with("word_column = 2")).unwrap();

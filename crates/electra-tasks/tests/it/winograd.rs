@@ -7,19 +7,26 @@ use crate::{
     says,
 };
 use electra_model::{PaddingMask, hf::Pretrained, networks::PretrainedNetwork};
+use electra_scores::{
+    Metric,
+    glue::{self, TASKS, score, submission::Origin},
+};
 use electra_tasks::{
-    AnyTask, Completion, Finetune, MultiTask,
-    glue::{
-        self, TASKS,
-        submit::{Archive, Missing, Origin, RowCounts, Submit},
-        winograd::{Judged, Schema, WinogradPredictor, WinogradReport, is_discriminator},
-    },
+    Answer, Completion, Finetune, MultiTask, Predictor, Request, Task,
+    answer::CandidateScores,
+    kinds::{self, winograd::Schema},
     multi::OneOf,
-    scores::{Metric, glue::score},
+    predictor::{StreamInput, StreamOptions, StreamReport},
+    submit::{Archive, Missing, RowCounts, Submit},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::Existing;
-use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 use tch::{Device, Kind, Tensor};
 
 /// `sentence1` with the pronoun's place marked, the row's candidate, the other ones.
@@ -86,12 +93,29 @@ fn a_row_that_is_no_such_clause_is_none() {
 /// No other candidate may look more original; a candidate without rivals is held against even odds, ln 0.5 = -0.693.
 #[test]
 fn the_most_original_candidate_is_the_antecedent() {
-    let label = |own, others: &[f64]| Judged::Scored { own, others: others.to_vec() }.label();
+    let label = |own, others: &[f64]| CandidateScores { scores: [&[own], others].concat() }.label();
     assert_eq!(label(-0.2, &[-0.3, -0.9]), "1");
     assert_eq!(label(-0.2, &[-0.2]), "1");
     assert_eq!(label(-0.2, &[-0.9, -0.1]), "0");
     assert_eq!((label(-0.69, &[]), label(-0.70, &[])), ("1", "0"));
-    assert_eq!(Judged::NotParsed.label(), "0");
+    assert_eq!(CandidateScores { scores: Vec::new() }.label(), "0");
+}
+
+/// The scores of a row's candidates, its own first.
+fn judge(predictor: &Predictor, one: &str, two: &str) -> CandidateScores {
+    match predictor.answer(&[Request::pair(one, two)]).unwrap().remove(0) {
+        Answer::Antecedent(scores) => scores,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn predict(
+    predictor: &Predictor,
+    input: &Path,
+    output: &Path,
+) -> electra_tasks::Result<StreamReport> {
+    let input = StreamInput::open(input)?;
+    predictor.stream_to_file(input, output, &StreamOptions::default(), &mut |_| {})
 }
 
 /// The scores are means of log(1 - p(replaced)) over the candidate's tokens in the whole text's own tokens.
@@ -99,12 +123,10 @@ fn the_most_original_candidate_is_the_antecedent() {
 fn candidates_are_scored_in_the_text_that_they_make() {
     let fixture = Fixture::new();
     let model = fixture.path("model");
-    assert!(is_discriminator(&model));
-    let predictor = WinogradPredictor::open(&model, "cpu").unwrap();
+    let predictor = Predictor::open(&model, "cpu").unwrap();
+    assert_eq!((&predictor.header().kind[..], &predictor.header().task[..]), ("winograd", "wnli"));
     let (one, two) = ("Fox led Bear until he met Red Bird.", "Bear met Red Bird.");
-    let Judged::Scored { own, others } = predictor.judge(one, two).unwrap() else {
-        panic!("it is a schema");
-    };
+    let scores = judge(&predictor, one, two).scores;
     let tokenizer = WordPiece::from_pretrained_dir(&model).unwrap();
     let pretrained = Pretrained::read(&model).unwrap();
     let network = PretrainedNetwork::new(&pretrained, Device::Cpu).unwrap();
@@ -123,21 +145,19 @@ fn candidates_are_scored_in_the_text_that_they_make() {
         logarithms.sum::<f64>() / (end - start) as f64
     };
     // Padding beside longer candidates changes nothing but rounding.
-    let all = std::iter::once(own).chain(others.iter().copied());
     let names = ["Bear", "Fox", "Red Bird"];
-    assert_eq!(others.len(), 2);
-    for (found, name) in all.zip(names) {
-        approx::assert_abs_diff_eq!(found, expected(name), epsilon = 1e-5);
+    assert_eq!(scores.len(), 3);
+    for (found, name) in scores.iter().zip(names) {
+        approx::assert_abs_diff_eq!(*found, expected(name), epsilon = 1e-5);
     }
-    assert_eq!(predictor.judge("red", "blue").unwrap(), Judged::NotParsed);
+    assert!(judge(&predictor, "red", "blue").scores.is_empty());
     // Threads share it.
     let again = std::thread::scope(|threads| {
-        let ask = || threads.spawn(|| predictor.judge(one, two).unwrap());
+        let ask = || threads.spawn(|| judge(&predictor, one, two));
         [ask(), ask()].map(|thread| thread.join().unwrap())
     });
     for judged in again {
-        let Judged::Scored { own: same, .. } = judged else { panic!("it is a schema") };
-        approx::assert_abs_diff_eq!(same, own, epsilon = 1e-6);
+        approx::assert_abs_diff_eq!(judged.scores[0], scores[0], epsilon = 1e-6);
     }
 }
 
@@ -163,16 +183,18 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     fixture.write("glue/WNLI/dev.tsv", format!("{header}\tlabel\n{dev}"));
     fixture.write("glue/WNLI/test.tsv", format!("{header}\n{test}"));
 
-    let predictor = WinogradPredictor::open(&fixture.path("model"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("model"), "cpu").unwrap();
     let output = fixture.path("predictions.tsv");
-    let report =
-        predictor.predict(&fixture.path("glue/WNLI/dev.tsv"), &output, &mut |_| {}).unwrap();
-    assert_eq!(report, WinogradReport { rows: 4, not_parsed: 1, alone: 1 });
+    let report = predict(&predictor, &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
+    assert_eq!((report.done, report.unit), (4, "rows"));
+    // One is not a schema, and one has a single candidate.
+    let counts = rows.map(|(one, two, _)| judge(&predictor, one, two).scores.len());
+    assert_eq!((counts[2], counts[3]), (0, 1));
     let text = fs::read_to_string(&output).unwrap();
     let labels: Vec<&str> =
         text.lines().skip(1).map(|line| line.split_once('\t').unwrap().1).collect();
     for ((one, two, _), label) in rows.iter().zip(&labels) {
-        assert_eq!(predictor.judge(one, two).unwrap().label(), *label);
+        assert_eq!(judge(&predictor, one, two).label(), *label);
     }
     let right = rows.iter().zip(&labels).filter(|((_, _, gold), label)| gold == *label).count();
     let task = glue::find("wnli").unwrap();
@@ -196,15 +218,15 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     // Of another task a model must have been trained.
     let runs = BTreeMap::from([("rte", fixture.path("model"))]);
     let other = Submit { runs, out: fixture.path("other"), ..submit.clone() };
-    says(other.run(&mut |_, _| {}), &["task.json"]);
+    says(other.run(&mut |_, _| {}), &["\"wnli\"", "not of \"rte\""]);
 
     // A broken network's row is named; a row that is no clause is not asked of it.
     break_layer(&fixture.path("model"), "discriminator_predictions.dense_prediction.weight");
-    let broken = WinogradPredictor::open(&fixture.path("model"), "cpu").unwrap();
+    let broken = Predictor::open(&fixture.path("model"), "cpu").unwrap();
     let (input, output) = (fixture.path("glue/WNLI/dev.tsv"), fixture.path("broken.tsv"));
-    says(broken.predict(&input, &output, &mut |_| {}), &["dev.tsv:2", "no finite number"]);
+    says(predict(&broken, &input, &output), &["dev.tsv:2", "NaN or infinity"]);
     let broken = Submit { out: fixture.path("broken"), ..submit };
-    says(broken.run(&mut |_, _| {}), &["WNLI/test.tsv:2", "no finite number"]);
+    says(broken.run(&mut |_, _| {}), &["WNLI/test.tsv:2", "NaN or infinity"]);
     assert!(!output.exists() && !fixture.path("broken").exists());
 }
 
@@ -213,17 +235,14 @@ fn models_that_judge_no_tokens() {
     let fixture = Fixture::new();
     let config = fs::read_to_string(fixture.path("model/config.json")).unwrap();
     fixture.write("model/config.json", config.replace("ElectraForPreTraining", "ElectraModel"));
-    assert!(!is_discriminator(&fixture.path("model")));
-    says(
-        WinogradPredictor::open(&fixture.path("model"), "cpu"),
-        &["ElectraModel", "discriminator"],
-    );
-    says(WinogradPredictor::open(&fixture.path("nowhere"), "cpu"), &["nowhere"]);
+    // An encoder alone is not a model of any task.
+    says(Predictor::open(&fixture.path("model"), "cpu"), &["task.json"]);
+    says(Predictor::open(&fixture.path("nowhere"), "cpu"), &["nowhere"]);
     fixture.write("model/config.json", &config);
     let vocab = fs::read_to_string(fixture.path("model/vocab.txt")).unwrap();
     fixture.write("model/vocab.txt", vocab + "more\n");
     fs::remove_file(fixture.path("model/tokenizer.json")).unwrap();
-    says(WinogradPredictor::open(&fixture.path("model"), "cpu"), &["model", "the vocabulary has"]);
+    says(Predictor::open(&fixture.path("model"), "cpu"), &["model", "the vocabulary has"]);
 }
 
 /// The antecedent is the second name where somebody is small, the first where somebody is tall.
@@ -246,11 +265,10 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let fixture = Fixture::new();
     fixture.write("glue/WNLI/train.tsv", rows(0, 32) + "32\tred\tno clause\t1\n");
     fixture.write("glue/WNLI/dev.tsv", rows(40, 16));
-    let named = AnyTask::named("wnli-candidates", &[]).unwrap().unwrap();
-    let AnyTask::Winograd(task) = &named else { panic!("{named:?}") };
+    let task = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
     let config = config(&["train.epochs=2"]);
     let (glue, model) = (fixture.path("glue"), fixture.path("model"));
-    let finetune = Finetune::new(task, &glue, &model, &config, fixture.path("out"));
+    let finetune = Finetune::new(&*task, &glue, &model, &config, fixture.path("out"));
     let Completion::Finished(report) = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
     else {
         panic!("it was not asked to stop");
@@ -259,13 +277,13 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     // Of the training rows 17 have label 1, that which is no clause included: always 1 is right for half of the dev rows.
     assert_eq!(report.baselines.majority.dev[&Metric::Accuracy], Some(0.5));
     let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
-    assert!(left_out.contains("train.tsv:34: no clause"), "{left_out}");
+    assert!(left_out.contains("train.tsv:34: not a clause"), "{left_out}");
 
     let tuned = fixture.path("out/model");
-    assert!(is_discriminator(&tuned));
-    let predictor = WinogradPredictor::open(&tuned, "cpu").unwrap();
+    let predictor = Predictor::open(&tuned, "cpu").unwrap();
+    assert_eq!(predictor.header().task, "wnli-candidates");
     let output = fixture.path("predictions.tsv");
-    predictor.predict(&fixture.path("glue/WNLI/dev.tsv"), &output, &mut |_| {}).unwrap();
+    predict(&predictor, &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
     let text = fs::read_to_string(&output).unwrap();
     assert_eq!(text, fs::read_to_string(fixture.path("out/seed-1/dev/predictions.tsv")).unwrap());
     let scores =
@@ -290,10 +308,10 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     electra_model::tensors::write(&model.join("model.safetensors"), &encoder).unwrap();
     let as_encoder = config_json.replace("ElectraForPreTraining", "ElectraModel");
     fs::write(model.join("config.json"), as_encoder).unwrap();
-    let again = Finetune::new(task, &glue, &model, &config, fixture.path("again"));
+    let again = Finetune::new(&*task, &glue, &model, &config, fixture.path("again"));
     says(
         again.run(&AtomicBool::new(false), &mut |_| {}),
-        &["discriminator_predictions", "head of a discriminator"],
+        &["discriminator_predictions", "a discriminator's head"],
     );
     assert!(!fixture.path("again").exists());
 }
@@ -301,30 +319,26 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
 #[test]
 fn files_of_wnli_that_nothing_is_learned_from() {
     let fixture = Fixture::new();
-    let named = AnyTask::named("wnli-candidates", &[]).unwrap().unwrap();
-    let AnyTask::Winograd(task) = &named else { panic!("{named:?}") };
+    let task = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
     let config = config(&[]);
     let fails = |train: &str, words: &[&str]| {
         fixture.write("glue/WNLI/train.tsv", train);
         let (glue, model) = (fixture.path("glue"), fixture.path("model"));
-        let finetune = Finetune::new(task, glue, model, &config, fixture.path("out"));
+        let finetune = Finetune::new(&*task, glue, model, &config, fixture.path("out"));
         says(finetune.run(&AtomicBool::new(false), &mut |_| {}), words);
     };
     let header = "index\tsentence1\tsentence2\tlabel\n";
     fails(&format!("{header}0\ta\tb\tyes\n"), &["train.tsv:2", "\"yes\"", "0 or 1"]);
     fails(&format!("{header}0\ta\tb\t1\n"), &["train.tsv", "no row", "pronoun"]);
-    fails(header, &["train.tsv", "no row in it"]);
+    fails(header, &["train.tsv", "it has no rows"]);
     says(
-        AnyTask::named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
+        kinds::named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
         &["metric = f1", "accuracy"],
     );
-    let one = |task: AnyTask| OneOf { task, data: fixture.path("glue"), weight: 1.0 };
-    let other = AnyTask::Sentence(fixture.read_task());
-    let both = MultiTask {
-        name: "both".to_owned(),
-        temperature: 1.0,
-        tasks: vec![one(named.clone()), one(other)],
-    };
+    let one = |task: Arc<dyn Task>| OneOf { task, data: fixture.path("glue"), weight: 1.0 };
+    let candidates = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
+    let tasks = vec![one(candidates), one(Arc::new(fixture.read_task()))];
+    let both = MultiTask { name: "both".to_owned(), temperature: 1.0, tasks };
     let finetune = Finetune::new(&both, "", fixture.path("model"), &config, fixture.path("out"));
     says(finetune.run(&AtomicBool::new(false), &mut |_| {}), &["wnli-candidates", "alone"]);
 }

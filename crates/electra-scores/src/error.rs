@@ -1,0 +1,78 @@
+//! The crate's error type.
+
+use std::path::PathBuf;
+
+/// What can go wrong when files are read and scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A data file with a row that cannot be used.
+    #[error("{file}:{line}: {message}")]
+    Row {
+        /// The file.
+        file: String,
+        /// The line, from 1, header included.
+        line: u64,
+        /// What is wrong, in which column, and what would be right.
+        message: String,
+    },
+    /// A task description or data file that cannot be used as a whole.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A value out of range.
+    #[error("{key} = {value}: {expected}")]
+    Value {
+        /// The key, as in the TOML file.
+        key: String,
+        /// The value found.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A file or folder that could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// From the crate of files: a task description that cannot be read, an override that does not fit.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
+}
+
+/// Result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Io`] of a file, for `map_err`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+
+    /// An [`Error::File`].
+    pub fn file(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::File { path: path.into(), message: message.to_string() }
+    }
+
+    /// An [`Error::Row`].
+    pub fn row(file: &str, line: u64, message: impl ToString) -> Self {
+        Self::Row { file: file.to_owned(), line, message: message.to_string() }
+    }
+
+    /// An [`Error::Value`].
+    pub fn value(key: &str, value: impl ToString, expected: impl ToString) -> Self {
+        Self::Value {
+            key: key.to_owned(),
+            value: value.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+}

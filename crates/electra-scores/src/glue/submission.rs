@@ -1,0 +1,191 @@
+//! The files of a submission to the leaderboard: test files counted, tables and their archive read again and checked.
+
+use super::tasks::{GlueLabels, GlueTask, TASKS, TestFile, find};
+use crate::{
+    error::{Error, Result},
+    table::{Format, Header, Rows},
+};
+use electra_files::nearest;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{BufReader, BufWriter, Cursor, Read, Write},
+    path::{Path, PathBuf},
+};
+use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
+
+/// The archive of a submission.
+pub const ARCHIVE: &str = "submission.zip";
+/// The first line of every table.
+pub const HEADER: &str = "index\tprediction";
+
+/// One table of a submission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Its task.
+    pub task: &'static GlueTask,
+    /// Its file's name.
+    pub file: &'static str,
+    /// Rows below the header.
+    pub rows: u64,
+    /// What its predictions were made with.
+    pub origin: Origin,
+}
+
+/// What predictions were made with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A fine-tuned model.
+    Model(PathBuf),
+    /// The same prediction in every row.
+    Constant(String),
+}
+
+/// The runs among the folders of `dir`: those whose names are tasks of GLUE.
+///
+/// # Errors
+/// If the folder cannot be read, two are of one task, or none is of any.
+pub fn runs(dir: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
+    let mut runs = BTreeMap::new();
+    let entries = fs::read_dir(dir).map_err(Error::io(dir))?;
+    let mut paths = entries
+        .map(|entry| Ok(entry.map_err(Error::io(dir))?.path()))
+        .collect::<Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    for path in paths.into_iter().filter(|path| path.is_dir()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match find(name) {
+            Ok(task) => {
+                if let Some(other) = runs.insert(task.name, path.clone()) {
+                    let message = format!("is of {}, and so is {}", task.name, other.display());
+                    return Err(Error::file(path, message));
+                }
+            }
+            Err(_) => tracing::warn!("{}: not named after a task of GLUE, skipped", path.display()),
+        }
+    }
+    if runs.is_empty() {
+        let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+        let message =
+            format!("no folder in it is named after a task of GLUE: {}", names.join(", "));
+        return Err(Error::file(dir, message));
+    }
+    Ok(runs)
+}
+
+/// Rows of a test file; each must be well-formed and numbered by its position.
+///
+/// # Errors
+/// Naming file and line of the first row that is not.
+pub fn count_rows(task: &GlueTask, file: &TestFile, path: &Path) -> Result<u64> {
+    let mut columns = task.text_columns();
+    columns.push(file.index);
+    let mut rows = 0u64;
+    for row in Rows::open(path, &columns)? {
+        let row = row?;
+        let index = row.fields.last().map(String::as_str).unwrap_or_default();
+        if index.trim().parse() != Ok(rows) {
+            let message = format!(
+                "{index:?} in column {:?} is not {rows}: rows must be numbered from 0 in order, without gaps or duplicates",
+                file.index
+            );
+            return Err(Error::row(&path.display().to_string(), row.line, message));
+        }
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+/// Checks the tables of a folder.
+///
+/// # Errors
+/// Naming the file and line that is wrong.
+pub fn folder(dir: &Path, written: &[Written]) -> Result<()> {
+    for table in written {
+        let path = dir.join(table.file);
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        predictions(bytes, &path.display().to_string(), table.task, table.rows)?;
+    }
+    Ok(())
+}
+
+/// Packs the tables of a folder, each at the archive's top.
+///
+/// # Errors
+/// Naming the file that cannot be read or written.
+pub fn write_archive(path: &Path, dir: &Path, written: &[Written]) -> Result<()> {
+    let file = File::create(path).map_err(Error::io(path))?;
+    let mut archive = ZipWriter::new(BufWriter::new(file));
+    for table in written {
+        let source = dir.join(table.file);
+        let bytes = fs::read(&source).map_err(Error::io(&source))?;
+        archive.start_file(table.file, SimpleFileOptions::default()).map_err(|e| bad(path, e))?;
+        archive.write_all(&bytes).map_err(Error::io(path))?;
+    }
+    let mut writer = archive.finish().map_err(|e| bad(path, e))?;
+    writer.flush().map_err(Error::io(path))
+}
+
+/// Checks an archive: exactly the tables that the leaderboard takes, each whole.
+///
+/// # Errors
+/// Naming the table that lacks or is none, or the line that is wrong.
+pub fn archive(path: &Path, written: &[Written]) -> Result<()> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| bad(path, e))?;
+    let found: BTreeSet<String> = archive.file_names().map(str::to_owned).collect();
+    let wanted: BTreeSet<String> = written.iter().map(|table| table.file.to_owned()).collect();
+    if found != wanted || archive.len() != wanted.len() {
+        let message = format!("holds {found:?}, the leaderboard takes {wanted:?}");
+        return Err(Error::file(path, message));
+    }
+    for table in written {
+        let name = format!("{}/{}", path.display(), table.file);
+        let mut bytes = Vec::new();
+        let mut member = archive.by_name(table.file).map_err(|e| bad(path, e))?;
+        member.read_to_end(&mut bytes).map_err(Error::io(path))?;
+        predictions(bytes, &name, table.task, table.rows)?;
+    }
+    Ok(())
+}
+
+/// Checks a table of predictions of `task`.
+fn predictions(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result<()> {
+    if !bytes.starts_with(format!("{HEADER}\n").as_bytes()) {
+        return Err(Error::row(name, 1, format!("the header must be {HEADER:?}")));
+    }
+    let columns: Vec<&str> = HEADER.split('\t').collect();
+    let mut count = 0u64;
+    let table =
+        Rows::from_reader(Cursor::new(bytes), Format::Tsv, name, &columns, Header::FirstLine)?;
+    for row in table {
+        let row = row?;
+        let (index, prediction) = (row.fields[0].as_str(), row.fields[1].as_str());
+        let fail = |message: String| Err(Error::row(name, row.line, message));
+        if index != count.to_string() {
+            return fail(format!("the index is {index:?}, it must be {count}"));
+        }
+        match task.labels {
+            GlueLabels::Classes(words) if !words.contains(&prediction) => {
+                let known = nearest(prediction, words.iter().copied());
+                return fail(format!("{prediction:?} is no answer{known}"));
+            }
+            GlueLabels::Range(min, max) => {
+                let value = prediction.parse::<f64>().ok();
+                if !value.is_some_and(|value| (min..=max).contains(&value)) {
+                    return fail(format!("{prediction:?} must be a number from {min} to {max}"));
+                }
+            }
+            GlueLabels::Classes(_) => {}
+        }
+        count += 1;
+    }
+    match count == rows {
+        true => Ok(()),
+        false => Err(Error::file(name, format!("has {count} rows, there must be {rows}"))),
+    }
+}
+
+fn bad(path: &Path, error: ZipError) -> Error {
+    Error::file(path, format!("zip: {error}"))
+}

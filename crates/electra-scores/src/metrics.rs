@@ -1,0 +1,227 @@
+//! Scores of predictions against gold labels, in double precision.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A score that a task can be judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Metric {
+    /// Share of right answers; of sets of labels, of those that are right as a whole.
+    Accuracy,
+    /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions; for tags, of
+    /// the entities.
+    F1,
+    /// F1 over the labels of all sets together.
+    MicroF1,
+    /// The mean over labels of the F1 of each.
+    MacroF1,
+    /// Share of the entities found that are right.
+    Precision,
+    /// Share of the right entities that are found.
+    Recall,
+    /// Share of questions whose answer is a gold answer but for case, articles, punctuation and white space.
+    ExactMatch,
+    /// Matthews' correlation, for any number of classes.
+    Matthews,
+    /// Pearson's correlation.
+    Pearson,
+    /// Spearman's rank correlation; ties take their mid-rank.
+    Spearman,
+    /// Mean squared error, in the labels' own units. Lower is better.
+    MeanSquaredError,
+    /// Of several tasks, the mean of what each is judged by; of one of them, its part in it.
+    TaskMean,
+}
+
+/// Scores by metric; one that is not defined (a correlation with a constant) is `None`.
+pub type Scores = BTreeMap<Metric, Option<f64>>;
+
+impl Metric {
+    /// Its name, as in TOML and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::MicroF1 => "micro-f1",
+            Self::MacroF1 => "macro-f1",
+            Self::ExactMatch => "exact-match",
+            Self::Precision => "precision",
+            Self::Recall => "recall",
+            Self::Matthews => "matthews",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::MeanSquaredError => "mean-squared-error",
+            Self::TaskMean => "task-mean",
+        }
+    }
+
+    /// Its name on Hugging Face's model hub.
+    pub fn hub_name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 | Self::MicroF1 | Self::MacroF1 => "f1",
+            Self::ExactMatch => "exact_match",
+            Self::Precision => "precision",
+            Self::Recall => "recall",
+            Self::Matthews => "matthews_correlation",
+            Self::Pearson => "pearsonr",
+            Self::Spearman => "spearmanr",
+            Self::MeanSquaredError => "mse",
+            Self::TaskMean => "task_mean",
+        }
+    }
+
+    /// The score as a number of which more is better; what is not defined counts least.
+    pub fn merit(self, score: Option<f64>) -> f64 {
+        match (self, score) {
+            (_, None) => f64::NEG_INFINITY,
+            (Self::MeanSquaredError, Some(x)) => -x,
+            (_, Some(x)) => x,
+        }
+    }
+}
+
+impl std::fmt::Display for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Every score of a classification into `classes`; F1 where there are two.
+pub fn classification(predicted: &[usize], gold: &[usize], classes: usize) -> Scores {
+    let mut scores = Scores::from([
+        (Metric::Accuracy, defined(accuracy(predicted, gold))),
+        (Metric::Matthews, defined(matthews(predicted, gold, classes))),
+    ]);
+    if classes == 2 {
+        scores.insert(Metric::F1, defined(f1(predicted, gold)));
+    }
+    scores
+}
+
+/// Every score of a regression.
+pub fn regression(predicted: &[f64], gold: &[f64]) -> Scores {
+    Scores::from([
+        (Metric::Pearson, defined(pearson(predicted, gold))),
+        (Metric::Spearman, defined(spearman(predicted, gold))),
+        (Metric::MeanSquaredError, defined(mean_squared_error(predicted, gold))),
+    ])
+}
+
+fn defined(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+/// Share of equal pairs; not a number for none.
+pub fn accuracy(predicted: &[usize], gold: &[usize]) -> f64 {
+    let right = predicted.iter().zip(gold).filter(|(p, g)| p == g).count();
+    right as f64 / gold.len() as f64
+}
+
+/// F1 of class 1 of two: `2 tp / (2 tp + fp + fn)`; 0 where nothing is or was said to be of it.
+pub fn f1(predicted: &[usize], gold: &[usize]) -> f64 {
+    let count = |p: usize, g: usize| {
+        predicted.iter().zip(gold).filter(|&(&a, &b)| (a, b) == (p, g)).count() as f64
+    };
+    let (tp, fp, fn_) = (count(1, 1), count(1, 0), count(0, 1));
+    match tp {
+        0.0 => 0.0,
+        _ => 2.0 * tp / (2.0 * tp + fp + fn_),
+    }
+}
+
+/// Matthews' correlation from the confusion matrix; 0 where one side has a single class.
+///
+/// Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation
+/// coefficient"; for two classes it is Matthews 1975.
+pub fn matthews(predicted: &[usize], gold: &[usize], classes: usize) -> f64 {
+    let n = gold.len() as f64;
+    let right = predicted.iter().zip(gold).filter(|(p, g)| p == g).count() as f64;
+    let count = |values: &[usize]| {
+        let mut counts = vec![0.0; classes];
+        for &value in values {
+            counts[value] += 1.0;
+        }
+        counts
+    };
+    let (p, g) = (count(predicted), count(gold));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let covariance = right * n - dot(&p, &g);
+    let spread = (n * n - dot(&p, &p)) * (n * n - dot(&g, &g));
+    if spread == 0.0 { 0.0 } else { covariance / spread.sqrt() }
+}
+
+/// Pearson's correlation; not a number where one side is constant.
+pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let (mx, my) = (mean(x), mean(y));
+    let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
+    for (a, b) in x.iter().zip(y) {
+        let (dx, dy) = (a - mx, b - my);
+        xy += dx * dy;
+        xx += dx * dx;
+        yy += dy * dy;
+    }
+    // Rounding may leave a hair's breadth over 1.
+    (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0)
+}
+
+/// Spearman's correlation: Pearson's of the mid-ranks.
+pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
+    pearson(&ranks(x), &ranks(y))
+}
+
+/// Mean of squared differences.
+pub fn mean_squared_error(predicted: &[f64], gold: &[f64]) -> f64 {
+    let squares = predicted.iter().zip(gold).map(|(p, g)| (p - g).powi(2));
+    squares.sum::<f64>() / gold.len() as f64
+}
+
+/// Ranks from 1; equal values share the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut below = 0;
+    // `==`, so that 0.0 and -0.0 are ties.
+    for tied in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let rank = below as f64 + (tied.len() as f64 + 1.0) / 2.0;
+        for &index in tied {
+            ranks[index] = rank;
+        }
+        below += tied.len();
+    }
+    ranks
+}
+
+/// Mean, deviation and median of a score over seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The middle one, or the mean of the two in the middle.
+    pub median: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The sample's standard deviation (n - 1); 0 for a single value.
+    pub sd: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Summary {
+    /// Of at least one value; `None` for none.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (&min, &max) = (sorted.first()?, sorted.last()?);
+        let n = sorted.len();
+        let mean = sorted.iter().sum::<f64>() / n as f64;
+        let squares = sorted.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+        let sd = if n == 1 { 0.0 } else { (squares / (n - 1) as f64).sqrt() };
+        let median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
+        Some(Self { median, mean, sd, min, max })
+    }
+}

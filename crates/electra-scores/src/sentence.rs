@@ -1,0 +1,303 @@
+//! Sentence tasks: one of several classes, or a number, for a text or a pair of texts.
+
+use crate::{
+    error::{Error, Result},
+    files::{Files, Pairs},
+    form::{Form, Read, check_label},
+    metrics::{self, Metric, Scores},
+    table::Row,
+};
+use electra_files::nearest;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A sentence or sentence-pair task, as a `task.toml` with `kind = "classification"` or `"regression"` describes it.
+///
+/// ```
+/// use electra_scores::SentenceTask;
+///
+/// let task: SentenceTask = toml::from_str(r#"
+///     name = "sentiment"
+///     kind = "classification"
+///     text_a = "sentence"
+///     label = "label"
+///     metric = "accuracy"
+///     [files]
+///     train = "train.tsv"
+///     dev = "dev.tsv"
+/// "#)?;
+/// task.validate()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentenceTask {
+    /// What it is called in reports.
+    pub name: String,
+    /// What is predicted.
+    pub kind: SentenceKind,
+    /// Column of the (first) text.
+    pub text_a: String,
+    /// Column of the second text, for pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_b: Option<String>,
+    /// Column of the label.
+    pub label: String,
+    /// The classes in the order of their numbers; by default those of the training file, sorted. A class that no row
+    /// of the training file has is warned about, and refused in the other files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// Smallest and largest value of a regression; by default those of the training file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+    /// The label of rows without gold (`-` in SNLI and MNLI, where the annotators did not agree); such rows are left
+    /// out and counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_label: Option<String>,
+    /// Whether the order of a pair's texts matters.
+    #[serde(default, skip_serializing_if = "Pairs::is_ordered")]
+    pub pairs: Pairs,
+    /// The largest fraction of a file's rows that may be left out because they are malformed: a wrong number of
+    /// columns, an empty text. Each is named and they are counted. With the default of 0 the first of them is an
+    /// error; an unknown label always is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unusable_rows: f64,
+    /// The metric that seeds are compared by.
+    pub metric: Metric,
+    /// The data files, relative to the data folder.
+    pub files: Files,
+}
+
+/// What is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SentenceKind {
+    /// One of several classes.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+/// The labels that a task has: classes, or the range of a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelSpace {
+    /// The classes in the order of their numbers.
+    Classes(Vec<String>),
+    /// The range that a regression is scaled from.
+    Range {
+        /// The value that is 0 to the network.
+        min: f64,
+        /// The value that is 1 to the network.
+        max: f64,
+    },
+}
+
+/// The label of one example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Label {
+    /// Number of the class.
+    Class(usize),
+    /// The value, in the file's own units.
+    Value(f64),
+}
+
+impl SentenceTask {
+    /// Checks that the keys fit each other.
+    ///
+    /// # Errors
+    /// Naming the first key that does not.
+    pub fn validate(&self) -> Result<()> {
+        let fits = match self.metric {
+            Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(SentenceKind::Classification),
+            Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => {
+                Some(SentenceKind::Regression)
+            }
+            _ => None,
+        };
+        if fits != Some(self.kind) {
+            let expected = match self.kind {
+                SentenceKind::Classification => {
+                    "must be accuracy, f1 or matthews for a classification"
+                }
+                SentenceKind::Regression => {
+                    "must be pearson, spearman or mean-squared-error for a regression"
+                }
+            };
+            return Err(Error::value("metric", self.metric, expected));
+        }
+        if let Some(labels) = &self.labels {
+            let value = format!("{labels:?}");
+            if self.kind == SentenceKind::Regression {
+                return Err(Error::value("labels", value, "a regression has range instead"));
+            }
+            check_classes(labels, self.metric).map_err(|why| Error::value("labels", value, why))?;
+        }
+        if let Some([min, max]) = self.range {
+            let value = format!("[{min}, {max}]");
+            if self.kind == SentenceKind::Classification {
+                return Err(Error::value("range", value, "a classification has labels instead"));
+            }
+            if !(min < max && min.is_finite() && max.is_finite()) {
+                return Err(Error::value("range", value, "the first must be below the second"));
+            }
+        }
+        self.form().validate()
+    }
+
+    /// Columns of the texts.
+    pub fn text_columns(&self) -> Vec<&str> {
+        std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect()
+    }
+
+    /// The columns that are read, and which rows may be left out.
+    pub fn form(&self) -> Form<'_> {
+        Form {
+            texts: self.text_columns(),
+            labels: vec![&self.label],
+            no_label: self.no_label.as_deref(),
+            separator: None,
+            unusable_rows: self.unusable_rows,
+            pairs: self.pairs,
+            files: &self.files,
+        }
+    }
+
+    /// The labels of a labelled file, row by row; `None` for the rows that are left out. Texts are not read.
+    ///
+    /// # Errors
+    /// Naming file, line and column of the first row that cannot be used.
+    pub fn gold(&self, path: &Path, space: &LabelSpace) -> Result<Vec<Option<Label>>> {
+        self.form().gold(path, |row| self.label(path, row, space))
+    }
+
+    /// The labels of the rows of a file that can be learned from, in order.
+    ///
+    /// # Errors
+    /// As [`SentenceTask::gold`]; also for empty texts.
+    pub fn learnable(&self, path: &Path, space: &LabelSpace) -> Result<Vec<Label>> {
+        let Read { rows, .. } = self.form().rows(path)?;
+        rows.iter().map(|row| self.label(path, row, space)).collect()
+    }
+
+    /// The label in a row's last field.
+    ///
+    /// # Errors
+    /// Naming file, line and column.
+    pub fn label(&self, path: &Path, row: &Row, space: &LabelSpace) -> Result<Label> {
+        let LabelSpace::Classes(labels) = space else {
+            return Ok(Label::Value(self.number(path, row)?));
+        };
+        let label = &row.fields[row.fields.len() - 1];
+        let class = labels.iter().position(|known| known == label).ok_or_else(|| {
+            let known = nearest(label, labels.iter().map(String::as_str));
+            let origin = if self.labels.is_some() { "key labels" } else { "training file" };
+            let column = &self.label;
+            let message =
+                format!("label {label:?} in column {column:?} is not in the {origin}{known}");
+            Error::row(&path.display().to_string(), row.line, message)
+        })?;
+        Ok(Label::Class(class))
+    }
+
+    /// The number in a row's last field.
+    ///
+    /// # Errors
+    /// Naming file, line and column.
+    pub fn number(&self, path: &Path, row: &Row) -> Result<f64> {
+        let text = row.fields[row.fields.len() - 1].trim();
+        text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| {
+            let message = format!("{text:?} in column {:?} is not a (finite) number", self.label);
+            Error::row(&path.display().to_string(), row.line, message)
+        })
+    }
+}
+
+impl LabelSpace {
+    /// Outputs of a network that predicts such labels.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classes(labels) => labels.len(),
+            Self::Range { .. } => 1,
+        }
+    }
+
+    /// Every score of `predicted` against `gold`.
+    pub fn score(&self, predicted: &[Label], gold: &[Label]) -> Scores {
+        match self {
+            Self::Classes(labels) => {
+                metrics::classification(&classes(predicted), &classes(gold), labels.len())
+            }
+            Self::Range { .. } => metrics::regression(&values(predicted), &values(gold)),
+        }
+    }
+
+    /// The label as it is written: the class's name, or the number.
+    pub fn text(&self, label: Label) -> String {
+        match (self, label) {
+            (Self::Classes(labels), Label::Class(class)) => labels[class].clone(),
+            (_, Label::Class(class)) => class.to_string(),
+            (_, Label::Value(value)) => value.to_string(),
+        }
+    }
+
+    /// The most frequent class of `labels` (the first of equally frequent ones), or their mean.
+    pub fn majority(&self, labels: &[Label]) -> Label {
+        match self {
+            Self::Classes(names) => {
+                let mut counts = vec![0u64; names.len()];
+                for class in classes(labels) {
+                    counts[class] += 1;
+                }
+                let best = (0..counts.len()).rev().max_by_key(|&class| counts[class]);
+                Label::Class(best.unwrap_or(0))
+            }
+            Self::Range { .. } => {
+                let values = values(labels);
+                Label::Value(values.iter().sum::<f64>() / values.len() as f64)
+            }
+        }
+    }
+}
+
+/// The classes among `labels`.
+pub fn classes(labels: &[Label]) -> Vec<usize> {
+    let class = |label: &Label| match *label {
+        Label::Class(class) => Some(class),
+        Label::Value(_) => None,
+    };
+    labels.iter().filter_map(class).collect()
+}
+
+/// The values among `labels`.
+pub fn values(labels: &[Label]) -> Vec<f64> {
+    let value = |label: &Label| match *label {
+        Label::Value(value) => Some(value),
+        Label::Class(_) => None,
+    };
+    labels.iter().filter_map(value).collect()
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
+/// Checks that `labels` can be the classes of a task with this metric.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_classes(labels: &[String], metric: Metric) -> std::result::Result<(), String> {
+    let mut sorted = labels.to_vec();
+    sorted.sort();
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("duplicate class {:?}", twice[0]));
+    }
+    labels.iter().try_for_each(|label| check_label(label))?;
+    if labels.len() < 2 {
+        return Err("there must be at least 2 classes".to_owned());
+    }
+    if metric == Metric::F1 && labels.len() != 2 {
+        return Err("f1 is for 2 classes".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! SQuAD's JSON files, versions 1.1 and 2.0, as they stand: nothing is left out or set right.
+
+use crate::{
+    error::{Error, Result},
+    json,
+};
+use serde::{Deserialize, Deserializer};
+use std::{collections::HashMap, fs::File, io::Read, path::Path};
+
+/// A file of questions about paragraphs of articles. Keys that the format does not have are passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SquadFile {
+    /// What the file says of its version: "1.1", "v2.0"; other authors' files often say something else.
+    #[serde(default, deserialize_with = "version")]
+    pub version: Option<String>,
+    /// The articles.
+    #[serde(rename = "data")]
+    pub articles: Vec<Article>,
+}
+
+/// An article.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Article {
+    /// Its title.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Its paragraphs.
+    pub paragraphs: Vec<Paragraph>,
+}
+
+/// A text with questions about it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Paragraph {
+    /// The text in which answers are.
+    pub context: String,
+    /// The questions.
+    #[serde(rename = "qas")]
+    pub questions: Vec<Question>,
+}
+
+/// A question with its gold answers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Question {
+    /// Its name in files of predictions; no two questions of a file have the same.
+    pub id: String,
+    /// The question.
+    #[serde(rename = "question")]
+    pub text: String,
+    /// The answers of several people: empty if the question has none (2.0), `None` where the file has no such
+    /// key (a test file without gold).
+    #[serde(default)]
+    pub answers: Option<Vec<Answer>>,
+    /// Whether the text does not answer it (2.0).
+    #[serde(default)]
+    pub is_impossible: bool,
+    /// What might be mistaken for an answer of an impossible question (2.0).
+    #[serde(default)]
+    pub plausible_answers: Vec<Answer>,
+}
+
+/// A span of the context.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// The span's text.
+    pub text: String,
+    /// Unicode characters of the context before it (not bytes, not UTF-16 units).
+    #[serde(rename = "answer_start")]
+    pub start: usize,
+}
+
+impl SquadFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Naming the file and the place in it: if it cannot be read, is above 1 GiB, is not UTF-8 or not JSON, a key
+    /// is missing or its value of another type, or an id stands twice.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::from_reader(File::open(path).map_err(Error::io(path))?, path)
+    }
+
+    /// [`SquadFile::read`] of any bytes; `path` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`SquadFile::read`].
+    pub fn from_reader(reader: impl Read, path: &Path) -> Result<Self> {
+        let file: Self = json::read_from(reader, path)?;
+        let mut places = HashMap::new();
+        for (a, article) in file.articles.iter().enumerate() {
+            for (p, paragraph) in article.paragraphs.iter().enumerate() {
+                for (q, question) in paragraph.questions.iter().enumerate() {
+                    if let Some(before) = places.insert(question.id.as_str(), (a, p, q)) {
+                        let name = |(a, p, q)| format!("data[{a}].paragraphs[{p}].qas[{q}]");
+                        let (here, before) = (name((a, p, q)), name(before));
+                        let id = &question.id;
+                        return Err(Error::file(
+                            path,
+                            format!("{here}.id: {id:?} is also the id of {before}"),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(file)
+    }
+
+    /// All paragraphs in the file's order.
+    pub fn paragraphs(&self) -> impl Iterator<Item = &Paragraph> {
+        self.articles.iter().flat_map(|article| &article.paragraphs)
+    }
+
+    /// All questions in the file's order, each with its context.
+    pub fn questions(&self) -> impl Iterator<Item = (&str, &Question)> {
+        self.paragraphs().flat_map(|paragraph| {
+            paragraph.questions.iter().map(|question| (paragraph.context.as_str(), question))
+        })
+    }
+}
+
+/// A string, or the number that some files have in its place.
+fn version<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Version {
+        Text(String),
+        Number(f64),
+    }
+    Ok(Option::deserialize(deserializer)?.map(|version| match version {
+        Version::Text(text) => text,
+        Version::Number(number) => number.to_string(),
+    }))
+}

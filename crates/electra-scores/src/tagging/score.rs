@@ -1,0 +1,198 @@
+//! Scores of tagged words: entities found, by type and over all, equal to seqeval's and conlleval's.
+
+use super::file::{Columns, Sentences};
+use crate::{
+    counts::{MatchCounts, share},
+    error::{Error, Result},
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
+
+/// Which runs of tags are an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Rule {
+    /// conlleval's, and seqeval's by default: what does not go on with an entity begins one, whatever its prefix.
+    Conll,
+    /// seqeval's strict mode with IOB2: `B I*`, and nothing else is an entity.
+    StrictIob2,
+    /// seqeval's strict mode with IOBES: `S` or `B I* E`, and nothing else is an entity.
+    StrictIobes,
+    /// None: tags are classes, as parts of speech are.
+    Plain,
+}
+
+/// An entity in a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entity<'a> {
+    /// Its type; empty for tags without one.
+    pub kind: &'a str,
+    /// Its first word.
+    pub start: usize,
+    /// The word after its last.
+    pub end: usize,
+}
+
+/// Scores of tagged sentences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaggingScores {
+    /// Entities of all types together.
+    pub overall: MatchCounts,
+    /// Entities by type.
+    pub by_type: BTreeMap<String, MatchCounts>,
+    /// Share of words whose tag is the gold one.
+    pub accuracy: f64,
+}
+
+/// A tag taken apart.
+#[derive(Clone, Copy, PartialEq)]
+struct Tag<'a> {
+    prefix: char,
+    kind: &'a str,
+}
+
+const OUTSIDE: Tag<'static> = Tag { prefix: 'O', kind: "" };
+
+impl<'a> Tag<'a> {
+    fn parse(text: &'a str, rule: Rule) -> Result<Self> {
+        let (prefix, kind) = text.split_once('-').unwrap_or((text, ""));
+        let known = match rule {
+            Rule::Conll | Rule::StrictIobes | Rule::Plain => ["B", "I", "E", "S", "O"].as_slice(),
+            Rule::StrictIob2 => ["B", "I", "O"].as_slice(),
+        };
+        if !known.contains(&prefix) || (prefix == "O" && !kind.is_empty()) {
+            let expected = format!("must be O, or one of {known:?} with a type, as in B-PER");
+            return Err(Error::value("tag", format!("{text:?}"), expected));
+        }
+        Ok(prefix.chars().next().map_or(OUTSIDE, |prefix| Self { prefix, kind }))
+    }
+
+    /// Whether this tag goes on with the entity of the one before it.
+    fn continues(self, before: Self) -> bool {
+        matches!(before.prefix, 'B' | 'I')
+            && matches!(self.prefix, 'I' | 'E')
+            && before.kind == self.kind
+    }
+}
+
+/// The entities of a sentence, in order.
+///
+/// # Errors
+/// For a tag that is not O and has not one of the rule's prefixes (B, I, O; E and S but for IOB2).
+pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entity<'a>>> {
+    if rule == Rule::Plain {
+        return Ok(Vec::new());
+    }
+    let tags: Vec<Tag<'a>> =
+        tags.iter().map(|tag| Tag::parse(tag.as_ref(), rule)).collect::<Result<_>>()?;
+    let mut found = Vec::new();
+    let mut start = 0;
+    for end in 1..=tags.len() {
+        if tags.get(end).is_some_and(|tag| tag.continues(tags[end - 1])) {
+            continue;
+        }
+        let (first, last) = (tags[start], tags[end - 1]);
+        let whole = match rule {
+            Rule::Conll | Rule::Plain => first.prefix != 'O',
+            Rule::StrictIob2 => first.prefix == 'B',
+            Rule::StrictIobes => matches!((first.prefix, last.prefix), ('B', 'E') | ('S', 'S')),
+        };
+        if whole {
+            found.push(Entity { kind: first.kind, start, end });
+        }
+        start = end;
+    }
+    Ok(found)
+}
+
+/// Tags of sentences.
+pub type Tags = Vec<Vec<String>>;
+
+/// The tags of two files of columns, which must have the same words: the predicted ones, then the gold ones.
+///
+/// # Errors
+/// Naming file and line of what cannot be read, or where the first sentence or word differs.
+pub fn read_pair(
+    (predicted, predicted_columns): (&Path, Columns),
+    (gold, gold_columns): (&Path, Columns),
+) -> Result<(Tags, Tags)> {
+    let (name, other) = (predicted.display().to_string(), gold.display().to_string());
+    let mut ours = Sentences::open(predicted, predicted_columns)?;
+    let mut theirs = Sentences::open(gold, gold_columns)?;
+    let (mut tags, mut gold_tags) = (Vec::new(), Vec::new());
+    loop {
+        let (found, wanted) = match (ours.next().transpose()?, theirs.next().transpose()?) {
+            (None, None) => return Ok((tags, gold_tags)),
+            (Some(found), Some(wanted)) => (found, wanted),
+            (Some(found), None) => {
+                let message = format!("a sentence begins here, and {other} has no more");
+                return Err(Error::row(&name, found.line, message));
+            }
+            (None, Some(wanted)) => {
+                let message = format!("a sentence begins here, and {name} has no more");
+                return Err(Error::row(&other, wanted.line, message));
+            }
+        };
+        let same = found.words.iter().zip(&wanted.words).take_while(|(a, b)| a == b).count();
+        if same < found.words.len().max(wanted.words.len()) {
+            let word = |words: &[String]| match words.get(same) {
+                Some(word) => format!("the word {word:?}"),
+                None => "the end of the sentence".to_owned(),
+            };
+            let line = |first: u64| first + same as u64;
+            let message = format!(
+                "{} where {other}:{} has {}",
+                word(&found.words),
+                line(wanted.line),
+                word(&wanted.words)
+            );
+            return Err(Error::row(&name, line(found.line), message));
+        }
+        tags.push(found.tags);
+        gold_tags.push(wanted.tags);
+    }
+}
+
+/// The share of words whose tag is the gold one, whatever the tags; 0 of no words.
+pub fn accuracy(predicted: &[Vec<String>], gold: &[Vec<String>]) -> f64 {
+    let pairs = || predicted.iter().flatten().zip(gold.iter().flatten());
+    share(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
+}
+
+/// Scores of predicted tags against gold, sentence by sentence.
+///
+/// # Errors
+/// If the numbers of sentences or of words in one differ, there is no word, or a tag is none of the rule.
+pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Result<TaggingScores> {
+    if predicted.len() != gold.len() {
+        let expected = format!("must be as many as the gold sentences, {}", gold.len());
+        return Err(Error::value("predicted sentences", predicted.len(), expected));
+    }
+    let mut by_type: BTreeMap<String, MatchCounts> = BTreeMap::new();
+    let mut words = 0;
+    for (number, (predicted, gold)) in predicted.iter().zip(gold).enumerate() {
+        if predicted.len() != gold.len() {
+            let expected = format!("must be as many as its words, {}", gold.len());
+            let key = format!("predicted tags of sentence {} (from 1)", number + 1);
+            return Err(Error::value(&key, predicted.len(), expected));
+        }
+        words += gold.len();
+
+        let known: HashSet<Entity<'_>> = entities(gold, rule)?.into_iter().collect();
+        for entity in &known {
+            by_type.entry(entity.kind.to_owned()).or_default().gold += 1;
+        }
+        for entity in entities(predicted, rule)? {
+            let found = by_type.entry(entity.kind.to_owned()).or_default();
+            found.predicted += 1;
+            found.right += usize::from(known.contains(&entity));
+        }
+    }
+    if words == 0 {
+        return Err(Error::value("words", 0, "there must be one at least"));
+    }
+    let overall = by_type.values().copied().sum();
+    Ok(TaggingScores { overall, by_type, accuracy: accuracy(predicted, gold) })
+}

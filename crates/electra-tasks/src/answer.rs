@@ -1,0 +1,241 @@
+//! What a model is asked and what it answers, whatever its kind.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+/// One input of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Request {
+    /// A text or a pair of texts.
+    Text {
+        /// The (first) text.
+        text_a: String,
+        /// The second text of a pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text_b: Option<String>,
+    },
+    /// The words of a sentence.
+    Words {
+        /// The words.
+        words: Vec<String>,
+    },
+    /// A question about a text.
+    Question {
+        /// The question.
+        question: String,
+        /// The text in which the answer is looked for.
+        context: String,
+    },
+}
+
+impl Request {
+    /// A single text.
+    pub fn text(text: &str) -> Self {
+        Self::Text { text_a: text.to_owned(), text_b: None }
+    }
+
+    /// A pair of texts.
+    pub fn pair(text_a: &str, text_b: &str) -> Self {
+        Self::Text { text_a: text_a.to_owned(), text_b: Some(text_b.to_owned()) }
+    }
+
+    /// A sentence's words.
+    pub fn words<S: AsRef<str>>(words: &[S]) -> Self {
+        Self::Words { words: words.iter().map(|word| word.as_ref().to_owned()).collect() }
+    }
+
+    /// A question about a text.
+    pub fn question(question: &str, context: &str) -> Self {
+        Self::Question { question: question.to_owned(), context: context.to_owned() }
+    }
+
+    /// All of `requests` as texts, or as pairs if the model is of pairs.
+    pub(crate) fn texts(requests: &[Self], pairs: bool) -> Result<Vec<(&str, Option<&str>)>> {
+        let expected = match pairs {
+            true => "must be a pair of texts: the second text is missing",
+            false => "must be a single text: the model is not of pairs",
+        };
+        Self::all(requests, expected, |request| match request {
+            Self::Text { text_a, text_b } if text_b.is_some() == pairs => {
+                Some((text_a.as_str(), text_b.as_deref()))
+            }
+            _ => None,
+        })
+    }
+
+    /// `part` of all of `requests`; an error where one has none.
+    pub(crate) fn all<'a, T>(
+        requests: &'a [Self],
+        expected: &str,
+        part: impl Fn(&'a Self) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let number = |(i, request)| {
+            part(request).ok_or_else(|| Error::value("request", format!("number {i}"), expected))
+        };
+        requests.iter().enumerate().map(number).collect()
+    }
+}
+
+/// The answer to one request. As JSON it is an object of these keys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Answer {
+    /// One of several classes.
+    Class {
+        /// The most probable class.
+        label: String,
+        /// Probabilities of the classes, in the order of [`RequestForm::Rows`].
+        probabilities: Vec<f32>,
+    },
+    /// A number, in the units of the labels that were learned.
+    Number(f64),
+    /// A set of labels.
+    Labels {
+        /// The labels that hold; there may be none.
+        labels: Vec<String>,
+        /// The probability of each label, in the order of [`RequestForm::Rows`].
+        probabilities: Vec<f32>,
+    },
+    /// A tag for each word.
+    Tags(Vec<TaggedWord>),
+    /// A span of the text.
+    Span(SpanAnswer),
+    /// Whether the candidate in a pronoun's place is its antecedent.
+    Antecedent(CandidateScores),
+}
+
+/// The tag of a word.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaggedWord {
+    /// The tag, in the scheme of the files that were learned from.
+    pub tag: String,
+    /// The probability of its class (for entities: of its tag in BIOES).
+    pub probability: f32,
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpanAnswer {
+    /// The best span's text, whatever the null odds; empty if no span may be an answer.
+    pub text: String,
+    /// The score of "no answer": the smallest logit over the windows (the reference's head), or the smallest sum of the
+    /// logits of `[CLS]` minus the best span's (Hugging Face's). Infinite if the network returned NaN or infinity.
+    pub null_odds: f64,
+    /// The best spans, best first, no two with the same text.
+    pub n_best: Vec<Candidate>,
+}
+
+/// A span that may be the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Its text, exactly as the context has it.
+    pub text: String,
+    /// Unicode characters of the context before it.
+    pub answer_start: usize,
+    /// Its log-probability within its window, or Hugging Face's sum of two logits.
+    pub score: f64,
+    /// The softmax of the scores of these spans.
+    pub probability: f64,
+}
+
+/// How original the candidates for a pronoun's place look: means over their tokens of the log-probability of being
+/// original. Empty if the row is not a clause of its first text with a candidate in a pronoun's place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CandidateScores {
+    /// The row's own candidate first, then the others.
+    pub scores: Vec<f64>,
+}
+
+impl CandidateScores {
+    /// `"1"` if the row's candidate is the antecedent: no other looks more original, and one without others is more
+    /// likely original than not; else `"0"`.
+    pub fn label(&self) -> &'static str {
+        match self.scores.as_slice() {
+            [own, others @ ..]
+                if *own >= others.iter().copied().reduce(f64::max).unwrap_or(0.5f64.ln()) =>
+            {
+                "1"
+            }
+            _ => "0",
+        }
+    }
+}
+
+impl Answer {
+    /// The answer as text: a label or number, labels separated by commas, tags by spaces, the text of a span.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Class { label, .. } => label.clone(),
+            Self::Number(value) => value.to_string(),
+            Self::Labels { labels, .. } => labels.join(","),
+            Self::Tags(words) => {
+                words.iter().map(|word| word.tag.as_str()).collect::<Vec<_>>().join(" ")
+            }
+            Self::Span(answer) => answer.text.clone(),
+            Self::Antecedent(scores) => scores.label().to_owned(),
+        }
+    }
+
+    /// The probabilities of the classes or labels.
+    pub fn probabilities(&self) -> &[f32] {
+        match self {
+            Self::Class { probabilities, .. } | Self::Labels { probabilities, .. } => probabilities,
+            _ => &[],
+        }
+    }
+
+    /// Whether the network returned neither NaN nor infinity.
+    pub(crate) fn is_finite(&self) -> bool {
+        match self {
+            Self::Number(value) => value.is_finite(),
+            Self::Tags(words) => words.iter().all(|word| word.probability.is_finite()),
+            Self::Span(answer) => answer.null_odds.is_finite(),
+            Self::Antecedent(scores) => scores.scores.iter().all(|score| score.is_finite()),
+            Self::Class { .. } | Self::Labels { .. } => {
+                self.probabilities().iter().all(|p| p.is_finite())
+            }
+        }
+    }
+}
+
+/// Which requests a model takes, and from which files.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RequestForm {
+    /// Texts or pairs of texts, from tables.
+    Rows {
+        /// The columns of the text and, for pairs, of the second text.
+        columns: Vec<String>,
+        /// The classes or labels whose probabilities an answer has; none for a number.
+        classes: Vec<String>,
+        /// What separates the labels of a set in a table.
+        separator: String,
+    },
+    /// Sentences, from CoNLL files.
+    Words {
+        /// The column of the words: 1 is the first, -1 the last.
+        column: i64,
+    },
+    /// Questions, from files of SQuAD or MRQA.
+    Questions {
+        /// The null odds above which there is no answer; `None` if every question has one.
+        null_threshold: Option<f64>,
+    },
+}
+
+/// A fine-tuned model of some kind.
+pub trait TaskModel: Debug + Send + Sync {
+    /// Which requests it takes.
+    fn form(&self) -> RequestForm;
+
+    /// The answers to requests of its form, in order; `batch_size` inputs in a forward pass. They may be NaN or infinite
+    /// if the weights are corrupt.
+    ///
+    /// # Errors
+    /// Naming the request that is of another form, or that the tokenizer cannot read.
+    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>>;
+}

@@ -1,0 +1,71 @@
+//! The encoder that heads stand on, and answering with it.
+
+use crate::batch::{BatchTensors, Input, chunks};
+use electra_model::{Encoder, EncoderConfig, Parts, Site};
+use std::borrow::Borrow;
+use tch::{Device, Tensor, nn, no_grad};
+
+/// The name of an encoder's variables, as in Hugging Face's folders.
+const ENCODER: &str = "electra";
+/// The name of a head's variables.
+pub const HEAD: &str = "task_head";
+
+/// An encoder, whatever its head.
+#[derive(Debug)]
+pub struct Body {
+    encoder: Encoder,
+    pad: u32,
+    device: Device,
+}
+
+impl Body {
+    /// An encoder with fresh weights; `pad` is the vocabulary's `[PAD]`.
+    ///
+    /// # Errors
+    /// If a part cannot be built.
+    pub fn new(
+        root: &nn::Path<'_>,
+        config: &EncoderConfig,
+        parts: &Parts,
+        pad: u32,
+    ) -> electra_model::Result<Self> {
+        let path = root / ENCODER;
+        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
+        let encoder = Encoder::new(&path, config, parts, embeddings)?;
+        Ok(Self { encoder, pad, device: root.device() })
+    }
+
+    /// Inputs as the encoder's tensors.
+    pub fn tensors(&self, inputs: &[&Input]) -> BatchTensors {
+        BatchTensors::new(inputs, self.pad, self.device)
+    }
+
+    /// # Shapes
+    /// - Result: hidden states `[b, s, h]`.
+    pub fn forward_t(&self, batch: &BatchTensors, train: bool) -> Tensor {
+        self.encoder.forward_t(&batch.ids_bs, &batch.segments_bs, &batch.mask, train)
+    }
+
+    /// The predictions of `head` (one for each row of a batch, from hidden states) for each input, in order. Batches
+    /// are made by length.
+    pub fn predict<T>(
+        &self,
+        inputs: &[impl Borrow<Input>],
+        batch_size: usize,
+        head: impl Fn(&Tensor, &BatchTensors) -> Vec<T>,
+    ) -> Vec<T> {
+        let mut order: Vec<usize> = (0..inputs.len()).collect();
+        order.sort_by_key(|&i| inputs[i].borrow().ids.len());
+        let mut predictions: Vec<Option<T>> = inputs.iter().map(|_| None).collect();
+        for range in chunks(order.len(), batch_size.max(1)) {
+            let numbers = &order[range];
+            let rows: Vec<&Input> = numbers.iter().map(|&i| inputs[i].borrow()).collect();
+            let batch = self.tensors(&rows);
+            let predicted = no_grad(|| head(&self.forward_t(&batch, false), &batch));
+            for (&number, prediction) in numbers.iter().zip(predicted) {
+                predictions[number] = Some(prediction);
+            }
+        }
+        predictions.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,40 @@
+//! JSON objects of answers by question id.
+
+use crate::{answer::SpanAnswer, error::Result};
+use electra_train::folder::write_file;
+use serde::{Serialize, Serializer};
+use std::path::Path;
+
+/// A JSON object whose keys are in the order of the questions.
+#[derive(Clone, Debug)]
+pub(crate) struct ById<'a, T>(Vec<(&'a str, T)>);
+
+impl<'a, T: Serialize> ById<'a, T> {
+    /// `figure` of every answer.
+    pub(crate) fn of(
+        ids: &[&'a str],
+        answers: &'a [SpanAnswer],
+        figure: impl Fn(&'a SpanAnswer) -> T,
+    ) -> ById<'a, T> {
+        ById(ids.iter().copied().zip(answers.iter().map(figure)).collect())
+    }
+
+    /// The object as text.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain values serialise") + "\n"
+    }
+
+    /// Writes the object.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        Ok(write_file(path, &self.json())?)
+    }
+}
+
+impl<T: Serialize> Serialize for ById<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(id, value)| (id, value)))
+    }
+}

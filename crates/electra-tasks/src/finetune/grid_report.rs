@@ -1,0 +1,88 @@
+//! What a grid reports: `grid.json`.
+
+use crate::{error::Error, report::Report};
+use electra_scores::{Metric, metrics::Summary};
+use serde::{Deserialize, Serialize};
+
+/// The scores of a grid: `grid.json`, written after each cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GridReport {
+    /// The task's name.
+    pub task: String,
+    /// What cells are compared by.
+    pub metric: Metric,
+    /// Seeds of each cell.
+    pub seeds: Vec<u64>,
+    /// The cells in their order; while the grid runs, those that are done.
+    pub cells: Vec<CellReport>,
+    /// The cell with the highest median on dev (of ties, the highest mean; then the first). The model of its
+    /// best seed is the folder `model` in its folder; the grid's `model` is a link to that. None if all have diverged.
+    pub best: Option<String>,
+    /// Seconds of all of it, of this process.
+    pub seconds: f64,
+}
+
+/// The scores of one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellReport {
+    /// Its name, which is its folder's.
+    pub name: String,
+    /// The metric on the dev set, over seeds; `None` if it is not defined for any.
+    pub dev: Option<Summary>,
+    /// The metric on the test set, over seeds.
+    pub test: Option<Summary>,
+    /// The seed with the best dev score.
+    pub best_seed: u64,
+    /// Its dev score.
+    pub best_dev: Option<f64>,
+    /// Its test score.
+    pub best_test: Option<f64>,
+    /// Why it did not finish, if the loss of a seed became NaN or infinite. Such a cell is never the best, and is run
+    /// again when the grid is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<String>,
+}
+
+impl CellReport {
+    pub(super) fn of(name: &str, report: &Report) -> Self {
+        Self {
+            name: name.to_owned(),
+            dev: report.dev,
+            test: report.test,
+            best_seed: report.best_seed,
+            best_dev: report.best(|seed| seed.dev_score(report.metric)),
+            best_test: report.best_seed_test,
+            diverged: None,
+        }
+    }
+
+    pub(super) fn diverged(name: &str, seed: u64, why: &Error) -> Self {
+        Self {
+            name: name.to_owned(),
+            dev: None,
+            test: None,
+            best_seed: seed,
+            best_dev: None,
+            best_test: None,
+            diverged: Some(why.to_string()),
+        }
+    }
+}
+
+impl GridReport {
+    /// The best of the cells, see [`GridReport::best`]: of ties the one that was the best before, whose model is kept.
+    pub(super) fn best_cell(&self) -> Option<&CellReport> {
+        let Self { metric, cells, best, .. } = self;
+        let merit = |cell: &CellReport| {
+            let of = |figure: fn(&Summary) -> f64| metric.merit(cell.dev.as_ref().map(figure));
+            [of(|dev| dev.median), of(|dev| dev.mean)]
+        };
+        let held = |cell: &CellReport| best.as_ref() == Some(&cell.name);
+        let order = |a: &&CellReport, b: &&CellReport| {
+            let ([a_median, a_mean], [b_median, b_mean]) = (merit(a), merit(b));
+            let by_score = a_median.total_cmp(&b_median).then(a_mean.total_cmp(&b_mean));
+            by_score.then(held(a).cmp(&held(b)))
+        };
+        cells.iter().filter(|cell| cell.diverged.is_none()).rev().max_by(order)
+    }
+}

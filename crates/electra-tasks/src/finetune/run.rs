@@ -1,0 +1,170 @@
+//! All seeds: prepared once, trained and scored one after the other, reported together.
+
+use super::{
+    folder::{read_json, write_json},
+    page,
+    settings::{Completion, Event, Finetune, Prepared, RESULT, RESULTS},
+};
+use crate::{
+    card,
+    error::{Error, Result},
+    model::{EncoderWeights, Header, Source},
+    report::{Report, SeedReport, Weights, best},
+    task::LoadSite,
+};
+use electra_scores::{LeftOut, metrics::Summary};
+use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
+
+impl Finetune<'_> {
+    /// Trains and scores every seed; writes `seed-N/`, `model/` (the best seed's) and `results.json`.
+    ///
+    /// # Errors
+    /// If data, model or config cannot be used, `out` is not empty, or is of another run.
+    pub fn run(
+        &self,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Completion> {
+        self.run_after(&mut None, stop, on_event)
+    }
+
+    /// [`Finetune::run`] with what another run of the same task, data and model has read; leaves what this one has.
+    pub(super) fn run_after(
+        &self,
+        read: &mut Option<Prepared>,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Completion> {
+        let clock = Instant::now();
+        self.check()?;
+        let prepared = self.prepare(read.take())?;
+        let prepared = read.insert(prepared);
+        // Errors of building a network come before a folder is replaced.
+        self.build(self.seeds[0], prepared)?;
+        let _lock = self.begin(prepared)?;
+        self.list_left_out(&prepared.loaded.left_out)?;
+        let examples = prepared.loaded.examples;
+        on_event(Event::Loaded { examples, steps: prepared.steps });
+
+        let mut done = self.done()?;
+        for (index, &seed) in self.seeds.iter().enumerate() {
+            if let Some(report) = done.get(&seed) {
+                on_event(Event::SeedSkipped(report));
+                continue;
+            }
+            on_event(Event::SeedStarted { seed, index, count: self.seeds.len() });
+            match self.seed(seed, prepared, &done, stop, on_event)? {
+                Some(report) => {
+                    on_event(Event::SeedFinished(&report));
+                    done.insert(seed, report);
+                }
+                None => return Ok(Completion::Stopped),
+            }
+        }
+        let seeds: Vec<SeedReport> =
+            self.seeds.iter().filter_map(|seed| done.remove(seed)).collect();
+
+        let metric = self.task.metric();
+        let chosen = best(seeds.iter(), metric).expect("there is at least one seed").clone();
+        self.check_kept(&chosen)?;
+        let summary = |score: &dyn Fn(&SeedReport) -> Option<f64>| {
+            Summary::of(&seeds.iter().filter_map(score).collect::<Vec<_>>())
+        };
+        let report = Report {
+            task: self.task.name().to_owned(),
+            metric,
+            model: self.model.clone(),
+            weights: self.weights,
+            examples,
+            steps: prepared.steps,
+            best_seed: chosen.seed,
+            dev: summary(&|seed| seed.dev_score(metric)),
+            test: summary(&|seed| seed.test_score(metric)),
+            best_seed_test: chosen.test_score(metric),
+            baselines: prepared.loaded.data.baselines(),
+            seeds,
+            left_out: prepared.loaded.left_out.iter().map(LeftOut::shortened).collect(),
+            seconds: clock.elapsed().as_secs_f64(),
+        };
+        let data = &prepared.loaded.data;
+        let class = data.model_files(self.header(chosen.seed)).class;
+        let best = self.seed_dir(report.best_seed);
+        card::write(&self.model_dir(), &best, &report, self.config, &data.card(), &class)?;
+        page::write(&self.out, &report, self.config)?;
+        // Last: a folder that has it is complete.
+        write_json(&self.out.join(RESULTS), &report)?;
+        Ok(Completion::Finished(Box::new(report)))
+    }
+
+    /// The reports of the finished seeds.
+    fn done(&self) -> Result<BTreeMap<u64, SeedReport>> {
+        let mut done = BTreeMap::new();
+        for &seed in &self.seeds {
+            done.extend(read_json(&self.seed_dir(seed).join(RESULT))?.map(|report| (seed, report)));
+        }
+        Ok(done)
+    }
+
+    /// Checks that `model/` is the best seed's: somebody may have removed that.
+    fn check_kept(&self, chosen: &SeedReport) -> Result<()> {
+        let model = self.model_dir();
+        match Header::read(&model)?.seed {
+            kept if kept == chosen.seed => Ok(()),
+            kept => {
+                let best = self.seed_dir(chosen.seed);
+                let message = format!(
+                    "is of seed {kept}, and seed {} is the best: remove {} and resume, which trains it again",
+                    chosen.seed,
+                    best.display()
+                );
+                Err(Error::file(model, message))
+            }
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.config.validate()?;
+        self.task.check(self.config)?;
+        let mut sorted = self.seeds.clone();
+        sorted.sort_unstable();
+        if sorted.is_empty() || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::value(
+                "seeds",
+                format!("{:?}", self.seeds),
+                "must be at least one, without duplicates",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads tokenizer, data and weights, and encodes the data, unless that is what `read` has.
+    pub(super) fn prepare(&self, read: Option<Prepared>) -> Result<Prepared> {
+        let mut prepared = match read.filter(|read| read.config.reads_as(self.config)) {
+            Some(read) => read,
+            None => self.read()?,
+        };
+        prepared.source.config.precision = self.config.train.precision;
+        let inputs = prepared.loaded.inputs.len();
+        prepared.steps = self.config.steps(inputs);
+        if prepared.steps == 0 {
+            let few = format!("is less than one update of the {inputs} training examples");
+            return Err(Error::value("train.epochs", self.config.train.epochs, few));
+        }
+        Ok(prepared)
+    }
+
+    fn read(&self) -> Result<Prepared> {
+        let source = Source::read(&self.model)?;
+        let (encoder, tokenizer) = (&source.config, &source.tokenizer);
+        let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
+        let loaded = self.task.load(&site)?;
+        let encoder = match self.weights {
+            Weights::Pretrained => {
+                Some(EncoderWeights::read(&self.model, self.task.pretrained_head())?)
+            }
+            Weights::Random => None,
+        };
+        let (config, parts) = (self.config.clone(), self.parts());
+        Ok(Prepared { config, source, encoder, parts, loaded, steps: 0 })
+    }
+}

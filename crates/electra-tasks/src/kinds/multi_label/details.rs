@@ -1,0 +1,37 @@
+//! What a report shows of sets of labels: scores of each label, and the examples with the most wrong ones.
+
+use crate::details::{self, Details, HARDEST, Texts};
+use electra_scores::multi_label::{by_label, names};
+
+/// Tables of examples with their gold and their predicted sets.
+pub(super) fn details(
+    labels: &[String],
+    separator: &str,
+    texts: &[Texts],
+    gold: &[Vec<bool>],
+    predicted: &[Vec<bool>],
+) -> Vec<Details> {
+    let found = by_label(predicted, gold, labels.len());
+    let found = labels.iter().map(String::as_str).zip(found);
+    let wrong = |(index, (gold, predicted)): (usize, (&Vec<bool>, &Vec<bool>))| {
+        let count = gold.iter().zip(predicted).filter(|(gold, found)| gold != found).count();
+        (count > 0).then_some((count, index))
+    };
+    let mut wrong: Vec<(usize, usize)> =
+        gold.iter().zip(predicted).enumerate().filter_map(wrong).collect();
+    wrong.sort_by_key(|&(count, index)| (usize::MAX - count, index));
+    let set = |held: &[bool]| names(labels, held).join(separator);
+    let row = |&(count, index): &(usize, usize)| {
+        let place = texts[index].row.to_string();
+        let cells = [place, count.to_string(), set(&gold[index]), set(&predicted[index])];
+        cells.into_iter().chain(details::text_cells(&texts[index])).collect()
+    };
+    let columns =
+        ["index", "wrong", "gold", "predicted"].iter().chain(details::text_columns(texts));
+    let hardest = Details::Table {
+        title: "Examples with the most wrong labels".to_owned(),
+        columns: columns.map(|&column| column.to_owned()).collect(),
+        rows: wrong.iter().take(HARDEST).map(row).collect(),
+    };
+    vec![details::found("Labels", "label", found), hardest]
+}

@@ -1,0 +1,11 @@
+//! Sentence tasks: one of several classes, or a number, for a text or a pair of texts.
+
+mod details;
+mod head;
+mod model;
+mod task;
+
+pub use head::{SentenceNet, SentencePrediction};
+pub(crate) use model::open;
+pub use model::{KIND, SentenceInfo};
+pub use task::{SentenceData, load};

@@ -1,0 +1,76 @@
+//! What a report shows of a sentence task: a confusion matrix and the hardest examples.
+
+use super::head::SentencePrediction;
+use crate::details::{Details, HARDEST, Texts, text_cells, text_columns};
+use electra_scores::{Label, LabelSpace};
+
+/// The parts of a report.
+pub(super) fn details(
+    space: &LabelSpace,
+    texts: &[Texts],
+    gold: &[Label],
+    predicted: &[SentencePrediction],
+) -> Vec<Details> {
+    let mut parts = Vec::new();
+    if let LabelSpace::Classes(labels) = space {
+        let mut counts = vec![vec![0; labels.len()]; labels.len()];
+        for (gold, prediction) in gold.iter().zip(predicted) {
+            if let (Label::Class(gold), Label::Class(predicted)) = (gold, prediction.label) {
+                counts[*gold][predicted] += 1;
+            }
+        }
+        parts.push(Details::Confusion { labels: labels.clone(), counts });
+    }
+    parts.push(hardest(space, texts, gold, predicted));
+    parts
+}
+
+/// The examples with the highest losses: `-ln p(gold)`, or the squared error.
+fn hardest(
+    space: &LabelSpace,
+    texts: &[Texts],
+    gold: &[Label],
+    predicted: &[SentencePrediction],
+) -> Details {
+    let (measure, probability) = match space {
+        LabelSpace::Classes(_) => ("loss", Some("its probability")),
+        LabelSpace::Range { .. } => ("squared error", None),
+    };
+    let columns = ["index", measure, "gold", "predicted"].into_iter().chain(probability);
+    let columns = columns.chain(text_columns(texts).iter().copied());
+    let mut order: Vec<(usize, f64)> =
+        gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
+    // Losses of NaN come first, as the largest: their sign is set.
+    order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let row = |&(index, loss): &(usize, f64)| {
+        let prediction = &predicted[index];
+        let mut row = vec![
+            texts[index].row.to_string(),
+            format!("{loss:.4}"),
+            space.text(gold[index]),
+            space.text(prediction.label),
+        ];
+        if let Label::Class(class) = prediction.label {
+            row.push(format!("{:.4}", prediction.probabilities[class]));
+        }
+        row.extend(text_cells(&texts[index]));
+        row
+    };
+    Details::Table {
+        title: format!("Hardest examples, by {measure}"),
+        columns: columns.map(str::to_owned).collect(),
+        rows: order.iter().take(HARDEST).map(row).collect(),
+    }
+}
+
+fn loss(gold: &Label, prediction: &SentencePrediction) -> f64 {
+    let loss = match (gold, prediction.label) {
+        (Label::Class(gold), _) => {
+            let p = prediction.probabilities.get(*gold).copied().unwrap_or(0.0);
+            -f64::from(p).ln()
+        }
+        (Label::Value(gold), Label::Value(predicted)) => (gold - predicted).powi(2),
+        (Label::Value(_), Label::Class(_)) => f64::NAN,
+    };
+    loss.abs()
+}

@@ -1,0 +1,129 @@
+//! The head of sentence tasks: logits of classes, or a number.
+
+use crate::{
+    batch::BatchTensors,
+    config::HeadConfig,
+    task::RowLosses,
+    texts::layers::{SequenceLayers, rows},
+};
+use electra_model::EncoderConfig;
+use electra_scores::{
+    Label, LabelSpace,
+    sentence::{classes, values},
+};
+use electra_torch::upload;
+use electra_train::metrics::Observations;
+use tch::{Kind, Reduction, Tensor, nn};
+
+/// Logits of classes, or a number, over [`SequenceLayers`].
+///
+/// Classes: softmax cross-entropy. A number: squared error on `(y - min) / (max - min)`, not clamped.
+///
+/// Source: reference `finetune/classification/classification_tasks.py`.
+#[derive(Debug)]
+pub struct SentenceNet {
+    layers: SequenceLayers,
+    space: LabelSpace,
+}
+
+/// The prediction for one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SentencePrediction {
+    /// The most probable class, or the number in the labels' own units.
+    pub label: Label,
+    /// Probabilities of the classes; empty for a number.
+    pub probabilities: Vec<f32>,
+}
+
+impl SentenceNet {
+    /// Variables as [`SequenceLayers::new`] has them.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &HeadConfig,
+        space: &LabelSpace,
+    ) -> electra_model::Result<Self> {
+        let layers = SequenceLayers::new(path, encoder, config, space.outputs())?;
+        Ok(Self { layers, space: space.clone() })
+    }
+
+    /// The name that goes into manifests and checkpoints.
+    pub fn name(&self) -> &'static str {
+        match self.space {
+            LabelSpace::Range { .. } => "regression",
+            LabelSpace::Classes(_) => "classification",
+        }
+    }
+
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`; `labels`: `b` of them. Losses: `[b]`; outputs: the logits `[b, c]`.
+    pub fn losses(
+        &self,
+        hidden_bsh: &Tensor,
+        batch: &BatchTensors,
+        labels: &[Label],
+        train: bool,
+    ) -> RowLosses {
+        // Of a number `[b, 1]`, on the scale of 0 to 1.
+        let logits_bc = self.layers.logits(hidden_bsh, &batch.mask, train);
+        let losses_b = match self.space {
+            LabelSpace::Range { min, max } => {
+                let scale = |y: &f64| ((y - min) / (max - min)) as f32;
+                let scaled: Vec<f32> = values(labels).iter().map(scale).collect();
+                let wanted_b = upload(&Tensor::from_slice(&scaled), logits_bc.device());
+                (logits_bc.squeeze_dim(-1) - wanted_b).square()
+            }
+            LabelSpace::Classes(_) => {
+                let labels_b = upload(&class_tensor(labels), logits_bc.device());
+                logits_bc.cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::None, -100, 0.0)
+            }
+        };
+        RowLosses { losses_b, outputs: vec![logits_bc] }
+    }
+
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
+    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<SentencePrediction> {
+        let logits_bc = self.layers.logits(hidden_bsh, &batch.mask, false);
+        match self.space {
+            LabelSpace::Range { min, max } => rows(&logits_bc)
+                .into_iter()
+                .map(|row| {
+                    let label = Label::Value(min + f64::from(row[0]) * (max - min));
+                    SentencePrediction { label, probabilities: Vec::new() }
+                })
+                .collect(),
+            LabelSpace::Classes(_) => rows(&logits_bc.softmax(-1, Kind::Float))
+                .into_iter()
+                .map(|probabilities| {
+                    let label = Label::Class(largest(&probabilities));
+                    SentencePrediction { label, probabilities }
+                })
+                .collect(),
+        }
+    }
+
+    /// The accuracy of classes.
+    pub fn observe(&self, labels: &[Label], outputs: &[Tensor], seen: &mut Observations) {
+        if let (LabelSpace::Classes(_), [logits_bc]) = (&self.space, outputs) {
+            let labels_b = upload(&class_tensor(labels), logits_bc.device());
+            seen.mean("accuracy", &logits_bc.argmax(-1, false).eq_tensor(&labels_b));
+        }
+    }
+}
+
+fn class_tensor(labels: &[Label]) -> Tensor {
+    let numbers: Vec<i64> = classes(labels).iter().map(|&class| class as i64).collect();
+    Tensor::from_slice(&numbers)
+}
+
+/// Index of the largest value, the first of ties.
+fn largest(values: &[f32]) -> usize {
+    let start = (0, f32::NEG_INFINITY);
+    let better =
+        |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
+    values.iter().enumerate().fold(start, better).0
+}

@@ -1,0 +1,18 @@
+//! Question answering by spans of a text: SQuAD 1.1 and 2.0, and files like them.
+
+mod data;
+mod decode;
+mod details;
+mod encode;
+mod head;
+mod model;
+mod task;
+mod window;
+
+pub use decode::decode;
+pub use encode::{AnswerTokens, Passage, QuestionEncoder, QuestionWindows};
+pub use head::{Span, SpanNet, SpanTarget, WindowPrediction};
+pub(crate) use model::open;
+pub use model::{KIND, SquadInfo};
+pub use task::{SquadKind, SquadTask};
+pub use window::{Context, Misaligned, most_context, windows};

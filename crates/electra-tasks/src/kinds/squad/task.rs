@@ -1,0 +1,55 @@
+//! A task of questions as a `task.toml` describes it.
+
+use crate::error::{Error, Result};
+use electra_scores::{Files, Metric, squad::Version};
+use serde::{Deserialize, Serialize};
+
+/// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
+///
+/// ```
+/// let task: electra_tasks::squad::SquadTask = toml::from_str(r#"
+///     name = "squad1.1"
+///     kind = "squad"
+///     version = "1.1"
+///     metric = "f1"
+///     [files]
+///     train = "train-v1.1.json"
+///     dev = "dev-v1.1.json"
+/// "#)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SquadTask {
+    /// What it is called in reports.
+    pub name: String,
+    /// The kind of task.
+    pub kind: SquadKind,
+    /// By which rules it is learned and scored.
+    pub version: Version,
+    /// What seeds are compared by.
+    pub metric: Metric,
+    /// The files: SQuAD's JSON, or MRQA's `.jsonl` and `.jsonl.gz`.
+    pub files: Files,
+}
+
+/// The value of `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SquadKind {
+    /// Answers are spans of a text.
+    Squad,
+}
+
+impl SquadTask {
+    /// Checks that the keys fit each other.
+    ///
+    /// # Errors
+    /// Naming the first key that does not.
+    pub fn validate(&self) -> Result<()> {
+        if !matches!(self.metric, Metric::F1 | Metric::ExactMatch) {
+            return Err(Error::value("metric", self.metric, "must be f1 or exact-match for spans"));
+        }
+        Ok(self.files.without_tables()?)
+    }
+}

@@ -1,0 +1,62 @@
+//! The order in which the training inputs of an epoch are learned.
+
+use electra_data::rng::{CounterRng, Purpose};
+use std::{fmt, sync::Arc};
+
+/// Batches that are sorted by length together: the more, the less padding and the less random.
+const GROUPED_BATCHES: usize = 64;
+
+/// The training inputs of an epoch, in order: a pure function of (seed, epoch), so that a run is resumed from its
+/// position alone. Every epoch has as many entries as there are training inputs; where several tasks are sampled, some
+/// inputs appear more than once and others not at all.
+#[derive(Clone)]
+pub struct Order(Arc<dyn Fn(u64, u64) -> Vec<usize> + Send + Sync>);
+
+impl Order {
+    /// The order that `of(seed, epoch)` gives.
+    pub fn new(of: impl Fn(u64, u64) -> Vec<usize> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(of))
+    }
+
+    /// The numbers of the inputs of an epoch.
+    pub fn of(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        (self.0)(seed, epoch)
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Order")
+    }
+}
+
+/// The order of an epoch in batches of similar length: of [`epoch_order`], each run of 64 batches is sorted by length
+/// and cut into batches, and all batches are shuffled. The last batch, which may be smaller, stays last.
+///
+/// Departs from the reference, which pads every input to the maximum length.
+pub fn grouped_order(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order = epoch_order(lengths.len(), seed, epoch);
+    for pool in order.chunks_mut(GROUPED_BATCHES * batch_size) {
+        pool.sort_by_key(|&input| lengths[input]);
+    }
+    let whole = lengths.len() / batch_size;
+    // A stream of its own: epochs are counted from the other end.
+    let batches = epoch_order(whole, seed, u64::MAX - epoch);
+    let (full, rest) = order.split_at(whole * batch_size);
+    let cut = |&batch: &usize| &full[batch * batch_size..][..batch_size];
+    batches.iter().flat_map(cut).chain(rest).copied().collect()
+}
+
+/// The order of `inputs` in an epoch: a uniform permutation (Fisher-Yates).
+pub fn epoch_order(inputs: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    permutation(inputs, CounterRng::new(seed, Purpose::Order, epoch, 0))
+}
+
+/// The numbers below `n` in the random order that a stream gives.
+pub(crate) fn permutation(n: usize, mut rng: CounterRng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        order.swap(i, rng.below(i as u64 + 1) as usize);
+    }
+    order
+}

@@ -1,0 +1,169 @@
+//! One predictor for models of every kind: requests at hand, and streams and files of any size.
+
+mod options;
+mod output;
+mod questions;
+mod rows;
+mod window;
+mod words;
+
+use crate::{
+    answer::{Answer, Request, RequestForm, TaskModel},
+    error::{Error, Result},
+    kinds::{self, winograd},
+    model::{Header, folder_of, is_fine_tuned},
+    pool::ModelSite,
+};
+use electra_model::Parts;
+use electra_scores::table::Rows;
+use std::{io::Write, path::Path, time::Instant};
+
+use options::NOT_FINITE;
+pub use options::{Probabilities, StreamInput, StreamOptions, StreamReport};
+pub use output::in_place;
+pub(crate) use rows::RowEvent;
+
+/// A fine-tuned model of any kind.
+///
+/// Threads share it and predict at the same time. An answer depends on its request and the model, and on the other
+/// requests of a call only by rounding.
+///
+/// ```no_run
+/// use electra_tasks::{Predictor, Request};
+///
+/// let predictor = Predictor::open("runs/mine".as_ref(), "auto")?;
+/// for answer in predictor.answer(&[Request::text("What a film!"), Request::text("I left early.")])? {
+///     println!("{} {:?}", answer.text(), answer.probabilities());
+/// }
+/// # Ok::<(), electra_tasks::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Predictor {
+    header: Header,
+    model: Box<dyn TaskModel>,
+}
+
+/// Threads of a server share it.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Predictor>();
+};
+
+impl Predictor {
+    /// Opens the folder of a fine-tuning run, or the model folder in it; `device` is `"auto"`, `"cpu"` or `"cuda:N"`. The
+    /// folder of a pre-trained discriminator is a model of WNLI by candidates.
+    ///
+    /// # Errors
+    /// Naming the file that is missing or incomplete, or the key of `task.json` that cannot be used.
+    pub fn open(dir: &Path, device: &str) -> Result<Self> {
+        Self::open_with(dir, device, &Parts::shipped())
+    }
+
+    /// [`Predictor::open`] for an encoder of other parts than the shipped ones.
+    ///
+    /// # Errors
+    /// As [`Predictor::open`].
+    pub fn open_with(dir: &Path, device: &str, parts: &Parts) -> Result<Self> {
+        let dir = &folder_of(dir);
+        let device = electra_torch::device(device)?;
+        let pretrained = match is_fine_tuned(dir) {
+            true => None,
+            false => winograd::pretrained(dir)?,
+        };
+        let header = pretrained.map_or_else(|| Header::read(dir), Ok)?;
+        let model = kinds::open(&ModelSite { dir, device, parts: parts.clone(), header: &header })?;
+        Ok(Self { header, model })
+    }
+
+    /// What `task.json` has whatever the kind.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Which requests the model takes.
+    pub fn form(&self) -> RequestForm {
+        self.model.form()
+    }
+
+    /// The answers to requests, in order.
+    ///
+    /// # Errors
+    /// Naming the request that the model does not take, or whose answer is NaN or infinite.
+    pub fn answer(&self, requests: &[Request]) -> Result<Vec<Answer>> {
+        let answers = self.model.answer(requests, StreamOptions::default().batch_size)?;
+        match answers.iter().position(|answer| !answer.is_finite()) {
+            None => Ok(answers),
+            Some(i) => Err(Error::value("request", format!("number {i}"), NOT_FINITE)),
+        }
+    }
+
+    /// Answers the rows of a table in order, a window of them at a time.
+    ///
+    /// # Errors
+    /// The first row that cannot be read or answered, with its line; or the error of `on_event`.
+    pub(crate) fn answer_rows(
+        &self,
+        rows: Rows,
+        options: &StreamOptions,
+        on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
+    ) -> Result<()> {
+        rows::answer_rows(&*self.model, rows, options, on_event)
+    }
+
+    /// Predicts a stream of any length: the rows of a table, the words of a CoNLL file, or the questions of a SQuAD or
+    /// MRQA file, as the model takes them. `name` is what errors call the writer.
+    ///
+    /// - Rows: `index` and `prediction`, and the probabilities if asked for, as a table or JSON lines. A window of rows
+    ///   is held at a time; each is flushed.
+    /// - Words: the input's lines with the tag as a further column (and its probability as one more), likewise.
+    /// - Questions: `{id: text}` when all are answered. With null odds above the threshold the text is empty.
+    ///
+    /// `on_done` is told how many rows, words or questions are done.
+    ///
+    /// # Errors
+    /// An option that the model does not take. The first row, sentence or question that cannot be read or answered,
+    /// with its line; answers to rows and words before it are written. Or the writer's error.
+    pub fn stream(
+        &self,
+        input: StreamInput,
+        mut writer: impl Write,
+        name: &Path,
+        options: &StreamOptions,
+        on_done: &mut dyn FnMut(u64),
+    ) -> Result<StreamReport> {
+        let (clock, writer): (_, &mut dyn Write) = (Instant::now(), &mut writer);
+        let (model, form) = (&*self.model, self.form());
+        options.check(&form)?;
+        let (done, unit) = match form {
+            RequestForm::Rows { columns, classes, separator } => {
+                let output = rows::Output { name, classes: &classes, separator: &separator };
+                (rows::stream(model, &columns, input, writer, &output, options, on_done)?, "rows")
+            }
+            RequestForm::Words { column } => {
+                (words::stream(model, column, input, writer, name, options, on_done)?, "words")
+            }
+            RequestForm::Questions { null_threshold } => {
+                let threshold = options.threshold.or(null_threshold);
+                let done =
+                    questions::stream(model, threshold, input, writer, name, options, on_done)?;
+                (done, "questions")
+            }
+        };
+        Ok(StreamReport { done, unit, seconds: clock.elapsed().as_secs_f64() })
+    }
+
+    /// [`Predictor::stream`] into a file, which appears when it is complete. An output that is not a file (a pipe, a
+    /// device) is written directly.
+    ///
+    /// # Errors
+    /// Naming the file that cannot be read or written, and the line.
+    pub fn stream_to_file(
+        &self,
+        input: StreamInput,
+        output: &Path,
+        options: &StreamOptions,
+        on_done: &mut dyn FnMut(u64),
+    ) -> Result<StreamReport> {
+        in_place(output, |writer| self.stream(input, writer, output, options, on_done))
+    }
+}

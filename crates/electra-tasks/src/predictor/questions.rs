@@ -1,0 +1,64 @@
+//! The questions of a file, answered in its order.
+
+use super::{
+    options::{NOT_FINITE, StreamInput, StreamOptions},
+    output::check_output,
+};
+use crate::{
+    answer::{Answer, Request, SpanAnswer, TaskModel},
+    by_id::ById,
+    error::{Error, Result},
+};
+use electra_scores::squad::{Paragraph, SquadFile, read_from};
+use std::{io::Write, path::Path};
+
+/// Paragraphs whose questions are answered together.
+const PARAGRAPHS: usize = 64;
+
+/// Answers a file of SQuAD or MRQA; returns how many questions it has. Null odds above `threshold` take an answer back.
+pub(super) fn stream(
+    model: &dyn TaskModel,
+    threshold: Option<f64>,
+    input: StreamInput,
+    writer: &mut dyn Write,
+    name: &Path,
+    options: &StreamOptions,
+    on_done: &mut dyn FnMut(u64),
+) -> Result<u64> {
+    let files = [options.null_odds.as_ref(), options.n_best.as_ref()];
+    files.into_iter().flatten().try_for_each(|output| check_output(output))?;
+    let file: SquadFile = read_from(input.reader, &input.name)?;
+    let (mut ids, mut answers) = (Vec::new(), Vec::new());
+    let paragraphs: Vec<&Paragraph> = file.paragraphs().collect();
+    for paragraphs in paragraphs.chunks(PARAGRAPHS) {
+        let mut requests = Vec::new();
+        for paragraph in paragraphs {
+            for question in &paragraph.questions {
+                ids.push(question.id.as_str());
+                requests.push(Request::question(&question.text, &paragraph.context));
+            }
+        }
+        for answer in model.answer(&requests, options.batch_size)? {
+            if !answer.is_finite() {
+                let id = format!("{:?}", ids[answers.len()]);
+                return Err(Error::value("question", id, NOT_FINITE));
+            }
+            let Answer::Span(answer) = answer else { continue };
+            answers.push(answer);
+        }
+        on_done(answers.len() as u64);
+    }
+    if let Some(path) = &options.null_odds {
+        ById::of(&ids, &answers, |answer| answer.null_odds).write(path)?;
+    }
+    if let Some(path) = &options.n_best {
+        ById::of(&ids, &answers, |answer| &answer.n_best).write(path)?;
+    }
+    let text = |answer: &SpanAnswer| match answer.null_odds > threshold.unwrap_or(f64::INFINITY) {
+        true => String::new(),
+        false => answer.text.clone(),
+    };
+    let json = ById::of(&ids, &answers, text).json();
+    writer.write_all(json.as_bytes()).and_then(|()| writer.flush()).map_err(Error::io(name))?;
+    Ok(answers.len() as u64)
+}

@@ -1,0 +1,207 @@
+//! The rows of tables, predicted in constant memory; answers as rows of a table or lines of JSON.
+
+use super::{
+    options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
+    window::{Filled, Window},
+};
+use crate::{
+    answer::{Answer, Request, TaskModel},
+    error::{Error, Result},
+};
+use electra_scores::table::{Format, Header, Row, Rows};
+use electra_train::metrics::{Figures, number};
+use serde_json::Value;
+use std::{io::Write, path::Path};
+
+/// What answers are written as.
+pub(super) struct Output<'a> {
+    /// What errors call the writer.
+    pub(super) name: &'a Path,
+    /// The classes or labels of the model.
+    pub(super) classes: &'a [String],
+    /// What separates the labels of a set in a table.
+    pub(super) separator: &'a str,
+}
+
+/// Predicts rows, a window of them at a time; returns how many there are.
+pub(super) fn stream(
+    model: &dyn TaskModel,
+    columns: &[String],
+    input: StreamInput,
+    writer: &mut dyn Write,
+    output: &Output<'_>,
+    options: &StreamOptions,
+    on_done: &mut dyn FnMut(u64),
+) -> Result<u64> {
+    let StreamInput { reader, name, format } = input;
+    let format = match format {
+        Some(format) => format,
+        None => Format::of(&name)?,
+    };
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let file = name.display().to_string();
+    let rows = Rows::from_reader(reader, format, &file, &columns, Header::FirstLine)?;
+    let mut answers = AnswerWriter::new(writer, output, options.format.unwrap_or(format), options)?;
+    let mut rows_done = 0;
+    answer_rows(model, rows, options, &mut |event| match event {
+        RowEvent::Answered(index, answer) => answers.write(index, answer),
+        RowEvent::Done(done) => {
+            answers.flush()?;
+            rows_done = done;
+            on_done(done);
+            Ok(())
+        }
+    })?;
+    Ok(rows_done)
+}
+
+/// What happens while rows are answered.
+pub(crate) enum RowEvent<'a> {
+    /// The answer to the row of this number, from 0.
+    Answered(u64, &'a Answer),
+    /// So many rows are done, at the end of each window.
+    Done(u64),
+}
+
+/// Answers rows in order, a window of them at a time.
+///
+/// # Errors
+/// The first row that cannot be read or answered, with its line, after the events of all rows before it; or the error
+/// of `on_event`.
+pub(super) fn answer_rows(
+    model: &dyn TaskModel,
+    mut rows: Rows,
+    options: &StreamOptions,
+    on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut window = Window::new(options.window);
+    let mut done = 0;
+    loop {
+        let filled = window.fill(&mut rows);
+        let requests: Vec<Request> = window.rows().iter().map(request).collect();
+        let answers = model.answer(&requests, options.batch_size)?;
+        for (answer, row) in answers.iter().zip(window.rows()) {
+            if !answer.is_finite() {
+                on_event(RowEvent::Done(done))?;
+                return Err(Error::row(rows.file(), row.line, NOT_FINITE));
+            }
+            on_event(RowEvent::Answered(done, answer))?;
+            done += 1;
+        }
+        on_event(RowEvent::Done(done))?;
+        if let Filled::Ended = filled? {
+            return Ok(());
+        }
+    }
+}
+
+fn request(row: &Row) -> Request {
+    match row.fields.as_slice() {
+        [text_a, text_b] => Request::pair(text_a, text_b),
+        fields => Request::text(fields.first().map(String::as_str).unwrap_or_default()),
+    }
+}
+
+/// Writes `index` and `prediction`, and the probabilities of the classes if they are asked for.
+struct AnswerWriter<'a> {
+    rows: Encoder<'a>,
+    output: &'a Output<'a>,
+    /// Whose probabilities are written.
+    classes: &'a [String],
+}
+
+enum Encoder<'a> {
+    Table(Box<csv::Writer<&'a mut dyn Write>>),
+    JsonLines(&'a mut dyn Write),
+}
+
+impl<'a> AnswerWriter<'a> {
+    /// A writer that has written its header.
+    ///
+    /// # Errors
+    /// If the classes' names cannot be written in the format, or the writer's error.
+    fn new(
+        writer: &'a mut dyn Write,
+        output: &'a Output<'a>,
+        format: Format,
+        options: &StreamOptions,
+    ) -> Result<Self> {
+        let Output { name, classes, .. } = output;
+        let mut table = csv::WriterBuilder::new();
+        let rows = match format {
+            // A quotation mark is an ordinary character there, so nothing can guard what separates fields and rows.
+            Format::Tsv => {
+                if let Some(class) = classes.iter().find(|class| class.contains(['\t', '\n', '\r']))
+                {
+                    let message = format!(
+                        "the class {class:?} cannot be written as TSV: name a .csv or .jsonl file, or give --format"
+                    );
+                    return Err(Error::file(*name, message));
+                }
+                table.delimiter(b'\t').quote_style(csv::QuoteStyle::Never);
+                Encoder::Table(Box::new(table.from_writer(writer)))
+            }
+            Format::Csv => Encoder::Table(Box::new(table.from_writer(writer))),
+            _ => Encoder::JsonLines(writer),
+        };
+        let classes = match options.probabilities {
+            Probabilities::Write if classes.is_empty() => {
+                let message = "the model does not predict classes: there are no probabilities";
+                return Err(Error::file(*name, message));
+            }
+            Probabilities::Write => classes,
+            Probabilities::Omit => &[][..],
+        };
+        let mut answers = Self { rows, output, classes };
+        let header = ["index", "prediction"].into_iter().chain(classes.iter().map(String::as_str));
+        if let Encoder::Table(table) = &mut answers.rows {
+            table.write_record(header).map_err(csv_error(name))?;
+        }
+        Ok(answers)
+    }
+
+    fn write(&mut self, index: u64, answer: &Answer) -> Result<()> {
+        let Output { name, separator, .. } = self.output;
+        let probabilities = self.classes.iter().zip(answer.probabilities());
+        match &mut self.rows {
+            Encoder::Table(table) => {
+                let text = match answer {
+                    Answer::Labels { labels, .. } => labels.join(separator),
+                    other => other.text(),
+                };
+                let mut record = vec![index.to_string(), text];
+                record.extend(probabilities.map(|(_, p)| p.to_string()));
+                table.write_record(record).map_err(csv_error(name))
+            }
+            Encoder::JsonLines(writer) => {
+                let prediction = match answer {
+                    Answer::Labels { labels, .. } => labels.clone().into(),
+                    Answer::Number(value) => number(*value),
+                    other => other.text().into(),
+                };
+                let mut object = Figures::new();
+                object.insert("index".to_owned(), index.into());
+                object.insert("prediction".to_owned(), prediction);
+                if !self.classes.is_empty() {
+                    let by_class = probabilities.map(|(c, &p)| (c.clone(), p.into())).collect();
+                    object.insert("probabilities".to_owned(), Value::Object(by_class));
+                }
+                writeln!(writer, "{}", Value::Object(object)).map_err(Error::io(*name))
+            }
+        }
+    }
+
+    /// Flushes what is written, so that whoever reads a pipe sees it.
+    fn flush(&mut self) -> Result<()> {
+        let flushed = match &mut self.rows {
+            Encoder::Table(table) => table.flush(),
+            Encoder::JsonLines(writer) => writer.flush(),
+        };
+        flushed.map_err(Error::io(self.output.name))
+    }
+}
+
+fn csv_error(name: &Path) -> impl FnOnce(csv::Error) -> Error {
+    let path = name.to_owned();
+    |error| Error::Io { path, source: error.into() }
+}

@@ -1,0 +1,79 @@
+//! The words of CoNLL files, tagged in constant memory.
+
+use super::options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions};
+use crate::{
+    answer::{Answer, Request, TaggedWord, TaskModel},
+    error::{Error, Result},
+};
+use electra_scores::tagging::{Columns, Sentence, Sentences};
+use std::{io::Write, path::Path};
+
+/// Words that are read, sorted by length and tagged together at most.
+const WINDOW_WORDS: usize = 1 << 16;
+
+/// Tags sentences, a window of them at a time; returns how many words they have.
+pub(super) fn stream(
+    model: &dyn TaskModel,
+    column: i64,
+    input: StreamInput,
+    writer: &mut dyn Write,
+    name: &Path,
+    options: &StreamOptions,
+    on_done: &mut dyn FnMut(u64),
+) -> Result<u64> {
+    let columns = Columns { word: column, tag: None };
+    let file = input.name.display().to_string();
+    let mut sentences = Sentences::from_reader(input.reader, &file, columns);
+    let (mut window, mut done) = (Vec::new(), 0);
+    loop {
+        let mut words = 0;
+        let ended = loop {
+            match sentences.next() {
+                None => break Ok(true),
+                Some(Err(error)) => break Err(error),
+                Some(Ok(sentence)) => {
+                    words += sentence.words.len();
+                    window.push(sentence);
+                }
+            }
+            if window.len() >= options.window || words >= WINDOW_WORDS {
+                break Ok(false);
+            }
+        };
+        let written = write(model, &window, &file, writer, name, options);
+        writer.flush().map_err(Error::io(name))?;
+        written?;
+        done += words as u64;
+        on_done(done);
+        if ended? {
+            return Ok(done);
+        }
+        window.clear();
+    }
+}
+
+fn write(
+    model: &dyn TaskModel,
+    sentences: &[Sentence],
+    file: &str,
+    writer: &mut dyn Write,
+    name: &Path,
+    options: &StreamOptions,
+) -> Result<()> {
+    let requests: Vec<Request> = sentences.iter().map(|s| Request::words(&s.words)).collect();
+    for (sentence, answer) in sentences.iter().zip(model.answer(&requests, options.batch_size)?) {
+        if !answer.is_finite() {
+            return Err(Error::row(file, sentence.line, NOT_FINITE));
+        }
+        let Answer::Tags(words) = answer else { continue };
+        let divider = if sentence.lines[0].contains('\t') { '\t' } else { ' ' };
+        let column = |word: &TaggedWord| match options.probabilities {
+            Probabilities::Omit => word.tag.clone(),
+            Probabilities::Write => format!("{}{divider}{}", word.tag, word.probability),
+        };
+        let columns: Vec<String> = words.iter().map(column).collect();
+        let text = sentence.with_tags(columns.iter().map(String::as_str));
+        writer.write_all(text.as_bytes()).map_err(Error::io(name))?;
+    }
+    Ok(())
+}

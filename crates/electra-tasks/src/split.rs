@@ -1,0 +1,89 @@
+//! The labelled sets that a task is scored on: the dev set, further dev sets and the test set.
+
+use crate::error::Result;
+use electra_scores::Files;
+use std::{collections::BTreeMap, path::Path};
+
+/// A set of examples that is scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Seeds are compared on it.
+    Dev,
+    /// A further dev set with a name: it is scored as the dev set is, and nothing is chosen by it.
+    MoreDev(String),
+    /// Scored at the end, and nothing is chosen by it.
+    Test,
+}
+
+impl Split {
+    /// Its name, which is its folder's.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Dev => "dev".to_owned(),
+            Self::MoreDev(name) => format!("dev-{}", name.replace(['/', '\\'], "-")),
+            Self::Test => "test".to_owned(),
+        }
+    }
+}
+
+/// One value for each split of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Splits<T> {
+    /// Of the dev set.
+    pub dev: T,
+    /// Of the further dev sets, by name.
+    pub more_dev: BTreeMap<String, T>,
+    /// Of the test set.
+    pub test: Option<T>,
+}
+
+impl<T> Splits<T> {
+    /// Reads the files that are scored, which are below `data`.
+    ///
+    /// # Errors
+    /// The first error of `read`.
+    pub fn read(
+        files: &Files,
+        data: &Path,
+        mut read: impl FnMut(&Path) -> Result<T>,
+    ) -> Result<Self> {
+        let mut read = |file: &Path| read(&data.join(file));
+        let dev = read(&files.dev)?;
+        let more_dev = files.more_dev.iter().map(|(name, file)| Ok((name.clone(), read(file)?)));
+        let more_dev = more_dev.collect::<Result<_>>()?;
+        Ok(Self { dev, more_dev, test: files.test.as_deref().map(read).transpose()? })
+    }
+
+    /// `to` applied to each value.
+    ///
+    /// # Errors
+    /// The first error of `to`.
+    pub fn map<U>(&self, to: impl Fn(&T) -> Result<U>) -> Result<Splits<U>> {
+        let more_dev = self.more_dev.iter().map(|(name, set)| Ok((name.clone(), to(set)?)));
+        Ok(Splits {
+            dev: to(&self.dev)?,
+            more_dev: more_dev.collect::<Result<_>>()?,
+            test: self.test.as_ref().map(to).transpose()?,
+        })
+    }
+
+    /// The splits that there are.
+    pub fn names(&self) -> Vec<Split> {
+        let more = self.more_dev.keys().cloned().map(Split::MoreDev);
+        let test = self.test.as_ref().map(|_| Split::Test);
+        std::iter::once(Split::Dev).chain(more).chain(test).collect()
+    }
+
+    /// The value of a split, one of [`Splits::names`].
+    ///
+    /// # Panics
+    /// For another split.
+    pub fn of(&self, split: &Split) -> &T {
+        let value = match split {
+            Split::Dev => Some(&self.dev),
+            Split::MoreDev(name) => self.more_dev.get(name),
+            Split::Test => self.test.as_ref(),
+        };
+        value.expect("only the splits that a task has are asked for")
+    }
+}

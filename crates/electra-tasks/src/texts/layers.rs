@@ -1,0 +1,73 @@
+//! The layers of heads on the whole input.
+
+use crate::config::{HeadConfig, HeadKind, Pooling};
+use electra_model::{
+    EncoderConfig, PaddingMask,
+    init::{self, Dense},
+};
+use tch::{Kind, Tensor, nn, nn::Module};
+
+/// One dense layer over the vector of the whole input, or Hugging Face's two; the head says what its logits mean.
+///
+/// Source: reference `finetune/classification/classification_tasks.py`; transformers' `ElectraClassificationHead`.
+/// Departures: mean pooling as a choice.
+#[derive(Debug)]
+pub struct SequenceLayers {
+    hidden: Option<nn::Linear>,
+    output: nn::Linear,
+    config: HeadConfig,
+}
+
+impl SequenceLayers {
+    /// Layers with so many logits. Variables `weight` and `bias` under `path`; for Hugging Face's
+    /// `{dense,out_proj}.{weight,bias}`.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    pub fn new(
+        path: &nn::Path<'_>,
+        encoder: &EncoderConfig,
+        config: &HeadConfig,
+        outputs: usize,
+    ) -> electra_model::Result<Self> {
+        let (h, outputs) = (encoder.hidden, outputs as i64);
+        let dense = |path: &nn::Path<'_>, outputs, kind| {
+            init::dense(path, h, outputs, kind, &encoder.initializer)
+        };
+        let (hidden, output) = match config.kind {
+            HeadKind::Reference => (None, dense(path, outputs, Dense::Glorot)?),
+            HeadKind::Hf => {
+                let hidden = dense(&(path / "dense"), h, Dense::Normal)?;
+                (Some(hidden), dense(&(path / "out_proj"), outputs, Dense::Normal)?)
+            }
+        };
+        Ok(Self { hidden, output, config: config.clone() })
+    }
+
+    /// Logits `[b, c]` of hidden states `[b, s, h]`.
+    pub fn logits(&self, hidden_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+        let pooled_bh = match self.config.pooling {
+            Pooling::First => hidden_bsh.select(1, 0),
+            Pooling::Mean => {
+                let keep_bs1 = mask.keep_bs().unsqueeze(-1);
+                let sum_bh = (hidden_bsh * &keep_bs1).sum_dim_intlist(1, false, Kind::Float);
+                sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
+            }
+        };
+        let mut x_bh = pooled_bh.dropout(self.config.dropout, train);
+        if let Some(hidden) = &self.hidden {
+            x_bh = hidden.forward(&x_bh).gelu("none").dropout(self.config.dropout, train);
+        }
+        self.output.forward(&x_bh)
+    }
+}
+
+/// The rows of a `[b, c]` float tensor.
+pub(crate) fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
+    let flat = tensor_bc.to_device(tch::Device::Cpu).contiguous().flatten(0, -1);
+    let mut values = vec![0.0f32; flat.numel()];
+    let count = values.len();
+    flat.copy_data(&mut values, count);
+    let width = tensor_bc.size()[1].max(1) as usize;
+    values.chunks(width).map(<[f32]>::to_vec).collect()
+}
