@@ -1,7 +1,10 @@
 //! Checkpoints: all state of a run, written so that a reader never sees half of one.
 
 use crate::{Error, Result, folder::sync};
-use electra_model::tensors::{self, Named};
+use electra_model::{
+    same_parts,
+    tensors::{self, Named},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -172,7 +175,7 @@ impl Checkpoint {
         model: &[(String, Tensor)],
     ) -> Result<()> {
         let path = self.path.join(MODEL);
-        if self.state.parts != parts || self.state.objective != objective {
+        if !same_parts(&self.state.parts, parts) || self.state.objective != objective {
             let message = format!(
                 "made with objective {} and parts [{}], this run has {objective} and [{}]",
                 self.state.objective,

@@ -2,8 +2,8 @@
 
 use crate::Fixture;
 use electra_train::{
-    Error, Existing, From, Recipe, Start,
-    export::{Network, export, export_tf},
+    Error, Existing, Recipe, Start, StartFrom,
+    export::{Exported, export, export_tf},
     folder,
 };
 use std::{collections::BTreeMap, fs, path::Path};
@@ -153,7 +153,7 @@ fn a_link_to_a_folder_stays_one() {
 
 /// A run's own `Start`, replacing.
 fn replacing(out: &Path) -> Start {
-    Start { from: From::Scratch(Existing::Replace), ..Start::new(out) }
+    Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(out) }
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn an_export_takes_the_place_of_a_model_and_keeps_nothing_of_it() {
     let fixture = Fixture::new();
     let (run, out) = (fixture.path("run"), fixture.path("out"));
     Recipe::from_config(fixture.config(&["train.steps=1"])).pretrain(&Start::new(&run)).unwrap();
-    let part = Network::Discriminator;
+    let part = Exported::Discriminator;
     export(&run, part, &out, Existing::Refuse).unwrap();
     let whole = [
         "README.md",

@@ -32,7 +32,7 @@ fn hyper_parameters_follow_the_originals_rules() {
     let base = RunConfig::read(&crate::preset("base"), &[]).unwrap();
     assert_eq!(config.model.generator, base.model.generator);
     assert_eq!(config.model.discriminator, base.model.discriminator);
-    assert_eq!(config.model.dropout, 0.2);
+    assert_eq!(config.model.discriminator.dropout, 0.2);
     let electra_train::config::ObjectiveConfig::ReplacedToken(objective) = &config.objective else {
         panic!("another objective")
     };
