@@ -192,8 +192,9 @@ impl Recipe {
                 fresh.apply(&index)?.iter().for_each(|note| note.log());
             }
             StartFrom::Checkpoint => {
-                RunDir::open(&start.out)?.check_shards(&config.data.shards, &index)?;
-                session.resume(&state::newest(&start.out)?)?;
+                let (run, checkpoint) = (RunDir::open(&start.out)?, state::newest(&start.out)?);
+                run.check_shards(&config.data.shards, &index)?;
+                session.resume(&checkpoint)?;
             }
         }
         check_stop_after(start.stop_after, session.step())?;
