@@ -50,7 +50,7 @@ pub enum Error {
         /// Which update, and what its loss was.
         source: electra_train::Error,
     },
-    /// From the crate of files: a config that cannot be read, an override that does not fit.
+    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
     /// From training.

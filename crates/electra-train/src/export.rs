@@ -7,9 +7,10 @@ use crate::{
     folder,
     objective::TrainedNetwork,
     recipe::{Built, Recipe},
-    run_dir::{Existing, RunDir},
+    run_dir::RunDir,
     state,
 };
+use electra_files::Existing;
 use electra_model::{
     HeadKind,
     hf::{self, Architecture},

@@ -33,12 +33,12 @@ pub mod trainer;
 mod world;
 
 pub use config::RunConfig;
+pub use electra_files::Existing;
 pub use error::{Error, Result};
 pub use losses::Fetch;
 pub use profile::Profile;
 pub use random::{INITIAL_WEIGHTS, mix};
 pub use recipe::{Built, Recipe, Start, StartFrom};
-pub use run_dir::Existing;
 pub use session::{Plan, Session};
 pub use trainer::{Event, Outcome, Trainer, evaluate};
 pub use world::{Alone, World};

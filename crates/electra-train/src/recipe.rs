@@ -10,7 +10,7 @@ use crate::{
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
-    run_dir::{Existing, RunDir},
+    run_dir::RunDir,
     session::{Plan, Session, check_stop_after},
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
@@ -19,6 +19,7 @@ use crate::{
 use electra_data::{
     Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
 };
+use electra_files::Existing;
 use electra_model::{
     Parts,
     tensors::{Named, variables},

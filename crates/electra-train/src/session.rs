@@ -10,11 +10,12 @@ use crate::{
     objective::{Batch, Objective, Pass, Phase},
     optim::{Adam, OptimizerConfig, Rule},
     random::mix,
-    run_dir::{Existing, Manifest, RunDir},
+    run_dir::{Manifest, RunDir},
     schedule::Schedule,
     state::{self, Checkpoint, State},
     world::World,
 };
+use electra_files::Existing;
 use electra_model::tensors::Named;
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor, no_grad};

@@ -7,12 +7,12 @@ use crate::{
     problem::{Loaded, Problem},
     report::{Examples, LeftOut},
 };
+pub(super) use electra_files::write_json;
 use electra_model::same_parts;
 use electra_train::{StartFrom, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 use xxhash_rust::xxh3::Xxh3Default;
@@ -145,15 +145,5 @@ impl<P: Problem> Finetune<'_, P> {
 
 /// A JSON file, or `None` if there is none.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(Error::io(path))?,
-    };
-    serde_json::from_str(&text).map(Some).map_err(|e| Error::file(path, e))
-}
-
-/// Writes a JSON file through a temporary one, so that no reader sees half of it.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let json = serde_json::to_string_pretty(value).expect("plain values serialise");
-    Ok(folder::write_file(path, &(json + "\n"))?)
+    Ok(electra_files::if_there(electra_files::read_json(path))?)
 }
