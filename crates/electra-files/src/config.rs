@@ -13,7 +13,7 @@ use value::{explain, of_type, split};
 /// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys that the file has.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Config`] naming the file, line and key (and the nearest known key); [`Error::Set`].
+/// [`Error::Io`]; [`Error::Invalid`] naming the file, line and key (and the nearest known key); [`Error::Set`].
 pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     parse_toml(&text, path, overrides)
@@ -22,7 +22,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Resu
 /// [`read_toml`] of a text that was read from `path`.
 ///
 /// # Errors
-/// [`Error::Config`] and [`Error::Set`], as [`read_toml`].
+/// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
 pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> Result<T> {
     parse(text, path, None, overrides).map(|(value, _)| value)
 }
@@ -31,7 +31,7 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[Str
 /// The overrides are of the other keys.
 ///
 /// # Errors
-/// [`Error::Config`] and [`Error::Set`], as [`read_toml`].
+/// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
 pub fn parse_toml_with<T: DeserializeOwned>(
     text: &str,
     path: &Path,
@@ -49,7 +49,7 @@ fn parse<T: DeserializeOwned>(
     beside: Option<&str>,
     overrides: &[String],
 ) -> Result<(T, Table)> {
-    let invalid = |message| Error::Config { path: path.to_owned(), message };
+    let invalid = |message: String| Error::invalid(path, message);
     let fail = |e: toml::de::Error| invalid(explain(&e.to_string()));
     let mut table: Table = text.parse().map_err(fail)?;
     // Read once before the overrides, so that messages have the line in the file.

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     order::Order,
 };
-use electra_model::PaddingMask;
+use electra_model::{EncoderInput, PaddingMask, Row};
 use electra_tokenize::Tokenizer;
 use electra_torch::upload;
 use electra_train::{objective::Batch, trainer::Source};
@@ -71,12 +71,8 @@ fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
 /// The tensors of some inputs, padded to the longest.
 #[derive(Debug)]
 pub struct BatchTensors {
-    /// Token ids `[b, s]` int64.
-    pub ids_bs: Tensor,
-    /// Segment ids `[b, s]` int64.
-    pub segments_bs: Tensor,
-    /// Which positions are tokens.
-    pub mask: PaddingMask,
+    /// What the encoder reads, `[b, s]`.
+    pub encoder: EncoderInput,
     /// The segments of each row.
     pub rows: Vec<RowShape>,
 }
@@ -93,44 +89,28 @@ pub struct RowShape {
 impl BatchTensors {
     /// The tensors of at least one input, padded with `pad`.
     pub fn new(inputs: &[&Input], pad: u32, device: Device) -> Self {
-        let b = inputs.len();
-        let s = inputs.iter().map(|input| input.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![i64::from(pad); b * s];
-        let mut segments = vec![0; b * s];
-        let mut keep = vec![0; b * s];
-        for (input, start) in inputs.iter().zip((0..).step_by(s.max(1))) {
-            let length = input.ids.len();
-            for (place, &id) in ids[start..start + length].iter_mut().zip(&input.ids) {
-                *place = i64::from(id);
-            }
-            segments[start + input.segment_b_start..start + length].fill(1);
-            keep[start..start + length].fill(1);
-        }
-        let shape = [b as i64, s as i64];
-        let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(shape), device);
-        let mask = match inputs.iter().all(|input| input.ids.len() == s) {
-            true => PaddingMask::all_kept(shape[0], shape[1], device),
-            false => PaddingMask::new(&tensor(&keep)),
-        };
-        let rows = inputs.iter().map(|input| RowShape {
+        let rows: Vec<Row<'_>> = inputs
+            .iter()
+            .map(|input| Row { ids: &input.ids, segment_b_start: input.segment_b_start })
+            .collect();
+        let shapes = inputs.iter().map(|input| RowShape {
             length: input.ids.len(),
             segment_b_start: input.segment_b_start,
         });
-        Self { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask, rows: rows.collect() }
+        Self { encoder: EncoderInput::from_rows(&rows, pad, device), rows: shapes.collect() }
     }
 
     /// Some of the rows, by their numbers.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let device = self.ids_bs.device();
+        let rows: Vec<RowShape> = rows.iter().map(|&row| self.rows[row]).collect();
+        let (ids_bs, segments_bs) = (self.encoder.ids_bs(), self.encoder.segments_bs());
+        let device = ids_bs.device();
         let numbers_r = upload(&Tensor::from_slice(&numbers), device);
         let of = |tensor: &Tensor| tensor.index_select(0, &numbers_r);
-        let mask = match self.mask.bias_b11s() {
-            None => PaddingMask::all_kept(numbers.len() as i64, self.ids_bs.size()[1], device),
-            Some(_) => PaddingMask::new(&of(self.mask.keep_bs())),
-        };
-        let rows = rows.iter().map(|&row| self.rows[row]).collect();
-        Self { ids_bs: of(&self.ids_bs), segments_bs: of(&self.segments_bs), mask, rows }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.length).collect();
+        let mask = PaddingMask::of_lengths(&lengths, ids_bs.size()[1] as usize, device);
+        Self { encoder: EncoderInput::new(of(ids_bs), of(segments_bs), mask), rows }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The encoder that heads stand on, and answering with it.
 
 use crate::batch::{BatchTensors, Input, chunks};
-use electra_model::{Encoder, EncoderConfig, Parts, Site};
+use electra_model::{Encoder, EncoderConfig, Parts};
 use std::borrow::Borrow;
 use tch::{Device, Tensor, nn, no_grad};
 
@@ -30,8 +30,7 @@ impl Body {
         pad: u32,
     ) -> electra_model::Result<Self> {
         let path = root / ENCODER;
-        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
-        let encoder = Encoder::new(&path, config, parts, embeddings)?;
+        let encoder = Encoder::alone(&path, config, parts)?;
         Ok(Self { encoder, pad, device: root.device() })
     }
 
@@ -43,7 +42,7 @@ impl Body {
     /// # Shapes
     /// - Result: hidden states `[b, s, h]`.
     pub fn forward_t(&self, batch: &BatchTensors, train: bool) -> Tensor {
-        self.encoder.forward_t(&batch.ids_bs, &batch.segments_bs, &batch.mask, train)
+        self.encoder.forward_t(&batch.encoder, train)
     }
 
     /// The predictions of `head` (one for each row of a batch, from hidden states) for each input, in order. Batches

@@ -29,7 +29,7 @@ impl<'a, T: Serialize> ById<'a, T> {
     /// # Errors
     /// Naming the file.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        Ok(write_file(path, &self.json())?)
+        Ok(write_file(path, self.json())?)
     }
 }
 

@@ -268,7 +268,8 @@ impl FinetuneConfig {
         let config: Self = parse_toml(&config.to_toml(), origin.as_ref(), overrides)?;
         let set = |key: &str| overrides.iter().any(|set| set.split('=').next() == Some(key));
         config.validate().map_err(|error| match &error {
-            Error::Value { key, .. } | Error::Train(electra_train::Error::Value { key, .. })
+            Error::Data(electra_scores::Error::Value { key, .. })
+            | Error::Train(electra_train::Error::Value { key, .. })
                 if task.has(key) && !set(key) =>
             {
                 Error::file(task.path(), format!("section [config]: {error}"))

@@ -6,42 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A data file with a row that cannot be used.
-    #[error("{file}:{line}: {message}")]
-    Row {
-        /// The file.
-        file: String,
-        /// The line, from 1, header included.
-        line: u64,
-        /// What is wrong, in which column, and what would be right.
-        message: String,
-    },
-    /// A task description or data file that cannot be used as a whole.
-    #[error("{}: {message}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-    /// A value out of range.
-    #[error("{key} = {value}: {expected}")]
-    Value {
-        /// The key, as in the TOML file.
-        key: String,
-        /// The value found.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
-    /// A file or folder that could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// A row, a file or a value that cannot be used, from this crate or from the one that reads and scores.
+    #[error(transparent)]
+    Data(#[from] electra_scores::Error),
     /// The loss of a seed became NaN or infinite.
     #[error("seed {seed}: {source}")]
     Diverged {
@@ -50,12 +17,9 @@ pub enum Error {
         /// Which update, and what its loss was.
         source: electra_train::Error,
     },
-    /// From the crate of files: a config that cannot be read, an override that does not fit.
+    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
-    /// From reading and scoring.
-    #[error(transparent)]
-    Scores(#[from] electra_scores::Error),
     /// From training.
     #[error(transparent)]
     Train(#[from] electra_train::Error),
@@ -78,23 +42,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
+        let error = electra_scores::Error::io(path);
+        |source| error(source).into()
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::File { path: path.into(), message: message.to_string() }
+        electra_scores::Error::file(path, message).into()
     }
 
     pub(crate) fn row(file: &str, line: u64, message: impl ToString) -> Self {
-        Self::Row { file: file.to_owned(), line, message: message.to_string() }
+        electra_scores::Error::row(file, line, message).into()
     }
 
     pub(crate) fn value(key: &str, value: impl ToString, expected: impl ToString) -> Self {
-        Self::Value {
-            key: key.to_owned(),
-            value: value.to_string(),
-            expected: expected.to_string(),
-        }
+        electra_scores::Error::value(key, value, expected).into()
     }
 }

@@ -51,6 +51,9 @@ const NAMED: [(&str, &str); 3] = [
     ),
 ];
 
+/// A task, and the section `[config]` of its file.
+pub type Described = Result<(Arc<dyn Task>, Section)>;
+
 /// A kind of task.
 struct Kind {
     /// The values of `kind` in a `task.toml`.
@@ -58,7 +61,7 @@ struct Kind {
     /// The value of `kind` in a model's `task.json`.
     task_json: &'static str,
     /// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
-    describe: fn(&TaskFile, &[String]) -> Result<(Arc<dyn Task>, Section)>,
+    describe: fn(&TaskFile, &[String]) -> Described,
     /// Opens a model folder of the kind.
     open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
 }
@@ -105,7 +108,7 @@ const KINDS: [Kind; 5] = [
 ///
 /// # Errors
 /// Naming the file, line and key.
-pub fn describe(file: &TaskFile, overrides: &[String]) -> Result<(Arc<dyn Task>, Section)> {
+pub fn describe(file: &TaskFile, overrides: &[String]) -> Described {
     // A file without a kind is refused by whatever parses it, which names the line.
     let wanted = file.kind().unwrap_or_else(|| KINDS[0].task_toml[0].to_owned());
     let kind = KINDS.iter().find(|kind| kind.task_toml.contains(&wanted.as_str()));
@@ -138,7 +141,7 @@ fn parse<T: Task + DeserializeOwned + 'static>(
     file: &TaskFile,
     overrides: &[String],
     validate: impl FnOnce(&T) -> Result<()>,
-) -> Result<(Arc<dyn Task>, Section)> {
+) -> Described {
     let (task, config) = file.parse::<T>(overrides)?;
     validate(&task)?;
     Ok((Arc::new(task), config))
@@ -153,7 +156,8 @@ impl DescribedTask {
     /// Naming the file, line and key, or the folder that must be given.
     pub fn open(task: &Path, data: Option<&Path>, overrides: &[String]) -> Result<Self> {
         let name = task.to_str().filter(|_| !task.exists());
-        let missing = |what: &str| Error::value("data", "not given", format!("must name {what}"));
+        let missing =
+            |what: &str| Error::value("data", "not given", format!("must name {what} (--data)"));
         if let Some(row) = name.and_then(|name| glue::find(name).ok()) {
             let what = || missing(&format!("the folder that holds GLUE's folder {:?}", row.folder));
             let (task, data) = glue::open(row.name, data.ok_or_else(what)?)?;

@@ -5,12 +5,12 @@ use crate::{
     body::{Body, HEAD},
     config::LossReduction,
     split::Split,
-    task::{Answers, TaskHead},
+    task::{Answers, RowLosses, TaskHead},
 };
 use electra_model::{EncoderConfig, Parts};
 use electra_train::{
     metrics::Observations,
-    objective::{Batch, Loss, Normaliser, Objective},
+    objective::{Batch, Normaliser, Objective, Pass},
     optim::{Decay, Rule},
 };
 use tch::{Kind, Tensor, nn};
@@ -23,11 +23,13 @@ pub struct Finetuning {
     reduction: LossReduction,
 }
 
-/// What a forward pass leaves for the metrics.
-#[derive(Debug)]
-pub struct Outputs {
+/// A forward pass, and what it leaves for the metrics.
+struct TaskPass<'a> {
+    head: &'a dyn TaskHead,
+    part: &'a TaskBatch,
+    loss: Tensor,
     losses_b: Tensor,
-    head: Vec<Tensor>,
+    outputs: Vec<Tensor>,
 }
 
 impl Finetuning {
@@ -55,9 +57,8 @@ impl Finetuning {
 
 impl Objective for Finetuning {
     type Batch = TaskBatch;
-    type Outputs = Outputs;
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.head.name()
     }
 
@@ -65,22 +66,34 @@ impl Objective for Finetuning {
         Normaliser { predictions: batch.sequences(), tokens: batch.tokens() }
     }
 
-    fn loss(&self, part: &TaskBatch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+    fn pass<'a>(
+        &'a self,
+        part: &'a TaskBatch,
+        whole: &Normaliser,
+        train: bool,
+    ) -> Box<dyn Pass + 'a> {
         let batch = self.body.tensors(&part.inputs());
         let hidden_bsh = self.body.forward_t(&batch, train);
-        let rows = self.head.losses(&hidden_bsh, &batch, part.examples(), train);
-        let sum = rows.losses_b.sum(Kind::Float);
-        let total = match self.reduction {
+        let RowLosses { losses_b, outputs } =
+            self.head.losses(&hidden_bsh, &batch, part.examples(), train);
+        let sum = losses_b.sum(Kind::Float);
+        let loss = match self.reduction {
             LossReduction::Sum => sum,
             LossReduction::Mean => sum / whole.predictions as f64,
         };
-        Loss { total, outputs: Outputs { losses_b: rows.losses_b, head: rows.outputs } }
+        Box::new(TaskPass { head: &*self.head, part, loss, losses_b, outputs })
+    }
+}
+
+impl Pass for TaskPass<'_> {
+    fn loss(&mut self, _phase: usize) -> Tensor {
+        self.loss.shallow_clone()
     }
 
-    fn observe(&self, part: &TaskBatch, outputs: &Outputs) -> Observations {
+    fn observe(&self) -> Observations {
         let mut seen = Observations::default();
-        seen.mean("loss", &outputs.losses_b);
-        self.head.observe(part.examples(), &outputs.head, &mut seen);
+        seen.mean("loss", &self.losses_b);
+        self.head.observe(self.part.examples(), &self.outputs, &mut seen);
         seen
     }
 }

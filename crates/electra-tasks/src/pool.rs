@@ -6,7 +6,11 @@ use crate::{
     error::{Error, Result},
     model::{Header, Source, renamed},
 };
-use electra_model::{EncoderConfig, Parts, hf::Pretrained, networks::variables, tensors::Named};
+use electra_model::{
+    EncoderConfig, Parts,
+    hf::Pretrained,
+    tensors::{Named, variables},
+};
 use electra_tokenize::WordPiece;
 use std::{
     borrow::Borrow,

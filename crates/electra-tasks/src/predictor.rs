@@ -1,7 +1,6 @@
 //! One predictor for models of every kind: requests at hand, and streams and files of any size.
 
 mod options;
-mod output;
 mod questions;
 mod rows;
 mod window;
@@ -14,13 +13,13 @@ use crate::{
     model::{Header, folder_of, is_fine_tuned},
     pool::ModelSite,
 };
+use electra_files::write_file_with;
 use electra_model::Parts;
 use electra_scores::table::Rows;
 use std::{io::Write, path::Path, time::Instant};
 
 use options::NOT_FINITE;
 pub use options::{Probabilities, StreamInput, StreamOptions, StreamReport};
-pub use output::in_place;
 pub(crate) use rows::RowEvent;
 
 /// A fine-tuned model of any kind.
@@ -164,6 +163,6 @@ impl Predictor {
         options: &StreamOptions,
         on_done: &mut dyn FnMut(u64),
     ) -> Result<StreamReport> {
-        in_place(output, |writer| self.stream(input, writer, output, options, on_done))
+        write_file_with(output, |writer| self.stream(input, writer, output, options, on_done))
     }
 }

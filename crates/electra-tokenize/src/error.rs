@@ -14,6 +14,9 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// From the crate of files: a file that could not be read or written.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// A file that is not what its name says.
     #[error("{}: {message}", path.display())]
     Format {

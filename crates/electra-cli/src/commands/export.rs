@@ -4,7 +4,7 @@ use super::Overwrite;
 use crate::console;
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
-use electra_train::export::{self, Network};
+use electra_train::export::{self, Exported};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Write a network of a run so that `AutoModel.from_pretrained` loads it unchanged, or both for the original.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     format: Format,
     /// Which network of a pre-training run; the discriminator by default.
     #[arg(long, value_enum)]
-    part: Option<Part>,
+    part: Option<Exported>,
     /// The folder to make.
     #[arg(long)]
     out: PathBuf,
@@ -34,16 +34,6 @@ enum Format {
     Hf,
     /// TensorFlow, as the original wrote it: both networks in one checkpoint, with vocab.txt.
     Tf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
-    /// What is fine-tuned (`ElectraForPreTraining`).
-    Discriminator,
-    /// The discriminator without its head (`ElectraModel`).
-    Encoder,
-    /// The masked language model (`ElectraForMaskedLM`).
-    Generator,
 }
 
 impl Args {
@@ -60,12 +50,8 @@ impl Args {
                 electra_tasks::model::export(&self.checkpoint, &self.out, existing)?;
             }
             (Format::Hf, part) => {
-                let network = match part.unwrap_or(Part::Discriminator) {
-                    Part::Discriminator => Network::Discriminator,
-                    Part::Encoder => Network::Encoder,
-                    Part::Generator => Network::Generator,
-                };
-                export::export(&self.checkpoint, network, &self.out, existing)?;
+                let part = part.unwrap_or(Exported::Discriminator);
+                export::export(&self.checkpoint, part, &self.out, existing)?;
             }
         }
         console::print(format_args!("exported: {}", self.out.display()))?;

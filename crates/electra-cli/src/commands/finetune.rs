@@ -17,7 +17,7 @@ use electra_tasks::{
     multi::OneOf,
     preset::Group,
 };
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -133,8 +133,8 @@ impl Args {
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = self.weights;
         finetune.from = match (self.resume, self.overwrite.existing()) {
-            (true, _) => From::Checkpoint,
-            (false, existing) => From::Scratch(existing),
+            (true, _) => StartFrom::Checkpoint,
+            (false, existing) => StartFrom::Scratch(existing),
         };
         debug_assert!(
             !self.resume || self.overwrite.existing() == Existing::Refuse,

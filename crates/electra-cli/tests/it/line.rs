@@ -182,7 +182,7 @@ fn streams(dir: &std::path::Path) {
     let file = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
     assert_eq!(String::from_utf8(answers).unwrap(), file);
     let said = predict(&[]).failure().code(1).get_output().stderr.clone();
-    assert!(String::from_utf8_lossy(&said).contains("--format must say"));
+    assert!(String::from_utf8_lossy(&said).contains("--format must name"));
 }
 
 /// Weights out to other programs' forms and back in; what people look at first.

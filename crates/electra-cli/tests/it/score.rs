@@ -193,7 +193,7 @@ fn sets_of_labels_are_scored_from_tables() {
     write(dir, "task.toml", format!("labels = [\"a\", \"b\"]\n{task}{files}"));
     fails(dir, line, 1, &["preds.tsv:4", "\"c\"", "a, b"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta,a\n");
-    fails(dir, line, 1, &["preds.tsv:2", "\"a\" stands twice"]);
+    fails(dir, line, 1, &["preds.tsv:2", "\"a\" is a duplicate"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta\n0\tb\n");
     fails(dir, line, 1, &["preds.tsv:3", "index 0 stands also in line 2"]);
     write(dir, "preds.tsv", "index\tprediction\n9\ta\n");

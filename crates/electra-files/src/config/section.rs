@@ -37,9 +37,9 @@ impl Section {
     /// `base` with the values of the section's keys.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the file and the first key that the config lacks or whose value has the wrong type.
+    /// [`Error::Invalid`] naming the file and the first key that the config lacks or whose value has the wrong type.
     pub fn over<T: Serialize + DeserializeOwned>(&self, base: &T) -> Result<T> {
-        let fail = |message| Error::Config { path: self.path.clone(), message };
+        let fail = |message: String| Error::invalid(&self.path, message);
         let mut table = Table::try_from(base).expect("a config of plain values serialises");
         lay(&mut table, &self.values, &self.name).map_err(fail)?;
         table.try_into().map_err(|e: toml::de::Error| {

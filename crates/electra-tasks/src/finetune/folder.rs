@@ -4,17 +4,18 @@ use super::settings::{CONFIG, Finetune, Prepared};
 use crate::{
     config::FinetuneConfig,
     error::{Error, Result},
+    model::Source,
     report::{Examples, Weights},
     task::LoadedTask,
 };
-use electra_model::Parts;
+use electra_files::write_json;
+use electra_model::same_parts;
 use electra_scores::LeftOut;
-use electra_train::{From, folder};
+use electra_train::{StartFrom, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 use xxhash_rust::xxh3::Xxh3Default;
@@ -76,24 +77,24 @@ impl Finetune<'_> {
         let data = Some(DataMark::of(&prepared.loaded));
         let lock = folder::lock(&self.out, INPUTS)?;
         match self.from {
-            From::Scratch(existing) => {
+            StartFrom::Scratch(existing) => {
                 folder::whole(&self.out, existing, INPUTS, |dir| {
-                    folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
-                    write_json(&dir.join(INPUTS), &self.inputs(&prepared.parts, data))
+                    folder::write_file(&dir.join(CONFIG), self.config.to_toml())?;
+                    write_json(&dir.join(INPUTS), &self.inputs(&prepared.source, data))
                 })?;
                 // A new folder has a lock of its own.
                 Ok(folder::lock(&self.out, INPUTS)?)
             }
-            From::Checkpoint => self.same(&prepared.parts, data).map(|()| lock),
+            StartFrom::Checkpoint => self.same(&prepared.source, data).map(|()| lock),
         }
     }
 
-    fn inputs(&self, parts: &Parts, data: Option<DataMark>) -> Inputs {
+    fn inputs(&self, source: &Source, data: Option<DataMark>) -> Inputs {
         Inputs {
             task: self.task.description(),
             model: self.model.clone(),
             weights: self.weights,
-            parts: parts.names(),
+            parts: source.config.part_names(),
             data,
         }
     }
@@ -102,12 +103,12 @@ impl Finetune<'_> {
     pub(super) fn check_done(&self, prepared: Option<&Prepared>) -> Result<()> {
         match prepared {
             Some(prepared) => self.begin(prepared).map(drop),
-            None => self.same(&self.parts(), None),
+            None => self.same(&self.source()?, None),
         }
     }
 
     /// Checks that the output folder is of these inputs and of this config.
-    fn same(&self, parts: &Parts, data: Option<DataMark>) -> Result<()> {
+    fn same(&self, source: &Source, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
         let known: Option<Inputs> = read_json(&inputs_path)?;
         let known = known.ok_or_else(|| {
@@ -116,14 +117,14 @@ impl Finetune<'_> {
                 "does not exist: this is not a folder of fine-tuning that can be resumed",
             )
         })?;
-        let inputs = self.inputs(parts, data);
+        let inputs = self.inputs(source, data);
         let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data.fits(known));
         for (name, same) in [
             ("the task", known.task == inputs.task),
             ("the model", known.model == inputs.model),
             ("the choice of weights", known.weights == inputs.weights),
-            ("the model's parts", known.parts == inputs.parts),
+            ("the model's parts", same_parts(&known.parts, &inputs.parts)),
             ("the config", config == *self.config),
             ("the data", known.data.as_ref().is_none_or(same_data)),
         ] {
@@ -146,7 +147,7 @@ impl Finetune<'_> {
             tracing::warn!("{count} of {} are left out: see {}", file.display(), path.display());
         }
         let lines = left_out.iter().flat_map(|of| &of.named).map(|line| format!("{line}\n"));
-        Ok(folder::write_file(&path, &lines.collect::<String>())?)
+        Ok(folder::write_file(&path, lines.collect::<String>())?)
     }
 
     /// `model/` is the best of all seeds in the folder, so none of them may be left out.
@@ -167,15 +168,5 @@ impl Finetune<'_> {
 
 /// A JSON file, or `None` if there is none.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(Error::io(path))?,
-    };
-    serde_json::from_str(&text).map(Some).map_err(|e| Error::file(path, e))
-}
-
-/// Writes a JSON file through a temporary one, so that no reader sees half of it.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let json = serde_json::to_string_pretty(value).expect("plain values serialise");
-    Ok(folder::write_file(path, &(json + "\n"))?)
+    Ok(electra_files::if_there(electra_files::read_json(path))?)
 }

@@ -1,7 +1,7 @@
 //! A grid: every combination of some keys' values, each over all seeds, in a folder of its own.
 
 use super::{
-    folder::{read_json, write_json},
+    folder::read_json,
     grid_report::{CellReport, GridReport},
     page,
     settings::{Completion, Event, Finetune, MODEL, RESULTS},
@@ -10,7 +10,8 @@ use crate::{
     config::{FinetuneConfig, Finished},
     error::{Error, Result},
 };
-use electra_train::{Existing, From, folder};
+use electra_files::write_json;
+use electra_train::{Existing, StartFrom, folder};
 use std::{
     fs, os::unix::fs::symlink, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant,
 };
@@ -114,7 +115,7 @@ pub fn cells(
 /// model of the best cell.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
-    /// What all cells have in common; its config is not looked at. With [`From::Checkpoint`] cells that are done are
+    /// What all cells have in common; its config is not looked at. With [`StartFrom::Checkpoint`] cells that are done are
     /// skipped, and there may be more cells than before.
     pub finetune: Finetune<'a>,
     /// The combinations.
@@ -185,7 +186,7 @@ impl Grid<'_> {
             best: None,
             seconds: 0.0,
         };
-        if let From::Scratch(existing) = self.finetune.from {
+        if let StartFrom::Scratch(existing) = self.finetune.from {
             // What the first cell cannot be made with is said before a folder is replaced.
             self.cell(&self.cells[0]).check()?;
             folder::whole(out, existing, GRID, |dir| write_json(&dir.join(GRID), &new))?;
@@ -216,8 +217,8 @@ impl Grid<'_> {
     fn cell<'c>(&'c self, cell: &'c Cell) -> Finetune<'c> {
         let out = self.finetune.out.join(&cell.name);
         let from = match self.finetune.from {
-            From::Checkpoint if out.exists() => From::Checkpoint,
-            _ => From::Scratch(Existing::Refuse),
+            StartFrom::Checkpoint if out.exists() => StartFrom::Checkpoint,
+            _ => StartFrom::Scratch(Existing::Refuse),
         };
         Finetune { config: &cell.config, out, from, ..self.finetune.clone() }
     }

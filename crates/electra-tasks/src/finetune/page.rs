@@ -66,7 +66,7 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
     }
     page.heading("Config");
     page.config(config);
-    Ok(write_file(&out.join(NAME), &page.finish())?)
+    Ok(write_file(&out.join(NAME), page.finish())?)
 }
 
 /// Writes the report of a grid into its folder; each cell has one of its own.
@@ -96,7 +96,7 @@ pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     });
     let header = ["cell", "median", "mean", "sd", "best", "its seed", "its test score", ""];
     page.table(&header, rows);
-    Ok(write_file(&out.join(NAME), &page.finish())?)
+    Ok(write_file(&out.join(NAME), page.finish())?)
 }
 
 /// Every score of every seed, of the baselines, and their summary by the metric; further dev sets and the tasks of

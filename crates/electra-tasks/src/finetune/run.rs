@@ -1,17 +1,18 @@
 //! All seeds: prepared once, trained and scored one after the other, reported together.
 
 use super::{
-    folder::{read_json, write_json},
+    folder::read_json,
     page,
     settings::{Completion, Event, Finetune, Prepared, RESULT, RESULTS},
 };
 use crate::{
     card,
     error::{Error, Result},
-    model::{EncoderWeights, Header, Source},
+    model::{EncoderWeights, Header},
     report::{Report, SeedReport, Weights, best},
     task::LoadSite,
 };
+use electra_files::write_json;
 use electra_scores::{LeftOut, metrics::Summary};
 use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
 
@@ -154,7 +155,7 @@ impl Finetune<'_> {
     }
 
     fn read(&self) -> Result<Prepared> {
-        let source = Source::read(&self.model)?;
+        let source = self.source()?;
         let (encoder, tokenizer) = (&source.config, &source.tokenizer);
         let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
         let loaded = self.task.load(&site)?;
@@ -164,7 +165,7 @@ impl Finetune<'_> {
             }
             Weights::Random => None,
         };
-        let (config, parts) = (self.config.clone(), self.parts());
+        let (config, parts) = (self.config.clone(), self.parts.clone().unwrap_or_default());
         Ok(Prepared { config, source, encoder, parts, loaded, steps: 0 })
     }
 }

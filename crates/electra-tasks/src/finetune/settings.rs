@@ -3,12 +3,13 @@
 use super::grid_report::CellReport;
 use crate::{
     config::FinetuneConfig,
+    error::Result,
     model::{EncoderWeights, Header, Source},
     report::{Examples, Report, SeedReport, Weights},
     task::{LoadedTask, Task},
 };
 use electra_model::Parts;
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::path::PathBuf;
 
 pub(super) const CONFIG: &str = "config.toml";
@@ -47,7 +48,7 @@ pub struct Finetune<'a> {
     /// Where everything is written.
     pub out: PathBuf,
     /// Whether `out` is new or resumed; finished seeds are then skipped.
-    pub from: From,
+    pub from: StartFrom,
     /// What the encoder is built from; `None` for the shipped parts.
     pub parts: Option<Parts>,
 }
@@ -128,13 +129,18 @@ impl<'a> Finetune<'a> {
             config,
             seeds: vec![config.train.seed],
             out: out.into(),
-            from: From::Scratch(Existing::Refuse),
+            from: StartFrom::Scratch(Existing::Refuse),
             parts: None,
         }
     }
 
-    pub(super) fn parts(&self) -> Parts {
-        self.parts.clone().unwrap_or_else(Parts::shipped)
+    /// The encoder's folder, whose config names the parts from outside.
+    pub(super) fn source(&self) -> Result<Source> {
+        let mut source = Source::read(&self.model)?;
+        if let Some(parts) = &self.parts {
+            source.config = parts.applied_to_encoder(&source.config);
+        }
+        Ok(source)
     }
 
     /// The header of a seed's `task.json`.

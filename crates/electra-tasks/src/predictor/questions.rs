@@ -1,9 +1,6 @@
 //! The questions of a file, answered in its order.
 
-use super::{
-    options::{NOT_FINITE, StreamInput, StreamOptions},
-    output::check_output,
-};
+use super::options::{NOT_FINITE, StreamInput, StreamOptions};
 use crate::{
     answer::{Answer, Request, SpanAnswer, TaskModel},
     by_id::ById,
@@ -61,4 +58,16 @@ pub(super) fn stream(
     let json = ById::of(&ids, &answers, text).json();
     writer.write_all(json.as_bytes()).and_then(|()| writer.flush()).map_err(Error::io(name))?;
     Ok(answers.len() as u64)
+}
+
+/// Checks that a file can be written to `output`, before the work whose result it is.
+fn check_output(output: &Path) -> Result<()> {
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if output.is_dir() {
+        return Err(Error::file(output, "is a folder: name a file"));
+    }
+    match parent {
+        Some(parent) if !parent.is_dir() => Err(Error::file(parent, "there is no such folder")),
+        _ => Ok(()),
+    }
 }

@@ -203,5 +203,5 @@ impl<'a> AnswerWriter<'a> {
 
 fn csv_error(name: &Path) -> impl FnOnce(csv::Error) -> Error {
     let path = name.to_owned();
-    |error| Error::Io { path, source: error.into() }
+    |error| Error::io(path)(error.into())
 }

@@ -11,7 +11,7 @@ use electra_tasks::{
     kinds, model,
     multi::{Mixture, OneOf},
 };
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
@@ -155,7 +155,7 @@ fn a_stopped_run_of_several_tasks_goes_on_bit_for_bit() {
         }
     });
     assert_eq!(completion.unwrap(), Completion::Stopped);
-    broken.from = From::Checkpoint;
+    broken.from = StartFrom::Checkpoint;
     let rest = broken.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
     assert!(matches!(rest, Completion::Finished(_)));
     for file in [

@@ -346,7 +346,10 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     fs::write(&broken, before).unwrap();
     task.word_column = 4;
     try_with(&task, "dev.txt", ". O\n", &["train.txt:1", "no column 4", "has 2"]);
-    assert!(matches!(run(&fixture, &task, &config), Err(Error::Row { .. })));
+    assert!(matches!(
+        run(&fixture, &task, &config),
+        Err(Error::Data(electra_scores::Error::Row { .. }))
+    ));
 }
 
 /// Entities of a type that cannot be predicted are missed, and said.

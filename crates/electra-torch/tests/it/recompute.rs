@@ -48,7 +48,7 @@ fn values_draws_and_gradients_are_the_same_bits() {
     assert!(kept.weight.iter().any(|&g| g != 0.0));
     let again = through(|x, weight| {
         let weight = weight.shallow_clone();
-        recompute(x, move |x| layer(x, &weight))
+        recompute(&[x], move |inputs| layer(&inputs[0], &weight))
     });
     assert_eq!(again, kept);
 }
@@ -63,9 +63,9 @@ fn it_runs_twice_with_a_backward_pass_and_once_without() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = |x: &Tensor| {
         let runs = Arc::clone(&runs);
-        recompute(x, move |x| {
+        recompute(&[x], move |inputs| {
             runs.fetch_add(1, Ordering::Relaxed);
-            x * 2.0
+            &inputs[0] * 2.0
         })
     };
     let x = leaf(&SIZE);
@@ -87,7 +87,9 @@ fn an_input_without_a_gradient_loses_no_parameters_gradient() {
     let weight = leaf(&[16, 16]);
     let x = Tensor::ones(SIZE, (Kind::Float, Device::Cpu));
     let inside = weight.shallow_clone();
-    recompute(&x, move |x| x.linear(&inside, None::<&Tensor>)).sum(Kind::Float).backward();
+    recompute(&[&x], move |inputs| inputs[0].linear(&inside, None::<&Tensor>))
+        .sum(Kind::Float)
+        .backward();
     // Every entry of a weight multiplies 9 ones.
     assert_eq!(weight.grad(), weight.ones_like() * 9.0);
 }

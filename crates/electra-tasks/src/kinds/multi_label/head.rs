@@ -45,7 +45,7 @@ impl MultiLabelNet {
         labels: &[&Vec<bool>],
         train: bool,
     ) -> RowLosses {
-        let logits_bc = self.layers.logits(hidden_bsh, &batch.mask, train);
+        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), train);
         let wanted_bc = wanted(labels, &logits_bc);
         let losses_bc = logits_bc.binary_cross_entropy_with_logits::<Tensor>(
             &wanted_bc,
@@ -62,7 +62,7 @@ impl MultiLabelNet {
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: `b` rows of `c`.
     pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<Vec<f32>> {
-        rows(&self.layers.logits(hidden_bsh, &batch.mask, false).sigmoid())
+        rows(&self.layers.logits(hidden_bsh, batch.encoder.mask(), false).sigmoid())
     }
 
     /// The accuracy of single labels, at a threshold of 0.5.

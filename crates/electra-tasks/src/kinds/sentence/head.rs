@@ -68,7 +68,7 @@ impl SentenceNet {
         train: bool,
     ) -> RowLosses {
         // Of a number `[b, 1]`, on the scale of 0 to 1.
-        let logits_bc = self.layers.logits(hidden_bsh, &batch.mask, train);
+        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), train);
         let losses_b = match self.space {
             LabelSpace::Range { min, max } => {
                 let scale = |y: &f64| ((y - min) / (max - min)) as f32;
@@ -87,7 +87,7 @@ impl SentenceNet {
     /// # Shapes
     /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
     pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<SentencePrediction> {
-        let logits_bc = self.layers.logits(hidden_bsh, &batch.mask, false);
+        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), false);
         match self.space {
             LabelSpace::Range { min, max } => rows(&logits_bc)
                 .into_iter()

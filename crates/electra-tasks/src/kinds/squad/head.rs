@@ -203,8 +203,7 @@ impl SpanNet {
         let hidden_bsh = hidden_bsh.dropout(self.dropout, train);
         let (_, s, h) = hidden_bsh.size3().expect("hidden states are [b, s, h]");
         let of = |pick: &dyn Fn(&SpanTarget) -> i64| {
-            Tensor::from_slice(&targets.iter().map(|t| pick(t)).collect::<Vec<_>>())
-                .to_device(device)
+            Tensor::from_slice(&targets.iter().map(pick).collect::<Vec<_>>()).to_device(device)
         };
         let (first_b, last_b) = (of(&|t| t.start as i64), of(&|t| t.end as i64));
         let masked_bs = {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
 ///
 /// ```
-/// let task: electra_tasks::squad::SquadTask = toml::from_str(r#"
+/// let task: electra_tasks::kinds::squad::SquadTask = toml::from_str(r#"
 ///     name = "squad1.1"
 ///     kind = "squad"
 ///     version = "1.1"

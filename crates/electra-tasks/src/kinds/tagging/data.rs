@@ -333,7 +333,7 @@ impl Answers for TagAnswers {
         }
         let by_type = task.entities(set, &self.tags).by_type;
         let by_type = by_type.iter().map(|(kind, counts)| (kind.as_str(), *counts));
-        Ok(write_file(&dir.join("types.tsv"), &MatchCounts::table("type", by_type))?)
+        Ok(write_file(&dir.join("types.tsv"), MatchCounts::table("type", by_type))?)
     }
 }
 

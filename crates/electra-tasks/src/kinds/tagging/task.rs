@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A task of tags for words, as a `task.toml` with `kind = "tagging"` describes it.
 ///
 /// ```
-/// let task: electra_tasks::tagging::TaggingTask = toml::from_str(r#"
+/// let task: electra_tasks::kinds::tagging::TaggingTask = toml::from_str(r#"
 ///     name = "entities"
 ///     kind = "tagging"
 ///     scheme = "bio"
