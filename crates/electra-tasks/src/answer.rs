@@ -53,7 +53,10 @@ impl Request {
     }
 
     /// All of `requests` as texts, or as pairs if the model is of pairs.
-    pub(crate) fn texts(requests: &[Self], pairs: bool) -> Result<Vec<(&str, Option<&str>)>> {
+    ///
+    /// # Errors
+    /// Naming the number of the request that is something else.
+    pub fn texts(requests: &[Self], pairs: bool) -> Result<Vec<(&str, Option<&str>)>> {
         let expected = match pairs {
             true => "must be a pair of texts: the second text is missing",
             false => "must be a single text: the model is not of pairs",
@@ -66,8 +69,11 @@ impl Request {
         })
     }
 
-    /// `part` of all of `requests`; an error where one has none.
-    pub(crate) fn all<'a, T>(
+    /// `part` of all of `requests`.
+    ///
+    /// # Errors
+    /// Naming the number of the request that has none, with what is expected.
+    pub fn all<'a, T>(
         requests: &'a [Self],
         expected: &str,
         part: impl Fn(&'a Self) -> Option<T>,

@@ -41,20 +41,24 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    /// An I/O error of a file, for `map_err`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let error = electra_scores::Error::io(path);
         |source| error(source).into()
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+    /// An error about a file or folder.
+    pub fn file(path: impl Into<PathBuf>, message: impl ToString) -> Self {
         electra_scores::Error::file(path, message).into()
     }
 
-    pub(crate) fn row(file: &str, line: u64, message: impl ToString) -> Self {
+    /// An error about a line of a file.
+    pub fn row(file: &str, line: u64, message: impl ToString) -> Self {
         electra_scores::Error::row(file, line, message).into()
     }
 
-    pub(crate) fn value(key: &str, value: impl ToString, expected: impl ToString) -> Self {
+    /// An error about the value of a key.
+    pub fn value(key: &str, value: impl ToString, expected: impl ToString) -> Self {
         electra_scores::Error::value(key, value, expected).into()
     }
 }

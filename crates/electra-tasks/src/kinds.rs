@@ -1,15 +1,14 @@
-//! The kinds of tasks, a folder each, and the one place that knows them by name.
+//! The kinds of tasks, a folder each, and the table of them by name; kinds from outside are added to it.
 
 pub mod multi_label;
 pub mod sentence;
 pub mod squad;
 pub mod tagging;
-pub mod winograd;
 
 use crate::{
     answer::TaskModel,
     error::{Error, Result},
-    model::MULTI,
+    model::{Header, MULTI, is_fine_tuned},
     pool::ModelSite,
     task::Task,
 };
@@ -32,112 +31,190 @@ pub struct DescribedTask {
     pub config: Section,
 }
 
-/// The tasks with a name of their own besides GLUE's: SQuAD, by the official files' names, and WNLI by candidates.
-const NAMED: [(&str, &str); 3] = [
-    (
-        "wnli-candidates",
-        "name = \"wnli-candidates\"\nkind = \"winograd\"\nmetric = \"accuracy\"\n\
-         [files]\ntrain = \"WNLI/train.tsv\"\ndev = \"WNLI/dev.tsv\"\n",
-    ),
-    (
-        "squad1.1",
-        "name = \"squad1.1\"\nkind = \"squad\"\nversion = \"1.1\"\nmetric = \"f1\"\n\
-         [files]\ntrain = \"train-v1.1.json\"\ndev = \"dev-v1.1.json\"\n",
-    ),
-    (
-        "squad2.0",
-        "name = \"squad2.0\"\nkind = \"squad\"\nversion = \"2.0\"\nmetric = \"f1\"\n\
-         [files]\ntrain = \"train-v2.0.json\"\ndev = \"dev-v2.0.json\"\n",
-    ),
-];
-
 /// A task, and the section `[config]` of its file.
 pub type Described = Result<(Arc<dyn Task>, Section)>;
 
 /// A kind of task.
-struct Kind {
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
     /// The values of `kind` in a `task.toml`.
-    task_toml: &'static [&'static str],
+    pub task_toml: &'static [&'static str],
     /// The value of `kind` in a model's `task.json`.
-    task_json: &'static str,
+    pub task_json: &'static str,
+    /// Tasks with names of their own, and their `task.toml`.
+    pub named: &'static [(&'static str, &'static str)],
     /// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
-    describe: fn(&TaskFile, &[String]) -> Described,
+    pub describe: fn(&TaskFile, &[String]) -> Described,
     /// Opens a model folder of the kind.
-    open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
+    pub open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
+    /// The header of a folder that is not fine-tuned, if such models are of the kind.
+    pub untuned: fn(&Path) -> Result<Option<Header>>,
 }
 
-/// A new kind is a folder and an entry here.
-const KINDS: [Kind; 5] = [
+/// No model is of the kind before it is fine-tuned.
+fn none_untuned(_: &Path) -> Result<Option<Header>> {
+    Ok(None)
+}
+
+/// The kinds that this crate has: a new one is a folder and an entry here.
+const SHIPPED: [Kind; 4] = [
     Kind {
         task_toml: &["classification", "regression"],
         task_json: sentence::KIND,
+        named: &[],
         describe: |file, overrides| {
             parse(file, overrides, |task: &SentenceTask| Ok(task.validate()?))
         },
         open: sentence::open,
+        untuned: none_untuned,
     },
     Kind {
         task_toml: &["multi-label"],
         task_json: multi_label::KIND,
+        named: &[],
         describe: |file, overrides| {
             parse(file, overrides, |task: &MultiLabelTask| Ok(task.validate()?))
         },
         open: multi_label::open,
+        untuned: none_untuned,
     },
     Kind {
         task_toml: &["squad"],
         task_json: squad::KIND,
+        named: &[("squad1.1", squad::SQUAD_1), ("squad2.0", squad::SQUAD_2)],
         describe: |file, overrides| parse(file, overrides, squad::SquadTask::validate),
         open: squad::open,
+        untuned: none_untuned,
     },
     Kind {
         task_toml: &["tagging"],
         task_json: tagging::KIND,
+        named: &[],
         describe: |file, overrides| parse(file, overrides, tagging::TaggingTask::validate),
         open: tagging::open,
-    },
-    Kind {
-        task_toml: &["winograd"],
-        task_json: winograd::KIND,
-        describe: |file, overrides| parse(file, overrides, winograd::WinogradTask::validate),
-        open: winograd::open,
+        untuned: none_untuned,
     },
 ];
 
-/// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
-///
-/// # Errors
-/// Naming the file, line and key.
-pub fn describe(file: &TaskFile, overrides: &[String]) -> Described {
-    // A file without a kind is refused by whatever parses it, which names the line.
-    let wanted = file.kind().unwrap_or_else(|| KINDS[0].task_toml[0].to_owned());
-    let kind = KINDS.iter().find(|kind| kind.task_toml.contains(&wanted.as_str()));
-    let kind = kind.ok_or_else(|| {
-        let known: Vec<&str> = KINDS.iter().flat_map(|kind| kind.task_toml).copied().collect();
-        Error::file(file.path(), format!("unknown kind {wanted:?}{}", nearest(&wanted, known)))
-    })?;
-    (kind.describe)(file, overrides)
-}
+/// Kinds of tasks by name.
+#[derive(Clone, Debug)]
+pub struct Kinds(Vec<Kind>);
 
-/// Opens a model folder whose `task.json` names the kind.
-pub(crate) fn open(site: &ModelSite<'_>) -> Result<Box<dyn TaskModel>> {
-    let wanted = site.header.kind.as_str();
-    match KINDS.iter().find(|kind| kind.task_json == wanted) {
-        Some(kind) => (kind.open)(site),
-        None if wanted == MULTI => {
-            let message =
-                "holds the models of several tasks: name the folder of one of them, in it";
-            Err(Error::file(site.dir, message))
-        }
-        None => {
-            let message =
-                format!("task.json: this crate has no head for models of kind {wanted:?}");
-            Err(Error::file(site.dir, message))
-        }
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(SHIPPED.to_vec())
     }
 }
 
-fn parse<T: Task + DeserializeOwned + 'static>(
+impl Kinds {
+    /// One more kind, from outside.
+    #[must_use]
+    pub fn with(mut self, kind: Kind) -> Self {
+        self.0.push(kind);
+        self
+    }
+
+    /// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
+    ///
+    /// # Errors
+    /// Naming the file, line and key.
+    pub fn describe(&self, file: &TaskFile, overrides: &[String]) -> Described {
+        // A file without a kind is refused by whatever parses it, which names the line.
+        let wanted = file.kind().unwrap_or_else(|| self.0[0].task_toml[0].to_owned());
+        let kind = self.0.iter().find(|kind| kind.task_toml.contains(&wanted.as_str()));
+        let kind = kind.ok_or_else(|| {
+            let known: Vec<&str> = self.0.iter().flat_map(|kind| kind.task_toml).copied().collect();
+            Error::file(file.path(), format!("unknown kind {wanted:?}{}", nearest(&wanted, known)))
+        })?;
+        (kind.describe)(file, overrides)
+    }
+
+    /// The task of a `task.toml`, or of the one in the folder `path`, without its section `[config]`.
+    ///
+    /// # Errors
+    /// Naming the file, line and key.
+    pub fn read(&self, path: &Path, overrides: &[String]) -> Result<Arc<dyn Task>> {
+        Ok(self.describe(&TaskFile::read(path)?, overrides)?.0)
+    }
+
+    /// The task that is called `name`, if there is one, with `KEY=VALUE` overrides of its keys.
+    ///
+    /// # Errors
+    /// If an override is of an unknown key.
+    pub fn named(&self, name: &str, overrides: &[String]) -> Result<Option<Arc<dyn Task>>> {
+        let mut named = self.0.iter().flat_map(|kind| kind.named);
+        let Some((_, text)) = named.find(|(known, _)| *known == name) else { return Ok(None) };
+        let file = TaskFile::from_text(name, (*text).to_owned());
+        Ok(Some(self.describe(&file, overrides)?.0))
+    }
+
+    /// The task that `--task` names: an existing `task.toml` or its folder; GLUE's names, and those of [`Kind::named`].
+    /// `data` is the folder of its files (of GLUE's folders), by default the one that `task.toml` is in. `overrides` are
+    /// of its keys.
+    ///
+    /// # Errors
+    /// Naming the file, line and key, or the folder that must be given.
+    pub fn task(
+        &self,
+        task: &Path,
+        data: Option<&Path>,
+        overrides: &[String],
+    ) -> Result<DescribedTask> {
+        let name = task.to_str().filter(|_| !task.exists());
+        let missing =
+            |what: &str| Error::value("data", "not given", format!("must name {what} (--data)"));
+        let config = Section::default();
+        if let Some(row) = name.and_then(|name| glue::find(name).ok()) {
+            let what = || missing(&format!("the folder that holds GLUE's folder {:?}", row.folder));
+            let (task, data) = glue::open(row.name, data.ok_or_else(what)?)?;
+            let task = Arc::new(with_overrides(&task, overrides)?);
+            return Ok(DescribedTask { task, data, config });
+        }
+        if let Some(name) = name
+            && let Some(task) = self.named(name, overrides)?
+        {
+            let what = || missing(&format!("the folder that holds the files of {name}"));
+            let data = data.ok_or_else(what)?.to_owned();
+            return Ok(DescribedTask { task, data, config });
+        }
+        let own = if task.is_dir() { Some(task) } else { task.parent() };
+        let data = data.or(own).unwrap_or(task).to_owned();
+        let (task, config) = self.describe(&TaskFile::read(task)?, overrides)?;
+        Ok(DescribedTask { task, data, config })
+    }
+
+    /// The header of a model folder: that of its `task.json`, or what a kind makes of a folder that is not fine-tuned.
+    pub(crate) fn header(&self, dir: &Path) -> Result<Header> {
+        if !is_fine_tuned(dir) {
+            for kind in &self.0 {
+                if let Some(header) = (kind.untuned)(dir)? {
+                    return Ok(header);
+                }
+            }
+        }
+        Header::read(dir)
+    }
+
+    /// Opens a model folder by the kind of its header.
+    pub(crate) fn open(&self, site: &ModelSite<'_>) -> Result<Box<dyn TaskModel>> {
+        let wanted = site.header.kind.as_str();
+        let message = match self.0.iter().find(|kind| kind.task_json == wanted) {
+            Some(kind) => return (kind.open)(site),
+            None if wanted == MULTI => {
+                "holds the models of several tasks: name the folder of one of them, in it"
+                    .to_owned()
+            }
+            None => format!("task.json: there is no head here for models of kind {wanted:?}"),
+        };
+        Err(Error::file(site.dir, message))
+    }
+}
+
+/// A task of the type `T` from a `task.toml`, for [`Kind::describe`].
+///
+/// # Errors
+/// Naming the file, line and key.
+pub fn parse<T: Task + DeserializeOwned + 'static>(
     file: &TaskFile,
     overrides: &[String],
     validate: impl FnOnce(&T) -> Result<()>,
@@ -145,54 +222,6 @@ fn parse<T: Task + DeserializeOwned + 'static>(
     let (task, config) = file.parse::<T>(overrides)?;
     validate(&task)?;
     Ok((Arc::new(task), config))
-}
-
-impl DescribedTask {
-    /// The task that `--task` names: an existing `task.toml` or its folder; GLUE's names, `squad1.1`, `squad2.0` and
-    /// `wnli-candidates`. `data` is the folder of its files (of GLUE's folders), by default the one that `task.toml` is
-    /// in. `overrides` are of its keys.
-    ///
-    /// # Errors
-    /// Naming the file, line and key, or the folder that must be given.
-    pub fn open(task: &Path, data: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        let name = task.to_str().filter(|_| !task.exists());
-        let missing =
-            |what: &str| Error::value("data", "not given", format!("must name {what} (--data)"));
-        if let Some(row) = name.and_then(|name| glue::find(name).ok()) {
-            let what = || missing(&format!("the folder that holds GLUE's folder {:?}", row.folder));
-            let (task, data) = glue::open(row.name, data.ok_or_else(what)?)?;
-            let task = Arc::new(with_overrides(&task, overrides)?);
-            return Ok(Self { task, data, config: Section::default() });
-        }
-        if let Some(name) = name
-            && let Some(task) = named(name, overrides)?
-        {
-            let what = || missing(&format!("the folder that holds the files of {name}"));
-            let data = data.ok_or_else(what)?.to_owned();
-            return Ok(Self { task, data, config: Section::default() });
-        }
-        let own = if task.is_dir() { Some(task) } else { task.parent() };
-        let data = data.or(own).unwrap_or(task).to_owned();
-        let (task, config) = describe(&TaskFile::read(task)?, overrides)?;
-        Ok(Self { task, data, config })
-    }
-}
-
-/// The task of a `task.toml`, or of the one in the folder `path`, without its section `[config]`.
-///
-/// # Errors
-/// Naming the file, line and key.
-pub fn read(path: &Path, overrides: &[String]) -> Result<Arc<dyn Task>> {
-    Ok(describe(&TaskFile::read(path)?, overrides)?.0)
-}
-
-/// The task that is called `name`, if there is one, with `KEY=VALUE` overrides of its keys.
-///
-/// # Errors
-/// If an override is of an unknown key.
-pub fn named(name: &str, overrides: &[String]) -> Result<Option<Arc<dyn Task>>> {
-    let Some((_, text)) = NAMED.iter().find(|(known, _)| *known == name) else { return Ok(None) };
-    Ok(Some(describe(&TaskFile::from_text(name, (*text).to_owned()), overrides)?.0))
 }
 
 /// `task` with `KEY=VALUE` overrides of its keys.

@@ -4,8 +4,8 @@
 //!   scores, and keeps the best seed's model; [`Grid`]: every combination of some values;
 //! - [`preset`]: the paper's and the released code's values;
 //! - [`Predictor`]: a fine-tuned model of any kind, on requests at hand and on files of any size;
-//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words, candidates for a pronoun;
-//!   [`kinds::read`] reads the `task.toml` of any of them;
+//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words;
+//!   [`kinds::Kinds`] knows them by name, and takes kinds from outside, such as those of `electra-winograd`;
 //! - [`MultiTask`]: several tasks on one encoder;
 //! - [`submit`]: GLUE's test files predicted, as the leaderboard takes them;
 //! - [`Task`]: the seam where kinds of tasks go, with [`TaskData`], [`TaskHead`] and [`Answers`].
@@ -32,7 +32,7 @@ pub mod model;
 pub mod multi;
 pub mod objective;
 pub mod order;
-mod pool;
+pub mod pool;
 pub mod predictor;
 pub mod preset;
 pub mod report;
@@ -45,6 +45,7 @@ pub use answer::{Answer, Request};
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, grid::Grid};
+pub use kinds::Kinds;
 pub use multi::MultiTask;
 pub use predictor::Predictor;
 pub use preset::Preset;

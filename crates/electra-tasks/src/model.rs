@@ -69,8 +69,8 @@ impl Header {
         }
     }
 
-    /// The header of a classifier that `transformers` has trained.
-    pub(crate) fn foreign(task: &str, metric: Metric, config: &hf::Config) -> Self {
+    /// The header of a model that was not fine-tuned here.
+    pub fn foreign(task: &str, metric: Metric, config: &hf::Config) -> Self {
         Self {
             format: FORMAT,
             kind: sentence(),

@@ -22,12 +22,15 @@ use tch::{Device, Tensor, nn, no_grad};
 
 /// Where a model is opened.
 #[derive(Debug)]
-pub(crate) struct ModelSite<'a> {
-    pub(crate) dir: &'a Path,
-    pub(crate) device: Device,
+pub struct ModelSite<'a> {
+    /// The model folder.
+    pub dir: &'a Path,
+    /// Where it predicts.
+    pub device: Device,
     /// What the encoder is built from.
-    pub(crate) parts: Parts,
-    pub(crate) header: &'a Header,
+    pub parts: Parts,
+    /// The header of its `task.json`.
+    pub header: &'a Header,
 }
 
 /// A network with its weights, its variables under their names.
@@ -44,7 +47,7 @@ type Build<H> = dyn Fn() -> electra_model::Result<Network<H>> + Send + Sync;
 ///
 /// `tch`'s tensors may be moved from thread to thread and not shared by reference, and parts from outside may hold
 /// anything: hence handles instead of one network.
-pub(crate) struct NetworkPool<H> {
+pub struct NetworkPool<H> {
     idle: Mutex<Vec<Network<H>>>,
     weights: Mutex<Named>,
     build: Box<Build<H>>,
@@ -53,7 +56,10 @@ pub(crate) struct NetworkPool<H> {
 impl<H: Send + 'static> NetworkPool<H> {
     /// Reads a model folder; every tensor must be there and no other. `head_name` is what the folder calls the head,
     /// and `head` builds it.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    /// Naming the file that is missing or incomplete.
+    pub fn read(
         site: &ModelSite<'_>,
         head_name: &str,
         head: impl Fn(&nn::Path<'_>, &EncoderConfig) -> electra_model::Result<H> + Send + Sync + 'static,
@@ -79,7 +85,10 @@ impl<H: Send + 'static> NetworkPool<H> {
     }
 
     /// The predictions of `head` for each input, in order.
-    pub(crate) fn predict<T>(
+    ///
+    /// # Errors
+    /// If one more handle is needed and cannot be built.
+    pub fn predict<T>(
         &self,
         inputs: &[impl Borrow<Input>],
         batch_size: usize,

@@ -9,8 +9,8 @@ mod words;
 use crate::{
     answer::{Answer, Request, RequestForm, TaskModel},
     error::{Error, Result},
-    kinds::{self, winograd},
-    model::{Header, folder_of, is_fine_tuned},
+    kinds::Kinds,
+    model::{Header, folder_of},
     pool::ModelSite,
 };
 use electra_files::write_file_with;
@@ -49,28 +49,24 @@ const _: () = {
 };
 
 impl Predictor {
-    /// Opens the folder of a fine-tuning run, or the model folder in it; `device` is `"auto"`, `"cpu"` or `"cuda:N"`. The
-    /// folder of a pre-trained discriminator is a model of WNLI by candidates.
+    /// Opens the folder of a fine-tuning run, or the model folder in it; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
     ///
     /// # Errors
     /// Naming the file that is missing or incomplete, or the key of `task.json` that cannot be used.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
-        Self::open_with(dir, device, &Parts::shipped())
+        Self::open_with(dir, device, &Kinds::default(), &Parts::shipped())
     }
 
-    /// [`Predictor::open`] for an encoder of other parts than the shipped ones.
+    /// [`Predictor::open`] for models of other kinds, and encoders of other parts, than the shipped ones.
     ///
     /// # Errors
     /// As [`Predictor::open`].
-    pub fn open_with(dir: &Path, device: &str, parts: &Parts) -> Result<Self> {
+    pub fn open_with(dir: &Path, device: &str, kinds: &Kinds, parts: &Parts) -> Result<Self> {
         let dir = &folder_of(dir);
         let device = electra_torch::device(device)?;
-        let pretrained = match is_fine_tuned(dir) {
-            true => None,
-            false => winograd::pretrained(dir)?,
-        };
-        let header = pretrained.map_or_else(|| Header::read(dir), Ok)?;
-        let model = kinds::open(&ModelSite { dir, device, parts: parts.clone(), header: &header })?;
+        let header = kinds.header(dir)?;
+        let parts = parts.clone();
+        let model = kinds.open(&ModelSite { dir, device, parts, header: &header })?;
         Ok(Self { header, model })
     }
 

@@ -3,10 +3,11 @@
 use crate::{
     answer::RequestForm,
     error::{Error, Result},
-    kinds::winograd,
+    kinds::{Kinds, sentence},
     model::folder_of,
     predictor::{Predictor, RowEvent, StreamOptions},
 };
+use electra_model::Parts;
 use electra_scores::{
     LabelSpace,
     glue::{
@@ -23,8 +24,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The task that a discriminator answers by candidates.
-const WNLI: &str = "wnli";
+/// What the name of a task ends with whose model answers a task of GLUE by candidates.
+const CANDIDATES: &str = "-candidates";
 
 /// What a submission is made of.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Submit {
     pub archive: Archive,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
+    /// The kinds that models may be of.
+    pub kinds: Kinds,
 }
 
 /// What happens where a run or a test file is missing; the leaderboard takes all tables or none.
@@ -169,14 +172,15 @@ impl Submit {
 
     /// The model of a run, checked to be of the task.
     fn open(&self, task: &GlueTask, run: &Path) -> Result<Predictor> {
-        let predictor = Predictor::open(run, &self.device)?;
+        let predictor = Predictor::open_with(run, &self.device, &self.kinds, &Parts::shipped())?;
         let (header, wanted) = (predictor.header(), task.model_task());
-        if header.kind == winograd::KIND && wanted == WNLI {
-            return Ok(predictor);
-        }
-        if header.task != wanted {
+        if header.task.strip_suffix(CANDIDATES).unwrap_or(&header.task) != wanted {
             let message = format!("is a model of {:?}, not of {wanted:?}", header.task);
             return Err(Error::file(run, message));
+        }
+        // Labels of other kinds are checked when the tables are read again.
+        if header.kind != sentence::KIND {
+            return Ok(predictor);
         }
         let space = task.label_space();
         let sorted = |mut words: Vec<String>| {

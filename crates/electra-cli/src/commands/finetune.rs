@@ -1,6 +1,6 @@
 //! `electra finetune`: a task over several seeds, with baselines.
 
-use super::{Overwrite, pretrain};
+use super::{Overwrite, kinds, pretrain};
 use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
@@ -231,7 +231,7 @@ impl Args {
         overrides: &[String],
     ) -> electra_tasks::Result<DescribedTask> {
         let data = self.data.get(number).or(self.data.first());
-        DescribedTask::open(&self.task[number], data.map(PathBuf::as_path), overrides)
+        kinds().task(&self.task[number], data.map(PathBuf::as_path), overrides)
     }
 }
 

@@ -18,7 +18,9 @@ pub(crate) mod shards;
 pub(crate) mod submit;
 pub(crate) mod vocab;
 
+use electra_tasks::Kinds;
 use electra_train::Existing;
+use electra_winograd::WINOGRAD;
 
 /// Whether an output folder that holds something may be replaced.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -41,4 +43,9 @@ impl Overwrite {
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
     number.ok_or_else(|| "must be a number, or inf or -inf".to_owned())
+}
+
+/// The kinds of tasks that the command knows: those that `electra-tasks` has, and WNLI by candidates.
+pub(crate) fn kinds() -> Kinds {
+    Kinds::default().with(WINOGRAD)
 }

@@ -1,14 +1,14 @@
 //! `electra predict`: a fine-tuned model on a file or a stream.
 
-use super::{Overwrite, number};
+use super::{Overwrite, kinds, number};
 use crate::console::{self, Progress};
 use anyhow::{anyhow, bail};
 use clap::Parser;
+use electra_model::Parts;
 use electra_scores::table::Format;
 use electra_tasks::{
     Predictor,
     answer::RequestForm,
-    kinds,
     predictor::{Probabilities, StreamInput, StreamOptions, StreamReport},
 };
 use electra_train::{Existing, host};
@@ -85,7 +85,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         self.check_outputs()?;
-        let predictor = Predictor::open(&self.model, &self.device)?;
+        let predictor =
+            Predictor::open_with(&self.model, &self.device, &kinds(), &Parts::shipped())?;
         self.check_task(&predictor)?;
         let form = predictor.form();
         self.check_streams(&form)?;
@@ -138,7 +139,7 @@ impl Args {
         let known = predictor.header().task.as_str();
         let Some(task) = &self.task else { return Ok(()) };
         let same = match task.exists() {
-            true => kinds::read(task, &[])?.name() == known,
+            true => kinds().read(task, &[])?.name() == known,
             // WNLI by candidates answers WNLI.
             false => task.to_str().is_some_and(|task| {
                 task == known || known.strip_suffix("-candidates") == Some(task)

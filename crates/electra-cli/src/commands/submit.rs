@@ -1,6 +1,6 @@
 //! `electra submit`: GLUE's test files predicted, as the leaderboard takes them.
 
-use super::Overwrite;
+use super::{Overwrite, kinds};
 use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
@@ -63,6 +63,7 @@ impl Args {
             rows: self.rows,
             archive: if self.zip { Archive::Zip } else { Archive::Omit },
             device: self.device,
+            kinds: kinds(),
         };
         let mut progress = Progress::new("rows", 0);
         let mut current = String::new();

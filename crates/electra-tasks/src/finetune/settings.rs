@@ -22,7 +22,7 @@ pub(super) const MODEL: &str = "model";
 /// ```no_run
 /// use electra_tasks::{Completion, Finetune, FinetuneConfig};
 ///
-/// let task = electra_tasks::kinds::read("data/mine".as_ref(), &[])?;
+/// let task = electra_tasks::Kinds::default().read("data/mine".as_ref(), &[])?;
 /// let config = FinetuneConfig::read("configs/finetune-small.toml".as_ref(), &[])?;
 /// let mut finetune = Finetune::new(&*task, "data/mine", "models/small", &config, "runs/mine");
 /// finetune.seeds = vec![1, 2, 3];

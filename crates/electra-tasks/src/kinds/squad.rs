@@ -14,5 +14,6 @@ pub use encode::{AnswerTokens, Passage, QuestionEncoder, QuestionWindows};
 pub use head::{Span, SpanNet, SpanTarget, WindowPrediction};
 pub(crate) use model::open;
 pub use model::{KIND, SquadInfo};
+pub(crate) use task::{SQUAD_1, SQUAD_2};
 pub use task::{SquadKind, SquadTask};
 pub use window::{Context, Misaligned, most_context, windows};

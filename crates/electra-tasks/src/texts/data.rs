@@ -182,7 +182,10 @@ impl<T: TextTask> TextData<T> {
 }
 
 /// Writes `predictions.tsv`: the number of a row in its file, and its prediction.
-pub(crate) fn write_predictions<A: Display>(
+///
+/// # Errors
+/// Naming the file.
+pub fn write_predictions<A: Display>(
     predictions: impl Iterator<Item = (usize, A)>,
     dir: &Path,
 ) -> Result<()> {

@@ -63,7 +63,7 @@ impl SequenceLayers {
 }
 
 /// The rows of a `[b, c]` float tensor.
-pub(crate) fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
+pub fn rows(tensor_bc: &Tensor) -> Vec<Vec<f32>> {
     let flat = tensor_bc.to_device(tch::Device::Cpu).contiguous().flatten(0, -1);
     let mut values = vec![0.0f32; flat.numel()];
     let count = values.len();

@@ -6,8 +6,8 @@ use crate::{
 };
 use electra_scores::LabelSpace;
 use electra_tasks::{
-    Finetune, FinetuneConfig, Predictor, Request, Task,
-    kinds::{self, sentence::load},
+    Finetune, FinetuneConfig, Kinds, Predictor, Request, Task,
+    kinds::sentence::load,
     predictor::{StreamInput, StreamOptions},
 };
 use electra_train::{Existing, StartFrom};
@@ -23,7 +23,7 @@ fn run(finetune: &Finetune<'_>) -> electra_tasks::Result<electra_tasks::Completi
 fn read(toml: &str) -> electra_tasks::Result<Arc<dyn Task>> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), toml).unwrap();
-    kinds::read(dir.path(), &[])
+    Kinds::default().read(dir.path(), &[])
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn tasks_whose_keys_do_not_fit() {
         &["labels", "\"b\\tc\"", "a tab or a line break"],
     );
     says(read(&with("range = [0.0, 1.0]")), &["range", "labels"]);
-    says(kinds::read("nowhere".as_ref(), &[]), &["nowhere"]);
+    says(Kinds::default().read("nowhere".as_ref(), &[]), &["nowhere"]);
 }
 
 #[test]
@@ -177,10 +177,7 @@ fn predictions_that_cannot_be_made() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     run(&fixture.finetune(&task, &config, "out")).unwrap();
-    fixture.write("encoder/config.json", fs::read(fixture.path("model/config.json")).unwrap());
-    let encoder = fs::read_to_string(fixture.path("encoder/config.json")).unwrap();
-    fixture.write("encoder/config.json", encoder.replace("ForPreTraining", "Model"));
-    says(Predictor::open(&fixture.path("encoder"), "cpu").map(drop), &["task.json"]);
+    says(Predictor::open(&fixture.path("model"), "cpu").map(drop), &["task.json"]);
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     says(predictor.answer(&[Request::pair("red", "green")]), &["number 0", "single text"]);
     says(predictor.answer(&[Request::words(&["red"])]), &["number 0", "single text"]);

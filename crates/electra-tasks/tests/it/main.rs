@@ -19,7 +19,6 @@ mod several;
 mod spans;
 mod submit;
 mod tags;
-mod winograd;
 
 use electra_model::tensors;
 use electra_scores::TaskFile;

@@ -8,10 +8,10 @@ use crate::{
 use electra_model::hf::{self, Labels};
 use electra_scores::{Metric, Scores, multi_label::MultiLabelTask, table::Format};
 use electra_tasks::{
-    Completion, Finetune, Predictor,
+    Completion, Finetune, Kinds, Predictor,
     answer::RequestForm,
     details::Details,
-    kinds::{self, multi_label::load},
+    kinds::multi_label::load,
     predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use std::{fs, path::Path, sync::atomic::AtomicBool};
@@ -48,7 +48,7 @@ fn table(from: usize, count: usize) -> String {
 fn read(toml: &str) -> electra_tasks::Result<MultiLabelTask> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), toml).unwrap();
-    kinds::read(dir.path(), &[])?;
+    Kinds::default().read(dir.path(), &[])?;
     Ok(described(dir.path()))
 }
 

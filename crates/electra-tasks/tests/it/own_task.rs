@@ -3,9 +3,9 @@
 use crate::{e2e::TASK, says};
 use electra_scores::SentenceTask;
 use electra_tasks::{
-    FinetuneConfig, Preset,
+    FinetuneConfig, Kinds, Preset,
     config::HeadKind,
-    kinds::{self, DescribedTask, sentence},
+    kinds::{DescribedTask, sentence},
     preset::{Group, Size},
 };
 use std::fs;
@@ -17,7 +17,7 @@ const QUESTIONS: &str = "name = 'q'\nkind = 'squad'\nversion = '1.1'\nmetric = '
 fn read(text: &str) -> electra_tasks::Result<DescribedTask> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("task.toml"), text).unwrap();
-    DescribedTask::open(dir.path(), None, &[])
+    Kinds::default().task(dir.path(), None, &[])
 }
 
 /// The paper's config with what the file and `--set` say of it.
@@ -115,7 +115,7 @@ fn files_of_other_extensions_are_what_the_task_says() {
     // A kind that there is not.
     write("task.toml", &TAGS.replace("'tagging'", "'taging'"));
     says(
-        kinds::read(dir.path(), &[]),
+        Kinds::default().read(dir.path(), &[]),
         &["task.toml", "unknown kind \"taging\"", "did you mean \"tagging\""],
     );
 }

@@ -8,7 +8,7 @@ use crate::{
 use electra_model::{LayerContext, Parts, SelfAttention, SoftmaxAttention};
 use electra_scores::table::{Format, Header, Rows};
 use electra_tasks::{
-    Answer, Predictor, Request,
+    Answer, Kinds, Predictor, Request,
     predictor::{Probabilities, StreamInput, StreamOptions},
 };
 use std::{
@@ -184,7 +184,8 @@ fn threads_are_in_the_network_at_the_same_time() {
     let mut finetune = fixture.finetune(&task, &config, "out");
     finetune.parts = Some(parts.clone());
     finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    let predictor = Predictor::open_with(&fixture.path("out"), "cpu", &parts).unwrap();
+    let predictor =
+        Predictor::open_with(&fixture.path("out"), "cpu", &Kinds::default(), &parts).unwrap();
     let requests = [Request::text("red fox")];
     let expected = predictor.answer(&requests).unwrap();
     waits.store(true, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use crate::root;
 use electra_model::EncoderConfig;
 use electra_scores::{TaskFile, glue};
 use electra_tasks::{
-    FinetuneConfig, Preset, Task, kinds,
+    FinetuneConfig, Kinds, Preset, Task,
     preset::{Group, Size},
 };
 
@@ -55,12 +55,8 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
         let expected = if long { Group::Long } else { Group::Usual };
         assert_eq!(task.group(), expected, "{}", task.name);
     }
-    for (name, expected) in [
-        ("squad1.1", Group::Questions),
-        ("squad2.0", Group::Questions),
-        ("wnli-candidates", Group::Usual),
-    ] {
-        let task = kinds::named(name, &[]).unwrap().unwrap();
+    for (name, expected) in [("squad1.1", Group::Questions), ("squad2.0", Group::Questions)] {
+        let task = Kinds::default().named(name, &[]).unwrap().unwrap();
         assert_eq!(task.group(), expected, "{name}");
     }
     let files = "[files]\ntrain = 'a.tsv'\ndev = 'b.tsv'\n";
@@ -78,7 +74,7 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
             (&sets, Group::Usual),
         ] {
             let file = TaskFile::from_text("task.toml", format!("name = '{name}'\n{task}"));
-            let (task, _) = kinds::describe(&file, &[]).unwrap();
+            let (task, _) = Kinds::default().describe(&file, &[]).unwrap();
             assert_eq!(task.group(), expected, "{name}");
         }
     }
@@ -90,7 +86,7 @@ fn several_tasks_are_of_the_group_of_the_one_with_the_longest_inputs() {
     let group = |names: &[&str]| {
         let groups = names.iter().map(|name| match glue::find(name) {
             Ok(task) => task.task().unwrap().group(),
-            Err(_) => kinds::named(name, &[]).unwrap().unwrap().group(),
+            Err(_) => Kinds::default().named(name, &[]).unwrap().unwrap().group(),
         });
         Group::of_all(&groups.collect::<Vec<_>>())
     };

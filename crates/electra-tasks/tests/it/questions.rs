@@ -7,10 +7,10 @@ use electra_scores::{
     squad::{SquadFile, Version},
 };
 use electra_tasks::{
-    Answer, Completion, Finetune, FinetuneConfig, Predictor, Report, Request,
+    Answer, Completion, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request,
     answer::{RequestForm, SpanAnswer},
     details::Details,
-    kinds::{self, squad::SquadTask},
+    kinds::squad::SquadTask,
     predictor::{StreamInput, StreamOptions, StreamReport},
 };
 use electra_train::{StartFrom, html::escape};
@@ -398,12 +398,16 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     says(run(&task, &plain), &["train.json", "no question can be learned from", "is beyond"]);
     assert!(!fixture.path("out").exists());
 
-    says(kinds::named("squad1.1", &["files.trian=\"x\"".to_owned()]), &["trian", "train"]);
-    let named = kinds::named("squad2.0", &["files.dev=\"mine.json\"".to_owned()]).unwrap();
+    says(
+        Kinds::default().named("squad1.1", &["files.trian=\"x\"".to_owned()]),
+        &["trian", "train"],
+    );
+    let named =
+        Kinds::default().named("squad2.0", &["files.dev=\"mine.json\"".to_owned()]).unwrap();
     let description = named.unwrap().description();
     assert_eq!(description["version"], json!("2.0"));
     assert_eq!(description["files"]["dev"], json!("mine.json"));
-    assert!(kinds::named("squad3.0", &[]).unwrap().is_none());
+    assert!(Kinds::default().named("squad3.0", &[]).unwrap().is_none());
 }
 
 /// Answers of real files, cut from the text by the tokens' places, are the gold answers' very characters but where an

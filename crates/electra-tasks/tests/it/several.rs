@@ -6,9 +6,9 @@ use crate::{
 };
 use electra_scores::Metric;
 use electra_tasks::{
-    Completion, Event, Finetune, FinetuneConfig, MultiTask, Predictor, Report, Request,
+    Completion, Event, Finetune, FinetuneConfig, Kinds, MultiTask, Predictor, Report, Request,
     details::Details,
-    kinds, model,
+    model,
     multi::{Mixture, OneOf},
 };
 use electra_train::{Existing, StartFrom};
@@ -56,7 +56,7 @@ fn fixture() -> (Fixture, MultiTask) {
     fixture.write("tags/train.txt", text.repeat(30));
     fixture.write("tags/dev.txt", text);
     let one = |folder: &str| OneOf {
-        task: kinds::read(&fixture.path(folder), &[]).unwrap(),
+        task: Kinds::default().read(&fixture.path(folder), &[]).unwrap(),
         data: fixture.path(folder),
         weight: 1.0,
     };

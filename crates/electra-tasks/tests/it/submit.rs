@@ -10,7 +10,7 @@ use electra_scores::glue::{
     submission::{ARCHIVE, Origin, Written, runs},
 };
 use electra_tasks::{
-    Completion, Finetune, FinetuneConfig, Predictor, Report, Request, Weights,
+    Completion, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request, Weights,
     submit::{Archive, Missing, RowCounts, Submit},
 };
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
@@ -96,6 +96,7 @@ impl Fixture {
             rows: RowCounts::AsGiven,
             archive: Archive::Omit,
             device: "cpu".to_owned(),
+            kinds: Kinds::default(),
         }
     }
 

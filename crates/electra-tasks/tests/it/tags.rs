@@ -12,10 +12,10 @@ use electra_scores::{
     tagging::{Rule, score},
 };
 use electra_tasks::{
-    Answer, Completion, Error, Finetune, FinetuneConfig, Predictor, Report, Request,
+    Answer, Completion, Error, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request,
     answer::TaggedWord,
     details::Details,
-    kinds::{self, tagging::TaggingTask},
+    kinds::tagging::TaggingTask,
     model,
     predictor::{Probabilities, StreamInput, StreamOptions},
 };
@@ -286,7 +286,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
     let parse = |text: &str| {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("task.toml"), text).unwrap();
-        kinds::read(dir.path(), &[])
+        Kinds::default().read(dir.path(), &[])
     };
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
     parse(&with("word_column = 2")).unwrap();

@@ -4,6 +4,28 @@ use crate::error::{Error, Result};
 use electra_scores::{Files, Metric, squad::Version};
 use serde::{Deserialize, Serialize};
 
+/// SQuAD 1.1, by the official files' names.
+pub(crate) const SQUAD_1: &str = "\
+name = \"squad1.1\"
+kind = \"squad\"
+version = \"1.1\"
+metric = \"f1\"
+[files]
+train = \"train-v1.1.json\"
+dev = \"dev-v1.1.json\"
+";
+
+/// SQuAD 2.0, by the official files' names.
+pub(crate) const SQUAD_2: &str = "\
+name = \"squad2.0\"
+kind = \"squad\"
+version = \"2.0\"
+metric = \"f1\"
+[files]
+train = \"train-v2.0.json\"
+dev = \"dev-v2.0.json\"
+";
+
 /// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
 ///
 /// ```

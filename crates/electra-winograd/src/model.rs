@@ -1,20 +1,20 @@
 //! The discriminator's head on the tokens of candidates, and a model that answers with it.
 
-use super::schema::Schema;
-use crate::{
-    answer::{Answer, CandidateScores, Request, RequestForm, TaskModel},
-    batch::Input,
-    error::Result,
-    model::Header,
-    pool::{ModelSite, NetworkPool},
-    task::RowLosses,
-    texts::layers::rows,
-};
+use crate::schema::Schema;
 use electra_model::{
     EncoderConfig, ReplacedTokenHead,
     hf::{self, Architecture},
 };
 use electra_scores::Metric;
+use electra_tasks::{
+    Result,
+    answer::{Answer, CandidateScores, Request, RequestForm, TaskModel},
+    batch::Input,
+    model::Header,
+    pool::{ModelSite, NetworkPool},
+    task::RowLosses,
+    texts::layers::rows,
+};
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_torch::upload;
 use electra_train::metrics::Observations;
@@ -22,33 +22,33 @@ use std::{ops::Range, path::Path};
 use tch::{Kind, Reduction, Tensor, nn};
 
 /// The kind in `task.json`.
-pub const KIND: &str = "winograd";
+pub(crate) const KIND: &str = "winograd";
 /// `transformers`' name of the head of pre-training.
-pub(super) const PRETRAINED: &str = "discriminator_predictions";
+pub(crate) const PRETRAINED: &str = "discriminator_predictions";
 /// Why a row has no candidates.
-pub(super) const NOT_A_SCHEMA: &str =
+pub(crate) const NOT_A_SCHEMA: &str =
     "are not a clause of sentence1 with a candidate in a pronoun's place";
 /// The columns of a row.
-pub(super) const TEXTS: [&str; 2] = ["sentence1", "sentence2"];
+pub(crate) const TEXTS: [&str; 2] = ["sentence1", "sentence2"];
 
 /// A candidate in an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     /// Its tokens; at least one.
-    pub(super) tokens: Range<usize>,
+    pub(crate) tokens: Range<usize>,
     /// Whether it is the antecedent.
-    pub(super) antecedent: bool,
+    pub(crate) antecedent: bool,
 }
 
 /// The head of pre-training, used on a candidate's tokens alone.
 ///
 /// The loss of a row is the mean over these tokens of the sigmoid cross-entropy of "was replaced", which the tokens of
 /// every candidate but the antecedent are to be.
-pub(super) type CandidateNet = ReplacedTokenHead;
+pub(crate) type CandidateNet = ReplacedTokenHead;
 
 /// # Shapes
 /// - `hidden_bsh`: `[b, s, h]`; `candidates`: `b` of them. Losses: `[b]`; outputs: the logits `[b, s]`.
-pub(super) fn losses(
+pub(crate) fn losses(
     net: &CandidateNet,
     hidden_bsh: &Tensor,
     candidates: &[&Candidate],
@@ -67,7 +67,7 @@ pub(super) fn losses(
 }
 
 /// The accuracy of the mean logits of candidates.
-pub(super) fn observe(candidates: &[&Candidate], logits_bs: &Tensor, seen: &mut Observations) {
+pub(crate) fn observe(candidates: &[&Candidate], logits_bs: &Tensor, seen: &mut Observations) {
     let antecedents: Vec<bool> = candidates.iter().map(|c| c.antecedent).collect();
     let antecedents_b = upload(&Tensor::from_slice(&antecedents), logits_bs.device());
     let original_b = mean_over_tokens(logits_bs, candidates).lt(0.0);
@@ -86,12 +86,12 @@ fn mean_over_tokens(values_bs: &Tensor, candidates: &[&Candidate]) -> Tensor {
 }
 
 /// The log-probability of being original, token by token.
-pub(super) fn original(net: &CandidateNet, hidden_bsh: &Tensor) -> Vec<Vec<f32>> {
+pub(crate) fn original(net: &CandidateNet, hidden_bsh: &Tensor) -> Vec<Vec<f32>> {
     rows(&(-net.forward(hidden_bsh)).log_sigmoid())
 }
 
 /// The scores of candidates: means over their tokens.
-pub(super) fn scores(original: &[Vec<f32>], candidates: &[Candidate]) -> CandidateScores {
+pub(crate) fn scores(original: &[Vec<f32>], candidates: &[Candidate]) -> CandidateScores {
     let mean = |(logarithms, candidate): (&Vec<f32>, &Candidate)| {
         let own = &logarithms[candidate.tokens.clone()];
         own.iter().map(|&x| f64::from(x)).sum::<f64>() / own.len() as f64
@@ -101,7 +101,7 @@ pub(super) fn scores(original: &[Vec<f32>], candidates: &[Candidate]) -> Candida
 
 /// An input for each candidate of a row that has tokens, the row's own first; `antecedent` is whether that is the
 /// antecedent. None if the row is not a schema, or its own candidate has no token.
-pub(super) fn encode(
+pub(crate) fn encode(
     tokenizer: &WordPiece,
     [sentence1, sentence2]: [&str; 2],
     antecedent: bool,

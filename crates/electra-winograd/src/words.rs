@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// A word of a text: letters and digits, or an apostrophe and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) range: Range<usize>,
+pub(crate) struct Word {
+    pub(crate) range: Range<usize>,
     /// In lower case.
-    pub(super) key: String,
+    pub(crate) key: String,
 }
 
 /// The words of a text.
-pub(super) fn words(text: &str) -> Vec<Word> {
+pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut chars = text.char_indices().peekable();
     while let Some((start, c)) = chars.next() {
@@ -32,7 +32,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
 }
 
 /// The text from the first to the last of some words.
-pub(super) fn text<'a>(text: &'a str, words: &[Word]) -> &'a str {
+pub(crate) fn text<'a>(text: &'a str, words: &[Word]) -> &'a str {
     match (words.first(), words.last()) {
         (Some(first), Some(last)) => &text[first.range.start..last.range.end],
         _ => "",

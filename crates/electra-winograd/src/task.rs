@@ -1,24 +1,24 @@
 //! WNLI's candidates as a task: a discriminator is fine-tuned on them, starting from the head of its pre-training.
 
-use super::model::{
+use crate::model::{
     Candidate, CandidateNet, KIND, NOT_A_SCHEMA, PRETRAINED, TEXTS, encode, losses, observe,
     original, scores,
 };
-use crate::{
+use electra_model::{EncoderConfig, hf::Architecture};
+use electra_scores::{Files, LeftOut, Metric, Scores, metrics::accuracy, table::Rows};
+use electra_tasks::{
+    Error, Result,
     answer::CandidateScores,
     baseline::{Baselines, SplitScores},
     batch::{BatchTensors, Input},
     body::Body,
     config::FinetuneConfig,
-    error::{Error, Result},
     model::{HeadClass, Header, ModelFiles},
     report::Examples,
     split::{Split, Splits},
     task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
     texts::data::write_predictions,
 };
-use electra_model::{EncoderConfig, hf::Architecture};
-use electra_scores::{Files, LeftOut, Metric, Scores, metrics::accuracy, table::Rows};
 use electra_train::metrics::Observations;
 use serde::{Deserialize, Serialize};
 use std::{ops::Range, path::Path, sync::Arc};

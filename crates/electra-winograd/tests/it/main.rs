@@ -1,26 +1,25 @@
 //! WNLI by a discriminator: rows taken apart, candidates, scores, files.
 
-use crate::{
-    break_layer,
-    e2e::{Fixture, config},
-    glue::write,
-    says,
-};
-use electra_model::{EncoderInput, Parts, PretrainedNetwork, Row, hf::Pretrained};
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod fixture;
+
+use electra_model::{EncoderInput, Parts, PretrainedNetwork, Row, hf::Pretrained, tensors};
 use electra_scores::{
     Metric,
     glue::{self, TASKS, score, submission::Origin},
 };
 use electra_tasks::{
-    Answer, Completion, Finetune, MultiTask, Predictor, Request, Task,
+    Answer, Completion, Finetune, Kinds, MultiTask, Predictor, Request, Task,
     answer::CandidateScores,
-    kinds::{self, winograd::Schema},
     multi::OneOf,
     predictor::{StreamInput, StreamOptions, StreamReport},
     submit::{Archive, Missing, RowCounts, Submit},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::Existing;
+use electra_winograd::{Schema, WINOGRAD};
+use fixture::{Fixture, config, says, write_train};
 use std::{
     collections::BTreeMap,
     fs,
@@ -28,6 +27,14 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 use tch::{Device, Kind};
+
+fn kinds() -> Kinds {
+    Kinds::default().with(WINOGRAD)
+}
+
+fn open(dir: &Path) -> electra_tasks::Result<Predictor> {
+    Predictor::open_with(dir, "cpu", &kinds(), &Parts::shipped())
+}
 
 /// `sentence1` with the pronoun's place marked, the row's candidate, the other ones.
 #[track_caller]
@@ -123,7 +130,7 @@ fn predict(
 fn candidates_are_scored_in_the_text_that_they_make() {
     let fixture = Fixture::new();
     let model = fixture.path("model");
-    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictor = open(&model).unwrap();
     assert_eq!((&predictor.header().kind[..], &predictor.header().task[..]), ("winograd", "wnli"));
     let (one, two) = ("Fox led Bear until he met Red Bird.", "Bear met Red Bird.");
     let scores = judge(&predictor, one, two).scores;
@@ -165,7 +172,7 @@ fn candidates_are_scored_in_the_text_that_they_make() {
 fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     let fixture = Fixture::new();
     for task in &TASKS {
-        write(&fixture.path("glue"), task, 4);
+        write_train(&fixture.path("glue"), task);
     }
     let rows = [
         ("Fox led Bear until he met Bird.", "Bear met Bird.", "1"),
@@ -182,7 +189,7 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     fixture.write("glue/WNLI/dev.tsv", format!("{header}\tlabel\n{dev}"));
     fixture.write("glue/WNLI/test.tsv", format!("{header}\n{test}"));
 
-    let predictor = Predictor::open(&fixture.path("model"), "cpu").unwrap();
+    let predictor = open(&fixture.path("model")).unwrap();
     let output = fixture.path("predictions.tsv");
     let report = predict(&predictor, &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
     assert_eq!((report.done, report.unit), (4, "rows"));
@@ -209,6 +216,7 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
         rows: RowCounts::AsGiven,
         archive: Archive::Omit,
         device: "cpu".to_owned(),
+        kinds: kinds(),
     };
     let written = submit.run(&mut |_, _| {}).unwrap();
     let table = written.iter().find(|table| table.file == "WNLI.tsv").unwrap();
@@ -220,8 +228,15 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     says(other.run(&mut |_, _| {}), &["\"wnli\"", "not of \"rte\""]);
 
     // A broken network's row is named; a row that is no clause is not asked of it.
-    break_layer(&fixture.path("model"), "discriminator_predictions.dense_prediction.weight");
-    let broken = Predictor::open(&fixture.path("model"), "cpu").unwrap();
+    let weights = fixture.path("model/model.safetensors");
+    let mut broken = tensors::read(&weights).unwrap();
+    for (name, tensor) in &mut broken {
+        if name == "discriminator_predictions.dense_prediction.weight" {
+            let _ = tensor.fill_(f64::INFINITY);
+        }
+    }
+    tensors::write(&weights, &broken).unwrap();
+    let broken = open(&fixture.path("model")).unwrap();
     let (input, output) = (fixture.path("glue/WNLI/dev.tsv"), fixture.path("broken.tsv"));
     says(predict(&broken, &input, &output), &["dev.tsv:2", "NaN or infinity"]);
     let broken = Submit { out: fixture.path("broken"), ..submit };
@@ -235,13 +250,13 @@ fn models_that_judge_no_tokens() {
     let config = fs::read_to_string(fixture.path("model/config.json")).unwrap();
     fixture.write("model/config.json", config.replace("ElectraForPreTraining", "ElectraModel"));
     // An encoder alone is not a model of any task.
-    says(Predictor::open(&fixture.path("model"), "cpu"), &["task.json"]);
-    says(Predictor::open(&fixture.path("nowhere"), "cpu"), &["nowhere"]);
+    says(open(&fixture.path("model")), &["task.json"]);
+    says(open(&fixture.path("nowhere")), &["nowhere"]);
     fixture.write("model/config.json", &config);
     let vocab = fs::read_to_string(fixture.path("model/vocab.txt")).unwrap();
     fixture.write("model/vocab.txt", vocab + "more\n");
     fs::remove_file(fixture.path("model/tokenizer.json")).unwrap();
-    says(Predictor::open(&fixture.path("model"), "cpu"), &["model", "the vocabulary has"]);
+    says(open(&fixture.path("model")), &["model", "the vocabulary has"]);
 }
 
 /// The antecedent is the second name where somebody is small, the first where somebody is tall.
@@ -264,7 +279,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let fixture = Fixture::new();
     fixture.write("glue/WNLI/train.tsv", rows(0, 32) + "32\tred\tno clause\t1\n");
     fixture.write("glue/WNLI/dev.tsv", rows(40, 16));
-    let task = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
+    let task = kinds().named("wnli-candidates", &[]).unwrap().unwrap();
     let config = config(&["train.epochs=2"]);
     let (glue, model) = (fixture.path("glue"), fixture.path("model"));
     let finetune = Finetune::new(&*task, &glue, &model, &config, fixture.path("out"));
@@ -279,7 +294,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     assert!(left_out.contains("train.tsv:34: not a clause"), "{left_out}");
 
     let tuned = fixture.path("out/model");
-    let predictor = Predictor::open(&tuned, "cpu").unwrap();
+    let predictor = open(&tuned).unwrap();
     assert_eq!(predictor.header().task, "wnli-candidates");
     let output = fixture.path("predictions.tsv");
     predict(&predictor, &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
@@ -318,7 +333,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
 #[test]
 fn files_of_wnli_that_nothing_is_learned_from() {
     let fixture = Fixture::new();
-    let task = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
+    let task = kinds().named("wnli-candidates", &[]).unwrap().unwrap();
     let config = config(&[]);
     let fails = |train: &str, words: &[&str]| {
         fixture.write("glue/WNLI/train.tsv", train);
@@ -331,12 +346,12 @@ fn files_of_wnli_that_nothing_is_learned_from() {
     fails(&format!("{header}0\ta\tb\t1\n"), &["train.tsv", "no row", "pronoun"]);
     fails(header, &["train.tsv", "it has no rows"]);
     says(
-        kinds::named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
+        kinds().named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
         &["metric = f1", "accuracy"],
     );
     let one = |task: Arc<dyn Task>| OneOf { task, data: fixture.path("glue"), weight: 1.0 };
-    let candidates = kinds::named("wnli-candidates", &[]).unwrap().unwrap();
-    let tasks = vec![one(candidates), one(Arc::new(fixture.read_task()))];
+    let candidates = kinds().named("wnli-candidates", &[]).unwrap().unwrap();
+    let tasks = vec![one(candidates), one(kinds().named("squad1.1", &[]).unwrap().unwrap())];
     let both = MultiTask { name: "both".to_owned(), temperature: 1.0, tasks };
     let finetune = Finetune::new(&both, "", fixture.path("model"), &config, fixture.path("out"));
     says(finetune.run(&AtomicBool::new(false), &mut |_| {}), &["wnli-candidates", "alone"]);

@@ -1,6 +1,6 @@
 //! A row of WNLI taken apart.
 
-use super::{
+use crate::{
     candidates::{candidates, is_closed, subject},
     words::{Word, text, words},
 };

@@ -3,7 +3,7 @@
 //! They know closed classes of words and no verbs but frequent past tenses, so a phrase may have a word too many or too
 //! few. A candidate that is none costs little: its tokens do not look original.
 
-use super::words::Word;
+use crate::words::Word;
 use std::ops::Range;
 
 /// Words of the longest phrase, an article included.
@@ -43,18 +43,18 @@ fn has(class: &str, word: &str) -> bool {
 }
 
 /// Whether a word in lower case is of a closed class.
-pub(super) fn is_closed(word: &str) -> bool {
+pub(crate) fn is_closed(word: &str) -> bool {
     [ARTICLES, PREPOSITIONS, OTHERS].into_iter().any(|class| has(class, word))
 }
 
 /// The word that a phrase is about: its last, but for `'s`.
-pub(super) fn subject(words: &[Word]) -> Option<&str> {
+pub(crate) fn subject(words: &[Word]) -> Option<&str> {
     let words = words.iter().rev().map(|word| word.key.as_str());
     words.into_iter().find(|word| !word.starts_with('\''))
 }
 
 /// Candidates in a text for the pronoun at the place of a word; no two are about the same word.
-pub(super) fn candidates(text: &str, words: &[Word], pronoun: usize) -> Vec<Range<usize>> {
+pub(crate) fn candidates(text: &str, words: &[Word], pronoun: usize) -> Vec<Range<usize>> {
     let phrases = Phrases { text, words, pronoun };
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = 0;

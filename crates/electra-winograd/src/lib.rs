@@ -11,13 +11,37 @@
 //! is fine-tuned so that its scores of the antecedent's tokens are high. Neither rules nor code were published; the rules
 //! here are in `candidates.rs`.
 
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
 mod candidates;
 mod model;
 mod schema;
 mod task;
 mod words;
 
-pub use model::KIND;
-pub(crate) use model::{open, pretrained};
 pub use schema::Schema;
 pub use task::{WinogradKind, WinogradTask};
+
+use electra_tasks::kinds::{Kind, parse};
+
+/// WNLI by the official files' names.
+const WNLI_CANDIDATES: &str = "\
+name = \"wnli-candidates\"
+kind = \"winograd\"
+metric = \"accuracy\"
+[files]
+train = \"WNLI/train.tsv\"
+dev = \"WNLI/dev.tsv\"
+";
+
+/// The kind of task, for [`electra_tasks::Kinds::with`].
+pub const WINOGRAD: Kind = Kind {
+    task_toml: &["winograd"],
+    task_json: model::KIND,
+    named: &[("wnli-candidates", WNLI_CANDIDATES)],
+    describe: |file, overrides| parse(file, overrides, WinogradTask::validate),
+    open: model::open,
+    untuned: model::pretrained,
+};
