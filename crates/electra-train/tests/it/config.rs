@@ -3,7 +3,7 @@
 use crate::{Fixture, preset};
 use electra_files::parse_toml;
 use electra_model::ElectraConfig;
-use electra_train::RunConfig;
+use electra_train::{Recipe, RunConfig, Start};
 use std::path::Path;
 
 #[test]
