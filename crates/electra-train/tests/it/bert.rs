@@ -82,10 +82,10 @@ fn a_tenth_of_the_chosen_positions_shows_a_random_token() {
     let random: Vec<i64> = shown.into_iter().filter(|&id| id >= 0).collect();
     // 1 - 0.8 is not quite 0.2 in binary.
     assert!(random.len().abs_diff(n / 2) <= 1, "{}", random.len());
-    // The grid is even, so every token of the vocabulary is drawn as often, to one.
+    // The grid is even, so every token of the vocabulary is drawn as often, but for rounding at both ends of its share.
     let counts = (0..vocabulary).map(|id| random.iter().filter(|&&other| other == id).count());
     let (least, most) = (counts.clone().min().unwrap(), counts.max().unwrap());
-    assert!(most - least <= 1, "{least} to {most}");
+    assert!(most - least <= 2, "{least} to {most}");
 }
 
 #[test]
