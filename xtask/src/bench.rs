@@ -1,56 +1,31 @@
 //! `cargo xtask bench`: criterion benches; this project beside a peer in Python, in turn and on the same machine; how
 //! a step scales; curves of both precisions.
 
+mod criterion;
 mod curves;
+mod options;
 mod page;
 mod pretrain;
+mod report;
 mod scaling;
 mod shards;
 mod svg;
 mod tasks;
 mod turns;
 
-use crate::{figures, sh};
+use crate::sh;
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use serde_json::Value;
-use std::path::PathBuf;
-
-/// Where benches keep what they make.
-const HOME: &str = "target/bench";
-const PAGE: &str = "docs/performance.md";
-
-/// The benches of hot paths: package and name.
-const CRITERION: [(&str, &str); 4] = [
-    ("electra-tokenize", "encode"),
-    ("electra-data", "data"),
-    ("electra-torch", "ops"),
-    ("electra-train", "step"),
-];
+use criterion::{CRITERION, command};
+use options::Options;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     what: What,
-    /// Runs of each side, in turn.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
-    pairs: u16,
-    /// Leave out the peer under torch.compile, which takes minutes to start.
-    #[arg(long)]
-    eager_only: bool,
-    /// Updates of each run of --curves; those of the config by default.
-    #[arg(long, requires = "curves", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
-    /// Where the figures go as JSON.
-    #[arg(long, value_parser = sh::place)]
-    json: Option<PathBuf>,
-    /// Text that is trained on or encoded.
-    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::place)]
-    corpus: PathBuf,
-    /// GLUE's folder, with SST-2 and MRPC in it, or SQuAD's, for the tasks.
-    #[arg(long, value_parser = sh::place)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// One of these, or the benches of hot paths.
@@ -76,7 +51,7 @@ struct Peer {
     /// What both sides do.
     about: &'static str,
     /// Runs both sides; its second argument is the name.
-    run: fn(&Args, &str) -> Result<()>,
+    run: fn(&Options, &str) -> Result<()>,
 }
 
 /// A new one needs a line here and a row in the page.
@@ -143,39 +118,15 @@ const PEERS: [Peer; 12] = [
     },
 ];
 
-/// Of this project's products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Precision {
-    F32,
-    Bf16,
-}
-
-impl Precision {
-    /// The value of a config's `precision`.
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
-        What { peer: Some(peer), .. } => (peer.run)(args, peer.name),
-        What { scaling: true, .. } => scaling::run(args),
-        What { curves: true, .. } => curves::run(args),
+        What { peer: Some(peer), .. } => (peer.run)(&args.options, peer.name),
+        What { scaling: true, .. } => scaling::run(&args.options),
+        What { curves: true, .. } => curves::run(&args.options),
         What { .. } => {
-            CRITERION.iter().try_for_each(|bench| sh::run(&criterion(bench, &[])).map(drop))
+            CRITERION.iter().try_for_each(|bench| sh::run(&command(bench, &[])).map(drop))
         }
     }
-}
-
-/// `cargo bench` of one of [`CRITERION`].
-fn criterion(&(package, name): &(&str, &str), more: &[&str]) -> Vec<String> {
-    let mut command = sh::words(["cargo", "bench", "--package", package, "--bench", name]);
-    command.extend(more.iter().map(|&word| word.to_owned()));
-    command
 }
 
 fn peers() -> impl TypedValueParser<Value = &'static Peer> {
@@ -184,44 +135,17 @@ fn peers() -> impl TypedValueParser<Value = &'static Peer> {
         .try_map(|name| PEERS.iter().find(|peer| peer.name == name).context("no such peer"))
 }
 
-/// What a peer's script prints.
-fn peer(interpreter: &str, script: &[String]) -> Result<Value> {
-    let mut command = vec![interpreter.to_owned()];
-    command.extend_from_slice(script);
-    sh::say(&format!("+ {}", sh::shown(&command)));
-    serde_json::from_str(sh::capture(&command)?.trim()).context("what the peer prints")
-}
-
-/// Prints the figures, writes them where they were asked for, and their rows into the page.
-fn report(args: &Args, figures: &Value, rows: &[String]) -> Result<()> {
-    let text = serde_json::to_string_pretty(figures)? + "\n";
-    sh::say(&text);
-    if let Some(path) = &args.json {
-        figures::write(path, &text)?;
-    }
-    let page =
-        rows.iter().try_fold(figures::read(PAGE)?, |page, row| page::with_row(&page, row))?;
-    figures::write(PAGE, &page)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures;
 
     #[test]
     fn every_peer_has_its_row_in_the_page() {
-        let page = figures::read(crate::root().join(PAGE)).unwrap();
+        let page = figures::read(sh::root().join(page::PAGE)).unwrap();
         for peer in &PEERS {
             let row = page::Row::new(peer.name, 7).line();
             assert!(page::with_row(&page, &row).is_ok(), "{}", peer.name);
-        }
-    }
-
-    #[test]
-    fn benches_that_are_run_are_there() {
-        for (package, name) in CRITERION {
-            let path = crate::root().join(format!("crates/{package}/benches/{name}.rs"));
-            assert!(path.is_file(), "{}", path.display());
         }
     }
 }

@@ -103,7 +103,7 @@ pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
     sh::run(&script_command(&SCORES.interpreter()?, "gen_scores.py", [out.as_str()]))?;
     // Another processor rounds otherwise: such a change is no news, one of names or shapes is. Git knows no other folder.
     let out = args.out.canonicalize().with_context(|| out.clone())?;
-    match out.starts_with(crate::root()) {
+    match out.starts_with(sh::root()) {
         true => sh::run(&sh::words(["git", "--no-pager", "diff", "--stat", "--", &text(&out)]))
             .map(drop),
         false => Ok(()),

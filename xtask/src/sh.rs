@@ -103,5 +103,11 @@ pub(crate) fn capture(command: &[String]) -> Result<String> {
 pub(crate) fn place(typed: &str) -> Result<PathBuf, Infallible> {
     let typed = PathBuf::from(typed);
     let here = std::env::current_dir().unwrap_or_default();
-    Ok(if here == crate::root() { typed } else { here.join(typed) })
+    Ok(if here == root() { typed } else { here.join(typed) })
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }

@@ -1,5 +1,8 @@
 //! `cargo xtask tidy`: the repository's own rules, also run as a test.
 
+mod circles;
+mod modules;
+
 use crate::{setup, sh};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -105,10 +108,24 @@ fn faults(root: &Path) -> Result<Vec<String>> {
         }
         faults.extend(foreign(&name, &contents));
     }
+    for (name, _) in MAY_USE {
+        let circles = circles_of(root, name)?;
+        faults.extend(circles.iter().map(|circle| format!("{name}: {circle}")));
+    }
     faults.extend(sample(root)?);
     let fidelity = fs::read_to_string(root.join(FIDELITY)).context(FIDELITY)?;
     faults.extend(unknown_tests(&fidelity, &tests));
     Ok(faults)
+}
+
+/// The import circles of a crate of the workspace.
+fn circles_of(root: &Path, name: &str) -> Result<Vec<String>> {
+    let folders = [root.join("crates").join(name), root.join(name)];
+    let roots = folders
+        .iter()
+        .flat_map(|folder| ["src/lib.rs", "src/main.rs"].map(|root| folder.join(root)));
+    let found = roots.filter(|root| root.is_file()).map(|root| circles::circles(&root));
+    Ok(found.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Tests that a text names as ``crate: `test`, `test` `` and that nobody wrote.
@@ -259,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_repository_is_tidy() {
-        assert_eq!(faults(&crate::root()).unwrap(), Vec::<String>::new());
+        assert_eq!(faults(&sh::root()).unwrap(), Vec::<String>::new());
     }
 
     #[test]

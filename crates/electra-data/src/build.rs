@@ -3,16 +3,16 @@
 use crate::{
     Corpus, Error, PackingConfig, Result,
     corpus::{Document, split_sentences},
+    index::{BuildReport, COUNTS, INDEX, ShardIndex, Split, SplitIndex, TOKENIZER, VERSION},
     packing::{Example, SHORTEST, pack_document},
     place::{Shards, check_corpus},
     rng::{CounterRng, Purpose},
-    shard::{COUNTS, INDEX, ShardIndex, ShardWriter, Split, SplitIndex, TOKENIZER},
+    shard::ShardWriter,
 };
 use crossbeam_channel::bounded;
 use electra_files::{Existing, folder, write_json};
 use electra_tokenize::{Tokenizer, WordPiece};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     fs,
@@ -32,36 +32,6 @@ pub struct BuildConfig {
     pub seed: u64,
     /// Whether the shards in `out` are replaced once the new ones are complete. Anything else is never replaced.
     pub existing: Existing,
-}
-
-/// What was made of a corpus.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BuildReport {
-    /// Files read.
-    pub files: u64,
-    /// Files of the folder that are of no readable kind.
-    pub files_left_out: u64,
-    /// Bytes of text.
-    pub text_bytes: u64,
-    /// Documents with text.
-    pub documents: u64,
-    /// Sentences with tokens.
-    pub sentences: u64,
-    /// Tokens of the text; all of them are in the shards.
-    pub text_tokens: u64,
-    /// Sentences that gave no token (control characters alone) and were dropped.
-    pub sentences_dropped: u64,
-    /// Words that became `[UNK]`.
-    pub unknown_tokens: u64,
-    /// Those of them that are longer than the tokenizer's limit.
-    pub overlong_words: u64,
-    /// Bytes that were not UTF-8, became U+FFFD and so gave no token ([`crate::Encoding::Lossy`]).
-    pub replaced_bytes: u64,
-    /// Examples in the training split.
-    pub train_examples: u64,
-    /// Examples in the held-out split.
-    pub held_out_examples: u64,
 }
 
 /// Text handed to the workers at once, in bytes; three such chunks are in memory at most.
@@ -134,7 +104,7 @@ fn build_in(
         writers: Default::default(),
         counts: vec![0; vocab.len()],
         index: ShardIndex {
-            format: ShardIndex::version(),
+            format: VERSION,
             sequence_length: config.packing.sequence_length,
             vocab_size: vocab.len(),
             vocab_hash: vocab.hash(),

@@ -1,76 +1,24 @@
 //! Documents out of files: text, JSON lines and Parquet, compressed or not, streamed.
 
+mod config;
+mod format;
 mod open;
 mod sentences;
 mod text;
 
+pub use config::{CorpusConfig, DocumentBoundary, Encoding};
 pub use sentences::{Sentences, split_sentences};
+pub use text::Document;
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use format::{Format, KINDS, kind};
+use open::Reader;
 use std::{
     collections::VecDeque,
     ffi::OsStr,
     path::{Path, PathBuf},
 };
 use walkdir::{DirEntry, WalkDir};
-
-/// How a corpus is read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CorpusConfig {
-    /// The field of JSON lines and Parquet that holds the text.
-    pub field: String,
-    /// What divides documents in plain text; in other formats each record is one.
-    pub documents: DocumentBoundary,
-    /// What a sentence is.
-    pub sentences: Sentences,
-    /// What happens to bytes that are not UTF-8.
-    pub encoding: Encoding,
-}
-
-impl Default for CorpusConfig {
-    /// Field `text`, documents divided by blank lines, Unicode sentences, strict UTF-8.
-    fn default() -> Self {
-        Self {
-            field: "text".to_owned(),
-            documents: DocumentBoundary::BlankLine,
-            sentences: Sentences::Unicode,
-            encoding: Encoding::Strict,
-        }
-    }
-}
-
-/// What divides documents in plain text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DocumentBoundary {
-    /// Blank lines, as the reference; the end of a file always does.
-    BlankLine,
-    /// The end of a file only.
-    File,
-}
-
-/// What happens to bytes that are not UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// An error that names file, byte and line.
-    Strict,
-    /// They become U+FFFD, which the tokenizer drops.
-    Lossy,
-}
-
-/// Text of one document, or of a part of one that is long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// Lines; blank ones mean nothing here.
-    pub text: String,
-    /// Whether it goes on with the document before it, which was too long for one piece.
-    pub continues: bool,
-    /// Bytes that were not UTF-8 and became U+FFFD ([`Encoding::Lossy`]).
-    pub replaced_bytes: u64,
-}
 
 /// Files to read, in the order in which they are read.
 #[derive(Clone, Debug)]
@@ -79,39 +27,6 @@ pub struct Corpus {
     config: CorpusConfig,
     files: Vec<PathBuf>,
     left_out: Vec<PathBuf>,
-}
-
-/// Endings that are read as plain text, one JSON object a line, or Parquet.
-const KINDS: [(&str, Format); 6] = [
-    ("txt", Format::Text),
-    ("text", Format::Text),
-    ("jsonl", Format::JsonLines),
-    ("ndjson", Format::JsonLines),
-    ("json", Format::JsonLines),
-    ("parquet", Format::Parquet),
-];
-
-/// Endings of compressed files.
-const COMPRESSIONS: [(&str, Compression); 4] = [
-    ("gz", Compression::Gzip),
-    ("xz", Compression::Xz),
-    ("zst", Compression::Zstd),
-    ("zstd", Compression::Zstd),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text,
-    JsonLines,
-    Parquet,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Xz,
-    Zstd,
 }
 
 impl Corpus {
@@ -185,24 +100,6 @@ fn unreadable(path: &Path, reason: &str) -> Error {
     );
     Error::Corpus { path: path.to_owned(), message }
 }
-
-/// The format and the compression that a file's ending names, in capitals or not.
-fn kind(path: &Path) -> Option<(Format, Compression)> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let mut endings = name.rsplit('.');
-    let mut ending = endings.next()?;
-    let mut compression = Compression::None;
-    if let Some((_, found)) = COMPRESSIONS.iter().find(|(known, _)| *known == ending) {
-        compression = *found;
-        ending = endings.next()?;
-    }
-    let (_, format) = KINDS.iter().find(|(known, _)| *known == ending)?;
-    // Parquet is read from its end, which a compressed file has no way to.
-    let readable = *format != Format::Parquet || compression == Compression::None;
-    readable.then_some((*format, compression))
-}
-
-type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
 /// Iterator over a corpus' documents.
 pub struct Documents<'a> {

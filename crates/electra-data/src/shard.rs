@@ -7,9 +7,12 @@
 //! The layout can be memory-mapped; this reader keeps the offsets in memory and reads tokens where they stand
 //! (`pread`), which costs a microsecond an example, shares the page cache and needs no `unsafe`.
 
-use crate::{BuildReport, Error, Result, packing::Example};
+use crate::{
+    Error, Result, ShardIndex, Split,
+    index::{COUNTS, INDEX, TOKENIZER, VERSION},
+    packing::Example,
+};
 use electra_tokenize::{SpecialTokens, Tokenizer, Vocab, WordPiece};
-use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::Read,
@@ -19,90 +22,8 @@ use std::{
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 const MAGIC: [u8; 8] = *b"ELECTRAS";
-const VERSION: u32 = 1;
 /// Bytes before the body.
 pub const HEADER: usize = 96;
-/// `index.json`.
-pub(crate) const INDEX: &str = "index.json";
-/// `token_counts.json`: the training split's counts by id.
-pub(crate) const COUNTS: &str = "token_counts.json";
-/// The folder of the tokenizer's files.
-pub(crate) const TOKENIZER: &str = "tokenizer";
-
-/// The two parts of a corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// What is trained on.
-    Train,
-    /// Documents kept for evaluation.
-    HeldOut,
-}
-
-/// `index.json`: what a folder of shards holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShardIndex {
-    /// Version of the format.
-    pub format: u32,
-    /// Tokens of an example at most.
-    pub sequence_length: usize,
-    /// Size of the vocabulary.
-    pub vocab_size: usize,
-    /// SHA-256 of the vocabulary ([`electra_tokenize::Vocab::hash`]).
-    pub vocab_hash: String,
-    /// Its special tokens.
-    pub special: SpecialTokens,
-    /// The training split.
-    pub train: SplitIndex,
-    /// The held-out split.
-    pub held_out: SplitIndex,
-    /// What was made of the corpus; zeros in shards of an older build.
-    #[serde(default)]
-    pub report: BuildReport,
-}
-
-/// One split's part of the index.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SplitIndex {
-    /// Files, in order, below the folder.
-    pub files: Vec<String>,
-    /// Documents.
-    pub documents: u64,
-    /// Examples.
-    pub examples: u64,
-    /// Tokens, special ones included.
-    pub tokens: u64,
-}
-
-impl ShardIndex {
-    /// Reads a folder's `index.json`.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(INDEX);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let index: Self = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
-        if index.format != VERSION {
-            let message = format!("format {}, this version reads {VERSION}", index.format);
-            return Err(Error::shard(&path, message));
-        }
-        Ok(index)
-    }
-
-    /// One split's part.
-    pub fn split(&self, split: Split) -> &SplitIndex {
-        match split {
-            Split::Train => &self.train,
-            Split::HeldOut => &self.held_out,
-        }
-    }
-
-    pub(crate) fn version() -> u32 {
-        VERSION
-    }
-}
-
 /// One split of a folder of shards. All checksums have been verified.
 #[derive(Debug)]
 pub struct ShardSet {

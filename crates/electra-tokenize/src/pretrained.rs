@@ -4,34 +4,17 @@
 //! `tokenizer_config.json`, so the three settings there are always written. A word limit other than 100
 //! is kept only by the generic `PreTrainedTokenizerFast`, which uses `tokenizer.json` as it stands.
 
-use crate::{Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab};
+use crate::{
+    Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab,
+    tokenizer_json::{TokenizerJson, parsed},
+};
 use electra_files::write_json;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 /// The word limit that `transformers`' own BERT tokenizer has.
 const HF_MAX_CHARS: usize = 100;
-
-#[derive(Deserialize)]
-struct TokenizerJson {
-    model: Model,
-    normalizer: Option<Normalizer>,
-}
-
-/// BERT's normalizer; others have no `lowercase`.
-#[derive(Deserialize)]
-struct Normalizer {
-    lowercase: Option<bool>,
-    #[serde(default)]
-    strip_accents: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Model {
-    vocab: BTreeMap<String, u32>,
-    max_input_chars_per_word: Option<usize>,
-}
 
 #[derive(Deserialize)]
 struct Config {
@@ -40,53 +23,13 @@ struct Config {
     strip_accents: Option<bool>,
 }
 
-/// What BERT's tokenizer has, where a `tokenizer.json` says it; another value is another tokenizer.
-const TOKENIZER_JSON: [(&str, &str); 7] = [
-    ("/model/type", "\"WordPiece\""),
-    ("/model/continuing_subword_prefix", "\"##\""),
-    ("/model/unk_token", "\"[UNK]\""),
-    ("/normalizer/type", "\"BertNormalizer\""),
-    ("/normalizer/clean_text", "true"),
-    ("/normalizer/handle_chinese_chars", "true"),
-    ("/pre_tokenizer/type", "\"BertPreTokenizer\""),
-];
-/// The same of a `tokenizer_config.json`.
+/// What BERT's tokenizer has in a `tokenizer_config.json`; another value is another tokenizer.
 const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/tokenize_chinese_chars", "true"),
     ("/do_basic_tokenize", "true"),
     ("/word_tokenizer_type", "\"basic\""),
     ("/subword_tokenizer_type", "\"wordpiece\""),
 ];
-
-/// Reads a file of another tokenizer's settings, if they are all ones that are known here.
-fn parsed<T: DeserializeOwned>(text: &str, path: &Path, known: &[(&str, &str)]) -> Result<T> {
-    let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
-    for (key, expected) in known {
-        let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
-        if let Some(found) = found.filter(|found| found != expected) {
-            let key = key.trim_start_matches('/').replace('/', ".");
-            let message =
-                format!("{key} is {found}; BERT's tokenizer alone is read, which has {expected}");
-            return Err(Error::format(path, message));
-        }
-    }
-    serde_json::from_value(value).map_err(|e| Error::format(path, e))
-}
-
-/// The vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
-pub(crate) fn vocab_of_json(text: &str, path: &Path) -> Result<Vocab> {
-    let file: TokenizerJson = parsed(text, path, &TOKENIZER_JSON)?;
-    let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
-    by_id.sort();
-    if let Some(((id, token), place)) = by_id.iter().zip(0..).find(|((id, _), place)| id != place) {
-        let message = format!(
-            "token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps"
-        );
-        return Err(Error::format(path, message));
-    }
-    let tokens = by_id.into_iter().map(|(_, token)| token).collect();
-    Vocab::from_named(tokens, &path.display().to_string())
-}
 
 /// Vocabulary and settings of a folder.
 pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
@@ -101,11 +44,11 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let mut pipeline = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
-        if vocab.tokens() != vocab_of_json(&text, &json_path)?.tokens() {
+        let file = TokenizerJson::parse(&text, &json_path)?;
+        if vocab.tokens() != file.tokens(&json_path)? {
             let message = "has other tokens than vocab.txt: remove the one that is not the model's";
             return Err(Error::format(&json_path, message));
         }
-        let file: TokenizerJson = parsed(&text, &json_path, &TOKENIZER_JSON)?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
         pipeline = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }

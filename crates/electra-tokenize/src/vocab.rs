@@ -1,6 +1,6 @@
 //! The vocabulary: ids and tokens, with the special tokens as a type.
 
-use crate::{Error, Result};
+use crate::{Error, Result, tokenizer_json::TokenizerJson};
 use ahash::AHashMap;
 use electra_files::write_file;
 use serde::{Deserialize, Serialize};
@@ -60,13 +60,14 @@ impl Vocab {
             Error::format(path, format!("byte {at} is not UTF-8"))
         })?;
         if path.extension().is_some_and(|extension| extension == "json") {
-            return crate::pretrained::vocab_of_json(&text, path);
+            let tokens = TokenizerJson::parse(&text, path)?.tokens(path)?;
+            return Self::from_named(tokens, &path.display().to_string());
         }
         let tokens = text.lines().map(|line| line.trim().to_owned()).collect();
         Self::from_named(tokens, &path.display().to_string())
     }
 
-    pub(crate) fn from_named(tokens: Vec<String>, origin: &str) -> Result<Self> {
+    fn from_named(tokens: Vec<String>, origin: &str) -> Result<Self> {
         let origin = origin.to_owned();
         let mut ids = AHashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {

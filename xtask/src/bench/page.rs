@@ -1,8 +1,10 @@
 //! Rows of the tables in the page of figures: what was measured, then the machine, then figures.
 
-use super::PAGE;
 use anyhow::{Result, bail};
 use std::fs;
+
+/// The page.
+pub(super) const PAGE: &str = "docs/performance.md";
 
 /// A row beside a peer; what was not measured is a dash.
 #[derive(Debug)]

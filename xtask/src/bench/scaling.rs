@@ -1,9 +1,11 @@
 //! How a step of ELECTRA-Small scales: with threads, with the batch, with the length; and how far the loader is ahead.
 
 use super::{
-    Args, CRITERION, criterion, page,
+    criterion::{self, CRITERION},
+    options::Options,
+    page,
     pretrain::{self, SMALL, SPEED, Threads, Work},
-    report,
+    report::report,
 };
 use crate::{
     figures::{self, median, number},
@@ -44,10 +46,10 @@ impl Measured {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Options) -> Result<()> {
     pipeline::build(&args.corpus)?;
     // Built before anything is timed.
-    sh::run(&criterion(&loader_bench()?, &["--no-run"]))?;
+    sh::run(&criterion::command(&loader_bench()?, &["--no-run"]))?;
     let interpreter = python::torch()?;
     let mut steps = [ALL, ONE_THREAD]
         .into_iter()
@@ -141,7 +143,7 @@ fn loader_bench() -> Result<(&'static str, &'static str)> {
 
 /// Tokens a second out of the loader, by its criterion bench.
 fn loader_speed() -> Result<f64> {
-    sh::run(&criterion(&loader_bench()?, &["--", LOADER]))?;
+    sh::run(&criterion::command(&loader_bench()?, &["--", LOADER]))?;
     let work = figures::json(format!("{LOADER_FIGURES}/benchmark.json"))?;
     let time = figures::json(format!("{LOADER_FIGURES}/estimates.json"))?;
     let tokens = number(&work["throughput"], "Elements")?;
@@ -172,7 +174,7 @@ mod tests {
         // and of 64, 6 x 12 x 2 x (512 - 128) x 320 FLOPs more than the 70.2 million at 128.
         let arithmetic = figures["cost_of_length_over_128"]["512"]["arithmetic"].as_f64().unwrap();
         assert!((arithmetic - (1.0 + 17.7 / 70.2)).abs() < 1e-3, "{arithmetic}");
-        let page = figures::read(crate::root().join(super::super::PAGE)).unwrap();
+        let page = figures::read(sh::root().join(page::PAGE)).unwrap();
         for row in rows {
             assert!(page::with_row(&page, &row).is_ok(), "{row}");
         }

@@ -1,10 +1,10 @@
 //! Shards from text beside encoding alone by Python's `tokenizers`.
 
 use super::{
-    Args, HOME,
+    options::{HOME, Options},
     page::Row,
-    peer, report,
-    turns::{Opponent, Side, Turns},
+    report::report,
+    turns::{Opponent, Side, Turns, peer},
 };
 use crate::{
     figures::{self, number},
@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Result;
 use serde_json::json;
 
-pub(super) fn run(args: &Args, name: &str) -> Result<()> {
+pub(super) fn run(args: &Options, name: &str) -> Result<()> {
     pipeline::build(&args.corpus)?;
     let interpreter = python::torch()?;
     let (vocab, corpus) = (python::bert_vocab(&interpreter)?, args.corpus.display().to_string());

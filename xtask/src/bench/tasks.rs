@@ -2,10 +2,11 @@
 //! Runtime.
 
 use super::{
-    Args, HOME, Precision,
+    options::{HOME, Options, Precision},
     page::Row,
-    peer, pretrain, report,
-    turns::{Opponent, Side, Turns},
+    pretrain,
+    report::report,
+    turns::{Opponent, Side, Turns, peer},
 };
 use crate::{
     figures::{self, number},
@@ -69,7 +70,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &Args, task: &'static str, rows: u32) -> Result<Self> {
+    fn new(args: &Options, task: &'static str, rows: u32) -> Result<Self> {
         let data = args
             .data
             .as_ref()
@@ -138,7 +139,7 @@ impl Bench {
     }
 }
 
-pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
+pub(super) fn finetune(args: &Options, name: &str, work: &Work) -> Result<()> {
     let bench = Bench::new(args, work.task, work.examples)?;
     let own: Side<'_> = Box::new(|| {
         let (command, out) = bench.finetune(work);
@@ -162,7 +163,7 @@ pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
     compare(args, name, &turns, "ratio_autocast", json!({ TOKENS: ours }))
 }
 
-pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
+pub(super) fn predict(args: &Options, name: &str) -> Result<()> {
     let predicting = Predicting::new(args)?;
     let Predicting { bench, model, .. } = &predicting;
     python::add_onnx()?;
@@ -178,7 +179,7 @@ pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
     compare(args, name, &turns, "ratio_onnxruntime", json!({}))
 }
 
-pub(super) fn predict_pipeline(args: &Args, name: &str) -> Result<()> {
+pub(super) fn predict_pipeline(args: &Options, name: &str) -> Result<()> {
     let predicting = Predicting::new(args)?;
     let Predicting { bench, model, .. } = &predicting;
     predicting.check(&[])?;
@@ -198,7 +199,7 @@ struct Predicting {
 }
 
 impl Predicting {
-    fn new(args: &Args) -> Result<Self> {
+    fn new(args: &Options) -> Result<Self> {
         let bench = Bench::new(args, SST2.task, ROWS)?;
         let (command, out) = bench.finetune(&SST2);
         sh::run(&command)?;
@@ -269,7 +270,7 @@ fn own_figures<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value> {
 }
 
 /// Reports; `second` is what the ratio to the second peer is called.
-fn compare(args: &Args, name: &str, turns: &Turns, second: &str, more: Value) -> Result<()> {
+fn compare(args: &Options, name: &str, turns: &Turns, second: &str, more: Value) -> Result<()> {
     let mut figures = more;
     figures["work"] = json!(name);
     figures["pairs"] = json!(args.pairs);

@@ -4,7 +4,7 @@ use crate::{
     figures::{median, median_of, number},
     sh,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// One run of a side: its figures.
@@ -69,6 +69,14 @@ impl Turns {
     pub(super) fn best(&self, key: &str) -> Result<f64> {
         self.peers[0].iter().try_fold(0.0, |best: f64, run| Ok(best.max(number(run, key)?)))
     }
+}
+
+/// What a peer's script prints.
+pub(super) fn peer(interpreter: &str, script: &[String]) -> Result<Value> {
+    let mut command = vec![interpreter.to_owned()];
+    command.extend_from_slice(script);
+    sh::say(&format!("+ {}", sh::shown(&command)));
+    serde_json::from_str(sh::capture(&command)?.trim()).context("what the peer prints")
 }
 
 #[cfg(test)]

@@ -138,13 +138,11 @@ impl Args {
     fn check_task(&self, predictor: &Predictor) -> anyhow::Result<()> {
         let known = predictor.header().task.as_str();
         let Some(task) = &self.task else { return Ok(()) };
-        let same = match task.exists() {
-            true => kinds().read(task, &[])?.name() == known,
-            // WNLI by candidates answers WNLI.
-            false => task.to_str().is_some_and(|task| {
-                task == known || known.strip_suffix("-candidates") == Some(task)
-            }),
-        };
+        // WNLI by candidates answers WNLI.
+        let same = task
+            .to_str()
+            .is_some_and(|task| task == known || known.strip_suffix("-candidates") == Some(task))
+            || (task.exists() && kinds().read(task, &[])?.name() == known);
         match same {
             true => Ok(()),
             false => bail!(

@@ -195,7 +195,7 @@ fn sets_of_labels_are_scored_from_tables() {
     write(dir, "preds.tsv", "index\tprediction\n0\ta,a\n");
     fails(dir, line, 1, &["preds.tsv:2", "\"a\" is a duplicate"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta\n0\tb\n");
-    fails(dir, line, 1, &["preds.tsv:3", "index 0 stands also in line 2"]);
+    fails(dir, line, 1, &["preds.tsv:3", "duplicate index 0", "line 2"]);
     write(dir, "preds.tsv", "index\tprediction\n9\ta\n");
     fails(dir, line, 1, &["preds.tsv:2", "\"9\"", "0 to 2"]);
     write(dir, "preds.tsv", b"index\tprediction\n0\ta\xe9\n");

@@ -1,11 +1,22 @@
 //! Lines of text files, decoded, with their place in errors.
 
-use super::{Document, DocumentBoundary, Encoding};
+use super::config::{DocumentBoundary, Encoding};
 use crate::{Error, Result};
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
+
+/// Text of one document, or of a part of one that is long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Lines; blank ones mean nothing here.
+    pub text: String,
+    /// Whether it goes on with the document before it, which was too long for one piece.
+    pub continues: bool,
+    /// Bytes that were not UTF-8 and became U+FFFD ([`Encoding::Lossy`]).
+    pub replaced_bytes: u64,
+}
 
 /// Lines of a decompressed file.
 pub(super) struct Lines<R> {

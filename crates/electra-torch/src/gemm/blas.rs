@@ -1,6 +1,6 @@
 //! Products of 32-bit floats by the BLAS that libtorch carries.
 
-use super::{Product, Turn};
+use super::matrix::{Product, Turn};
 use std::ffi::{c_char, c_int};
 
 #[allow(unsafe_code)]

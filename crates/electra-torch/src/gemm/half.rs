@@ -3,7 +3,7 @@
 //! Factors are packed into words of two elements that follow each other along the inner dimension, the first in the
 //! low half: what one instruction of AVX-512-BF16 multiplies and adds up. Elsewhere words are taken apart again.
 
-use super::{Matrix, Product, Turn};
+use super::matrix::{Matrix, Product, Turn};
 use crate::{
     half::{first, pair, second},
     simd::{Instructions, instructions, kernel},

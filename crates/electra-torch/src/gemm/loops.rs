@@ -1,6 +1,6 @@
 //! Products of 32-bit floats where libtorch's BLAS is not known by its name.
 
-use super::{Matrix, Product, Turn};
+use super::matrix::{Matrix, Product, Turn};
 
 pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
     let at = |x: &Matrix<'_>, i: usize, j: usize| match x.turn {

@@ -1,6 +1,6 @@
 //! Gelu with the bias before it, and dropout alone.
 
-use super::{Columns, for_pieces, rows_of};
+use super::pieces::{Columns, for_pieces, rows_of};
 use crate::{
     autograd::{attach, records},
     dropout::Dropout,

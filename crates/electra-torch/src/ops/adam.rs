@@ -1,6 +1,6 @@
 //! Adam's update of a flat vector of parameters: one pass over weights, gradients and both moments.
 
-use super::for_pieces;
+use super::pieces::for_pieces;
 use crate::{
     floats::{floats, is_plain},
     parallel::Shared,

@@ -1,6 +1,6 @@
 //! Softmax attention with dropout: scores of one head at a time, in the cache, never in memory as a whole.
 
-use super::for_pieces;
+use super::pieces::{for_pieces, rows_of};
 use crate::{
     autograd::{attach, records},
     dropout::Dropout,
@@ -185,7 +185,7 @@ pub fn attention(
     p: f64,
     train: bool,
 ) -> Tensor {
-    let (rows, width) = super::rows_of(qkv_t3h);
+    let (rows, width) = rows_of(qkv_t3h);
     assert_eq!(rows, sequences.rows, "a row for each position");
     assert!(width.is_multiple_of(3 * heads), "queries, keys and values are divided among heads");
     let d = width / 3 / heads;
