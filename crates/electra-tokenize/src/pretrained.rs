@@ -1,8 +1,8 @@
-//! Hugging Face's tokenizer files, in and out.
+//! Reads and writes Hugging Face's tokenizer files.
 //!
-//! `transformers` 5 takes only the vocabulary out of `tokenizer.json` and rebuilds everything else from
-//! `tokenizer_config.json`, so the three settings there are always written. A word limit other than 100
-//! is kept only by the generic `PreTrainedTokenizerFast`, which uses `tokenizer.json` as it stands.
+//! `transformers` 5 reads only the vocabulary from `tokenizer.json` and takes everything else from
+//! `tokenizer_config.json`, so the three settings there are always written. Only the generic
+//! `PreTrainedTokenizerFast`, which uses all of `tokenizer.json`, honors a word limit other than 100.
 
 use crate::{
     Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab, replace::replace,
@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// The word limit that `transformers`' own BERT tokenizer has.
+/// The word limit of `transformers`' `BertTokenizer`.
 const HF_MAX_CHARS: usize = 100;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ struct TokenizerJson {
     normalizer: Option<Normalizer>,
 }
 
-/// BERT's normalizer; others have no `lowercase`.
+/// BERT's normalizer. Other normalizers have no `lowercase`.
 #[derive(Deserialize)]
 struct Normalizer {
     lowercase: Option<bool>,
@@ -41,7 +41,7 @@ struct Config {
     strip_accents: Option<bool>,
 }
 
-/// What BERT's tokenizer has, where a `tokenizer.json` says it; another value is another tokenizer.
+/// Values that a BERT `tokenizer.json` must have where the key is present.
 const TOKENIZER_JSON: [(&str, &str); 7] = [
     ("/model/type", "\"WordPiece\""),
     ("/model/continuing_subword_prefix", "\"##\""),
@@ -51,7 +51,7 @@ const TOKENIZER_JSON: [(&str, &str); 7] = [
     ("/normalizer/handle_chinese_chars", "true"),
     ("/pre_tokenizer/type", "\"BertPreTokenizer\""),
 ];
-/// The same of a `tokenizer_config.json`.
+/// The same for `tokenizer_config.json`.
 const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/tokenize_chinese_chars", "true"),
     ("/do_basic_tokenize", "true"),
@@ -59,37 +59,38 @@ const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/subword_tokenizer_type", "\"wordpiece\""),
 ];
 
-/// Reads a file of another tokenizer's settings, if they are all ones that are known here.
-fn parsed<T: DeserializeOwned>(text: &str, path: &Path, known: &[(&str, &str)]) -> Result<T> {
+/// Parses JSON, and checks that it has the `required` values of a BERT tokenizer.
+fn parse<T: DeserializeOwned>(text: &str, path: &Path, required: &[(&str, &str)]) -> Result<T> {
     let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
-    for (key, expected) in known {
+    for (key, expected) in required {
         let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
         if let Some(found) = found.filter(|found| found != expected) {
             let key = key.trim_start_matches('/').replace('/', ".");
-            let message =
-                format!("{key} is {found}; BERT's tokenizer alone is read, which has {expected}");
+            let message = format!(
+                "{key} is {found}, expected {expected}: only BERT tokenizers are supported"
+            );
             return Err(Error::format(path, message));
         }
     }
     serde_json::from_value(value).map_err(|e| Error::format(path, e))
 }
 
-/// The vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
-pub(crate) fn vocab_of_json(text: &str, path: &Path) -> Result<Vocab> {
-    let file: TokenizerJson = parsed(text, path, &TOKENIZER_JSON)?;
+/// Reads the vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
+pub(crate) fn vocab_from_json(text: &str, path: &Path) -> Result<Vocab> {
+    let file: TokenizerJson = parse(text, path, &TOKENIZER_JSON)?;
     let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
     by_id.sort();
-    if let Some(((id, token), place)) = by_id.iter().zip(0..).find(|((id, _), place)| id != place) {
+    if let Some(((id, token), expected)) = by_id.iter().zip(0..).find(|((id, _), i)| id != i) {
         let message = format!(
-            "token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps"
+            "token {token:?} has id {id}, expected {expected}: ids must be 0, 1, 2, … without gaps"
         );
         return Err(Error::format(path, message));
     }
     let tokens = by_id.into_iter().map(|(_, token)| token).collect();
-    Vocab::from_named(tokens, &path.display().to_string())
+    Vocab::checked(tokens, &path.display().to_string())
 }
 
-/// Vocabulary and settings of a folder.
+/// Reads the vocabulary and settings in a folder.
 pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let json_path = dir.join("tokenizer.json");
     let txt_path = dir.join("vocab.txt");
@@ -99,35 +100,36 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     } else {
         Vocab::from_file(&json_path)?
     };
-    let mut pipeline = None;
+    let mut normalizer = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
-        if vocab.tokens() != vocab_of_json(&text, &json_path)?.tokens() {
-            let message = "has other tokens than vocab.txt: remove the one that is not the model's";
+        if vocab.tokens() != vocab_from_json(&text, &json_path)?.tokens() {
+            let message =
+                "tokens differ from vocab.txt: remove the file that does not belong to the model";
             return Err(Error::format(&json_path, message));
         }
-        let file: TokenizerJson = parsed(&text, &json_path, &TOKENIZER_JSON)?;
+        let file: TokenizerJson = parse(&text, &json_path, &TOKENIZER_JSON)?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
-        pipeline = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
+        normalizer = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }
     let config_path = dir.join("tokenizer_config.json");
     let mut settings = None;
     if config_path.is_file() {
         let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
-        let file: Config = parsed(&text, &config_path, &TOKENIZER_CONFIG)?;
+        let file: Config = parse(&text, &config_path, &TOKENIZER_CONFIG)?;
         settings = file.do_lower_case.map(|lower| (lower, file.strip_accents));
     }
-    // `transformers` goes by the second file alone, other programs by the first: they must agree.
-    if let (Some(pipeline), Some(settings)) = (pipeline, settings)
-        && effective(pipeline) != effective(settings)
+    // `transformers` reads only tokenizer_config.json, other programs only tokenizer.json: they must agree.
+    if let (Some(normalizer), Some(settings)) = (normalizer, settings)
+        && effective(normalizer) != effective(settings)
     {
         let message = format!(
-            "do_lower_case {}, strip_accents {:?}; tokenizer.json's normalizer has {}, {:?}: correct one of them",
-            settings.0, settings.1, pipeline.0, pipeline.1
+            "do_lower_case {}, strip_accents {:?} contradict tokenizer.json (lowercase {}, strip_accents {:?}): correct one of the files",
+            settings.0, settings.1, normalizer.0, normalizer.1
         );
         return Err(Error::format(&config_path, message));
     }
-    let (lower, accents) = settings.or(pipeline).unwrap_or((true, None));
+    let (lower, accents) = settings.or(normalizer).unwrap_or((true, None));
     config.case = if lower { Case::Uncased } else { Case::Cased };
     config.accents = match accents {
         None => Accents::Auto,
@@ -137,7 +139,7 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     Ok((vocab, config))
 }
 
-/// Whether text is lower-cased, and whether accents are taken off: `null` is as lower-casing.
+/// Whether text is lower-cased and whether accents are stripped: `strip_accents: null` follows lower-casing.
 fn effective((lower, accents): (bool, Option<bool>)) -> (bool, bool) {
     (lower, accents.unwrap_or(lower))
 }

@@ -1,4 +1,4 @@
-//! Replacing a file so that at every moment the old or the new one is whole.
+//! Atomic file replacement: a reader sees the whole old file or the whole new one.
 
 use crate::{Error, Result};
 use std::{
@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-/// Writes `bytes` beside `path`, has them on the disk, and renames them to it. A link stays one; what is no
-/// regular file, such as a pipe, is written to as it is.
+/// Writes `bytes` to a temporary file next to `path`, syncs it, and renames it to `path`. A symbolic link is
+/// followed; anything that is not a regular file, such as a pipe, is written directly.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let target = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => fs::canonicalize(path).map_err(Error::io(path))?,
@@ -24,7 +24,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         .and_then(|()| fs::rename(&beside, &target))
         .and_then(|()| File::open(parent)?.sync_all());
     if written.is_err() {
-        // The cause is reported; what stands under the temporary name is of no use.
+        // Best effort: the original error is the one to report.
         let _ = fs::remove_file(&beside);
     }
     written.map_err(Error::io(path))
