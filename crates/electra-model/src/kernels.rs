@@ -6,7 +6,7 @@
 //! precisions of the products of dense layers.
 
 use crate::{init::LayerNorm, mask::Rows};
-use electra_torch::{is_plain, ops};
+use electra_torch::{is_cpu_f32, ops};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn, nn::Module};
 
@@ -48,7 +48,7 @@ pub struct Compute {
 impl Compute {
     /// Whether a layer over `x` is computed in one pass of `electra-torch`.
     pub fn fuses(self, x: &Tensor) -> bool {
-        self.kernels == Kernels::Fused && is_plain(x)
+        self.kernels == Kernels::Fused && is_cpu_f32(x)
     }
 
     /// Whether layers on `device` have the form for GPUs.

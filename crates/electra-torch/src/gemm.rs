@@ -1,4 +1,4 @@
-//! Small matrix products inside a thread's piece of work.
+//! Small matrix products on one thread.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only")))]
 mod blas;
@@ -7,19 +7,19 @@ mod blas;
 mod blas;
 mod half;
 
-/// What the factors of a product are; its sums are 32-bit floats.
+/// Precision of the factors of a product. Sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Factors {
-    /// 32-bit floats as they are: by the BLAS that libtorch carries.
+    /// `f32`, with the BLAS that is part of libtorch.
     Float,
     /// Rounded to bfloat16.
     Half,
 }
 
-/// Whether a factor is taken as it stands or turned.
+/// Whether a factor is transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// As it stands.
+pub(crate) enum Transpose {
+    /// Not transposed.
     No,
     /// Transposed.
     Yes,
@@ -30,35 +30,35 @@ pub(crate) enum Turn {
 pub(crate) struct Matrix<'a> {
     pub(crate) elements: &'a [f32],
     pub(crate) stride: usize,
-    pub(crate) turn: Turn,
+    pub(crate) transpose: Transpose,
 }
 
 impl<'a> Matrix<'a> {
     pub(crate) fn new(elements: &'a [f32], stride: usize) -> Self {
-        Self { elements, stride, turn: Turn::No }
+        Self { elements, stride, transpose: Transpose::No }
     }
 
-    pub(crate) fn turned(self) -> Self {
-        Self { turn: Turn::Yes, ..self }
+    pub(crate) fn transposed(self) -> Self {
+        Self { transpose: Transpose::Yes, ..self }
     }
 
-    /// What is left of it from `row` (as it stands) on.
+    /// The matrix without its first `row` rows (of the stored matrix, before transposition).
     pub(crate) fn rows_from(self, row: usize) -> Self {
         Self { elements: &self.elements[row * self.stride..], ..self }
     }
 
-    /// Floats that `rows` by `columns` of it (after turning) span.
+    /// Number of floats that `rows` by `columns` of the matrix (after transposition) span.
     fn span(&self, rows: usize, columns: usize) -> usize {
-        let (rows, columns) = match self.turn {
-            Turn::No => (rows, columns),
-            Turn::Yes => (columns, rows),
+        let (rows, columns) = match self.transpose {
+            Transpose::No => (rows, columns),
+            Transpose::Yes => (columns, rows),
         };
-        assert!(columns <= self.stride, "rows do not overlap");
+        assert!(columns <= self.stride, "rows must not overlap");
         if rows == 0 { 0 } else { (rows - 1) * self.stride + columns }
     }
 }
 
-/// A product: `c = alpha a b + beta c` with `a` [m, k], `b` [k, n] and `c` [m, n] of row stride `stride`.
+/// The arguments of [`gemm`].
 struct Product<'a> {
     sizes: [usize; 3],
     alpha: f32,
@@ -69,7 +69,7 @@ struct Product<'a> {
     stride: usize,
 }
 
-/// `c = alpha a b + beta c` with `a` [m, k], `b` [k, n] and `c` [m, n] of row stride `stride`.
+/// Computes `c = alpha a b + beta c` with `a` [m, k], `b` [k, n], and `c` [m, n] of row stride `stride`.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gemm(
     factors: Factors,
@@ -85,7 +85,7 @@ pub(crate) fn gemm(
     let c_span = Matrix::new(c, stride).span(m, n);
     assert!(
         a.elements.len() >= a.span(m, k) && b.elements.len() >= b.span(k, n) && c.len() >= c_span,
-        "matrices are inside their slices"
+        "a matrix exceeds its slice"
     );
     let product = Product { sizes, alpha, a, b, beta, c, stride };
     match factors {

@@ -1,8 +1,9 @@
-//! Layers whose chain of elementwise passes is one pass forward and one backward.
+//! Fused layers: one pass over memory forward and one backward, in place of a chain of elementwise operations.
 //!
-//! Every function takes and gives 32-bit floats of a CPU ([`crate::is_plain`]), or bfloat16 where it says so, and panics
-//! on others, and on shapes that do not fit: a bug of the caller. Randomness is drawn from libtorch's generator, one number a call, so that
-//! `tch::manual_seed` decides it; results depend on `tch::get_num_threads()` by rounding alone.
+//! All functions work on `f32` CPU tensors ([`crate::is_cpu_f32`]), or bfloat16 where documented. They panic on other
+//! tensors and on mismatched shapes, which are bugs in the caller. Each call draws one random number from libtorch's
+//! generator, so `tch::manual_seed` controls it. The number of threads (`tch::get_num_threads()`) changes results only
+//! by rounding.
 
 mod activation;
 mod adam;
@@ -19,8 +20,7 @@ pub use vocabulary::{Prediction, predict_tokens};
 use crate::parallel::parallel_for;
 use std::ops::Range;
 
-/// Calls `body` with the number of a piece and its rows, for pieces that make up `0..rows`, on libtorch's threads.
-/// How many there are says [`pieces`].
+/// Splits `0..rows` into [`pieces`] and calls `body` with the index and the rows of each, on libtorch's threads.
 fn for_pieces(rows: usize, body: impl Fn(usize, Range<usize>) + Sync) {
     let count = pieces(rows);
     parallel_for(count, |range| {
@@ -30,22 +30,23 @@ fn for_pieces(rows: usize, body: impl Fn(usize, Range<usize>) + Sync) {
     });
 }
 
+/// Number of pieces that [`for_pieces`] splits `rows` into.
 fn pieces(rows: usize) -> usize {
     (tch::get_num_threads().max(1) as usize).min(rows).max(1)
 }
 
-/// Sums of each column over pieces: `width` floats for each.
-struct Columns {
+/// Column sums, `width` floats for each piece.
+struct ColumnSums {
     sums: Vec<f32>,
     width: usize,
 }
 
-impl Columns {
+impl ColumnSums {
     fn new(rows: usize, width: usize) -> Self {
         Self { sums: vec![0.0; pieces(rows) * width], width }
     }
 
-    /// Over all pieces, in their order, as a tensor.
+    /// The sums over all pieces, added in order.
     fn total(&self) -> tch::Tensor {
         let mut total = vec![0.0; self.width];
         for piece in self.sums.chunks_exact(self.width) {
@@ -57,7 +58,7 @@ impl Columns {
     }
 }
 
-/// The last dimension of a tensor, and how many rows of it there are.
+/// The number of rows of a tensor and their width, its last dimension.
 fn rows_of(x: &tch::Tensor) -> (usize, usize) {
     let size = x.size();
     let width = *size.last().expect("a tensor with rows") as usize;

@@ -9,7 +9,7 @@ use crate::{
     optim::Adam,
     trainer::mix,
 };
-use electra_torch::{attach, records};
+use electra_torch::{attach, requires_grad};
 use tch::{Kind, Tensor, no_grad};
 use tracing::{Span, trace_span};
 
@@ -88,7 +88,7 @@ impl Update {
 /// libtorch's engine runs the nodes of a graph from the newest to the oldest, so what was computed before `loss` is
 /// not run before its backward pass begins, and what was computed after it has been.
 pub(crate) fn backward_of(loss: Tensor, part: Span) -> Tensor {
-    if part.is_disabled() || !records(&[&loss]) {
+    if part.is_disabled() || !requires_grad(&[&loss]) {
         return loss;
     }
     let marked = loss.detach().copy();
