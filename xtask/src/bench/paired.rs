@@ -1,53 +1,53 @@
-//! Runs of this project and of its peers in turn, so that what the machine does besides falls on all of them.
+//! Alternating runs of this project and its peers, so that other load on the machine affects all of them alike.
 
 use crate::{
-    figures::{median, median_of, number},
+    files::{median, median_of, number},
     sh,
 };
 use anyhow::Result;
 use serde_json::Value;
 
-/// One run of a side: its figures.
+/// Runs one side once, and returns its measurements.
 pub(super) type Side<'a> = Box<dyn Fn() -> Result<Value> + 'a>;
 
-/// A peer by the name that the pair's line gives it.
-pub(super) struct Opponent<'a> {
+/// A peer, with its name for the log.
+pub(super) struct PeerSide<'a> {
     pub(super) name: &'static str,
     pub(super) run: Side<'a>,
 }
 
-/// What the runs said, in their order.
+/// The measurements of all runs, in order.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct PairedRuns {
     own: Vec<Value>,
-    /// Of each peer.
+    /// For each peer.
     peers: Vec<Vec<Value>>,
     speed: &'static str,
 }
 
-impl Turns {
-    /// Runs all sides `pairs` times; `speed` is the figure that they are compared by, more being better.
-    pub(super) fn take(
+impl PairedRuns {
+    /// Runs all sides `pairs` times. `speed` is the key of the measurement to compare; higher is better.
+    pub(super) fn run(
         pairs: u16,
         speed: &'static str,
         own: &Side<'_>,
-        peers: &[Opponent<'_>],
+        peers: &[PeerSide<'_>],
     ) -> Result<Self> {
-        let mut turns = Self { own: vec![], peers: vec![vec![]; peers.len()], speed };
+        let mut runs = Self { own: vec![], peers: vec![vec![]; peers.len()], speed };
         for pair in 1..=pairs {
             let ours = own()?;
-            for (peer, said) in peers.iter().zip(&mut turns.peers) {
+            for (peer, results) in peers.iter().zip(&mut runs.peers) {
                 let theirs = (peer.run)()?;
                 let ratio = number(&ours, speed)? / number(&theirs, speed)?;
-                sh::say(&format!("pair {pair}, {}: {ratio:.2} times", peer.name));
-                said.push(theirs);
+                sh::say(&format!("pair {pair}, {}: ratio {ratio:.2}", peer.name));
+                results.push(theirs);
             }
-            turns.own.push(ours);
+            runs.own.push(ours);
         }
-        Ok(turns)
+        Ok(runs)
     }
 
-    /// The median over pairs of this project's speed over a peer's; none where there is no such peer.
+    /// The median over pairs of this project's speed divided by the peer's; `None` if there is no such peer.
     pub(super) fn ratio(&self, peer: usize) -> Result<Option<f64>> {
         let Some(peer) = self.peers.get(peer) else { return Ok(None) };
         let speed = |run: &Value| number(run, self.speed);
@@ -55,17 +55,17 @@ impl Turns {
         Ok(Some(median(pairs.map(|(a, b)| Ok(speed(a)? / speed(b)?)).collect::<Result<_>>()?)))
     }
 
-    /// The median of a figure over this project's runs.
+    /// The median of a measurement over this project's runs.
     pub(super) fn own(&self, key: &str) -> Result<f64> {
         median_of(&self.own, key)
     }
 
-    /// The median of a figure over the first peer's runs.
+    /// The median of a measurement over the first peer's runs.
     pub(super) fn peer(&self, key: &str) -> Result<f64> {
         median_of(&self.peers[0], key)
     }
 
-    /// The largest of a figure over the first peer's runs.
+    /// The maximum of a measurement over the first peer's runs.
     pub(super) fn best(&self, key: &str) -> Result<f64> {
         self.peers[0].iter().try_fold(0.0, |best: f64, run| Ok(best.max(number(run, key)?)))
     }
@@ -78,19 +78,20 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn ratios_are_of_pairs() {
-        let turn = Cell::new(0);
-        let said = |speeds: [f64; 3]| json!({"speed": speeds[turn.get() - 1]});
-        // A machine that becomes slower: each pair's ratio is 2, whatever the figures' medians are.
+    fn ratios_are_medians_over_pairs() {
+        let pair = Cell::new(0);
+        let result = |speeds: [f64; 3]| json!({"speed": speeds[pair.get() - 1]});
+        // A machine that slows down: the ratio of each pair is still 2.
         let own: Side<'_> = Box::new(|| {
-            turn.set(turn.get() + 1);
-            Ok(said([8.0, 4.0, 1.0]))
+            pair.set(pair.get() + 1);
+            Ok(result([8.0, 4.0, 1.0]))
         });
-        let peer: Side<'_> = Box::new(|| Ok(said([4.0, 2.0, 0.5])));
-        let turns = Turns::take(3, "speed", &own, &[Opponent { name: "peer", run: peer }]).unwrap();
-        assert_eq!(turns.ratio(0).unwrap(), Some(2.0));
-        assert_eq!(turns.ratio(1).unwrap(), None);
-        assert_eq!((turns.own("speed").unwrap(), turns.peer("speed").unwrap()), (4.0, 2.0));
-        assert_eq!(turns.best("speed").unwrap(), 4.0);
+        let peer: Side<'_> = Box::new(|| Ok(result([4.0, 2.0, 0.5])));
+        let peers = [PeerSide { name: "peer", run: peer }];
+        let runs = PairedRuns::run(3, "speed", &own, &peers).unwrap();
+        assert_eq!(runs.ratio(0).unwrap(), Some(2.0));
+        assert_eq!(runs.ratio(1).unwrap(), None);
+        assert_eq!((runs.own("speed").unwrap(), runs.peer("speed").unwrap()), (4.0, 2.0));
+        assert_eq!(runs.best("speed").unwrap(), 4.0);
     }
 }
