@@ -65,8 +65,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask gpu-check\n  cargo xtask gpu-check --kind run -- --device cpu --size tiny --steps 2 --batch-size 4"
     )]
     GpuCheck(gpu_check::Args),
-    /// Every check there is: format, lints, tidy, tests, docs.
-    Test,
+    /// Run all checks (format, tidy, lints, tests, doc tests, docs), or those of single crates.
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -p electra-tokenize -p electra-data"
+    )]
+    Test(ci::Args),
     /// Check the rules of the repository: dependency direction, module docs, file lengths, unsafe, sample data.
     Tidy,
 }
@@ -88,7 +91,7 @@ fn main() -> ExitCode {
             Command::Parity(args) => python::parity(&args),
             Command::Bench(args) => bench::run(&args),
             Command::GpuCheck(args) => gpu_check::run(&args),
-            Command::Test => ci::run(),
+            Command::Test(args) => ci::run(&args),
             Command::Tidy => tidy::run(),
         }
     };

@@ -111,9 +111,9 @@ fn summarize(
         "cost_of_length_over_128": {},
     });
     let mut rows = vec![row(
-        "all threads, times one thread",
+        "all threads / one thread",
         format!("{threads_ratio:.2} ({threads} threads)"),
-        "1.8 or more of 2 threads".to_owned(),
+        "at least 1.8 with 2 threads".to_owned(),
     )];
     for step in steps {
         let threads = if step.work.threads == Threads::One { ", one thread" } else { "" };
@@ -123,7 +123,7 @@ fn summarize(
         let ratio = step.ratio_to(all);
         results["batch_over_32"][step.work.batch.to_string()] = json!(ratio);
         let target = if step.work.batch > all.work.batch { "0.90 to 1.10" } else { "-" };
-        let name = format!("{}, times {}", step.name(), all.name());
+        let name = format!("{} / {}", step.name(), all.name());
         rows.push(row(&name, format!("{ratio:.2}"), target.to_owned()));
     }
     for step in lengths {
@@ -131,13 +131,13 @@ fn summarize(
         let arithmetic = step.work.flops_per_token() / all.work.flops_per_token();
         results["cost_of_length_over_128"][step.work.length.to_string()] =
             json!({"measured": cost, "arithmetic": arithmetic});
-        let name = format!("a token of {}, times one of {}", step.name(), all.name());
-        rows.push(row(&name, format!("{cost:.2}"), format!("{arithmetic:.2} by arithmetic")));
+        let name = format!("cost per token, {} / {}", step.name(), all.name());
+        rows.push(row(&name, format!("{cost:.2}"), format!("{arithmetic:.2} expected from FLOPs")));
     }
     rows.push(row(
-        "loader on one thread, times the trainer",
+        "data loader on one thread / trainer",
         format!("{loader_ratio:.0}"),
-        "10 or more".to_owned(),
+        "at least 10".to_owned(),
     ));
     (results, rows)
 }
