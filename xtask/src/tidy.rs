@@ -7,19 +7,31 @@ use std::{collections::HashSet, fs, path::Path};
 use walkdir::WalkDir;
 
 /// Crates of the workspace that each may depend on, besides those that its own dependencies may.
-const MAY_USE: [(&str, &[&str]); 8] = [
-    ("electra-tokenize", &[]),
-    ("electra-data", &["electra-tokenize"]),
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("electra-files", &[]),
+    ("electra-tokenize", &["electra-files"]),
+    ("electra-data", &["electra-files", "electra-tokenize"]),
     ("electra-torch", &[]),
     ("electra-model", &["electra-torch"]),
-    ("electra-train", &["electra-tokenize", "electra-data", "electra-torch", "electra-model"]),
+    (
+        "electra-train",
+        &["electra-files", "electra-tokenize", "electra-data", "electra-torch", "electra-model"],
+    ),
     (
         "electra-tasks",
-        &["electra-tokenize", "electra-data", "electra-torch", "electra-model", "electra-train"],
+        &[
+            "electra-files",
+            "electra-tokenize",
+            "electra-data",
+            "electra-torch",
+            "electra-model",
+            "electra-train",
+        ],
     ),
     (
         "electra-cli",
         &[
+            "electra-files",
             "electra-tokenize",
             "electra-data",
             "electra-torch",
@@ -32,7 +44,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that build and test where libtorch is absent.
-const WITHOUT_TCH: [&str; 3] = ["electra-tokenize", "electra-data", "xtask"];
+const WITHOUT_TCH: [&str; 4] = ["electra-files", "electra-tokenize", "electra-data", "xtask"];
 
 /// Names a test for each claim.
 const FIDELITY: &str = "docs/fidelity.md";

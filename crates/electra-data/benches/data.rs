@@ -26,7 +26,7 @@ fn data(c: &mut Criterion) {
         packing: PackingConfig::reference(LENGTH),
         held_out: 0.0,
         seed: 1,
-        overwrite: true,
+        existing: electra_data::Existing::Replace,
     };
     let build_all =
         || build_shards(&corpus, &tokenizer, &build, &mut |_| {}).expect("a good corpus");

@@ -4,17 +4,18 @@ use crate::{
     Corpus, Error, PackingConfig, Result,
     corpus::{Document, split_sentences},
     packing::{Example, SHORTEST, pack_document},
-    place::Place,
+    place::{Shards, check_corpus},
     rng::{CounterRng, Purpose},
     shard::{COUNTS, INDEX, ShardIndex, ShardWriter, Split, SplitIndex, TOKENIZER},
 };
 use crossbeam_channel::bounded;
+use electra_files::{Existing, folder, write_json};
 use electra_tokenize::{Tokenizer, WordPiece};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -29,8 +30,8 @@ pub struct BuildConfig {
     pub held_out: f64,
     /// Seed of packing and of the held-out choice.
     pub seed: u64,
-    /// Replace the shards that `out` holds, once the new ones are complete. Anything else is never replaced.
-    pub overwrite: bool,
+    /// Whether the shards in `out` are replaced once the new ones are complete. Anything else is never replaced.
+    pub existing: Existing,
 }
 
 /// What was made of a corpus.
@@ -72,11 +73,10 @@ const TASK: usize = 1 << 16;
 
 /// Tokenises and packs a corpus into a folder of shards; `progress` is told the bytes of text done.
 ///
-/// The folder is built beside its place, in `.NAME.building`, and put there when it is complete. What a build
-/// left there that was killed is cleared away by the next one.
+/// The folder appears when it is complete; see [`electra_files::folder::whole`].
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::Output`], [`Error::TooSmall`], or whatever reading and writing say; what was
+/// [`Error::Files`], [`Error::CorpusInOutput`], [`Error::TooSmall`], or any error of reading and writing; what was
 /// at `out` is as it was.
 pub fn build_shards(
     corpus: &Corpus,
@@ -85,10 +85,10 @@ pub fn build_shards(
     progress: &mut dyn FnMut(u64),
 ) -> Result<BuildReport> {
     check(config)?;
-    let place = Place::take(&config.out, config.overwrite, corpus)?;
-    let report = build_in(&place.fresh(), corpus, tokenizer, config, SHARD_TOKENS, progress)?;
-    place.put()?;
-    Ok(report)
+    check_corpus(&config.out, corpus)?;
+    folder::whole(&config.out, config.existing, Shards, |new| {
+        build_in(new, corpus, tokenizer, config, SHARD_TOKENS, progress)
+    })
 }
 
 fn check(config: &BuildConfig) -> Result<()> {
@@ -331,7 +331,8 @@ impl Output {
             Split::HeldOut => "held-out",
         };
         let name = format!("{prefix}-{:05}.shard", self.part(split).files.len());
-        write_synced(&self.dir.join(&name), &bytes)?;
+        let path = self.dir.join(&name);
+        fs::write(&path, &bytes).map_err(Error::io(&path))?;
         let part = self.part(split);
         part.files.push(name);
         part.examples += examples;
@@ -359,19 +360,9 @@ impl Output {
             });
         }
         self.index.report = report.clone();
-        let json = |value: serde_json::Result<String>| {
-            value.map_err(|e| Error::shard(self.dir.join(INDEX), e))
-        };
-        write_synced(
-            &self.dir.join(COUNTS),
-            json(serde_json::to_string(&self.counts))?.as_bytes(),
-        )?;
-        // The index comes last: without it, the folder is no shard folder.
-        write_synced(
-            &self.dir.join(INDEX),
-            json(serde_json::to_string_pretty(&self.index))?.as_bytes(),
-        )?;
-        sync(&self.dir)
+        let (counts, path) = (Value::from(self.counts.as_slice()), self.dir.join(COUNTS));
+        fs::write(&path, counts.to_string()).map_err(Error::io(&path))?;
+        Ok(write_json(&self.dir.join(INDEX), &self.index)?)
     }
 
     /// What the corpus has too little of, and what would be enough.
@@ -397,15 +388,6 @@ impl Output {
         }
         None
     }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(Error::io(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
-}
-
-fn sync(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
 }
 
 #[cfg(test)]
@@ -437,7 +419,7 @@ mod tests {
                 packing: PackingConfig::reference(16),
                 held_out: 0.2,
                 seed: 1,
-                overwrite: false,
+                existing: Existing::Refuse,
             };
             build_in(&out, &corpus, &tokenizer, &config, shard_tokens, &mut |_| {})
                 .expect("what the test makes is whole");

@@ -54,17 +54,17 @@ pub enum Error {
         /// What would be enough.
         needed: String,
     },
-    /// The output folder holds something.
-    #[error("{} is not empty: name another folder, or say --overwrite", .0.display())]
-    NotEmpty(PathBuf),
-    /// An output folder that cannot be made, or whose replacement would lose something.
-    #[error("{}: {message}", path.display())]
-    Output {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong and what would be right.
-        message: String,
+    /// An output folder whose replacement would remove files of the corpus.
+    #[error("{} contains {} of the corpus: name another output folder", out.display(), file.display())]
+    CorpusInOutput {
+        /// The output folder.
+        out: PathBuf,
+        /// The file of the corpus.
+        file: PathBuf,
     },
+    /// From the crate of files: an output folder that is not replaced, a file that could not be written.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// A shard or index that is not what was written.
     #[error("{}: {message}", path.display())]
     Shard {
@@ -98,10 +98,6 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
-    }
-
-    pub(crate) fn output(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Output { path: path.into(), message: message.to_string() }
     }
 
     pub(crate) fn shard(path: impl Into<PathBuf>, message: impl ToString) -> Self {

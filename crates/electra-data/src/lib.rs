@@ -27,6 +27,7 @@ pub mod shard;
 pub use batch::{MaskedBatch, evaluation_batches};
 pub use build::{BuildConfig, BuildReport, build_shards};
 pub use corpus::{Corpus, CorpusConfig, DocumentBoundary, Encoding, Sentences};
+pub use electra_files::Existing;
 pub use error::{Error, Result};
 pub use loader::{Loader, LoaderConfig};
 pub use masking::{MaskedPositions, Masking, ReferenceMasking, UniformMasking};

@@ -4,7 +4,7 @@ use crate::{
     Error, MultiLabelTask, Result, SquadTask, TaggingTask, Task, glue::winograd::WinogradTask,
     task::Files,
 };
-use electra_train::config::{Section, parse_toml, parse_toml_with};
+use electra_files::{Section, parse_toml, parse_toml_with};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
 

@@ -1,12 +1,9 @@
 //! The fine-tuning config: the whole TOML file.
 
 use crate::{Error, Result};
+use electra_files::{Section, parse_toml, read_toml};
 use electra_model::Precision;
-use electra_train::{
-    config::{Section, parse_toml, read_toml},
-    optim::OptimizerConfig,
-    schedule::Schedule,
-};
+use electra_train::{optim::OptimizerConfig, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

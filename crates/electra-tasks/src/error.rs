@@ -50,6 +50,9 @@ pub enum Error {
         /// Which update, and what its loss was.
         source: electra_train::Error,
     },
+    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// From training.
     #[error(transparent)]
     Train(#[from] electra_train::Error),
@@ -90,15 +93,5 @@ impl Error {
             value: value.to_string(),
             expected: expected.to_string(),
         }
-    }
-}
-
-/// `; did you mean "x"?` for the nearest known name, or the list of all.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    let alike = |a: &str| strsim::jaro_winkler(&name.to_lowercase(), &a.to_lowercase());
-    match known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b))) {
-        Some(best) if alike(best) > 0.75 => format!("; did you mean {best:?}?"),
-        _ => format!("; there is: {}", known.join(", ")),
     }
 }

@@ -13,10 +13,10 @@ pub mod winograd;
 
 use crate::{
     Error, Result, Task,
-    error::nearest,
     scores::Metric,
     task::{Answers, Files, Kind, Pairs},
 };
+use electra_files::nearest;
 use std::path::{Path, PathBuf};
 
 /// Largest share of a file's rows that may be left out: the official QQP has some that a line break has torn.

@@ -11,9 +11,9 @@
 
 use crate::{
     Error, Result,
-    error::nearest,
     text::{NotUtf8, Utf8Reader},
 };
+use electra_files::nearest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{

@@ -14,6 +14,9 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A file could not be read or written, from `electra-files`.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// A file does not have the expected format.
     #[error("{}: {message}", path.display())]
     Format {

@@ -23,7 +23,6 @@ struct ReadmeExamples;
 mod config;
 mod error;
 mod pretrained;
-mod replace;
 mod split;
 mod train;
 mod vocab;

@@ -4,9 +4,8 @@
 //! `tokenizer_config.json`, so the three settings there are always written. Only the generic
 //! `PreTrainedTokenizerFast`, which uses all of `tokenizer.json`, honors a word limit other than 100.
 
-use crate::{
-    Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab, replace::replace,
-};
+use crate::{Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab};
+use electra_files::write_json;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -153,12 +152,8 @@ pub(crate) fn write(
 ) -> Result<()> {
     vocab.write_vocab_txt(&dir.join("vocab.txt"))?;
     write_json(&dir.join("tokenizer.json"), &tokenizer_json(vocab, config))?;
-    write_json(&dir.join("tokenizer_config.json"), &tokenizer_config(config, max_length))
-}
-
-fn write_json(path: &Path, value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::format(path, e))?;
-    replace(path, (text + "\n").as_bytes())
+    let settings = tokenizer_config(config, max_length);
+    Ok(write_json(&dir.join("tokenizer_config.json"), &settings)?)
 }
 
 fn tokenizer_config(config: &TokenizerConfig, max_length: usize) -> Value {

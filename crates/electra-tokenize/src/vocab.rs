@@ -1,7 +1,8 @@
 //! The vocabulary: tokens and their ids.
 
-use crate::{Error, Result, replace::replace};
+use crate::{Error, Result};
 use ahash::AHashMap;
+use electra_files::write_file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fs, path::Path};
@@ -133,7 +134,7 @@ impl Vocab {
     /// # Errors
     /// The file cannot be written.
     pub fn write_vocab_txt(&self, path: &Path) -> Result<()> {
-        replace(path, self.text().as_bytes())
+        Ok(write_file(path, self.text())?)
     }
 
     fn text(&self) -> String {

@@ -99,7 +99,7 @@ mod tests {
             packing: PackingConfig::reference(16),
             held_out: 0.0,
             seed: 1,
-            overwrite: false,
+            existing: electra_data::Existing::Refuse,
         };
         let corpus = Corpus::open(path("corpus.txt").as_ref(), CorpusConfig::default()).unwrap();
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})

@@ -24,31 +24,6 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
-    /// A `--set` that does not fit the config.
-    #[error("--set {assignment}: {message}")]
-    Set {
-        /// As given.
-        assignment: String,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-    /// The output folder holds something.
-    #[error("{} is not empty: name another folder, resume it with --resume, or say --overwrite", .0.display())]
-    NotEmpty(PathBuf),
-    /// Another process has the output folder's lock.
-    #[error("{} is being written by another process: wait for it, stop it, or name another folder", .0.display())]
-    InUse(PathBuf),
-    /// The output folder holds something that is not of the kind that is written.
-    #[error(
-        "{} is not empty and has no {marker}: it is not what is written here, so --overwrite does not replace it; name another folder",
-        path.display()
-    )]
-    NotReplaced {
-        /// The folder.
-        path: PathBuf,
-        /// The file that it would have.
-        marker: &'static str,
-    },
     /// Shards that are not the run's.
     #[error("{}: has {found}; {} was made with {expected}", shards.display(), run.display())]
     OtherShards {
@@ -97,6 +72,9 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// From the data crate.
     #[error(transparent)]
     Data(#[from] electra_data::Error),

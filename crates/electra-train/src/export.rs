@@ -1,14 +1,10 @@
 //! From a checkpoint to folders that `transformers` loads.
 
 use crate::{
-    Error, Recipe, Result, RunConfig,
-    card::card,
-    folder,
-    objective::ReplacedToken,
-    recipe,
-    run_dir::{Existing, RunDir},
-    state,
+    Error, Recipe, Result, RunConfig, card::card, folder, objective::ReplacedToken, recipe,
+    run_dir::RunDir, state,
 };
+use electra_files::Existing;
 use electra_model::{
     Encoder,
     hf::{self, Architecture},

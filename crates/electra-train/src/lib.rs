@@ -31,9 +31,9 @@ pub mod trainer;
 mod update;
 
 pub use config::RunConfig;
+pub use electra_files::Existing;
 pub use error::{Error, Result};
 pub use losses::Fetch;
 pub use profile::Profile;
 pub use recipe::{From, Network, Recipe, Start};
-pub use run_dir::Existing;
 pub use trainer::{Event, Outcome, Trainer, evaluate};

@@ -1,6 +1,6 @@
 //! Metrics: sums over batches, areas under curves, one JSON line per report.
 
-use crate::{Error, Result, folder};
+use crate::{Error, Result};
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
@@ -165,7 +165,7 @@ impl MetricsFile {
                     path.display()
                 );
                 let text: String = kept.iter().map(|row| format!("{row}\n")).collect();
-                folder::write_file(path, &text)?;
+                electra_files::write_file(path, &text)?;
             }
         }
         let file =

@@ -6,13 +6,14 @@ use crate::{
     objective::{Objective, ObjectiveSite, ReplacedToken, Shown},
     optim::{Adam, Decay, Rule},
     report,
-    run_dir::{Existing, Manifest, RunDir},
+    run_dir::{Manifest, RunDir},
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
 };
 use electra_data::{
     Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
 };
+use electra_files::Existing;
 use electra_model::{Parts, networks::variables};
 use std::{
     path::{Path, PathBuf},

@@ -1,8 +1,9 @@
 //! The run folder: config, manifest, metrics, checkpoints, tokenizer.
 
-use crate::{Error, Result, folder};
+use crate::{Error, Result};
 use electra_data::ShardIndex;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use electra_files::{Existing, folder, read_json, write_file, write_json};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -12,15 +13,6 @@ use tch::Device;
 
 const SHARDS: &str = "shards.json";
 const MANIFEST: &str = "manifest.json";
-
-/// What to do with an output folder that holds something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// Stop with an error.
-    Refuse,
-    /// Replace what is there, if it is of the kind that is written: a run by a run, a model by a model.
-    Replace,
-}
 
 /// A run folder.
 #[derive(Clone, Debug)]
@@ -107,8 +99,8 @@ impl RunDir {
     /// replaced is there until then.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] if the folder holds something and `existing` refuses it,
-    /// [`Error::NotReplaced`] if that is no run, or naming the file that cannot be written.
+    /// [`electra_files::Error::NotEmpty`] if the folder is not empty and `existing` refuses it,
+    /// [`electra_files::Error::NotReplaced`] if it is not a run; naming the file that cannot be written.
     pub fn create(
         path: &Path,
         existing: Existing,
@@ -118,8 +110,7 @@ impl RunDir {
         folder::whole(path, existing, MANIFEST, |temporary| {
             let run = Self { path: temporary.to_owned() };
             fs::create_dir(run.checkpoints()).map_err(Error::io(run.checkpoints()))?;
-            let json = serde_json::to_string_pretty(manifest).expect("plain values serialise");
-            run.write(MANIFEST, &(json + "\n"))?;
+            write_json(&temporary.join(MANIFEST), manifest)?;
             fill(&run)
         })?;
         Ok(Self { path: path.to_owned() })
@@ -139,9 +130,9 @@ impl RunDir {
     /// The lock of a run that is there: see [`folder::lock`].
     ///
     /// # Errors
-    /// [`Error::InUse`] if another process has it.
+    /// [`electra_files::Error::InUse`] if another process has it.
     pub fn lock(path: &Path) -> Result<Option<File>> {
-        folder::lock(path, MANIFEST)
+        Ok(folder::lock(path, MANIFEST)?)
     }
 
     /// The folder.
@@ -174,7 +165,7 @@ impl RunDir {
     /// # Errors
     /// Naming the file.
     pub fn write(&self, name: &str, contents: &str) -> Result<()> {
-        folder::write_file(&self.path.join(name), contents)
+        Ok(write_file(&self.path.join(name), contents)?)
     }
 
     /// Writes `shards.json`: the index of the shards that the run is trained on.
@@ -182,8 +173,7 @@ impl RunDir {
     /// # Errors
     /// Naming the file.
     pub fn write_shards(&self, index: &ShardIndex) -> Result<()> {
-        let json = serde_json::to_string_pretty(index).expect("plain values serialise");
-        self.write(SHARDS, &(json + "\n"))
+        Ok(write_json(&self.path.join(SHARDS), index)?)
     }
 
     /// Checks that shards have the run's vocabulary, as evaluation needs.
@@ -225,7 +215,7 @@ impl RunDir {
     /// # Errors
     /// Naming the file.
     pub fn shards(&self) -> Result<ShardIndex> {
-        self.read(SHARDS)
+        Ok(read_json(&self.path.join(SHARDS))?)
     }
 
     /// `manifest.json`.
@@ -233,13 +223,7 @@ impl RunDir {
     /// # Errors
     /// Naming the file.
     pub fn manifest(&self) -> Result<Manifest> {
-        self.read(MANIFEST)
-    }
-
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let path = self.path.join(name);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
+        Ok(read_json(&self.path.join(MANIFEST))?)
     }
 }
 

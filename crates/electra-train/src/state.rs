@@ -1,13 +1,12 @@
 //! Checkpoints: all state of a run, written so that a reader never sees half of one.
 
-use crate::{Error, Result, folder::sync};
+use crate::{Error, Result};
+use electra_files::{Existing, Kind, folder, read_json, sha256, write_json};
 use electra_model::tensors::{self, Named};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 use tch::Tensor;
@@ -53,47 +52,35 @@ pub struct Checkpoint {
     pub state: State,
 }
 
-/// Writes `checkpoints/step-NNNNNNN` into a temporary folder, syncs it and renames it.
+/// A checkpoint's folder, damaged or not: a resumed run makes the same step again from an older checkpoint.
+struct Step;
+
+impl Kind for Step {
+    fn differs(&self, _folder: &Path) -> Option<String> {
+        None
+    }
+}
+
+/// Writes `checkpoints/step-NNNNNNN`, which appears when it is complete.
 ///
 /// # Errors
-/// Naming the file; the temporary folder is left out of the checkpoints and removed if possible.
+/// Naming the file; an unfinished checkpoint is removed if possible and never read.
 pub fn save(
     checkpoints: &Path,
     mut state: State,
     model: &[(String, Tensor)],
     optimizer: &Named,
 ) -> Result<PathBuf> {
-    let name = format!("step-{:07}", state.step);
-    let path = checkpoints.join(&name);
-    let temporary = checkpoints.join(format!(".{name}.tmp"));
-    let written = (|| {
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
-        }
-        fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
+    let path = checkpoints.join(format!("step-{:07}", state.step));
+    folder::whole(&path, Existing::Replace, Step, |new| -> Result<()> {
         for (file, tensors) in [(MODEL, model), (OPTIMIZER, optimizer.as_slice())] {
-            let file_path = temporary.join(file);
+            let file_path = new.join(file);
             tensors::write(&file_path, tensors)?;
-            state.checksums.insert(file.to_owned(), checksum(&file_path)?);
-            sync(&file_path)?;
+            state.checksums.insert(file.to_owned(), sha256(&file_path)?);
         }
-        let json = serde_json::to_string_pretty(&state).expect("plain values serialise");
-        let state_path = temporary.join(STATE);
-        fs::write(&state_path, json + "\n").map_err(Error::io(&state_path))?;
-        sync(&state_path)?;
-        sync(&temporary)?;
-        if path.exists() {
-            // Only a resumed run gets here: the same step, made again from an older checkpoint.
-            fs::remove_dir_all(&path).map_err(Error::io(&path))?;
-        }
-        fs::rename(&temporary, &path).map_err(Error::io(&path))?;
-        sync(checkpoints)
-    })();
-    if written.is_err() {
-        // The cause is reported; a leftover temporary folder is never read and replaced next time.
-        let _ = fs::remove_dir_all(&temporary);
-    }
-    written.map(|()| path)
+        Ok(write_json(&new.join(STATE), &state)?)
+    })?;
+    Ok(path)
 }
 
 /// Removes all but the newest `keep_last` checkpoints up to `newest`, which was just written; 0 keeps all. Later ones stay:
@@ -122,7 +109,9 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
     for path in list(&run.join("checkpoints"))?.into_iter().rev() {
         match open(&path) {
             Ok(checkpoint) => return Ok(checkpoint),
-            Err(Error::Io { path, source }) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Files(electra_files::Error::Io { path, source }))
+                if source.kind() != io::ErrorKind::NotFound =>
+            {
                 return Err(Error::Io { path, source });
             }
             Err(error) => {
@@ -140,16 +129,14 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
 /// [`Error::Checkpoint`] naming the file that is not what was written.
 pub fn open(path: &Path) -> Result<Checkpoint> {
     let state_path = path.join(STATE);
-    let text = fs::read_to_string(&state_path).map_err(Error::io(&state_path))?;
-    let state: State =
-        serde_json::from_str(&text).map_err(|e| Error::checkpoint(&state_path, e))?;
+    let state: State = read_json(&state_path)?;
     if state.format != FORMAT {
         let message = format!("format {}, this version reads {FORMAT}", state.format);
         return Err(Error::checkpoint(&state_path, message));
     }
     for file in [MODEL, OPTIMIZER] {
         let file_path = path.join(file);
-        let found = checksum(&file_path)?;
+        let found = sha256(&file_path)?;
         if state.checksums.get(file) != Some(&found) {
             return Err(Error::checkpoint(
                 &file_path,
@@ -209,11 +196,4 @@ fn list(checkpoints: &Path) -> Result<Vec<PathBuf>> {
     }
     steps.sort();
     Ok(steps.into_iter().map(|(_, path)| path).collect())
-}
-
-fn checksum(path: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,7 +3,7 @@
 use crate::console;
 use clap::Parser;
 use electra_data::{ShardSet, Split};
-use electra_tasks::predict::in_place;
+use electra_files::write_file_with;
 use electra_train::{
     Recipe, RunConfig, export,
     metrics::{entropy, number},
@@ -44,7 +44,7 @@ impl Args {
         let json = serde_json::to_string_pretty(&figures)?;
         console::print(&json)?;
         if let Some(path) = &self.output {
-            in_place(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{json}")?) })?;
+            write_file_with(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{json}")?) })?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,6 +4,7 @@ use super::{Overwrite, pretrain};
 use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
+use electra_files::{Section, read_toml};
 use electra_tasks::{
     AnyTask, Completion, Finetune, FinetuneConfig, Grid, MultiTask, Preset, Problem, Report,
     Weights,
@@ -17,10 +18,7 @@ use electra_tasks::{
     preset::Group,
     scores::Summary,
 };
-use electra_train::{
-    Existing, From,
-    config::{Section, read_toml},
-};
+use electra_train::{Existing, From};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,

@@ -4,7 +4,7 @@ use crate::console;
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_data::{ShardSet, Split};
-use electra_tasks::predict::in_place;
+use electra_files::write_file_with;
 use electra_train::{Recipe, RunConfig, gpu_check::golden, profile::Limit};
 use serde_json::{Value, json};
 use std::{
@@ -128,7 +128,7 @@ impl Args {
         });
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(&figures)?;
-            in_place(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{text}")?) })?;
+            write_file_with(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{text}")?) })?;
         }
         match holds {
             true => Ok(ExitCode::SUCCESS),

@@ -5,7 +5,6 @@ use crate::console::{self, Progress};
 use clap::{Parser, Subcommand};
 use electra_data::{BuildConfig, PackingConfig, ShardIndex, build_shards, verify};
 use electra_tokenize::{Vocab, WordPiece};
-use electra_train::Existing;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Turn a corpus into shards, or look at them.
@@ -93,7 +92,7 @@ impl Build {
             },
             held_out: self.held_out,
             seed: self.seed,
-            overwrite: self.overwrite.existing() == Existing::Replace,
+            existing: self.overwrite.existing(),
         };
         let mut progress = Progress::new("bytes of text", 0);
         let report =

@@ -4,7 +4,7 @@ use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use electra_tasks::predict::in_place;
+use electra_files::write_file_with;
 use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::Existing;
 use std::{
@@ -144,7 +144,7 @@ impl Encode {
         let named = |path: &Path| path.display().to_string();
         let input = BufReader::new(File::open(&self.input).with_context(|| named(&self.input))?);
         let mut lines = 0u64;
-        in_place(&self.output, |output| -> anyhow::Result<()> {
+        write_file_with(&self.output, |output| -> anyhow::Result<()> {
             for line in input.lines() {
                 lines += 1;
                 let line = line.with_context(|| format!("{}, line {lines}", named(&self.input)))?;

@@ -159,7 +159,8 @@ fn overwriting_replaces_shards_only_when_the_new_ones_are_whole() {
 
     let broken = fixture.write("broken.txt", b"a b c\n\nd \xff e\n");
     let corpus = Corpus::open(&broken, CorpusConfig::default()).unwrap();
-    let config = BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
+    let config =
+        BuildConfig { existing: electra_data::Existing::Replace, ..fixture.config("shards", 16) };
     build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap_err();
     assert_eq!(files(&fixture.path("shards")), before);
     let names: Vec<_> =

@@ -52,7 +52,7 @@ impl Fixture {
             packing: PackingConfig::reference(length),
             held_out: 0.1,
             seed: 1,
-            overwrite: false,
+            existing: electra_data::Existing::Refuse,
         }
     }
 }

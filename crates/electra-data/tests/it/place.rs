@@ -11,7 +11,8 @@ use std::{
 
 /// Builds `shards` of `corpus` over what is there; `meanwhile` happens during the build.
 fn replace(fixture: &Fixture, corpus: &Path, meanwhile: impl Fn()) -> Result<BuildReport> {
-    let config = BuildConfig { overwrite: true, ..fixture.config("shards", 16) };
+    let config =
+        BuildConfig { existing: electra_data::Existing::Replace, ..fixture.config("shards", 16) };
     let corpus = Corpus::open(corpus, CorpusConfig::default())?;
     build_shards(&corpus, &letters(), &config, &mut |_| meanwhile())
 }
@@ -57,7 +58,7 @@ fn overwriting_replaces_nothing_but_shards() {
     fs::remove_dir_all(fixture.path("shards")).unwrap();
     fixture.shards(&corpus, "shards", 16).unwrap();
     fixture.write("shards/precious.txt", "mine");
-    refused(&["also holds precious.txt"]);
+    refused(&["also contains precious.txt"]);
 
     fs::remove_file(&kept).unwrap();
     replace(&fixture, &fixture.write("corpus.txt", text(20)), || {}).unwrap();
@@ -80,10 +81,10 @@ fn a_corpus_inside_the_output_folder_is_refused() {
     let corpus = fixture.write("corpus/corpus.txt", text(10));
     fixture.shards(&corpus, "shards", 16).unwrap();
     let vocab = fixture.path("shards/tokenizer/vocab.txt");
-    says(replace(&fixture, &vocab, || {}), &["shards: holds", "vocab.txt of the corpus"]);
+    says(replace(&fixture, &vocab, || {}), &["shards contains", "vocab.txt of the corpus"]);
     // The folder above holds both the text and the shards of before, which are no text.
     let above = fixture.dir.path().join("corpus").join("..");
-    says(replace(&fixture, &above, || {}), &["shards: holds", "of the corpus"]);
+    says(replace(&fixture, &above, || {}), &["shards contains", "of the corpus"]);
     assert_eq!(documents(&fixture), 10);
 }
 
@@ -107,9 +108,9 @@ fn shards_that_cannot_be_put_in_their_place_are_kept_beside() {
     let meanwhile = || {
         fixture.write("shards/precious.txt", "mine");
     };
-    says(replace(&fixture, &corpus, meanwhile), &["shards", "index.json", "whole in"]);
+    says(replace(&fixture, &corpus, meanwhile), &["shards", "index.json", "complete in"]);
     assert_eq!(fs::read_to_string(fixture.path("shards/precious.txt")).unwrap(), "mine");
-    let kept = ShardIndex::read(&fixture.path(".shards.building/new")).unwrap();
+    let kept = ShardIndex::read(&fixture.path(".shards.tmp")).unwrap();
     assert_eq!(kept.report.documents, 10);
 }
 
@@ -117,8 +118,8 @@ fn shards_that_cannot_be_put_in_their_place_are_kept_beside() {
 fn two_builds_to_one_place_do_not_meet() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
-    let theirs = fixture.write(".shards.building/new/train-00000.shard", "theirs");
-    let lock = File::create(fixture.path(".shards.building/lock")).unwrap();
+    let theirs = fixture.write(".shards.tmp/train-00000.shard", "theirs");
+    let lock = File::create(fixture.path(".shards.lock")).unwrap();
     lock.lock().unwrap();
     says(fixture.shards(&corpus, "shards", 16), &["shards", "another process"]);
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
@@ -135,8 +136,8 @@ fn a_build_that_died_during_the_exchange_lost_nothing() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     fixture.shards(&corpus, "shards", 16).unwrap();
-    fs::create_dir_all(fixture.path(".shards.building/new")).unwrap();
-    fs::rename(fixture.path("shards"), fixture.path(".shards.building/old")).unwrap();
+    fs::create_dir_all(fixture.path(".shards.tmp")).unwrap();
+    fs::rename(fixture.path("shards"), fixture.path(".shards.old")).unwrap();
     says(fixture.shards(&fixture.write("b.txt", text(20)), "shards", 16), &["not empty"]);
     assert_eq!(documents(&fixture), 10);
     assert_eq!(names(&fixture), ["b.txt", "corpus.txt", "shards"]);

@@ -54,10 +54,10 @@ impl BestStep {
             return Ok(());
         }
         let chosen = Chosen { step, score };
-        folder::whole(&self.dir, Existing::Replace, SCORE, |dir| {
+        folder::whole(&self.dir, Existing::Replace, SCORE, |dir| -> electra_train::Result<()> {
             tensors::write(&dir.join(MODEL), variables)?;
             let json = serde_json::to_string(&chosen).expect("plain values serialise");
-            folder::write_file(&dir.join(SCORE), &json)
+            Ok(folder::write_file(&dir.join(SCORE), &json)?)
         })?;
         self.known.set(Some(chosen));
         Ok(())

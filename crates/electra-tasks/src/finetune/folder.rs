@@ -6,12 +6,12 @@ use crate::{
     problem::{Loaded, Problem},
     report::{Examples, LeftOut},
 };
+pub(super) use electra_files::write_json;
 use electra_model::Parts;
 use electra_train::{From, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 use xxhash_rust::xxh3::Xxh3Default;
@@ -94,7 +94,7 @@ impl<P: Problem> Finetune<'_, P> {
             Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
         })?;
         let inputs = self.inputs(parts, data);
-        let config: FinetuneConfig = electra_train::config::read_toml(&config_path, &[])?;
+        let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data == known);
         for (name, same) in [
             ("the task", known.task == inputs.task),
@@ -144,15 +144,5 @@ impl<P: Problem> Finetune<'_, P> {
 
 /// A JSON file, or `None` if there is none.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(Error::io(path))?,
-    };
-    serde_json::from_str(&text).map(Some).map_err(|e| Error::file(path, e))
-}
-
-/// Writes a JSON file through a temporary one, so that no reader sees half of it.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let json = serde_json::to_string_pretty(value).expect("plain values serialise");
-    Ok(folder::write_file(path, &(json + "\n"))?)
+    Ok(electra_files::if_there(electra_files::read_json(path))?)
 }

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    error::nearest,
     table::{Format, Header, Rows},
 };
+use electra_files::nearest;
 use std::{
     collections::BTreeSet,
     fs::{self, File},

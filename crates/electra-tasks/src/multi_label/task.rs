@@ -11,7 +11,6 @@ use crate::{
     batch::Feature,
     details::Details,
     encoded::{TextData, check_label, loaded},
-    error::nearest,
     model::{Header, Kind},
     objective::Answering,
     predict::TextInfo,
@@ -21,6 +20,7 @@ use crate::{
     table::Row,
     task::{Dataset, Files, Pairs, is_zero},
 };
+use electra_files::nearest;
 use electra_model::EncoderConfig;
 use electra_train::folder::write_file;
 use serde::{Deserialize, Serialize};

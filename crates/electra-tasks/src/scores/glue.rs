@@ -3,12 +3,12 @@
 use super::{Metric, Scores, by_index};
 use crate::{
     Answers, Error, Result, Target,
-    error::nearest,
     glue::{GlueTask, TASKS, Training},
     json::{self, Members},
     rows::TextTask,
     table::Rows,
 };
+use electra_files::nearest;
 use std::path::Path;
 
 /// How scores of tasks become one.

@@ -1,7 +1,8 @@
 //! Scores of sets of labels, as scikit-learn defines them for label indicators.
 
 use super::{Found, Metric, Scores, by_index, found::share};
-use crate::{Error, MultiLabelTask, Result, error::nearest, rows::TextTask};
+use crate::{Error, MultiLabelTask, Result, rows::TextTask};
+use electra_files::nearest;
 use std::path::Path;
 
 /// The scores of a file of predictions against a labelled file of the task.

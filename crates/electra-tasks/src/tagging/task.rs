@@ -13,7 +13,6 @@ use crate::{
     batch::Feature,
     config::Pooling,
     details::Details,
-    error::nearest,
     model::{Header, Kind},
     objective::Answering,
     problem::{HeadClass, LoadSite, Loaded, Problem, Remembered, Split, TaskCard},
@@ -25,6 +24,7 @@ use crate::{
     },
     task::Files,
 };
+use electra_files::nearest;
 use electra_model::{
     EncoderConfig,
     hf::{Architecture, Labels},

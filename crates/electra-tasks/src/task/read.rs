@@ -3,11 +3,11 @@
 use super::{Answers, Dataset, Example, Kind, Target, Task, check_classes};
 use crate::{
     Error, Result,
-    error::nearest,
     report::LeftOut,
     rows::{self, Form, Read, TextTask},
     table::Row,
 };
+use electra_files::nearest;
 use std::path::Path;
 
 /// The labelled examples of a file.

@@ -193,7 +193,7 @@ fn predictions_that_cannot_be_made() {
     fixture.write("input.tsv", "text\tx\nred\t1\n\nblue\t1\n");
     says(predict(), &["input.tsv:3", "empty line"]);
     assert!(!output.exists());
-    assert!(!fixture.path("output.tsv.tmp").exists());
+    assert!(!fixture.path(".output.tsv.tmp").exists());
 
     // An output that is no file is written into; what cannot be is named as it was given.
     #[cfg(target_os = "linux")]

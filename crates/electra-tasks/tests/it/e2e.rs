@@ -75,7 +75,7 @@ impl Fixture {
             packing: PackingConfig::reference(16),
             held_out: 0.1,
             seed: 1,
-            overwrite: false,
+            existing: electra_data::Existing::Refuse,
         };
         build_shards(&corpus, &WordPiece::new(vocab, tokenizer).unwrap(), &build, &mut |_| {})
             .unwrap();

@@ -249,7 +249,7 @@ fn predictions_go_to_the_file_whole_or_not_at_all() {
     let options = PredictOptions { format: Format::Csv, ..PredictOptions::default() };
     let to = |text| predictor.predict_file(rows(text).unwrap(), &output, &options, &mut |_| {});
     says(to("text\nred\nred\tfox\n"), &["rows:3"]);
-    assert!(!output.exists() && !fixture.path("answers.csv.tmp").exists());
+    assert!(!output.exists() && !fixture.path(".answers.csv.tmp").exists());
     assert_eq!(to("text\nred\nfox\n").unwrap().rows, 2);
     assert!(fs::read_to_string(&output).unwrap().starts_with("index,prediction\n0,"));
 }

@@ -62,7 +62,7 @@ fn shards_of_another_vocabulary_or_corpus() {
             packing: PackingConfig::reference(16),
             held_out: 0.1 * seed as f64,
             seed,
-            overwrite: false,
+            existing: electra_data::Existing::Refuse,
         };
         let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
         build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();

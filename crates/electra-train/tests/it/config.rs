@@ -1,8 +1,9 @@
 //! Presets and overrides; each mistake names its key.
 
 use crate::{Fixture, preset};
+use electra_files::parse_toml;
 use electra_model::ElectraConfig;
-use electra_train::{RunConfig, config::parse_toml};
+use electra_train::RunConfig;
 use std::path::Path;
 
 #[test]

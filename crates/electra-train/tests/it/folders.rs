@@ -2,9 +2,8 @@
 
 use crate::Fixture;
 use electra_train::{
-    Error, Existing, From, Recipe, Start,
+    Existing, From, Recipe, Start,
     export::{Network, export, export_tf},
-    folder,
 };
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -44,86 +43,9 @@ fn says<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
     }
 }
 
-/// A folder in each of the states that there are, made anew by `fill`.
-fn make(
-    dir: &Path,
-    name: &str,
-    existing: Existing,
-    fill: impl FnOnce(&Path) -> electra_train::Result<()>,
-) -> electra_train::Result<()> {
-    folder::whole(&dir.join(name), existing, "marker", fill)
-}
-
-fn states() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("empty")).unwrap();
-    write(&dir.path().join("old/marker"), "old");
-    write(&dir.path().join("old/below/stale"), "old");
-    dir
-}
-
+/// Killed between the two renames that replace a run, a process leaves it under a hidden name.
 #[test]
-fn a_folder_is_made_anew_as_a_whole() {
-    let dir = states();
-    for name in ["absent", "empty", "old", "deep/er"] {
-        make(dir.path(), name, Existing::Replace, |new| {
-            write(&new.join("marker"), "new");
-            write(&new.join("below/file"), "new");
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(names(&dir.path().join(name)), ["below/file", "marker"], "{name}");
-    }
-    // Nothing temporary is left.
-    let mut left: Vec<_> =
-        fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["absent", "deep", "empty", "old"]);
-}
-
-#[test]
-fn a_folder_that_cannot_be_filled_changes_nothing() {
-    let dir = states();
-    let before = files(dir.path());
-    for name in ["absent", "empty", "old"] {
-        let failed = make(dir.path(), name, Existing::Replace, |new| {
-            write(&new.join("marker"), "half");
-            Err(Error::NotEmpty("the fault".into()))
-        });
-        says(failed, &["the fault"]);
-    }
-    assert_eq!(files(dir.path()), before);
-    assert!(!dir.path().join("absent").exists());
-    assert_eq!(fs::read_dir(dir.path().join("empty")).unwrap().count(), 0);
-    // A process that was killed leaves its temporary folder: it is not in the way.
-    for (name, left) in [("old", ".old.tmp/half"), ("empty", "empty/.new.tmp/half")] {
-        write(&dir.path().join(left), "half");
-        make(dir.path(), name, Existing::Replace, |_| Ok(())).unwrap();
-    }
-    assert_eq!(names(dir.path()), Vec::<String>::new());
-}
-
-#[test]
-fn what_is_of_another_kind_is_not_replaced() {
-    let dir = states();
-    let never = |_: &Path| -> electra_train::Result<()> { panic!("nothing is to be made") };
-    says(make(dir.path(), "old", Existing::Refuse, never), &["old is not empty", "--overwrite"]);
-    fs::remove_file(dir.path().join("old/marker")).unwrap();
-    let words = ["old is not empty and has no marker", "does not replace it"];
-    says(make(dir.path(), "old", Existing::Replace, never), &words);
-    assert_eq!(names(&dir.path().join("old")), ["below/stale"]);
-}
-
-/// Killed between the two renames that replace a folder, a process leaves it under a hidden name.
-#[test]
-fn what_was_moved_aside_comes_back() {
-    let dir = states();
-    fs::rename(dir.path().join("old"), dir.path().join(".old.old")).unwrap();
-    let refused = make(dir.path(), "old", Existing::Refuse, |_| Ok(()));
-    says(refused, &["old is not empty"]);
-    assert_eq!(names(&dir.path().join("old")), ["below/stale", "marker"]);
-    assert!(!dir.path().join(".old.old").exists());
-
+fn a_run_that_was_moved_aside_is_resumed() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let recipe = Recipe::from_config(fixture.config(&["train.steps=2"]));
@@ -131,24 +53,6 @@ fn what_was_moved_aside_comes_back() {
     fs::rename(&run, fixture.path(".run.old")).unwrap();
     recipe.pretrain(&Start::resume(&run)).unwrap();
     assert!(run.join("checkpoints/step-0000002").is_dir());
-}
-
-/// A run on another disk, by a link: it is replaced there.
-#[test]
-#[cfg(unix)]
-fn a_link_to_a_folder_stays_one() {
-    let dir = states();
-    let link = dir.path().join("link");
-    fs::create_dir(dir.path().join("disk")).unwrap();
-    fs::rename(dir.path().join("old"), dir.path().join("disk/run")).unwrap();
-    std::os::unix::fs::symlink(dir.path().join("disk/run"), &link).unwrap();
-    make(dir.path(), "link", Existing::Replace, |new| {
-        write(&new.join("marker"), "new");
-        Ok(())
-    })
-    .unwrap();
-    assert!(link.is_symlink());
-    assert_eq!(names(&dir.path().join("disk")), ["run/marker"]);
 }
 
 /// A run's own `Start`, replacing.

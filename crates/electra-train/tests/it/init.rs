@@ -244,7 +244,7 @@ fn a_bert_is_gone_on_from() {
         packing: PackingConfig::reference(16),
         held_out: 0.1,
         seed: 1,
-        overwrite: false,
+        existing: electra_data::Existing::Refuse,
     };
     build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
     let (from, shards) = (exported.set("init.from", "bert"), exported.set("data.shards", "words"));

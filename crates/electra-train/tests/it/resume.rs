@@ -165,7 +165,7 @@ fn a_run_that_goes_on_computes_the_same_and_alone() {
     assert!(error(&[], None).contains("is being written by another process"));
     let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
     let refused = train(fixture.config(&[]), replace).unwrap_err();
-    assert!(matches!(refused, Error::InUse(_)), "{refused}");
+    assert!(matches!(refused, Error::Files(electra_files::Error::InUse(_))), "{refused}");
     assert_eq!(state_of(&run, 5), before);
     drop(lock);
     train(fixture.config(&[]), Start::resume(&run)).unwrap();
@@ -218,7 +218,7 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     train(fixture.config(&["train.steps=1"]), Start::new(&run)).unwrap();
     let before = state_of(&run, 1);
     let error = train(fixture.config(&["train.steps=2"]), Start::new(&run)).unwrap_err();
-    assert!(matches!(error, Error::NotEmpty(_)), "{error}");
+    assert!(matches!(error, Error::Files(electra_files::Error::NotEmpty(_))), "{error}");
     assert_eq!(state_of(&run, 1), before);
 
     let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
@@ -230,6 +230,7 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "mine").unwrap();
     let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&other) };
-    assert!(matches!(train(fixture.config(&[]), replace).unwrap_err(), Error::NotReplaced { .. }));
+    let error = train(fixture.config(&[]), replace).unwrap_err();
+    assert!(matches!(error, Error::Files(electra_files::Error::NotReplaced { .. })), "{error}");
     assert_eq!(fs::read_to_string(other.join("thesis.tex")).unwrap(), "mine");
 }

@@ -1,0 +1,109 @@
+//! TOML config files: `KEY=VALUE` overrides, and errors that name the file, the line and the key.
+
+pub mod section;
+mod value;
+
+use crate::{Error, Result, nearest};
+use section::Section;
+use serde::de::DeserializeOwned;
+use std::{fs, path::Path};
+use toml::{Table, Value, de::DeTable};
+use value::{explain, of_type, split};
+
+/// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys that the file has.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Invalid`] naming the file, line and key (and the nearest known key); [`Error::Set`].
+pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    parse_toml(&text, path, overrides)
+}
+
+/// [`read_toml`] of a text that was read from `path`.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
+pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> Result<T> {
+    parse(text, path, None, overrides).map(|(value, _)| value)
+}
+
+/// [`parse_toml`] of a file that may also have a section `name` for another config, which is returned beside the value.
+/// The overrides are of the other keys.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
+pub fn parse_toml_with<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    name: &str,
+    overrides: &[String],
+) -> Result<(T, Section)> {
+    let (value, values) = parse(text, path, Some(name), overrides)?;
+    Ok((value, Section { path: path.to_owned(), name: name.to_owned(), values }))
+}
+
+/// Reads a text without its section `beside`, and that section.
+fn parse<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    beside: Option<&str>,
+    overrides: &[String],
+) -> Result<(T, Table)> {
+    let invalid = |message: String| Error::invalid(path, message);
+    let fail = |e: toml::de::Error| invalid(explain(&e.to_string()));
+    let mut table: Table = text.parse().map_err(fail)?;
+    // Read once before the overrides, so that messages have the line in the file.
+    let mut document = DeTable::parse(text).map_err(fail)?;
+    let beside = beside.and_then(|name| {
+        document.get_mut().remove(name);
+        table.remove_entry(name)
+    });
+    T::deserialize(toml::Deserializer::from(document)).map_err(|mut e| {
+        e.set_input(Some(text));
+        fail(e)
+    })?;
+    let values = match beside {
+        None => Table::new(),
+        Some((_, Value::Table(values))) => values,
+        Some((name, other)) => return Err(invalid(format!("{name} = {other}: must be a section"))),
+    };
+    for assignment in overrides {
+        set(&mut table, assignment)?;
+    }
+    let value = table.try_into().map_err(|e: toml::de::Error| match overrides {
+        [] => fail(e),
+        _ => Error::Set { assignment: overrides.join(" --set "), message: explain(&e.to_string()) },
+    })?;
+    Ok((value, values))
+}
+
+/// Sets one key that the table has; the new value must be of the old one's type.
+fn set(table: &mut Table, assignment: &str) -> Result<()> {
+    let fail = |message: String| Error::Set { assignment: assignment.to_owned(), message };
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| fail("write it as section.key=value".to_owned()))?;
+    let unknown = |what: &str, name: &str, table: &Table| {
+        let near = nearest(name, table.keys().map(String::as_str));
+        fail(format!("there is no {what} {name:?}{near}"))
+    };
+    let (sections, last) = split(key);
+    let mut table = table;
+    for name in sections {
+        if !table.get(name).is_some_and(Value::is_table) {
+            return Err(unknown("section", name, table));
+        }
+        table = table.get_mut(name).and_then(Value::as_table_mut).expect("it is a table");
+    }
+    let Some(old) = table.get(last) else { return Err(unknown("key", last, table)) };
+    let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
+    let new = match (parsed.and_then(|value| of_type(value, old)), old) {
+        (Some(value), _) => value,
+        (None, Value::String(_)) => Value::String(text.to_owned()),
+        (None, old) => {
+            return Err(fail(format!("{text:?} is not of the key's type, {}", old.type_str())));
+        }
+    };
+    table.insert(last.to_owned(), new);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Files that appear whole: no reader sees half of one, and a failure leaves the old one as it was.
+
+use crate::{
+    Error, Result, lock,
+    path::{beside, parent},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+/// Writes a file whole; see [`write_file_with`].
+///
+/// # Errors
+/// Naming the file.
+pub fn write_file(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
+    write_file_with(path, |writer| writer.write_all(contents.as_ref()).map_err(Error::io(path)))
+}
+
+/// Writes a file whole: into the temporary file `.NAME.tmp` beside it, which is synced and renamed when `write` has
+/// written everything, and removed when anything fails.
+///
+/// A link to a file stays one. An output that is not a regular file (a pipe, a device) is written to directly.
+///
+/// # Errors
+/// [`Error::InUse`] if another process is writing the same file; naming the file; or whatever `write` returns.
+pub fn write_file_with<T, E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<T, E>,
+) -> Result<T, E> {
+    let fill = |file| {
+        let mut writer = BufWriter::new(file);
+        let value = write(&mut writer)?;
+        writer.flush().map_err(Error::io(path))?;
+        Ok((value, writer))
+    };
+    let target = match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path).map_err(Error::io(path))?,
+        Ok(_) => {
+            let file = File::create(path).map_err(Error::io(path))?;
+            return fill(file).map(|(value, _)| value);
+        }
+        Err(_) => path.to_owned(),
+    };
+    let temporary = beside(&target, "tmp")?;
+    let file = lock::acquire(&temporary, path)?;
+    let written = file.set_len(0).map_err(|error| Error::io(path)(error).into());
+    let written = written.and_then(|()| fill(file)).and_then(|(value, writer)| {
+        // The file is open, and so locked, until it has its name.
+        let moved = writer.get_ref().sync_all().and_then(|()| fs::rename(&temporary, &target));
+        moved.map_err(Error::io(path))?;
+        sync(parent(&target))?;
+        Ok(value)
+    });
+    if written.is_err() {
+        // The cause is reported; half a file is of no use.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Waits until a file, or the list of names in a folder, is on the disk.
+///
+/// # Errors
+/// Naming it.
+pub fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+}
+
+/// The SHA-256 of a file's bytes, in hexadecimal.
+///
+/// # Errors
+/// Naming the file.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Invalid`] with the line.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(|error| Error::invalid(path, error))
+}
+
+/// What was read, or `None` if there is no such file.
+///
+/// # Errors
+/// Any other error of `read`.
+pub fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Writes a value as indented JSON, whole; see [`write_file_with`].
+///
+/// # Errors
+/// Naming the file.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Error::invalid(path, error))?;
+    write_file(path, json + "\n")
+}

@@ -1,0 +1,24 @@
+//! What every crate of the workspace does with files.
+//!
+//! - [`config`]: TOML files with `KEY=VALUE` overrides and errors that name the key;
+//! - [`folder`]: output folders that appear whole, replaced only by the command that made them; locks;
+//! - [`write_file_with`] and its relatives: files that appear whole, JSON, checksums;
+//! - [`nearest`]: the "did you mean" of an error message.
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;
+
+pub mod config;
+mod error;
+mod file;
+pub mod folder;
+mod lock;
+mod path;
+mod suggest;
+
+pub use config::{parse_toml, parse_toml_with, read_toml, section::Section};
+pub use error::{Error, Result};
+pub use file::{if_there, read_json, sha256, sync, write_file, write_file_with, write_json};
+pub use folder::{Existing, Kind};
+pub use suggest::nearest;

@@ -1,0 +1,86 @@
+//! Lock files. The system releases a lock when its process ends, even when it is killed.
+
+use crate::{Error, Result};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// Opens the file `path`, which is created if it is missing, and locks it for as long as the result lives. Where the
+/// file system has no locks, the file is only opened.
+///
+/// # Errors
+/// [`Error::InUse`] naming `output` if another process has the lock.
+pub(crate) fn acquire(path: &Path, output: &Path) -> Result<File> {
+    loop {
+        let options = OpenOptions::new().create(true).write(true).truncate(false).open(path);
+        let file = options.map_err(Error::io(path))?;
+        match file.try_lock() {
+            // Its last owner may have renamed or removed the file after it was opened here.
+            Ok(()) if !is_at(&file, path) => {}
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse(output.to_owned())),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(file);
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io(path)(error)),
+        }
+    }
+}
+
+/// Whether `path` is still the name of the open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// A lock file that is removed when it is released.
+#[derive(Debug)]
+pub(crate) struct TemporaryLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl TemporaryLock {
+    /// See [`acquire`].
+    pub(crate) fn acquire(path: PathBuf, output: &Path) -> Result<Self> {
+        let file = acquire(&path, output)?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+impl Drop for TemporaryLock {
+    fn drop(&mut self) {
+        // A lock file that cannot be removed is locked by nobody, so it is in nobody's way.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_lock_is_of_the_file_that_has_the_name_now() {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let (path, target) = (dir.path().join("temporary"), dir.path().join("target"));
+        let first = acquire(&path, &target).expect("nobody has the lock");
+        // Opened before the first owner renamed it: this is no longer the temporary file.
+        let opened = OpenOptions::new().write(true).open(&path).expect("it is there");
+        fs::rename(&path, &target).expect("the folder is writable");
+        drop(first);
+        assert!(!is_at(&opened, &path));
+        let second = acquire(&path, &target).expect("nobody has the lock");
+        assert!(is_at(&second, &path));
+        assert!(matches!(acquire(&path, &target), Err(Error::InUse(named)) if named == target));
+    }
+}

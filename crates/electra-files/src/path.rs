@@ -1,0 +1,46 @@
+//! Where a file or folder is, and the hidden names beside it.
+
+use crate::{Error, Result};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The folder that `path` is in: `.` for a bare name.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `.NAME.suffix` in the folder that `path` is in.
+pub(crate) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| {
+        Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, "must end in a name"))
+    })?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(".");
+    hidden.push(suffix);
+    Ok(path.with_file_name(hidden))
+}
+
+/// What a link leads to; any other path as it is.
+pub(crate) fn follow(path: &Path) -> Result<PathBuf> {
+    match path.is_symlink() {
+        true => fs::canonicalize(path).map_err(Error::io(path)),
+        false => Ok(path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_in_the_current_folder() {
+        assert_eq!(parent(Path::new("run")), Path::new("."));
+        assert_eq!(parent(Path::new("runs/run")), Path::new("runs"));
+        assert_eq!(beside(Path::new("run"), "tmp").ok(), Some(PathBuf::from(".run.tmp")));
+        assert!(beside(Path::new(".."), "tmp").is_err());
+    }
+}

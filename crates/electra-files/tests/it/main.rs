@@ -1,0 +1,13 @@
+//! Tests of the public interface.
+
+mod files;
+mod folders;
+
+/// Checks that the message of an error has some words.
+#[track_caller]
+fn says<T: std::fmt::Debug>(result: electra_files::Result<T>, words: &[&str]) {
+    let message = result.unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
