@@ -1,4 +1,4 @@
-//! Documents out of files: text, JSON lines and Parquet, compressed or not, streamed.
+//! Streams documents from text, JSON lines and Parquet files, optionally compressed.
 
 mod open;
 mod sentences;
@@ -15,73 +15,73 @@ use std::{
 };
 use walkdir::{DirEntry, WalkDir};
 
-/// How a corpus is read.
+/// How to read a corpus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusConfig {
-    /// The field of JSON lines and Parquet that holds the text.
+    /// The text field of JSON lines and Parquet.
     pub field: String,
-    /// What divides documents in plain text; in other formats each record is one.
+    /// How documents are separated in plain text. In other formats each record is a document.
     pub documents: DocumentBoundary,
-    /// What a sentence is.
+    /// How sentences are separated.
     pub sentences: Sentences,
-    /// What happens to bytes that are not UTF-8.
-    pub encoding: Encoding,
+    /// How to handle invalid UTF-8.
+    pub encoding: DecodeErrors,
 }
 
 impl Default for CorpusConfig {
-    /// Field `text`, documents divided by blank lines, Unicode sentences, strict UTF-8.
+    /// Field `text`, documents separated by blank lines, Unicode sentences, strict UTF-8.
     fn default() -> Self {
         Self {
             field: "text".to_owned(),
             documents: DocumentBoundary::BlankLine,
             sentences: Sentences::Unicode,
-            encoding: Encoding::Strict,
+            encoding: DecodeErrors::Strict,
         }
     }
 }
 
-/// What divides documents in plain text.
+/// How documents are separated in plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DocumentBoundary {
-    /// Blank lines, as the reference; the end of a file always does.
+    /// By blank lines, as in the reference, and the end of a file.
     BlankLine,
-    /// The end of a file only.
+    /// Only by the end of a file.
     File,
 }
 
-/// What happens to bytes that are not UTF-8.
+/// How to handle invalid UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// An error that names file, byte and line.
+pub enum DecodeErrors {
+    /// An error that names the file, byte and line.
     Strict,
-    /// They become U+FFFD, which the tokenizer drops.
+    /// Invalid bytes are replaced by U+FFFD, which the tokenizer drops.
     Lossy,
 }
 
-/// Text of one document, or of a part of one that is long.
+/// A document, or a part of a long one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Lines; blank ones mean nothing here.
+    /// The text. It may contain blank lines.
     pub text: String,
-    /// Whether it goes on with the document before it, which was too long for one piece.
+    /// Whether this continues the previous document, which was too long for one part.
     pub continues: bool,
-    /// Bytes that were not UTF-8 and became U+FFFD ([`Encoding::Lossy`]).
+    /// Invalid bytes that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
     pub replaced_bytes: u64,
 }
 
-/// Files to read, in the order in which they are read.
+/// The files of a corpus, in reading order.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     path: PathBuf,
     config: CorpusConfig,
     files: Vec<PathBuf>,
-    left_out: Vec<PathBuf>,
+    skipped: Vec<PathBuf>,
 }
 
-/// Endings that are read as plain text, one JSON object a line, or Parquet.
+/// File extensions by format.
 const KINDS: [(&str, Format); 6] = [
     ("txt", Format::Text),
     ("text", Format::Text),
@@ -91,7 +91,7 @@ const KINDS: [(&str, Format); 6] = [
     ("parquet", Format::Parquet),
 ];
 
-/// Endings of compressed files.
+/// File extensions of compressed files.
 const COMPRESSIONS: [(&str, Compression); 4] = [
     ("gz", Compression::Gzip),
     ("xz", Compression::Xz),
@@ -115,21 +115,21 @@ enum Compression {
 }
 
 impl Corpus {
-    /// A file, or all readable files of a folder and its folders, sorted by path; links are followed, hidden files and
-    /// folders are not looked at.
+    /// Opens a file, or all readable files in a folder and its subfolders, sorted by path. Symbolic links are followed;
+    /// hidden files and folders are skipped.
     ///
     /// # Errors
-    /// If the path is not there, or holds no file of a kind that can be read.
+    /// If the path does not exist or has no readable file.
     pub fn open(path: &Path, config: CorpusConfig) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
-        let (mut files, mut left_out) = (Vec::new(), Vec::new());
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
         if metadata.is_file() {
             files.push(path.to_owned());
             if kind(path).is_none() {
-                return Err(unreadable(path, "its ending is not of a kind that can be read"));
+                return Err(unreadable(path, "unsupported file extension"));
             }
         } else {
-            // Data may stand elsewhere and be linked to; hidden folders hold other programs' copies.
+            // Follow links, as data is often linked; skip hidden folders, which often have copies by other programs.
             let entries = WalkDir::new(path).follow_links(true).sort_by_file_name();
             let hidden = |name: &OsStr| name.to_string_lossy().starts_with('.');
             let shown = |entry: &DirEntry| entry.depth() == 0 || !hidden(entry.file_name());
@@ -140,37 +140,37 @@ impl Corpus {
                 }
                 match kind(entry.path()) {
                     Some(_) => files.push(entry.into_path()),
-                    None => left_out.push(entry.into_path()),
+                    None => skipped.push(entry.into_path()),
                 }
             }
         }
         if files.is_empty() {
-            return Err(unreadable(path, "no file in this folder is of a kind that can be read"));
+            return Err(unreadable(path, "no readable file in this folder"));
         }
-        Ok(Self { path: path.to_owned(), config, files, left_out })
+        Ok(Self { path: path.to_owned(), config, files, skipped })
     }
 
-    /// What was opened.
+    /// The path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How it is read.
+    /// The settings.
     pub fn config(&self) -> &CorpusConfig {
         &self.config
     }
 
-    /// Files that are read.
+    /// The files that are read.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Files of the folder whose ending is not of a kind that can be read.
-    pub fn left_out(&self) -> &[PathBuf] {
-        &self.left_out
+    /// The files in the folder that are skipped because of their extension.
+    pub fn skipped(&self) -> &[PathBuf] {
+        &self.skipped
     }
 
-    /// Documents in order; each file is opened when its turn comes. Ends after the first error.
+    /// Iterates over the documents in order. Each file is opened when it is reached. Ends after the first error.
     pub fn documents(&self) -> Documents<'_> {
         Documents { corpus: self, files: self.files.iter().collect(), current: None }
     }
@@ -181,12 +181,12 @@ fn unreadable(path: &Path, reason: &str) -> Error {
         KINDS.iter().filter(|(_, format)| *format != Format::Parquet).map(|(ending, _)| *ending);
     let endings = endings.map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" ");
     let message = format!(
-        "{reason}: {endings}, each also .gz .xz .zst, and .parquet, which is compressed within and not as a whole"
+        "{reason}: supported are {endings}, optionally with .gz .xz .zst, and .parquet without external compression"
     );
     Error::Corpus { path: path.to_owned(), message }
 }
 
-/// The format and the compression that a file's ending names, in capitals or not.
+/// The format and compression of a file by its extension, ignoring case.
 fn kind(path: &Path) -> Option<(Format, Compression)> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let mut endings = name.rsplit('.');
@@ -197,14 +197,14 @@ fn kind(path: &Path) -> Option<(Format, Compression)> {
         ending = endings.next()?;
     }
     let (_, format) = KINDS.iter().find(|(known, _)| *known == ending)?;
-    // Parquet is read from its end, which a compressed file has no way to.
+    // Parquet needs random access, which a compressed file does not offer.
     let readable = *format != Format::Parquet || compression == Compression::None;
     readable.then_some((*format, compression))
 }
 
 type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
-/// Iterator over a corpus' documents.
+/// Iterator over the documents of a corpus.
 pub struct Documents<'a> {
     corpus: &'a Corpus,
     files: VecDeque<&'a PathBuf>,
