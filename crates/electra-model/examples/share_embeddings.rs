@@ -5,8 +5,8 @@
 
 use anyhow::{Result, ensure};
 use electra_model::{
-    ElectraConfig, Embeddings, PaddingMask, Parts, Pretraining, ShareEmbeddings, Site,
-    TokenEmbeddings, sharing::EmbeddingPair,
+    BuildEmbeddings, ElectraConfig, EmbeddingPair, Embeddings, EncoderInput, Parts, Pretraining,
+    Row, ShareEmbeddings, Site, TokenEmbeddings,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -37,7 +37,7 @@ impl ShareEmbeddings for StopGradient {
         &self,
         generator: &Site<'_>,
         _: &Site<'_>,
-        _: &Parts,
+        _: &BuildEmbeddings<'_>,
     ) -> electra_model::Result<EmbeddingPair> {
         let block = TokenEmbeddings::new(generator)?;
         Ok(EmbeddingPair {
@@ -48,15 +48,14 @@ impl ShareEmbeddings for StopGradient {
 }
 
 fn main() -> Result<()> {
-    let mut config = ElectraConfig::small(100);
-    (config.generator.layers, config.discriminator.layers) = (1, 1);
-    let parts = Parts::from_config(&config).with_sharing("stop-gradient", StopGradient);
+    let parts = Parts::shipped().with_sharing("stop-gradient", StopGradient);
+    let config = parts.applied_to(&ElectraConfig::small(100));
     let vs = nn::VarStore::new(Device::Cpu);
     let networks = Pretraining::new(&vs.root(), &config, &parts)?;
 
-    let ids_bs = Tensor::from_slice(&[2i64, 17, 23, 3]).view([1, 4]);
-    let mask = PaddingMask::all_kept(1, 4, Device::Cpu);
-    let logits_bs = networks.discriminator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false);
+    let rows = [Row { ids: &[2, 17, 23, 3], segment_b_start: 4 }];
+    let input = EncoderInput::from_rows(&rows, 0, Device::Cpu);
+    let logits_bs = networks.discriminator.forward_t(&input, false);
     logits_bs.sum(Kind::Float).backward();
     let table = &vs.variables()["generator.electra.embeddings.word_embeddings.weight"];
     ensure!(!table.grad().defined(), "the discriminator must not move the shared table");

@@ -3,7 +3,9 @@
 //! Run with `cargo run -p electra-model --example swap_attention`.
 
 use anyhow::Result;
-use electra_model::{ElectraConfig, PaddingMask, Parts, Pretraining, SelfAttention, Site};
+use electra_model::{
+    ElectraConfig, EncoderInput, LayerContext, Parts, Pretraining, Row, SelfAttention, Site,
+};
 use std::io::Write;
 use tch::{Device, Kind, Tensor, nn, nn::Module};
 
@@ -23,8 +25,8 @@ impl MeanMix {
 }
 
 impl SelfAttention for MeanMix {
-    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, _train: bool) -> Tensor {
-        let keep_bs1 = mask.keep_bs().unsqueeze(-1);
+    fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, _train: bool) -> Tensor {
+        let keep_bs1 = context.mask.keep_bs().unsqueeze(-1);
         let sum_b1h = (x_bsh * &keep_bs1).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
         let count_b11 = keep_bs1.sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
         self.output.forward(&(sum_b1h / count_b11).expand_as(x_bsh))
@@ -32,16 +34,15 @@ impl SelfAttention for MeanMix {
 }
 
 fn main() -> Result<()> {
-    let mut config = ElectraConfig::small(100);
-    (config.generator.layers, config.discriminator.layers) = (1, 2);
-    let parts = Parts::from_config(&config).with_attention("mean-mix", MeanMix::new);
+    let parts = Parts::shipped().with_attention("mean-mix", MeanMix::new);
+    let config = parts.applied_to(&ElectraConfig::small(100));
     let vs = nn::VarStore::new(Device::Cpu);
     let networks = Pretraining::new(&vs.root(), &config, &parts)?;
 
-    let ids_bs = Tensor::from_slice(&[2i64, 17, 23, 3]).view([1, 4]);
-    let mask = PaddingMask::all_kept(1, 4, Device::Cpu);
-    let logits_bs = networks.discriminator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false);
-    writeln!(std::io::stdout(), "{:?}: {logits_bs:?}", parts.names())?;
+    let rows = [Row { ids: &[2, 17, 23, 3], segment_b_start: 4 }];
+    let input = EncoderInput::from_rows(&rows, 0, Device::Cpu);
+    let logits_bs = networks.discriminator.forward_t(&input, false);
+    writeln!(std::io::stdout(), "{:?}: {logits_bs:?}", config.part_names())?;
     Ok(())
 }
 

@@ -1,8 +1,14 @@
 //! Self-attention: the seam and the shipped softmax attention.
 
 use crate::{
-    Compute, Kernels, PaddingMask, Result, Site,
+    config::{EncoderConfig, Kernels, Precision},
+    cost::{Amount, Cost, FLOAT, factor},
+    error::Result,
     init::{self, Dense},
+    kernels::Compute,
+    layer::LayerContext,
+    mask::PaddingMask,
+    site::Site,
 };
 use electra_torch::ops;
 use std::fmt::Debug;
@@ -13,7 +19,7 @@ pub trait SelfAttention: Debug + Send {
     /// # Shapes
     /// - `x_bsh`: `[b, s, h]` float. Result: same. Residual, dropout on the result and LayerNorm
     ///   are the caller's.
-    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor;
+    fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor;
 
     /// Whether it also takes, and gives, bfloat16.
     fn takes_bf16(&self) -> bool {
@@ -24,6 +30,14 @@ pub trait SelfAttention: Debug + Send {
     /// one after the other.
     fn takes_packed(&self) -> bool {
         false
+    }
+
+    /// What it costs; nothing is counted by default.
+    fn cost(_config: &EncoderConfig) -> Cost
+    where
+        Self: Sized,
+    {
+        Cost::default()
     }
 }
 
@@ -61,7 +75,7 @@ impl SoftmaxAttention {
             heads: site.config.heads,
             head_size: site.config.head_size(),
             dropout: site.config.attention_dropout,
-            compute: site.config.compute(),
+            compute: Compute::of(site.config),
         })
     }
 
@@ -111,7 +125,8 @@ impl SoftmaxAttention {
 }
 
 impl SelfAttention for SoftmaxAttention {
-    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+    fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor {
+        let mask = context.mask;
         let mixed_bsh = match mask.sequences() {
             Some(sequences) if self.compute.fuses(x_bsh) => {
                 let qkv_t3h = self.joint_projection(x_bsh).flatten(0, 1);
@@ -130,5 +145,37 @@ impl SelfAttention for SoftmaxAttention {
 
     fn takes_packed(&self) -> bool {
         self.compute.kernels == Kernels::Fused
+    }
+
+    /// Bytes kept: the input of the projections (rounded for each of them in the plain form in bfloat16), queries, keys
+    /// and values, logarithms of the softmax's sums or its weights, the input of the output projection.
+    fn cost(c: &EncoderConfig) -> Cost {
+        let (h, n, factor) = (c.hidden as f64, c.heads as f64, factor(c));
+        let kept = match c.kernels {
+            Kernels::Fused | Kernels::Gpu => Amount::token(factor * 5.0 * h + FLOAT * n),
+            Kernels::Plain => {
+                // Weights of the softmax; with dropout also its mask and their product.
+                let scores = if c.attention_dropout > 0.0 { 3.0 } else { 1.0 };
+                let inputs = if c.precision == Precision::Bf16 { 4.0 } else { 2.0 };
+                Amount { token: factor * inputs * h + FLOAT * 3.0 * h, pair: FLOAT * scores * n }
+            }
+        };
+        let copies = match (c.precision, c.kernels) {
+            (Precision::F32, Kernels::Plain) => 0.0,
+            // The joint matrix of queries, keys and values.
+            (Precision::F32, Kernels::Fused | Kernels::Gpu) => FLOAT * 3.0 * h * h,
+            (Precision::Bf16, _) => FLOAT / 2.0 * 4.0 * h * h,
+        };
+        Cost {
+            // Projections; scores, softmax 5, dropout 4 and scaling 1 for each head; the mix; the output projection.
+            reference: Amount {
+                token: 6.0 * h * h + 3.0 * h + 2.0 * h * h + h,
+                pair: 2.0 * h + 5.0 * n + 4.0 * n + n + 2.0 * h,
+            },
+            products: Amount { token: 8.0 * h * h, pair: 4.0 * h },
+            kept,
+            copies,
+            working: Amount::default(),
+        }
     }
 }

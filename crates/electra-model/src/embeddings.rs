@@ -1,9 +1,12 @@
 //! Embeddings: the seam and the shipped word + position + segment block.
 
 use crate::{
-    Compute, Result, Site,
-    config::{InitializerKind, PositionsInit},
+    config::{EncoderConfig, InitializerKind, Kernels, PositionsInit, Precision},
+    cost::{Amount, Cost, FLOAT, factor},
+    error::Result,
     init::{self, LayerNorm},
+    kernels::Compute,
+    site::Site,
 };
 use std::fmt::Debug;
 use tch::{Tensor, no_grad};
@@ -19,6 +22,14 @@ pub trait Embeddings: Debug + Send {
 
     /// The effective tensors under their Hugging Face names below `embeddings.`, for export.
     fn named_tensors(&self) -> Vec<(String, Tensor)>;
+
+    /// What they cost with the projection to the hidden size; nothing is counted by default.
+    fn cost(_config: &EncoderConfig) -> Cost
+    where
+        Self: Sized,
+    {
+        Cost::default()
+    }
 }
 
 /// Word + segment + position, LayerNorm, dropout.
@@ -60,7 +71,7 @@ impl TokenEmbeddings {
             }
         });
         let norm = LayerNorm::new(&(site.path / "LayerNorm"), e, c.layer_norm_eps)?;
-        Ok(Self { words, positions, segments, norm, dropout: c.dropout, compute: c.compute() })
+        Ok(Self { words, positions, segments, norm, dropout: c.dropout, compute: Compute::of(c) })
     }
 
     /// A second handle on the same variables, for a network that shares them.
@@ -98,5 +109,32 @@ impl Embeddings for TokenEmbeddings {
             named("LayerNorm.weight", &self.norm.weight),
             named("LayerNorm.bias", &self.norm.bias),
         ]
+    }
+
+    /// The reference counts its tables as dense one-hot products, LayerNorm 5 and dropout 4 a number.
+    fn cost(c: &EncoderConfig) -> Cost {
+        let (e, h, v) = (c.embedding_size as f64, c.hidden as f64, c.vocab_size as f64);
+        let projected = c.embedding_size != c.hidden;
+        let mask = if c.kernels == Kernels::Plain && c.dropout > 0.0 { FLOAT * e } else { 0.0 };
+        let input = if projected { factor(c) * e } else { 0.0 };
+        let copies = match (c.precision, projected) {
+            (Precision::Bf16, true) => FLOAT / 2.0 * e * h,
+            _ => 0.0,
+        };
+        Cost {
+            reference: Amount {
+                token: 2.0 * e * v
+                    + 2.0 * e * 2.0
+                    + 2.0 * e
+                    + 5.0 * e
+                    + 4.0 * e
+                    + if projected { 2.0 * h * e + h } else { 0.0 },
+                pair: 2.0 * e,
+            },
+            products: Amount::token(if projected { 2.0 * e * h } else { 0.0 }),
+            kept: Amount::token(FLOAT * e + 8.0 + mask + input),
+            copies,
+            working: Amount::default(),
+        }
     }
 }

@@ -1,11 +1,19 @@
-//! The encoder: embeddings, projection and a stack of post-norm blocks.
+//! The encoder: embeddings, projection and a stack of layers.
 
 use crate::{
-    Activations, Compute, Embeddings, EncoderConfig, FeedForward, PaddingMask, Parts, Result,
-    SelfAttention, Site,
+    block::Block,
+    config::{Activations, EncoderConfig},
+    embeddings::Embeddings,
+    error::Result,
     init::{self, Dense, LayerNorm},
-    kernels::widened,
+    input::EncoderInput,
+    kernels::{Compute, widened},
+    layer::LayerContext,
+    mask::PaddingMask,
+    parts::Parts,
+    positions::Positions,
     shared::Shared,
+    site::Site,
 };
 use electra_torch::recompute;
 use tch::{Tensor, nn};
@@ -15,18 +23,19 @@ use tch::{Tensor, nn};
 /// Source: Clark et al. 2020, section 3; reference `model/modeling.py`, `BertModel`.
 #[derive(Debug)]
 pub struct Encoder {
+    config: EncoderConfig,
     embeddings: Box<dyn Embeddings>,
     project: Option<nn::Linear>,
-    compute: Compute,
-    activations: Activations,
-    blocks: Vec<Shared<Block>>,
+    positions: Box<dyn Positions>,
+    blocks: Vec<Shared<Box<dyn Block>>>,
+    final_norm: Option<LayerNorm>,
 }
 
 impl Encoder {
     /// An encoder over `embeddings`, with its own projection where `e != h`.
     ///
     /// # Errors
-    /// If a part cannot be built.
+    /// If a part is not there or cannot be built.
     pub fn new(
         path: &nn::Path<'_>,
         config: &EncoderConfig,
@@ -40,74 +49,97 @@ impl Encoder {
                 init::dense(&path, e, h, Dense::Glorot, &config.initializer)
             })
             .transpose()?;
-        let layers = path / "encoder" / "layer";
+        let own = path / "encoder";
+        let positions = parts.positions(&Site::new(&own, config))?;
+        let layers = &own / "layer";
         let blocks = (0..config.layers)
             .map(|layer| {
-                let site = Site { path: &(&layers / layer), config, layer };
-                Ok(Shared::new(Block::new(&site, parts)?))
+                let path = &layers / layer;
+                Ok(Shared::new(parts.block(&Site::in_layer(&path, config, layer))?))
             })
-            .collect::<Result<_>>()?;
-        let (compute, activations) = (config.compute(), config.activations);
-        Ok(Self { embeddings, project, compute, activations, blocks })
+            .collect::<Result<Vec<_>>>()?;
+        let final_norm = blocks
+            .last()
+            .filter(|block| block.get().needs_final_norm())
+            .map(|_| LayerNorm::new(&(&own / "final_LayerNorm"), h, config.layer_norm_eps))
+            .transpose()?;
+        Ok(Self { config: config.clone(), embeddings, project, positions, blocks, final_norm })
+    }
+
+    /// An encoder with embeddings of its own, under `path`.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and if one of the parts from outside is not in `config`.
+    pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
+        parts.check_used(&[config])?;
+        let embeddings = parts.embeddings(&Site::new(&(path / "embeddings"), config))?;
+        Self::new(path, config, parts, embeddings)
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
     }
 
     /// # Shapes
-    /// - `ids_bs`, `segments_bs`: `[b, s]` int64. Result: the last hidden states, `[b, s, h]` float.
-    pub fn forward_t(
-        &self,
-        ids_bs: &Tensor,
-        segments_bs: &Tensor,
-        mask: &PaddingMask,
-        train: bool,
-    ) -> Tensor {
-        let x_bsh = self.embed(ids_bs, segments_bs, train);
+    /// - `input`: `[b, s]`. Result: the last hidden states, `[b, s, h]` float.
+    pub fn forward_t(&self, input: &EncoderInput, train: bool) -> Tensor {
+        let x_bsh = self.embed(input, train);
+        let tables = self.positions.tables(x_bsh.size()[1], train);
         let through = |x: Tensor, mask: &PaddingMask| {
-            self.blocks.iter().fold(x, |x, block| self.block(block, &x, mask, train))
+            let context = LayerContext::new(mask).with_tables(&tables);
+            self.blocks.iter().fold(x, |x, block| self.block(block, &x, &context, train))
         };
         // No work on padding, where no layer asks for it.
+        let compute = Compute::of(&self.config);
+        let mask = input.mask();
         let last_bsh =
-            match self.takes_packed(&x_bsh).then(|| mask.packed(self.compute.rows())).flatten() {
+            match self.takes_packed(&x_bsh).then(|| mask.packed(compute.rows())).flatten() {
                 Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
                 None => through(x_bsh, mask),
             };
-        widened(&last_bsh)
+        self.finish(&last_bsh)
     }
 
     fn takes_packed(&self, x_bsh: &Tensor) -> bool {
-        self.compute.fuses(x_bsh)
-            && self.blocks.iter().all(|block| block.get().attention.takes_packed())
+        Compute::of(&self.config).fuses(x_bsh)
+            && self.blocks.iter().all(|block| block.get().takes_packed())
     }
 
     /// `[b, s, h]` through one of the blocks.
     fn block(
         &self,
-        block: &Shared<Block>,
+        block: &Shared<Box<dyn Block>>,
         x_bsh: &Tensor,
-        mask: &PaddingMask,
+        context: &LayerContext<'_>,
         train: bool,
     ) -> Tensor {
-        match self.activations {
-            Activations::Keep => block.get().forward_t(x_bsh, mask, train),
+        match self.config.activations {
+            Activations::Keep => block.get().forward_t(x_bsh, context, train),
             Activations::Recompute => {
-                let (block, mask) = (block.clone(), mask.share());
-                recompute(x_bsh, move |x_bsh| block.get().forward_t(x_bsh, &mask, train))
+                let (block, mask) = (block.clone(), context.mask.share());
+                let inputs: Vec<&Tensor> =
+                    std::iter::once(x_bsh).chain(context.tables.iter()).collect();
+                recompute(&inputs, move |inputs| {
+                    let context = LayerContext::new(&mask).with_tables(&inputs[1..]);
+                    block.get().forward_t(&inputs[0], &context, train)
+                })
             }
         }
     }
 
     /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
-    pub fn hidden_states(
-        &self,
-        ids_bs: &Tensor,
-        segments_bs: &Tensor,
-        mask: &PaddingMask,
-        train: bool,
-    ) -> Vec<Tensor> {
-        let mut x_bsh = self.embed(ids_bs, segments_bs, train);
+    pub fn hidden_states(&self, input: &EncoderInput, train: bool) -> Vec<Tensor> {
+        let mut x_bsh = self.embed(input, train);
+        let tables = self.positions.tables(x_bsh.size()[1], train);
+        let context = LayerContext::new(input.mask()).with_tables(&tables);
         let mut states = vec![widened(&x_bsh)];
         for block in &self.blocks {
-            x_bsh = self.block(block, &x_bsh, mask, train);
+            x_bsh = self.block(block, &x_bsh, &context, train);
             states.push(widened(&x_bsh));
+        }
+        if let Some(last) = states.last_mut() {
+            *last = self.finish(&x_bsh);
         }
         states
     }
@@ -117,49 +149,20 @@ impl Encoder {
         self.embeddings.as_ref()
     }
 
-    fn embed(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
-        let x_bse = self.embeddings.forward_t(ids_bs, segments_bs, train);
+    fn embed(&self, input: &EncoderInput, train: bool) -> Tensor {
+        let x_bse = self.embeddings.forward_t(input.ids_bs(), input.segments_bs(), train);
         match &self.project {
-            Some(project) => self.compute.dense(project, &x_bse),
+            Some(project) => Compute::of(&self.config).dense(project, &x_bse),
             None => x_bse,
         }
     }
-}
 
-/// One transformer block: each sub-layer is followed by dropout, residual and LayerNorm.
-#[derive(Debug)]
-struct Block {
-    attention: Box<dyn SelfAttention>,
-    attention_norm: LayerNorm,
-    feed_forward: Box<dyn FeedForward>,
-    feed_forward_norm: LayerNorm,
-    dropout: f64,
-    compute: Compute,
-}
-
-impl Block {
-    fn new(site: &Site<'_>, parts: &Parts) -> Result<Self> {
-        let (h, eps) = (site.config.hidden, site.config.layer_norm_eps);
-        let attention = site.path / "attention";
-        Ok(Self {
-            attention: parts.attention.build(&Site { path: &attention, ..*site })?,
-            attention_norm: LayerNorm::new(&(attention / "output" / "LayerNorm"), h, eps)?,
-            feed_forward: parts.feed_forward.build(site)?,
-            feed_forward_norm: LayerNorm::new(&(site.path / "output" / "LayerNorm"), h, eps)?,
-            dropout: site.config.dropout,
-            compute: site.config.compute(),
-        })
-    }
-
-    fn forward_t(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
-        let (compute, p) = (self.compute, self.dropout);
-        // Parts from elsewhere are given what they are promised: 32 bits.
-        let given = |x: &Tensor, bf16| if bf16 { x.shallow_clone() } else { widened(x) };
-        let own_bsh = given(x_bsh, self.attention.takes_bf16());
-        let mixed_bsh = self.attention.forward_t(&own_bsh, mask, train);
-        let x_bsh = compute.add_norm(&mixed_bsh, x_bsh, &self.attention_norm, p, train);
-        let own_bsh = given(&x_bsh, self.feed_forward.takes_bf16());
-        let fed_bsh = self.feed_forward.forward_t(&own_bsh, train);
-        compute.add_norm(&fed_bsh, &x_bsh, &self.feed_forward_norm, p, train)
+    /// What leaves the encoder: in 32 bits, normalised where the blocks leave that to it.
+    fn finish(&self, x_bsh: &Tensor) -> Tensor {
+        let x_bsh = widened(x_bsh);
+        match &self.final_norm {
+            Some(norm) => norm.forward(&x_bsh),
+            None => x_bsh,
+        }
     }
 }

@@ -43,6 +43,27 @@ pub enum Error {
     /// A variable name that is used twice, which tch would rename without a word.
     #[error("variable {0:?} is defined twice: give each part its own path")]
     DuplicateVariable(String),
+    /// A network has a part that does not ship with this crate, and nobody has put it in.
+    #[error(
+        "{seam} = {name:?}: this part is not one of those that ship; add it with Parts::with_{seam}({name:?}, ..), \
+         see docs/guide/04-swap-a-part.md"
+    )]
+    UnknownPart {
+        /// The seam.
+        seam: &'static str,
+        /// The part's name.
+        name: String,
+    },
+    /// A part from outside that the network does not have.
+    #[error("the part {seam} = {name:?} was added, and the network has {seam} = {found:?}")]
+    UnusedPart {
+        /// The seam.
+        seam: &'static str,
+        /// The part's name.
+        name: String,
+        /// The part that the network has.
+        found: String,
+    },
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -1,8 +1,12 @@
 //! The feed-forward layer: the seam and the shipped gelu MLP.
 
 use crate::{
-    Compute, Result, Site,
+    config::{EncoderConfig, Kernels, Precision},
+    cost::{Amount, Cost, FLOAT, factor},
+    error::Result,
     init::{self, Dense},
+    kernels::Compute,
+    site::Site,
 };
 use std::fmt::Debug;
 use tch::{Tensor, nn};
@@ -17,6 +21,14 @@ pub trait FeedForward: Debug + Send {
     /// Whether it also takes, and gives, bfloat16.
     fn takes_bf16(&self) -> bool {
         false
+    }
+
+    /// What it costs; nothing is counted by default.
+    fn cost(_config: &EncoderConfig) -> Cost
+    where
+        Self: Sized,
+    {
+        Cost::default()
     }
 }
 
@@ -43,7 +55,7 @@ impl GeluMlp {
         Ok(Self {
             intermediate: init::dense(&first, h, f, Dense::Normal, initializer)?,
             output: init::dense(&second, f, h, Dense::Normal, initializer)?,
-            compute: site.config.compute(),
+            compute: Compute::of(site.config),
         })
     }
 }
@@ -55,5 +67,27 @@ impl FeedForward for GeluMlp {
 
     fn takes_bf16(&self) -> bool {
         true
+    }
+
+    /// Bytes kept: the input, before gelu and after it.
+    fn cost(c: &EncoderConfig) -> Cost {
+        let (h, f, factor) = (c.hidden as f64, c.intermediate as f64, factor(c));
+        let before_gelu = match c.kernels {
+            Kernels::Fused | Kernels::Gpu => factor,
+            Kernels::Plain => FLOAT,
+        };
+        let copies = match c.precision {
+            Precision::F32 => 0.0,
+            Precision::Bf16 => FLOAT / 2.0 * 2.0 * h * f,
+        };
+        Cost {
+            // Two dense layers, the activation 8 a number.
+            reference: Amount::token(2.0 * h * f + 8.0 * f + f + 2.0 * h * f + h),
+            products: Amount::token(4.0 * h * f),
+            kept: Amount::token(factor * (h + f) + before_gelu * f),
+            copies,
+            // The gradient after gelu.
+            working: Amount::token(FLOAT * f),
+        }
     }
 }

@@ -1,10 +1,130 @@
 //! The two pre-training heads.
 
 use crate::{
-    Compute, EncoderConfig, Result,
+    config::{ElectraConfig, EncoderConfig, Kernels, Precision},
+    cost::{FLOAT, Work, factor},
+    error::Result,
     init::{self, Dense, LayerNorm},
+    kernels::Compute,
 };
+use std::fmt::Debug;
 use tch::{Kind, Tensor, nn, nn::Init, nn::Module};
+
+/// A pre-training head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadKind {
+    /// [`MaskedLmHead`].
+    MaskedLm,
+    /// [`ReplacedTokenHead`].
+    ReplacedToken,
+}
+
+/// A pre-training head on an encoder: what [`crate::Network`] has besides the encoder.
+pub trait PretrainingHead: Debug + Sized {
+    /// Which one.
+    const KIND: HeadKind;
+
+    /// Its variables under `path`, the network's.
+    ///
+    /// # Errors
+    /// If libtorch refuses the sizes.
+    fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self>;
+}
+
+/// A network that is trained, for those who count what it costs.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkSpec<'a> {
+    /// Its role in the objective, such as `generator`.
+    pub role: &'static str,
+    /// Its encoder.
+    pub config: &'a EncoderConfig,
+    /// Its head.
+    pub head: HeadKind,
+}
+
+impl<'a> NetworkSpec<'a> {
+    /// The networks of replaced token detection.
+    ///
+    /// # Errors
+    /// If `config` has no generator.
+    pub fn electra(config: &'a ElectraConfig) -> Result<[Self; 2]> {
+        let (generator, discriminator) = (config.generator()?, &config.discriminator);
+        Ok([
+            Self { role: "generator", config: generator, head: HeadKind::MaskedLm },
+            Self { role: "discriminator", config: discriminator, head: HeadKind::ReplacedToken },
+        ])
+    }
+}
+
+/// What a head costs for each position that it works on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct HeadCost {
+    /// Operations by the reference's conventions.
+    pub(crate) reference: f64,
+    /// Operations of matrix products up to an output layer over the vocabulary.
+    pub(crate) products: f64,
+    /// Those of that output layer.
+    pub(crate) vocabulary: f64,
+    /// Bytes kept for the backward pass.
+    pub(crate) kept: f64,
+    /// Bytes of copies of weights.
+    pub(crate) copies: f64,
+}
+
+impl HeadKind {
+    /// The positions of a batch that it works on.
+    pub(crate) fn positions(self, work: &Work) -> f64 {
+        match self {
+            Self::MaskedLm => work.predictions,
+            Self::ReplacedToken => work.tokens,
+        }
+    }
+
+    /// What it costs on an encoder.
+    pub(crate) fn cost(self, c: &EncoderConfig) -> HeadCost {
+        let (e, h, v) = (c.embedding_size as f64, c.hidden as f64, c.vocab_size as f64);
+        let before_gelu = match c.kernels {
+            Kernels::Fused | Kernels::Gpu => factor(c),
+            Kernels::Plain => FLOAT,
+        };
+        let copies = |weights: f64| match c.precision {
+            Precision::F32 => 0.0,
+            Precision::Bf16 => FLOAT / 2.0 * weights,
+        };
+        match self {
+            Self::MaskedLm => {
+                let logits = match c.kernels {
+                    Kernels::Fused => 0.0,
+                    // On a GPU in the products' precision, and their logarithms in 32 bits.
+                    Kernels::Plain | Kernels::Gpu => FLOAT * v,
+                };
+                HeadCost {
+                    reference: 2.0 * e * v
+                        + 2.0 * h * e
+                        + e
+                        + 8.0 * e
+                        + 5.0 * e
+                        + 5.0 * v
+                        + 2.0 * v,
+                    products: 2.0 * h * e,
+                    vocabulary: 2.0 * e * v,
+                    // The head's input; before gelu, before LayerNorm and after it.
+                    kept: factor(c) * h + before_gelu * e + 2.0 * FLOAT * e + logits,
+                    copies: copies(h * e),
+                }
+            }
+            Self::ReplacedToken => HeadCost {
+                reference: 2.0 * h * h + h + 8.0 * h + 2.0 * h,
+                products: 2.0 * (h * h + h),
+                vocabulary: 0.0,
+                // The head's input; before gelu and after it.
+                kept: (factor(c) + before_gelu + FLOAT) * h,
+                copies: copies(h * h),
+            },
+        }
+    }
+}
 
 /// The generator's head: dense, gelu, LayerNorm, then the word table and a bias.
 ///
@@ -18,12 +138,11 @@ pub struct MaskedLmHead {
     compute: Compute,
 }
 
-impl MaskedLmHead {
+impl PretrainingHead for MaskedLmHead {
+    const KIND: HeadKind = HeadKind::MaskedLm;
+
     /// Variables `generator_predictions.{dense,LayerNorm}` and `generator_lm_head.bias`.
-    ///
-    /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
+    fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
         let (h, e) = (config.hidden, config.embedding_size);
         let own = path / "generator_predictions";
         Ok(Self {
@@ -34,10 +153,12 @@ impl MaskedLmHead {
                 &[config.vocab_size],
                 Init::Const(0.0),
             )?,
-            compute: config.compute(),
+            compute: Compute::of(config),
         })
     }
+}
 
+impl MaskedLmHead {
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
     pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
@@ -77,16 +198,17 @@ pub struct ReplacedTokenHead {
     compute: Compute,
 }
 
-impl ReplacedTokenHead {
+impl PretrainingHead for ReplacedTokenHead {
+    const KIND: HeadKind = HeadKind::ReplacedToken;
+
     /// Variables `discriminator_predictions.{dense,dense_prediction}`.
-    ///
-    /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
+    fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
         Self::at(&(path / "discriminator_predictions"), config)
     }
+}
 
-    /// [`Self::new`] with the variables `dense` and `dense_prediction` under `own`.
+impl ReplacedTokenHead {
+    /// The head with the variables `dense` and `dense_prediction` under `own`.
     ///
     /// # Errors
     /// If libtorch refuses the sizes.
@@ -95,7 +217,7 @@ impl ReplacedTokenHead {
         let dense = init::dense(&(own / "dense"), h, h, Dense::Normal, initializer)?;
         let prediction =
             init::dense(&(own / "dense_prediction"), h, 1, Dense::Glorot, initializer)?;
-        Ok(Self { dense, prediction, compute: config.compute() })
+        Ok(Self { dense, prediction, compute: Compute::of(config) })
     }
 
     /// # Shapes

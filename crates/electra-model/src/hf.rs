@@ -13,7 +13,8 @@ pub use config::{Architecture, Config, HeadCount, Labels};
 pub(crate) use weights::{find, read_file};
 
 use crate::{
-    Encoder, Error, Result, networks,
+    encoder::Encoder,
+    error::{Error, Result},
     tensors::{self, Named},
 };
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ impl Pretrained {
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
     pub fn load(&self, vs: &nn::VarStore) -> Result<()> {
-        self.copy(&networks::variables(vs)?, |_| false, |_| false)
+        self.copy(&tensors::variables(vs)?, |_| false, |_| false)
     }
 
     /// Copies the encoder (`electra.*`) into `vs`; the file's heads are left behind and the variables that
@@ -101,7 +102,7 @@ impl Pretrained {
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
     pub fn load_encoder(&self, vs: &nn::VarStore, is_new: impl Fn(&str) -> bool) -> Result<()> {
-        self.copy(&networks::variables(vs)?, |name| names::head(name).is_some(), is_new)
+        self.copy(&tensors::variables(vs)?, |name| names::head(name).is_some(), is_new)
     }
 
     /// [`Pretrained::load_encoder`] of a store without a head, where the file's head must be the whole one that its
@@ -110,7 +111,7 @@ impl Pretrained {
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
     pub(crate) fn load_task(&self, vs: &nn::VarStore) -> Result<()> {
-        let mut expected = networks::variables(vs)?;
+        let mut expected = tensors::variables(vs)?;
         let head = self.config.task_head().into_iter();
         expected.extend(
             head.map(|(name, shape)| (name, Tensor::zeros(shape, (Kind::Float, Device::Cpu)))),
@@ -195,7 +196,7 @@ pub fn write(dir: &Path, config: &Config, tensors: &[(String, Tensor)]) -> Resul
 pub fn state_dict(vs: &nn::VarStore, network: &str, encoder: &Encoder) -> Result<Named> {
     const EMBEDDINGS: &str = "electra.embeddings.";
     let prefix = format!("{network}.");
-    let mut tensors: Named = networks::variables(vs)?
+    let mut tensors: Named = tensors::variables(vs)?
         .into_iter()
         .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), tensor)))
         .filter(|(name, _)| !name.starts_with(EMBEDDINGS))

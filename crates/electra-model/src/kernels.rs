@@ -5,36 +5,13 @@
 //! which is the definition; layers in one pass each on a CPU; and libtorch's own layers in one pass, for GPUs. Two
 //! precisions of the products of dense layers.
 
-use crate::{init::LayerNorm, mask::Rows};
+use crate::{
+    config::{EncoderConfig, Kernels, Precision},
+    init::LayerNorm,
+    mask::Rows,
+};
 use electra_torch::{is_cpu_f32, ops};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn, nn::Module};
-
-/// The form of the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Kernels {
-    /// One pass a layer where there are such kernels: on a CPU those of `electra-torch`, on a GPU [`Self::Gpu`].
-    Fused,
-    /// What [`Self::Fused`] is on a GPU, on any device: libtorch's attention in one pass, and everything between two
-    /// products in the precision of the products. Statistics of LayerNorm, softmaxes and losses are in 32 bits.
-    Gpu,
-    /// libtorch's functions, one after the other.
-    Plain,
-}
-
-/// What the factors of matrix products are rounded to: those of dense layers, and of fused attention and output layers.
-/// Weights, moments, sums, losses and what residual connections carry are 32-bit floats; the last is rounded on a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floats: nothing is rounded.
-    F32,
-    /// bfloat16, where the processor or the GPU multiplies them fast.
-    Bf16,
-}
 
 /// Form and precision together, as a layer holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +23,11 @@ pub struct Compute {
 }
 
 impl Compute {
+    /// How the shipped layers of a network compute.
+    pub fn of(config: &EncoderConfig) -> Self {
+        Self { kernels: config.kernels, precision: config.precision }
+    }
+
     /// Whether a layer over `x` is computed in one pass of `electra-torch`.
     pub fn fuses(self, x: &Tensor) -> bool {
         self.kernels == Kernels::Fused && is_cpu_f32(x)

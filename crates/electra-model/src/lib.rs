@@ -16,21 +16,21 @@
 //! # From config to logits
 //!
 //! ```
-//! use electra_model::{ElectraConfig, PaddingMask, Parts, Pretraining};
-//! use tch::{Device, Kind, Tensor, nn};
+//! use electra_model::{ElectraConfig, EncoderInput, Parts, Pretraining, Row};
+//! use tch::{Device, nn};
 //!
 //! let mut config = ElectraConfig::small(100);
-//! config.discriminator.layers = 1; // smaller than the paper's, to be quick here
-//! config.generator.layers = 1;
+//! for network in config.networks_mut() {
+//!     network.layers = 1; // smaller than the paper's, to be quick here
+//! }
 //! let vs = nn::VarStore::new(Device::Cpu);
-//! let parts = Parts::from_config(&config);
-//! let networks = Pretraining::new(&vs.root(), &config, &parts)?;
+//! let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped())?;
 //!
-//! let ids_bs = Tensor::randint(100, [2, 8], (Kind::Int64, Device::Cpu));
-//! let segments_bs = ids_bs.zeros_like();
-//! let mask = PaddingMask::all_kept(2, 8, Device::Cpu);
-//! let logits_bs = networks.discriminator.forward_t(&ids_bs, &segments_bs, &mask, false);
-//! assert_eq!(logits_bs.size(), [2, 8]);
+//! let row = |ids| Row { ids, segment_b_start: 4 };
+//! let rows = [row(&[2, 7, 9, 3]), row(&[2, 7, 3])];
+//! let input = EncoderInput::from_rows(&rows, 0, Device::Cpu);
+//! let logits_bs = networks.discriminator.forward_t(&input, false);
+//! assert_eq!(logits_bs.size(), [2, 4]);
 //! # Ok::<(), electra_model::Error>(())
 //! ```
 
@@ -39,8 +39,10 @@
 struct ReadmeExamples;
 
 pub mod attention;
+pub mod block;
 pub mod compare;
 pub mod config;
+pub mod cost;
 pub mod embeddings;
 pub mod encoder;
 mod error;
@@ -50,25 +52,38 @@ pub mod formats;
 pub mod heads;
 pub mod hf;
 pub mod init;
+mod input;
 mod kernels;
+mod layer;
 mod mask;
 pub mod memory;
 pub mod networks;
-pub mod parts;
+mod parts;
+pub mod positions;
+mod pretrained;
 mod shared;
 pub mod sharing;
+mod site;
 pub mod tensors;
 pub mod tf;
 
 pub use attention::{SelfAttention, SoftmaxAttention};
-pub use config::{Activations, ElectraConfig, EncoderConfig, Tower};
+pub use block::{Block, PostNorm, PreNorm, SubLayers};
+pub use config::{
+    Activations, ElectraConfig, EncoderConfig, Kernels, Precision, Tower, same_parts,
+};
 pub use embeddings::{Embeddings, TokenEmbeddings};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, GeluMlp};
-pub use heads::{MaskedLmHead, ReplacedTokenHead};
-pub use kernels::{Compute, Kernels, Precision};
+pub use heads::{HeadKind, MaskedLmHead, NetworkSpec, PretrainingHead, ReplacedTokenHead};
+pub use input::{EncoderInput, Row};
+pub use kernels::Compute;
+pub use layer::LayerContext;
 pub use mask::PaddingMask;
-pub use networks::{Discriminator, Generator, PretrainedNetwork, Pretraining};
-pub use parts::{Parts, Site};
-pub use sharing::{EmbeddingPair, ShareEmbeddings};
+pub use networks::{Discriminator, Generator, Network, Pretraining};
+pub use parts::Parts;
+pub use positions::{AbsolutePositions, Positions};
+pub use pretrained::PretrainedNetwork;
+pub use sharing::{BuildEmbeddings, EmbeddingPair, ShareEmbeddings};
+pub use site::Site;

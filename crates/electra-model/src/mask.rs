@@ -1,6 +1,6 @@
 //! The padding mask: the only form in which a mask reaches a layer.
 
-use electra_torch::ops::Sequences;
+use electra_torch::{ops::Sequences, upload};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -53,12 +53,33 @@ impl PaddingMask {
     /// From `attention_mask` `[b, s]`: 1 for tokens, 0 for padding, any kind.
     pub fn new(attention_mask_bs: &Tensor) -> Self {
         let keep_bs = attention_mask_bs.ne(0).to_kind(Kind::Float);
+        let lengths = lengths(&keep_bs);
+        Self::of_keep(keep_bs, lengths)
+    }
+
+    fn of_keep(keep_bs: Tensor, lengths: Option<Vec<usize>>) -> Self {
         // The reference's additive mask: 0 for tokens, -10000 for padding.
         let bias_b11s = ((&keep_bs - 1.0) * 10_000.0).unsqueeze(1).unsqueeze(1);
-        let lengths = lengths(&keep_bs).unwrap_or_default();
+        let lengths = lengths.unwrap_or_default();
         let s = keep_bs.size()[1] as usize;
         let sequences = (!lengths.is_empty()).then(|| Arc::new(Sequences::padded(&lengths, s)));
         Self { keep_bs, bias_b11s: Some(bias_b11s), sequences, lengths }
+    }
+
+    /// From the number of tokens of each row, which are its first ones, at length `s`.
+    pub fn of_lengths(lengths: &[usize], s: usize, device: Device) -> Self {
+        let (b, length) = (lengths.len() as i64, s as i64);
+        if lengths.iter().all(|&length| length == s) {
+            return Self::all_kept(b, length, device);
+        }
+        let keep: Vec<f32> =
+            lengths.iter().flat_map(|&n| (0..s).map(move |at| f32::from(at < n))).collect();
+        let keep_bs = upload(&Tensor::from_slice(&keep).view([b, length]), device);
+        // Attention without padding wants one token at least in each sequence.
+        match lengths.contains(&0) {
+            true => Self::of_keep(keep_bs, None),
+            false => Self::of_keep(keep_bs, Some(lengths.to_vec())),
+        }
     }
 
     /// A batch without padding, which costs the layers nothing.

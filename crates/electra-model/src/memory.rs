@@ -24,13 +24,15 @@
 //! A test measures it. In the form for GPUs a block keeps 8h + 2f numbers in the precision of the products, 2h bytes of
 //! masks and 4n + 16 bytes; that is derived in the same way and was not measured on one.
 
-use crate::{Activations, ElectraConfig, EncoderConfig, Kernels, Precision, flops::Work};
+use crate::{
+    config::{Activations, EncoderConfig},
+    cost::{Cost, FLOAT, Work},
+    heads::{HeadKind, NetworkSpec},
+    parts::Parts,
+};
 
-/// Of a 32-bit float.
-const FLOAT: f64 = 4.0;
-
-/// The batch's four integers, the ids with replacements, places of tokens, logits, labels and losses.
-const PER_TOKEN: f64 = 60.0;
+/// The batch's three integers, the ids with replacements, places of tokens, logits, labels and losses.
+const PER_TOKEN: f64 = 52.0;
 
 /// The batch's two integers, a label, mean and deviation of the head's LayerNorm, logarithm; sample, guess and loss.
 const PER_PREDICTION: f64 = 56.0;
@@ -64,21 +66,33 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a forward and backward pass over `work` with networks of `parameters` numbers.
-    pub fn new(config: &ElectraConfig, parameters: u64, work: &Work) -> Self {
+    /// Of a forward and backward pass over `work` with `networks` of `parameters` numbers in all.
+    pub fn new(parts: &Parts, networks: &[NetworkSpec<'_>], parameters: u64, work: &Work) -> Self {
         let weights = FLOAT * parameters as f64;
-        let (g, d) = (config.generator(), config.discriminator());
-        let activations = encoder(&g, work) + encoder(&d, work) + heads(config, work);
-        // Of the word table: of its rows as inputs of either network, and as the output layer.
-        let tables = 3.0 * FLOAT * (g.vocab_size * g.embedding_size) as f64;
+        let layer = |network: &NetworkSpec<'_>| parts.layer_cost(network.config);
+        let sum = |of: &dyn Fn(&NetworkSpec<'_>) -> f64| networks.iter().map(of).sum::<f64>();
+        let most =
+            |of: &dyn Fn(&NetworkSpec<'_>) -> f64| networks.iter().map(of).fold(0.0, f64::max);
+        let activations = work.tokens * PER_TOKEN
+            + work.predictions * PER_PREDICTION
+            + sum(&|network| encoder(parts, network.config, work))
+            + sum(&|network| network.head.positions(work) * network.head.cost(network.config).kept);
+        // Gradients of the word table: as inputs of each network, and as an output layer.
+        let tables = networks.iter().map(|network| {
+            let uses = if network.head == HeadKind::MaskedLm { 2.0 } else { 1.0 };
+            uses * FLOAT * (network.config.vocab_size * network.config.embedding_size) as f64
+        });
+        let tables: f64 = tables.sum();
         Self {
             parameters: weights,
             gradients: weights,
             moments: 2.0 * weights,
-            fixed: fixed(&g) + fixed(&d) + head_copies(config),
+            fixed: sum(&|network| fixed(parts, network.config))
+                + sum(&|network| network.head.cost(network.config).copies),
             activations,
-            working: working(&g, work).max(working(&d, work)).max(tables - activations),
-            holes: HOLES * block(&g, work).max(block(&d, work)),
+            working: most(&|network| working(&layer(network), network.config, work))
+                .max(tables - activations),
+            holes: HOLES * most(&|network| layer(network).kept.of(work.tokens, work.pairs)),
         }
     }
 
@@ -96,13 +110,14 @@ impl Memory {
     /// The most sequences like the one in `sequence` that a pass can have in `bytes` of memory; 0 where there is no
     /// room for one.
     pub fn largest_batch(
-        config: &ElectraConfig,
+        parts: &Parts,
+        networks: &[NetworkSpec<'_>],
         parameters: u64,
         sequence: &Work,
         bytes: f64,
     ) -> u64 {
         let fits = |batch: u64| {
-            Self::new(config, parameters, &sequence.times(batch as f64)).step() <= bytes
+            Self::new(parts, networks, parameters, &sequence.times(batch as f64)).step() <= bytes
         };
         // It grows with the batch: doubled until it does not fit, then halved.
         let mut beyond = 1;
@@ -122,106 +137,30 @@ impl Memory {
     }
 }
 
-/// Bytes of a factor of a dense layer's product.
-fn factor(c: &EncoderConfig) -> f64 {
-    match c.precision {
-        Precision::F32 => FLOAT,
-        Precision::Bf16 => FLOAT / 2.0,
-    }
-}
-
-/// Bytes that one block keeps: the table above.
-fn block(c: &EncoderConfig, work: &Work) -> f64 {
-    let (h, f, n) = (c.hidden as f64, c.intermediate as f64, c.heads as f64);
-    let factor = factor(c);
-    let norms = 2.0 * (FLOAT * h + 8.0);
-    match c.kernels {
-        Kernels::Fused => work.tokens * (factor * (6.0 * h + 2.0 * f) + FLOAT * n + norms),
-        Kernels::Gpu => {
-            let masks = if c.dropout > 0.0 { 2.0 * h } else { 0.0 };
-            work.tokens * (factor * (8.0 * h + 2.0 * f) + masks + FLOAT * n + 16.0)
-        }
-        Kernels::Plain => {
-            // Weights of the softmax; with dropout also its mask and their product.
-            let scores = if c.attention_dropout > 0.0 { 3.0 } else { 1.0 };
-            let masks = if c.dropout > 0.0 { 2.0 * FLOAT * h } else { 0.0 };
-            // Each projection rounds its input for itself.
-            let inputs = if c.precision == Precision::Bf16 { 5.0 } else { 3.0 };
-            let row = factor * (inputs * h + f) + FLOAT * (3.0 * h + f) + masks + norms;
-            work.tokens * row + FLOAT * scores * n * work.pairs
-        }
-    }
-}
-
-/// Bytes of an encoder: embeddings and blocks.
-fn encoder(c: &EncoderConfig, work: &Work) -> f64 {
-    let (e, h) = (c.embedding_size as f64, c.hidden as f64);
-    let mask = if c.kernels == Kernels::Plain && c.dropout > 0.0 { FLOAT * e } else { 0.0 };
-    let project = if c.embedding_size == c.hidden { 0.0 } else { factor(c) * e };
-    let embeddings = work.tokens * (FLOAT * e + 8.0 + mask + project);
-    let kept = match c.activations {
-        Activations::Keep => block(c, work),
-        Activations::Recompute => work.tokens * FLOAT * h,
+/// Bytes of an encoder: embeddings and layers.
+fn encoder(parts: &Parts, c: &EncoderConfig, work: &Work) -> f64 {
+    let embeddings = parts.embeddings_cost(c).kept.of(work.tokens, work.pairs);
+    let layer = match c.activations {
+        Activations::Keep => parts.layer_cost(c).kept.of(work.tokens, work.pairs),
+        Activations::Recompute => work.tokens * FLOAT * c.hidden as f64,
     };
-    embeddings + c.layers as f64 * kept
+    embeddings + c.layers as f64 * layer
 }
 
-/// Bytes of both heads and what the objective holds.
-fn heads(config: &ElectraConfig, work: &Work) -> f64 {
-    let (g, d) = (config.generator(), config.discriminator());
-    let (e, factor) = (g.embedding_size as f64, factor(&g));
-    // Before gelu, and all logits.
-    let (gelu, logits) = match g.kernels {
-        Kernels::Fused => (factor, 0.0),
-        Kernels::Plain => (FLOAT, FLOAT * g.vocab_size as f64),
-        // All logits in the products' precision, and their logarithms in 32 bits.
-        Kernels::Gpu => (factor, FLOAT * g.vocab_size as f64),
+/// Bytes of copies of an encoder's weights that the graph keeps; of recomputed layers the states of the generator.
+fn fixed(parts: &Parts, c: &EncoderConfig) -> f64 {
+    let layer = match c.activations {
+        Activations::Keep => parts.layer_cost(c).copies,
+        Activations::Recompute => GENERATOR,
     };
-    // The head's input; before gelu, before LayerNorm and after it.
-    let generator = factor * g.hidden as f64 + gelu * e + 2.0 * FLOAT * e;
-    // The head's input; before gelu and after it.
-    let discriminator = (factor + gelu + FLOAT) * d.hidden as f64;
-    work.predictions * (generator + logits + PER_PREDICTION)
-        + work.tokens * (discriminator + PER_TOKEN)
+    parts.embeddings_cost(c).copies + c.layers as f64 * layer
 }
 
-/// Bytes of copies of a block's matrices that the graph keeps.
-fn matrices(c: &EncoderConfig) -> f64 {
-    let (h, f) = (c.hidden as f64, c.intermediate as f64);
-    match (c.precision, c.kernels) {
-        (Precision::F32, Kernels::Plain) => 0.0,
-        (Precision::F32, Kernels::Fused | Kernels::Gpu) => FLOAT * 3.0 * h * h,
-        (Precision::Bf16, _) => FLOAT / 2.0 * (4.0 * h * h + 2.0 * h * f),
-    }
-}
-
-/// The same of a whole encoder; of recomputed blocks the states of the generator.
-fn fixed(c: &EncoderConfig) -> f64 {
-    let project = match (c.precision, c.embedding_size == c.hidden) {
-        (Precision::Bf16, false) => FLOAT / 2.0 * (c.embedding_size * c.hidden) as f64,
-        _ => 0.0,
-    };
-    match c.activations {
-        Activations::Keep => project + c.layers as f64 * matrices(c),
-        Activations::Recompute => project + c.layers as f64 * GENERATOR,
-    }
-}
-
-/// The same of both heads.
-fn head_copies(config: &ElectraConfig) -> f64 {
-    let (g, d) = (config.generator(), config.discriminator());
-    match g.precision {
-        Precision::F32 => 0.0,
-        Precision::Bf16 => FLOAT / 2.0 * (g.hidden * g.embedding_size + d.hidden * d.hidden) as f64,
-    }
-}
-
-/// Bytes that the backward pass of one block needs besides what is kept.
-fn working(c: &EncoderConfig, work: &Work) -> f64 {
-    // Gradients before LayerNorm, with and without dropout, and after gelu.
-    let gradients = work.tokens * FLOAT * (2 * c.hidden + c.intermediate) as f64;
+/// Bytes that the backward pass of one layer needs besides what is kept.
+fn working(layer: &Cost, c: &EncoderConfig, work: &Work) -> f64 {
+    let gradients = layer.working.of(work.tokens, work.pairs);
     match c.activations {
         Activations::Keep => gradients,
-        Activations::Recompute => gradients + block(c, work) + matrices(c),
+        Activations::Recompute => gradients + layer.kept.of(work.tokens, work.pairs) + layer.copies,
     }
 }

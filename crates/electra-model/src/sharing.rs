@@ -1,6 +1,6 @@
 //! Embedding sharing: a policy that builds both networks' embeddings.
 
-use crate::{Embeddings, Parts, Result, Site, shared::Shared};
+use crate::{embeddings::Embeddings, error::Result, shared::Shared, site::Site};
 use std::fmt::Debug;
 use tch::Tensor;
 
@@ -13,10 +13,13 @@ pub struct EmbeddingPair {
     pub discriminator: Box<dyn Embeddings>,
 }
 
+/// Builds the embeddings that a network's config names, under a site's path.
+pub type BuildEmbeddings<'a> = dyn Fn(&Site<'_>) -> Result<Box<dyn Embeddings>> + 'a;
+
 /// Builds both networks' embeddings, and so decides what they have in common.
 pub trait ShareEmbeddings: Debug + Send + Sync {
     /// Embeddings with variables under `generator.path` and `discriminator.path`, which end in
-    /// `embeddings`.
+    /// `embeddings`; `build` builds one block of them.
     ///
     /// # Errors
     /// If the embeddings cannot be built.
@@ -24,7 +27,7 @@ pub trait ShareEmbeddings: Debug + Send + Sync {
         &self,
         generator: &Site<'_>,
         discriminator: &Site<'_>,
-        parts: &Parts,
+        build: &BuildEmbeddings<'_>,
     ) -> Result<EmbeddingPair>;
 }
 
@@ -36,8 +39,13 @@ pub trait ShareEmbeddings: Debug + Send + Sync {
 pub struct Tied;
 
 impl ShareEmbeddings for Tied {
-    fn pair(&self, _: &Site<'_>, discriminator: &Site<'_>, parts: &Parts) -> Result<EmbeddingPair> {
-        let block = Shared::new(parts.embeddings.build(discriminator)?);
+    fn pair(
+        &self,
+        _: &Site<'_>,
+        discriminator: &Site<'_>,
+        build: &BuildEmbeddings<'_>,
+    ) -> Result<EmbeddingPair> {
+        let block = Shared::new(build(discriminator)?);
         Ok(EmbeddingPair { generator: Box::new(block.clone()), discriminator: Box::new(block) })
     }
 }
@@ -65,11 +73,8 @@ impl ShareEmbeddings for Untied {
         &self,
         generator: &Site<'_>,
         discriminator: &Site<'_>,
-        parts: &Parts,
+        build: &BuildEmbeddings<'_>,
     ) -> Result<EmbeddingPair> {
-        Ok(EmbeddingPair {
-            generator: parts.embeddings.build(generator)?,
-            discriminator: parts.embeddings.build(discriminator)?,
-        })
+        Ok(EmbeddingPair { generator: build(generator)?, discriminator: build(discriminator)? })
     }
 }

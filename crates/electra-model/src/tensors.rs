@@ -3,14 +3,30 @@
 //! `tch`'s own loader adopts the file's kind and ignores extra tensors; this one compares names,
 //! shapes and kinds both ways and lists every difference.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::HashMap, fs, io::Read, path::Path};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, nn, no_grad};
 
 /// Tensors with their names.
 pub type Named = Vec<(String, Tensor)>;
+
+/// The variables of a store, sorted by name.
+///
+/// # Errors
+/// [`Error::DuplicateVariable`] if a name was used twice: tch renames the second to `name__1`.
+pub fn variables(vs: &nn::VarStore) -> Result<Named> {
+    let mut all: Named = vs.variables().into_iter().collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    match all.iter().find(|(name, _)| name.contains("__")) {
+        Some((name, _)) => {
+            let original = name.split("__").next().unwrap_or(name);
+            Err(Error::DuplicateVariable(original.to_owned()))
+        }
+        None => Ok(all),
+    }
+}
 
 /// Writes tensors with Hugging Face's metadata (`format = pt`), contiguous and on the CPU.
 ///

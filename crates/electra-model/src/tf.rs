@@ -7,8 +7,8 @@
 //! `load_tf_weights_in_electra` (names).
 
 use crate::{
-    Activations, EncoderConfig, Error, Kernels, Precision, Result,
-    config::Initializer,
+    config::{EncoderConfig, Tower},
+    error::{Error, Result},
     formats::bundle::{self, Bundle},
     hf::{self, Architecture, Config, HeadCount, Pretrained},
     tensors::Named,
@@ -329,22 +329,18 @@ fn network(
     const TABLES: &str = "electra.embeddings";
     const FIRST: &str = "electra.encoder.layer.0";
     let hidden = size(&format!("{FIRST}.attention.self.query.weight"), 0);
-    let mut encoder = EncoderConfig {
-        vocab_size: size(&format!("{TABLES}.word_embeddings.weight"), 0),
-        embedding_size: size(&format!("{TABLES}.word_embeddings.weight"), 1),
-        max_positions: size(&format!("{TABLES}.position_embeddings.weight"), 0),
-        segments: size(&format!("{TABLES}.token_type_embeddings.weight"), 0),
-        dropout: 0.1,
-        attention_dropout: 0.1,
-        kernels: Kernels::Fused,
-        precision: Precision::F32,
-        activations: Activations::Keep,
-        layer_norm_eps: 1e-12,
+    let words = format!("{TABLES}.word_embeddings.weight");
+    let (vocab_size, embedding_size) = (size(&words, 0), size(&words, 1));
+    let sizes = Tower {
         layers: 0,
         hidden,
         heads: heads.unwrap_or_else(|| usual_heads(hidden)),
         intermediate: size(&format!("{FIRST}.intermediate.dense.weight"), 0),
-        initializer: Initializer::reference(),
+    };
+    let mut encoder = EncoderConfig {
+        max_positions: size(&format!("{TABLES}.position_embeddings.weight"), 0),
+        segments: size(&format!("{TABLES}.token_type_embeddings.weight"), 0),
+        ..EncoderConfig::electra(vocab_size, embedding_size, sizes)
     };
     let layers: BTreeSet<i64> = tensors
         .iter()

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, problem::Order, task::Example};
 use electra_data::rng::{CounterRng, Purpose};
-use electra_model::PaddingMask;
+use electra_model::{EncoderInput, PaddingMask, Row};
 use electra_tokenize::Tokenizer;
 use electra_torch::upload;
 use electra_train::{objective::Batch, trainer::Source};
@@ -94,12 +94,8 @@ pub struct TaskBatch<T> {
 /// The tensors of a [`TaskBatch`].
 #[derive(Debug)]
 pub struct Inputs {
-    /// Token ids `[b, s]` int64.
-    pub ids_bs: Tensor,
-    /// Segment ids `[b, s]` int64.
-    pub segments_bs: Tensor,
-    /// Which positions are tokens.
-    pub mask: PaddingMask,
+    /// What the encoder reads, `[b, s]`.
+    pub encoder: EncoderInput,
     /// Where each row's segments end.
     pub rows: Vec<RowShape>,
 }
@@ -117,15 +113,14 @@ impl Inputs {
     /// Some of the rows, by their numbers.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let device = self.ids_bs.device();
+        let rows: Vec<RowShape> = rows.iter().map(|&row| self.rows[row]).collect();
+        let (ids_bs, segments_bs) = (self.encoder.ids_bs(), self.encoder.segments_bs());
+        let device = ids_bs.device();
         let numbers_r = upload(&Tensor::from_slice(&numbers), device);
         let of = |tensor: &Tensor| tensor.index_select(0, &numbers_r);
-        let mask = match self.mask.bias_b11s() {
-            None => PaddingMask::all_kept(numbers.len() as i64, self.ids_bs.size()[1], device),
-            Some(_) => PaddingMask::new(&of(self.mask.keep_bs())),
-        };
-        let rows = rows.iter().map(|&row| self.rows[row]).collect();
-        Self { ids_bs: of(&self.ids_bs), segments_bs: of(&self.segments_bs), mask, rows }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.length).collect();
+        let mask = PaddingMask::of_lengths(&lengths, ids_bs.size()[1] as usize, device);
+        Self { encoder: EncoderInput::new(of(ids_bs), of(segments_bs), mask), rows }
     }
 }
 
@@ -147,30 +142,17 @@ impl<T> TaskBatch<T> {
 
     /// The rows as tensors, padded with `pad` to the longest.
     pub fn inputs(&self, pad: u32, device: Device) -> Inputs {
-        let b = self.rows.len();
-        let s = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![i64::from(pad); b * s];
-        let mut segments = vec![0; b * s];
-        let mut keep = vec![0; b * s];
-        for (row, start) in self.rows.iter().zip((0..).step_by(s.max(1))) {
-            let length = row.ids.len();
-            for (place, &id) in ids[start..start + length].iter_mut().zip(&row.ids) {
-                *place = i64::from(id);
-            }
-            segments[start + row.segment_b_start..start + length].fill(1);
-            keep[start..start + length].fill(1);
-        }
-        let shape = [b as i64, s as i64];
-        let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(shape), device);
-        let mask = match self.tokens() == b * s {
-            true => PaddingMask::all_kept(shape[0], shape[1], device),
-            false => PaddingMask::new(&tensor(&keep)),
+        let row = |row: &'_ Arc<Feature<T>>| RowShape {
+            length: row.ids.len(),
+            segment_b_start: row.segment_b_start,
         };
-        let rows = self
+        let rows = self.rows.iter().map(row).collect();
+        let encoder_rows: Vec<Row<'_>> = self
             .rows
             .iter()
-            .map(|row| RowShape { length: row.ids.len(), segment_b_start: row.segment_b_start });
-        Inputs { ids_bs: tensor(&ids), segments_bs: tensor(&segments), mask, rows: rows.collect() }
+            .map(|row| Row { ids: &row.ids, segment_b_start: row.segment_b_start })
+            .collect();
+        Inputs { encoder: EncoderInput::from_rows(&encoder_rows, pad, device), rows }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     scores::Summary,
 };
 use electra_model::Parts;
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use folder::{read_json, write_json};
 use grid::CellReport;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ pub struct Finetune<'a, P = Task> {
     /// Where everything is written.
     pub out: PathBuf,
     /// Whether `out` is new or gone on with; finished seeds are then skipped.
-    pub from: From,
+    pub from: StartFrom,
     /// What the encoder is built from; `None` for the shipped parts.
     pub parts: Option<Parts>,
 }
@@ -148,7 +148,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
             config,
             seeds: vec![config.train.seed],
             out: out.into(),
-            from: From::Scratch(Existing::Refuse),
+            from: StartFrom::Scratch(Existing::Refuse),
             parts: None,
         }
     }
@@ -291,7 +291,7 @@ impl<'a, P: Problem> Finetune<'a, P> {
     }
 
     fn read(&self) -> Result<Prepared<P>> {
-        let source = Source::read(&self.model)?;
+        let source = self.source()?;
         let (encoder, tokenizer) = (&source.config, &source.tokenizer);
         let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
         let loaded = self.task.load(&site)?;
@@ -301,12 +301,17 @@ impl<'a, P: Problem> Finetune<'a, P> {
             }
             Weights::Random => None,
         };
-        let (config, parts) = (self.config.clone(), self.parts());
+        let (config, parts) = (self.config.clone(), self.parts.clone().unwrap_or_default());
         Ok(Prepared { config, source, encoder, parts, loaded, steps: 0 })
     }
 
-    fn parts(&self) -> Parts {
-        self.parts.clone().unwrap_or_else(Parts::shipped)
+    /// The encoder's folder, whose config names the parts from outside.
+    fn source(&self) -> Result<Source> {
+        let mut source = Source::read(&self.model)?;
+        if let Some(parts) = &self.parts {
+            source.config = parts.applied_to_encoder(&source.config);
+        }
+        Ok(source)
     }
 
     fn seed_dir(&self, seed: u64) -> PathBuf {

@@ -155,7 +155,7 @@ impl Head for SentenceHead {
         train: bool,
     ) -> RowLosses {
         // Of a number `[b, 1]`, on the scale of 0 to 1.
-        let logits_bc = self.layers.logits(hidden_bsh, &inputs.mask, train);
+        let logits_bc = self.layers.logits(hidden_bsh, inputs.encoder.mask(), train);
         let losses_b = match self.answers {
             Answers::Classes(_) => {
                 let labels_b = upload(&class_tensor(targets), logits_bc.device());
@@ -174,7 +174,7 @@ impl Head for SentenceHead {
     }
 
     fn predict(&self, hidden_bsh: &Tensor, inputs: &Inputs) -> Vec<SentencePrediction> {
-        let logits_bc = self.layers.logits(hidden_bsh, &inputs.mask, false);
+        let logits_bc = self.layers.logits(hidden_bsh, inputs.encoder.mask(), false);
         match self.answers {
             Answers::Classes(_) => rows(&logits_bc.softmax(-1, Kind::Float))
                 .into_iter()

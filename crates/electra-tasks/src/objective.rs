@@ -4,12 +4,12 @@ use crate::{
     Result,
     batch::{Feature, TaskBatch, chunks},
     config::LossReduction,
-    heads::Head,
+    heads::{Head, RowLosses},
 };
-use electra_model::{Encoder, EncoderConfig, Parts, Site};
+use electra_model::{Encoder, EncoderConfig, Parts};
 use electra_train::{
     metrics::Observations,
-    objective::{Batch, Loss, Normaliser, Objective},
+    objective::{Batch, Normaliser, Objective, Pass},
     optim::{Decay, Rule},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,8 +57,7 @@ impl<H: Head> TaskNetwork<H> {
         head: impl FnOnce(&nn::Path<'_>) -> electra_model::Result<H>,
     ) -> Result<Self> {
         let path = root / ENCODER;
-        let embeddings = parts.build_embeddings(&Site::new(&(&path / "embeddings"), config))?;
-        let encoder = Encoder::new(&path, config, parts, embeddings)?;
+        let encoder = Encoder::alone(&path, config, parts)?;
         let head = head(&(root / HEAD))?;
         Ok(Self { body: Body { encoder, pad, device: root.device() }, head })
     }
@@ -99,8 +98,7 @@ impl<H: Head> Answering<'_, H> {
             let rows = places.iter().map(|&i| Arc::clone(&features[i])).collect();
             let inputs = TaskBatch::new(rows).inputs(*pad, *device);
             let answers = no_grad(|| {
-                let (ids_bs, segments_bs) = (&inputs.ids_bs, &inputs.segments_bs);
-                let hidden_bsh = encoder.forward_t(ids_bs, segments_bs, &inputs.mask, false);
+                let hidden_bsh = encoder.forward_t(&inputs.encoder, false);
                 self.head.predict(&hidden_bsh, &inputs)
             });
             for (&place, answer) in places.iter().zip(answers) {
@@ -141,11 +139,13 @@ pub struct Finetuning<H> {
     reduction: LossReduction,
 }
 
-/// What a forward pass leaves for the metrics.
-#[derive(Debug)]
-pub struct Outputs {
+/// A forward pass, and what it leaves for the metrics.
+struct TaskPass<'a, H: Head> {
+    head: &'a H,
+    part: &'a TaskBatch<H::Target>,
+    loss: Tensor,
     losses_b: Tensor,
-    head: Vec<Tensor>,
+    outputs: Vec<Tensor>,
 }
 
 impl<H: Head> Finetuning<H> {
@@ -162,9 +162,8 @@ impl<H: Head> Finetuning<H> {
 
 impl<H: Head> Objective for Finetuning<H> {
     type Batch = TaskBatch<H::Target>;
-    type Outputs = Outputs;
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.network.head.name()
     }
 
@@ -172,24 +171,35 @@ impl<H: Head> Objective for Finetuning<H> {
         Normaliser { predictions: batch.sequences(), tokens: batch.tokens() }
     }
 
-    fn loss(&self, part: &Self::Batch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+    fn pass<'a>(
+        &'a self,
+        part: &'a Self::Batch,
+        whole: &Normaliser,
+        train: bool,
+    ) -> Box<dyn Pass + 'a> {
         let TaskNetwork { body: Body { encoder, pad, device }, head } = &self.network;
         let inputs = part.inputs(*pad, *device);
-        let hidden_bsh =
-            encoder.forward_t(&inputs.ids_bs, &inputs.segments_bs, &inputs.mask, train);
-        let rows = head.losses(&hidden_bsh, &inputs, &part.targets(), train);
-        let sum = rows.losses_b.sum(Kind::Float);
-        let total = match self.reduction {
+        let hidden_bsh = encoder.forward_t(&inputs.encoder, train);
+        let RowLosses { losses_b, outputs } =
+            head.losses(&hidden_bsh, &inputs, &part.targets(), train);
+        let sum = losses_b.sum(Kind::Float);
+        let loss = match self.reduction {
             LossReduction::Sum => sum,
             LossReduction::Mean => sum / whole.predictions as f64,
         };
-        Loss { total, outputs: Outputs { losses_b: rows.losses_b, head: rows.outputs } }
+        Box::new(TaskPass { head, part, loss, losses_b, outputs })
+    }
+}
+
+impl<H: Head> Pass for TaskPass<'_, H> {
+    fn loss(&mut self, _phase: usize) -> Tensor {
+        self.loss.shallow_clone()
     }
 
-    fn observe(&self, part: &Self::Batch, outputs: &Outputs) -> Observations {
+    fn observe(&self) -> Observations {
         let mut seen = Observations::default();
-        seen.mean("loss", &outputs.losses_b);
-        self.network.head.observe(&part.targets(), &outputs.head, &mut seen);
+        seen.mean("loss", &self.losses_b);
+        self.head.observe(&self.part.targets(), &self.outputs, &mut seen);
         seen
     }
 }

@@ -3,9 +3,10 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use electra_data::MaskedBatch;
-use electra_model::{Parts, networks::variables};
+use electra_model::{Parts, tensors::variables};
 use electra_train::{
     RunConfig,
+    config::ObjectiveConfig,
     objective::{Objective, ObjectiveSite, ReplacedToken},
     optim::{Adam, Decay, Rule},
 };
@@ -46,26 +47,29 @@ fn batch(batch: usize, length: usize, vocabulary: i64) -> MaskedBatch {
 fn preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
     let config = RunConfig::read(&path, &[]).expect("a preset");
-    let parts = Parts::from_config(&config.model);
+    let parts = Parts::shipped();
     let vs = nn::VarStore::new(Device::Cpu);
-    let counts = vec![1; config.model.vocab_size as usize];
-    let site = ObjectiveSite::new(vs.root(), &config, &parts, &counts);
-    let objective = ReplacedToken::new(&site).expect("a preset's networks");
+    let counts = vec![1; config.model.discriminator.vocab_size as usize];
+    let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
+    let ObjectiveConfig::ReplacedToken(settings) = &config.objective else {
+        panic!("a preset of ELECTRA")
+    };
+    let objective = ReplacedToken::new(settings, &site).expect("a preset's networks");
     let variables = variables(&vs).expect("names of our own");
     let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
     let mut adam = Adam::new(&config.optimizer, &variables, rule).expect("a preset's optimizer");
-    let batch = batch(rows, length, config.model.vocab_size);
+    let batch = batch(rows, length, config.model.discriminator.vocab_size);
     let whole = objective.normaliser(&batch);
 
     let mut group = c.benchmark_group(format!("{name}, {rows} x {length}"));
     group.throughput(Throughput::Elements(batch.tokens as u64)).sample_size(10);
     group.bench_function("forward", |b| {
-        b.iter(|| no_grad(|| objective.loss(&batch, &whole, false).total.double_value(&[])));
+        b.iter(|| no_grad(|| objective.pass(&batch, &whole, false).loss(0).double_value(&[])));
     });
     group.bench_function("step", |b| {
         b.iter(|| {
             adam.zero_grad();
-            objective.loss(&batch, &whole, true).total.backward();
+            objective.pass(&batch, &whole, true).loss(0).backward();
             let norm = adam.gradient_norm();
             adam.step(1e-5, &norm);
         });

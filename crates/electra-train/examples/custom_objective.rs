@@ -1,66 +1,93 @@
-//! Another objective, from outside the crate: the generator's masked language modelling alone, with its
-//! own name, loss and metrics, trained by the same loop, into the same run folder.
+//! Another objective, from outside the crate: masked language modelling with a loss on `[MASK]` alone. It has one network,
+//! its own name, loss and metrics, and is trained by the same loop, into the same run folder.
 //!
 //! Run with `cargo run -p electra-train --example custom_objective -- configs/pretrain-tiny.toml SHARDS OUT`.
 
 use anyhow::{Context, Result};
 use electra_data::MaskedBatch;
-use electra_model::{PaddingMask, Pretraining};
+use electra_model::{EncoderInput, Generator, PaddingMask};
 use electra_train::{
     Recipe, RunConfig, Start,
     metrics::Observations,
-    objective::{Loss, Normaliser, Objective, ObjectiveSite},
+    objective::{Normaliser, Objective, ObjectiveSite, Pass, TrainedNetwork},
 };
 use tch::{Device, Kind, Reduction, Tensor};
 
-/// `L_MLM` of the paper without a discriminator.
+/// The mean cross-entropy over the positions that show `[MASK]`.
 #[derive(Debug)]
-struct GeneratorOnly {
-    networks: Pretraining,
+struct MaskOnly {
+    network: Generator,
     device: Device,
 }
 
-impl GeneratorOnly {
+/// Losses of the positions, `[p]`, and their sum over the whole batch's count.
+struct MaskOnlyPass {
+    losses_p: Tensor,
+    loss: Tensor,
+}
+
+impl MaskOnly {
     fn new(site: &ObjectiveSite<'_>) -> electra_train::Result<Self> {
-        let networks = Pretraining::new(&site.path, &site.config.model, site.parts)?;
-        Ok(Self { networks, device: site.path.device() })
+        let path = &site.path / "encoder";
+        let network = Generator::alone(&path, &site.model.discriminator, site.parts)?;
+        Ok(Self { network, device: site.path.device() })
     }
 }
 
-impl Objective for GeneratorOnly {
+impl Objective for MaskOnly {
     type Batch = MaskedBatch;
-    /// Loss of each masked position, `[p]`.
-    type Outputs = Tensor;
 
-    fn name(&self) -> &'static str {
-        "generator-only"
+    fn name(&self) -> &str {
+        "mask-only"
+    }
+
+    fn networks(&self) -> Vec<TrainedNetwork<'_>> {
+        let (encoder, head) = (self.network.encoder(), self.network.head_kind());
+        vec![TrainedNetwork { role: "encoder", encoder, head }]
     }
 
     fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
-        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        let predictions = batch.masked_is_mask.iter().filter(|&&is_mask| is_mask).count();
+        Normaliser { predictions, tokens: batch.tokens }
     }
 
-    fn loss(&self, part: &MaskedBatch, whole: &Normaliser, train: bool) -> Loss<Tensor> {
+    fn pass<'a>(
+        &'a self,
+        part: &'a MaskedBatch,
+        whole: &Normaliser,
+        train: bool,
+    ) -> Box<dyn Pass + 'a> {
         let shape = [part.batch as i64, part.length as i64];
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
         let mask = PaddingMask::new(&tensor(&part.attention_mask).view(shape));
-        let logits_pv = self.networks.generator.forward_t(
-            &tensor(&part.generator_ids).view(shape),
-            &tensor(&part.token_type_ids).view(shape),
-            &mask,
-            &tensor(&part.masked_positions),
-            train,
+        let (ids, segments) = (tensor(&part.generator_ids), tensor(&part.token_type_ids));
+        let input = EncoderInput::new(ids.view(shape), segments.view(shape), mask);
+        let at_mask = |values: &[i64]| -> Vec<i64> {
+            let shown = values.iter().zip(&part.masked_is_mask);
+            shown.filter(|(_, is_mask)| **is_mask).map(|(value, _)| *value).collect()
+        };
+        let positions_p = tensor(&at_mask(&part.masked_positions));
+        let labels_p = tensor(&at_mask(&part.masked_labels));
+        let losses_p = self.network.forward_t(&input, &positions_p, train).cross_entropy_loss(
+            &labels_p,
+            None::<&Tensor>,
+            Reduction::None,
+            -100,
+            0.0,
         );
-        let labels_p = tensor(&part.masked_labels);
-        let losses_p =
-            logits_pv.cross_entropy_loss(&labels_p, None::<&Tensor>, Reduction::None, -100, 0.0);
-        let total = losses_p.sum(Kind::Float) / whole.predictions as f64;
-        Loss { total, outputs: losses_p.detach() }
+        let loss = losses_p.sum(Kind::Float) / whole.predictions.max(1) as f64;
+        Box::new(MaskOnlyPass { losses_p: losses_p.detach(), loss })
+    }
+}
+
+impl Pass for MaskOnlyPass {
+    fn loss(&mut self, _phase: usize) -> Tensor {
+        self.loss.shallow_clone()
     }
 
-    fn observe(&self, _: &MaskedBatch, losses_p: &Tensor) -> Observations {
+    fn observe(&self) -> Observations {
         let mut seen = Observations::default();
-        seen.mean("loss", losses_p);
+        seen.mean("loss", &self.losses_p);
         seen
     }
 }
@@ -75,7 +102,7 @@ fn main() -> Result<()> {
 
 fn run(config: &str, overrides: &[String], out: &str) -> Result<()> {
     let config = RunConfig::read(config.as_ref(), overrides)?;
-    Recipe::from_config(config).with_objective(GeneratorOnly::new).pretrain(&Start::new(out))?;
+    Recipe::from_config(config).with_objective(MaskOnly::new).pretrain(&Start::new(out))?;
     Ok(())
 }
 
@@ -85,7 +112,7 @@ mod tests {
     use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 
     #[test]
-    fn it_trains_and_its_name_is_in_the_manifest() {
+    fn it_trains_one_network_and_its_name_is_in_the_manifest() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let text = "one two three four.\n\nfive six seven eight.\n\nnine ten eleven twelve.";
@@ -114,6 +141,9 @@ mod tests {
         ];
         super::run(preset, &overrides, &path("run")).unwrap();
         let manifest = std::fs::read_to_string(path("run/manifest.json")).unwrap();
-        assert!(manifest.contains("generator-only"), "{manifest}");
+        assert!(manifest.contains("mask-only"), "{manifest}");
+        let weights = path("run/checkpoints/step-0000002/model.safetensors");
+        let weights = electra_model::tensors::read(weights.as_ref()).unwrap();
+        assert!(weights.iter().all(|(name, _)| name.starts_with("encoder.")));
     }
 }

@@ -1,52 +1,61 @@
 //! The model card: README.md of an exported folder, for people and for the model hub.
 
-use crate::{Result, RunConfig, export::Network, metrics::Figures, run_dir::RunDir, state};
-use electra_model::flops;
+use crate::{
+    error::Result,
+    metrics::Figures,
+    objective::{ObjectiveSettings, TrainedNetwork},
+    recipe::Recipe,
+    run_dir::RunDir,
+    state,
+};
+use electra_model::{
+    flops,
+    hf::{self, Architecture},
+};
 use std::{fmt::Write, fs, path::Path};
 
-/// The card of one network of a checkpoint. It tells what the run folder knows and leaves out the rest: language,
-/// licence and fitness are the author's to add.
+/// The card of one of a run's networks, which `exported` describes. It tells what the run folder knows and leaves out the
+/// rest: language, licence and fitness are the author's to add.
 ///
 /// # Errors
 /// If the run's files cannot be read.
 pub(crate) fn card(
     run: &RunDir,
-    config: &RunConfig,
+    recipe: &Recipe,
     checkpoint: &Path,
-    network: Network,
+    networks: &[TrainedNetwork<'_>],
+    exported: &hf::Config,
 ) -> Result<String> {
-    let step = state::open(checkpoint)?.state.step;
-    let (class, tag, about) = match network {
-        Network::Discriminator => (
-            "ElectraForPreTraining",
+    let (config, step) = (recipe.config(), state::open(checkpoint)?.state.step);
+    let (class, encoder) = (exported.architecture, &exported.encoder);
+    let (auto, tag, about) = match class {
+        Architecture::ElectraForPreTraining => (
+            "AutoModelForPreTraining",
             "feature-extraction",
             "An ELECTRA discriminator: an encoder to fine-tune, with the head that says of each token whether it was replaced.",
         ),
-        Network::Encoder => (
-            "ElectraModel",
-            "feature-extraction",
-            "An ELECTRA encoder to fine-tune: a discriminator without its pre-training head.",
-        ),
-        Network::Generator => (
-            "ElectraForMaskedLM",
+        Architecture::ElectraForMaskedLM => (
+            "AutoModelForMaskedLM",
             "fill-mask",
             "An ELECTRA generator: the small masked language model that made the replacements.",
         ),
-    };
-    let encoder = match network {
-        Network::Generator => config.model.generator(),
-        _ => config.model.discriminator(),
+        _ => (
+            "AutoModel",
+            "feature-extraction",
+            "An ELECTRA encoder to fine-tune: a discriminator without its pre-training head.",
+        ),
     };
     let (batch, length) = (
         (config.train.batch_size * config.train.accumulate) as u64,
         config.data.sequence_length as u64,
     );
-    let objective = config.objective.replaced_token();
     let rows = rows(run)?;
     let held_out = rows.iter().rfind(|row| {
         row.get("kind").is_some_and(|kind| kind == "evaluate")
             && row.get("step").and_then(serde_json::Value::as_u64) <= Some(step)
     });
+    let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
+    let flops_of_step = flops::train_step(recipe.parts(), &specs, batch, length);
     let mut table: Vec<(&str, String)> = vec![
         ("updates", format!("{step} of {}", config.train.steps)),
         ("batch", format!("{batch} sequences of {length} tokens")),
@@ -59,27 +68,11 @@ pub(crate) fn card(
             ),
         ),
         ("weight decay", config.optimizer.weight_decay.to_string()),
-        ("masking", format!("{:?}", objective.masking)),
-        (
-            "loss weights",
-            format!(
-                "generator {}, discriminator {}",
-                objective.generator_weight, objective.discriminator_weight
-            ),
-        ),
         (
             "layers, hidden, heads, feed-forward",
             format!(
                 "{}, {}, {}, {}",
                 encoder.layers, encoder.hidden, encoder.heads, encoder.intermediate
-            ),
-        ),
-        (
-            "generator's hidden size",
-            format!(
-                "{} ({:.3} of the discriminator's)",
-                config.model.generator.hidden,
-                config.model.generator.hidden as f64 / config.model.discriminator.hidden as f64
             ),
         ),
         (
@@ -89,10 +82,7 @@ pub(crate) fn card(
                 encoder.embedding_size, encoder.vocab_size, encoder.max_positions
             ),
         ),
-        (
-            "FLOPs (the reference's count)",
-            format!("{:.3e}", flops::train_step(&config.model, batch, length) * step as f64),
-        ),
+        ("FLOPs (the reference's count)", format!("{:.3e}", flops_of_step * step as f64)),
         (
             "training time",
             match seconds(&rows, step) {
@@ -101,6 +91,16 @@ pub(crate) fn card(
             },
         ),
     ];
+    table.extend(config.objective.card());
+    if let [kept, generator] = networks {
+        let [kept, generator] = [kept, generator].map(|network| network.encoder.config().hidden);
+        let share = generator as f64 / kept as f64;
+        let size = format!("{generator} ({share:.3} of the discriminator's)");
+        table.push(("generator's hidden size", size));
+    }
+    if !encoder.is_electra() {
+        table.push(("parts", encoder.part_names().join(", ")));
+    }
     if !config.init.from.as_os_str().is_empty() {
         table.push(("started from", config.init.from.display().to_string()));
     }
@@ -122,7 +122,7 @@ pub(crate) fn card(
     }
 
     let mut card = format!(
-        "---\nlibrary_name: transformers\npipeline_tag: {tag}\ntags:\n- electra\n---\n\n# {class}\n\n{about}\n\n## Training\n\n| | |\n|---|---|\n"
+        "---\nlibrary_name: transformers\npipeline_tag: {tag}\ntags:\n- electra\n---\n\n# {class:?}\n\n{about}\n\n## Training\n\n| | |\n|---|---|\n"
     );
     for (key, value) in table {
         let _ = writeln!(card, "| {key} | {} |", cell(&value));
@@ -137,14 +137,16 @@ pub(crate) fn card(
             let _ = writeln!(card, "| {} | {value} |", key.replace('_', " "));
         }
     }
-    let auto = match network {
-        Network::Discriminator => "AutoModelForPreTraining",
-        Network::Encoder => "AutoModel",
-        Network::Generator => "AutoModelForMaskedLM",
-    };
-    let _ = write!(
-        card,
-        "\n## Use\n\n```python\nfrom transformers import AutoTokenizer, {auto}\n\ntokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {auto}.from_pretrained(\"FOLDER\")\n```\n\n```\nelectra finetune --task TASK --model FOLDER --config configs/finetune-small.toml --out runs/task\n```\n"
+    card.push_str("\n## Use\n\n");
+    // `transformers` has no class for other parts.
+    if encoder.is_electra() {
+        let _ = write!(
+            card,
+            "```python\nfrom transformers import AutoTokenizer, {auto}\n\ntokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\nmodel = {auto}.from_pretrained(\"FOLDER\")\n```\n\n"
+        );
+    }
+    card.push_str(
+        "```\nelectra finetune --task TASK --model FOLDER --config configs/finetune-small.toml --out runs/task\n```\n",
     );
     Ok(card)
 }

@@ -1,19 +1,22 @@
 //! The run config: what is in its TOML file, and checks of the values that name the key.
 
+mod masking;
+mod objective;
 mod resumed;
 
+pub use masking::MaskingConfig;
+pub use objective::ObjectiveConfig;
+
 use crate::{
-    Error, Result, init::InitConfig, objective::ReplacedTokenConfig, optim::OptimizerConfig,
+    error::{Error, Result},
+    objective::ObjectiveSettings,
+    optim::OptimizerConfig,
     schedule::Schedule,
 };
-use electra_data::{Masking, ReferenceMasking, UniformMasking};
 use electra_files::read_toml;
 use electra_model::ElectraConfig;
 use serde::{Deserialize, Serialize};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 /// A whole pre-training config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,17 @@ pub struct RunConfig {
     pub objective: ObjectiveConfig,
     /// What learns.
     pub model: ElectraConfig,
+}
+
+/// The `[init]` section: where weights come from before the first update. The optimizer, the schedule and the
+/// order of the data start anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitConfig {
+    /// A model folder (the discriminator's, or a BERT's) or a run folder; empty for fresh weights.
+    pub from: PathBuf,
+    /// The generator's model folder; empty for `FROM/generator` where that is there, or fresh weights.
+    pub generator: PathBuf,
 }
 
 /// The `[data]` section.
@@ -86,71 +100,6 @@ pub struct EvaluateConfig {
     pub every: u64,
 }
 
-/// The `[objective]` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum ObjectiveConfig {
-    /// ELECTRA.
-    ReplacedToken(ReplacedTokenConfig),
-}
-
-/// The `[objective.masking]` section: which positions the generator fills.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum MaskingConfig {
-    /// Distinct positions, uniformly.
-    Uniform {
-        /// Share of a sequence's tokens that is chosen.
-        rate: f64,
-        /// Share of the chosen positions that shows `[MASK]`; the rest keeps its token.
-        mask_share: f64,
-    },
-    /// The reference's draws with replacement.
-    Reference {
-        /// Share of a sequence's tokens that is drawn.
-        rate: f64,
-        /// Share of the draws that shows `[MASK]`.
-        mask_share: f64,
-    },
-}
-
-impl ObjectiveConfig {
-    /// The settings of replaced token detection, the one kind there is.
-    pub fn replaced_token(&self) -> &ReplacedTokenConfig {
-        let Self::ReplacedToken(config) = self;
-        config
-    }
-}
-
-impl MaskingConfig {
-    /// Share of a sequence's tokens that is chosen.
-    pub fn rate(&self) -> f64 {
-        let (Self::Uniform { rate, .. } | Self::Reference { rate, .. }) = *self;
-        rate
-    }
-
-    /// The masking that the config names.
-    pub fn build(&self) -> Arc<dyn Masking> {
-        match *self {
-            Self::Uniform { rate, mask_share } => Arc::new(UniformMasking { rate, mask_share }),
-            Self::Reference { rate, mask_share } => Arc::new(ReferenceMasking { rate, mask_share }),
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        let (Self::Uniform { rate, mask_share } | Self::Reference { rate, mask_share }) = *self;
-        for (key, x) in [("rate", rate), ("mask_share", mask_share)] {
-            if !(x > 0.0 && x <= 1.0) {
-                let key = format!("objective.masking.{key}");
-                return Err(Error::value(&key, x, "must be above 0 and at most 1"));
-            }
-        }
-        Ok(())
-    }
-}
-
 impl RunConfig {
     /// Reads `path`, applies `KEY=VALUE` overrides and checks every value.
     ///
@@ -174,9 +123,7 @@ impl RunConfig {
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.optimizer.validate()?;
-        let objective = self.objective.replaced_token();
-        objective.validate()?;
-        objective.masking.validate()?;
+        self.objective.validate(&self.model)?;
         for (key, value) in [
             ("train.steps", self.train.steps),
             ("train.batch_size", self.train.batch_size as u64),
@@ -190,9 +137,9 @@ impl RunConfig {
             }
         }
         let length = self.data.sequence_length as i64;
-        if length > self.model.max_positions {
-            let limit =
-                format!("must be at most model.max_positions = {}", self.model.max_positions);
+        let positions = self.model.discriminator.max_positions;
+        if length > positions {
+            let limit = format!("must be at most model.max_positions = {positions}");
             return Err(Error::value("data.sequence_length", length, limit));
         }
         Ok(())

@@ -1,12 +1,18 @@
 //! From a checkpoint to folders that `transformers` loads.
 
 use crate::{
-    Error, Recipe, Result, RunConfig, card::card, folder, objective::ReplacedToken, recipe,
-    run_dir::RunDir, state,
+    card::card,
+    config::RunConfig,
+    error::{Error, Result},
+    folder,
+    objective::TrainedNetwork,
+    recipe::{Built, Recipe},
+    run_dir::RunDir,
+    state,
 };
 use electra_files::Existing;
 use electra_model::{
-    Encoder,
+    HeadKind,
     hf::{self, Architecture},
     tf,
 };
@@ -16,73 +22,76 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is exported.
+/// What is exported of an objective's networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Exported {
     /// What is fine-tuned, with its pre-training head: `ElectraForPreTraining`.
     Discriminator,
-    /// The discriminator without its head: `ElectraModel`.
+    /// What is fine-tuned, without its head: `ElectraModel`.
     Encoder,
-    /// The masked language model: `ElectraForMaskedLM`, with a config of its own.
+    /// The masked language model: `ElectraForMaskedLM`.
     Generator,
+}
+
+impl Exported {
+    /// The network among those of an objective, the one that is fine-tuned first.
+    fn of<'a>(self, networks: &[TrainedNetwork<'a>]) -> Option<TrainedNetwork<'a>> {
+        let head = |head| networks.iter().find(|network| network.head == head).copied();
+        match self {
+            Self::Encoder => networks.first().copied(),
+            Self::Discriminator => head(HeadKind::ReplacedToken),
+            Self::Generator => head(HeadKind::MaskedLm),
+        }
+    }
 }
 
 /// Writes one network of a checkpoint in Hugging Face's format, with the run's tokenizer and a model card.
 ///
-/// `source` is a run folder (its newest whole checkpoint is taken) or one `checkpoints/step-N`.
+/// `source` is a run folder (its newest whole checkpoint is taken) or one `checkpoints/step-N`. A run with parts or an
+/// objective from outside is exported by its own recipe: [`Recipe::export`].
 ///
 /// # Errors
-/// If there is no whole checkpoint or vocabulary, or `out` is not empty or no model to replace.
-pub fn export(source: &Path, network: Network, out: &Path, existing: Existing) -> Result<()> {
-    let opened = Opened::read(source)?;
-    let model = &opened.config.model;
-    let networks = opened.network.objective.networks();
-    let (name, encoder, sizes) = match network {
-        Network::Discriminator | Network::Encoder => {
-            ("discriminator", networks.discriminator.encoder(), model.discriminator())
-        }
-        Network::Generator => ("generator", networks.generator.encoder(), model.generator()),
-    };
-    let architecture = match network {
-        Network::Discriminator => Architecture::ElectraForPreTraining,
-        Network::Encoder => Architecture::ElectraModel,
-        Network::Generator => Architecture::ElectraForMaskedLM,
-    };
-    let mut tensors = hf::state_dict(&opened.network.vs, name, encoder)?;
-    if network == Network::Encoder {
-        tensors.retain(|(name, _)| !hf::is_head(name));
-    }
-    let pad = i64::from(opened.tokenizer.vocab().special().pad);
-    let config = hf::Config::new(architecture, sizes, pad);
-    let card = card(&opened.run, &opened.config, &opened.checkpoint, network)?;
-    folder::whole(out, existing, folder::MODEL, |dir| {
-        hf::write(dir, &config, &tensors)?;
-        opened.tokenizer.write_pretrained(dir, model.max_positions as usize)?;
-        let path = dir.join("README.md");
-        fs::write(&path, &card).map_err(Error::io(&path))
-    })
+/// If there is no whole checkpoint or vocabulary, no such network, or `out` is not empty or no model to replace.
+pub fn export(source: &Path, exported: Exported, out: &Path, existing: Existing) -> Result<()> {
+    recipe(source)?.export(source, exported, out, existing)
 }
 
 /// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`; says what the checkpoint cannot.
 ///
 /// # Errors
-/// As [`export`].
+/// As [`export`], and if the networks are not a generator and a discriminator of ELECTRA's parts.
 pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option<String>> {
-    let opened = Opened::read(source)?;
-    let networks = opened.network.objective.networks();
-    let state = |name: &str, encoder: &Encoder| hf::state_dict(&opened.network.vs, name, encoder);
-    let discriminator = state("discriminator", networks.discriminator.encoder())?;
-    let generator = state("generator", networks.generator.encoder())?;
+    let opened = Opened::read(&recipe(source)?, source)?;
+    let networks = opened.built.objective.networks();
+    let both = [Exported::Discriminator, Exported::Generator].map(|part| part.of(&networks));
+    let [Some(discriminator), Some(generator)] = both else {
+        return Err(Error::checkpoint(
+            source,
+            "a TensorFlow checkpoint has two networks, this one has not",
+        ));
+    };
+    let configs = [discriminator, generator].map(|network| network.encoder.config());
+    if let Some(other) = configs.iter().find(|config| !config.is_electra()) {
+        let parts = other.part_names().join(", ");
+        let message = format!(
+            "a TensorFlow checkpoint cannot name its parts, and has ELECTRA's; these are {parts}"
+        );
+        return Err(Error::checkpoint(source, message));
+    }
+    let state = |network: TrainedNetwork<'_>| {
+        hf::state_dict(&opened.built.vs, network.role, network.encoder)
+    };
+    let (first, second) = (state(discriminator)?, state(generator)?);
     let step = state::open(&opened.checkpoint)?.state.step;
     folder::whole(out, existing, folder::TENSORFLOW, |dir| -> Result<()> {
-        tf::write(dir, step, &discriminator, &generator)?;
+        tf::write(dir, step, &first, &second)?;
         opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
         Ok(())
     })?;
-    let sizes = [opened.config.model.discriminator(), opened.config.model.generator()];
-    let usual = sizes.iter().all(|size| size.heads == tf::usual_heads(size.hidden));
+    let usual = configs.iter().all(|config| config.heads == tf::usual_heads(config.hidden));
     Ok((!usual).then(|| {
-        let [discriminator, generator] = sizes.map(|size| size.heads);
+        let [discriminator, generator] = configs.map(|config| config.heads);
         format!(
             "a TensorFlow checkpoint has no number of attention heads, and this one's are not hidden / 64: {discriminator} and \
              {generator}; `electra import --from tf` wants --heads {discriminator} --generator-heads {generator}, the original \
@@ -91,22 +100,73 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option
     }))
 }
 
+impl Recipe {
+    /// [`export`] of a run of this recipe, with its parts and its objective.
+    ///
+    /// # Errors
+    /// As [`export`].
+    pub fn export(
+        &self,
+        source: &Path,
+        exported: Exported,
+        out: &Path,
+        existing: Existing,
+    ) -> Result<()> {
+        let opened = Opened::read(self, source)?;
+        let objective = &opened.built.objective;
+        let networks = objective.networks();
+        let network = exported.of(&networks).ok_or_else(|| {
+            let has: Vec<_> =
+                networks.iter().map(|n| format!("{} ({:?})", n.role, n.head)).collect();
+            let (name, has) = (objective.name(), has.join(", "));
+            Error::checkpoint(
+                source,
+                format!(
+                    "the objective {name} has no {exported:?}; it has {has}: name another --part"
+                ),
+            )
+        })?;
+        let mut tensors = hf::state_dict(&opened.built.vs, network.role, network.encoder)?;
+        let architecture = match exported {
+            Exported::Encoder => {
+                tensors.retain(|(name, _)| !hf::is_head(name));
+                Architecture::ElectraModel
+            }
+            _ => Architecture::of_head(network.head),
+        };
+        let pad = i64::from(opened.tokenizer.vocab().special().pad);
+        let sizes = network.encoder.config();
+        let config = hf::Config::new(architecture, sizes.clone(), pad);
+        let card = card(&opened.run, self, &opened.checkpoint, &networks, &config)?;
+        folder::whole(out, existing, folder::MODEL, |dir| {
+            hf::write(dir, &config, &tensors)?;
+            opened.tokenizer.write_pretrained(dir, sizes.max_positions as usize)?;
+            let path = dir.join("README.md");
+            fs::write(&path, &card).map_err(Error::io(&path))
+        })
+    }
+}
+
+/// The recipe that a run's config names.
+fn recipe(source: &Path) -> Result<Recipe> {
+    let (run, _) = locate(source)?;
+    Ok(Recipe::from_config(RunConfig::read(&run.config(), &[])?))
+}
+
 /// A checkpoint with what its run folder knows of it.
 struct Opened {
     run: RunDir,
     checkpoint: PathBuf,
-    config: RunConfig,
     tokenizer: WordPiece,
-    network: recipe::Network<ReplacedToken>,
+    built: Built,
 }
 
 impl Opened {
-    fn read(source: &Path) -> Result<Self> {
+    fn read(recipe: &Recipe, source: &Path) -> Result<Self> {
         let (run, checkpoint) = locate(source)?;
-        let config = RunConfig::read(&run.config(), &[])?;
         let tokenizer = WordPiece::from_pretrained_dir(&run.tokenizer())?;
-        let network = Recipe::from_config(config.clone()).load_weights(&checkpoint)?;
-        Ok(Self { run, checkpoint, config, tokenizer, network })
+        let built = recipe.load_weights(&checkpoint)?;
+        Ok(Self { run, checkpoint, tokenizer, built })
     }
 }
 

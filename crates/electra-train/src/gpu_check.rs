@@ -2,19 +2,20 @@
 //! the real objective, loader and optimizer without logs and checkpoints.
 
 use crate::{
-    Error, Fetch, Recipe, Result, RunConfig,
-    losses::Losses,
-    objective::{Objective, ReplacedToken},
+    config::RunConfig,
+    error::{Error, Result},
     profile::{synchronize, work},
+    recipe::{Built, Recipe},
+    session::Metrics,
     trainer::Source,
-    update::{Metrics, Update},
 };
 use electra_data::{MaskedBatch, Split};
 use electra_model::{
-    ElectraConfig, Kernels, PaddingMask, Parts, Precision, Pretraining, Tower,
+    ElectraConfig, EncoderConfig, EncoderInput, Kernels, PaddingMask, Parts, Precision,
+    Pretraining, Tower,
+    config::SharingKind,
     flops::Products,
-    networks::variables,
-    tensors::{self, Named},
+    tensors::{self, Named, variables},
 };
 use electra_torch::{Peak, peak_device_memory};
 use serde::Deserialize;
@@ -71,7 +72,7 @@ pub struct Speed {
     pub peak_device_memory: Option<u64>,
 }
 
-impl Recipe<ReplacedToken> {
+impl Recipe {
     /// The config's device and form beside a CPU's plain single precision, on the first batch and without dropout.
     ///
     /// # Errors
@@ -82,28 +83,31 @@ impl Recipe<ReplacedToken> {
         let batch = self.loader(split, 0)?.next_batch()?;
         let without_dropout = |config: &RunConfig| {
             let mut config = config.clone();
-            (config.model.dropout, config.model.attention_dropout) = (0.0, 0.0);
+            for network in config.model.networks_mut() {
+                (network.dropout, network.attention_dropout) = (0.0, 0.0);
+            }
             config
         };
         let own = without_dropout(self.config());
         let mut plain = own.clone();
         plain.train.device = "cpu".to_owned();
-        plain.model.kernels = Kernels::Plain;
-        plain.model.precision = Precision::F32;
+        for network in plain.model.networks_mut() {
+            (network.kernels, network.precision) = (Kernels::Plain, Precision::F32);
+        }
 
-        let reference = Recipe::from_config(plain).build(&counts)?;
-        let tested = Recipe::from_config(own).build(&counts)?;
-        let (expected, found) = (variables(&reference.vs)?, variables(&tested.vs)?);
+        let reference = Self::from_config(plain).build(&counts)?;
+        let tested = Self::from_config(own).build(&counts)?;
+        let (expected, found) = (reference.variables()?, tested.variables()?);
         for ((_, from), (_, to)) in expected.iter().zip(&found) {
             // The same seed draws other numbers on another device.
             no_grad(|| to.shallow_clone().f_copy_(from))?;
         }
-        let (expected_loss, expected) = gradients(&reference.objective, &expected, &batch);
-        let (loss, found) = gradients(&tested.objective, &found, &batch);
+        let (expected_loss, expected) = gradients(&reference, &expected, &batch);
+        let (loss, found) = gradients(&tested, &found, &batch);
         let number = |x: Tensor| x.double_value(&[]);
         let dot = |a: &Tensor, b: &Tensor| number((a * b).sum(Kind::Double));
         Ok(Parity {
-            precision: self.config().model.precision,
+            precision: self.config().model.discriminator.precision,
             expected_loss,
             loss,
             gradient_difference: number((&found - &expected).abs().max())
@@ -119,17 +123,15 @@ impl Recipe<ReplacedToken> {
     /// # Errors
     /// As [`Self::parity`], and if a loss is not finite.
     pub fn speed(&self, steps: u64) -> Result<Speed> {
-        let config = self.config();
-        let split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
-        let network = self.build(&split.unigram_counts()?)?;
-        let device = network.vs.device();
-        let mut adam = self.adam(&variables(&network.vs)?)?;
+        let split = Arc::new(self.open_shards(&self.config().data.shards, Split::Train)?);
+        let built = self.build(&split.unigram_counts()?)?;
+        let (device, networks) = (built.vs.device(), built.objective.networks());
+        let mut session = self.session(&built)?;
         let mut source = self.loader(split, 0)?;
-        let mut losses = Losses::new(Fetch::of(device));
         let (mut begun, mut tokens, mut flops) = (Instant::now(), 0.0, 0.0);
         for step in 0..WARM_UP + steps {
             if step == WARM_UP {
-                losses.look()?;
+                session.look()?;
                 synchronize(device);
                 peak_device_memory(device, Peak::Reset);
                 source.take_wait();
@@ -138,17 +140,10 @@ impl Recipe<ReplacedToken> {
             let batch = source.next_batch()?;
             let work = work(&batch);
             tokens += work.tokens;
-            flops += Products::new(&config.model, &work).step();
-            let update = Update {
-                seed: config.train.seed,
-                step,
-                rate: config.schedule().rate(step),
-                accumulate: config.train.accumulate,
-                metrics: Metrics::Skipped,
-            };
-            update.run(&network.objective, &mut adam, &mut losses, batch)?;
+            flops += self.products(&networks, &work).iter().map(Products::step).sum::<f64>();
+            session.update(batch, Metrics::Skipped)?;
         }
-        losses.look()?;
+        session.look()?;
         synchronize(device);
         let seconds = begun.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
         Ok(Speed {
@@ -183,19 +178,23 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
     let facts = metadata.get("facts").map_or("", String::as_str);
     let facts: Facts = serde_json::from_str(facts)
         .map_err(|e| Error::checkpoint(path, format!("no golden file, by its metadata: {e}")))?;
-    let tower = |[layers, hidden, heads, intermediate]: [i64; 4]| Tower {
-        layers,
-        hidden,
-        heads,
-        intermediate,
+    let network = |[layers, hidden, heads, intermediate]: [i64; 4]| EncoderConfig {
+        max_positions: facts.positions,
+        kernels: Kernels::Gpu,
+        ..EncoderConfig::electra(
+            facts.vocab,
+            facts.embedding,
+            Tower { layers, hidden, heads, intermediate },
+        )
     };
-    let mut config = ElectraConfig::small(facts.vocab);
-    (config.embedding_size, config.max_positions) = (facts.embedding, facts.positions);
-    (config.discriminator, config.generator) = (tower(facts.discriminator), tower(facts.generator));
-    config.kernels = Kernels::Gpu;
+    let config = ElectraConfig {
+        discriminator: network(facts.discriminator),
+        generator: Some(network(facts.generator)),
+        sharing: SharingKind::Tied {},
+    };
 
     let vs = nn::VarStore::new(device);
-    let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config))?;
+    let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped())?;
     let weights: Named = all
         .iter()
         .filter_map(|(name, t)| {
@@ -213,13 +212,15 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
         };
         let (keep_bs, segments_bs) = (get("attention_mask")?, get("token_type_ids")?);
         let mask = PaddingMask::new(&keep_bs);
-        let (generated, corrupted) = (get("generator_ids")?, get("corrupted")?);
+        let generated =
+            EncoderInput::new(get("generator_ids")?, segments_bs, PaddingMask::new(&keep_bs));
+        let corrupted = generated.with_ids(get("corrupted")?);
         let positions_p = get("masked_positions")?;
         let (logits_pv, logits_bs) = no_grad(|| {
             let (generator, discriminator) = (&networks.generator, &networks.discriminator);
             (
-                generator.forward_t(&generated, &segments_bs, &mask, &positions_p, false),
-                discriminator.forward_t(&corrupted, &segments_bs, &mask, false) * mask.keep_bs(),
+                generator.forward_t(&generated, &positions_p, false),
+                discriminator.forward_t(&corrupted, false) * mask.keep_bs(),
             )
         });
         let expected_bs = get("discriminator_logits")? * mask.keep_bs();
@@ -233,8 +234,9 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
 }
 
 /// The loss of a batch, and all gradients one after the other on the host.
-fn gradients(objective: &ReplacedToken, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
-    let loss = objective.loss(batch, &objective.normaliser(batch), true).total;
+fn gradients(built: &Built, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
+    let objective = &built.objective;
+    let loss = objective.pass(batch, &objective.normaliser(batch), true).loss(0);
     let inputs: Vec<&Tensor> = variables.iter().map(|(_, variable)| variable).collect();
     let flat: Vec<Tensor> = Tensor::run_backward(&[&loss], &inputs, false, false)
         .iter()

@@ -6,13 +6,13 @@
 use crate::{
     Error, Result, RunConfig,
     config::{
-        CheckpointConfig, DataConfig, EvaluateConfig, MaskingConfig, ObjectiveConfig, TrainConfig,
+        CheckpointConfig, DataConfig, EvaluateConfig, InitConfig, MaskingConfig, ObjectiveConfig,
+        TrainConfig,
     },
-    init::InitConfig,
     objective::ReplacedTokenConfig,
     optim::OptimizerConfig,
 };
-use electra_model::{ElectraConfig, Tower, config::SharingKind};
+use electra_model::{ElectraConfig, EncoderConfig, Tower, config::SharingKind};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
@@ -151,16 +151,20 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     let embedding_size =
         keys.whole("embedding_size", fixed_embedding.unwrap_or(hidden as u64))? as i64;
     let vocab_size = keys.whole("vocab_size", 30_522)? as i64;
-    let mut sizes = ElectraConfig::small(vocab_size);
-    sizes.vocab_size = whole(&mut model, "vocab_size", vocab_size)?;
-    sizes.embedding_size = embedding_size;
-    sizes.max_positions = whole(&mut model, "max_position_embeddings", 512)?;
-    sizes.segments = whole(&mut model, "type_vocab_size", 2)?;
-    sizes.dropout = model.number("hidden_dropout_prob", 0.1)?;
-    sizes.attention_dropout = model.number("attention_probs_dropout_prob", 0.1)?;
-    sizes.initializer.std = model.number("initializer_range", 0.02)?;
-    sizes.discriminator = discriminator;
-    sizes.generator = generator;
+    let vocab_size = whole(&mut model, "vocab_size", vocab_size)?;
+    let mut network = EncoderConfig {
+        max_positions: whole(&mut model, "max_position_embeddings", 512)?,
+        segments: whole(&mut model, "type_vocab_size", 2)?,
+        dropout: model.number("hidden_dropout_prob", 0.1)?,
+        attention_dropout: model.number("attention_probs_dropout_prob", 0.1)?,
+        ..EncoderConfig::electra(vocab_size, embedding_size, discriminator)
+    };
+    network.initializer.std = model.number("initializer_range", 0.02)?;
+    let mut sizes = ElectraConfig {
+        generator: Some(network.resized(generator)),
+        discriminator: network,
+        sharing: SharingKind::Tied {},
+    };
     let activation = model.take("hidden_act", "a text", |v| v.as_str().map(str::to_owned))?;
     if activation.is_some_and(|act| act != "gelu") {
         return Err("model_hparam_overrides.hidden_act: only \"gelu\" is here".to_owned());

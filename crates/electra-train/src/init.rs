@@ -1,26 +1,20 @@
 //! Going on from weights that another run, or another program, has trained.
 
-use crate::{Error, Result, RunConfig, run_dir::RunDir, state};
+use crate::{
+    config::{InitConfig, RunConfig},
+    error::{Error, Result},
+    objective::TrainedNetwork,
+    run_dir::RunDir,
+    state,
+};
 use electra_data::ShardIndex;
 use electra_model::{
-    EncoderConfig,
+    EncoderConfig, HeadKind,
     hf::{self, Architecture, Pretrained},
+    tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use tch::Tensor;
-
-/// The `[init]` section: where weights come from before the first update. The optimizer, the schedule and the
-/// order of the data start anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InitConfig {
-    /// A model folder (the discriminator's, or a BERT's) or a run folder; empty for fresh weights.
-    pub from: PathBuf,
-    /// The generator's model folder; empty for `FROM/generator` where that is there, or fresh weights.
-    pub generator: PathBuf,
-}
+use std::path::Path;
 
 /// What going on from other weights has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,96 +38,102 @@ impl Note {
 /// The embeddings' part of a network's names.
 const EMBEDDINGS: &str = "electra.embeddings.";
 
-impl InitConfig {
-    /// Copies the weights that the section names into `variables`; says what it did, what was left out and what
-    /// starts anew, a note each.
+/// A run's variables before its first update, and what they are of.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh<'a> {
+    /// The run's config.
+    pub config: &'a RunConfig,
+    /// The objective's name.
+    pub objective: &'a str,
+    /// `seam=part` for every seam.
+    pub parts: &'a [String],
+    /// The objective's networks, the one that is kept first.
+    pub networks: &'a [TrainedNetwork<'a>],
+    /// All variables.
+    pub variables: &'a Named,
+}
+
+impl Fresh<'_> {
+    /// Copies the weights that the config's `[init]` section names into the variables; says what it did, what was left
+    /// out and what starts anew, a note each.
     ///
     /// # Errors
-    /// If a folder cannot be read, its sizes are not the config's (each key is listed), or its vocabulary is not
-    /// that of the shards: the same ids would be other words.
-    pub fn apply(
-        &self,
-        config: &RunConfig,
-        objective: &str,
-        parts: &[String],
-        index: &ShardIndex,
-        variables: &[(String, Tensor)],
-    ) -> Result<Vec<Note>> {
-        if self.from.as_os_str().is_empty() {
-            return match self.generator.as_os_str().is_empty() {
-                true => Ok(Vec::new()),
-                false => Err(Error::value(
-                    "init.generator",
-                    self.generator.display(),
-                    "needs init.from, the discriminator's folder",
-                )),
+    /// If a folder cannot be read, its sizes or parts are not the config's (each key is listed), or its vocabulary is
+    /// not that of the shards: the same ids would be other words.
+    pub fn apply(&self, index: &ShardIndex) -> Result<Vec<Note>> {
+        let InitConfig { from, generator } = &self.config.init;
+        let named = !generator.as_os_str().is_empty();
+        let not_here =
+            |expected: String| Err(Error::value("init.generator", generator.display(), &expected));
+        if from.as_os_str().is_empty() {
+            return match named {
+                true => not_here("needs init.from, the discriminator's folder".to_owned()),
+                false => Ok(Vec::new()),
             };
         }
-        if self.from.join("checkpoints").is_dir() {
-            if !self.generator.as_os_str().is_empty() {
-                let expected = format!(
+        let Some((kept, others)) = self.networks.split_first() else { return Ok(Vec::new()) };
+        let second = others.iter().find(|network| network.head == HeadKind::MaskedLm);
+        if named && second.is_none() {
+            let objective = self.objective;
+            return not_here(format!("must be empty: the objective {objective} has no generator"));
+        }
+        if from.join("checkpoints").is_dir() {
+            if named {
+                return not_here(format!(
                     "must be empty where init.from is a run, which has a generator of its own; to take another, export the discriminator of {} and go on from that",
-                    self.from.display()
-                );
-                return Err(Error::value("init.generator", self.generator.display(), expected));
+                    from.display()
+                ));
             }
-            let run = RunDir::open(&self.from)?;
-            run.check_vocabulary(&config.data.shards, index)?;
-            let checkpoint = state::newest(&self.from)?;
-            checkpoint.load_model(objective, parts, variables)?;
-            return Ok(vec![Note::Done(format!("both networks: {}", checkpoint.path.display()))]);
+            let run = RunDir::open(from)?;
+            run.check_vocabulary(&self.config.data.shards, index)?;
+            let checkpoint = state::newest(from)?;
+            checkpoint.load_model(self.objective, self.parts, self.variables)?;
+            let all = if others.is_empty() { kept.role } else { "both networks" };
+            return Ok(vec![Note::Done(format!("{all}: {}", checkpoint.path.display()))]);
         }
         let mut notes = Vec::new();
-        let discriminator = self.read(&self.from, config, "discriminator", &mut notes)?;
-        copy(
-            &discriminator,
-            "discriminator",
-            Architecture::ElectraForPreTraining,
-            variables,
-            &mut notes,
-        )?;
-        let beside = self.from.join("generator");
-        let generator = match self.generator.as_os_str().is_empty() {
-            false => &self.generator,
-            true if beside.is_dir() => &beside,
-            true => {
+        let first = self.read(from, kept, &mut notes)?;
+        copy(&first, kept, self.variables, &mut notes)?;
+        let Some(second) = second else { return Ok(notes) };
+        let beside = from.join("generator");
+        let folder = match named {
+            true => generator,
+            false if beside.is_dir() => &beside,
+            false => {
                 notes.push(Note::Warning(format!(
                     "generator: there is none in {}, so it starts from fresh weights; the replacements are those of an untrained generator at first (init.generator names another folder)",
-                    self.from.display()
+                    from.display()
                 )));
                 return Ok(notes);
             }
         };
-        let generator = self.read(generator, config, "generator", &mut notes)?;
-        copy(&generator, "generator", Architecture::ElectraForMaskedLM, variables, &mut notes)?;
-        let tied =
-            !variables.iter().any(|(name, _)| name.starts_with(&format!("generator.{EMBEDDINGS}")));
-        if tied {
-            notes.extend(difference_of_embeddings(&discriminator, &generator));
+        let generator = self.read(folder, second, &mut notes)?;
+        copy(&generator, second, self.variables, &mut notes)?;
+        let own = format!("{}.{EMBEDDINGS}", second.role);
+        if !self.variables.iter().any(|(name, _)| name.starts_with(&own)) {
+            notes.extend(difference_of_embeddings(&first, &generator));
         }
         Ok(notes)
     }
 
-    /// A folder whose sizes and vocabulary are the run's.
+    /// A folder whose sizes, parts and vocabulary are the run's.
     fn read(
         &self,
         dir: &Path,
-        config: &RunConfig,
-        network: &str,
+        network: &TrainedNetwork<'_>,
         notes: &mut Vec<Note>,
     ) -> Result<Pretrained> {
-        let pretrained = Pretrained::read(dir)?;
-        let wanted = match network {
-            "generator" => config.model.generator(),
-            _ => config.model.discriminator(),
-        };
-        let differences = differences(network, &pretrained.config.encoder, &wanted);
+        let (pretrained, config) = (Pretrained::read(dir)?, self.config);
+        let role = network.role;
+        let section = if role == "generator" { "generator" } else { "discriminator" };
+        let differences =
+            differences(section, &pretrained.config.encoder, network.encoder.config());
         if !differences.is_empty() {
             let expected = format!(
                 "is of other sizes than the config; to go on from it set\n  {}",
                 differences.join("\n  ")
             );
-            return Err(Error::value(&format!("init ({network})"), dir.display(), expected));
+            return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
         }
         let [theirs, ours] =
             [dir, &config.data.shards.join("tokenizer")].map(WordPiece::from_pretrained_dir);
@@ -153,16 +153,16 @@ impl InitConfig {
                 "has another vocabulary than {}: {difference}; build the shards with the model's vocab.txt",
                 config.data.shards.display(),
             );
-            return Err(Error::value(&format!("init ({network})"), dir.display(), expected));
+            return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
         }
         if theirs.config() != ours.config() {
             notes.push(Note::Warning(format!(
-                "{network}: was trained on text split as {:?}, the shards as {:?}",
+                "{role}: was trained on text split as {:?}, the shards as {:?}",
                 theirs.config(),
                 ours.config()
             )));
         }
-        notes.extend(pretrained.notes.iter().map(|note| Note::Done(format!("{network}: {note}"))));
+        notes.extend(pretrained.notes.iter().map(|note| Note::Done(format!("{role}: {note}"))));
         Ok(pretrained)
     }
 }
@@ -170,12 +170,12 @@ impl InitConfig {
 /// Copies one network; a head that the file lacks starts from fresh weights.
 fn copy(
     pretrained: &Pretrained,
-    network: &str,
-    wanted: Architecture,
-    variables: &[(String, Tensor)],
+    network: &TrainedNetwork<'_>,
+    variables: &Named,
     notes: &mut Vec<Note>,
 ) -> Result<()> {
-    let prefix = format!("{network}.");
+    let prefix = format!("{}.", network.role);
+    let wanted = Architecture::of_head(network.head);
     let own: Vec<_> = variables
         .iter()
         .filter_map(|(name, tensor)| {
@@ -188,9 +188,10 @@ fn copy(
         |name: &str| (!whole && hf::is_head(name)) || (tied && name.starts_with(EMBEDDINGS));
     pretrained.copy(&own, file_may_have, |name| !whole && hf::is_head(name))?;
     notes.push(Note::Done(match whole {
-        true => format!("{network}: {}", pretrained.path.display()),
+        true => format!("{}: {}", network.role, pretrained.path.display()),
         false => format!(
-            "{network}: {}, its encoder alone ({:?}); the head starts from fresh weights",
+            "{}: {}, its encoder alone ({:?}); the head starts from fresh weights",
+            network.role,
             pretrained.path.display(),
             pretrained.config.architecture
         ),
@@ -234,6 +235,11 @@ fn differences(network: &str, found: &EncoderConfig, wanted: &EncoderConfig) -> 
         .filter(|(_, found, wanted)| found != wanted)
         .map(|(key, found, wanted)| format!("{key} = {found}   (is {wanted})"))
         .collect();
+    for ((seam, found), (_, wanted)) in found.seams().into_iter().zip(wanted.seams()) {
+        if found != wanted {
+            lines.push(format!("model.{seam}.kind = {found:?}   (is {wanted:?})"));
+        }
+    }
     if epsilon.1 != epsilon.2 {
         lines.push(format!("{} = {:e}   (is {:e})", epsilon.0, epsilon.1, epsilon.2));
     }

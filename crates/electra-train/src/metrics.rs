@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use std::{
+    fmt::Debug,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -132,6 +133,21 @@ pub fn entropy(counts: impl IntoIterator<Item = u64> + Clone) -> f64 {
     terms.sum()
 }
 
+/// Where rows of metrics go.
+pub trait Sink: Debug {
+    /// Writes one row: its kind, its step and its figures.
+    ///
+    /// # Errors
+    /// Naming the file.
+    fn write(&mut self, row: &Figures) -> Result<()>;
+
+    /// Waits until the rows are on the disk.
+    ///
+    /// # Errors
+    /// Naming the file.
+    fn sync(&mut self) -> Result<()>;
+}
+
 /// Appends rows to `metrics.jsonl`, each flushed as it is written.
 ///
 /// A row of kind `train` tells the losses and accuracies of the reported update's batch (not a mean over the
@@ -172,22 +188,16 @@ impl MetricsFile {
             OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
         Ok(Self { path: path.to_owned(), file })
     }
+}
 
-    /// Waits until the rows are on the disk.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io(&self.path))
-    }
-
-    /// Writes one row.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn write(&mut self, row: &Figures) -> Result<()> {
+impl Sink for MetricsFile {
+    fn write(&mut self, row: &Figures) -> Result<()> {
         let line = serde_json::Value::Object(row.clone()).to_string() + "\n";
         self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
     }
 }
 

@@ -164,6 +164,11 @@ impl Adam {
         }
     }
 
+    /// The flat buffers of all gradients.
+    pub fn gradients_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        self.groups.iter_mut().map(|group| &mut group.gradients)
+    }
+
     /// Global norm of all gradients, before clipping: a scalar where they are, which nobody has waited for.
     pub fn gradient_norm(&self) -> Tensor {
         let squares = self.groups.iter().map(|group| group.gradients.norm().square());

@@ -2,17 +2,14 @@
 //! part's matrix products are worth beside the machine's.
 
 use crate::{
-    Error, Fetch, Recipe, Result,
-    losses::Losses,
-    objective::ReplacedToken,
+    error::{Error, Result},
+    objective::{Stage, TrainedNetwork},
+    recipe::Recipe,
+    session::Metrics,
     trainer::Source,
-    update::{Metrics, Update},
 };
 use electra_data::{MaskedBatch, Split};
-use electra_model::{
-    flops::{Products, Work},
-    networks::variables,
-};
+use electra_model::flops::{Products, Work};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -23,47 +20,33 @@ use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher, span, trace_spa
 #[cfg(test)]
 mod tests;
 
-/// A part of an update, by the name of its span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The span.
-    pub name: &'static str,
-    /// For people.
-    pub label: &'static str,
-}
-
-const fn part(name: &'static str, label: &'static str) -> Part {
-    Part { name, label }
-}
-
-/// The parts in the order of a step. What is in none of them (integers to tensors, labels and losses of the
-/// discriminator, zeroed gradients) is "other".
-pub const PARTS: [Part; 8] = [
-    part("data", "waiting for data"),
-    part("generator", "generator, forward"),
-    part("sampling", "its output layer, loss and samples"),
-    part("discriminator", "discriminator, forward"),
-    part("discriminator_backward", "discriminator, backward"),
-    part("generator_backward", "generator, backward"),
-    part("clip", "norm of the gradients"),
-    part("optimizer", "optimizer"),
+/// What comes before an objective's own stages, and behind them.
+const BEFORE: Stage = Stage { span: "data", label: "waiting for data", products: |_| 0.0 };
+const BEHIND: [Stage; 2] = [
+    Stage { span: "clip", label: "norm of the gradients", products: |_| 0.0 },
+    Stage { span: "optimizer", label: "optimizer", products: |_| 0.0 },
 ];
+
+/// The stages of an update with an objective that has `own`, in their order.
+fn stages(own: &[Stage]) -> Vec<Stage> {
+    [&[BEFORE], own, &BEHIND].concat()
+}
 
 /// Time of one update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times {
-    /// In each of [`PARTS`].
-    pub parts: [Duration; PARTS.len()],
-    /// How often each part was entered.
-    pub entered: [u64; PARTS.len()],
+    /// In each of [`Profile::stages`].
+    pub stages: Vec<Duration>,
+    /// How often each stage was entered.
+    pub entered: Vec<u64>,
     /// From the request for a batch to the end of the optimizer.
     pub whole: Duration,
 }
 
 impl Times {
-    /// What is in no part.
+    /// What is in no stage.
     pub fn other(&self) -> Duration {
-        self.whole.saturating_sub(self.parts.iter().sum())
+        self.whole.saturating_sub(self.stages.iter().sum())
     }
 }
 
@@ -74,29 +57,22 @@ pub struct Step {
     pub times: Times,
     /// Its batch.
     pub work: Work,
-    /// Floating-point operations of the forward pass.
-    pub products: Products,
+    /// Floating-point operations of the forward pass of each of the objective's networks.
+    pub products: Vec<Products>,
 }
 
 impl Step {
-    /// Floating-point operations of the matrix products in each of [`PARTS`]; 0 where there are none.
-    pub fn flops(&self) -> [f64; PARTS.len()] {
-        let p = &self.products;
-        let of = |name| match name {
-            "generator" => p.generator,
-            "sampling" => p.vocabulary,
-            "discriminator" => p.discriminator,
-            "discriminator_backward" => 2.0 * p.discriminator,
-            "generator_backward" => 2.0 * (p.generator + p.vocabulary),
-            _ => 0.0,
-        };
-        PARTS.map(|part| of(part.name))
+    /// Floating-point operations of the matrix products, forward and backward.
+    pub fn flops(&self) -> f64 {
+        self.products.iter().map(Products::step).sum()
     }
 }
 
 /// Updates that were timed.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// The stages of an update. What is in none of them (integers to tensors, zeroed gradients) is "other".
+    pub stages: Vec<Stage>,
     /// One by one; those of the warm-up are left out.
     pub steps: Vec<Step>,
 }
@@ -116,7 +92,7 @@ impl Profile {
     }
 }
 
-impl Recipe<ReplacedToken> {
+impl Recipe {
     /// Times `steps` updates of a run that begins; nothing is written.
     ///
     /// On a GPU each part is waited for, which a run does not do.
@@ -126,35 +102,35 @@ impl Recipe<ReplacedToken> {
     pub fn profile(&self, steps: u64) -> Result<Profile> {
         let config = self.config();
         let split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
-        let network = self.build(&split.unigram_counts()?)?;
-        let mut adam = self.adam(&variables(&network.vs)?)?;
+        let built = self.build(&split.unigram_counts()?)?;
+        let mut session = self.session(&built)?;
+        let networks = built.objective.networks();
         let mut source = self.loader(split, 0)?;
-        let timer = Timer::new(network.vs.device());
+        let stages = stages(built.objective.stages());
+        let timer = Timer::new(built.vs.device(), &stages);
         let dispatch = Dispatch::new(timer.clone());
-        let mut profile = Profile { steps: Vec::new() };
-        let mut losses = Losses::new(Fetch::of(network.vs.device()));
+        let mut profile = Profile { stages, steps: Vec::new() };
         for step in 0..Profile::WARM_UP + steps {
-            let update = Update {
-                seed: config.train.seed,
-                step,
-                rate: config.schedule().rate(step),
-                accumulate: config.train.accumulate,
-                metrics: Metrics::Skipped,
-            };
             timer.restart();
             let work = dispatcher::with_default(&dispatch, || {
                 let batch = trace_span!("data").in_scope(|| source.next_batch())?;
                 let work = work(&batch);
-                update.run(&network.objective, &mut adam, &mut losses, batch)?;
+                session.update(batch, Metrics::Skipped)?;
                 Ok::<_, Error>(work)
             })?;
             let times = timer.stop();
             if step >= Profile::WARM_UP {
-                let products = Products::new(&config.model, &work);
+                let products = self.products(&networks, &work);
                 profile.steps.push(Step { times, work, products });
             }
         }
         Ok(profile)
+    }
+
+    /// Floating-point operations of a batch's forward pass in each of an objective's networks.
+    pub(crate) fn products(&self, networks: &[TrainedNetwork<'_>], work: &Work) -> Vec<Products> {
+        let of = |network: &TrainedNetwork<'_>| Products::new(self.parts(), &network.spec(), work);
+        networks.iter().map(of).collect()
     }
 }
 
@@ -169,12 +145,13 @@ pub(crate) fn work(batch: &MaskedBatch) -> Work {
     }
 }
 
-/// Listens to the spans of [`PARTS`] and hands everything else on to whoever listened before.
+/// Listens to the spans of stages and hands everything else on to whoever listened before.
 ///
-/// Time goes to the innermost part. A part that is entered and never left (`update::backward_of`) ends with the span
+/// Time goes to the innermost stage. A stage that is entered and never left (`spans::backward_of`) ends with the span
 /// around it.
 #[derive(Clone)]
 struct Timer {
+    spans: Arc<[&'static str]>,
     state: Arc<Mutex<State>>,
     device: Device,
     before: Dispatch,
@@ -192,19 +169,28 @@ impl State {
     /// The time since the last change goes to the part that is open.
     fn charge(&mut self) {
         let now = Instant::now();
-        if let Some(&Some(part)) = self.open.last() {
-            self.times.parts[part] += now - self.since;
+        if let Some(&Some(stage)) = self.open.last() {
+            self.times.stages[stage] += now - self.since;
         }
         self.since = now;
     }
 }
 
-impl Timer {
-    fn new(device: Device) -> Self {
+impl State {
+    /// Nothing timed yet, of so many stages.
+    fn of(stages: usize) -> Self {
         let now = Instant::now();
-        let state = State { open: Vec::new(), since: now, begun: now, times: Times::default() };
+        let (times, entered) = (vec![Duration::ZERO; stages], vec![0; stages]);
+        let times = Times { stages: times, entered, whole: Duration::ZERO };
+        Self { open: Vec::new(), since: now, begun: now, times }
+    }
+}
+
+impl Timer {
+    fn new(device: Device, stages: &[Stage]) -> Self {
         let before = dispatcher::get_default(Clone::clone);
-        Self { state: Arc::new(Mutex::new(state)), device, before }
+        let state = Arc::new(Mutex::new(State::of(stages.len())));
+        Self { spans: stages.iter().map(|stage| stage.span).collect(), state, device, before }
     }
 
     /// The state, after what the device was asked for is done.
@@ -213,10 +199,13 @@ impl Timer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The place among the stages that a span's number says.
+    fn stage(&self, id: &span::Id) -> Option<usize> {
+        usize::try_from(id.into_u64() - 1).ok().filter(|&place| place < self.spans.len())
+    }
+
     fn restart(&self) {
-        let mut state = self.now();
-        let now = Instant::now();
-        *state = State { open: Vec::new(), since: now, begun: now, times: Times::default() };
+        *self.now() = State::of(self.spans.len());
     }
 
     fn stop(&self) -> Times {
@@ -226,23 +215,16 @@ impl Timer {
     }
 }
 
-/// A span's number: its place in [`PARTS`] counted from 1, or the one behind them for a span of no part.
-fn number(name: &str) -> u64 {
-    PARTS.iter().position(|part| part.name == name).unwrap_or(PARTS.len()) as u64 + 1
-}
-
-/// The place in [`PARTS`] that a number says.
-fn place(id: &span::Id) -> Option<usize> {
-    usize::try_from(id.into_u64() - 1).ok().filter(|&place| place < PARTS.len())
-}
-
 impl Subscriber for Timer {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_span() || self.before.enabled(metadata)
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(number(attributes.metadata().name()))
+        // Its place among the stages counted from 1, or the one behind them for a span of no stage.
+        let name = attributes.metadata().name();
+        let place = self.spans.iter().position(|&span| span == name);
+        span::Id::from_u64(place.unwrap_or(self.spans.len()) as u64 + 1)
     }
 
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
@@ -258,18 +240,18 @@ impl Subscriber for Timer {
     fn enter(&self, id: &span::Id) {
         let mut state = self.now();
         state.charge();
-        let part = place(id);
-        if let Some(part) = part {
-            state.times.entered[part] += 1;
+        let stage = self.stage(id);
+        if let Some(stage) = stage {
+            state.times.entered[stage] += 1;
         }
-        state.open.push(part);
+        state.open.push(stage);
     }
 
     fn exit(&self, id: &span::Id) {
         let mut state = self.now();
         state.charge();
-        let part = place(id);
-        if let Some(place) = state.open.iter().rposition(|&open| open == part) {
+        let stage = self.stage(id);
+        if let Some(place) = state.open.iter().rposition(|&open| open == stage) {
             state.open.truncate(place);
         }
     }

@@ -1,27 +1,36 @@
 //! From a config to a run: the composition that `electra pretrain` is, open at every seam.
 
 use crate::{
-    Error, Fetch, Result, RunConfig,
+    config::RunConfig,
+    error::{Error, Result},
+    init::Fresh,
+    losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSite, ReplacedToken, Shown},
-    optim::{Adam, Decay, Rule},
+    objective::{Objective, ObjectiveSettings, ObjectiveSite, Shown, measured},
+    optim::{Decay, Rule},
+    random::{INITIAL_WEIGHTS, mix},
     report,
-    run_dir::{Manifest, RunDir},
+    run_dir::RunDir,
+    session::{Plan, Session, check_stop_after},
     state,
-    trainer::{Event, Outcome, Settings, Source, Trainer, evaluate, mix},
+    trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
+    world::Alone,
 };
 use electra_data::{
     Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
 };
 use electra_files::Existing;
-use electra_model::{Parts, networks::variables};
+use electra_model::{
+    Parts,
+    tensors::{Named, variables},
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::AtomicBool,
     time::Duration,
 };
-use tch::{Tensor, nn, no_grad};
+use tch::{nn, no_grad};
 
 /// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
 const EVALUATION_SEED: u64 = 0;
@@ -32,33 +41,32 @@ const PREFETCH: usize = 8;
 /// Held-out sequences that the report shows.
 const SHOWN: usize = 8;
 
-/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
-const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
+type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
-type Build<O> = Box<dyn Fn(&ObjectiveSite<'_>) -> Result<O>>;
+type Build = dyn Fn(&ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>>;
 
 /// A config with the parts, the masking and the objective that it names, or others in their place.
 ///
 /// ```no_run
 /// # fn main() -> electra_train::Result<()> {
-/// # use electra_model::{PaddingMask, SelfAttention};
+/// # use electra_model::{LayerContext, SelfAttention};
 /// # use electra_train::{Recipe, RunConfig, Start};
 /// # #[derive(Debug)] struct MeanMix;
 /// # impl SelfAttention for MeanMix {
-/// #     fn forward_t(&self, x: &tch::Tensor, _: &PaddingMask, _: bool) -> tch::Tensor { x.shallow_clone() }
+/// #     fn forward_t(&self, x: &tch::Tensor, _: &LayerContext<'_>, _: bool) -> tch::Tensor { x.shallow_clone() }
 /// # }
 /// let config = RunConfig::read("configs/pretrain-small.toml".as_ref(), &[])?;
 /// let recipe = Recipe::from_config(config);
-/// let parts = recipe.parts().clone().with_attention("mean-mix", |_site| Ok(MeanMix));
+/// let parts = electra_model::Parts::shipped().with_attention("mean-mix", |_site| Ok(MeanMix));
 /// recipe.with_parts(parts).pretrain(&Start::new("runs/mean-mix"))?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Recipe<O> {
+pub struct Recipe {
     config: RunConfig,
     parts: Parts,
     masking: Arc<dyn Masking>,
-    build: Build<O>,
+    build: Box<Build>,
 }
 
 /// Where a run is written and how it begins.
@@ -66,15 +74,15 @@ pub struct Recipe<O> {
 pub struct Start {
     /// The run folder.
     pub out: PathBuf,
-    /// Whether the run begins or goes on.
-    pub from: From,
+    /// Whether the run begins or resumes.
+    pub from: StartFrom,
     /// Stop with a checkpoint after this many updates, as Ctrl-C would.
     pub stop_after: Option<u64>,
 }
 
-/// Whether a run begins or goes on.
+/// Whether a run begins or resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartFrom {
     /// A new run.
     Scratch(Existing),
     /// The newest whole checkpoint of the run folder.
@@ -84,25 +92,28 @@ pub enum From {
 impl Start {
     /// A new run in a folder that is empty or not there.
     pub fn new(out: impl Into<PathBuf>) -> Self {
-        Self { out: out.into(), from: From::Scratch(Existing::Refuse), stop_after: None }
+        Self { out: out.into(), from: StartFrom::Scratch(Existing::Refuse), stop_after: None }
     }
 
     /// The newest whole checkpoint of `run`.
     pub fn resume(run: impl Into<PathBuf>) -> Self {
-        Self { out: run.into(), from: From::Checkpoint, stop_after: None }
+        Self { out: run.into(), from: StartFrom::Checkpoint, stop_after: None }
     }
 }
 
-impl Recipe<ReplacedToken> {
+impl Recipe {
     /// What the config names.
     pub fn from_config(config: RunConfig) -> Self {
-        let parts = Parts::from_config(&config.model);
-        let masking = config.objective.replaced_token().masking.build();
-        Self { config, parts, masking, build: Box::new(ReplacedToken::new) }
+        let masking = config.objective.masking().build();
+        let objective = config.objective.clone();
+        Self {
+            config,
+            parts: Parts::shipped(),
+            masking,
+            build: Box::new(move |site| objective.build(site)),
+        }
     }
-}
 
-impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     /// The config.
     pub fn config(&self) -> &RunConfig {
         &self.config
@@ -113,9 +124,10 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         &self.parts
     }
 
-    /// Other parts.
+    /// Parts from outside, in both networks; the config names them from here on.
     #[must_use]
     pub fn with_parts(mut self, parts: Parts) -> Self {
+        self.config.model = parts.applied_to(&self.config.model);
         self.parts = parts;
         self
     }
@@ -128,12 +140,13 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     }
 
     /// Another objective.
-    pub fn with_objective<P: Objective<Batch = MaskedBatch>>(
-        self,
-        build: impl Fn(&ObjectiveSite<'_>) -> Result<P> + 'static,
-    ) -> Recipe<P> {
-        let Self { config, parts, masking, .. } = self;
-        Recipe { config, parts, masking, build: Box::new(build) }
+    #[must_use]
+    pub fn with_objective<O: Objective<Batch = MaskedBatch> + 'static>(
+        mut self,
+        build: impl Fn(&ObjectiveSite<'_>) -> Result<O> + 'static,
+    ) -> Self {
+        self.build = Box::new(move |site| Ok(Box::new(build(site)?)));
+        self
     }
 
     /// Trains without telling anybody, until the end.
@@ -156,56 +169,45 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome> {
         let config = &self.config;
-        if start.from == From::Checkpoint {
+        if start.from == StartFrom::Checkpoint {
             config.check_resumed(&RunDir::open(&start.out)?.config())?;
         }
         let lock = RunDir::lock(&start.out)?;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
-        let network = self.build(&train_split.unigram_counts()?)?;
-        let variables = variables(&network.vs)?;
-        let adam = self.adam(&variables)?;
-
-        let names = self.parts.names();
+        let built = self.build(&train_split.unigram_counts()?)?;
+        let mut session = self.session(&built)?;
         let held_out = match config.evaluate.every {
             0 => None,
             _ => Some(self.open_shards(&config.data.shards, Split::HeldOut)?),
         };
-        let (index, objective) = (train_split.index().clone(), network.objective.name());
-        let (step, examples) = match start.from {
-            From::Scratch(_) => {
-                for note in config.init.apply(config, objective, &names, &index, &variables)? {
-                    note.log();
-                }
-                (0, 0)
+        let index = train_split.index().clone();
+        match start.from {
+            StartFrom::Scratch(_) => {
+                let fresh = Fresh {
+                    config,
+                    objective: built.objective.name(),
+                    parts: &config.model.part_names(),
+                    networks: &built.objective.networks(),
+                    variables: &built.variables()?,
+                };
+                fresh.apply(&index)?.iter().for_each(|note| note.log());
             }
-            From::Checkpoint => {
-                let run = RunDir::open(&start.out)?;
-                let checkpoint = state::newest(&start.out)?;
+            StartFrom::Checkpoint => {
+                let (run, checkpoint) = (RunDir::open(&start.out)?, state::newest(&start.out)?);
                 run.check_shards(&config.data.shards, &index)?;
-                checkpoint.load_model(objective, &names, &variables)?;
-                checkpoint.load_optimizer(&adam.state())?;
-                tracing::info!("resuming from {}", checkpoint.path.display());
-                (checkpoint.state.step, checkpoint.state.examples)
+                session.resume(&checkpoint)?;
             }
-        };
-        if let Some(stop) = start.stop_after.filter(|&stop| stop <= step) {
-            let expected = format!("must be above {step}, the updates that are done");
-            return Err(Error::value("stop_after", stop, expected));
         }
-        let source = self.loader(train_split, examples)?;
+        check_stop_after(start.stop_after, session.step())?;
+        let mut source = self.loader(train_split, session.examples())?;
         // Everything was checked: only now may a run that is there be replaced.
         let run = match start.from {
-            From::Scratch(existing) => {
-                let (device, seed) = (network.vs.device(), config.train.seed);
-                let manifest =
-                    Manifest::new(objective, names.clone(), device, seed, adam.parameters());
-                RunDir::create(&start.out, existing, &manifest, |run| {
-                    run.write("config.toml", &config.to_toml())?;
-                    run.write_shards(&index)?;
-                    Ok(electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?)
-                })?
-            }
-            From::Checkpoint => {
+            StartFrom::Scratch(existing) => session.begin(&start.out, existing, |run| {
+                run.write("config.toml", &config.to_toml())?;
+                run.write_shards(&index)?;
+                Ok(electra_data::copy_tokenizer(&config.data.shards, &run.tokenizer())?)
+            })?,
+            StartFrom::Checkpoint => {
                 let run = RunDir::open(&start.out)?;
                 run.write("config.toml", &config.to_toml())?;
                 run
@@ -213,14 +215,14 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         };
         // A new folder has a lock of its own; until the end of the run.
         let _lock = match start.from {
-            From::Scratch(_) => RunDir::lock(run.path())?,
-            From::Checkpoint => lock,
+            StartFrom::Scratch(_) => RunDir::lock(run.path())?,
+            StartFrom::Checkpoint => lock,
         };
-        let evaluation = |objective: &O| match &held_out {
+        let evaluation = || match &held_out {
             None => Ok(Figures::new()),
-            Some(split) => self.evaluate_split(objective, split),
+            Some(split) => self.evaluate_split(&*built.objective, split),
         };
-        let mut done = step;
+        let mut done = session.step();
         let mut on_event = |event: Event<'_>| {
             if let Event::Step { step, .. } = event {
                 done = step;
@@ -228,18 +230,11 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
             on_event(event);
         };
         let trainer = Trainer {
-            objective: &network.objective,
-            source,
-            variables,
-            parts: names,
-            adam,
-            schedule: config.schedule(),
+            session,
+            source: &mut source,
             settings: Settings {
                 steps: config.train.steps,
-                accumulate: config.train.accumulate,
-                seed: config.train.seed,
                 log_every: config.train.log_every,
-                fetch: Fetch::of(network.vs.device()),
                 checkpoint_every: config.checkpoint.every,
                 keep_last: config.checkpoint.keep_last,
                 evaluate_every: config.evaluate.every,
@@ -250,8 +245,8 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
             stop,
             on_event: &mut on_event,
         };
-        let outcome = trainer.train(step)?;
-        let shown = held_out.as_ref().map(|split| self.show(&network.objective, split));
+        let outcome = trainer.train()?;
+        let shown = held_out.as_ref().map(|split| self.show(&*built.objective, split));
         report::write(&run, config, done, &shown.transpose()?.unwrap_or_default())?;
         Ok(outcome)
     }
@@ -264,23 +259,35 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
         let held_out = self.open_shards(shards, Split::HeldOut)?;
         run.check_vocabulary(shards, held_out.index())?;
-        self.evaluate_split(&self.load_weights(checkpoint)?.objective, &held_out)
+        self.evaluate_split(&*self.load_weights(checkpoint)?.objective, &held_out)
     }
 
     /// The networks of a checkpoint.
     ///
     /// # Errors
     /// If the checkpoint is damaged or of another config.
-    pub fn load_weights(&self, checkpoint: &Path) -> Result<Network<O>> {
-        // Counts only set initial values, which the checkpoint's replace.
-        let network = self.build(&vec![0; self.config.model.vocab_size as usize])?;
+    pub fn load_weights(&self, checkpoint: &Path) -> Result<Built> {
+        let built = self.untrained()?;
         let checkpoint = state::open(checkpoint)?;
-        let variables = variables(&network.vs)?;
-        checkpoint.load_model(network.objective.name(), &self.parts.names(), &variables)?;
-        Ok(network)
+        let parts = self.config.model.part_names();
+        checkpoint.load_model(built.objective.name(), &parts, &built.variables()?)?;
+        Ok(built)
     }
 
-    fn evaluate_split(&self, objective: &O, split: &ShardSet) -> Result<Figures> {
+    /// The networks as they are before they have seen any text.
+    ///
+    /// # Errors
+    /// If the config is not valid or a part cannot be built.
+    pub fn untrained(&self) -> Result<Built> {
+        // Counts only set initial values of an output bias.
+        self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
+    }
+
+    fn evaluate_split(
+        &self,
+        objective: &PretrainingObjective,
+        split: &ShardSet,
+    ) -> Result<Figures> {
         let size = self.config.train.batch_size;
         let batches = || {
             evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, size)
@@ -290,19 +297,28 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     }
 
     /// The first held-out sequences as the networks see them.
-    fn show(&self, objective: &O, split: &ShardSet) -> Result<Vec<Vec<Shown>>> {
+    fn show(&self, objective: &PretrainingObjective, split: &ShardSet) -> Result<Vec<Vec<Shown>>> {
         let mut batches = evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, SHOWN);
         let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-        Ok(no_grad(|| {
-            let loss = objective.loss(&batch, &objective.normaliser(&batch), false);
-            objective.show(&batch, &loss.outputs)
-        }))
+        Ok(no_grad(|| measured(objective, &batch, &objective.normaliser(&batch)).show()))
     }
 
-    /// The optimizer of the config over `variables`.
-    pub(crate) fn adam(&self, variables: &[(String, Tensor)]) -> Result<Adam> {
-        let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
-        Adam::new(&self.config.optimizer, variables, rule)
+    /// A session of the config at its start.
+    pub(crate) fn session<'a>(&self, built: &'a Built) -> Result<Session<'a, MaskedBatch>> {
+        let config = &self.config;
+        let plan = Plan {
+            objective: &*built.objective,
+            variables: built.variables()?,
+            parts: config.model.part_names(),
+            optimizer: config.optimizer.clone(),
+            schedule: config.schedule(),
+            accumulate: config.train.accumulate,
+            seed: config.train.seed,
+            device: built.vs.device(),
+            fetch: Fetch::of(built.vs.device()),
+            world: &Alone,
+        };
+        Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 })
     }
 
     /// Batches of `split` for updates after `examples`.
@@ -317,13 +333,13 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
         Ok(Loader::new(split, Arc::clone(&self.masking), loader, examples)?)
     }
 
-    pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<Network<O>> {
+    pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<Built> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
-        let site = ObjectiveSite::new(vs.root(), &self.config, &self.parts, unigram_counts);
+        let site = ObjectiveSite::new(vs.root(), &self.config.model, &self.parts, unigram_counts);
         let objective = (self.build)(&site)?;
-        Ok(Network { vs, objective })
+        Ok(Built { vs, objective })
     }
 
     pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
@@ -334,7 +350,8 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
                 format!("must be {length}, the length of the shards in {}", shards.display());
             return Err(Error::value("data.sequence_length", wanted, found));
         }
-        let (size, wanted) = (set.vocab_size(), self.config.model.vocab_size as usize);
+        let (size, wanted) =
+            (set.vocab_size(), self.config.model.discriminator.vocab_size as usize);
         if size != wanted {
             let found =
                 format!("must be {size}, the vocabulary of the shards in {}", shards.display());
@@ -344,7 +361,7 @@ impl<O: Objective<Batch = MaskedBatch>> Recipe<O> {
     }
 }
 
-impl<O> std::fmt::Debug for Recipe<O> {
+impl std::fmt::Debug for Recipe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recipe")
             .field("config", &self.config)
@@ -355,11 +372,21 @@ impl<O> std::fmt::Debug for Recipe<O> {
 
 /// An objective with the store of its variables.
 #[derive(Debug)]
-pub struct Network<O> {
+pub struct Built {
     /// The variables.
     pub vs: nn::VarStore,
     /// What they are.
-    pub objective: O,
+    pub objective: Box<PretrainingObjective>,
+}
+
+impl Built {
+    /// The variables, sorted by name.
+    ///
+    /// # Errors
+    /// If a name is used twice.
+    pub fn variables(&self) -> Result<Named> {
+        Ok(variables(&self.vs)?)
+    }
 }
 
 impl Source for Loader {

@@ -2,7 +2,10 @@
 
 use crate::{Error, Result};
 use electra_files::{Existing, Kind, folder, read_json, sha256, write_json};
-use electra_model::tensors::{self, Named};
+use electra_model::{
+    same_parts,
+    tensors::{self, Named},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -159,7 +162,7 @@ impl Checkpoint {
         model: &[(String, Tensor)],
     ) -> Result<()> {
         let path = self.path.join(MODEL);
-        if self.state.parts != parts || self.state.objective != objective {
+        if !same_parts(&self.state.parts, parts) || self.state.objective != objective {
             let message = format!(
                 "made with objective {} and parts [{}], this run has {objective} and [{}]",
                 self.state.objective,

@@ -1,22 +1,20 @@
 //! The one training loop.
 
 use crate::{
-    Fetch, Result, host,
-    losses::Losses,
-    metrics::{Figures, MetricsFile, Totals, number},
-    objective::{Batch, Normaliser, Objective},
-    optim::Adam,
+    error::Result,
+    host,
+    metrics::{Figures, MetricsFile, Sink, Totals, number},
+    objective::{Batch, Normaliser, Objective, measured},
     run_dir::RunDir,
-    schedule::Schedule,
-    state::{self, State},
-    update::{Metrics, Update, Updated},
+    session::{Metrics, Session, Updated},
+    state,
 };
 use std::{
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 use tracing::trace_span;
 
 /// Where batches come from. Its position is a number of examples: with the seed it is all the state
@@ -75,14 +73,8 @@ pub enum Outcome {
 pub struct Settings {
     /// Updates in all.
     pub steps: u64,
-    /// Parts that each update's batch is divided into.
-    pub accumulate: usize,
-    /// Seed of dropout.
-    pub seed: u64,
     /// Updates between rows of metrics.
     pub log_every: u64,
-    /// When losses are looked at.
-    pub fetch: Fetch,
     /// Updates between checkpoints.
     pub checkpoint_every: u64,
     /// Checkpoints kept; 0 keeps all.
@@ -94,81 +86,62 @@ pub struct Settings {
 }
 
 /// Everything that a run is made of.
-pub struct Trainer<'a, O, S> {
-    /// What is trained.
-    pub objective: &'a O,
+pub struct Trainer<'a, B> {
+    /// What is trained, at its start or where it was resumed.
+    pub session: Session<'a, B>,
     /// Where batches come from.
-    pub source: S,
-    /// The objective's variables by name.
-    pub variables: Vec<(String, Tensor)>,
-    /// `seam=part` for every seam, for checkpoints.
-    pub parts: Vec<String>,
-    /// Their optimizer.
-    pub adam: Adam,
-    /// Its learning rate.
-    pub schedule: Schedule,
+    pub source: &'a mut dyn Source<Batch = B>,
     /// The plain numbers.
     pub settings: Settings,
     /// Where everything is written.
     pub run: RunDir,
     /// Held-out figures, by [`evaluate`].
-    pub evaluation: &'a dyn Fn(&O) -> Result<Figures>,
+    pub evaluation: &'a dyn Fn() -> Result<Figures>,
     /// Set by Ctrl-C.
     pub stop: &'a AtomicBool,
     /// Told what happens.
     pub on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
-impl<O, S> Trainer<'_, O, S>
-where
-    O: Objective,
-    S: Source<Batch = O::Batch>,
-{
-    /// Trains from `start` updates done to the end.
+impl<B: Batch> Trainer<'_, B> {
+    /// Trains to the end.
     ///
     /// # Errors
     /// [`crate::Error::NonFinite`] naming the step, or whatever reading and writing say.
-    pub fn train(mut self, start: u64) -> Result<Outcome> {
-        let mut metrics = MetricsFile::open(&self.run.metrics(), start)?;
-        if start == 0 && self.settings.evaluate_every > 0 {
-            self.evaluate(0, &mut metrics)?;
+    pub fn train(mut self) -> Result<Outcome> {
+        let start = self.session.step();
+        let mut sinks = self.sinks(start)?;
+        let Settings { steps, log_every, evaluate_every, checkpoint_every, .. } = self.settings;
+        if start == 0 && evaluate_every > 0 {
+            self.evaluate(0, &mut sinks)?;
         }
-        let mut losses = Losses::new(self.settings.fetch);
         let mut clock = Clock::start();
-        for step in start..self.settings.steps {
+        for done in start + 1..=steps {
             let batch = trace_span!("data").in_scope(|| self.source.next_batch())?;
-            let done = step + 1;
-            let reporting =
-                done.is_multiple_of(self.settings.log_every) || done == self.settings.steps;
+            let last = done == steps;
+            let reporting = done.is_multiple_of(log_every) || last;
             clock.add(&batch);
-            let update = Update {
-                seed: self.settings.seed,
-                step,
-                rate: self.schedule.rate(step),
-                accumulate: self.settings.accumulate,
-                metrics: if reporting { Metrics::Observed } else { Metrics::Skipped },
-            };
-            let Updated { mut totals, fetched } =
-                update.run(self.objective, &mut self.adam, &mut losses, batch)?;
+            let metrics = if reporting { Metrics::Observed } else { Metrics::Skipped };
+            let Updated { mut totals, rate, norm, fetched } =
+                self.session.update(batch, metrics)?;
             self.tell_fetched(fetched);
 
-            (self.on_event)(Event::Step { step: done, total: self.settings.steps });
+            (self.on_event)(Event::Step { step: done, total: steps });
             if reporting {
                 let mut row = row("train", done, totals.figures());
-                row.insert("learning_rate".to_owned(), number(update.rate));
-                row.insert("gradient_norm".to_owned(), number(losses.norm()));
+                row.insert("learning_rate".to_owned(), number(rate));
+                row.insert("gradient_norm".to_owned(), number(norm));
                 clock.report(self.source.take_wait(), &mut row);
-                self.write(&mut metrics, &row)?;
+                self.write(&mut sinks, &row)?;
             }
-            let last = done == self.settings.steps;
-            let every = self.settings.evaluate_every;
-            if every > 0 && (done.is_multiple_of(every) || last) {
-                clock.pause(|| self.evaluate(done, &mut metrics))?;
+            if evaluate_every > 0 && (done.is_multiple_of(evaluate_every) || last) {
+                clock.pause(|| self.evaluate(done, &mut sinks))?;
             }
-            let stopping =
+            let wished =
                 self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
-            if done.is_multiple_of(self.settings.checkpoint_every) || last || stopping {
-                clock.pause(|| self.checkpoint(done, &mut losses, &metrics))?;
+            let stopping = self.session.world().any(wished);
+            if done.is_multiple_of(checkpoint_every) || last || stopping {
+                clock.pause(|| self.checkpoint(&mut sinks))?;
             }
             if stopping && !last {
                 return Ok(Outcome::Stopped);
@@ -177,25 +150,29 @@ where
         Ok(Outcome::Finished)
     }
 
-    fn evaluate(&mut self, step: u64, metrics: &mut MetricsFile) -> Result<()> {
-        let figures = (self.evaluation)(self.objective)?;
-        self.write(metrics, &row("evaluate", step, figures))
+    /// Where rows of metrics go: to the run folder, if this process writes it.
+    fn sinks(&self, start: u64) -> Result<Vec<Box<dyn Sink>>> {
+        if !self.session.world().writes() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Box::new(MetricsFile::open(&self.run.metrics(), start)?)])
     }
 
-    fn checkpoint(&mut self, step: u64, losses: &mut Losses, metrics: &MetricsFile) -> Result<()> {
+    fn evaluate(&mut self, step: u64, sinks: &mut [Box<dyn Sink>]) -> Result<()> {
+        let figures = (self.evaluation)()?;
+        self.write(sinks, &row("evaluate", step, figures))
+    }
+
+    fn checkpoint(&mut self, sinks: &mut [Box<dyn Sink>]) -> Result<()> {
         // No checkpoint outlives the rows before it.
-        metrics.sync()?;
-        let fetched = losses.look()?;
+        sinks.iter_mut().try_for_each(|sink| sink.sync())?;
+        let fetched = self.session.look()?;
         self.tell_fetched(fetched);
-        let state = State::new(
-            step,
-            self.source.position(),
-            self.settings.seed,
-            self.objective.name(),
-            self.parts.clone(),
-        );
+        if !self.session.world().writes() {
+            return Ok(());
+        }
         let folder = self.run.checkpoints();
-        let path = state::save(&folder, state, &self.variables, &self.adam.state())?;
+        let path = self.session.save(&folder, self.source.position())?;
         state::prune(&folder, &path, self.settings.keep_last)?;
         (self.on_event)(Event::Checkpoint(&path));
         Ok(())
@@ -207,14 +184,14 @@ where
         }
     }
 
-    fn write(&mut self, metrics: &mut MetricsFile, row: &Figures) -> Result<()> {
-        metrics.write(row)?;
+    fn write(&mut self, sinks: &mut [Box<dyn Sink>], row: &Figures) -> Result<()> {
+        sinks.iter_mut().try_for_each(|sink| sink.write(row))?;
         (self.on_event)(Event::Figures(row));
         Ok(())
     }
 }
 
-impl<O, S> std::fmt::Debug for Trainer<'_, O, S> {
+impl<B> std::fmt::Debug for Trainer<'_, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer").field("settings", &self.settings).finish_non_exhaustive()
     }
@@ -226,35 +203,27 @@ impl<O, S> std::fmt::Debug for Trainer<'_, O, S> {
 ///
 /// # Errors
 /// Whatever reading a batch says.
-pub fn evaluate<O: Objective, I>(objective: &O, batches: impl Fn() -> I) -> Result<Figures>
+pub fn evaluate<B: Batch, I>(
+    objective: &dyn Objective<Batch = B>,
+    batches: impl Fn() -> I,
+) -> Result<Figures>
 where
-    I: Iterator<Item = Result<O::Batch>>,
+    I: Iterator<Item = Result<B>>,
 {
-    let mut whole = Normaliser { predictions: 0, tokens: 0 };
+    let mut whole = Normaliser::default();
     for batch in batches() {
-        let counts = objective.normaliser(&batch?);
-        whole.predictions += counts.predictions;
-        whole.tokens += counts.tokens;
+        whole = whole + objective.normaliser(&batch?);
     }
     let mut totals = Totals::default();
     for batch in batches() {
         let batch = batch?;
         no_grad(|| {
-            let loss = objective.loss(&batch, &whole, false);
-            totals.add(&objective.observe(&batch, &loss.outputs));
+            totals.add(&measured(objective, &batch, &whole).observe());
         });
     }
     let mut figures = totals.figures();
     figures.insert("tokens".to_owned(), whole.tokens.into());
     Ok(figures)
-}
-
-/// A seed for libtorch from a run's seed and a step (SplitMix64's finaliser).
-pub fn mix(seed: u64, step: u64) -> i64 {
-    let mut z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)).cast_signed()
 }
 
 fn row(kind: &str, step: u64, figures: Figures) -> Figures {

@@ -4,7 +4,7 @@ use super::Overwrite;
 use crate::console;
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
-use electra_train::export::{self, Network};
+use electra_train::export::{self, Exported};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Export a network of a run for `AutoModel.from_pretrained`, or both networks for the original.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     format: Format,
     /// Network of a pre-training run. Default: the discriminator.
     #[arg(long, value_enum)]
-    part: Option<Part>,
+    part: Option<Exported>,
     /// Output folder.
     #[arg(long)]
     out: PathBuf,
@@ -34,16 +34,6 @@ enum Format {
     Hf,
     /// TensorFlow, in the original's format: both networks in one checkpoint, with vocab.txt.
     Tf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
-    /// The discriminator with its head (`ElectraForPreTraining`), for fine-tuning.
-    Discriminator,
-    /// The discriminator without its head (`ElectraModel`).
-    Encoder,
-    /// The masked language model (`ElectraForMaskedLM`).
-    Generator,
 }
 
 impl Args {
@@ -60,12 +50,8 @@ impl Args {
                 electra_tasks::model::export(&self.checkpoint, &self.out, existing)?;
             }
             (Format::Hf, part) => {
-                let network = match part.unwrap_or(Part::Discriminator) {
-                    Part::Discriminator => Network::Discriminator,
-                    Part::Encoder => Network::Encoder,
-                    Part::Generator => Network::Generator,
-                };
-                export::export(&self.checkpoint, network, &self.out, existing)?;
+                let part = part.unwrap_or(Exported::Discriminator);
+                export::export(&self.checkpoint, part, &self.out, existing)?;
             }
         }
         console::print(format_args!("exported: {}", self.out.display()))?;

@@ -4,7 +4,7 @@ use super::forward;
 use crate::console;
 use anyhow::bail;
 use clap::Parser;
-use electra_model::{PaddingMask, PretrainedNetwork};
+use electra_model::{EncoderInput, Parts, PretrainedNetwork, Row};
 use electra_tasks::model::check_vocabulary;
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{path::PathBuf, process::ExitCode};
@@ -35,7 +35,8 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let device = electra_torch::device(&self.device)?;
         let pretrained = forward::read(&self.model)?;
-        let PretrainedNetwork::Generator(generator) = PretrainedNetwork::new(&pretrained, device)?
+        let PretrainedNetwork::Generator(generator) =
+            PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?
         else {
             bail!(
                 "{}: {:?} is not a generator and cannot predict tokens; for a discriminator use `electra forward --text`",
@@ -63,13 +64,11 @@ impl Args {
         if ids.len() > limit {
             bail!("the text has {} tokens, but the model supports at most {limit}", ids.len());
         }
-        let row: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let ids_bs = Tensor::from_slice(&row).unsqueeze(0).to_device(device);
-        let mask = PaddingMask::all_kept(1, row.len() as i64, device);
+        let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
+        let input = EncoderInput::from_rows(&rows, special.pad, device);
         let positions_p = Tensor::from_slice(&positions).to_device(device);
         let probabilities_pv = no_grad(|| {
-            let logits =
-                generator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, &positions_p, false);
+            let logits = generator.forward_t(&input, &positions_p, false);
             logits.softmax(-1, Kind::Float).to_device(Device::Cpu)
         });
         let k = i64::from(self.top_k).min(pretrained.config.encoder.vocab_size);

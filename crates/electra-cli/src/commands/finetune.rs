@@ -18,7 +18,7 @@ use electra_tasks::{
     preset::Group,
     scores::Summary,
 };
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -183,8 +183,8 @@ impl Args {
             WeightsRule::Random => Weights::Random,
         };
         finetune.from = match (self.resume, self.overwrite.existing()) {
-            (true, _) => From::Checkpoint,
-            (false, existing) => From::Scratch(existing),
+            (true, _) => StartFrom::Checkpoint,
+            (false, existing) => StartFrom::Scratch(existing),
         };
         debug_assert!(
             !self.resume || self.overwrite.existing() == Existing::Refuse,

@@ -4,15 +4,17 @@ use crate::console;
 use bytesize::ByteSize;
 use clap::Parser;
 use electra_model::{
-    Kernels, Parts, Pretraining,
+    Compute, Kernels,
     flops::{self, Products, Work},
     memory::Memory,
-    networks::variables,
 };
-use electra_train::{RunConfig, host};
+use electra_train::{
+    Recipe, RunConfig, host,
+    objective::{ObjectiveSettings, TrainedNetwork},
+};
 use serde_json::json;
 use std::{path::PathBuf, process::ExitCode};
-use tch::{Device, nn};
+use tch::Device;
 
 /// Print parameters, FLOPs and memory of a config.
 ///
@@ -43,29 +45,36 @@ impl Args {
         let mut config = RunConfig::read(&self.config, &self.overrides)?;
         let process = host::resident_memory().unwrap_or(0);
         let device = electra_torch::device(&config.train.device)?;
-        if config.model.discriminator().compute().is_gpu(device) {
-            config.model.kernels = Kernels::Gpu;
+        if Compute::of(&config.model.discriminator).is_gpu(device) {
+            config.model.networks_mut().for_each(|network| network.kernels = Kernels::Gpu);
         }
         let memory = match (self.memory, device) {
             (Some(size), _) => Some(size.as_u64()),
             (None, Device::Cuda(index)) => host::cuda_memory(index),
             (None, _) => host::memory(),
         };
-        let vs = nn::VarStore::new(Device::Cpu);
-        Pretraining::new(&vs.root(), &config.model, &Parts::from_config(&config.model))?;
-        let parameters: usize = variables(&vs)?.iter().map(|(_, t)| t.numel()).sum();
+        config.train.device = "cpu".to_owned();
+        let recipe = Recipe::from_config(config.clone());
+        let built = recipe.untrained()?;
+        let parameters: usize = built.variables()?.iter().map(|(_, t)| t.numel()).sum();
+        let networks: Vec<_> =
+            built.objective.networks().iter().map(TrainedNetwork::spec).collect();
+        let parts = recipe.parts();
         let batch = (config.train.batch_size * config.train.accumulate) as u64;
         let length = config.data.sequence_length as u64;
-        let step = flops::train_step(&config.model, batch, length);
-        let rate = config.objective.replaced_token().masking.rate();
-        let (model, count) = (&config.model, parameters as u64);
+        let step = flops::train_step(parts, &networks, batch, length);
+        let rate = config.objective.masking().rate();
+        let count = parameters as u64;
         let token = Work::of_token(length, rate);
         let sequence = token.times(length as f64);
-        let pass = Memory::new(model, count, &sequence.times(config.train.batch_size as f64));
+        let memory_of = |work: &Work| Memory::new(parts, &networks, count, work);
+        let pass = memory_of(&sequence.times(config.train.batch_size as f64));
         let largest = memory.map(|bytes| {
             let room = bytes.saturating_sub(process) as f64;
-            Memory::largest_batch(model, count, &sequence, room)
+            Memory::largest_batch(parts, &networks, count, &sequence, room)
         });
+        let products: f64 =
+            networks.iter().map(|network| Products::new(parts, network, &token).step()).sum();
         let results = json!({
             "parameters": parameters,
             "tokens_per_step": batch * length,
@@ -73,13 +82,13 @@ impl Args {
             "steps": config.train.steps,
             "flops_of_run": step * config.train.steps as f64,
             "tokens_of_run": batch * length * config.train.steps,
-            "inference_flops_per_sequence": flops::inference(&config.model, length),
+            "inference_flops_per_sequence": networks.first().map(|kept| flops::inference(parts, kept, length)),
             "sequence_length": length,
-            "product_flops_per_token": Products::new(model, &token).step(),
+            "product_flops_per_token": products,
             "parameter_bytes": pass.parameters as u64,
             "gradient_bytes": pass.gradients as u64,
             "moment_bytes": pass.moments as u64,
-            "activation_bytes_per_token": Memory::new(model, count, &token).activations as u64,
+            "activation_bytes_per_token": memory_of(&token).activations as u64,
             "process_bytes": process,
             "step_bytes": process + pass.step() as u64,
             "batch_size": config.train.batch_size,

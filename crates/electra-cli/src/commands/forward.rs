@@ -4,7 +4,9 @@ use crate::console;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser};
-use electra_model::{PaddingMask, PretrainedNetwork, hf::Pretrained, tensors};
+use electra_model::{
+    EncoderInput, PaddingMask, Parts, PretrainedNetwork, Row, hf::Pretrained, tensors,
+};
 use electra_tasks::model::check_vocabulary;
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{
@@ -46,7 +48,7 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let device = electra_torch::device(&self.device)?;
         let pretrained = read(&self.model)?;
-        let network = PretrainedNetwork::new(&pretrained, device)?;
+        let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
         match (&self.text, &self.input, &self.output) {
             (Some(text), _, _) => detect(&self.model, &pretrained, &network, text, device)?,
             (None, Some(input), Some(output)) => {
@@ -112,9 +114,9 @@ fn forward(
             config.max_positions
         );
     }
-    let mask = PaddingMask::new(&keep_bs);
+    let input = EncoderInput::new(ids_bs, segments_bs, PaddingMask::new(&keep_bs));
     let (hidden, logits) = no_grad(|| {
-        let hidden = network.encoder().forward_t(&ids_bs, &segments_bs, &mask, false);
+        let hidden = network.encoder().forward_t(&input, false);
         let logits = network.logits(&hidden);
         (hidden, logits)
     });
@@ -148,11 +150,9 @@ fn detect(
     if ids.len() > limit {
         bail!("the text has {} tokens, but the model supports at most {limit}", ids.len());
     }
-    let row: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-    let ids_bs = Tensor::from_slice(&row).unsqueeze(0).to_device(device);
-    let mask = PaddingMask::all_kept(1, row.len() as i64, device);
-    let logits_bs =
-        no_grad(|| discriminator.forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false));
+    let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
+    let input = EncoderInput::from_rows(&rows, special.pad, device);
+    let logits_bs = no_grad(|| discriminator.forward_t(&input, false));
     let probabilities: Vec<f32> =
         Vec::try_from(logits_bs.sigmoid().squeeze_dim(0).to_device(Device::Cpu))?;
     let colored = stdout().is_terminal();

@@ -5,7 +5,7 @@ use crate::console;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
 use electra_model::{
-    PretrainedNetwork,
+    Parts, PretrainedNetwork,
     hf::{self, Architecture, Pretrained},
     tf::{self, Heads},
 };
@@ -198,7 +198,7 @@ impl Args {
 
 /// Writes a network, after checking that it loads.
 fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::Result<()> {
-    PretrainedNetwork::new(pretrained, Device::Cpu)?;
+    PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
     model::check_vocabulary(dir, tokenizer, encoder)?;
     let mut config = pretrained.config.clone();

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_train::{
-    Event, From, Outcome, Recipe, RunConfig, Start, metrics::Figures, run_dir::RunDir,
+    Event, Outcome, Recipe, RunConfig, Start, StartFrom, metrics::Figures, run_dir::RunDir,
 };
 use std::{
     path::{Path, PathBuf},
@@ -42,14 +42,14 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (config, from, out) = match (&self.resume, &self.out) {
-            (Some(run), _) => (self.resumed_config(run)?, From::Checkpoint, run.clone()),
+            (Some(run), _) => (self.resumed_config(run)?, StartFrom::Checkpoint, run.clone()),
             (None, Some(out)) => {
                 let path = self
                     .config
                     .as_ref()
                     .context("a config is required, such as configs/pretrain-small.toml")?;
                 let config = RunConfig::read(path, &self.overrides)?;
-                (config, From::Scratch(self.overwrite.existing()), out.clone())
+                (config, StartFrom::Scratch(self.overwrite.existing()), out.clone())
             }
             (None, None) => bail!("use --out or --resume with a run folder"),
         };

@@ -3,10 +3,7 @@
 use crate::console;
 use clap::Parser;
 use electra_model::Precision;
-use electra_train::{
-    Profile, Recipe, RunConfig,
-    profile::{Limit, PARTS},
-};
+use electra_train::{Profile, Recipe, RunConfig, profile::Limit};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 use tch::Kind;
@@ -37,7 +34,7 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let config = RunConfig::read(&self.config, &self.overrides)?;
         let device = electra_torch::device(&config.train.device)?;
-        let bf16 = config.model.precision == Precision::Bf16;
+        let bf16 = config.model.discriminator.precision == Precision::Bf16;
         let limits = Limits {
             f32: Limit::measure(device, Kind::Float),
             bf16: bf16.then(|| Limit::measure(device, Kind::BFloat16)),
@@ -66,20 +63,20 @@ struct Row {
     flops: f64,
 }
 
-/// The parts in order, the rest, and the whole step.
+/// The stages in order, the rest, and the whole step.
 fn rows(profile: &Profile) -> Vec<Row> {
-    let part = |i: usize| Row {
-        name: PARTS[i].name,
-        label: PARTS[i].label,
-        seconds: profile.median(|step| step.times.parts[i].as_secs_f64()),
-        flops: profile.median(|step| step.flops()[i]),
-    };
+    let stages = profile.stages.iter().enumerate().map(|(i, stage)| Row {
+        name: stage.span,
+        label: stage.label,
+        seconds: profile.median(|step| step.times.stages[i].as_secs_f64()),
+        flops: profile.median(|step| (stage.products)(&step.products)),
+    });
     let seconds = profile.median(|step| step.times.other().as_secs_f64());
     let other = Row { name: "other", label: "other", seconds, flops: 0.0 };
     let seconds = profile.median(|step| step.times.whole.as_secs_f64());
-    let flops = profile.median(|step| step.products.step());
+    let flops = profile.median(|step| step.flops());
     let whole = Row { name: "step", label: "step", seconds, flops };
-    (0..PARTS.len()).map(part).chain([other, whole]).collect()
+    stages.chain([other, whole]).collect()
 }
 
 fn results(profile: &Profile, limits: &Limits) -> Value {

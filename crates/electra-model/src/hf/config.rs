@@ -1,6 +1,13 @@
 //! `config.json`: what `transformers` calls a model, in and out.
 
-use crate::{Activations, EncoderConfig, Error, Kernels, Precision, Result, config::Initializer};
+use crate::{
+    config::{
+        AttentionKind, BlockKind, EmbeddingsKind, EncoderConfig, FeedForwardKind, Initializer,
+        PositionsKind, Tower,
+    },
+    error::{Error, Result},
+    heads::HeadKind,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -27,6 +34,16 @@ pub enum Architecture {
     ElectraForQuestionAnswering,
     /// An encoder that scores one of several texts.
     ElectraForMultipleChoice,
+}
+
+impl Architecture {
+    /// The class of a pre-training head.
+    pub fn of_head(head: HeadKind) -> Self {
+        match head {
+            HeadKind::MaskedLm => Self::ElectraForMaskedLM,
+            HeadKind::ReplacedToken => Self::ElectraForPreTraining,
+        }
+    }
 }
 
 /// What a classifier's outputs mean.
@@ -75,6 +92,33 @@ const MULTI_LABEL: &str = "multi_label_classification";
 pub(super) enum Family {
     Electra,
     Bert,
+    /// ELECTRA's names, with other parts.
+    Custom,
+}
+
+/// The `model_type` of a network that has other parts than ELECTRA's. `transformers` has no such type, so it refuses
+/// the folder and does not load the weights as what they are not.
+const CUSTOM: &str = "electra_custom";
+
+/// The parts of such a network, by seam.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    attention: String,
+    feed_forward: String,
+    embeddings: String,
+    block: String,
+    positions: String,
+}
+
+impl Parts {
+    fn put_into(&self, encoder: &mut EncoderConfig) {
+        encoder.attention = AttentionKind::named(&self.attention);
+        encoder.feed_forward = FeedForwardKind::named(&self.feed_forward);
+        encoder.embeddings = EmbeddingsKind::named(&self.embeddings);
+        encoder.block = BlockKind::named(&self.block);
+        encoder.positions = PositionsKind::named(&self.positions);
+    }
 }
 
 impl Config {
@@ -182,6 +226,7 @@ struct File {
     id2label: Option<BTreeMap<String, String>>,
     num_labels: Option<usize>,
     problem_type: Option<String>,
+    parts: Option<Parts>,
 }
 
 fn two() -> i64 {
@@ -214,6 +259,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> 
     let family = match file.model_type.as_deref() {
         Some("electra") => Family::Electra,
         Some("bert") => Family::Bert,
+        Some(CUSTOM) => Family::Custom,
         Some(other) => {
             return Err(format!("model_type is {other:?}; \"electra\" and \"bert\" are read"));
         }
@@ -238,25 +284,33 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> 
     let embedding_size = match (family, file.embedding_size) {
         (_, Some(size)) => size,
         (Family::Bert, None) => file.hidden_size,
-        (Family::Electra, None) => return Err("missing field `embedding_size`".to_owned()),
+        (Family::Electra | Family::Custom, None) => {
+            return Err("missing field `embedding_size`".to_owned());
+        }
     };
-    let encoder = EncoderConfig {
-        vocab_size: file.vocab_size,
-        embedding_size,
-        max_positions: file.max_position_embeddings,
-        segments: file.type_vocab_size,
-        dropout: file.hidden_dropout_prob,
-        attention_dropout: file.attention_probs_dropout_prob,
-        kernels: Kernels::Fused,
-        precision: Precision::F32,
-        activations: Activations::Keep,
-        layer_norm_eps: file.layer_norm_eps,
+    let sizes = Tower {
         layers: file.num_hidden_layers,
         hidden: file.hidden_size,
         heads: file.num_attention_heads,
         intermediate: file.intermediate_size,
-        initializer: Initializer { std: file.initializer_range, ..Initializer::reference() },
     };
+    let mut encoder = EncoderConfig {
+        max_positions: file.max_position_embeddings,
+        segments: file.type_vocab_size,
+        dropout: file.hidden_dropout_prob,
+        attention_dropout: file.attention_probs_dropout_prob,
+        layer_norm_eps: file.layer_norm_eps,
+        initializer: Initializer { std: file.initializer_range, ..Initializer::reference() },
+        ..EncoderConfig::electra(file.vocab_size, embedding_size, sizes)
+    };
+    match (family, &file.parts) {
+        (Family::Custom, Some(parts)) => parts.put_into(&mut encoder),
+        (Family::Custom, None) => return Err(format!("model_type is {CUSTOM:?}, without `parts`")),
+        (Family::Electra | Family::Bert, Some(_)) => {
+            return Err(format!("has `parts`, which is of model_type {CUSTOM:?}"));
+        }
+        (Family::Electra | Family::Bert, None) => {}
+    }
     // `model.hidden` is `hidden_size` there, `model.heads` `num_attention_heads`.
     encoder.validate("").map_err(|error| error.to_string())?;
     let config = Config {
@@ -327,6 +381,11 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
         "vocab_size": e.vocab_size,
     });
     let mut set = |key: &str, value: Value| file[key] = value;
+    if !e.is_electra() {
+        set("model_type", CUSTOM.into());
+        let parts = e.seams().into_iter().map(|(seam, part)| (seam.to_owned(), part.into()));
+        set("parts", Value::Object(parts.collect()));
+    }
     if let Some(dropout) = config.classifier_dropout {
         set("classifier_dropout", dropout.into());
     }

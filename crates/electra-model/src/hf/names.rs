@@ -132,7 +132,7 @@ fn modern(name: &str) -> String {
 
 fn place(family: Family, name: &str) -> Place {
     let prefix = match family {
-        Family::Electra => "electra.",
+        Family::Electra | Family::Custom => "electra.",
         Family::Bert => "bert.",
     };
     // A base model's export has no prefix.
@@ -150,7 +150,7 @@ fn place(family: Family, name: &str) -> Place {
         }
         _ => {}
     }
-    if family == Family::Electra {
+    if family != Family::Bert {
         return match name {
             "generator_lm_head.weight" => Place::OutputTable,
             _ => Place::Keep(name.to_owned()),

@@ -1,11 +1,13 @@
 //! Configs: published sizes, and errors that name the key.
 
-use super::tiny;
+use super::{pair, tiny};
 use electra_model::{
-    Activations, ElectraConfig, Kernels, Parts, Precision, Pretraining, Tower,
+    Activations, ElectraConfig, EncoderConfig, Kernels, NetworkSpec, Parts, Precision, Pretraining,
+    Tower,
+    config::BlockKind,
     flops::{self, Products, Work},
     memory::Memory,
-    networks::variables,
+    tensors::variables,
 };
 use tch::{Device, nn};
 
@@ -14,7 +16,7 @@ use tch::{Device, nn};
 #[track_caller]
 fn check_parameters(config: &ElectraConfig, discriminator: i64, generator: i64, unique: i64) {
     let vs = nn::VarStore::new(Device::Cpu);
-    Pretraining::new(&vs.root(), config, &Parts::from_config(config)).unwrap();
+    Pretraining::new(&vs.root(), config, &Parts::shipped()).unwrap();
     let all = variables(&vs).unwrap();
     let count = |prefix: &str| -> i64 {
         all.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(_, t)| t.numel() as i64).sum()
@@ -58,14 +60,14 @@ fn errors_name_the_key_and_what_would_be_right() {
         |c| c.discriminator.heads = 5,
         "model.discriminator.hidden = 12: must be divisible by discriminator.heads = 5",
     );
-    check_error(|c| c.generator.layers = 0, "model.generator.layers = 0: must be at least 1");
-    check_error(|c| c.vocab_size = -1, "model.vocab_size = -1: must be at least 1");
+    check_error(|c| generator(c).layers = 0, "model.generator.layers = 0: must be at least 1");
+    check_error(|c| c.discriminator.vocab_size = -1, "model.vocab_size = -1: must be at least 1");
     check_error(
-        |c| c.dropout = 1.0,
+        |c| c.discriminator.dropout = 1.0,
         "model.dropout = 1: must be a probability from 0 up to, not including, 1",
     );
     check_error(
-        |c| c.initializer.std = f64::NAN,
+        |c| c.discriminator.initializer.std = f64::NAN,
         "model.initializer.std = NaN: must be above 0 and finite",
     );
 }
@@ -73,7 +75,8 @@ fn errors_name_the_key_and_what_would_be_right() {
 /// Totals that the reference's script prints (spec section 5), to 4 digits.
 #[track_caller]
 fn check_flops(config: &ElectraConfig, batch: u64, length: u64, steps: f64, expected: f64) {
-    let total = flops::train_step(config, batch, length) * steps;
+    let networks = NetworkSpec::electra(config).unwrap();
+    let total = flops::train_step(&Parts::shipped(), &networks, batch, length) * steps;
     assert!((total / expected - 1.0).abs() < 5e-5, "{total:e} is not {expected:e}");
 }
 
@@ -88,21 +91,26 @@ fn flops_are_the_references() {
 /// One token of the tiny preset's length of 16, of which a fifth is masked, by hand.
 #[test]
 fn products_are_what_arithmetic_says() {
-    let mut tiny = ElectraConfig::small(4000);
-    tiny.discriminator = Tower::new(2, 128, 4);
-    tiny.generator = Tower::new(1, 128, 4);
-    let p = Products::new(&tiny, &Work::of_token(16, 0.2));
+    let tiny = pair(4000, 128, 512, Tower::new(2, 128, 4), Tower::new(1, 128, 4));
+    let products = |config: &ElectraConfig, work: &Work| {
+        let networks = NetworkSpec::electra(config).unwrap();
+        networks.map(|network| Products::new(&Parts::shipped(), &network, work))
+    };
+    let [generator, discriminator] = products(&tiny, &Work::of_token(16, 0.2));
     // A block: 4 * 128^2 + 2 * 128 * 512 = 196,608 numbers; scores and mixing 2 * 16 * 128 = 4,096. No projection.
     // The head of the masked fifth: 128^2; that of the discriminator 128^2 + 128.
     let block = 2.0 * (196_608.0 + 4_096.0);
     let close = |found: f64, right: f64| assert!((found / right - 1.0).abs() < 1e-12, "{found}");
-    close(p.generator, block + 0.2 * 32_768.0);
-    close(p.vocabulary, 0.2 * 2.0 * 128.0 * 4000.0);
-    close(p.discriminator, 2.0 * block + 33_024.0);
-    close(p.step(), 3.0 * (p.generator + p.vocabulary + p.discriminator));
+    close(generator.network, block + 0.2 * 32_768.0);
+    close(generator.vocabulary, 0.2 * 2.0 * 128.0 * 4000.0);
+    close(discriminator.network, 2.0 * block + 33_024.0);
+    close(generator.step(), 3.0 * (generator.network + generator.vocabulary));
 
     // docs/performance.md: 0.070 GFLOP a token of Small at 128, 0.668 of Base at 512.
-    let step = |config, length| Products::new(&config, &Work::of_token(length, 0.15)).step() / 1e9;
+    let step = |config, length| {
+        let both = products(&config, &Work::of_token(length, 0.15));
+        both.iter().map(Products::step).sum::<f64>() / 1e9
+    };
     assert!((step(ElectraConfig::small(30_522), 128) - 0.070).abs() < 0.0005);
     assert!((step(ElectraConfig::base(30_522), 512) - 0.668).abs() < 0.0005);
 }
@@ -110,28 +118,28 @@ fn products_are_what_arithmetic_says() {
 /// One block of each network and a token without predictions, by hand.
 #[test]
 fn memory_is_what_arithmetic_says() {
-    let mut c = ElectraConfig::small(1000);
-    c.embedding_size = 128;
-    c.discriminator = Tower::new(1, 128, 4);
-    c.generator = Tower::new(1, 128, 4);
+    let mut c = pair(1000, 128, 512, Tower::new(1, 128, 4), Tower::new(1, 128, 4));
     let token = Work { tokens: 1.0, pairs: 16.0, predictions: 0.0 };
-    let kept = |c: &ElectraConfig| Memory::new(c, 10, &token).activations;
+    let memory = |c: &ElectraConfig| {
+        Memory::new(&Parts::shipped(), &NetworkSpec::electra(c).unwrap(), 10, &token)
+    };
+    let kept = |c: &ElectraConfig| memory(c).activations;
     // Both: embeddings before LayerNorm, 4 * 128 + 8; a block, 32 * 128 + 8 * 512 + 4 * 4 + 16. The discriminator's
-    // head three times 4 * 128; the objective's numbers 60.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 8224.0) + 1536.0 + 60.0);
-    c.activations = Activations::Recompute;
+    // head three times 4 * 128; the objective's numbers 52.
+    assert_eq!(kept(&c), 2.0 * (520.0 + 8224.0) + 1536.0 + 52.0);
+    set(&mut c, |network| network.activations = Activations::Recompute);
     // A block's input.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0) + 1536.0 + 60.0);
-    c.activations = Activations::Keep;
-    c.precision = Precision::Bf16;
+    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0) + 1536.0 + 52.0);
+    set(&mut c, |network| network.activations = Activations::Keep);
+    set(&mut c, |network| network.precision = Precision::Bf16);
     // 20 * 128 + 4 * 512 + 32; of the head's three 2, 2 and 4 * 128.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 4640.0) + 1024.0 + 60.0);
-    c.kernels = Kernels::Plain;
-    c.precision = Precision::F32;
+    assert_eq!(kept(&c), 2.0 * (520.0 + 4640.0) + 1024.0 + 52.0);
+    set(&mut c, |network| network.kernels = Kernels::Plain);
+    set(&mut c, |network| network.precision = Precision::F32);
     // 40 * 128 + 8 * 512 + 12 * 4 * 16 + 16, and the mask of the embeddings.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0 + 10_000.0) + 1536.0 + 60.0);
+    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0 + 10_000.0) + 1536.0 + 52.0);
 
-    let memory = Memory::new(&c, 10, &token);
+    let memory = memory(&c);
     assert_eq!((memory.parameters, memory.gradients, memory.moments), (40.0, 40.0, 80.0));
 }
 
@@ -139,13 +147,19 @@ fn memory_is_what_arithmetic_says() {
 fn the_largest_batch_fits_and_one_more_does_not() {
     let mut c = ElectraConfig::small(30_522);
     let sequence = Work::of_token(128, 0.15).times(128.0);
-    let step =
-        |c: &ElectraConfig, n: u64| Memory::new(c, 14_000_000, &sequence.times(n as f64)).step();
-    let largest = |c: &ElectraConfig, bytes| Memory::largest_batch(c, 14_000_000, &sequence, bytes);
+    let parts = Parts::shipped();
+    let step = |c: &ElectraConfig, n: u64| {
+        let (networks, work) = (NetworkSpec::electra(c).unwrap(), sequence.times(n as f64));
+        Memory::new(&parts, &networks, 14_000_000, &work).step()
+    };
+    let largest = |c: &ElectraConfig, bytes| {
+        let networks = NetworkSpec::electra(c).unwrap();
+        Memory::largest_batch(&parts, &networks, 14_000_000, &sequence, bytes)
+    };
     let kept = largest(&c, 4e9);
     assert!(step(&c, kept) <= 4e9 && step(&c, kept + 1) > 4e9 && kept > 8, "{kept}");
     assert_eq!(largest(&c, 1e6), 0);
-    c.activations = Activations::Recompute;
+    set(&mut c, |network| network.activations = Activations::Recompute);
     let again = largest(&c, 4e9);
     assert!(step(&c, again) <= 4e9 && step(&c, again + 1) > 4e9);
     assert!(again > 2 * kept, "{again} and {kept}");
@@ -158,17 +172,41 @@ fn inference_flops_are_the_references() {
         (ElectraConfig::base(30_522), 2.86e10),
         (ElectraConfig::large(30_522), 8.75e10),
     ] {
-        let found = flops::inference(&config, 128);
+        let [_, discriminator] = NetworkSpec::electra(&config).unwrap();
+        let found = flops::inference(&Parts::shipped(), &discriminator, 128);
         assert!((found / expected - 1.0).abs() < 2e-3, "{found:e} is not {expected:e}");
     }
 }
 
-/// A run that was begun before the key was there is gone on with as it was.
+/// Keys that version 0.1 did not have, or did not always have, take the values that it used.
 #[test]
-fn a_config_from_before_the_choice_of_activations_keeps_them() {
+fn a_config_of_version_0_1_means_what_it_meant() {
     let config = ElectraConfig::small(30_522);
     let mut table = serde_json::to_value(&config).unwrap();
-    assert!(table.as_object_mut().unwrap().remove("activations").is_some());
+    for key in ["activations", "block", "positions"] {
+        assert!(table.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+    }
     assert_eq!(serde_json::from_value::<ElectraConfig>(table).unwrap(), config);
-    assert_eq!(config.activations, Activations::Keep);
+}
+
+#[test]
+fn the_networks_may_differ_in_their_parts_and_in_nothing_else_that_is_written_once() {
+    let mut config = tiny();
+    generator(&mut config).block = BlockKind::PreNorm {};
+    let written = serde_json::to_value(&config).unwrap();
+    assert_eq!(written["generator"]["block"]["kind"], "pre-norm");
+    assert_eq!(serde_json::from_value::<ElectraConfig>(written).unwrap(), config);
+    assert_eq!(config.part_names().last().unwrap(), "generator.block=pre-norm");
+
+    generator(&mut config).dropout = 0.5;
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("model.generator") && error.contains("must have"), "{error}");
+}
+
+fn generator(config: &mut ElectraConfig) -> &mut EncoderConfig {
+    config.generator.as_mut().unwrap()
+}
+
+fn set(config: &mut ElectraConfig, change: impl Fn(&mut EncoderConfig)) {
+    config.networks_mut().for_each(change);
 }

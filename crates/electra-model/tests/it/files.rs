@@ -1,11 +1,11 @@
 //! Files: strict reading, Hugging Face folders.
 
-use super::tiny;
+use super::{input, tiny};
 use electra_model::{
-    Discriminator, EncoderConfig, Error, PaddingMask, Parts, Pretraining, Site,
+    Discriminator, EncoderConfig, Error, PaddingMask, Parts, Pretraining,
     hf::{self, Architecture, Config, Pretrained},
-    networks::variables,
     tensors,
+    tensors::variables,
 };
 use std::{fs, path::Path};
 use tch::{Device, Kind, Tensor, nn};
@@ -105,10 +105,8 @@ fn pretraining(encoder: EncoderConfig) -> Config {
 
 /// A discriminator under Hugging Face's names.
 fn discriminator(vs: &nn::VarStore) -> Discriminator {
-    let (root, config, parts) = (vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
-    let path = &root / "electra" / "embeddings";
-    let embeddings = parts.build_embeddings(&Site::new(&path, &config)).unwrap();
-    Discriminator::new(&root, &config, &parts, embeddings).unwrap()
+    let (root, config, parts) = (vs.root(), tiny().discriminator.clone(), Parts::shipped());
+    Discriminator::alone(&root, &config, &parts).unwrap()
 }
 
 #[test]
@@ -116,10 +114,10 @@ fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both(
     let dir = tempfile::tempdir().unwrap();
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
-    let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
+    let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped()).unwrap();
     let encoder = networks.discriminator.encoder();
     let state = hf::state_dict(&vs, "discriminator", encoder).unwrap();
-    let described = pretraining(config.discriminator());
+    let described = pretraining(config.discriminator.clone());
     hf::write(dir.path(), &described, &state).unwrap();
 
     let read = Pretrained::read(dir.path()).unwrap();
@@ -129,8 +127,8 @@ fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both(
     read.load(&copy_vs).unwrap();
     let x = Tensor::randint(50, [3, 8], (Kind::Int64, Device::Cpu));
     let mask = PaddingMask::all_kept(3, 8, Device::Cpu);
-    let [a, b] =
-        [&networks.discriminator, &copy].map(|d| d.forward_t(&x, &x.zeros_like(), &mask, false));
+    let [a, b] = [&networks.discriminator, &copy]
+        .map(|d| d.forward_t(&input(&x, &x.zeros_like(), &mask), false));
     assert_eq!(a, b);
 
     let generator = hf::state_dict(&vs, "generator", networks.generator.encoder()).unwrap();
@@ -150,21 +148,18 @@ fn fine_tuning_takes_the_encoder_and_insists_on_all_of_it() {
     let vs = nn::VarStore::new(Device::Cpu);
     let _model = discriminator(&vs);
     let mut state = variables(&vs).unwrap();
-    hf::write(dir.path(), &pretraining(tiny().discriminator()), &state).unwrap();
+    hf::write(dir.path(), &pretraining(tiny().discriminator.clone()), &state).unwrap();
 
     let task_vs = nn::VarStore::new(Device::Cpu);
-    let (root, config, parts) =
-        (task_vs.root(), tiny().discriminator(), Parts::from_config(&tiny()));
-    let path = &root / "electra" / "embeddings";
-    let embeddings = parts.build_embeddings(&Site::new(&path, &config)).unwrap();
-    electra_model::Encoder::new(&(&root / "electra"), &config, &parts, embeddings).unwrap();
+    let (root, config, parts) = (task_vs.root(), tiny().discriminator.clone(), Parts::shipped());
+    electra_model::Encoder::alone(&(&root / "electra"), &config, &parts).unwrap();
     let _ = root.zeros("head", &[3]);
     Pretrained::read(dir.path()).unwrap().load_encoder(&task_vs, |name| name == "head").unwrap();
     let name = "electra.encoder.layer.1.output.dense.weight";
     assert_eq!(task_vs.variables()[name], vs.variables()[name]);
 
     state.retain(|(name, _)| !name.contains("embeddings_project"));
-    hf::write(dir.path(), &pretraining(tiny().discriminator()), &state).unwrap();
+    hf::write(dir.path(), &pretraining(tiny().discriminator.clone()), &state).unwrap();
     let error = Pretrained::read(dir.path())
         .unwrap()
         .load_encoder(&task_vs, |name| name == "head")

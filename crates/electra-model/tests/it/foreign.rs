@@ -1,8 +1,8 @@
 //! Files that other programs wrote (`tests/python/gen_foreign.py`, `gen_tf.py`), and files for them.
 
-use super::fixtures;
+use super::{fixtures, input};
 use electra_model::{
-    PaddingMask, PretrainedNetwork,
+    PaddingMask, Parts, PretrainedNetwork,
     compare::compare,
     formats::bundle,
     hf::{Architecture, Labels, Pretrained},
@@ -19,16 +19,13 @@ fn read(name: &str) -> (Pretrained, HashMap<String, Tensor>) {
 
 /// Largest difference on tokens of what the network computes, hidden states and logits.
 fn largest_difference(pretrained: &Pretrained, expected: &HashMap<String, Tensor>) -> f64 {
-    let network = PretrainedNetwork::new(pretrained, Device::Cpu).unwrap();
+    let network = PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu).unwrap();
     let mask = PaddingMask::new(&expected["attention_mask"]);
     let real = mask.keep_bs().ne(0.0);
     no_grad(|| {
-        let hidden = network.encoder().forward_t(
-            &expected["input_ids"],
-            &expected["token_type_ids"],
-            &mask,
-            false,
-        );
+        let hidden = network
+            .encoder()
+            .forward_t(&input(&expected["input_ids"], &expected["token_type_ids"], &mask), false);
         let distance =
             |a: &Tensor, b: &Tensor| (a - b).abs().index(&[Some(&real)]).max().double_value(&[]);
         let states = distance(&hidden, &expected["last_hidden_state"]);
@@ -117,8 +114,8 @@ fn both_networks_of_a_tensorflow_checkpoint_have_hugging_faces_names_and_layouts
         networks.discriminator.notes.iter().any(|n| n.contains("8 variables (Adam's moments)"))
     );
     // They load completely, both ways.
-    PretrainedNetwork::new(&networks.discriminator, Device::Cpu).unwrap();
-    PretrainedNetwork::new(&generator, Device::Cpu).unwrap();
+    PretrainedNetwork::new(&networks.discriminator, &Parts::shipped(), Device::Cpu).unwrap();
+    PretrainedNetwork::new(&generator, &Parts::shipped(), Device::Cpu).unwrap();
 
     let theirs: HashMap<String, Tensor> =
         tensors::read(&dir.join("expected.safetensors")).unwrap().into_iter().collect();

@@ -1,9 +1,9 @@
 //! Golden values from transformers (`tests/python/gen_networks.py`): hidden states and logits.
 
-use super::fixtures;
+use super::{fixtures, input, pair};
 use electra_model::{
-    ElectraConfig, Kernels, PaddingMask, Parts, Pretraining, Tower, config::SharingKind,
-    networks::variables, tensors,
+    Kernels, PaddingMask, Parts, Pretraining, Tower, config::SharingKind, tensors,
+    tensors::variables,
 };
 use std::collections::HashMap;
 use tch::{Device, Tensor, nn, no_grad};
@@ -28,12 +28,14 @@ fn check_kernels(case: &str, kernels: Kernels) {
     let facts = &tensors::metadata(&path).unwrap()["facts"];
     let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
     let size = |name: &str| facts[name].as_i64().unwrap();
-    let mut config = ElectraConfig::small(size("vocab"));
-    config.embedding_size = size("embedding");
-    config.max_positions = size("positions");
-    config.discriminator = tower(&facts["discriminator"]);
-    config.generator = tower(&facts["generator"]);
-    config.kernels = kernels;
+    let mut config = pair(
+        size("vocab"),
+        size("embedding"),
+        size("positions"),
+        tower(&facts["discriminator"]),
+        tower(&facts["generator"]),
+    );
+    config.networks_mut().for_each(|network| network.kernels = kernels);
     config.sharing = match facts["sharing"].as_str().unwrap() {
         "tied" => SharingKind::Tied {},
         "untied" => SharingKind::Untied {},
@@ -41,7 +43,7 @@ fn check_kernels(case: &str, kernels: Kernels) {
     };
 
     let vs = nn::VarStore::new(Device::Cpu);
-    let networks = Pretraining::new(&vs.root(), &config, &Parts::from_config(&config)).unwrap();
+    let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped()).unwrap();
     let weights: tensors::Named = all
         .iter()
         .filter_map(|(name, t)| {
@@ -70,7 +72,7 @@ fn check_kernels(case: &str, kernels: Kernels) {
                 ("discriminator", networks.discriminator.encoder(), get("corrupted")),
             ];
             for (network, encoder, ids) in encoders {
-                let states = encoder.hidden_states(ids, segments, &mask, false);
+                let states = encoder.hidden_states(&input(ids, segments, &mask), false);
                 let expected = (0..).take_while(|layer| {
                     all.contains_key(&format!("{batch}/{network}_hidden/{layer}"))
                 });
@@ -81,14 +83,13 @@ fn check_kernels(case: &str, kernels: Kernels) {
             }
             let positions = get("masked_positions");
             let logits = networks.generator.forward_t(
-                get("generator_ids"),
-                segments,
-                &mask,
+                &input(get("generator_ids"), segments, &mask),
                 positions,
                 false,
             );
             compare("generator_logits", &logits, false);
-            let logits = networks.discriminator.forward_t(get("corrupted"), segments, &mask, false);
+            let logits =
+                networks.discriminator.forward_t(&input(get("corrupted"), segments, &mask), false);
             compare("discriminator_logits", &logits, true);
         });
     }

@@ -3,7 +3,7 @@
 
 use super::fixtures;
 use electra_model::{
-    PretrainedNetwork,
+    Parts, PretrainedNetwork,
     hf::{Architecture, Labels, Pretrained},
     tensors::{self, Named},
 };
@@ -13,7 +13,8 @@ use tch::{Device, Kind, Tensor};
 /// What reading and loading a folder says.
 fn read(dir: &Path) -> Result<Pretrained, String> {
     let pretrained = Pretrained::read(dir).map_err(|e| e.to_string())?;
-    PretrainedNetwork::new(&pretrained, Device::Cpu).map_err(|e| e.to_string())?;
+    PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu)
+        .map_err(|e| e.to_string())?;
     Ok(pretrained)
 }
 

@@ -5,7 +5,7 @@ use electra_model::{
     ElectraConfig, Parts, Pretraining,
     config::{InitializerKind, PositionsInit},
     init::sinusoids,
-    networks::variables,
+    tensors::variables,
 };
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor, nn};
 fn weights(config: &ElectraConfig) -> BTreeMap<String, Tensor> {
     tch::manual_seed(3);
     let vs = nn::VarStore::new(Device::Cpu);
-    Pretraining::new(&vs.root(), config, &Parts::from_config(config)).unwrap();
+    Pretraining::new(&vs.root(), config, &Parts::shipped()).unwrap();
     variables(&vs).unwrap().into_iter().collect()
 }
 
@@ -55,7 +55,9 @@ fn the_reference_draws_glorot_uniforms_where_tensorflow_does() {
 #[test]
 fn hugging_face_draws_plain_normals_and_a_zero_pad_row() {
     let mut config = ElectraConfig::small(2000);
-    config.initializer.kind = InitializerKind::HuggingFace;
+    for network in config.networks_mut() {
+        network.initializer.kind = InitializerKind::HuggingFace;
+    }
     let w = weights(&config);
     let words = &w["discriminator.electra.embeddings.word_embeddings.weight"];
     assert!((std(words) / 0.02 - 1.0).abs() < 0.01);
@@ -89,9 +91,14 @@ fn sinusoids_have_the_asked_size_and_frequencies() {
     assert!((table.double_value(&[3, 2]) - expected).abs() < 1e-7);
 
     let mut config = tiny();
-    config.initializer.positions = PositionsInit::Sinusoidal;
+    for network in config.networks_mut() {
+        network.initializer.positions = PositionsInit::Sinusoidal;
+    }
     let positions =
         &weights(&config)["discriminator.electra.embeddings.position_embeddings.weight"];
-    let rows = sinusoids(config.max_positions, config.embedding_size, config.initializer.std);
+    let rows = {
+        let c = &config.discriminator;
+        sinusoids(c.max_positions, c.embedding_size, c.initializer.std)
+    };
     assert_eq!((positions - rows).abs().max().double_value(&[]), 0.0);
 }

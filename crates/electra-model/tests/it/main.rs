@@ -13,10 +13,14 @@ mod heads;
 mod init;
 mod kernels;
 mod networks;
+mod parts;
 mod traps;
 
-use electra_model::{ElectraConfig, Tower};
+use electra_model::{
+    ElectraConfig, EncoderConfig, EncoderInput, PaddingMask, Tower, config::SharingKind,
+};
 use std::path::{Path, PathBuf};
+use tch::Tensor;
 
 /// Numbers from outside.
 fn fixtures() -> PathBuf {
@@ -25,10 +29,29 @@ fn fixtures() -> PathBuf {
 
 /// A tiny pair of networks with odd sizes: `e != h`, generator narrower than the discriminator.
 fn tiny() -> ElectraConfig {
-    let mut config = ElectraConfig::small(50);
-    config.embedding_size = 6;
-    config.max_positions = 12;
-    config.discriminator = Tower::new(2, 12, 3);
-    config.generator = Tower::new(3, 4, 1);
-    config
+    pair(50, 6, 12, Tower::new(2, 12, 3), Tower::new(3, 4, 1))
+}
+
+/// A discriminator and a generator of these sizes.
+fn pair(
+    vocab_size: i64,
+    embedding_size: i64,
+    max_positions: i64,
+    discriminator: Tower,
+    generator: Tower,
+) -> ElectraConfig {
+    let network = |sizes| EncoderConfig {
+        max_positions,
+        ..EncoderConfig::electra(vocab_size, embedding_size, sizes)
+    };
+    ElectraConfig {
+        discriminator: network(discriminator),
+        generator: Some(network(generator)),
+        sharing: SharingKind::Tied {},
+    }
+}
+
+/// A batch of tensors.
+fn input(ids_bs: &Tensor, segments_bs: &Tensor, mask: &PaddingMask) -> EncoderInput {
+    EncoderInput::new(ids_bs.shallow_clone(), segments_bs.shallow_clone(), mask.share())
 }

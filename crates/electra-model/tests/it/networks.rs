@@ -1,16 +1,17 @@
 //! Networks: names, sharing, masks, shapes, swapped parts.
 
-use super::tiny;
+use super::{input, tiny};
 use electra_model::{
-    Discriminator, ElectraConfig, Embeddings, Error, FeedForward, Kernels, PaddingMask, Parts,
-    Precision, Pretraining, SelfAttention, Site, config::SharingKind, networks::variables,
+    Discriminator, ElectraConfig, Embeddings, Error, FeedForward, Kernels, LayerContext,
+    PaddingMask, Parts, Precision, Pretraining, SelfAttention, Site, config::SharingKind,
+    tensors::variables,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 fn build(config: &ElectraConfig) -> (nn::VarStore, Pretraining) {
     tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
-    let networks = Pretraining::new(&vs.root(), config, &Parts::from_config(config)).unwrap();
+    let networks = Pretraining::new(&vs.root(), config, &Parts::shipped()).unwrap();
     (vs, networks)
 }
 
@@ -44,7 +45,8 @@ fn tied_embeddings_are_trained_by_both_networks_and_untied_ones_are_not() {
         let (vs, networks) = build(&ElectraConfig { sharing, ..tiny() });
         let (x, mask) = (ids(3, 7), PaddingMask::all_kept(3, 7, Device::Cpu));
         let positions = Tensor::from_slice(&[1i64, 9]);
-        let logits = networks.generator.forward_t(&x, &x.zeros_like(), &mask, &positions, false);
+        let logits =
+            networks.generator.forward_t(&input(&x, &x.zeros_like(), &mask), &positions, false);
         assert_eq!(logits.size(), [2, 50]);
         logits.square().sum(Kind::Float).backward();
         let name = "discriminator.electra.embeddings.word_embeddings.weight";
@@ -58,7 +60,7 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
     let (x, segments) = (ids(3, 9), ids(3, 9).remainder(2));
     let forward = |x: &Tensor, segments: &Tensor, keep: &[i64]| {
         let mask = PaddingMask::new(&Tensor::from_slice(keep).view(x.size().as_slice()));
-        no_grad(|| networks.discriminator.forward_t(x, segments, &mask, false))
+        no_grad(|| networks.discriminator.forward_t(&input(x, segments, &mask), false))
     };
     // Row 1 has 5 tokens, row 2 has none.
     let keep: Vec<i64> = (0..27).map(|i| i64::from(i < 14)).collect();
@@ -84,8 +86,9 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
 fn a_mask_without_padding_is_the_same_as_none() {
     let (_, networks) = build(&tiny());
     let (x, ones) = (ids(2, 6), Tensor::ones([2, 6], (Kind::Int64, Device::Cpu)));
-    let run =
-        |mask: &PaddingMask| networks.discriminator.forward_t(&x, &x.zeros_like(), mask, false);
+    let run = |mask: &PaddingMask| {
+        networks.discriminator.forward_t(&input(&x, &x.zeros_like(), mask), false)
+    };
     let (with, without) =
         (run(&PaddingMask::new(&ones)), run(&PaddingMask::all_kept(2, 6, Device::Cpu)));
     assert_eq!(distance(&with, &without), 0.0);
@@ -96,7 +99,7 @@ fn segments_positions_and_dropout_matter() {
     let (_, networks) = build(&tiny());
     let (x, mask) = (ids(1, 8), PaddingMask::all_kept(1, 8, Device::Cpu));
     let run = |x: &Tensor, segments: &Tensor, train| {
-        networks.discriminator.forward_t(x, segments, &mask, train)
+        networks.discriminator.forward_t(&input(x, segments, &mask), train)
     };
     let plain = run(&x, &x.zeros_like(), false);
     assert!(distance(&plain, &run(&x, &x.ones_like(), false)) > 1e-6);
@@ -109,25 +112,28 @@ fn segments_positions_and_dropout_matter() {
 struct Scale(Tensor);
 
 impl SelfAttention for Scale {
-    fn forward_t(&self, x_bsh: &Tensor, _mask: &PaddingMask, _train: bool) -> Tensor {
+    fn forward_t(&self, x_bsh: &Tensor, _context: &LayerContext<'_>, _train: bool) -> Tensor {
         x_bsh * &self.0
     }
 }
 
 #[test]
 fn a_part_from_outside_replaces_the_shipped_one() {
-    let config = tiny();
-    let parts = Parts::from_config(&config).with_attention("scale", |site: &Site<'_>| {
+    let parts = Parts::shipped().with_attention("scale", |site: &Site<'_>| {
         Ok(Scale(site.path.ones("scale", &[1]) * site.layer as f64))
     });
-    assert_eq!(parts.names()[0], "attention=scale");
+    let config = parts.applied_to(&tiny());
+    assert_eq!(config.part_names()[0], "attention=scale");
     let vs = nn::VarStore::new(Device::Cpu);
     let network = Pretraining::new(&vs.root(), &config, &parts).unwrap();
     let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
     assert!(names.contains(&"discriminator.electra.encoder.layer.1.attention.scale".to_owned()));
     assert!(!names.iter().any(|name| name.contains("query")));
     let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
-    assert_eq!(network.discriminator.forward_t(&x, &x.zeros_like(), &mask, false).size(), [2, 3]);
+    assert_eq!(
+        network.discriminator.forward_t(&input(&x, &x.zeros_like(), &mask), false).size(),
+        [2, 3]
+    );
 }
 
 /// An attention and a feed-forward layer that know 32-bit floats alone.
@@ -135,7 +141,7 @@ fn a_part_from_outside_replaces_the_shipped_one() {
 struct Single;
 
 impl SelfAttention for Single {
-    fn forward_t(&self, x_bsh: &Tensor, _mask: &PaddingMask, _train: bool) -> Tensor {
+    fn forward_t(&self, x_bsh: &Tensor, _context: &LayerContext<'_>, _train: bool) -> Tensor {
         assert_eq!(x_bsh.kind(), Kind::Float);
         x_bsh * 2.0
     }
@@ -151,21 +157,26 @@ impl FeedForward for Single {
 /// Between products of bfloat16 there are 16 bits on a GPU; parts from outside are given 32, and 32 come out.
 #[test]
 fn parts_from_outside_and_what_is_outside_see_single_precision() {
-    let config = ElectraConfig { kernels: Kernels::Gpu, precision: Precision::Bf16, ..tiny() };
-    let shipped = Parts::from_config(&config);
+    let mut config = tiny();
+    for network in config.networks_mut() {
+        (network.kernels, network.precision) = (Kernels::Gpu, Precision::Bf16);
+    }
+    let shipped = Parts::shipped();
     let outside = shipped
         .clone()
         .with_attention("single", |_: &Site<'_>| Ok(Single))
         .with_feed_forward("single", |_: &Site<'_>| Ok(Single));
     for parts in [shipped, outside] {
         let vs = nn::VarStore::new(Device::Cpu);
+        let config = parts.applied_to(&config);
         let networks = Pretraining::new(&vs.root(), &config, &parts).unwrap();
         let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
         let segments = x.zeros_like();
-        let mut found = networks.discriminator.encoder().hidden_states(&x, &segments, &mask, true);
-        found.push(networks.discriminator.forward_t(&x, &segments, &mask, true));
+        let mut found =
+            networks.discriminator.encoder().hidden_states(&input(&x, &segments, &mask), true);
+        found.push(networks.discriminator.forward_t(&input(&x, &segments, &mask), true));
         let positions = Tensor::from_slice(&[1i64, 4]);
-        found.push(networks.generator.forward_t(&x, &segments, &mask, &positions, true));
+        found.push(networks.generator.forward_t(&input(&x, &segments, &mask), &positions, true));
         for tensor in found {
             assert_eq!(tensor.kind(), Kind::Float);
             assert!(tensor.isfinite().all().int64_value(&[]) == 1);
@@ -198,12 +209,12 @@ fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
             &["discriminator.electra.embeddings.words", "generator.electra.embeddings.words"],
         ),
     ] {
-        let config = ElectraConfig { sharing, ..tiny() };
-        let parts = Parts::from_config(&config).with_embeddings("words", |site: &Site<'_>| {
+        let parts = Parts::shipped().with_embeddings("words", |site: &Site<'_>| {
             let size = [site.config.vocab_size, site.config.embedding_size];
             Ok(Words(site.path.randn("words", &size, 0.0, 1.0)))
         });
-        assert_eq!(parts.names()[2], "embeddings=words");
+        let config = parts.applied_to(&ElectraConfig { sharing, ..tiny() });
+        assert_eq!(config.part_names()[2], "embeddings=words");
         let vs = nn::VarStore::new(Device::Cpu);
         let networks = Pretraining::new(&vs.root(), &config, &parts).unwrap();
         let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
@@ -212,7 +223,8 @@ fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
         assert_eq!(embeddings, expected);
         // Both networks read the table that the policy gives them, and train it.
         let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
-        let hidden = networks.generator.encoder().forward_t(&x, &x.zeros_like(), &mask, false);
+        let hidden =
+            networks.generator.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false);
         hidden.square().sum(Kind::Float).backward();
         let trained = expected.last().copied().unwrap();
         assert!(vs.variables()[trained].grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
@@ -226,13 +238,11 @@ fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
 fn hidden_states_end_in_the_last_hidden_state() {
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
-    let (root, encoder, parts) = (vs.root(), config.discriminator(), Parts::from_config(&config));
-    let path = &root / "electra" / "embeddings";
-    let embeddings = parts.build_embeddings(&Site::new(&path, &encoder)).unwrap();
-    let model = Discriminator::new(&root, &encoder, &parts, embeddings).unwrap();
+    let (root, encoder, parts) = (vs.root(), config.discriminator.clone(), Parts::shipped());
+    let model = Discriminator::alone(&root, &encoder, &parts).unwrap();
     let (x, mask) = (ids(2, 5), PaddingMask::all_kept(2, 5, Device::Cpu));
-    let states = model.encoder().hidden_states(&x, &x.zeros_like(), &mask, false);
+    let states = model.encoder().hidden_states(&input(&x, &x.zeros_like(), &mask), false);
     assert_eq!(states.len(), 3);
-    let last = model.encoder().forward_t(&x, &x.zeros_like(), &mask, false);
+    let last = model.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false);
     assert_eq!(distance(&states[2], &last), 0.0);
 }

@@ -3,12 +3,13 @@
 use super::{CONFIG, Finetune, Prepared, Weights};
 use crate::{
     Error, FinetuneConfig, Result,
+    model::Source,
     problem::{Loaded, Problem},
     report::{Examples, LeftOut},
 };
 pub(super) use electra_files::write_json;
-use electra_model::Parts;
-use electra_train::{From, folder};
+use electra_model::same_parts;
+use electra_train::{StartFrom, folder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
@@ -56,24 +57,24 @@ impl<P: Problem> Finetune<'_, P> {
         let data = Some(DataMark::of(&prepared.loaded));
         let lock = folder::lock(&self.out, INPUTS)?;
         match self.from {
-            From::Scratch(existing) => {
+            StartFrom::Scratch(existing) => {
                 folder::whole(&self.out, existing, INPUTS, |dir| {
                     folder::write_file(&dir.join(CONFIG), &self.config.to_toml())?;
-                    write_json(&dir.join(INPUTS), &self.inputs(&prepared.parts, data))
+                    write_json(&dir.join(INPUTS), &self.inputs(&prepared.source, data))
                 })?;
                 // A new folder has a lock of its own.
                 Ok(folder::lock(&self.out, INPUTS)?)
             }
-            From::Checkpoint => self.same(&prepared.parts, data).map(|()| lock),
+            StartFrom::Checkpoint => self.same(&prepared.source, data).map(|()| lock),
         }
     }
 
-    fn inputs(&self, parts: &Parts, data: Option<DataMark>) -> Inputs<P> {
+    fn inputs(&self, source: &Source, data: Option<DataMark>) -> Inputs<P> {
         Inputs {
             task: self.task.clone(),
             model: self.model.clone(),
             weights: self.weights,
-            parts: parts.names(),
+            parts: source.config.part_names(),
             data,
         }
     }
@@ -82,25 +83,25 @@ impl<P: Problem> Finetune<'_, P> {
     pub(super) fn check_done(&self, prepared: Option<&Prepared<P>>) -> Result<()> {
         match prepared {
             Some(prepared) => self.begin(prepared).map(drop),
-            None => self.same(&self.parts(), None),
+            None => self.same(&self.source()?, None),
         }
     }
 
     /// Checks that the output folder is of these inputs and of this config.
-    fn same(&self, parts: &Parts, data: Option<DataMark>) -> Result<()> {
+    fn same(&self, source: &Source, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
         let known: Option<Inputs<P>> = read_json(&inputs_path)?;
         let known = known.ok_or_else(|| {
             Error::file(&inputs_path, "not there: this is no folder of fine-tuning to go on with")
         })?;
-        let inputs = self.inputs(parts, data);
+        let inputs = self.inputs(source, data);
         let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data == known);
         for (name, same) in [
             ("the task", known.task == inputs.task),
             ("the model", known.model == inputs.model),
             ("the choice of weights", known.weights == inputs.weights),
-            ("the model's parts", known.parts == inputs.parts),
+            ("the model's parts", same_parts(&known.parts, &inputs.parts)),
             ("the config", config == *self.config),
             ("the data", known.data.as_ref().is_none_or(same_data)),
         ] {

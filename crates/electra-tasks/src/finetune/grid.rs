@@ -11,7 +11,7 @@ use crate::{
     problem::Problem,
     scores::{Metric, Summary},
 };
-use electra_train::{Existing, From, folder};
+use electra_train::{Existing, StartFrom, folder};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant};
 
@@ -114,7 +114,7 @@ pub fn cells(
 /// the best cell.
 #[derive(Clone, Debug)]
 pub struct Grid<'a, P = Task> {
-    /// What all cells have in common; its config is not looked at. With [`From::Checkpoint`] cells that are done are
+    /// What all cells have in common; its config is not looked at. With [`StartFrom::Checkpoint`] cells that are done are
     /// skipped, and there may be more cells than before.
     pub finetune: Finetune<'a, P>,
     /// The combinations.
@@ -268,7 +268,7 @@ impl<P: Problem> Grid<'_, P> {
             best: None,
             seconds: 0.0,
         };
-        if let From::Scratch(existing) = self.finetune.from {
+        if let StartFrom::Scratch(existing) = self.finetune.from {
             // What the first cell cannot be made with is said before a folder is replaced.
             self.cell(&self.cells[0]).check()?;
             folder::whole(out, existing, GRID, |dir| write_json(&dir.join(GRID), &new))?;
@@ -298,8 +298,8 @@ impl<P: Problem> Grid<'_, P> {
     fn cell<'c>(&'c self, cell: &'c Cell) -> Finetune<'c, P> {
         let out = self.finetune.out.join(&cell.name);
         let from = match self.finetune.from {
-            From::Checkpoint if out.exists() => From::Checkpoint,
-            _ => From::Scratch(Existing::Refuse),
+            StartFrom::Checkpoint if out.exists() => StartFrom::Checkpoint,
+            _ => StartFrom::Scratch(Existing::Refuse),
         };
         Finetune { config: &cell.config, out, from, ..self.finetune.clone() }
     }

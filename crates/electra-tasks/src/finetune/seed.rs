@@ -13,15 +13,14 @@ use crate::{
     report::{SeedReport, best},
     scores::Scores,
 };
-use electra_model::{networks::variables, tensors::Named};
+use electra_model::{tensors::Named, tensors::variables};
 use electra_train::{
-    Existing, Fetch, From, Outcome, Trainer, folder,
+    Alone, Existing, Fetch, INITIAL_WEIGHTS, Outcome, Plan, Session, StartFrom, Trainer, folder,
     metrics::{Figures, number},
-    objective::Objective,
-    optim::Adam,
-    run_dir::{Manifest, RunDir},
+    mix,
+    run_dir::RunDir,
     state,
-    trainer::{Settings, mix},
+    trainer::Settings,
 };
 use std::{
     cell::Cell,
@@ -31,9 +30,6 @@ use std::{
     time::Instant,
 };
 use tch::nn;
-
-/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
-const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
 
 /// Batches of predictions are this many times the training batch: they keep no gradients.
 const PREDICT_BATCHES: usize = 4;
@@ -147,38 +143,45 @@ impl<P: Problem> Finetune<'_, P> {
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome> {
-        let (config, steps, names) = (self.config, prepared.steps, prepared.parts.names());
-        let layers = prepared.source.config.layers;
-        let rule = |name: &str| layer_rule(name, layers, config.optimizer.layer_decay);
-        let adam = Adam::new(&config.adam(steps), &variables, rule)?;
+        let (config, steps) = (self.config, prepared.steps);
+        let encoder = &prepared.source.config;
         let device = electra_torch::device(&config.train.device)?;
-        let (run, step, position) = match self.checkpoint(seed)? {
+        let plan = Plan {
+            objective,
+            variables: variables.clone_handles(),
+            parts: encoder.part_names(),
+            optimizer: config.adam(steps),
+            schedule: config.schedule(steps),
+            accumulate: config.train.accumulate,
+            seed,
+            device,
+            fetch: Fetch::of(device),
+            world: &Alone,
+        };
+        let rule = |name: &str| layer_rule(name, encoder.layers, config.optimizer.layer_decay);
+        let mut session = Session::new(plan, rule)?;
+        let run = match self.checkpoint(seed)? {
             Some(checkpoint) => {
-                checkpoint.load_model(objective.name(), &names, &variables)?;
-                checkpoint.load_optimizer(&adam.state())?;
-                tracing::info!("resuming from {}", checkpoint.path.display());
-                (
-                    RunDir::open(&self.seed_dir(seed))?,
-                    checkpoint.state.step,
-                    checkpoint.state.examples,
-                )
+                session.resume(&checkpoint)?;
+                RunDir::open(&self.seed_dir(seed))?
             }
-            None => {
+            None => session.begin(&self.seed_dir(seed), Existing::Replace, |run| {
                 let mut resolved = config.clone();
                 resolved.train.seed = seed;
-                let manifest =
-                    Manifest::new(objective.name(), names.clone(), device, seed, adam.parameters());
-                let run =
-                    RunDir::create(&self.seed_dir(seed), Existing::Replace, &manifest, |run| {
-                        run.write(CONFIG, &resolved.to_toml())
-                    })?;
-                (run, 0, 0)
-            }
+                run.write(CONFIG, &resolved.to_toml())
+            })?,
         };
         let batch_size = config.train.batch_size * config.train.accumulate;
         let (best_step, handles) = (self.best_step(seed)?, variables.clone_handles());
-        let done = Cell::new(step);
-        let evaluation = |objective: &Finetuning<P::Head>| {
+        let done = Cell::new(session.step());
+        let mut source = EpochSource::new(
+            Arc::clone(&prepared.loaded.train),
+            prepared.loaded.order.clone(),
+            seed,
+            batch_size,
+            session.examples(),
+        )?;
+        let evaluation = || {
             let (network, data) = (objective.network(), &prepared.loaded.data);
             let answers = self.task.answers(network, data, &Split::Dev, self.predict_batch());
             let scores = self.task.score(data, &Split::Dev, &answers);
@@ -189,24 +192,11 @@ impl<P: Problem> Finetune<'_, P> {
             Ok(figures(&scores))
         };
         let trainer = Trainer {
-            objective,
-            source: EpochSource::new(
-                Arc::clone(&prepared.loaded.train),
-                prepared.loaded.order.clone(),
-                seed,
-                batch_size,
-                position,
-            )?,
-            variables,
-            parts: names,
-            adam,
-            schedule: config.schedule(steps),
+            session,
+            source: &mut source,
             settings: Settings {
                 steps,
-                accumulate: config.train.accumulate,
-                seed,
                 log_every: config.train.log_every,
-                fetch: Fetch::of(device),
                 checkpoint_every: config.checkpoint.every,
                 keep_last: config.checkpoint.keep_last,
                 evaluate_every: config.evaluate.every,
@@ -222,7 +212,7 @@ impl<P: Problem> Finetune<'_, P> {
                 on_event(Event::Training(event));
             },
         };
-        trainer.train(step).map_err(|error| match error {
+        trainer.train().map_err(|error| match error {
             source @ electra_train::Error::NonFinite { .. } => Error::Diverged { seed, source },
             other => other.into(),
         })
@@ -231,7 +221,7 @@ impl<P: Problem> Finetune<'_, P> {
     /// The newest whole checkpoint of a seed that was begun, if the run is gone on with.
     fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
         let dir = self.seed_dir(seed);
-        if self.from != From::Checkpoint || !dir.exists() {
+        if self.from != StartFrom::Checkpoint || !dir.exists() {
             return Ok(None);
         }
         match state::newest(&dir) {

@@ -53,7 +53,7 @@ impl Head for MultiLabelHead {
         targets: &[&Vec<bool>],
         train: bool,
     ) -> RowLosses {
-        let logits_bc = self.layers.logits(hidden_bsh, &inputs.mask, train);
+        let logits_bc = self.layers.logits(hidden_bsh, inputs.encoder.mask(), train);
         let wanted_bc = wanted(targets, &logits_bc);
         let losses_bc = logits_bc.binary_cross_entropy_with_logits::<Tensor>(
             &wanted_bc,
@@ -66,7 +66,7 @@ impl Head for MultiLabelHead {
     }
 
     fn predict(&self, hidden_bsh: &Tensor, inputs: &Inputs) -> Vec<Vec<f32>> {
-        rows(&self.layers.logits(hidden_bsh, &inputs.mask, false).sigmoid())
+        rows(&self.layers.logits(hidden_bsh, inputs.encoder.mask(), false).sigmoid())
     }
 
     /// The share of labels of which it is said right whether they hold, at a threshold of 0.5.

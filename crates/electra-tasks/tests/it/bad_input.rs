@@ -5,7 +5,7 @@ use crate::{
     root, says, with_key,
 };
 use electra_tasks::{Answers, Finetune, FinetuneConfig, Predictor, Task};
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::{fs, sync::atomic::AtomicBool};
 
 fn run(finetune: &Finetune<'_>) -> electra_tasks::Result<electra_tasks::Completion> {
@@ -139,28 +139,28 @@ fn folders_that_are_full_or_of_another_run() {
     fixture.write("out/thesis.tex", "mine");
     says(run(&fixture.finetune(&task, &config, "out")), &["not empty", "--overwrite"]);
     let mut replacing = fixture.finetune(&task, &config, "out");
-    replacing.from = From::Scratch(Existing::Replace);
+    replacing.from = StartFrom::Scratch(Existing::Replace);
     says(run(&replacing), &["not empty", "no inputs.json", "does not replace it"]);
     assert_eq!(fs::read_to_string(fixture.path("out/thesis.tex")).unwrap(), "mine");
 
     let mut resumed = fixture.finetune(&task, &config, "tuned");
-    resumed.from = From::Checkpoint;
+    resumed.from = StartFrom::Checkpoint;
     says(run(&resumed), &["inputs.json"]);
     run(&fixture.finetune(&task, &config, "tuned")).unwrap();
     // What replaces a run is checked as far as the networks before the run is gone.
     for broken in ["train.device=cuda:63", "train.device=gpu"] {
         let broken = super::e2e::config(&[broken]);
         let mut replacing = fixture.finetune(&task, &broken, "tuned");
-        replacing.from = From::Scratch(Existing::Replace);
+        replacing.from = StartFrom::Scratch(Existing::Replace);
         says(run(&replacing), &[&broken.train.device]);
         assert!(fixture.path("tuned/results.json").is_file());
     }
     let other = super::e2e::config(&["train.epochs=2"]);
     let mut resumed = fixture.finetune(&task, &other, "tuned");
-    resumed.from = From::Checkpoint;
+    resumed.from = StartFrom::Checkpoint;
     says(run(&resumed), &["tuned", "the config"]);
     let mut resumed = fixture.finetune(&task, &config, "tuned");
-    (resumed.from, resumed.seeds) = (From::Checkpoint, vec![2]);
+    (resumed.from, resumed.seeds) = (StartFrom::Checkpoint, vec![2]);
     says(run(&resumed), &["seed 1"]);
 }
 

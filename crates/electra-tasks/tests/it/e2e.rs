@@ -12,8 +12,8 @@ use electra_tasks::{
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
-    Existing, From, Recipe, RunConfig, Start,
-    export::{Network, export},
+    Existing, Recipe, RunConfig, Start, StartFrom,
+    export::{Exported, export},
 };
 use std::{
     convert::Infallible,
@@ -91,7 +91,7 @@ impl Fixture {
             RunConfig::read(&root().join("configs/pretrain-tiny.toml"), &overrides).unwrap();
         Recipe::from_config(config).pretrain(&Start::new(self.path("run"))).unwrap();
         let out = self.path("exported-first");
-        export(&self.path("run"), Network::Discriminator, &out, Existing::Refuse).unwrap();
+        export(&self.path("run"), Exported::Discriminator, &out, Existing::Refuse).unwrap();
         let files = fs::read_dir(out).unwrap().map(|entry| {
             let entry = entry.unwrap();
             (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
@@ -265,7 +265,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
         }
     });
     assert_eq!(completion.unwrap(), Completion::Stopped);
-    broken.from = From::Checkpoint;
+    broken.from = StartFrom::Checkpoint;
     let report = finish(&broken);
     assert_eq!(weights(&fixture.path("broken")), weights(&fixture.path("unbroken")));
     let whole: Report =

@@ -9,7 +9,7 @@ use electra_tasks::{
     finetune::grid::{Axis, Cell, GridReport, cells},
     scores::Summary,
 };
-use electra_train::From;
+use electra_train::StartFrom;
 use std::{
     fs,
     path::Path,
@@ -149,7 +149,7 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
         _ => {}
     });
     assert_eq!(stopped.unwrap(), Completion::Stopped);
-    broken.finetune.from = From::Checkpoint;
+    broken.finetune.from = StartFrom::Checkpoint;
     let (mut started, mut skipped, mut trained) = (0, 0, 0);
     let done = broken.run(&AtomicBool::new(false), &mut |event| match event {
         Event::CellStarted { .. } => started += 1,
@@ -167,12 +167,12 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     // Further values are tried in the same folder; nothing that is done may be left out, nor be of other settings.
     let more = over(&config, &["optimizer.learning_rate=1e-6,2e-3,1e-5", EPOCHS]);
     let mut wider = grid(&fixture, &task, &config, &more, "broken");
-    wider.finetune.from = From::Checkpoint;
+    wider.finetune.from = StartFrom::Checkpoint;
     let wider = finish(&wider);
     assert_eq!((wider.cells.len(), &wider.best), (6, &unbroken.best));
     assert!(weights(&fixture.path("broken")) == weights(&fixture.path("unbroken")));
     let mut fewer = grid(&fixture, &task, &config, &cells, "broken");
-    fewer.finetune.from = From::Checkpoint;
+    fewer.finetune.from = StartFrom::Checkpoint;
     let run = |grid: &Grid<'_>| grid.run(&AtomicBool::new(false), &mut |_| {});
     says(run(&fewer), &["learning_rate=1e-5", "not among those asked for"]);
     fewer.cells = &more;
@@ -181,7 +181,7 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     let base = crate::e2e::config(&["train.batch_size=8"]);
     let other = over(&base, &["optimizer.learning_rate=1e-6,2e-3,1e-5", EPOCHS]);
     let mut other = grid(&fixture, &task, &base, &other, "broken");
-    other.finetune.from = From::Checkpoint;
+    other.finetune.from = StartFrom::Checkpoint;
     says(run(&other), &["train.epochs=1", "the config"]);
     other.finetune.out = fixture.path("nowhere");
     says(run(&other), &["nowhere/grid.json", "no grid to go on with"]);
@@ -241,7 +241,7 @@ fn the_best_step_on_dev_is_kept_and_found_again() {
     assert_eq!(stopped.unwrap(), Completion::Stopped);
     let newest = format!("broken/seed-1/checkpoints/step-{:07}", step + 1);
     fs::remove_dir_all(fixture.path(&newest)).unwrap();
-    broken.from = From::Checkpoint;
+    broken.from = StartFrom::Checkpoint;
     assert_eq!(run(&broken).chosen_step, Some(step));
     assert!(weights(&fixture.path("broken")) == weights(&fixture.path("best")));
 }

@@ -108,7 +108,7 @@ fn the_size_is_that_of_the_width() {
 }
 
 fn encoder() -> EncoderConfig {
-    electra_model::ElectraConfig::small(30_522).discriminator()
+    electra_model::ElectraConfig::small(30_522).discriminator
 }
 
 #[test]

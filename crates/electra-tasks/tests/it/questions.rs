@@ -8,7 +8,7 @@ use electra_tasks::{
     scores::Metric,
     squad::{SquadFile, SquadOutputs, Version, read},
 };
-use electra_train::{From, html::escape};
+use electra_train::{StartFrom, html::escape};
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -307,7 +307,7 @@ fn a_stopped_run_of_questions_goes_on_bit_for_bit() {
         }
     });
     assert_eq!(completion.unwrap(), Completion::Stopped);
-    broken.from = From::Checkpoint;
+    broken.from = StartFrom::Checkpoint;
     finish(&broken);
     let bytes = |path: &str| fs::read(fixture.path(path)).unwrap();
     assert_eq!(bytes("broken/model/model.safetensors"), bytes("unbroken/model/model.safetensors"));

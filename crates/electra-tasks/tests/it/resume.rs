@@ -10,7 +10,7 @@ use electra_tasks::{
     model::Header,
     scores::Metric,
 };
-use electra_train::{From, folder};
+use electra_train::{StartFrom, folder};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 fn weights(dir: &Path) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     let mut run = fixture.finetune(&task, &config, "out");
     finish(&run);
-    (run.from, run.seeds) = (From::Checkpoint, vec![1, 2]);
+    (run.from, run.seeds) = (StartFrom::Checkpoint, vec![1, 2]);
     let data = fixture.path("task");
     let go_on = |run: &Finetune<'_>| run.run(&AtomicBool::new(false), &mut |_| {});
     for (file, from, to) in [
@@ -72,7 +72,7 @@ fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
     let report = finish(&run);
     let (model, best) = (weights(&fixture.path("out")), report.best_seed);
     assert_ne!(best, run.seeds[0]);
-    run.from = From::Checkpoint;
+    run.from = StartFrom::Checkpoint;
     for seed in run.seeds.clone() {
         fs::remove_dir_all(fixture.path(&format!("out/seed-{seed}"))).unwrap();
         let again = finish(&run);
@@ -145,7 +145,7 @@ fn of_equal_cells_the_one_with_the_model_stays_the_best() {
     assert_eq!(report.best.as_deref(), Some("a"));
     cells.reverse();
     let mut again = grid(&fixture, &task, &base, &cells);
-    again.finetune.from = From::Checkpoint;
+    again.finetune.from = StartFrom::Checkpoint;
     let report = done(&again);
     assert_eq!(report.cells[0].name, "b");
     assert_eq!(report.best.as_deref(), Some("a"));
@@ -154,7 +154,7 @@ fn of_equal_cells_the_one_with_the_model_stays_the_best() {
     let train = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
     fixture.write("task/train.tsv", train.replacen("\tcolour\n", "\tanimal\n", 1));
     let mut more = grid(&fixture, &task, &base, &cells);
-    more.finetune.from = From::Checkpoint;
+    more.finetune.from = StartFrom::Checkpoint;
     says(more.run(&AtomicBool::new(false), &mut |_| {}), &["out/b", "the data"]);
 }
 
@@ -181,7 +181,7 @@ fn a_seed_that_diverges_is_named_and_a_grid_goes_on() {
     let page = fs::read_to_string(fixture.path("out/report.html")).unwrap();
     assert!(page.contains("seed 1: step"), "{page}");
     // It is tried again, and says the same.
-    grid.finetune.from = From::Checkpoint;
+    grid.finetune.from = StartFrom::Checkpoint;
     let again = done(&grid);
     assert_eq!(again.cells, report.cells);
 }

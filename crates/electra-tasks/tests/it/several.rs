@@ -12,7 +12,7 @@ use electra_tasks::{
     multi::{Mixture, OneOf},
     scores::Metric,
 };
-use electra_train::{Existing, From};
+use electra_train::{Existing, StartFrom};
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
@@ -152,7 +152,7 @@ fn a_stopped_run_of_several_tasks_goes_on_bit_for_bit() {
         }
     });
     assert_eq!(completion.unwrap(), Completion::Stopped);
-    broken.from = From::Checkpoint;
+    broken.from = StartFrom::Checkpoint;
     let rest = broken.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
     assert!(matches!(rest, Completion::Finished(_)));
     for file in [

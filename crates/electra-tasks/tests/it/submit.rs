@@ -46,7 +46,7 @@ impl Fixture {
             hidden: 8,
             heads: 2,
             intermediate: 16,
-            ..ElectraConfig::small(vocab.len() as i64).discriminator()
+            ..ElectraConfig::small(vocab.len() as i64).discriminator
         };
         let model = fixture.path("model");
         fs::create_dir_all(&model).unwrap();

@@ -6,7 +6,7 @@ use crate::{
     glue::write,
     says,
 };
-use electra_model::{PaddingMask, hf::Pretrained, networks::PretrainedNetwork};
+use electra_model::{EncoderInput, Parts, PretrainedNetwork, Row, hf::Pretrained};
 use electra_tasks::{
     AnyTask, Completion, Finetune, MultiTask,
     glue::{
@@ -20,7 +20,7 @@ use electra_tasks::{
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::Existing;
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 /// `sentence1` with the pronoun's place marked, the row's candidate, the other ones.
 #[track_caller]
@@ -107,15 +107,14 @@ fn candidates_are_scored_in_the_text_that_they_make() {
     };
     let tokenizer = WordPiece::from_pretrained_dir(&model).unwrap();
     let pretrained = Pretrained::read(&model).unwrap();
-    let network = PretrainedNetwork::new(&pretrained, Device::Cpu).unwrap();
+    let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu).unwrap();
     let expected = |candidate: &str| {
         let special = tokenizer.vocab().special();
         let text = format!("Fox led Bear until {candidate} met Red Bird.");
         let ids = [vec![special.cls], tokenizer.encode(&text).unwrap(), vec![special.sep]].concat();
-        let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        let ids_bs = Tensor::from_slice(&ids).unsqueeze(0);
-        let mask = PaddingMask::all_kept(1, ids.len() as i64, Device::Cpu);
-        let hidden = network.encoder().forward_t(&ids_bs, &ids_bs.zeros_like(), &mask, false);
+        let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
+        let hidden =
+            network.encoder().forward_t(&EncoderInput::from_rows(&rows, 0, Device::Cpu), false);
         let replaced = network.logits(&hidden).unwrap().sigmoid().to_kind(Kind::Double);
         let start = 1 + tokenizer.encode("Fox led Bear until").unwrap().len();
         let end = start + tokenizer.encode(candidate).unwrap().len();

@@ -53,7 +53,7 @@ fn values_random_numbers_and_gradients_are_bitwise_equal() {
     assert!(plain.weight.iter().any(|&g| g != 0.0));
     let recomputed = run(|x, weight| {
         let weight = weight.shallow_clone();
-        recompute(x, move |x| layer(x, &weight))
+        recompute(&[x], move |inputs| layer(&inputs[0], &weight))
     });
     assert_eq!(recomputed, plain);
 }
@@ -68,9 +68,9 @@ fn the_function_runs_twice_with_a_backward_pass_and_once_without() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = |x: &Tensor| {
         let runs = Arc::clone(&runs);
-        recompute(x, move |x| {
+        recompute(&[x], move |inputs| {
             runs.fetch_add(1, Ordering::Relaxed);
-            x * 2.0
+            &inputs[0] * 2.0
         })
     };
     let x = leaf(&SIZE);
@@ -92,7 +92,9 @@ fn parameters_of_a_function_of_a_constant_get_gradients() {
     let weight = leaf(&[16, 16]);
     let x = Tensor::ones(SIZE, (Kind::Float, Device::Cpu));
     let inside = weight.shallow_clone();
-    recompute(&x, move |x| x.linear(&inside, None::<&Tensor>)).sum(Kind::Float).backward();
+    recompute(&[&x], move |inputs| inputs[0].linear(&inside, None::<&Tensor>))
+        .sum(Kind::Float)
+        .backward();
     // Every entry of the weight is multiplied by 9 ones.
     assert_eq!(weight.grad(), weight.ones_like() * 9.0);
 }

@@ -1,7 +1,7 @@
 //! A masked batch as tensors where the networks are.
 
 use electra_data::MaskedBatch;
-use electra_model::{Compute, Kernels, PaddingMask};
+use electra_model::{Compute, EncoderInput, Kernels, PaddingMask};
 use electra_torch::upload;
 use tch::{Device, Tensor};
 
@@ -32,9 +32,8 @@ impl Shapes {
 /// The tensors of a batch; `p` predictions, those that fill a place last.
 pub(super) struct Inputs {
     pub(super) ids_bs: Tensor,
-    pub(super) masked_ids_bs: Tensor,
-    pub(super) segments_bs: Tensor,
-    pub(super) mask: PaddingMask,
+    /// What the generator reads.
+    pub(super) masked: EncoderInput,
     /// Indices into the flattened batch; `b * s`, behind it, where a place is filled.
     pub(super) positions_p: Tensor,
     /// Original ids, or [`NONE`].
@@ -51,10 +50,8 @@ impl Inputs {
             Shapes::Exact => part.masked_labels.len(),
             Shapes::Fixed => part.masked_labels.len().max(part.batch * part.most_masked),
         };
-        let mut integers = Vec::with_capacity(4 * cells + 2 * p);
-        for cells in
-            [&part.input_ids, &part.generator_ids, &part.token_type_ids, &part.attention_mask]
-        {
+        let mut integers = Vec::with_capacity(3 * cells + 2 * p);
+        for cells in [&part.input_ids, &part.generator_ids, &part.token_type_ids] {
             integers.extend_from_slice(cells);
         }
         for (values, fill) in [(&part.masked_positions, cells as i64), (&part.masked_labels, NONE)]
@@ -68,15 +65,14 @@ impl Inputs {
         let integers = upload(&Tensor::from_slice(&integers), device);
         let (cells, p) = (cells as i64, p as i64);
         let grid = |i: i64| integers.narrow(0, i * cells, cells).view([b, s]);
-        let list = |i: i64| integers.narrow(0, 4 * cells + i * p, p);
+        let list = |i: i64| integers.narrow(0, 3 * cells + i * p, p);
+        // Padding comes last, so the lengths say all of it.
+        let rows = part.attention_mask.chunks_exact(part.length.max(1));
+        let lengths: Vec<usize> = rows.map(|row| row.iter().sum::<i64>() as usize).collect();
+        let mask = PaddingMask::of_lengths(&lengths, part.length, device);
         Self {
             ids_bs: grid(0),
-            masked_ids_bs: grid(1),
-            segments_bs: grid(2),
-            mask: match part.tokens == part.input_ids.len() {
-                true => PaddingMask::all_kept(b, s, device),
-                false => PaddingMask::new(&grid(3)),
-            },
+            masked: EncoderInput::new(grid(1), grid(2), mask),
             positions_p: list(0),
             labels_p: list(1),
             uniforms_p: upload(&Tensor::from_slice(&uniforms), device),

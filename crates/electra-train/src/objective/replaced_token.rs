@@ -1,18 +1,20 @@
 //! Replaced token detection: ELECTRA's objective.
 
 use super::{
-    Loss, Normaliser, Objective, ObjectiveSite, Shown,
     cloze::Output,
     inputs::{Inputs, Shapes},
+    seam::{Normaliser, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
+    settings::{ObjectiveSettings, check},
+    shown::Shown,
+    spans::backward_of,
 };
 use crate::{
-    Error, Result,
     config::MaskingConfig,
+    error::Result,
     metrics::{Observations, Scores, fetch},
-    update::backward_of,
 };
 use electra_data::MaskedBatch;
-use electra_model::{Compute, Pretraining, config::OutputBiasInit};
+use electra_model::{Compute, ElectraConfig, Pretraining, config::OutputBiasInit};
 use electra_torch::upload;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -33,27 +35,29 @@ pub struct ReplacedTokenConfig {
     pub masking: MaskingConfig,
 }
 
-impl ReplacedTokenConfig {
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// Naming the first key that no run can be made with.
-    pub fn validate(&self) -> Result<()> {
-        for (key, x, ok) in [
-            ("generator_weight", self.generator_weight, self.generator_weight >= 0.0),
-            ("discriminator_weight", self.discriminator_weight, self.discriminator_weight >= 0.0),
-            ("temperature", self.temperature, self.temperature > 0.0),
-        ] {
-            if !ok || !x.is_finite() {
-                let key = format!("objective.{key}");
-                return Err(Error::value(
-                    &key,
-                    x,
-                    "must be finite and not negative (temperature: above 0)",
-                ));
-            }
-        }
-        Ok(())
+impl ObjectiveSettings for ReplacedTokenConfig {
+    fn validate(&self, model: &ElectraConfig) -> Result<()> {
+        model.generator()?;
+        let weight = "must be finite and not negative";
+        let (generator, discriminator) = (self.generator_weight, self.discriminator_weight);
+        check("generator_weight", generator, generator >= 0.0, weight)?;
+        check("discriminator_weight", discriminator, discriminator >= 0.0, weight)?;
+        let temperature = self.temperature;
+        check("temperature", temperature, temperature > 0.0, "must be finite and above 0")
+    }
+
+    fn masking(&self) -> &MaskingConfig {
+        &self.masking
+    }
+
+    fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>> {
+        Ok(Box::new(ReplacedToken::new(self, site)?))
+    }
+
+    fn card(&self) -> Vec<(&'static str, String)> {
+        let Self { generator_weight, discriminator_weight, masking, .. } = self;
+        let weights = format!("generator {generator_weight}, discriminator {discriminator_weight}");
+        vec![("masking", format!("{masking:?}")), ("loss weights", weights)]
     }
 }
 
@@ -73,9 +77,10 @@ pub struct ReplacedToken {
     device: Device,
 }
 
-/// What a forward pass leaves for the metrics.
-#[derive(Debug)]
-pub struct Outputs {
+/// A forward pass of both networks, and what it leaves for the metrics.
+struct ReplacedTokenPass<'a> {
+    part: &'a MaskedBatch,
+    device: Device,
     total: Tensor,
     generator_best_p: Tensor,
     generator_losses_p: Tensor,
@@ -88,7 +93,7 @@ pub struct Outputs {
     tokens_t: Option<Tensor>,
 }
 
-impl Outputs {
+impl ReplacedTokenPass<'_> {
     /// What is of tokens, without what is of padding.
     fn of_tokens(&self, x_t: &Tensor) -> Tensor {
         match &self.tokens_t {
@@ -99,27 +104,22 @@ impl Outputs {
 }
 
 impl ReplacedToken {
-    /// Networks under the site's path, with the config's weights.
+    /// Networks under the site's path.
     ///
     /// # Errors
-    /// If the config is not valid or a part cannot be built.
-    pub fn new(site: &ObjectiveSite<'_>) -> Result<Self> {
-        let config = site.config.objective.replaced_token();
-        config.validate()?;
-        let networks = Pretraining::new(&site.path, &site.config.model, site.parts)?;
-        if site.config.model.initializer.output_bias == OutputBiasInit::Unigram {
+    /// If a value is not valid or a part cannot be built.
+    pub fn new(config: &ReplacedTokenConfig, site: &ObjectiveSite<'_>) -> Result<Self> {
+        config.validate(site.model)?;
+        let networks = Pretraining::new(&site.path, site.model, site.parts)?;
+        let generator = networks.generator.encoder().config();
+        if generator.initializer.output_bias == OutputBiasInit::Unigram {
             no_grad(|| {
                 let mut bias_v = networks.generator.head().bias().shallow_clone();
                 bias_v.f_copy_(&log_frequencies(site.unigram_counts))
             })?;
         }
-        let compute = site.config.model.generator().compute();
+        let compute = Compute::of(generator);
         Ok(Self { networks, config: config.clone(), compute, device: site.path.device() })
-    }
-
-    /// The networks.
-    pub fn networks(&self) -> &Pretraining {
-        &self.networks
     }
 }
 
@@ -130,27 +130,72 @@ fn log_frequencies(counts: &[u64]) -> Tensor {
     Tensor::from_slice(&logs)
 }
 
+/// The stages of an update. What is in none of them (integers to tensors, labels and losses of the discriminator, zeroed
+/// gradients) is "other".
+const STAGES: [Stage; 5] = [
+    Stage { span: "generator", label: "generator, forward", products: |p| p[1].network },
+    Stage {
+        span: "sampling",
+        label: "its output layer, loss and samples",
+        products: |p| p[1].vocabulary,
+    },
+    Stage { span: "discriminator", label: "discriminator, forward", products: |p| p[0].network },
+    Stage {
+        span: "discriminator_backward",
+        label: "discriminator, backward",
+        products: |p| 2.0 * p[0].network,
+    },
+    Stage {
+        span: "generator_backward",
+        label: "generator, backward",
+        products: |p| 2.0 * (p[1].network + p[1].vocabulary),
+    },
+];
+
 impl Objective for ReplacedToken {
     type Batch = MaskedBatch;
-    type Outputs = Outputs;
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "replaced-token"
+    }
+
+    fn networks(&self) -> Vec<TrainedNetwork<'_>> {
+        let Pretraining { generator, discriminator } = &self.networks;
+        vec![
+            TrainedNetwork {
+                role: "discriminator",
+                encoder: discriminator.encoder(),
+                head: discriminator.head_kind(),
+            },
+            TrainedNetwork {
+                role: "generator",
+                encoder: generator.encoder(),
+                head: generator.head_kind(),
+            },
+        ]
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &STAGES
     }
 
     fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
         Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
     }
 
-    fn loss(&self, part: &MaskedBatch, whole: &Normaliser, train: bool) -> Loss<Outputs> {
+    fn pass<'a>(
+        &'a self,
+        part: &'a MaskedBatch,
+        whole: &Normaliser,
+        train: bool,
+    ) -> Box<dyn Pass + 'a> {
         let shapes = Shapes::of(self.compute, self.device);
         let inputs = Inputs::new(part, shapes, self.device);
-        let Inputs { ids_bs, masked_ids_bs, segments_bs, mask, labels_p, uniforms_p, .. } = &inputs;
+        let Inputs { ids_bs, masked, labels_p, uniforms_p, .. } = &inputs;
 
         let generator = &self.networks.generator;
-        let features_pe = trace_span!("generator").in_scope(|| {
-            generator.features_t(masked_ids_bs, segments_bs, mask, &inputs.predicted_p(), train)
-        });
+        let features_pe = trace_span!("generator")
+            .in_scope(|| generator.features_t(masked, &inputs.predicted_p(), train));
         let output = Output {
             table_ve: generator.table(),
             bias_v: generator.head().bias(),
@@ -165,10 +210,12 @@ impl Objective for ReplacedToken {
         let corrupted_bs = inputs.corrupted_bs(&cloze.sampled_p);
         let replaced_bs = corrupted_bs.not_equal_tensor(ids_bs).to_kind(Kind::Float);
 
-        let discriminator = &self.networks.discriminator;
-        let logits_bs = trace_span!("discriminator")
-            .in_scope(|| discriminator.forward_t(&corrupted_bs, segments_bs, mask, train));
+        let (discriminator, corrupted) =
+            (&self.networks.discriminator, masked.with_ids(corrupted_bs));
+        let logits_bs =
+            trace_span!("discriminator").in_scope(|| discriminator.forward_t(&corrupted, train));
         // `t` numbers tokens from here on: padding is left out, or counts 0 where it must stay.
+        let mask = masked.mask();
         let (kept_t, tokens_t) = match shapes {
             Shapes::Exact => (Some(mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1)), None),
             Shapes::Fixed => (None, Some(mask.keep_bs().flatten(0, 1))),
@@ -191,8 +238,10 @@ impl Objective for ReplacedToken {
 
         let total = generator_loss * self.config.generator_weight
             + discriminator_loss * self.config.discriminator_weight;
-        let outputs = Outputs {
-            total: total.detach(),
+        Box::new(ReplacedTokenPass {
+            part,
+            device: self.device,
+            total,
             generator_best_p: cloze.best_p,
             generator_losses_p: cloze.losses_p,
             labels_p: labels_p.shallow_clone(),
@@ -201,12 +250,17 @@ impl Objective for ReplacedToken {
             discriminator_losses_t: discriminator_losses_t.detach(),
             replaced_t,
             tokens_t,
-        };
-        Loss { total, outputs }
+        })
+    }
+}
+
+impl Pass for ReplacedTokenPass<'_> {
+    fn loss(&mut self, _phase: usize) -> Tensor {
+        self.total.shallow_clone()
     }
 
-    fn observe(&self, part: &MaskedBatch, outputs: &Outputs) -> Observations {
-        let o = outputs;
+    fn observe(&self) -> Observations {
+        let (o, part) = (self, self.part);
         let shown_as_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
         let as_mask_p = upload(&Tensor::from_slice(&shown_as_mask), self.device);
         // What only fills a place comes last.
@@ -224,7 +278,7 @@ impl Objective for ReplacedToken {
         let hits_t = &called_t * &replaced_t;
 
         let mut seen = Observations::default();
-        seen.sum("loss", &o.total);
+        seen.sum("loss", &o.total.detach());
         seen.mean("generator_loss", &losses_p);
         seen.ratio("generator_loss_mask", &(&losses_p * &as_mask_p), &as_mask_p);
         seen.mean("generator_accuracy", &correct_p);
@@ -239,14 +293,15 @@ impl Objective for ReplacedToken {
         seen
     }
 
-    fn show(&self, part: &MaskedBatch, outputs: &Outputs) -> Vec<Vec<Shown>> {
-        let sampled_p = outputs.sampled_p.to_device(Device::Cpu).to_kind(Kind::Int64).contiguous();
+    fn show(&self) -> Vec<Vec<Shown>> {
+        let part = self.part;
+        let sampled_p = self.sampled_p.to_device(Device::Cpu).to_kind(Kind::Int64).contiguous();
         let mut sampled = vec![0i64; sampled_p.numel()];
         let count = sampled.len();
         sampled_p.copy_data(&mut sampled, count);
         // What only fills a place comes last and has no position.
         let drawn: HashMap<i64, i64> = part.masked_positions.iter().copied().zip(sampled).collect();
-        let logits_t = outputs.of_tokens(&outputs.discriminator_logits_t);
+        let logits_t = self.of_tokens(&self.discriminator_logits_t);
         let mut replaced = fetch(&logits_t.sigmoid()).into_iter();
         let cells = part.input_ids.iter().zip(&part.attention_mask);
         let cells: Vec<_> = (0i64..).zip(cells).collect();

@@ -1,14 +1,20 @@
 //! Marks in a backward pass: where they stand, and that they change nothing.
 
-use super::{PARTS, Timer};
-use crate::update::backward_of;
+use super::Timer;
+use crate::objective::{Stage, backward_of};
 use electra_torch::attach;
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 use tracing::{Dispatch, dispatcher, trace_span};
 
+const fn stage(span: &'static str) -> Stage {
+    Stage { span, label: span, products: |_| 0.0 }
+}
+
+const STAGES: [Stage; 2] = [stage("generator_backward"), stage("discriminator_backward")];
+
 fn entered(timer: &Timer, name: &str) -> u64 {
-    let place = PARTS.iter().position(|part| part.name == name).unwrap();
+    let place = timer.spans.iter().position(|&span| span == name).unwrap();
     timer.now().times.entered[place]
 }
 
@@ -26,7 +32,7 @@ fn thrice(x: &Tensor, timer: &Timer, seen: &Arc<Mutex<Vec<[u64; 2]>>>) -> Tensor
 
 #[test]
 fn what_was_computed_first_is_differentiated_last_and_behind_its_mark() {
-    let timer = Timer::new(Device::Cpu);
+    let timer = Timer::new(Device::Cpu, &STAGES);
     let gradient = |dispatch: &Dispatch, seen: &Arc<Mutex<Vec<[u64; 2]>>>| {
         let x = Tensor::from_slice(&[0.3f32, 0.7]).set_requires_grad(true);
         dispatcher::with_default(dispatch, || {
@@ -43,7 +49,7 @@ fn what_was_computed_first_is_differentiated_last_and_behind_its_mark() {
     let marked = gradient(&Dispatch::new(timer.clone()), &seen);
     let times = timer.stop();
     assert_eq!(*seen.lock().unwrap(), [[0, 1], [1, 1]]);
-    assert!(times.parts.iter().sum::<std::time::Duration>() <= times.whole);
+    assert!(times.stages.iter().sum::<std::time::Duration>() <= times.whole);
 
     let seen = Arc::default();
     timer.restart();

@@ -6,7 +6,7 @@ use electra_model::{Parts, SelfAttention};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
-    export::{Network, export, locate},
+    export::{Exported, export, locate},
 };
 use std::fs;
 use tch::Tensor;
@@ -122,7 +122,7 @@ fn nothing_to_resume() {
 struct Nothing;
 
 impl SelfAttention for Nothing {
-    fn forward_t(&self, x_bsh: &Tensor, _: &electra_model::PaddingMask, _: bool) -> Tensor {
+    fn forward_t(&self, x_bsh: &Tensor, _: &electra_model::LayerContext<'_>, _: bool) -> Tensor {
         x_bsh.zeros_like()
     }
 }
@@ -132,7 +132,7 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let config = fixture.config(&["train.steps=1"]);
-    let parts = Parts::from_config(&config.model).with_attention("nothing", |_| Ok(Nothing));
+    let parts = Parts::shipped().with_attention("nothing", |_| Ok(Nothing));
     Recipe::from_config(config.clone()).with_parts(parts).pretrain(&Start::new(&run)).unwrap();
     let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
     assert!(manifest.contains("nothing"), "{manifest}");
@@ -144,13 +144,13 @@ fn exports_of_runs_that_are_none_and_into_folders_that_are_full() {
     let fixture = Fixture::new();
     let out = fixture.path("out");
     let run = fixture.path("run");
-    says(export(&run, Network::Discriminator, &out, Existing::Refuse), &["config.toml"]);
+    says(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["config.toml"]);
     train(&fixture, &["train.steps=1"], "run").unwrap();
     fs::create_dir(&out).unwrap();
     fs::write(out.join("precious.txt"), "mine").unwrap();
-    says(export(&run, Network::Discriminator, &out, Existing::Refuse), &["not empty"]);
+    says(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["not empty"]);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
-    export(&run, Network::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
+    export(&run, Exported::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
     let config = fs::read_to_string(fixture.path("generator/config.json")).unwrap();
     assert!(config.contains("ElectraForMaskedLM"), "{config}");
 }

@@ -4,8 +4,8 @@
 //! whatever computes a layer must pass.
 
 use crate::{Turn, preset};
-use electra_model::{Encoder, PaddingMask, Parts, Pretraining, networks::variables};
-use electra_train::{RunConfig, trainer::mix};
+use electra_model::{Encoder, EncoderInput, PaddingMask, Parts, Pretraining, tensors::variables};
+use electra_train::{RunConfig, mix};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 /// The probability under test: unlike its complement, and unlike the presets' 0.1.
@@ -38,8 +38,7 @@ fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStor
     }
     let config = RunConfig::read(&preset("tiny"), &overrides).unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
-    let networks =
-        Pretraining::new(&vs.root(), &config.model, &Parts::from_config(&config.model)).unwrap();
+    let networks = Pretraining::new(&vs.root(), &config.model, &Parts::shipped()).unwrap();
     (vs, networks)
 }
 
@@ -64,7 +63,8 @@ fn number(x: f64) -> Tensor {
 fn states(encoder: &Encoder, train: bool) -> Vec<Tensor> {
     let ids = Tensor::full([BATCH, LENGTH], 5, (Kind::Int64, Device::Cpu));
     let mask = PaddingMask::all_kept(BATCH, LENGTH, Device::Cpu);
-    let states = no_grad(|| encoder.hidden_states(&ids, &ids.zeros_like(), &mask, train));
+    let input = EncoderInput::new(ids.shallow_clone(), ids.zeros_like(), mask);
+    let states = no_grad(|| encoder.hidden_states(&input, train));
     states.into_iter().map(|state| state.to_kind(Kind::Double)).collect()
 }
 

@@ -2,13 +2,11 @@
 
 use crate::{Fixture, objective::built};
 use electra_data::{Loader, LoaderConfig, ShardSet, Split, UniformMasking};
-use electra_model::networks::variables;
+use electra_model::tensors::variables;
 use electra_train::{
-    Error, Event, Existing, Fetch, Outcome, Result, RunConfig, Trainer,
+    Alone, Error, Event, Existing, Fetch, Outcome, Plan, Result, RunConfig, Session, Trainer,
     metrics::Figures,
-    objective::Objective,
-    optim::{Adam, Decay, Rule},
-    run_dir::{Manifest, RunDir},
+    optim::{Decay, Rule},
     trainer::Settings,
 };
 use std::{fs, sync::Arc, sync::atomic::AtomicBool};
@@ -23,35 +21,37 @@ fn fetches(
 ) -> (Result<Outcome>, Vec<usize>) {
     let (vs, objective) = built(fixture, config);
     let variables = variables(&vs).unwrap();
-    let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
-    let adam = Adam::new(&config.optimizer, &variables, rule).unwrap();
+    let plan = Plan {
+        objective: &objective,
+        variables,
+        parts: Vec::new(),
+        optimizer: config.optimizer.clone(),
+        schedule: config.schedule(),
+        accumulate: 2,
+        seed: 1,
+        device: Device::Cpu,
+        fetch,
+        world: &Alone,
+    };
+    let session = Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 }).unwrap();
     let shards = Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());
     let loader = LoaderConfig { seed: 1, batch_size: 6, threads: 1, prefetch: 2 };
     let masking = Arc::new(UniformMasking { rate: 0.15, mask_share: 0.85 });
-    let manifest = Manifest::new(objective.name(), Vec::new(), Device::Cpu, 1, adam.parameters());
-    let folder =
-        RunDir::create(&fixture.path(run), Existing::Refuse, &manifest, |_| Ok(())).unwrap();
+    let folder = session.begin(&fixture.path(run), Existing::Refuse, |_| Ok(())).unwrap();
     let mut counts = Vec::new();
     let trainer = Trainer {
-        objective: &objective,
-        source: Loader::new(shards, masking, loader, 0).unwrap(),
-        variables,
-        parts: Vec::new(),
-        adam,
-        schedule: config.schedule(),
+        session,
+        source: &mut Loader::new(shards, masking, loader, 0).unwrap(),
         settings: Settings {
             steps: config.train.steps,
-            accumulate: 2,
-            seed: 1,
             log_every: config.train.log_every,
-            fetch,
             checkpoint_every: config.checkpoint.every,
             keep_last: 0,
             evaluate_every: 0,
             stop_after: None,
         },
         run: folder,
-        evaluation: &|_| Ok(Figures::new()),
+        evaluation: &|| Ok(Figures::new()),
         stop: &AtomicBool::new(false),
         on_event: &mut |event| {
             if let Event::Fetched { updates } = event {
@@ -59,7 +59,7 @@ fn fetches(
             }
         },
     };
-    let outcome = trainer.train(0);
+    let outcome = trainer.train();
     (outcome, counts)
 }
 

@@ -2,8 +2,8 @@
 
 use crate::Fixture;
 use electra_train::{
-    Existing, From, Recipe, Start,
-    export::{Network, export, export_tf},
+    Existing, Recipe, Start, StartFrom,
+    export::{Exported, export, export_tf},
 };
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -57,7 +57,7 @@ fn a_run_that_was_moved_aside_is_resumed() {
 
 /// A run's own `Start`, replacing.
 fn replacing(out: &Path) -> Start {
-    Start { from: From::Scratch(Existing::Replace), ..Start::new(out) }
+    Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(out) }
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn an_export_takes_the_place_of_a_model_and_keeps_nothing_of_it() {
     let fixture = Fixture::new();
     let (run, out) = (fixture.path("run"), fixture.path("out"));
     Recipe::from_config(fixture.config(&["train.steps=1"])).pretrain(&Start::new(&run)).unwrap();
-    let part = Network::Discriminator;
+    let part = Exported::Discriminator;
     export(&run, part, &out, Existing::Refuse).unwrap();
     let whole = [
         "README.md",

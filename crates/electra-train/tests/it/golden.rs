@@ -1,13 +1,12 @@
 //! Golden values from transformers and NumPy (`tests/python/gen_networks.py`, `gen_training.py`): losses, every
 //! gradient, and twenty updates.
 
-use super::{Turn, preset};
+use super::{Turn, figures, preset, replaced_token};
 use electra_data::MaskedBatch;
-use electra_model::{Parts, networks::variables, tensors};
+use electra_model::{Parts, tensors, tensors::variables};
 use electra_train::{
     RunConfig,
-    metrics::Totals,
-    objective::{Loss, Objective, ObjectiveSite, Outputs, ReplacedToken},
+    objective::{Objective, ObjectiveSite, Pass, ReplacedToken},
     optim::{Adam, Decay, Rule},
 };
 use std::{
@@ -68,10 +67,13 @@ fn objective(
     prefix: &str,
 ) -> (nn::VarStore, ReplacedToken) {
     let vs = nn::VarStore::new(Device::Cpu);
-    let counts = vec![0; config.model.vocab_size as usize];
-    let parts = Parts::from_config(&config.model);
-    let objective =
-        ReplacedToken::new(&ObjectiveSite::new(vs.root(), config, &parts, &counts)).unwrap();
+    let counts = vec![0; config.model.discriminator.vocab_size as usize];
+    let parts = Parts::shipped();
+    let objective = ReplacedToken::new(
+        replaced_token(config),
+        &ObjectiveSite::new(vs.root(), &config.model, &parts, &counts),
+    )
+    .unwrap();
     let weights: tensors::Named = all
         .iter()
         .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())))
@@ -103,14 +105,8 @@ fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
 }
 
 /// The two losses that the total is made of, as the metrics have them.
-fn own_losses(
-    objective: &ReplacedToken,
-    batch: &MaskedBatch,
-    loss: &Loss<Outputs>,
-) -> [(&'static str, f64); 2] {
-    let mut totals = Totals::default();
-    totals.add(&objective.observe(batch, &loss.outputs));
-    let figures = totals.figures();
+fn own_losses(pass: &dyn Pass) -> [(&'static str, f64); 2] {
+    let figures = figures(pass);
     ["generator_loss", "discriminator_loss"].map(|name| (name, figures[name].as_f64().unwrap()))
 }
 
@@ -136,13 +132,14 @@ fn losses_and_gradients_of(case: &str, kernels: &str) {
         for (_, variable) in variables(&vs).unwrap() {
             variable.shallow_clone().zero_grad();
         }
-        let loss = objective.loss(&batch, &whole, true);
-        loss.total.backward();
+        let mut pass = objective.pass(&batch, &whole, true);
+        let loss = pass.loss(0);
+        loss.backward();
         let expected = all[&format!("{label}/total")].double_value(&[]);
-        let difference = (loss.total.double_value(&[]) - expected).abs() / expected;
+        let difference = (loss.double_value(&[]) - expected).abs() / expected;
         assert!(difference <= 1e-5, "{case} {label}: the loss differs by {difference:e}");
         worst_loss = worst_loss.max(difference);
-        for (name, found) in own_losses(&objective, &batch, &loss) {
+        for (name, found) in own_losses(&*pass) {
             let expected = all[&format!("{label}/{name}")].double_value(&[]);
             let difference = (found - expected).abs() / expected;
             assert!(difference <= 1e-5, "{case} {label}: {name} differs by {difference:e}");
@@ -200,12 +197,13 @@ fn twenty_updates(kernels: &str) {
         let batch = batch(&all, &format!("step-{step:02}"));
         let whole = objective.normaliser(&batch);
         adam.zero_grad();
-        let loss = objective.loss(&batch, &whole, true);
-        loss.total.backward();
+        let mut pass = objective.pass(&batch, &whole, true);
+        let loss = pass.loss(0);
+        loss.backward();
         let (norm, rate) = (adam.gradient_norm(), schedule.rate(step));
-        let [generator, discriminator] = own_losses(&objective, &batch, &loss);
+        let [generator, discriminator] = own_losses(&*pass);
         for (name, found, tolerance) in [
-            ("total", loss.total.double_value(&[]), 1e-4),
+            ("total", loss.double_value(&[]), 1e-4),
             (generator.0, generator.1, 1e-4),
             (discriminator.0, discriminator.1, 1e-4),
             ("norm", norm.double_value(&[]), 1e-4),
@@ -242,14 +240,17 @@ fn products_in_bfloat16_stay_near_those_in_single_precision() {
     for kernels in KERNELS {
         let (path, all, facts) = read("networks-projected");
         let mut config = config(&facts, kernels);
-        config.model.precision = electra_model::Precision::Bf16;
+        for network in config.model.networks_mut() {
+            network.precision = electra_model::Precision::Bf16;
+        }
         let (vs, objective) = objective(&config, &path, &all, "weights/");
         let batch = batch(&all, "full");
         let whole = objective.normaliser(&batch);
-        let loss = objective.loss(&batch, &whole, true);
-        loss.total.backward();
+        let mut pass = objective.pass(&batch, &whole, true);
+        let loss = pass.loss(0);
+        loss.backward();
         let expected = all["full/generator_loss"].double_value(&[]);
-        let [(_, found), _] = own_losses(&objective, &batch, &loss);
+        let [(_, found), _] = own_losses(&*pass);
         assert!((found / expected - 1.0).abs() < 0.02, "{kernels}: {found}, {expected}");
         let (mut dot, mut ours, mut theirs) = (0.0, 0.0, 0.0);
         for (name, variable) in variables(&vs).unwrap() {

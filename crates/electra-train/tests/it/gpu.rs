@@ -1,15 +1,16 @@
 //! The form that layers and batches have on a GPU (`model.kernels = "gpu"`), on a CPU: the same numbers as the plain one
 //! but for rounding.
 
+use crate::figures;
 use crate::{
     Fixture,
     objective::{batches, built},
 };
 use electra_data::MaskedBatch;
-use electra_model::networks::variables;
+use electra_model::tensors::variables;
 use electra_train::{
     Recipe, Start,
-    metrics::{Figures, Totals},
+    metrics::Figures,
     objective::{Objective, ReplacedToken},
 };
 use std::fs;
@@ -31,13 +32,12 @@ fn step(
     batch: &MaskedBatch,
 ) -> (f64, Figures, Tensor) {
     let named = variables(vs).unwrap();
-    let loss = objective.loss(batch, &objective.normaliser(batch), true);
+    let mut pass = objective.pass(batch, &objective.normaliser(batch), true);
+    let loss = pass.loss(0);
     let all: Vec<&Tensor> = named.iter().map(|(_, variable)| variable).collect();
-    let gradients = Tensor::run_backward(&[&loss.total], &all, false, false);
+    let gradients = Tensor::run_backward(&[&loss], &all, false, false);
     let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.flatten(0, -1)).collect();
-    let mut totals = Totals::default();
-    totals.add(&no_grad(|| objective.observe(batch, &loss.outputs)));
-    (loss.total.double_value(&[]), totals.figures(), Tensor::cat(&flat, 0))
+    (loss.double_value(&[]), no_grad(|| figures(&*pass)), Tensor::cat(&flat, 0))
 }
 
 /// Room for more predictions than there are, and losses at padding, change nothing.

@@ -10,23 +10,23 @@ use electra_model::{
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
-    export::{Network, export, export_tf},
+    export::{Exported, export, export_tf},
     run_dir::{RunDir, processor},
 };
 use std::{fs, path::Path};
 
 /// A run of the fixture and its two networks, exported.
-struct Exported {
+struct Folders {
     fixture: Fixture,
 }
 
-impl Exported {
+impl Folders {
     fn new() -> Self {
         let fixture = Fixture::new();
         Recipe::from_config(fixture.config(&[]))
             .pretrain(&Start::new(fixture.path("run")))
             .unwrap();
-        for (network, name) in [(Network::Discriminator, "d"), (Network::Generator, "g")] {
+        for (network, name) in [(Exported::Discriminator, "d"), (Exported::Generator, "g")] {
             export(&fixture.path("run"), network, &fixture.path(name), Existing::Refuse).unwrap();
         }
         Self { fixture }
@@ -59,7 +59,7 @@ fn only(tensors: &[(String, tch::Tensor)], prefix: &str) -> tensors::Named {
 
 #[test]
 fn both_networks_are_gone_on_with() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let (from, generator) = (exported.set("init.from", "d"), exported.set("init.generator", "g"));
     let begun = exported.begin(&[&from, &generator]).unwrap();
     assert!(compare(&begun, &exported.weights()).same());
@@ -70,7 +70,7 @@ fn both_networks_are_gone_on_with() {
 
 #[test]
 fn a_generator_that_is_missing_starts_from_fresh_weights() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let begun = exported.begin(&[&exported.set("init.from", "d")]).unwrap();
     let (d, g) = ("discriminator.", "generator.");
     assert!(compare(&only(&begun, d), &only(&exported.weights(), d)).same());
@@ -81,9 +81,9 @@ fn a_generator_that_is_missing_starts_from_fresh_weights() {
 
 #[test]
 fn an_encoder_alone_gets_a_fresh_head() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let run = exported.fixture.path("run");
-    export(&run, Network::Encoder, &exported.fixture.path("e"), Existing::Refuse).unwrap();
+    export(&run, Exported::Encoder, &exported.fixture.path("e"), Existing::Refuse).unwrap();
     let begun = exported.begin(&[&exported.set("init.from", "e")]).unwrap();
     let encoder = "discriminator.electra.";
     assert!(compare(&only(&begun, encoder), &only(&exported.weights(), encoder)).same());
@@ -93,7 +93,7 @@ fn an_encoder_alone_gets_a_fresh_head() {
 
 #[test]
 fn weights_that_do_not_fit_are_refused_with_what_would() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let from = exported.set("init.from", "d");
     let error = exported
         .begin(&[&from, "model.discriminator.layers=3", "model.embedding_size=8"])
@@ -134,7 +134,7 @@ fn weights_that_do_not_fit_are_refused_with_what_would() {
 
 #[test]
 fn a_run_goes_to_tensorflow_and_back() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let (run, out) = (exported.fixture.path("run"), exported.fixture.path("tf"));
     // 2 heads of 8, where the original has one of 64 or less.
     let note = export_tf(&run, &out, Existing::Refuse).unwrap().unwrap();
@@ -158,7 +158,7 @@ fn a_run_goes_to_tensorflow_and_back() {
 
 #[test]
 fn the_card_says_what_was_trained_on_what() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let card = fs::read_to_string(exported.fixture.path("d/README.md")).unwrap();
     assert!(
         card.starts_with("---\nlibrary_name: transformers\npipeline_tag: feature-extraction\n")
@@ -208,7 +208,7 @@ fn the_card_says_what_was_trained_on_what() {
     (changed.processor, changed.cores, changed.threads) = ("Abacus | 9000".to_owned(), 3, 2);
     fs::write(&path, serde_json::to_string(&changed).unwrap()).unwrap();
     let out = exported.fixture.path("again");
-    export(&exported.fixture.path("run"), Network::Encoder, &out, Existing::Refuse).unwrap();
+    export(&exported.fixture.path("run"), Exported::Encoder, &out, Existing::Refuse).unwrap();
     let card = fs::read_to_string(out.join("README.md")).unwrap();
     let line = "| hardware | Cpu, Abacus \\| 9000, 3 cores, 2 threads |";
     assert!(card.contains(line), "{line} in {card}");
@@ -224,7 +224,7 @@ fn the_processor_is_what_linux_calls_it() {
 /// A BERT that transformers wrote: its encoder and its embeddings, the heads of ELECTRA fresh.
 #[test]
 fn a_bert_is_gone_on_from() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let fixture = &exported.fixture;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let source = root.join("tests/fixtures/foreign/bert");
@@ -274,7 +274,7 @@ fn a_bert_is_gone_on_from() {
 
 #[test]
 fn weights_of_another_kind_are_named() {
-    let exported = Exported::new();
+    let exported = Folders::new();
     let read = hf::read_config(&exported.fixture.path("d")).unwrap();
     let other = Config { architecture: Architecture::ElectraForMaskedLM, ..read };
     let state = compare::read(&exported.fixture.path("d")).unwrap();

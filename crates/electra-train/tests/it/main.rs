@@ -20,7 +20,12 @@ mod resume;
 
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
-use electra_train::RunConfig;
+use electra_train::{
+    RunConfig,
+    config::ObjectiveConfig,
+    metrics::{Figures, Totals},
+    objective::{Pass, ReplacedTokenConfig},
+};
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
@@ -127,4 +132,19 @@ fn text() -> String {
     };
     let document = |d| (0..5).map(|s| sentence(d, s)).collect::<Vec<_>>().join(" ");
     (0..60).map(document).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The settings of replaced token detection.
+pub(crate) fn replaced_token(config: &RunConfig) -> &ReplacedTokenConfig {
+    match &config.objective {
+        ObjectiveConfig::ReplacedToken(settings) => settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a pass says of its batch, after its loss.
+pub(crate) fn figures(pass: &dyn Pass) -> Figures {
+    let mut totals = Totals::default();
+    totals.add(&pass.observe());
+    totals.figures()
 }

@@ -1,8 +1,8 @@
 //! The memory of a step by arithmetic beside what the allocator says the graph of a real one holds.
 
-use crate::preset;
+use crate::{preset, replaced_token};
 use electra_data::MaskedBatch;
-use electra_model::{Parts, flops::Work, memory::Memory, networks::variables};
+use electra_model::{NetworkSpec, Parts, flops::Work, memory::Memory, tensors::variables};
 use electra_train::{
     RunConfig,
     objective::{Objective, ObjectiveSite, ReplacedToken},
@@ -47,13 +47,13 @@ fn measure(sets: &[&str]) -> (f64, f64) {
     let sets: Vec<String> = common.iter().chain(sets).map(|&set| set.to_owned()).collect();
     let config = RunConfig::read(&preset("tiny"), &sets).unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
-    let parts = Parts::from_config(&config.model);
+    let parts = Parts::shipped();
     let counts = vec![1; 1000];
-    let site = ObjectiveSite::new(vs.root(), &config, &parts, &counts);
-    let objective = ReplacedToken::new(&site).unwrap();
+    let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
+    let objective = ReplacedToken::new(replaced_token(&config), &site).unwrap();
     let (batch, pairs) = (batch(), BATCH * LENGTH * LENGTH);
     let whole = objective.normaliser(&batch);
-    let forward = || objective.loss(&batch, &whole, true);
+    let forward = || objective.pass(&batch, &whole, true);
     // What is made once, at the first use, is no part of it.
     drop(forward());
     let before = electra_torch::allocated().unwrap();
@@ -66,7 +66,12 @@ fn measure(sets: &[&str]) -> (f64, f64) {
         pairs: pairs as f64,
         predictions: batch.masked_labels.len() as f64,
     };
-    let memory = Memory::new(&config.model, parameters as u64, &work);
+    let memory = Memory::new(
+        &parts,
+        &NetworkSpec::electra(&config.model).unwrap(),
+        parameters as u64,
+        &work,
+    );
     (held as f64, memory.fixed + memory.activations)
 }
 

@@ -1,8 +1,8 @@
 //! Every figure of a batch that was worked out by hand, by networks whose weights make the answers known.
 
-use crate::{Turn, preset};
+use crate::{Turn, figures, preset, replaced_token};
 use electra_data::MaskedBatch;
-use electra_model::{Parts, networks::variables};
+use electra_model::{Parts, tensors::variables};
 use electra_train::{
     RunConfig,
     metrics::Totals,
@@ -98,15 +98,16 @@ fn every_figure_is_what_it_is_by_hand() {
     let _turn = Turn::take();
     let config = config();
     let vs = nn::VarStore::new(Device::Cpu);
-    let parts = Parts::from_config(&config.model);
-    let objective =
-        ReplacedToken::new(&ObjectiveSite::new(vs.root(), &config, &parts, &[0; 10])).unwrap();
+    let parts = Parts::shipped();
+    let objective = ReplacedToken::new(
+        replaced_token(&config),
+        &ObjectiveSite::new(vs.root(), &config.model, &parts, &[0; 10]),
+    )
+    .unwrap();
     set_weights(&vs);
     let batch = batch();
-    let outputs = no_grad(|| objective.loss(&batch, &objective.normaliser(&batch), false).outputs);
-    let mut totals = Totals::default();
-    totals.add(&objective.observe(&batch, &outputs));
-    let figures = totals.figures();
+    let pass = no_grad(|| objective.pass(&batch, &objective.normaliser(&batch), false));
+    let figures = figures(&*pass);
 
     // Sampled: 5 and 8 where they were (real tokens), 8 for 6, and 5 for 7 (replaced). Called replaced of
     // `[CLS] 5 8 5 [SEP] [CLS] 8 9 [SEP]`: both 5 and the 9, of which only the second 5 is. So of 9 tokens: 1 true

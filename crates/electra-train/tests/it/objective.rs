@@ -1,8 +1,8 @@
 //! Replaced token detection: the paper's loss at its start, labels, sampling, accumulation, metrics.
 
-use crate::Fixture;
+use crate::{Fixture, figures, replaced_token};
 use electra_data::{MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches};
-use electra_model::networks::variables;
+use electra_model::tensors::variables;
 use electra_train::{
     Recipe, RunConfig,
     metrics::{area_under_roc, entropy},
@@ -22,17 +22,15 @@ pub(crate) fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, Rep
     let counts =
         ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
-    let parts = electra_model::Parts::from_config(&config.model);
-    let site = ObjectiveSite::new(vs.root(), config, &parts, &counts);
-    let objective = ReplacedToken::new(&site).unwrap();
+    let parts = electra_model::Parts::shipped();
+    let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
+    let objective = ReplacedToken::new(replaced_token(config), &site).unwrap();
     (vs, objective)
 }
 
 fn figure(objective: &ReplacedToken, batch: &MaskedBatch, name: &str) -> f64 {
-    let outputs = no_grad(|| objective.loss(batch, &objective.normaliser(batch), false).outputs);
-    let mut totals = electra_train::metrics::Totals::default();
-    totals.add(&objective.observe(batch, &outputs));
-    totals.figures()[name].as_f64().unwrap_or(f64::NAN)
+    let pass = no_grad(|| objective.pass(batch, &objective.normaliser(batch), false));
+    figures(&*pass)[name].as_f64().unwrap_or(f64::NAN)
 }
 
 /// With weights near 0 the generator is uniform over V tokens and the discriminator says one half: the paper's
@@ -48,8 +46,8 @@ fn the_loss_begins_at_ln_v_and_fifty_ln_two() {
     ]);
     let (_vs, objective) = built(&fixture, &config);
     let batch = &batches(&fixture, 32)[0];
-    let loss = objective.loss(batch, &objective.normaliser(batch), false).total.double_value(&[]);
-    let expected = (config.model.vocab_size as f64).ln() + 50.0 * 2.0f64.ln();
+    let loss = objective.pass(batch, &objective.normaliser(batch), false).loss(0).double_value(&[]);
+    let expected = (config.model.discriminator.vocab_size as f64).ln() + 50.0 * 2.0f64.ln();
     assert!((loss - expected).abs() < 0.5, "{loss}, expected about {expected}");
 }
 
@@ -73,9 +71,8 @@ fn what_is_shown_are_the_texts_the_draws_and_the_judgements() {
     for kernels in ["model.kernels=fused", "model.kernels=gpu"] {
         let (_vs, objective) = built(&fixture, &fixture.config(&[kernels]));
         let batch = &batches(&fixture, 5)[0];
-        let outputs =
-            no_grad(|| objective.loss(batch, &objective.normaliser(batch), false).outputs);
-        let shown = objective.show(batch, &outputs);
+        let pass = no_grad(|| objective.pass(batch, &objective.normaliser(batch), false));
+        let shown = pass.show();
         for (row, sequence) in shown.iter().enumerate() {
             let cells = row * batch.length..(row + 1) * batch.length;
             let tokens = batch.attention_mask[cells.clone()].iter().sum::<i64>() as usize;
@@ -216,7 +213,7 @@ fn accumulated_gradients_are_those_of_the_larger_batch() {
             }
         }
         for part in parts {
-            objective.loss(&part, &whole, true).total.backward();
+            objective.pass(&part, &whole, true).loss(0).backward();
         }
         named.into_iter().map(|(name, t)| (name, t.grad().copy())).collect::<Vec<_>>()
     };

@@ -2,7 +2,7 @@
 
 use crate::Fixture;
 use electra_train::{
-    Error, Event, Existing, From, Outcome, Recipe, RunConfig, Start, run_dir::RunDir, state,
+    Error, Event, Existing, Outcome, Recipe, RunConfig, Start, StartFrom, run_dir::RunDir, state,
 };
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
 
@@ -163,7 +163,7 @@ fn a_run_that_goes_on_computes_the_same_and_alone() {
     let lock = RunDir::lock(&run).unwrap().unwrap();
     let before = state_of(&run, 5);
     assert!(error(&[], None).contains("is being written by another process"));
-    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
+    let replace = Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(&run) };
     let refused = train(fixture.config(&[]), replace).unwrap_err();
     assert!(matches!(refused, Error::Files(electra_files::Error::InUse(_))), "{refused}");
     assert_eq!(state_of(&run, 5), before);
@@ -221,7 +221,7 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     assert!(matches!(error, Error::Files(electra_files::Error::NotEmpty(_))), "{error}");
     assert_eq!(state_of(&run, 1), before);
 
-    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&run) };
+    let replace = Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(&run) };
     train(fixture.config(&["train.steps=2"]), replace).unwrap();
     assert!(!run.join("checkpoints/step-0000001").exists());
 
@@ -229,7 +229,7 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     let other = fixture.path("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "mine").unwrap();
-    let replace = Start { from: From::Scratch(Existing::Replace), ..Start::new(&other) };
+    let replace = Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(&other) };
     let error = train(fixture.config(&[]), replace).unwrap_err();
     assert!(matches!(error, Error::Files(electra_files::Error::NotReplaced { .. })), "{error}");
     assert_eq!(fs::read_to_string(other.join("thesis.tex")).unwrap(), "mine");

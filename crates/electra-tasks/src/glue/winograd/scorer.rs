@@ -10,8 +10,8 @@ use crate::{
     table::Rows,
 };
 use electra_model::{
+    Discriminator, Parts, PretrainedNetwork,
     hf::{self, Architecture, Pretrained},
-    networks::{Discriminator, PretrainedNetwork},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{
@@ -163,7 +163,7 @@ impl WinogradPredictor {
         };
         let architecture = pretrained.config.architecture;
         let PretrainedNetwork::Discriminator(discriminator) =
-            PretrainedNetwork::new(&pretrained, device)?
+            PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?
         else {
             let message = format!("{architecture:?} judges no tokens, a discriminator does");
             return Err(Error::file(dir, message));
@@ -191,9 +191,7 @@ impl WinogradPredictor {
         let logarithms = {
             // A thread that panicked has changed nothing in it.
             let network = self.discriminator.lock().unwrap_or_else(PoisonError::into_inner);
-            let logits_bs = no_grad(|| {
-                network.forward_t(&batch.ids_bs, &batch.segments_bs, &batch.mask, false)
-            });
+            let logits_bs = no_grad(|| network.forward_t(&batch.encoder, false));
             rows(&original(&logits_bs))
         };
         let scores = inputs.iter().zip(&logarithms).map(|(input, row)| mean(row, &input.target));

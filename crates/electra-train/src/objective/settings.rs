@@ -1,0 +1,40 @@
+//! What a config says of an objective, whichever it is.
+
+use super::seam::{Objective, ObjectiveSite};
+use crate::{
+    config::MaskingConfig,
+    error::{Error, Result},
+};
+use electra_data::MaskedBatch;
+use electra_model::ElectraConfig;
+
+/// The settings of one kind of objective: its part of the `[objective]` section.
+pub trait ObjectiveSettings {
+    /// Checks every value, and that the model has what the objective trains.
+    ///
+    /// # Errors
+    /// Naming the first key that no run can be made with.
+    fn validate(&self, model: &ElectraConfig) -> Result<()>;
+
+    /// How positions are masked.
+    fn masking(&self) -> &MaskingConfig;
+
+    /// The objective, with its networks.
+    ///
+    /// # Errors
+    /// If the config is not valid or a part cannot be built.
+    fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>>;
+
+    /// Rows of a model card: what was set, and to what.
+    fn card(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}
+
+/// Checks that `objective.key` is a finite number that `ok` accepts.
+pub(super) fn check(key: &str, x: f64, ok: bool, expected: &str) -> Result<()> {
+    match ok && x.is_finite() {
+        true => Ok(()),
+        false => Err(Error::value(&format!("objective.{key}"), x, expected)),
+    }
+}

@@ -1,0 +1,12 @@
+//! Seeds of libtorch's generator: dropout and initial weights are functions of a run's seed and a step.
+
+/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
+pub const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
+
+/// A seed for libtorch from a run's seed and a step (SplitMix64's finaliser).
+pub fn mix(seed: u64, step: u64) -> i64 {
+    let mut z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)).cast_signed()
+}
