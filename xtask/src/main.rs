@@ -15,7 +15,7 @@ mod tidy;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 /// Setup, pipelines and checks of the workspace.
 #[derive(Debug, Parser)]
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let run = || -> Result<()> {
         // Parse paths relative to the current folder, then run everything in the root.
         let cli = Cli::parse();
-        std::env::set_current_dir(root())?;
+        std::env::set_current_dir(sh::root())?;
         sh::leave_interrupts_to_commands()?;
         match cli.command {
             Command::Setup(args) => setup::run(&args),
@@ -102,10 +102,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The root of the repository.
-fn root() -> PathBuf {
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }

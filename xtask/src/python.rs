@@ -104,7 +104,7 @@ pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
     // Numbers may differ by rounding on another CPU; only changes of names or shapes matter. Git can compare only a
     // folder in the repository.
     let out = args.out.canonicalize().with_context(|| out.clone())?;
-    match out.starts_with(crate::root()) {
+    match out.starts_with(sh::root()) {
         true => sh::run(&sh::words(["git", "--no-pager", "diff", "--stat", "--", &text(&out)]))
             .map(drop),
         false => Ok(()),

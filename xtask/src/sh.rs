@@ -103,5 +103,11 @@ pub(crate) fn capture(command: &[String]) -> Result<String> {
 pub(crate) fn path_arg(typed: &str) -> Result<PathBuf, Infallible> {
     let typed = PathBuf::from(typed);
     let current = std::env::current_dir().unwrap_or_default();
-    Ok(if current == crate::root() { typed } else { current.join(typed) })
+    Ok(if current == root() { typed } else { current.join(typed) })
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }

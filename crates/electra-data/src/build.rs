@@ -3,16 +3,16 @@
 use crate::{
     Corpus, Error, PackingConfig, Result,
     corpus::{Document, split_sentences},
+    index::{BuildReport, COUNTS, INDEX, ShardIndex, Split, SplitIndex, TOKENIZER, VERSION},
     output::{Shards, check_corpus},
     packing::{Example, SHORTEST, pack_document},
     rng::{CounterRng, Purpose},
-    shard::{COUNTS, INDEX, ShardIndex, ShardWriter, Split, SplitIndex, TOKENIZER},
+    shard::ShardWriter,
 };
 use crossbeam_channel::bounded;
 use electra_files::{Existing, folder, write_json};
 use electra_tokenize::{Tokenizer, WordPiece};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     fs,
@@ -32,36 +32,6 @@ pub struct BuildConfig {
     pub seed: u64,
     /// Whether to replace existing shards in `out` once the new ones are complete. Other files are never replaced.
     pub existing: Existing,
-}
-
-/// Statistics of a build.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BuildReport {
-    /// Files read.
-    pub files: u64,
-    /// Files that were skipped because of their extension.
-    pub files_left_out: u64,
-    /// Bytes of text read.
-    pub text_bytes: u64,
-    /// Documents that have text.
-    pub documents: u64,
-    /// Sentences that have tokens.
-    pub sentences: u64,
-    /// Tokens of the text, all of which are in the shards.
-    pub text_tokens: u64,
-    /// Sentences without tokens (only control characters), which were dropped.
-    pub sentences_dropped: u64,
-    /// Words that became `[UNK]`.
-    pub unknown_tokens: u64,
-    /// How many of these exceed the tokenizer's word length limit.
-    pub overlong_words: u64,
-    /// Bytes that were not valid UTF-8 and were replaced by U+FFFD, which has no token ([`crate::DecodeErrors::Lossy`]).
-    pub replaced_bytes: u64,
-    /// Examples in the training split.
-    pub train_examples: u64,
-    /// Examples in the held-out split.
-    pub held_out_examples: u64,
 }
 
 /// Bytes of text per chunk; at most three chunks are in memory.
@@ -133,7 +103,7 @@ fn build_in(
         writers: Default::default(),
         counts: vec![0; vocab.len()],
         index: ShardIndex {
-            format: ShardIndex::version(),
+            format: VERSION,
             sequence_length: config.packing.sequence_length,
             vocab_size: vocab.len(),
             vocab_hash: vocab.hash(),

@@ -1,76 +1,24 @@
 //! Streams documents from text, JSON lines and Parquet files, optionally compressed.
 
+mod config;
+mod format;
 mod open;
 mod sentences;
 mod text;
 
+pub use config::{CorpusConfig, DecodeErrors, DocumentBoundary};
 pub use sentences::{Sentences, split_sentences};
+pub use text::Document;
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use format::{Format, KINDS, kind};
+use open::Reader;
 use std::{
     collections::VecDeque,
     ffi::OsStr,
     path::{Path, PathBuf},
 };
 use walkdir::{DirEntry, WalkDir};
-
-/// How to read a corpus.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CorpusConfig {
-    /// The text field of JSON lines and Parquet.
-    pub field: String,
-    /// How documents are separated in plain text. In other formats each record is a document.
-    pub documents: DocumentBoundary,
-    /// How sentences are separated.
-    pub sentences: Sentences,
-    /// How to handle invalid UTF-8.
-    pub encoding: DecodeErrors,
-}
-
-impl Default for CorpusConfig {
-    /// Field `text`, documents separated by blank lines, Unicode sentences, strict UTF-8.
-    fn default() -> Self {
-        Self {
-            field: "text".to_owned(),
-            documents: DocumentBoundary::BlankLine,
-            sentences: Sentences::Unicode,
-            encoding: DecodeErrors::Strict,
-        }
-    }
-}
-
-/// How documents are separated in plain text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DocumentBoundary {
-    /// By blank lines, as in the reference, and the end of a file.
-    BlankLine,
-    /// Only by the end of a file.
-    File,
-}
-
-/// How to handle invalid UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DecodeErrors {
-    /// An error that names the file, byte and line.
-    Strict,
-    /// Invalid bytes are replaced by U+FFFD, which the tokenizer drops.
-    Lossy,
-}
-
-/// A document, or a part of a long one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// The text. It may contain blank lines.
-    pub text: String,
-    /// Whether this continues the previous document, which was too long for one part.
-    pub continues: bool,
-    /// Invalid bytes that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
-    pub replaced_bytes: u64,
-}
 
 /// The files of a corpus, in reading order.
 #[derive(Clone, Debug)]
@@ -79,39 +27,6 @@ pub struct Corpus {
     config: CorpusConfig,
     files: Vec<PathBuf>,
     skipped: Vec<PathBuf>,
-}
-
-/// File extensions by format.
-const KINDS: [(&str, Format); 6] = [
-    ("txt", Format::Text),
-    ("text", Format::Text),
-    ("jsonl", Format::JsonLines),
-    ("ndjson", Format::JsonLines),
-    ("json", Format::JsonLines),
-    ("parquet", Format::Parquet),
-];
-
-/// File extensions of compressed files.
-const COMPRESSIONS: [(&str, Compression); 4] = [
-    ("gz", Compression::Gzip),
-    ("xz", Compression::Xz),
-    ("zst", Compression::Zstd),
-    ("zstd", Compression::Zstd),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text,
-    JsonLines,
-    Parquet,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Xz,
-    Zstd,
 }
 
 impl Corpus {
@@ -185,24 +100,6 @@ fn unreadable(path: &Path, reason: &str) -> Error {
     );
     Error::Corpus { path: path.to_owned(), message }
 }
-
-/// The format and compression of a file by its extension, ignoring case.
-fn kind(path: &Path) -> Option<(Format, Compression)> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let mut endings = name.rsplit('.');
-    let mut ending = endings.next()?;
-    let mut compression = Compression::None;
-    if let Some((_, found)) = COMPRESSIONS.iter().find(|(known, _)| *known == ending) {
-        compression = *found;
-        ending = endings.next()?;
-    }
-    let (_, format) = KINDS.iter().find(|(known, _)| *known == ending)?;
-    // Parquet needs random access, which a compressed file does not offer.
-    let readable = *format != Format::Parquet || compression == Compression::None;
-    readable.then_some((*format, compression))
-}
-
-type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
 /// Iterator over the documents of a corpus.
 pub struct Documents<'a> {

@@ -47,7 +47,7 @@ pub enum Error {
     TooSmall {
         /// The corpus.
         path: PathBuf,
-        /// Documents with text.
+        /// Documents that have text.
         documents: u64,
         /// Total number of tokens.
         tokens: u64,

@@ -2,7 +2,7 @@
 
 use crate::{
     Corpus, Error, Result,
-    shard::{COUNTS, INDEX, TOKENIZER},
+    index::{COUNTS, INDEX, TOKENIZER},
 };
 use electra_files::{Kind, read_json};
 use serde_json::Value;

@@ -7,9 +7,12 @@
 //! The layout could be memory-mapped. This reader keeps the offsets in memory and reads tokens with `pread`, which costs
 //! a microsecond per example, uses the page cache and needs no `unsafe`.
 
-use crate::{BuildReport, Error, Result, packing::Example};
+use crate::{
+    Error, Result, ShardIndex, Split,
+    index::{COUNTS, INDEX, TOKENIZER, VERSION},
+    packing::Example,
+};
 use electra_tokenize::{SpecialTokens, Tokenizer, Vocab, WordPiece};
-use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::Read,
@@ -19,91 +22,8 @@ use std::{
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 const MAGIC: [u8; 8] = *b"ELECTRAS";
-const VERSION: u32 = 1;
 /// Bytes of the header.
 pub const HEADER: usize = 96;
-/// `index.json`.
-pub(crate) const INDEX: &str = "index.json";
-/// `token_counts.json`: token counts of the training split by id.
-pub(crate) const COUNTS: &str = "token_counts.json";
-/// The folder with the tokenizer's files.
-pub(crate) const TOKENIZER: &str = "tokenizer";
-
-/// The two parts of a corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Documents for training.
-    Train,
-    /// Documents held out for evaluation.
-    HeldOut,
-}
-
-/// `index.json`: the contents of a folder of shards.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShardIndex {
-    /// Version of the format.
-    pub format: u32,
-    /// Maximum tokens per example.
-    pub sequence_length: usize,
-    /// Size of the vocabulary.
-    pub vocab_size: usize,
-    /// SHA-256 of the vocabulary ([`electra_tokenize::Vocab::hash`]).
-    pub vocab_hash: String,
-    /// Ids of its special tokens.
-    pub special: SpecialTokens,
-    /// The training split.
-    pub train: SplitIndex,
-    /// The held-out split.
-    pub held_out: SplitIndex,
-    /// Statistics of the build; zeros in shards from older versions.
-    #[serde(default)]
-    pub report: BuildReport,
-}
-
-/// The index of one split.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SplitIndex {
-    /// File names in the folder, in order.
-    pub files: Vec<String>,
-    /// Documents.
-    pub documents: u64,
-    /// Examples.
-    pub examples: u64,
-    /// Tokens, including special tokens.
-    pub tokens: u64,
-}
-
-impl ShardIndex {
-    /// Reads the `index.json` of a folder.
-    ///
-    /// # Errors
-    /// The file cannot be read or has another format version.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(INDEX);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let index: Self = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
-        if index.format != VERSION {
-            let message =
-                format!("format {}, but this version reads format {VERSION}", index.format);
-            return Err(Error::shard(&path, message));
-        }
-        Ok(index)
-    }
-
-    /// The index of a split.
-    pub fn split(&self, split: Split) -> &SplitIndex {
-        match split {
-            Split::Train => &self.train,
-            Split::HeldOut => &self.held_out,
-        }
-    }
-
-    pub(crate) fn version() -> u32 {
-        VERSION
-    }
-}
-
 /// A split of a folder of shards, with verified checksums.
 #[derive(Debug)]
 pub struct ShardSet {

@@ -1,19 +1,15 @@
 //! The encoder: embeddings, projection and a stack of layers.
 
 use crate::{
-    block::Block,
     config::{Activations, EncoderConfig},
-    embeddings::Embeddings,
     error::Result,
     init::{self, Dense, LayerNorm},
     input::EncoderInput,
     kernels::{Compute, widened},
-    layer::LayerContext,
     mask::PaddingMask,
     parts::Parts,
-    positions::Positions,
+    seam::{Block, Embeddings, LayerContext, Positions, Site},
     shared::Shared,
-    site::Site,
 };
 use electra_torch::recompute;
 use tch::{Tensor, nn};
@@ -71,7 +67,7 @@ impl Encoder {
     /// # Errors
     /// As [`Self::new`], and if one of the parts from outside is not in `config`.
     pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
-        parts.check_used(&[config])?;
+        parts.check(&[config])?;
         let embeddings = parts.embeddings(&Site::new(&(path / "embeddings"), config))?;
         Self::new(path, config, parts, embeddings)
     }

@@ -45,14 +45,18 @@ pub enum Error {
     DuplicateVariable(String),
     /// A network has a part that does not ship with this crate, and nobody has put it in.
     #[error(
-        "{seam} = {name:?}: this part is not one of those that ship; add it with Parts::with_{seam}({name:?}, ..), \
-         see docs/guide/04-swap-a-part.md"
+        "{seam} = {name:?}: there is no such part here ({} {}); add yours with Parts::with_{seam}({name:?}, ..), see \
+         docs/guide/04-swap-a-part.md",
+        if known.len() == 1 { "there is" } else { "there are" },
+        known.join(", ")
     )]
     UnknownPart {
         /// The seam.
         seam: &'static str,
         /// The part's name.
         name: String,
+        /// The parts that the seam can hold.
+        known: Vec<String>,
     },
     /// A part from outside that the network does not have.
     #[error("the part {seam} = {name:?} was added, and the network has {seam} = {found:?}")]

@@ -38,15 +38,11 @@
 #[cfg(doctest)]
 struct ReadmeExamples;
 
-pub mod attention;
-pub mod block;
 pub mod compare;
 pub mod config;
 pub mod cost;
-pub mod embeddings;
 pub mod encoder;
 mod error;
-pub mod feed_forward;
 pub mod flops;
 pub mod formats;
 pub mod heads;
@@ -54,36 +50,32 @@ pub mod hf;
 pub mod init;
 mod input;
 mod kernels;
-mod layer;
 mod mask;
 pub mod memory;
 pub mod networks;
 mod parts;
-pub mod positions;
 mod pretrained;
+mod seam;
 mod shared;
-pub mod sharing;
-mod site;
 pub mod tensors;
 pub mod tf;
 
-pub use attention::{SelfAttention, SoftmaxAttention};
-pub use block::{Block, PostNorm, PreNorm, SubLayers};
 pub use config::{
-    Activations, ElectraConfig, EncoderConfig, Kernels, Precision, Tower, same_parts,
+    Activations, ElectraConfig, EncoderConfig, Kernels, PartName, Precision, Tower, same_parts,
 };
-pub use embeddings::{Embeddings, TokenEmbeddings};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use feed_forward::{FeedForward, GeluMlp};
 pub use heads::{HeadKind, MaskedLmHead, NetworkSpec, PretrainingHead, ReplacedTokenHead};
 pub use input::{EncoderInput, Row};
 pub use kernels::Compute;
-pub use layer::LayerContext;
 pub use mask::PaddingMask;
 pub use networks::{Discriminator, Generator, Network, Pretraining};
-pub use parts::Parts;
-pub use positions::{AbsolutePositions, Positions};
+pub use parts::{
+    AbsolutePositions, GeluMlp, Parts, PostNorm, PreNorm, SoftmaxAttention, Tied, TokenEmbeddings,
+    Untied,
+};
 pub use pretrained::PretrainedNetwork;
-pub use sharing::{BuildEmbeddings, EmbeddingPair, ShareEmbeddings};
-pub use site::Site;
+pub use seam::{
+    Block, BuildEmbeddings, EmbeddingPair, Embeddings, FeedForward, LayerContext, Positions,
+    SelfAttention, ShareEmbeddings, Site, SubLayers,
+};

@@ -2,13 +2,12 @@
 
 use crate::{
     config::{ElectraConfig, EncoderConfig},
-    embeddings::Embeddings,
     encoder::Encoder,
     error::Result,
     heads::{HeadKind, MaskedLmHead, PretrainingHead, ReplacedTokenHead},
     input::EncoderInput,
     parts::Parts,
-    site::Site,
+    seam::{Embeddings, Site},
 };
 use tch::{Tensor, nn};
 
@@ -42,7 +41,7 @@ impl Pretraining {
     pub fn new(root: &nn::Path<'_>, config: &ElectraConfig, parts: &Parts) -> Result<Self> {
         config.validate()?;
         let (g_config, d_config) = (config.generator()?, &config.discriminator);
-        parts.check_used(&[g_config, d_config])?;
+        parts.check_pair(config)?;
         let (g_path, d_path) = (root / "generator", root / "discriminator");
         let g_embeddings = &g_path / "electra" / "embeddings";
         let d_embeddings = &d_path / "electra" / "embeddings";

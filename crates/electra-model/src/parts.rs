@@ -1,37 +1,41 @@
-//! The swap mechanism: which part goes where.
+//! The swap mechanism: which part is in which seam.
 //!
-//! A closed enum at the edge (a config's kinds) and an open trait at the seam. A network's [`EncoderConfig`] names the
-//! part in every seam; [`Parts`] builds the parts that ship and holds those from outside, by name. So what is written
-//! with weights says what they are weights of, and nothing is loaded into another part than it was trained in.
+//! A network's [`EncoderConfig`] names the part in every seam, and is written wherever weights are; [`Parts`] holds the
+//! builders by name: those that ship, in [`Parts::shipped`], and those from outside. So nothing is loaded into another
+//! part than it was trained in. A part that ships is one file of this folder and one line of that function.
+
+mod absolute_positions;
+mod gelu_mlp;
+mod norms;
+mod post_norm;
+mod pre_norm;
+mod sharing;
+mod softmax_attention;
+mod token_embeddings;
+
+pub use absolute_positions::AbsolutePositions;
+pub use gelu_mlp::GeluMlp;
+pub use post_norm::PostNorm;
+pub use pre_norm::PreNorm;
+pub use sharing::{Tied, Untied};
+pub use softmax_attention::SoftmaxAttention;
+pub use token_embeddings::TokenEmbeddings;
 
 use crate::{
-    attention::{SelfAttention, SoftmaxAttention},
-    block::{Block, PostNorm, PreNorm, SubLayers},
-    config::{
-        AttentionKind, BlockKind, ElectraConfig, EmbeddingsKind, EncoderConfig, FeedForwardKind,
-        PositionsKind, SharingKind,
-    },
+    config::{ElectraConfig, EncoderConfig, PartName},
     cost::Cost,
-    embeddings::{Embeddings, TokenEmbeddings},
     error::{Error, Result},
-    feed_forward::{FeedForward, GeluMlp},
-    positions::{AbsolutePositions, Positions},
-    sharing::{EmbeddingPair, ShareEmbeddings, Tied, Untied},
-    site::Site,
+    seam::{
+        Block, EmbeddingPair, Embeddings, FeedForward, Positions, SelfAttention, ShareEmbeddings,
+        Site, SubLayers,
+    },
 };
 use std::{fmt, sync::Arc};
 
 type Build<T> = dyn Fn(&Site<'_>) -> Result<Box<T>> + Send + Sync;
 type BuildBlock = dyn Fn(&Site<'_>, SubLayers) -> Result<Box<dyn Block>> + Send + Sync;
 
-/// A part from outside of this crate.
-struct Custom<B: ?Sized> {
-    name: String,
-    build: Arc<B>,
-    cost: fn(&EncoderConfig) -> Cost,
-}
-
-/// The parts that networks are built from: those that ship, and at most one from outside for each seam.
+/// The parts that networks are built from.
 ///
 /// ```
 /// # use electra_model::{ElectraConfig, LayerContext, Parts, Pretraining, SelfAttention};
@@ -47,20 +51,49 @@ struct Custom<B: ?Sized> {
 /// assert_eq!(networks.generator.encoder().config().attention.name(), "identity");
 /// # Ok::<(), electra_model::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Parts {
-    attention: Option<Custom<Build<dyn SelfAttention>>>,
-    feed_forward: Option<Custom<Build<dyn FeedForward>>>,
-    embeddings: Option<Custom<Build<dyn Embeddings>>>,
-    block: Option<Custom<BuildBlock>>,
-    positions: Option<Custom<Build<dyn Positions>>>,
-    sharing: Option<Custom<dyn ShareEmbeddings>>,
+    attention: Seam<Build<dyn SelfAttention>>,
+    feed_forward: Seam<Build<dyn FeedForward>>,
+    embeddings: Seam<Build<dyn Embeddings>>,
+    block: Seam<BuildBlock>,
+    positions: Seam<Build<dyn Positions>>,
+    sharing: Seam<dyn ShareEmbeddings>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self::shipped()
+    }
 }
 
 impl Parts {
     /// The parts that ship with this crate.
     pub fn shipped() -> Self {
-        Self::default()
+        let empty = Self {
+            attention: Seam::new("attention"),
+            feed_forward: Seam::new("feed_forward"),
+            embeddings: Seam::new("embeddings"),
+            block: Seam::new("block"),
+            positions: Seam::new("positions"),
+            sharing: Seam::new("sharing"),
+        };
+        let mut parts = empty
+            .with_attention("softmax", SoftmaxAttention::new)
+            .with_feed_forward("gelu-mlp", GeluMlp::new)
+            .with_embeddings("token", TokenEmbeddings::new)
+            .with_block("post-norm", PostNorm::new)
+            .with_block("pre-norm", PreNorm::new)
+            .with_positions("absolute", |_| Ok(AbsolutePositions))
+            .with_sharing("tied", Tied)
+            .with_sharing("untied", Untied);
+        parts.attention.chosen = None;
+        parts.feed_forward.chosen = None;
+        parts.embeddings.chosen = None;
+        parts.block.chosen = None;
+        parts.positions.chosen = None;
+        parts.sharing.chosen = None;
+        parts
     }
 
     /// Another self-attention.
@@ -70,11 +103,7 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<A> + Send + Sync + 'static,
     ) -> Self {
-        self.attention = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(move |site| Ok(Box::new(build(site)?))),
-            cost: A::cost,
-        });
+        self.attention.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), A::cost);
         self
     }
 
@@ -85,11 +114,7 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<F> + Send + Sync + 'static,
     ) -> Self {
-        self.feed_forward = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(move |site| Ok(Box::new(build(site)?))),
-            cost: F::cost,
-        });
+        self.feed_forward.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), F::cost);
         self
     }
 
@@ -100,11 +125,7 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<E> + Send + Sync + 'static,
     ) -> Self {
-        self.embeddings = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(move |site| Ok(Box::new(build(site)?))),
-            cost: E::cost,
-        });
+        self.embeddings.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), E::cost);
         self
     }
 
@@ -115,11 +136,10 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>, SubLayers) -> Result<B> + Send + Sync + 'static,
     ) -> Self {
-        self.block = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(move |site, sub_layers| Ok(Box::new(build(site, sub_layers)?))),
-            cost: B::cost,
-        });
+        let build = move |site: &Site<'_>, sub_layers| -> Result<Box<dyn Block>> {
+            Ok(Box::new(build(site, sub_layers)?))
+        };
+        self.block.put(name, Arc::new(build), B::cost);
         self
     }
 
@@ -130,87 +150,63 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<P> + Send + Sync + 'static,
     ) -> Self {
-        self.positions = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(move |site| Ok(Box::new(build(site)?))),
-            cost: |_| Cost::default(),
-        });
+        self.positions.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), no_cost);
         self
     }
 
     /// Another sharing policy.
     #[must_use]
     pub fn with_sharing(mut self, name: &str, policy: impl ShareEmbeddings + 'static) -> Self {
-        self.sharing = Some(Custom {
-            name: name.to_owned(),
-            build: Arc::new(policy),
-            cost: |_| Cost::default(),
-        });
+        self.sharing.put(name, Arc::new(policy), no_cost);
         self
     }
 
-    /// `config` with these parts in both networks.
+    /// `config` with the parts from outside in both networks.
     #[must_use]
     pub fn applied_to(&self, config: &ElectraConfig) -> ElectraConfig {
         let mut config = config.clone();
         for network in config.networks_mut() {
             *network = self.applied_to_encoder(network);
         }
-        if let Some(part) = &self.sharing {
-            config.sharing = SharingKind::named(&part.name);
-        }
+        self.sharing.apply(&mut config.sharing);
         config
     }
 
-    /// `config` with these parts in place of its own.
+    /// `config` with the parts from outside in place of its own.
     #[must_use]
     pub fn applied_to_encoder(&self, config: &EncoderConfig) -> EncoderConfig {
         let mut config = config.clone();
-        if let Some(part) = &self.attention {
-            config.attention = AttentionKind::named(&part.name);
-        }
-        if let Some(part) = &self.feed_forward {
-            config.feed_forward = FeedForwardKind::named(&part.name);
-        }
-        if let Some(part) = &self.embeddings {
-            config.embeddings = EmbeddingsKind::named(&part.name);
-        }
-        if let Some(part) = &self.block {
-            config.block = BlockKind::named(&part.name);
-        }
-        if let Some(part) = &self.positions {
-            config.positions = PositionsKind::named(&part.name);
-        }
+        self.attention.apply(&mut config.attention);
+        self.feed_forward.apply(&mut config.feed_forward);
+        self.embeddings.apply(&mut config.embeddings);
+        self.block.apply(&mut config.block);
+        self.positions.apply(&mut config.positions);
         config
     }
 
-    /// Checks, before a network is built, that each part from outside is in one of `networks`, which may be two that
-    /// differ: a part that nobody asks for is a part that was not trained.
+    /// Checks, before anything is built, that each part that a network names is there, and that each part from outside is
+    /// in one of `networks`: a part that none of them names is a part that was not trained.
     ///
     /// # Errors
-    /// [`Error::UnusedPart`] naming the first that is in none.
-    pub fn check_used(&self, networks: &[&EncoderConfig]) -> Result<()> {
-        for (seam, name) in self.custom() {
-            let found = networks.iter().flat_map(|network| network.seams());
-            let found: Vec<_> = found.filter(|(other, _)| *other == seam).collect();
-            if !found.iter().any(|(_, part)| *part == name) {
-                let found = found.first().map_or("nothing", |(_, part)| part).to_owned();
-                return Err(Error::UnusedPart { seam, name: name.to_owned(), found });
-            }
-        }
-        Ok(())
+    /// [`Error::UnknownPart`] or [`Error::UnusedPart`], naming the first.
+    pub fn check(&self, networks: &[&EncoderConfig]) -> Result<()> {
+        let names = |of: fn(&EncoderConfig) -> &PartName| -> Vec<&PartName> {
+            networks.iter().map(|network| of(network)).collect()
+        };
+        self.attention.check(&names(|network| &network.attention))?;
+        self.feed_forward.check(&names(|network| &network.feed_forward))?;
+        self.embeddings.check(&names(|network| &network.embeddings))?;
+        self.block.check(&names(|network| &network.block))?;
+        self.positions.check(&names(|network| &network.positions))
     }
 
-    /// The parts from outside that an encoder has, by seam.
-    fn custom(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let names = [
-            ("attention", self.attention.as_ref().map(|part| part.name.as_str())),
-            ("feed_forward", self.feed_forward.as_ref().map(|part| part.name.as_str())),
-            ("embeddings", self.embeddings.as_ref().map(|part| part.name.as_str())),
-            ("block", self.block.as_ref().map(|part| part.name.as_str())),
-            ("positions", self.positions.as_ref().map(|part| part.name.as_str())),
-        ];
-        names.into_iter().filter_map(|(seam, name)| Some((seam, name?)))
+    /// [`Self::check`] of both networks and of their sharing.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_pair(&self, config: &ElectraConfig) -> Result<()> {
+        self.check(&config.networks().collect::<Vec<_>>())?;
+        self.sharing.check(&[&config.sharing])
     }
 
     /// The embeddings of a network that shares them with none.
@@ -218,10 +214,7 @@ impl Parts {
     /// # Errors
     /// If the part is not there, or whatever its constructor says.
     pub fn embeddings(&self, site: &Site<'_>) -> Result<Box<dyn Embeddings>> {
-        match &site.config.embeddings {
-            EmbeddingsKind::Token {} => Ok(Box::new(TokenEmbeddings::new(site)?)),
-            EmbeddingsKind::Custom { name } => (named("embeddings", &self.embeddings, name)?)(site),
-        }
+        (self.embeddings.get(&site.config.embeddings)?.build)(site)
     }
 
     /// The embeddings of a generator and a discriminator.
@@ -230,18 +223,12 @@ impl Parts {
     /// As [`Self::embeddings`].
     pub fn embedding_pair(
         &self,
-        sharing: &SharingKind,
+        sharing: &PartName,
         generator: &Site<'_>,
         discriminator: &Site<'_>,
     ) -> Result<EmbeddingPair> {
-        let build = |site: &Site<'_>| self.embeddings(site);
-        match sharing {
-            SharingKind::Tied {} => Tied.pair(generator, discriminator, &build),
-            SharingKind::Untied {} => Untied.pair(generator, discriminator, &build),
-            SharingKind::Custom { name } => {
-                named("sharing", &self.sharing, name)?.pair(generator, discriminator, &build)
-            }
-        }
+        let policy = &self.sharing.get(sharing)?.build;
+        policy.pair(generator, discriminator, &|site| self.embeddings(site))
     }
 
     /// What all layers of an encoder share about positions.
@@ -249,10 +236,7 @@ impl Parts {
     /// # Errors
     /// As [`Self::embeddings`].
     pub fn positions(&self, site: &Site<'_>) -> Result<Box<dyn Positions>> {
-        match &site.config.positions {
-            PositionsKind::Absolute {} => Ok(Box::new(AbsolutePositions)),
-            PositionsKind::Custom { name } => (named("positions", &self.positions, name)?)(site),
-        }
+        (self.positions.get(&site.config.positions)?.build)(site)
     }
 
     /// One layer of an encoder, with its sub-layers.
@@ -260,84 +244,106 @@ impl Parts {
     /// # Errors
     /// As [`Self::embeddings`].
     pub fn block(&self, site: &Site<'_>) -> Result<Box<dyn Block>> {
+        let config = site.config;
+        let attention = self.attention.get(&config.attention)?;
+        let feed_forward = self.feed_forward.get(&config.feed_forward)?;
         let sub_layers = SubLayers {
-            attention: self.attention(&site.at(&(site.path / "attention")))?,
-            feed_forward: self.feed_forward(site)?,
+            attention: (attention.build)(&site.at(&(site.path / "attention")))?,
+            feed_forward: (feed_forward.build)(site)?,
         };
-        match &site.config.block {
-            BlockKind::PostNorm {} => Ok(Box::new(PostNorm::new(site, sub_layers)?)),
-            BlockKind::PreNorm {} => Ok(Box::new(PreNorm::new(site, sub_layers)?)),
-            BlockKind::Custom { name } => (named("block", &self.block, name)?)(site, sub_layers),
-        }
-    }
-
-    fn attention(&self, site: &Site<'_>) -> Result<Box<dyn SelfAttention>> {
-        match &site.config.attention {
-            AttentionKind::Softmax {} => Ok(Box::new(SoftmaxAttention::new(site)?)),
-            AttentionKind::Custom { name } => (named("attention", &self.attention, name)?)(site),
-        }
-    }
-
-    fn feed_forward(&self, site: &Site<'_>) -> Result<Box<dyn FeedForward>> {
-        match &site.config.feed_forward {
-            FeedForwardKind::GeluMlp {} => Ok(Box::new(GeluMlp::new(site)?)),
-            FeedForwardKind::Custom { name } => {
-                (named("feed_forward", &self.feed_forward, name)?)(site)
-            }
-        }
+        (self.block.get(&config.block)?.build)(site, sub_layers)
     }
 
     /// What one layer costs; parts from outside that do not say it count as nothing.
     pub fn layer_cost(&self, config: &EncoderConfig) -> Cost {
-        let attention = match &config.attention {
-            AttentionKind::Softmax {} => SoftmaxAttention::cost(config),
-            AttentionKind::Custom { .. } => custom_cost(&self.attention, config),
-        };
-        let feed_forward = match &config.feed_forward {
-            FeedForwardKind::GeluMlp {} => GeluMlp::cost(config),
-            FeedForwardKind::Custom { .. } => custom_cost(&self.feed_forward, config),
-        };
-        let block = match &config.block {
-            BlockKind::PostNorm {} => PostNorm::cost(config),
-            BlockKind::PreNorm {} => PreNorm::cost(config),
-            BlockKind::Custom { .. } => custom_cost(&self.block, config),
-        };
-        attention + feed_forward + block
+        self.attention.cost(&config.attention, config)
+            + self.feed_forward.cost(&config.feed_forward, config)
+            + self.block.cost(&config.block, config)
     }
 
     /// What the embeddings of one network cost.
     pub fn embeddings_cost(&self, config: &EncoderConfig) -> Cost {
-        match &config.embeddings {
-            EmbeddingsKind::Token {} => TokenEmbeddings::cost(config),
-            EmbeddingsKind::Custom { .. } => custom_cost(&self.embeddings, config),
+        self.embeddings.cost(&config.embeddings, config)
+    }
+}
+
+fn no_cost(_: &EncoderConfig) -> Cost {
+    Cost::default()
+}
+
+/// A part by its name.
+struct Part<B: ?Sized> {
+    name: PartName,
+    build: Arc<B>,
+    cost: fn(&EncoderConfig) -> Cost,
+}
+
+/// The parts that one seam can hold.
+struct Seam<B: ?Sized> {
+    seam: &'static str,
+    parts: Vec<Part<B>>,
+    /// The part from outside that was put in last.
+    chosen: Option<PartName>,
+}
+
+impl<B: ?Sized> Seam<B> {
+    fn new(seam: &'static str) -> Self {
+        Self { seam, parts: Vec::new(), chosen: None }
+    }
+
+    /// Puts a part in, in place of one of the same name.
+    fn put(&mut self, name: &str, build: Arc<B>, cost: fn(&EncoderConfig) -> Cost) {
+        let name = PartName::new(name);
+        self.parts.retain(|part| part.name != name);
+        self.parts.push(Part { name: name.clone(), build, cost });
+        self.chosen = Some(name);
+    }
+
+    fn get(&self, name: &PartName) -> Result<&Part<B>> {
+        self.parts.iter().find(|part| part.name == *name).ok_or_else(|| Error::UnknownPart {
+            seam: self.seam,
+            name: name.name().to_owned(),
+            known: self.parts.iter().map(|part| part.name.name().to_owned()).collect(),
+        })
+    }
+
+    fn cost(&self, name: &PartName, config: &EncoderConfig) -> Cost {
+        self.get(name).map_or_else(|_| Cost::default(), |part| (part.cost)(config))
+    }
+
+    fn apply(&self, name: &mut PartName) {
+        if let Some(chosen) = &self.chosen {
+            name.clone_from(chosen);
+        }
+    }
+
+    fn check(&self, found: &[&PartName]) -> Result<()> {
+        found.iter().try_for_each(|name| self.get(name).map(drop))?;
+        match &self.chosen {
+            Some(chosen) if !found.contains(&chosen) => Err(Error::UnusedPart {
+                seam: self.seam,
+                name: chosen.name().to_owned(),
+                found: found.first().map_or("nothing", |name| name.name()).to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
 }
 
-/// The builder of the part called `name`.
-fn named<'a, B: ?Sized>(
-    seam: &'static str,
-    part: &'a Option<Custom<B>>,
-    name: &str,
-) -> Result<&'a B> {
-    match part {
-        Some(part) if part.name == name => Ok(&part.build),
-        _ => Err(Error::UnknownPart { seam, name: name.to_owned() }),
-    }
-}
-
-fn custom_cost<B: ?Sized>(part: &Option<Custom<B>>, config: &EncoderConfig) -> Cost {
-    part.as_ref().map_or_else(Cost::default, |part| (part.cost)(config))
-}
-
-impl<B: ?Sized> Clone for Custom<B> {
+impl<B: ?Sized> Clone for Part<B> {
     fn clone(&self) -> Self {
         Self { name: self.name.clone(), build: Arc::clone(&self.build), cost: self.cost }
     }
 }
 
-impl<B: ?Sized> fmt::Debug for Custom<B> {
+impl<B: ?Sized> Clone for Seam<B> {
+    fn clone(&self) -> Self {
+        Self { seam: self.seam, parts: self.parts.clone(), chosen: self.chosen.clone() }
+    }
+}
+
+impl<B: ?Sized> fmt::Debug for Seam<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.debug_list().entries(self.parts.iter().map(|part| part.name.name())).finish()
     }
 }

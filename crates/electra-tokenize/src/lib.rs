@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod pretrained;
 mod split;
+mod tokenizer_json;
 mod train;
 mod vocab;
 mod wordpiece;

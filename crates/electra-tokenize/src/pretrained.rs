@@ -4,34 +4,17 @@
 //! `tokenizer_config.json`, so the three settings there are always written. Only the generic
 //! `PreTrainedTokenizerFast`, which uses all of `tokenizer.json`, honors a word limit other than 100.
 
-use crate::{Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab};
+use crate::{
+    Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab,
+    tokenizer_json::{TokenizerJson, parse},
+};
 use electra_files::write_json;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 /// The word limit of `transformers`' `BertTokenizer`.
 const HF_MAX_CHARS: usize = 100;
-
-#[derive(Deserialize)]
-struct TokenizerJson {
-    model: Model,
-    normalizer: Option<Normalizer>,
-}
-
-/// BERT's normalizer. Other normalizers have no `lowercase`.
-#[derive(Deserialize)]
-struct Normalizer {
-    lowercase: Option<bool>,
-    #[serde(default)]
-    strip_accents: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Model {
-    vocab: BTreeMap<String, u32>,
-    max_input_chars_per_word: Option<usize>,
-}
 
 #[derive(Deserialize)]
 struct Config {
@@ -40,54 +23,13 @@ struct Config {
     strip_accents: Option<bool>,
 }
 
-/// Values that a BERT `tokenizer.json` must have where the key is present.
-const TOKENIZER_JSON: [(&str, &str); 7] = [
-    ("/model/type", "\"WordPiece\""),
-    ("/model/continuing_subword_prefix", "\"##\""),
-    ("/model/unk_token", "\"[UNK]\""),
-    ("/normalizer/type", "\"BertNormalizer\""),
-    ("/normalizer/clean_text", "true"),
-    ("/normalizer/handle_chinese_chars", "true"),
-    ("/pre_tokenizer/type", "\"BertPreTokenizer\""),
-];
-/// The same for `tokenizer_config.json`.
+/// Values that a BERT `tokenizer_config.json` must have where the key is present.
 const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/tokenize_chinese_chars", "true"),
     ("/do_basic_tokenize", "true"),
     ("/word_tokenizer_type", "\"basic\""),
     ("/subword_tokenizer_type", "\"wordpiece\""),
 ];
-
-/// Parses JSON, and checks that it has the `required` values of a BERT tokenizer.
-fn parse<T: DeserializeOwned>(text: &str, path: &Path, required: &[(&str, &str)]) -> Result<T> {
-    let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
-    for (key, expected) in required {
-        let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
-        if let Some(found) = found.filter(|found| found != expected) {
-            let key = key.trim_start_matches('/').replace('/', ".");
-            let message = format!(
-                "{key} is {found}, expected {expected}: only BERT tokenizers are supported"
-            );
-            return Err(Error::format(path, message));
-        }
-    }
-    serde_json::from_value(value).map_err(|e| Error::format(path, e))
-}
-
-/// Reads the vocabulary of a `tokenizer.json`, whose ids must be 0, 1, 2, …
-pub(crate) fn vocab_from_json(text: &str, path: &Path) -> Result<Vocab> {
-    let file: TokenizerJson = parse(text, path, &TOKENIZER_JSON)?;
-    let mut by_id: Vec<_> = file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
-    by_id.sort();
-    if let Some(((id, token), expected)) = by_id.iter().zip(0..).find(|((id, _), i)| id != i) {
-        let message = format!(
-            "token {token:?} has id {id}, expected {expected}: ids must be 0, 1, 2, … without gaps"
-        );
-        return Err(Error::format(path, message));
-    }
-    let tokens = by_id.into_iter().map(|(_, token)| token).collect();
-    Vocab::checked(tokens, &path.display().to_string())
-}
 
 /// Reads the vocabulary and settings in a folder.
 pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
@@ -102,12 +44,12 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let mut normalizer = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
-        if vocab.tokens() != vocab_from_json(&text, &json_path)?.tokens() {
+        let file = TokenizerJson::parse(&text, &json_path)?;
+        if vocab.tokens() != file.tokens(&json_path)? {
             let message =
                 "tokens differ from vocab.txt: remove the file that does not belong to the model";
             return Err(Error::format(&json_path, message));
         }
-        let file: TokenizerJson = parse(&text, &json_path, &TOKENIZER_JSON)?;
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
         normalizer = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }

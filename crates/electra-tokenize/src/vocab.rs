@@ -1,6 +1,6 @@
 //! The vocabulary: tokens and their ids.
 
-use crate::{Error, Result};
+use crate::{Error, Result, tokenizer_json::TokenizerJson};
 use ahash::AHashMap;
 use electra_files::write_file;
 use serde::{Deserialize, Serialize};
@@ -60,14 +60,15 @@ impl Vocab {
             Error::format(path, format!("byte {at} is not UTF-8"))
         })?;
         if path.extension().is_some_and(|extension| extension == "json") {
-            return crate::pretrained::vocab_from_json(&text, path);
+            let tokens = TokenizerJson::parse(&text, path)?.tokens(path)?;
+            return Self::checked(tokens, &path.display().to_string());
         }
         let tokens = text.lines().map(|line| line.trim().to_owned()).collect();
         Self::checked(tokens, &path.display().to_string())
     }
 
     /// Checks the tokens; `origin` is the file that errors name.
-    pub(crate) fn checked(tokens: Vec<String>, origin: &str) -> Result<Self> {
+    fn checked(tokens: Vec<String>, origin: &str) -> Result<Self> {
         let origin = origin.to_owned();
         let mut ids = AHashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {

@@ -2,10 +2,18 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only")))]
 mod blas;
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only"))))]
-#[path = "gemm/loops.rs"]
-mod blas;
 mod half;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only"))))]
+mod loops;
+mod matrix;
+
+pub(crate) use matrix::Matrix;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only")))]
+use blas as floats;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only"))))]
+use loops as floats;
+use matrix::Product;
 
 /// Precision of the factors of a product. Sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,59 +22,6 @@ pub(crate) enum Factors {
     Float,
     /// Rounded to bfloat16.
     Half,
-}
-
-/// Whether a factor is transposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transpose {
-    /// Not transposed.
-    No,
-    /// Transposed.
-    Yes,
-}
-
-/// A row-major matrix in a slice: element (i, j) is at `i * stride + j`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<'a> {
-    pub(crate) elements: &'a [f32],
-    pub(crate) stride: usize,
-    pub(crate) transpose: Transpose,
-}
-
-impl<'a> Matrix<'a> {
-    pub(crate) fn new(elements: &'a [f32], stride: usize) -> Self {
-        Self { elements, stride, transpose: Transpose::No }
-    }
-
-    pub(crate) fn transposed(self) -> Self {
-        Self { transpose: Transpose::Yes, ..self }
-    }
-
-    /// The matrix without its first `row` rows (of the stored matrix, before transposition).
-    pub(crate) fn rows_from(self, row: usize) -> Self {
-        Self { elements: &self.elements[row * self.stride..], ..self }
-    }
-
-    /// Number of floats that `rows` by `columns` of the matrix (after transposition) span.
-    fn span(&self, rows: usize, columns: usize) -> usize {
-        let (rows, columns) = match self.transpose {
-            Transpose::No => (rows, columns),
-            Transpose::Yes => (columns, rows),
-        };
-        assert!(columns <= self.stride, "rows must not overlap");
-        if rows == 0 { 0 } else { (rows - 1) * self.stride + columns }
-    }
-}
-
-/// The arguments of [`gemm`].
-struct Product<'a> {
-    sizes: [usize; 3],
-    alpha: f32,
-    a: Matrix<'a>,
-    b: Matrix<'a>,
-    beta: f32,
-    c: &'a mut [f32],
-    stride: usize,
 }
 
 /// Computes `c = alpha a b + beta c` with `a` [m, k], `b` [k, n], and `c` [m, n] of row stride `stride`.
@@ -89,7 +44,7 @@ pub(crate) fn gemm(
     );
     let product = Product { sizes, alpha, a, b, beta, c, stride };
     match factors {
-        Factors::Float => blas::multiply(product),
+        Factors::Float => floats::multiply(product),
         Factors::Half => half::multiply(product),
     }
 }

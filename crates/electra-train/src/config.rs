@@ -1,11 +1,10 @@
 //! The run config: what is in its TOML file, and checks of the values that name the key.
 
 mod masking;
-mod objective;
 mod resumed;
 
+pub use crate::objective::ObjectiveConfig;
 pub use masking::MaskingConfig;
-pub use objective::ObjectiveConfig;
 
 use crate::{
     error::{Error, Result},

@@ -11,9 +11,8 @@ use crate::{
 };
 use electra_data::{MaskedBatch, Split};
 use electra_model::{
-    ElectraConfig, EncoderConfig, EncoderInput, Kernels, PaddingMask, Parts, Precision,
+    ElectraConfig, EncoderConfig, EncoderInput, Kernels, PaddingMask, PartName, Parts, Precision,
     Pretraining, Tower,
-    config::SharingKind,
     flops::Products,
     tensors::{self, Named, variables},
 };
@@ -190,7 +189,7 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
     let config = ElectraConfig {
         discriminator: network(facts.discriminator),
         generator: Some(network(facts.generator)),
-        sharing: SharingKind::Tied {},
+        sharing: PartName::new("tied"),
     };
 
     let vs = nn::VarStore::new(device);

@@ -12,7 +12,7 @@ use crate::{
     objective::ReplacedTokenConfig,
     optim::OptimizerConfig,
 };
-use electra_model::{ElectraConfig, EncoderConfig, Tower, config::SharingKind};
+use electra_model::{ElectraConfig, EncoderConfig, PartName, Tower};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
@@ -163,7 +163,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     let mut sizes = ElectraConfig {
         generator: Some(network.resized(generator)),
         discriminator: network,
-        sharing: SharingKind::Tied {},
+        sharing: PartName::new("tied"),
     };
     let activation = model.take("hidden_act", "a text", |v| v.as_str().map(str::to_owned))?;
     if activation.is_some_and(|act| act != "gelu") {
@@ -173,7 +173,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         return Err(format!("model_hparam_overrides.{key} is not known"));
     }
     if untied_embeddings {
-        sizes.sharing = SharingKind::Untied {};
+        sizes.sharing = PartName::new("untied");
         notes.push(format!(
             "untied_generator_embeddings: the generator's own embeddings are {embedding_size} wide here, {narrow} in the original"
         ));

@@ -169,6 +169,7 @@ impl Recipe {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome> {
         let config = &self.config;
+        self.parts.check_pair(&config.model)?;
         if start.from == StartFrom::Checkpoint {
             config.check_resumed(&RunDir::open(&start.out)?.config())?;
         }

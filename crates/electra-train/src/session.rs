@@ -163,8 +163,13 @@ impl<'a, B: Batch> Session<'a, B> {
         // Dropout is a function of (seed, step), so a resumed run draws what an unbroken one did.
         tch::manual_seed(mix(*seed, self.step));
         let rate = schedule.rate(self.step);
-        let whole = world.sum_counts(objective.normaliser(&batch));
-        let parts = batch.split(*accumulate);
+        let (sequences, size) = (batch.sequences(), world.size());
+        let own = batch.split(size).into_iter().nth(world.rank()).ok_or_else(|| {
+            let expected = format!("must be at least 1 for each of {size} processes");
+            Error::value("sequences of a batch", sequences, expected)
+        })?;
+        let whole = world.sum_counts(objective.normaliser(&own));
+        let parts = own.split(*accumulate);
         let mut passes: Vec<Option<Box<dyn Pass + '_>>> = parts.iter().map(|_| None).collect();
         let last = self.phases.len() - 1;
         let mut updated = Updated { totals: Totals::default(), rate, norm: f64::NAN, fetched: 0 };

@@ -1,8 +1,10 @@
 //! Learning curves of both precisions: runs the quickstart's pre-training in each, and draws the held-out curves.
 
 use super::{
-    Args, HOME, Precision, page, report,
-    svg::{Chart, Line, draw},
+    options::{HOME, Options, Precision},
+    page,
+    report::report,
+    svg::{Chart, Line, Stroke, draw},
 };
 use crate::{
     files::{self, number},
@@ -10,6 +12,7 @@ use crate::{
     quickstart, sh,
 };
 use anyhow::{Context, Result};
+use plotters::style::{BLUE, RED};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -31,7 +34,7 @@ enum Shown {
     Listed,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Options) -> Result<()> {
     pipeline::build(Path::new(quickstart::CORPUS))?;
     let out = Path::new(HOME).join("curves");
     pipeline::run(&quickstart::data_steps(&out), &out.join("stamps"))?;
@@ -83,12 +86,12 @@ fn picture(f32: &[Value], bf16: &[Value]) -> Result<String> {
     let charts = drawn.map(|(key, title, _)| {
         let (plain, rounded) = (points(f32, key)?, points(bf16, key)?);
         let lines = vec![
-            Line { label: "f32", colour: "#1f77b4", dashes: "", points: plain },
-            Line { label: "bf16", colour: "#d62728", dashes: "5 3", points: rounded },
+            Line { label: "f32", colour: BLUE, stroke: Stroke::Solid, points: plain },
+            Line { label: "bf16", colour: RED, stroke: Stroke::Dashed, points: rounded },
         ];
         Ok(Chart { title, lines })
     });
-    Ok(draw(&charts.collect::<Result<Vec<_>>>()?, "updates"))
+    draw(&charts.collect::<Result<Vec<_>>>()?, "updates")
 }
 
 /// Compares the metrics at the end, and their largest difference at any evaluation. Returns JSON, and rows of the page.
@@ -125,11 +128,14 @@ mod tests {
         let (results, rows) = compare(&f32, &bf16, 20).unwrap();
         assert_eq!(results["generator_loss_mask"]["largest_difference"], 0.5);
         assert!(rows[0].ends_with("| 4.000 | 4.125 | 0.500 | 20 |"), "{}", rows[0]);
-        let page = files::read(crate::root().join(super::super::PAGE)).unwrap();
+        let page = files::read(sh::root().join(page::PAGE)).unwrap();
         for row in &rows {
             assert!(page::with_row(&page, row).is_ok(), "{row}");
         }
-        assert_eq!(picture(&f32, &bf16).unwrap().matches("<polyline").count(), 4);
+        let picture = picture(&f32, &bf16).unwrap();
+        for words in [METRICS[0].1, METRICS[1].1, "f32", "bf16", "updates"] {
+            assert!(picture.contains(words), "{words:?} is not in {picture}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Rows of the tables in docs/performance.md: what was measured, the machine, and the results.
 
-use super::PAGE;
 use anyhow::{Result, bail};
 use std::fs;
+
+/// The page with the results.
+pub(super) const PAGE: &str = "docs/performance.md";
 
 /// A row of a comparison with a peer. Missing measurements are dashes.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use crate::{
     files::{median, median_of, number},
     sh,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// Runs one side once, and returns its measurements.
@@ -69,6 +69,14 @@ impl PairedRuns {
     pub(super) fn best(&self, key: &str) -> Result<f64> {
         self.peers[0].iter().try_fold(0.0, |best: f64, run| Ok(best.max(number(run, key)?)))
     }
+}
+
+/// Runs a peer's script, and parses the JSON that it prints.
+pub(super) fn peer(interpreter: &str, script: &[String]) -> Result<Value> {
+    let mut command = vec![interpreter.to_owned()];
+    command.extend_from_slice(script);
+    sh::say(&format!("+ {}", sh::shown(&command)));
+    serde_json::from_str(sh::capture(&command)?.trim()).context("parsing the peer's output")
 }
 
 #[cfg(test)]

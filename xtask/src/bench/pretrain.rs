@@ -1,10 +1,10 @@
 //! A pre-training step, compared with transformers in PyTorch.
 
 use super::{
-    Args, HOME, Precision,
+    options::{HOME, Options, Precision},
     page::Row,
-    paired::{PairedRuns, PeerSide, Side},
-    peer, report,
+    paired::{PairedRuns, PeerSide, Side, peer},
+    report::report,
 };
 use crate::{
     files::{self, median_of},
@@ -151,7 +151,7 @@ impl Work {
     }
 }
 
-pub(super) fn run(args: &Args, name: &str, work: &Work) -> Result<()> {
+pub(super) fn run(args: &Options, name: &str, work: &Work) -> Result<()> {
     pipeline::build(&args.corpus)?;
     let interpreter = python::torch()?;
     let shards = prepared_shards(args, work.length, &interpreter)?;
@@ -264,7 +264,7 @@ pub(super) fn project(work: &Work, shards: &str) -> Result<Value> {
 }
 
 /// Shards of the corpus with the vocabulary of bert-base-uncased, built once for each corpus.
-pub(super) fn prepared_shards(args: &Args, length: usize, interpreter: &str) -> Result<String> {
+pub(super) fn prepared_shards(args: &Options, length: usize, interpreter: &str) -> Result<String> {
     let shards = format!("{HOME}/shards-{length}");
     let corpus = args.corpus.display().to_string();
     let vocab = python::bert_vocab(interpreter)?;

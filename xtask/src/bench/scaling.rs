@@ -1,9 +1,11 @@
 //! How a step of ELECTRA-Small scales with threads, batch size and sequence length; and how much faster the data loader is.
 
 use super::{
-    Args, CRITERION, criterion, page,
+    criterion::{self, CRITERION},
+    options::Options,
+    page,
     pretrain::{self, SMALL, SPEED, Threads, Work},
-    report,
+    report::report,
 };
 use crate::{
     files::{self, median, number},
@@ -44,10 +46,10 @@ impl Measured {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Options) -> Result<()> {
     pipeline::build(&args.corpus)?;
     // Build before anything is timed.
-    sh::run(&criterion(&loader_bench()?, &["--no-run"]))?;
+    sh::run(&criterion::command(&loader_bench()?, &["--no-run"]))?;
     let interpreter = python::torch()?;
     let mut steps = [ALL, ONE_THREAD]
         .into_iter()
@@ -151,7 +153,7 @@ fn loader_bench() -> Result<(&'static str, &'static str)> {
 
 /// Tokens per second of the data loader, from its criterion benchmark.
 fn loader_speed() -> Result<f64> {
-    sh::run(&criterion(&loader_bench()?, &["--", LOADER]))?;
+    sh::run(&criterion::command(&loader_bench()?, &["--", LOADER]))?;
     let work = files::json(format!("{LOADER_FIGURES}/benchmark.json"))?;
     let time = files::json(format!("{LOADER_FIGURES}/estimates.json"))?;
     let tokens = number(&work["throughput"], "Elements")?;
@@ -182,7 +184,7 @@ mod tests {
         // token at 512 needs 6 x 12 x 2 x (512 - 128) x 320 FLOPs more than the 70.2 million at 128.
         let arithmetic = results["cost_of_length_over_128"]["512"]["arithmetic"].as_f64().unwrap();
         assert!((arithmetic - (1.0 + 17.7 / 70.2)).abs() < 1e-3, "{arithmetic}");
-        let page = files::read(crate::root().join(super::super::PAGE)).unwrap();
+        let page = files::read(sh::root().join(page::PAGE)).unwrap();
         for row in rows {
             assert!(page::with_row(&page, &row).is_ok(), "{row}");
         }

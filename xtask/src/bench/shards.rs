@@ -1,10 +1,10 @@
 //! Building shards from text, compared with only encoding with Python's `tokenizers`.
 
 use super::{
-    Args, HOME,
+    options::{HOME, Options},
     page::Row,
-    paired::{PairedRuns, PeerSide, Side},
-    peer, report,
+    paired::{PairedRuns, PeerSide, Side, peer},
+    report::report,
 };
 use crate::{
     files::{self, number},
@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Result;
 use serde_json::json;
 
-pub(super) fn run(args: &Args, name: &str) -> Result<()> {
+pub(super) fn run(args: &Options, name: &str) -> Result<()> {
     pipeline::build(&args.corpus)?;
     let interpreter = python::torch()?;
     let (vocab, corpus) = (python::bert_vocab(&interpreter)?, args.corpus.display().to_string());

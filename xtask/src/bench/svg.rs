@@ -1,14 +1,13 @@
 //! Line charts side by side, as SVG.
 
-use std::fmt::Write as _;
+use anyhow::Result;
+use plotters::{coord::Shift, prelude::*};
+use std::ops::Range;
 
-/// Width and height of a chart, and the room around its lines.
-const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 50.0;
-const RIGHT: f64 = 15.0;
-const TOP: f64 = 30.0;
-const BOTTOM: f64 = 40.0;
+/// Width and height of a chart.
+const SIZE: (u32, u32) = (420, 300);
+/// Lengths of a dash and of the gap after it.
+const DASH: (u32, u32) = (5, 3);
 
 /// One set of axes.
 #[derive(Debug)]
@@ -21,119 +20,66 @@ pub(super) struct Chart<'a> {
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) label: &'a str,
-    pub(super) colour: &'a str,
-    /// What is drawn and what is left out in turn, in pixels; empty for a solid line.
-    pub(super) dashes: &'a str,
+    pub(super) colour: RGBColor,
+    pub(super) stroke: Stroke,
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// The smallest and the largest value of an axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Range {
-    low: f64,
-    high: f64,
-}
-
-impl Range {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let start = Self { low: f64::INFINITY, high: f64::NEG_INFINITY };
-        let range = values.fold(start, |r, x| Self { low: r.low.min(x), high: r.high.max(x) });
-        // A single value has room above it.
-        if range.high > range.low { range } else { Self { low: range.low, high: range.low + 1.0 } }
-    }
-
-    /// Where `x` is, as a share of the range.
-    fn share(self, x: f64) -> f64 {
-        (x - self.low) / (self.high - self.low)
-    }
-
-    /// Multiples of 1, 2 or 5 times a power of ten, three to seven of them.
-    fn ticks(self) -> Vec<f64> {
-        let rough = (self.high - self.low) / 4.0;
-        let power = 10f64.powf(rough.log10().floor());
-        let step =
-            [5.0, 2.0, 1.0].map(|m| m * power).into_iter().find(|&s| s <= rough).unwrap_or(power);
-        let first = (self.low / step).ceil() as i64;
-        let last = (self.high / step).floor() as i64;
-        (first..=last).map(|n| n as f64 * step).collect()
-    }
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stroke {
+    Solid,
+    Dashed,
 }
 
 /// The picture; all charts have the same label under their x axis.
-pub(super) fn draw(charts: &[Chart<'_>], x_label: &str) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-        WIDTH * charts.len() as f64
-    );
-    for (place, chart) in charts.iter().enumerate() {
-        let _ = writeln!(svg, "<g transform=\"translate({},0)\">", WIDTH * place as f64);
-        axes(&mut svg, chart, x_label);
-        svg.push_str("</g>\n");
+pub(super) fn draw(charts: &[Chart<'_>], x_label: &str) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let size = (SIZE.0 * charts.len() as u32, SIZE.1);
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE)?;
+        for (chart, area) in charts.iter().zip(area.split_evenly((1, charts.len()))) {
+            draw_one(chart, &area, x_label)?;
+        }
+        area.present()?;
     }
-    svg + "</svg>\n"
+    Ok(svg)
 }
 
-// Writing to a string does not fail.
-fn axes(svg: &mut String, chart: &Chart<'_>, x_label: &str) {
+fn draw_one(
+    chart: &Chart<'_>,
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    x_label: &str,
+) -> Result<()> {
     let points = || chart.lines.iter().flat_map(|line| &line.points);
-    let (xs, ys) = (Range::of(points().map(|p| p.0)), Range::of(points().map(|p| p.1)));
-    let x = |value: f64| LEFT + xs.share(value) * (WIDTH - LEFT - RIGHT);
-    let y = |value: f64| HEIGHT - BOTTOM - ys.share(value) * (HEIGHT - TOP - BOTTOM);
-    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-    let middle = f64::midpoint(LEFT, right);
-    let _ = writeln!(
-        svg,
-        "<text x=\"{middle}\" y=\"18\" text-anchor=\"middle\" font-size=\"13\">{}</text>\n<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{x_label}</text>",
-        chart.title,
-        HEIGHT - 8.0
-    );
-    for tick in ys.ticks() {
-        let at = y(tick);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{LEFT},{at:.1}H{right}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            at + 4.0,
-            shown(tick)
-        );
+    let mut axes = ChartBuilder::on(area)
+        .caption(chart.title, ("sans-serif", 13))
+        .margin(10)
+        .x_label_area_size(35)
+        .y_label_area_size(40)
+        .build_cartesian_2d(range(points().map(|p| p.0)), range(points().map(|p| p.1)))?;
+    axes.configure_mesh().light_line_style(TRANSPARENT).x_labels(6).x_desc(x_label).draw()?;
+    for line in &chart.lines {
+        let (points, colour) = (line.points.iter().copied(), line.colour);
+        let series = match line.stroke {
+            Stroke::Solid => axes.draw_series(LineSeries::new(points, colour))?,
+            Stroke::Dashed => {
+                axes.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, colour.into()))?
+            }
+        };
+        let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour);
+        series.label(line.label).legend(sample);
     }
-    for tick in xs.ticks() {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            x(tick),
-            bottom + 15.0,
-            shown(tick)
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<path d=\"M{LEFT},{TOP}V{bottom}H{right}\" fill=\"none\" stroke=\"black\"/>"
-    );
-    for (place, line) in chart.lines.iter().enumerate() {
-        let path: Vec<String> =
-            line.points.iter().map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b))).collect();
-        let style = format!(
-            "fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" stroke-dasharray=\"{}\"",
-            line.colour, line.dashes
-        );
-        let at = TOP + 12.0 + 16.0 * place as f64;
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" {style}/>\n<path d=\"M{},{at}h24\" {style}/><text x=\"{}\" y=\"{}\">{}</text>",
-            path.join(" "),
-            right - 80.0,
-            right - 50.0,
-            at + 4.0,
-            line.label
-        );
-    }
+    axes.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    Ok(())
 }
 
-/// A tick's number, without what rounding left.
-fn shown(tick: f64) -> String {
-    let text = format!("{tick:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// The smallest and the largest value; above a single value there is room.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let ends = |(low, high): (f64, f64), x: f64| (low.min(x), high.max(x));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+    low..if high > low { high } else { low + 1.0 }
 }
 
 #[cfg(test)]
@@ -141,25 +87,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_are_where_they_belong() {
-        let line = Line {
-            label: "f32",
-            colour: "red",
-            dashes: "",
-            points: vec![(0.0, 1.0), (5.0, 2.0), (10.0, 3.0)],
+    fn points_are_drawn_to_scale() {
+        let line = |stroke, colour| {
+            let points = vec![(0.0, 1.0), (5.0, 2.0), (10.0, 3.0)];
+            Line { label: "f32", colour, stroke, points }
         };
-        let svg = draw(&[Chart { title: "loss", lines: vec![line] }], "updates");
-        // From (50, 260) at the lower left to (405, 30) at the upper right.
-        assert!(svg.contains("points=\"50.0,260.0 227.5,145.0 405.0,30.0\""), "{svg}");
-        assert_eq!(svg.matches("<polyline").count(), 1);
-    }
-
-    #[test]
-    fn ticks_are_round_numbers_in_the_range() {
-        let ticks = |low, high| Range { low, high }.ticks();
-        assert_eq!(ticks(0.0, 5300.0), [0.0, 1000.0, 2000.0, 3000.0, 4000.0, 5000.0]);
-        assert_eq!(ticks(4.4, 8.3), [4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0]);
-        assert_eq!(Range::of([2.0].into_iter()), Range { low: 2.0, high: 3.0 });
-        assert_eq!([0.30000000000000004, 1000.0, 0.0].map(shown), ["0.3", "1000", "0"]);
+        let lines = vec![line(Stroke::Solid, RED), line(Stroke::Dashed, BLUE)];
+        let svg = draw(&[Chart { title: "loss", lines }], "updates").unwrap();
+        let of = |colour: &str| -> Vec<&str> {
+            svg.lines().filter(|line| line.contains(colour) && line.contains("<polyline")).collect()
+        };
+        let (_, points) = of("#FF0000")[0].split_once("points=\"").unwrap();
+        let points: Vec<(i32, i32)> = points
+            .trim_end_matches("\"/>")
+            .split_whitespace()
+            .map(|point| point.split_once(',').unwrap())
+            .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+            .collect();
+        let [(x0, y0), (x1, y1), (x2, y2)] = points[..] else { panic!("{points:?}") };
+        assert!(x0 < x1 && (2 * x1 - x0 - x2).abs() <= 1, "{points:?}");
+        assert!(y0 > y1 && (2 * y1 - y0 - y2).abs() <= 1, "{points:?}");
+        // The dashes, and a sample beside the label.
+        assert!(of("#0000FF").len() > 10);
+        assert_eq!(range([2.0].into_iter()), 2.0..3.0);
     }
 }

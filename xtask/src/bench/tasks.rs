@@ -2,10 +2,11 @@
 //! ONNX Runtime.
 
 use super::{
-    Args, HOME, Precision,
+    options::{HOME, Options, Precision},
     page::Row,
-    paired::{PairedRuns, PeerSide, Side},
-    peer, pretrain, report,
+    paired::{PairedRuns, PeerSide, Side, peer},
+    pretrain,
+    report::report,
 };
 use crate::{
     files::{self, number},
@@ -69,7 +70,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &Args, task: &'static str, rows: u32) -> Result<Self> {
+    fn new(args: &Options, task: &'static str, rows: u32) -> Result<Self> {
         let data = args.data.as_ref().context(
             "this comparison needs --data: GLUE's folder (with SST-2 and MRPC) or SQuAD's",
         )?;
@@ -137,7 +138,7 @@ impl Bench {
     }
 }
 
-pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
+pub(super) fn finetune(args: &Options, name: &str, work: &Work) -> Result<()> {
     let bench = Bench::new(args, work.task, work.examples)?;
     let own: Side<'_> = Box::new(|| {
         let (command, out) = bench.finetune(work);
@@ -161,7 +162,7 @@ pub(super) fn finetune(args: &Args, name: &str, work: &Work) -> Result<()> {
     compare(args, name, &runs, "ratio_autocast", json!({ TOKENS: ours }))
 }
 
-pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
+pub(super) fn predict(args: &Options, name: &str) -> Result<()> {
     let predicting = Predicting::new(args)?;
     let Predicting { bench, model, .. } = &predicting;
     python::add_onnx()?;
@@ -177,7 +178,7 @@ pub(super) fn predict(args: &Args, name: &str) -> Result<()> {
     compare(args, name, &runs, "ratio_onnxruntime", json!({}))
 }
 
-pub(super) fn predict_pipeline(args: &Args, name: &str) -> Result<()> {
+pub(super) fn predict_pipeline(args: &Options, name: &str) -> Result<()> {
     let predicting = Predicting::new(args)?;
     let Predicting { bench, model, .. } = &predicting;
     predicting.check(&[])?;
@@ -197,7 +198,7 @@ struct Predicting {
 }
 
 impl Predicting {
-    fn new(args: &Args) -> Result<Self> {
+    fn new(args: &Options) -> Result<Self> {
         let bench = Bench::new(args, SST2.task, ROWS)?;
         let (command, out) = bench.finetune(&SST2);
         sh::run(&command)?;
@@ -269,7 +270,13 @@ fn throughput<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value> {
 }
 
 /// Reports the results. `second` is the key of the ratio to the second peer; `extra` has more results.
-fn compare(args: &Args, name: &str, runs: &PairedRuns, second: &str, extra: Value) -> Result<()> {
+fn compare(
+    args: &Options,
+    name: &str,
+    runs: &PairedRuns,
+    second: &str,
+    extra: Value,
+) -> Result<()> {
     let mut results = extra;
     results["work"] = json!(name);
     results["pairs"] = json!(args.pairs);

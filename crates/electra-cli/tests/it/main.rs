@@ -8,6 +8,7 @@ mod full;
 mod line;
 mod score;
 mod tasks;
+mod written_by_0_1;
 
 use assert_cmd::{Command, assert::Assert};
 use std::path::{Path, PathBuf};

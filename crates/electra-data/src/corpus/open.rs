@@ -1,8 +1,9 @@
 //! Opens a file of a corpus by its compression and format.
 
 use super::{
-    Compression, CorpusConfig, Document, Format, Reader, kind,
-    text::{Lines, TextDocuments},
+    config::CorpusConfig,
+    format::{Compression, Format, kind},
+    text::{Document, Lines, TextDocuments},
 };
 use crate::{Error, Result};
 use std::{
@@ -10,6 +11,9 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
+
+/// Documents of one file.
+pub(super) type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
 /// The documents of a file.
 pub(super) fn reader<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {

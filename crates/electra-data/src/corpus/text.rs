@@ -1,11 +1,22 @@
 //! Reads lines and documents of text files.
 
-use super::{DecodeErrors, Document, DocumentBoundary};
+use super::config::{DecodeErrors, DocumentBoundary};
 use crate::{Error, Result};
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
+
+/// A document, or a part of a long one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The text. It may contain blank lines.
+    pub text: String,
+    /// Whether this continues the previous document, which was too long for one part.
+    pub continues: bool,
+    /// Invalid bytes that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
+    pub replaced_bytes: u64,
+}
 
 /// Lines of a decompressed file.
 pub(super) struct Lines<R> {

@@ -1,4 +1,5 @@
-//! Tests of the public interface.
+//! Behaviour of the public interface.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod files;
 mod folders;

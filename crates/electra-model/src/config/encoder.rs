@@ -1,6 +1,6 @@
 //! One network: its sizes, its parts, how it computes and how its weights start.
 
-use super::kinds::{AttentionKind, BlockKind, EmbeddingsKind, FeedForwardKind, PositionsKind};
+use super::part_name::PartName;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -132,15 +132,15 @@ pub struct EncoderConfig {
     /// Width of the feed-forward layer.
     pub intermediate: i64,
     /// How tokens are embedded.
-    pub embeddings: EmbeddingsKind,
+    pub embeddings: PartName,
     /// What all layers share about positions.
-    pub positions: PositionsKind,
+    pub positions: PartName,
     /// How a layer composes attention, feed-forward layer, residual connections and LayerNorm.
-    pub block: BlockKind,
+    pub block: PartName,
     /// How information moves between positions.
-    pub attention: AttentionKind,
+    pub attention: PartName,
     /// What happens at each position.
-    pub feed_forward: FeedForwardKind,
+    pub feed_forward: PartName,
     /// How weights start.
     pub initializer: Initializer,
     /// The form in which the shipped layers compute.
@@ -186,11 +186,11 @@ impl EncoderConfig {
             hidden: sizes.hidden,
             heads: sizes.heads,
             intermediate: sizes.intermediate,
-            embeddings: EmbeddingsKind::Token {},
-            positions: PositionsKind::Absolute {},
-            block: BlockKind::PostNorm {},
-            attention: AttentionKind::Softmax {},
-            feed_forward: FeedForwardKind::GeluMlp {},
+            embeddings: PartName::new("token"),
+            positions: PartName::new("absolute"),
+            block: PartName::new("post-norm"),
+            attention: PartName::new("softmax"),
+            feed_forward: PartName::new("gelu-mlp"),
             initializer: Initializer::reference(),
             kernels: Kernels::Fused,
             precision: Precision::F32,

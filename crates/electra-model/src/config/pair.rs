@@ -2,7 +2,7 @@
 
 use super::{
     encoder::{EncoderConfig, Tower, check},
-    kinds::SharingKind,
+    part_name::PartName,
     section::Section,
 };
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub struct ElectraConfig {
     /// The small masked language model that makes the replacements; `None` where an objective trains one network.
     pub generator: Option<EncoderConfig>,
     /// What the two networks' embeddings have in common.
-    pub sharing: SharingKind,
+    pub sharing: PartName,
 }
 
 impl ElectraConfig {
@@ -50,7 +50,7 @@ impl ElectraConfig {
         Self {
             discriminator: network(discriminator),
             generator: Some(network(generator)),
-            sharing: SharingKind::Tied {},
+            sharing: PartName::new("tied"),
         }
     }
 

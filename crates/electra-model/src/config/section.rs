@@ -2,9 +2,7 @@
 
 use super::{
     encoder::{Activations, EncoderConfig, Initializer, Kernels, Precision},
-    kinds::{
-        AttentionKind, BlockKind, EmbeddingsKind, FeedForwardKind, PositionsKind, SharingKind,
-    },
+    part_name::PartName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,15 +21,15 @@ pub(super) struct Section {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) generator: Option<Network>,
     initializer: Initializer,
-    embeddings: EmbeddingsKind,
-    pub(super) sharing: SharingKind,
+    embeddings: PartName,
+    pub(super) sharing: PartName,
     // Files of version 0.1 have none of the keys with a default.
     #[serde(default = "absolute")]
-    positions: PositionsKind,
+    positions: PartName,
     #[serde(default = "post_norm")]
-    block: BlockKind,
-    attention: AttentionKind,
-    feed_forward: FeedForwardKind,
+    block: PartName,
+    attention: PartName,
+    feed_forward: PartName,
     kernels: Kernels,
     precision: Precision,
     #[serde(default)]
@@ -47,21 +45,21 @@ pub(super) struct Network {
     heads: i64,
     intermediate: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    positions: Option<PositionsKind>,
+    positions: Option<PartName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    block: Option<BlockKind>,
+    block: Option<PartName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    attention: Option<AttentionKind>,
+    attention: Option<PartName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    feed_forward: Option<FeedForwardKind>,
+    feed_forward: Option<PartName>,
 }
 
-fn absolute() -> PositionsKind {
-    PositionsKind::Absolute {}
+fn absolute() -> PartName {
+    PartName::new("absolute")
 }
 
-fn post_norm() -> BlockKind {
-    BlockKind::PostNorm {}
+fn post_norm() -> PartName {
+    PartName::new("post-norm")
 }
 
 impl Section {
@@ -94,7 +92,7 @@ impl Section {
     pub(super) fn new(
         common: EncoderConfig,
         generator: Option<&EncoderConfig>,
-        sharing: SharingKind,
+        sharing: PartName,
     ) -> Self {
         let network = |own: &EncoderConfig| {
             /// `own`, where it is another than the section's.

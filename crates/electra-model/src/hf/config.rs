@@ -1,10 +1,7 @@
 //! `config.json`: what `transformers` calls a model, in and out.
 
 use crate::{
-    config::{
-        AttentionKind, BlockKind, EmbeddingsKind, EncoderConfig, FeedForwardKind, Initializer,
-        PositionsKind, Tower,
-    },
+    config::{EncoderConfig, Initializer, PartName, Tower},
     error::{Error, Result},
     heads::HeadKind,
 };
@@ -113,11 +110,11 @@ struct Parts {
 
 impl Parts {
     fn put_into(&self, encoder: &mut EncoderConfig) {
-        encoder.attention = AttentionKind::named(&self.attention);
-        encoder.feed_forward = FeedForwardKind::named(&self.feed_forward);
-        encoder.embeddings = EmbeddingsKind::named(&self.embeddings);
-        encoder.block = BlockKind::named(&self.block);
-        encoder.positions = PositionsKind::named(&self.positions);
+        encoder.attention = PartName::new(&self.attention);
+        encoder.feed_forward = PartName::new(&self.feed_forward);
+        encoder.embeddings = PartName::new(&self.embeddings);
+        encoder.block = PartName::new(&self.block);
+        encoder.positions = PartName::new(&self.positions);
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::{pair, tiny};
 use electra_model::{
-    Activations, ElectraConfig, EncoderConfig, Kernels, NetworkSpec, Parts, Precision, Pretraining,
-    Tower,
-    config::BlockKind,
+    Activations, ElectraConfig, EncoderConfig, Kernels, NetworkSpec, PartName, Parts, Precision,
+    Pretraining, Tower,
     flops::{self, Products, Work},
     memory::Memory,
     tensors::variables,
@@ -192,7 +191,7 @@ fn a_config_of_version_0_1_means_what_it_meant() {
 #[test]
 fn the_networks_may_differ_in_their_parts_and_in_nothing_else_that_is_written_once() {
     let mut config = tiny();
-    generator(&mut config).block = BlockKind::PreNorm {};
+    generator(&mut config).block = PartName::new("pre-norm");
     let written = serde_json::to_value(&config).unwrap();
     assert_eq!(written["generator"]["block"]["kind"], "pre-norm");
     assert_eq!(serde_json::from_value::<ElectraConfig>(written).unwrap(), config);

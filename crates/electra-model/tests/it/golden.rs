@@ -2,8 +2,7 @@
 
 use super::{fixtures, input, pair};
 use electra_model::{
-    Kernels, PaddingMask, Parts, Pretraining, Tower, config::SharingKind, tensors,
-    tensors::variables,
+    Kernels, PaddingMask, PartName, Parts, Pretraining, Tower, tensors, tensors::variables,
 };
 use std::collections::HashMap;
 use tch::{Device, Tensor, nn, no_grad};
@@ -37,8 +36,8 @@ fn check_kernels(case: &str, kernels: Kernels) {
     );
     config.networks_mut().for_each(|network| network.kernels = kernels);
     config.sharing = match facts["sharing"].as_str().unwrap() {
-        "tied" => SharingKind::Tied {},
-        "untied" => SharingKind::Untied {},
+        "tied" => PartName::new("tied"),
+        "untied" => PartName::new("untied"),
         other => panic!("sharing {other}"),
     };
 

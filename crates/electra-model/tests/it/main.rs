@@ -16,9 +16,7 @@ mod networks;
 mod parts;
 mod traps;
 
-use electra_model::{
-    ElectraConfig, EncoderConfig, EncoderInput, PaddingMask, Tower, config::SharingKind,
-};
+use electra_model::{ElectraConfig, EncoderConfig, EncoderInput, PaddingMask, PartName, Tower};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
@@ -47,7 +45,7 @@ fn pair(
     ElectraConfig {
         discriminator: network(discriminator),
         generator: Some(network(generator)),
-        sharing: SharingKind::Tied {},
+        sharing: PartName::new("tied"),
     }
 }
 

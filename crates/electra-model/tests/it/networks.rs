@@ -3,8 +3,7 @@
 use super::{input, tiny};
 use electra_model::{
     Discriminator, ElectraConfig, Embeddings, Error, FeedForward, Kernels, LayerContext,
-    PaddingMask, Parts, Precision, Pretraining, SelfAttention, Site, config::SharingKind,
-    tensors::variables,
+    PaddingMask, PartName, Parts, Precision, Pretraining, SelfAttention, Site, tensors::variables,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -41,7 +40,7 @@ fn a_name_used_twice_is_an_error() {
 
 #[test]
 fn tied_embeddings_are_trained_by_both_networks_and_untied_ones_are_not() {
-    for (sharing, shared) in [(SharingKind::Tied {}, true), (SharingKind::Untied {}, false)] {
+    for (sharing, shared) in [(PartName::new("tied"), true), (PartName::new("untied"), false)] {
         let (vs, networks) = build(&ElectraConfig { sharing, ..tiny() });
         let (x, mask) = (ids(3, 7), PaddingMask::all_kept(3, 7, Device::Cpu));
         let positions = Tensor::from_slice(&[1i64, 9]);
@@ -203,9 +202,9 @@ impl Embeddings for Words {
 #[test]
 fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
     for (sharing, expected) in [
-        (SharingKind::Tied {}, &["discriminator.electra.embeddings.words"][..]),
+        (PartName::new("tied"), &["discriminator.electra.embeddings.words"][..]),
         (
-            SharingKind::Untied {},
+            PartName::new("untied"),
             &["discriminator.electra.embeddings.words", "generator.electra.embeddings.words"],
         ),
     ] {

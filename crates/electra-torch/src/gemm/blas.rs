@@ -1,6 +1,6 @@
 //! `f32` products with the BLAS that is part of libtorch.
 
-use super::{Product, Transpose};
+use super::matrix::{Product, Transpose};
 use std::ffi::{c_char, c_int};
 
 #[allow(unsafe_code)]

@@ -3,7 +3,7 @@
 //! Factors are packed into 32-bit words of two elements that are adjacent along the inner dimension, the first in the
 //! low half: the operands of AVX-512-BF16's dot product. Without AVX-512-BF16 the words are unpacked again.
 
-use super::{Matrix, Product, Transpose};
+use super::matrix::{Matrix, Product, Transpose};
 use crate::{
     half::{first, pair, second},
     simd::{Instructions, instructions, kernel},

@@ -1,6 +1,6 @@
 //! `f32` products on platforms where the symbol of libtorch's BLAS is unknown.
 
-use super::{Matrix, Product, Transpose};
+use super::matrix::{Matrix, Product, Transpose};
 
 pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
     let at = |x: &Matrix<'_>, i: usize, j: usize| match x.transpose {

@@ -1,6 +1,6 @@
 //! GELU fused with the bias before it, and dropout.
 
-use super::{ColumnSums, for_pieces, rows_of};
+use super::pieces::{ColumnSums, for_pieces, rows_of};
 use crate::{
     autograd::{attach, requires_grad},
     dropout::Dropout,

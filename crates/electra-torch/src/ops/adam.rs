@@ -1,6 +1,6 @@
 //! Adam on flat parameters: one pass over weights, gradients and both moments.
 
-use super::for_pieces;
+use super::pieces::for_pieces;
 use crate::{
     floats::{floats, is_cpu_f32},
     parallel::Shared,

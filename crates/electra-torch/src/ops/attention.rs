@@ -1,7 +1,7 @@
 //! Softmax attention with dropout. Scores are computed for one head and a block of queries at a time, so that they stay
 //! in the cache.
 
-use super::for_pieces;
+use super::pieces::{for_pieces, rows_of};
 use crate::{
     autograd::{attach, requires_grad},
     dropout::Dropout,
@@ -189,7 +189,7 @@ pub fn attention(
     p: f64,
     train: bool,
 ) -> Tensor {
-    let (rows, width) = super::rows_of(qkv_t3h);
+    let (rows, width) = rows_of(qkv_t3h);
     assert_eq!(rows, sequences.rows, "the sequences must describe the rows of the batch");
     assert!(width.is_multiple_of(3 * heads), "the width must be a multiple of 3 heads");
     let d = width / 3 / heads;

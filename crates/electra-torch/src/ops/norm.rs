@@ -1,6 +1,6 @@
 //! LayerNorm, fused with the residual connection and the dropout before it.
 
-use super::{ColumnSums, for_pieces, rows_of};
+use super::pieces::{ColumnSums, for_pieces, pieces, rows_of};
 use crate::{
     autograd::{attach, requires_grad},
     dropout::Dropout,
@@ -37,7 +37,7 @@ pub fn add_norm(
     }
     let mut y = empty(&x.size());
     let mut sums =
-        empty(&if recorded { x.size() } else { vec![width as i64 * super::pieces(rows) as i64] });
+        empty(&if recorded { x.size() } else { vec![width as i64 * pieces(rows) as i64] });
     let mut statistics = vec![0.0; 2 * rows];
     {
         let (x, residual) = (floats(&x_c), floats(&residual_c));

@@ -1,7 +1,7 @@
 //! The output layer over the vocabulary with its softmax, loss, sampling and gradient, computed block by block: the
 //! matrix of logits, the max_of tensor of a pre-training step, is never materialized.
 
-use super::{for_pieces, pieces};
+use super::pieces::{for_pieces, pieces, rows_of};
 use crate::{
     autograd::{attach, requires_grad},
     floats::{contiguous, empty, floats, floats_mut},
@@ -59,7 +59,7 @@ struct Layer<'a> {
 
 impl Saved {
     fn layer(&self) -> Layer<'_> {
-        let (p, e) = super::rows_of(&self.x_pe);
+        let (p, e) = rows_of(&self.x_pe);
         let (x, table, bias) = (floats(&self.x_pe), floats(&self.table_ve), floats(&self.bias_v));
         let (labels, factors) = (&self.labels[..], self.factors);
         Layer { x, table, bias, labels, factors, p, e, v: bias.len() }
@@ -86,7 +86,7 @@ pub fn predict_tokens(
     labels_p: &Tensor,
     uniforms_p: &Tensor,
 ) -> Prediction {
-    let (p, e) = super::rows_of(x_pe);
+    let (p, e) = rows_of(x_pe);
     let v = bias_v.numel();
     assert_eq!(table_ve.size(), [v as i64, e as i64], "the table must have a row for each token");
     let labels: Vec<i64> = Vec::try_from(labels_p).expect("labels must be integers");

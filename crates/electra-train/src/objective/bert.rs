@@ -32,8 +32,7 @@ pub struct BertConfig {
 #[derive(Debug)]
 pub struct Bert {
     network: Generator,
-    random_share: f64,
-    mask_share: f64,
+    config: BertConfig,
     device: Device,
 }
 
@@ -67,6 +66,24 @@ impl ObjectiveSettings for BertConfig {
     }
 }
 
+impl BertConfig {
+    /// The ids that the network reads, `[b * s]`, of `vocabulary` tokens: those with `[MASK]`, and other tokens at a share
+    /// of the positions that do not show it. Whether, and which, is a function of the position's one uniform number.
+    pub fn shown(&self, part: &MaskedBatch, vocabulary: i64) -> Vec<i64> {
+        let kept_share = 1.0 - self.masking.mask_share();
+        let mut ids = part.generator_ids.clone();
+        let positions = part.masked_positions.iter().zip(&part.masked_is_mask);
+        for ((&position, &is_mask), &uniform) in positions.zip(&part.sampling_uniforms) {
+            // Below 1, and uniform there, at the share that is random of what is not [MASK].
+            let drawn = f64::from(uniform) * kept_share / self.random_share;
+            if !is_mask && drawn < 1.0 {
+                ids[position as usize] = ((drawn * vocabulary as f64) as i64).min(vocabulary - 1);
+            }
+        }
+        ids
+    }
+}
+
 impl Bert {
     /// The network under the site's path.
     ///
@@ -80,27 +97,9 @@ impl Bert {
         let path = &site.path / "encoder";
         Ok(Self {
             network: Generator::alone(&path, &site.model.discriminator, site.parts)?,
-            random_share: config.random_share,
-            mask_share: config.masking.mask_share(),
+            config: config.clone(),
             device: site.path.device(),
         })
-    }
-
-    /// The ids that the network reads, `[b * s]`: those with `[MASK]`, and other tokens at a share of the positions that do
-    /// not show it. Whether, and which, is a function of the position's one uniform number.
-    fn shown(&self, part: &MaskedBatch) -> Vec<i64> {
-        let vocabulary = self.network.encoder().config().vocab_size;
-        let kept_share = 1.0 - self.mask_share;
-        let mut ids = part.generator_ids.clone();
-        let positions = part.masked_positions.iter().zip(&part.masked_is_mask);
-        for ((&position, &is_mask), &uniform) in positions.zip(&part.sampling_uniforms) {
-            // Uniform in [0, 1) below the share that is random, of what is not [MASK].
-            let drawn = f64::from(uniform) * kept_share / self.random_share;
-            if !is_mask && drawn < 1.0 {
-                ids[position as usize] = ((drawn * vocabulary as f64) as i64).min(vocabulary - 1);
-            }
-        }
-        ids
     }
 }
 
@@ -126,9 +125,11 @@ impl Objective for Bert {
         whole: &Normaliser,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
-        let compute = Compute::of(self.network.encoder().config());
+        let encoder = self.network.encoder().config();
+        let (compute, vocabulary) = (Compute::of(encoder), encoder.vocab_size);
         let inputs = Inputs::new(part, Shapes::of(compute, self.device), self.device);
-        let shown_bs = upload(&Tensor::from_slice(&self.shown(part)), self.device);
+        let shown_bs =
+            upload(&Tensor::from_slice(&self.config.shown(part, vocabulary)), self.device);
         let shown = inputs.masked.with_ids(shown_bs.view_as(&inputs.ids_bs));
         let features_pe = self.network.features_t(&shown, &inputs.predicted_p(), train);
         let output = Output {

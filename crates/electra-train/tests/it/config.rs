@@ -3,7 +3,7 @@
 use crate::{Fixture, preset};
 use electra_files::parse_toml;
 use electra_model::ElectraConfig;
-use electra_train::RunConfig;
+use electra_train::{Recipe, RunConfig, Start};
 use std::path::Path;
 
 #[test]
@@ -85,7 +85,17 @@ fn values_that_no_run_can_be_made_with() {
     refused(&["model.dropout=1.5"], &["dropout", "1.5"]);
     refused(&["objective.masking.rate=0.0"], &["objective.masking.rate = 0"]);
     refused(&["objective.temperature=0.0"], &["objective.temperature = 0"]);
-    refused(&["model.attention.kind=magic"], &["magic", "softmax"]);
+}
+
+/// A part may come from outside, so its name is checked by the recipe that has the parts, before any data is opened.
+#[test]
+fn a_part_that_is_not_there_is_named_with_those_that_are() {
+    let overrides = ["model.attention.kind=magic".to_owned()];
+    let recipe = Recipe::from_config(RunConfig::read(&preset("small"), &overrides).unwrap());
+    let message = recipe.pretrain(&Start::new("nowhere")).unwrap_err().to_string();
+    for word in ["attention = \"magic\"", "there is softmax", "Parts::with_attention"] {
+        assert!(message.contains(word), "{message}");
+    }
 }
 
 #[test]

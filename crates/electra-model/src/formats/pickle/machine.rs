@@ -1,6 +1,6 @@
 //! The stack machine of pickles, without its dangerous half.
 
-use super::{Described, Storage};
+use super::window::{Described, Storage};
 use std::{collections::HashMap, rc::Rc};
 use tch::Kind;
 

@@ -1,0 +1,116 @@
+//! The `index.json` of a folder of shards, and the names of the other files.
+
+use crate::{Error, Result};
+use electra_tokenize::SpecialTokens;
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+
+/// Version of the shard and index formats.
+pub(crate) const VERSION: u32 = 1;
+/// `index.json`.
+pub(crate) const INDEX: &str = "index.json";
+/// `token_counts.json`: token counts of the training split by id.
+pub(crate) const COUNTS: &str = "token_counts.json";
+/// The folder with the tokenizer's files.
+pub(crate) const TOKENIZER: &str = "tokenizer";
+
+/// The two parts of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Documents for training.
+    Train,
+    /// Documents held out for evaluation.
+    HeldOut,
+}
+
+/// `index.json`: the contents of a folder of shards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardIndex {
+    /// Version of the format.
+    pub format: u32,
+    /// Maximum tokens per example.
+    pub sequence_length: usize,
+    /// Size of the vocabulary.
+    pub vocab_size: usize,
+    /// SHA-256 of the vocabulary ([`electra_tokenize::Vocab::hash`]).
+    pub vocab_hash: String,
+    /// Ids of its special tokens.
+    pub special: SpecialTokens,
+    /// The training split.
+    pub train: SplitIndex,
+    /// The held-out split.
+    pub held_out: SplitIndex,
+    /// Statistics of the build; zeros in shards from older versions.
+    #[serde(default)]
+    pub report: BuildReport,
+}
+
+/// The index of one split.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitIndex {
+    /// File names in the folder, in order.
+    pub files: Vec<String>,
+    /// Documents.
+    pub documents: u64,
+    /// Examples.
+    pub examples: u64,
+    /// Tokens, including special tokens.
+    pub tokens: u64,
+}
+
+impl ShardIndex {
+    /// Reads the `index.json` of a folder.
+    ///
+    /// # Errors
+    /// The file cannot be read or has another format version.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(INDEX);
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let index: Self = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
+        if index.format != VERSION {
+            let message =
+                format!("format {}, but this version reads format {VERSION}", index.format);
+            return Err(Error::shard(&path, message));
+        }
+        Ok(index)
+    }
+
+    /// The index of a split.
+    pub fn split(&self, split: Split) -> &SplitIndex {
+        match split {
+            Split::Train => &self.train,
+            Split::HeldOut => &self.held_out,
+        }
+    }
+}
+
+/// Statistics of a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildReport {
+    /// Files read.
+    pub files: u64,
+    /// Files that were skipped because of their extension.
+    pub files_left_out: u64,
+    /// Bytes of text read.
+    pub text_bytes: u64,
+    /// Documents that have text.
+    pub documents: u64,
+    /// Sentences that have tokens.
+    pub sentences: u64,
+    /// Tokens of the text, all of which are in the shards.
+    pub text_tokens: u64,
+    /// Sentences without tokens (only control characters), which were dropped.
+    pub sentences_dropped: u64,
+    /// Words that became `[UNK]`.
+    pub unknown_tokens: u64,
+    /// How many of these exceed the tokenizer's word length limit.
+    pub overlong_words: u64,
+    /// Bytes that were not valid UTF-8 and were replaced by U+FFFD, which has no token ([`crate::DecodeErrors::Lossy`]).
+    pub replaced_bytes: u64,
+    /// Examples in the training split.
+    pub train_examples: u64,
+    /// Examples in the held-out split.
+    pub held_out_examples: u64,
+}
