@@ -27,6 +27,7 @@ pub mod report;
 pub mod run_dir;
 pub mod schedule;
 pub mod state;
+pub mod tensorboard;
 pub mod trainer;
 mod update;
 
