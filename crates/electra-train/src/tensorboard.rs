@@ -2,14 +2,17 @@
 //!
 //! Source: TensorFlow's `event.proto`, `summary.proto` and `record_writer.cc`; only the fields that are written.
 
-use crate::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    metrics::{Figures, Sink},
+};
 use prost::Message;
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
     process,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// How the name of an event file begins; TensorBoard reads such files in the order of their names.
@@ -69,21 +72,21 @@ impl EventFile {
     /// Naming the file or folder.
     pub fn create(dir: &Path, keep_until: u64) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = now();
         // A run may be resumed within a second, or after its clock was set back.
         let seconds = newest(dir)?.map_or(0, |newest| newest + 1).max(now.as_secs());
         let path = dir.join(format!("{PREFIX}{seconds:010}.{}.{}", host(), process::id()));
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
         let mut events = Self { file: file.map_err(Error::io(&path))?, path };
         let wall_time = now.as_secs_f64();
-        events.write(&Event {
+        events.append(&Event {
             wall_time,
             file_version: Some(VERSION.to_owned()),
             ..Event::default()
         })?;
         // TensorBoard drops this step, too.
         let (step, session_log) = (keep_until as i64 + 1, Some(SessionLog { status: START }));
-        events.write(&Event { wall_time, step, session_log, ..Event::default() })?;
+        events.append(&Event { wall_time, step, session_log, ..Event::default() })?;
         Ok(events)
     }
 
@@ -101,20 +104,36 @@ impl EventFile {
             .into_iter()
             .map(|(tag, value)| Value { tag: tag.to_owned(), simple_value: Some(value as f32) });
         let summary = Some(Summary { value: values.collect() });
-        self.write(&Event { wall_time, step: step as i64, summary, ..Event::default() })
+        self.append(&Event { wall_time, step: step as i64, summary, ..Event::default() })
     }
 
-    /// Waits until everything that was written is on the disk.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io(&self.path))
-    }
-
-    fn write(&mut self, event: &Event) -> Result<()> {
+    fn append(&mut self, event: &Event) -> Result<()> {
         self.file.write_all(&record(&event.encode_to_vec())).map_err(Error::io(&self.path))
     }
+}
+
+/// Each figure of a row is a scalar with the tag `KIND/FIGURE`, such as `train/loss`; figures that are not defined are left
+/// out.
+impl Sink for EventFile {
+    fn write(&mut self, row: &Figures) -> Result<()> {
+        let kind = row.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default();
+        let step = row.get("step").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let figures = row.iter().filter(|(key, _)| *key != "step");
+        let scalars: Vec<(String, f64)> = figures
+            .filter_map(|(key, value)| Some((format!("{kind}/{key}"), value.as_f64()?)))
+            .collect();
+        let scalars = scalars.iter().map(|(tag, value)| (tag.as_str(), *value));
+        self.scalars(step, now().as_secs_f64(), scalars)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
+    }
+}
+
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A TFRecord: the length, its checksum, the data, its checksum, all little-endian.
