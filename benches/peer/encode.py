@@ -1,7 +1,7 @@
-"""Encoding a corpus by Python's `tokenizers` alone, timed: the peer of `electra shards build`.
+"""Times encoding of a corpus with Python's `tokenizers`: the peer of `electra shards build`.
 
-Run by `cargo xtask bench --peer shards`; prints one JSON object. Texts are read and decompressed before the clock
-starts; nothing is packed or written.
+Run by `cargo xtask bench --peer shards`; prints one JSON object. Texts are read and decompressed before the timer starts;
+nothing is packed or written.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def texts(path):
         opener = lzma.open if name.endswith(".xz") else open
         plain = name.removesuffix(".xz")
         if name.endswith((".gz", ".zst", ".parquet")):
-            raise SystemExit(f"{name}: the peer reads .txt and .jsonl, each also .xz, and must read all that is encoded")
+            raise SystemExit(f"{name}: the peer only reads .txt and .jsonl, optionally with .xz: use such a corpus")
         if not plain.endswith((".txt", ".jsonl")):
             continue
         with opener(name, "rt", encoding="utf-8") as file:

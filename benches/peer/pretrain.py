@@ -1,8 +1,8 @@
-"""One pre-training step of transformers' ELECTRA pair in PyTorch, timed: the peer of `electra pretrain`.
+"""Times a pre-training step of transformers' ELECTRA in PyTorch: the peer of `electra pretrain`.
 
-Run by `cargo xtask bench --peer pretrain-*`; prints one JSON object. The generator's logits are computed at masked
-positions alone, attention is SDPA, AdamW is fused, embeddings are shared: what a careful user writes. Ids are random and
-made beforehand, so the peer pays for no data loading.
+Run by `cargo xtask bench --peer pretrain-*`; prints one JSON object. It is written as a careful user would: generator
+logits only at masked positions, SDPA attention, fused AdamW, shared embeddings. Ids are random and made in advance, so
+the peer does no data loading.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 
-# (embedding, (hidden, heads, intermediate) of the discriminator, of the generator); 12 layers each.
+# (embedding, (hidden, heads, intermediate) of the discriminator and of the generator); 12 layers each.
 SIZES = {"small": (128, (256, 4, 1024), (64, 1, 256)), "base": (768, (768, 12, 3072), (256, 4, 1024))}
 VOCAB, MASK = 30522, 103
 
@@ -51,13 +51,13 @@ def losses(generator, discriminator, ids, keep, mask, sampled=None):
         corrupted = ids.clone()
         corrupted[mask] = sampled
         replaced = (corrupted != ids).float()
-    judged = discriminator(input_ids=corrupted, attention_mask=keep).logits
-    discriminator_loss = torch.nn.functional.binary_cross_entropy_with_logits(judged, replaced)
+    logits = discriminator(input_ids=corrupted, attention_mask=keep).logits
+    discriminator_loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, replaced)
     return generator_loss, discriminator_loss, corrupted, replaced
 
 
 def check(folder):
-    """Losses from `electra forward`'s logits of the same weights, masks and samples."""
+    """Compares the losses with those from `electra forward`'s logits, for the same weights, masks and samples."""
     inputs = load_file(f"{folder}/batch.safetensors")
     generator = AutoModelForMaskedLM.from_pretrained(f"{folder}/generator").eval()
     discriminator = AutoModelForPreTraining.from_pretrained(f"{folder}/discriminator").eval()
@@ -67,21 +67,21 @@ def check(folder):
     with torch.no_grad():
         g, d, corrupted, replaced = losses(generator, discriminator, ids, keep, mask, inputs["sampled"])
     if not torch.equal(corrupted, inputs["corrupted"]):
-        raise SystemExit("the batch's corrupted ids are others")
+        raise SystemExit("the corrupted ids differ from those in the batch")
     ours = (
         torch.nn.functional.cross_entropy(ours_g[mask], ids[mask]),
         torch.nn.functional.binary_cross_entropy_with_logits(ours_d, replaced),
     )
     for name, a, b in zip(("generator", "discriminator"), ours, (g, d)):
         if not abs(a - b) <= 1e-4 * abs(b):
-            raise SystemExit(f"the {name}'s loss is {a.item()} here and {b.item()} in transformers")
+            raise SystemExit(f"{name} loss is {a.item()} in electra and {b.item()} in transformers")
     parameters = {id(p): p.numel() for m in (generator, discriminator) for p in m.parameters()}
     shared = sum(p.numel() for p in generator.electra.embeddings.parameters())
     return {"parameters": sum(parameters.values()) - shared, "generator_loss": g.item(), "discriminator_loss": d.item()}
 
 
 def make_batch(folder, rows, length):
-    """A batch whose samples are random words: what both sides compute losses of."""
+    """Writes a batch with random samples, for comparing the losses."""
     from safetensors.torch import save_file
 
     torch.manual_seed(7)
@@ -96,7 +96,7 @@ def make_batch(folder, rows, length):
 
 
 def matrix_rate():
-    """The best rate of a large f32 product of three sizes, in FLOP/s."""
+    """The best throughput of large f32 products of three sizes, in FLOP/s."""
     best = 0.0
     for m, k, n in ((2048, 2048, 2048), (4096, 1024, 1024), (4096, 256, 1024)):
         a, b = torch.randn(m, k), torch.randn(k, n)

@@ -1,11 +1,11 @@
-"""Fine-tuning and predicting with transformers in PyTorch, timed: the peer of `electra finetune` and `electra predict`;
-and predicting by ONNX Runtime.
+"""Times fine-tuning and prediction with transformers in PyTorch, the peer of `electra finetune` and `electra predict`,
+and prediction with ONNX Runtime.
 
 Run by `cargo xtask bench --peer finetune-*|predict*`; prints one JSON object. The loop is that of transformers' Trainer
-without its bookkeeping: batches padded to their longest, fused AdamW, linear schedule, clipping. `--autocast` computes
-products in bfloat16. `export` writes the model as ONNX; ONNX Runtime predicts the same batches with as many threads as
-PyTorch and all of its own rewriting of the graph. SQuAD's questions are windows of 384 tokens as in transformers'
-run_qa.py, made before the clock starts.
+without its bookkeeping: batches padded to the longest, fused AdamW, linear schedule, clipping. `--autocast` uses
+bfloat16. `export` writes the model as ONNX; ONNX Runtime predicts the same batches with the same number of threads as
+PyTorch and all graph optimizations. SQuAD's windows of 384 tokens are made as in transformers' run_qa.py, before the
+timer starts.
 """
 
 import argparse
@@ -42,11 +42,11 @@ metric = "f1"
 train = "train.json"
 dev = "dev.json"
 """
-# Tokens of a window of SQuAD and from one to the next.
+# SQuAD: tokens per window, and between the starts of windows.
 WINDOW, STEP = 384, 128
-# Of the exported network.
+# Inputs of the exported network.
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-# Folder, columns of the texts, column of the label.
+# Folder, text columns, label column.
 GLUE = {"sst2": ("SST-2", ["sentence"], "label"), "mrpc": ("MRPC", ["#1 String", "#2 String"], "Quality")}
 
 
@@ -58,7 +58,7 @@ def rows(path, task):
 
 
 def prepare(args):
-    """A task folder of `--count` training rows, drawn with a fixed seed."""
+    """Writes a task folder with `--count` training rows, sampled with a fixed seed."""
     os.makedirs(args.folder, exist_ok=True)
     (prepare_squad if args.task == "squad" else prepare_glue)(args)
 
@@ -83,7 +83,7 @@ def prepare_squad(args):
     for split, count in (("train", args.count), ("dev", 16)):
         sources = sorted(glob.glob(f"{args.data}/{split}*-v1.1.json"))
         if not sources:
-            raise SystemExit(f"{args.data}: no {split}-v1.1.json or part of it")
+            raise SystemExit(f"{args.data}: no {split}*-v1.1.json")
         found = [(paragraph["context"], question) for paragraph, question in questions(sources[0])]
         random.Random(1).shuffle(found)
         paragraphs = [{"context": context, "qas": [question]} for context, question in found[:count]]
@@ -111,7 +111,7 @@ def encode(tokenizer, batch):
 
 
 def windows(args, tokenizer):
-    """SQuAD's questions as transformers' run_qa.py has them, with the same windows as `electra finetune`."""
+    """SQuAD's windows as in transformers' run_qa.py; the same windows as in `electra finetune`."""
     for paragraph, question in questions(f"{args.folder}/train.json"):
         context, answer = paragraph["context"], question["answers"][0]
         prefix = len(tokenizer(question["question"])["input_ids"])
@@ -135,22 +135,22 @@ def windows(args, tokenizer):
 
 
 def batches(args, tokenizer):
-    """Functions that give a batch's inputs with labels, and all of its rows; padded to the longest when called."""
+    """Batches of rows, each with a function that collates it: inputs padded to the longest, and labels."""
     if args.task == "squad":
         data = list(windows(args, tokenizer))
 
-        def laid_out(batch):
+        def collate(batch):
             inputs = tokenizer.pad([feature for feature, _ in batch], padding="longest", return_tensors="pt")
             starts, ends = torch.tensor([span for _, span in batch]).unbind(1)
             return {**inputs, "start_positions": starts, "end_positions": ends}
     else:
         data = list(read(f"{args.folder}/train.tsv"))
 
-        def laid_out(batch):
+        def collate(batch):
             return {**encode(tokenizer, batch), "labels": torch.tensor([label for _, label in batch])}
 
     random.Random(2).shuffle(data)
-    return [(data[i : i + 32], laid_out) for i in range(0, len(data), 32)]
+    return [(data[i : i + 32], collate) for i in range(0, len(data), 32)]
 
 
 def finetune(args):
@@ -162,10 +162,10 @@ def finetune(args):
     work = batches(args, tokenizer)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, len(work))
     start, tokens = None, 0
-    for step, (batch, laid_out) in enumerate(work):
+    for step, (batch, collate) in enumerate(work):
         if step == 2:
             start = time.perf_counter()
-        inputs = laid_out(batch)
+        inputs = collate(batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.autocast):
             loss = model(**inputs).loss
         loss.backward()
@@ -181,7 +181,7 @@ def finetune(args):
 
 
 def classifier(args):
-    """From encoded texts to logits, by PyTorch or, with `--onnx`, by ONNX Runtime."""
+    """A function from encoded texts to logits, in PyTorch or, with `--onnx`, in ONNX Runtime."""
     if not args.onnx:
         model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
         return lambda inputs: model(**inputs).logits
@@ -198,7 +198,7 @@ def logits(run, tokenizer, data):
 
 
 def predict(args):
-    """Batches of 32 in the file's order, padded to their longest."""
+    """Batches of 32 in the order of the file, padded to the longest."""
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     run = classifier(args)
     data = list(read(f"{args.folder}/train.tsv"))
@@ -211,7 +211,7 @@ def predict(args):
 
 
 def pipeline(args):
-    """The texts one by one through transformers' pipeline, which batches 32 of them."""
+    """Streams the texts through transformers' pipeline with batches of 32."""
     import transformers
 
     classify = transformers.pipeline("text-classification", model=args.model, device="cpu", batch_size=32)
@@ -224,7 +224,7 @@ def pipeline(args):
 
 
 def export(args):
-    """Writes the model as ONNX, with a batch and a length of any size."""
+    """Writes the model as ONNX, with dynamic batch size and length."""
     model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
     inputs = encode(AutoTokenizer.from_pretrained(args.model), list(read(f"{args.folder}/train.tsv"))[:3])
 
@@ -236,7 +236,7 @@ def export(args):
         def forward(self, input_ids, token_type_ids, attention_mask):
             return self.model(input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask).logits
 
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with contextlib.redirect_stdout(io.StringIO()):
         torch.onnx.export(
             Logits(),
@@ -244,15 +244,15 @@ def export(args):
             args.onnx,
             input_names=list(INPUTS),
             output_names=["logits"],
-            dynamic_shapes=[free] * len(INPUTS),
+            dynamic_shapes=[dynamic] * len(INPUTS),
             dynamo=True,
         )
     print(json.dumps({"bytes": os.path.getsize(args.onnx)}))
 
 
 def check(args):
-    """The same logits to 1e-4 in 20 batches: log-odds of the probabilities of `electra predict` and, with `--onnx`, the
-    logits of ONNX Runtime."""
+    """Checks that logits of 20 batches are equal to 1e-4: the log-odds of `electra predict`'s probabilities and, with
+    `--onnx`, the logits of ONNX Runtime."""
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     data = list(read(f"{args.folder}/train.tsv"))
     with torch.inference_mode():
@@ -261,14 +261,14 @@ def check(args):
     with open(args.predictions, newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if len(rows) != len(data):
-        raise SystemExit(f"{len(rows)} predictions of {len(data)} rows")
+        raise SystemExit(f"{len(rows)} predictions for {len(data)} rows")
     odds = torch.tensor([math.log(float(row["1"])) - math.log(float(row["0"])) for row in rows[: len(theirs)]])
     differences = {"electra": (odds - (theirs[:, 1] - theirs[:, 0])).abs().max().item()}
     if onnx is not None:
         differences["onnxruntime"] = (onnx - theirs).abs().max().item()
     for name, difference in differences.items():
         if not difference <= 1e-4:
-            raise SystemExit(f"logits of {name} are {difference} away from those of transformers")
+            raise SystemExit(f"logits of {name} differ from those of transformers by {difference}")
     print(json.dumps({"largest_difference": differences}))
 
 
@@ -298,9 +298,9 @@ def main():
     parser.add_argument("--count", type=int)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--model")
-    parser.add_argument("--autocast", action="store_true", help="finetune: products in bfloat16")
-    parser.add_argument("--onnx", help="the ONNX file: what export writes and predict and check run")
-    parser.add_argument("--predictions", help="check: what `electra predict --probabilities` wrote")
+    parser.add_argument("--autocast", action="store_true", help="finetune: use bfloat16")
+    parser.add_argument("--onnx", help="the ONNX file that export writes and predict and check run")
+    parser.add_argument("--predictions", help="check: the output of `electra predict --probabilities`")
     args = parser.parse_args()
     MODES[args.mode](args)
 

@@ -1,4 +1,4 @@
-//! Compiles the C++ shim against the libtorch that `torch-sys` links.
+//! Compiles the C++ shim against the same libtorch that `torch-sys` links to.
 
 use std::{env, fs, path::PathBuf};
 
@@ -9,11 +9,11 @@ fn main() {
         return;
     }
     let Some(libtorch) = env::var_os("LIBTORCH").map(PathBuf::from) else {
-        panic!("LIBTORCH is not set: run `cargo xtask setup` in the repository first");
+        panic!("LIBTORCH is not set: run `cargo xtask setup` in the repository");
     };
     let include = libtorch.join("include");
     if !include.join("ATen").is_dir() {
-        panic!("no libtorch headers in {}: run `cargo xtask setup` first", include.display());
+        panic!("no libtorch headers in {}: run `cargo xtask setup`", include.display());
     }
     cc::Build::new()
         .cpp(true)
@@ -24,7 +24,7 @@ fn main() {
         .file("src/shim.cpp")
         .compile("electra_torch_shim");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
-        // The OpenMP that stands beside libtorch: a second one would have threads of its own.
+        // Link the OpenMP library next to libtorch: another copy would have its own thread pool.
         let lib = libtorch.join("lib");
         let names = fs::read_dir(&lib).into_iter().flatten().flatten();
         let found = names

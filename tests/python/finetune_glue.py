@@ -1,9 +1,9 @@
-"""Dev accuracy of SST-2 or MRPC by transformers: what `electra finetune` is held against where its scores surprise.
+"""Dev accuracy on SST-2 or MRPC with transformers, for comparison with `electra finetune`.
 
     python tests/python/finetune_glue.py --model FOLDER --glue GLUE --task mrpc --rate 5e-5 --seeds 3
 
-The loop is that of transformers' Trainer with its defaults: mean loss, AdamW, clipping at 1, linear decay after a warm-up
-of a tenth, batches of 32 padded to their longest. Weights of a BERT folder; the classifier's are new.
+The loop is that of transformers' Trainer with its defaults: mean loss, AdamW, clipping to 1, linear decay after a warm-up
+of a tenth, batches of 32 padded to the longest. The weights are those of a BERT folder; the classifier is new.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import random
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-# Folder, columns of the texts, column of the label.
+# Folder, text columns, label column.
 TASKS = {"sst2": ("SST-2", ["sentence"], "label"), "mrpc": ("MRPC", ["#1 String", "#2 String"], "Quality")}
 
 
@@ -57,12 +57,12 @@ def run(args, seed):
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
-    right = 0
+    correct = 0
     with torch.inference_mode():
         model.eval()
         for inputs, labels in batches(tokenizer, dev):
-            right += (model(**inputs).logits.argmax(-1) == labels).sum().item()
-    return right / len(dev)
+            correct += (model(**inputs).logits.argmax(-1) == labels).sum().item()
+    return correct / len(dev)
 
 
 def main():
@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--bf16", action="store_true", help="products in bfloat16")
+    parser.add_argument("--bf16", action="store_true", help="use bfloat16")
     args = parser.parse_args()
     print(json.dumps({"accuracy": [run(args, seed) for seed in range(1, args.seeds + 1)]}))
 

@@ -1,4 +1,4 @@
-"""Model folders as transformers and torch write them, and as older versions did, with what they compute.
+"""Model folders written by transformers and torch, and in the formats of older versions, with their outputs.
 
 Writes OUT/foreign/NAME/ (config.json, weights, expected.safetensors); run by `cargo xtask fixtures`.
 """
@@ -35,13 +35,13 @@ INPUTS = {
 
 
 def expected(folder, model, half=False):
-    """Inputs, and what the encoder and the head make of them."""
+    """Writes inputs, and the outputs of the encoder and the head."""
     model.eval()
     encoder = getattr(model, "electra", getattr(model, "bert", model))
     with torch.no_grad():
         hidden = encoder(**INPUTS).last_hidden_state
         values = {"last_hidden_state": hidden, **INPUTS}
-        # Several texts per question: here one.
+        # Multiple choice has several texts per question: here one.
         choice = isinstance(model, ElectraForMultipleChoice)
         out = model(**{name: ids.unsqueeze(1) if choice else ids for name, ids in INPUTS.items()})
         for name in ("logits", "prediction_logits"):
@@ -50,14 +50,14 @@ def expected(folder, model, half=False):
     save_file({k: v.contiguous() for k, v in values.items()}, f"{folder}/expected.safetensors")
 
 
-def place(name):
+def model_folder(name):
     folder = f"{OUT}/foreign/{name}"
     os.makedirs(folder, exist_ok=True)
     return folder
 
 
 def write_config(folder, made, architecture, **changes):
-    """config.json with the few fields that files of 2020 have."""
+    """Writes a config.json with only the fields of files from 2020."""
     keys = (
         "attention_probs_dropout_prob embedding_size hidden_act hidden_dropout_prob hidden_size initializer_range "
         "intermediate_size layer_norm_eps max_position_embeddings model_type num_attention_heads num_hidden_layers "
@@ -75,30 +75,30 @@ def write_config(folder, made, architecture, **changes):
 torch.manual_seed(3)
 small = config(VOCAB, 6, (2, 8, 2, 12))
 
-# As transformers writes them today: whole, and in shards.
-folder = place("sharded")
+# The current format of transformers, in shards.
+folder = model_folder("sharded")
 model = ElectraForPreTraining(small)
 scatter(model)
 model.save_pretrained(folder, max_shard_size="2KB")
 expected(folder, model)
 
-# An encoder alone: no prefix.
-folder = place("base")
+# Only the encoder: no prefix.
+folder = model_folder("base")
 model = ElectraModel(small)
 scatter(model)
 model.save_pretrained(folder)
 expected(folder, model)
 
-# torch.save of a state dict: an OrderedDict in a ZIP.
-folder = place("bin")
+# torch.save of a state dict: an OrderedDict in a ZIP file.
+folder = model_folder("bin")
 model = ElectraForPreTraining(small)
 scatter(model)
 write_config(folder, small, "ElectraForPreTraining")
 torch.save(model.state_dict(), f"{folder}/pytorch_model.bin")
 expected(folder, model)
 
-# Half precision, a transposed view, a tied output layer that shares its storage, parameters, a plain dict.
-folder = place("bin-views")
+# Half precision, a transposed view, a tied output layer that shares storage, a Parameter, a plain dict.
+folder = model_folder("bin-views")
 model = ElectraForMaskedLM(small)
 scatter(model)
 model = model.half().float()
@@ -112,13 +112,13 @@ state[name] = torch.nn.Parameter(torch.cat([torch.zeros(3), state[name].float(),
 torch.save(state, f"{folder}/pytorch_model.bin")
 expected(folder, model)
 
-# Before PyTorch 1.6: no ZIP.
-folder = place("bin-old")
+# Before PyTorch 1.6: not a ZIP file.
+folder = model_folder("bin-old")
 write_config(folder, small, "ElectraForPreTraining")
 torch.save({"x": torch.zeros(2)}, f"{folder}/pytorch_model.bin", _use_new_zipfile_serialization=False)
 
-# Names of 2020: gamma and beta, position_ids; no architectures in the config.
-folder = place("old-names")
+# Names from 2020: gamma and beta, position_ids; no architectures in the config.
+folder = model_folder("old-names")
 model = ElectraForPreTraining(small)
 scatter(model)
 write_config(folder, small, None)
@@ -131,7 +131,7 @@ save_file(state, f"{folder}/model.safetensors", metadata={"format": "pt"})
 expected(folder, model)
 
 # A classifier with three classes.
-folder = place("classifier")
+folder = model_folder("classifier")
 made = config(VOCAB, 6, (2, 8, 2, 12))
 made.id2label = {0: "no", 1: "maybe", 2: "yes"}
 made.label2id = {"no": 0, "maybe": 1, "yes": 2}
@@ -141,7 +141,7 @@ scatter(model)
 model.save_pretrained(folder)
 expected(folder, model)
 
-# BERT: with its pre-training heads, and bare.
+# BERT, with its pre-training heads and without heads.
 bert = BertConfig(
     vocab_size=VOCAB,
     hidden_size=8,
@@ -154,12 +154,12 @@ bert = BertConfig(
 )
 bert._attn_implementation = "eager"
 for name, model in (("bert", BertForPreTraining(bert)), ("bert-base", BertModel(bert))):
-    folder = place(name)
+    folder = model_folder(name)
     scatter(model)
     model.save_pretrained(folder)
     expected(folder, model)
 
-# The heads of the other tasks.
+# Heads of other tasks.
 tagged = config(VOCAB, 6, (2, 8, 2, 12))
 tagged.id2label = {0: "O", 1: "B-X", 2: "I-X", 3: "B-Y", 4: "I-Y"}
 tagged.label2id = {label: number for number, label in tagged.id2label.items()}
@@ -168,7 +168,7 @@ for name, model in (
     ("tokens", ElectraForTokenClassification(tagged)),
     ("choice", ElectraForMultipleChoice(small)),
 ):
-    folder = place(name)
+    folder = model_folder(name)
     scatter(model)
     model.save_pretrained(folder)
     expected(folder, model)

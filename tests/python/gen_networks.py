@@ -1,4 +1,4 @@
-"""Golden values of both networks: hidden states, logits, losses and every gradient.
+"""Golden values of both networks: hidden states, logits, losses and all gradients.
 
 Writes OUT/networks-*.safetensors; run by `cargo xtask fixtures`.
 """
@@ -17,7 +17,7 @@ CASES = {
     "unprojected": (29, 8, (3, 8, 1, 12), (2, 8, 2, 16), "tied"),
     "untied": (23, 6, (1, 8, 2, 10), (1, 6, 1, 8), "untied"),
 }
-# rows, length, tokens of each row
+# rows, length, tokens per row
 BATCHES = {"padded": (3, 7, (7, 5, 3)), "single": (1, 5, (5,)), "full": (5, 9, (9,) * 5)}
 
 for case, (vocab, embedding, discriminator, generator, sharing) in CASES.items():

@@ -1,4 +1,4 @@
-"""Predictions of varied quality with the official scorers' figures.
+"""Predictions of varying quality with the scores of the official scorers.
 
 Writes OUT/scores/{squad,glue,tagging,multi_label}.json. Run by `cargo xtask fixtures`.
 """
@@ -32,7 +32,7 @@ TEXTS = [
 
 
 def gold_file(impossible):
-    """Each question has one to three answers, or none with probability `impossible`."""
+    """A gold file. Each question has one to three answers, or none with probability `impossible`."""
     paragraphs, number = [], 0
     for _ in range(8):
         asked = []
@@ -46,7 +46,7 @@ def gold_file(impossible):
 
 
 first, second = gold_file(0.0), gold_file(0.4)
-# One prediction of a question with an answer, one of a question with none, is all that some files have.
+# Some files have very few predictions.
 cases_1, cases_2 = [], []
 for quality in [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0]:
     for missing, unknown in [(0.0, 0), (0.3, 4), (0.9, 1)]:
@@ -60,7 +60,7 @@ with tempfile.TemporaryDirectory() as folder:
         if number % 5:
             odds = scores.null_odds(rng, second, made, scores.FORMS[number % len(scores.FORMS)])
             threshold = rng.choice([1.0, 0.5, -2.75, 0.0, 1e-6])
-        # The script breaks off at a question without a prediction; its figures are those without the question.
+        # The script crashes on a question without a prediction: run it without these questions.
         left = {qa["id"] for qa in scores.questions(second)} - set(made)
         expected = scores.squad_2(folder, scores.without(second, left), made, odds, threshold)
         items = None if odds is None else list(odds.items())

@@ -1,4 +1,4 @@
-"""A checkpoint in the original's names, written by TensorFlow, with the same numbers as safetensors.
+"""A checkpoint with the original's names, written by TensorFlow, and the same values as safetensors.
 
 Writes OUT/tf/model.ckpt-7.*, OUT/tf/checkpoint, OUT/tf/expected.safetensors; run by `cargo xtask fixtures`.
 """

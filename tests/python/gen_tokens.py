@@ -1,7 +1,7 @@
-"""Ids and offsets of hard cases, by the tokenizer that transformers runs.
+"""Ids and offsets of hard cases from transformers' tokenizer.
 
-Writes OUT/tokens/vocab.txt, OUT/tokens/cases.json, and where the real vocabulary is at hand OUT/tokens/bert-uncased.json
-(ids alone; the vocabulary is not ours to give away). Run by `cargo xtask fixtures`.
+Writes OUT/tokens/vocab.txt, OUT/tokens/cases.json and, if BERT's vocabulary is available, OUT/tokens/bert-uncased.json
+(only ids; the vocabulary is not distributed with this project). Run by `cargo xtask fixtures`.
 """
 
 import json
@@ -69,7 +69,7 @@ def encode(folder, lower, accents):
     tokenizer = BertTokenizer(
         vocab=f"{folder}", do_lower_case=lower, strip_accents=accents, tokenize_chinese_chars=True
     )
-    # A special token in a text is text, as in the reference.
+    # Encode special tokens in a text as ordinary text, as the reference does.
     tokenizer.backend_tokenizer.encode_special_tokens = True
     rows = []
     for text in CASES:

@@ -1,6 +1,6 @@
-"""Twenty updates of the joint objective, by transformers' networks and the reference's optimizer in NumPy.
+"""Twenty updates of the joint objective, with transformers' networks and the reference's optimizer in NumPy.
 
-Writes OUT/training.safetensors; run by `cargo xtask fixtures`. The optimizer is written from its description:
+Writes OUT/training.safetensors; run by `cargo xtask fixtures`. The optimizer follows its description:
 gradients scaled to a global norm of 1, m = .9 m + .1 g, v = .999 v + .001 g^2 without bias correction,
 w -= lr * (m / (sqrt(v) + 1e-6) + .01 w) where the name has no LayerNorm or bias, and
 lr(t) = peak * (1 - t / T) * min(1, t / warm-up) with t counted from 0.

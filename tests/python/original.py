@@ -1,10 +1,10 @@
-"""The original's variables: names, shapes and random values, with Hugging Face's names for them."""
+"""Variables of the original: names, shapes and random values, with their Hugging Face names."""
 
 import numpy
 
 
 class Variables:
-    """`values[name]` is an array; `theirs[network][hugging face's name]` is (name, transposed)."""
+    """`values[name]` is an array; `theirs[network][Hugging Face name]` is (name, transposed)."""
 
     def __init__(self, random, vocab, embedding, positions, discriminator, generator):
         """`discriminator` and `generator` are (layers, hidden, intermediate)."""
@@ -51,7 +51,7 @@ class Variables:
             self.norm(network, f"{at}/output", f"{to}.output", hidden)
 
     def stored(self, step):
-        """With Adam's slots and the step counter, as a checkpoint of training has them."""
+        """The variables with Adam's slots and the step counter, as in a training checkpoint."""
         stored = dict(self.values)
         for name in list(self.values)[:4]:
             stored[f"{name}/adam_m"] = numpy.zeros_like(self.values[name])
@@ -61,7 +61,7 @@ class Variables:
 
 
 def save(tf, prefix, stored):
-    """By TensorFlow's own writer."""
+    """Writes a checkpoint with TensorFlow."""
     names = sorted(stored)
     tf.raw_ops.SaveV2(
         prefix=prefix,

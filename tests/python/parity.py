@@ -1,7 +1,7 @@
-"""This project beside transformers: random models of random sizes both ways, runs of our own, tokens of real text.
+"""Compares this project with transformers: import and export of random models, exports of runs, and tokens of real text.
 
-Run by `cargo xtask parity`. Every check prints its worst figure; the first that is out of bounds ends the run with
-the seed that repeats it.
+Run by `cargo xtask parity`. Each check prints its largest difference. The first failure stops the run; its seed is
+printed, to reproduce it.
 """
 
 import argparse
@@ -54,30 +54,30 @@ args = None
 
 
 def electra(*command):
-    """Runs the binary; what it says goes with the error."""
+    """Runs the binary; an error includes its output."""
     done = subprocess.run([args.electra, *map(str, command)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"electra {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
 
 
 def close(kind, ours, theirs):
-    """Largest difference, as a share of the largest number where that is above 1."""
+    """Checks the largest difference, relative to the largest value if that is above 1."""
     if ours.shape != theirs.shape:
         sys.exit(f"{kind}: shape {list(ours.shape)}, transformers has {list(theirs.shape)}")
     error = ((ours - theirs).abs().max() / max(1.0, theirs.abs().max().item())).item()
     if not error <= TOLERANCE:
-        sys.exit(f"{kind}: differs by {error:.2e}, more than {TOLERANCE:.0e}")
+        sys.exit(f"{kind}: differs by {error:.2e}, above the tolerance of {TOLERANCE:.0e}")
     worst[kind] = max(worst.get(kind, 0.0), error)
 
 
-def place(name):
+def empty_folder(name):
     folder = f"{args.work}/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def tokenizer_files(folder, size):
-    """A vocabulary of `size` made-up tokens, as transformers writes one."""
+    """Writes a vocabulary of `size` synthetic tokens, in transformers' format."""
     os.makedirs(folder, exist_ok=True)
     tokens = SPECIAL + [f"w{i}" for i in range(size - len(SPECIAL))]
     BertTokenizer(vocab={token: i for i, token in enumerate(tokens)}).save_pretrained(folder)
@@ -113,7 +113,7 @@ def forward_theirs(model, inputs):
 
 
 def same_network(kind, folder, model, inputs):
-    """Our forward pass of `folder` is `model`'s, at the positions that are not padding."""
+    """Checks that `electra forward` with `folder` equals `model`, except at padding."""
     ours, (hidden, logits) = forward_ours(folder, inputs), forward_theirs(model, inputs)
     keep = inputs["attention_mask"] == 1
     close(f"{kind}, hidden states", ours["last_hidden_state"][keep], hidden[keep])
@@ -122,7 +122,7 @@ def same_network(kind, folder, model, inputs):
 
 
 def loads_whole(kind, auto, folder):
-    """AutoModel* finds each weight that it wants, and no other."""
+    """Checks that AutoModel* loads the folder without missing or unexpected weights."""
     model, info = auto.from_pretrained(folder, output_loading_info=True, attn_implementation="eager")
     for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if info.get(trouble):
@@ -136,7 +136,7 @@ ELECTRA_CLASSES = {
     "ElectraModel": (ElectraModel, AutoModel),
     "ElectraForSequenceClassification": (ElectraForSequenceClassification, AutoModelForSequenceClassification),
 }
-# Whose head `electra forward` computes; classifiers are compared by `electra predict`.
+# Classes whose head `electra forward` computes. Classifiers are compared with `electra predict`.
 WITH_HEAD = {"ElectraForPreTraining", "ElectraForMaskedLM", "BertForPreTraining", "BertForMaskedLM"}
 BERT_CLASSES = {"BertForPreTraining": BertForPreTraining, "BertForMaskedLM": BertForMaskedLM, "BertModel": BertModel}
 FORMS = ("whole", "sharded", "bin", "bin-sharded")
@@ -159,7 +159,7 @@ def random_sizes(rng):
 
 
 def save_theirs(model, folder, form):
-    """In the forms that transformers and torch write."""
+    """Saves a model in one of the formats of transformers and torch."""
     if form in ("whole", "sharded"):
         limit = {"whole": "5GB", "sharded": "10KB"}[form]
         model.save_pretrained(folder, max_shard_size=limit)
@@ -181,8 +181,8 @@ def save_theirs(model, folder, form):
 
 
 def imports(rng):
-    """Their random models, imported; and loaded by them again."""
-    theirs, made = place("theirs"), place("imported")
+    """Imports a random model of transformers, and loads the result with transformers again."""
+    theirs, made = empty_folder("theirs"), empty_folder("imported")
     sizes, form = random_sizes(rng), rng.choice(FORMS)
     if rng.random() < 0.25:
         name = rng.choice(list(BERT_CLASSES))
@@ -215,8 +215,8 @@ def sentence(rng, words):
 
 
 def exports(rng):
-    """A run of ours of random sizes, each network exported, and a classifier fine-tuned from it."""
-    folder = place("run")
+    """Exports the networks of a run of random sizes, and classifiers fine-tuned from it."""
+    folder = empty_folder("run")
     os.makedirs(folder)
     words = ["".join(rng.choice("abcdeéio") for _ in range(rng.randint(2, 7))) for _ in range(60)]
     with open(f"{folder}/corpus.txt", "w", encoding="utf-8") as file:
@@ -252,14 +252,14 @@ def exports(rng):
         same_network(f"export of the {part}", out, loads_whole(part, auto, out), inputs)
         tokenizer = AutoTokenizer.from_pretrained(out)
         if tokenizer.mask_token_id is None or len(tokenizer) != vocab:
-            sys.exit(f"export of the {part}: AutoTokenizer has {len(tokenizer)} tokens of {vocab}, mask {tokenizer.mask_token}")
+            sys.exit(f"export of the {part}: AutoTokenizer has {len(tokenizer)} tokens, expected {vocab}; mask {tokenizer.mask_token}")
 
     for kind, activation in (("classification", lambda logits: logits.softmax(-1)), ("multi-label", torch.sigmoid)):
         classifier_of(f"{folder}/{kind}", f"{folder}/discriminator", rng, words, length, kind, activation)
 
 
 def classifier_of(folder, model, rng, words, length, kind, activation):
-    """A fine-tuned classifier of one of two kinds: transformers loads it and predicts the same."""
+    """Checks that transformers loads a fine-tuned classifier and predicts the same."""
     os.makedirs(f"{folder}/task")
     with open(f"{folder}/task/task.toml", "w") as file:
         file.write(TASK.format(kind=kind))
@@ -289,7 +289,7 @@ def classifier_of(folder, model, rng, words, length, kind, activation):
 
 
 def lines(paths):
-    """Lines of text files, of a JSON-lines corpus's texts, and of tables' cells."""
+    """The lines of text files, JSON-lines corpora and TSV files."""
     for path in paths:
         files = [path] if os.path.isfile(path) else sorted(os.path.join(d, f) for d, _, names in os.walk(path) for f in names)
         for name in files:
@@ -304,7 +304,7 @@ def lines(paths):
 
 
 def sampled(rng, paths, count):
-    """`count` lines, uniformly (Vitter's algorithm R)."""
+    """Samples `count` lines uniformly (Vitter's algorithm R)."""
     kept = []
     for i, line in enumerate(lines(paths)):
         if len(kept) < count:
@@ -315,7 +315,7 @@ def sampled(rng, paths, count):
 
 
 def by_the_rules(vocab, lower, accents):
-    """Ids by BERT's own rules in plain Python, which the reference and transformers before version 5 run."""
+    """Ids from BERT's rules in plain Python, as in the reference and in transformers before version 5."""
     ids = load_vocab(vocab)
     basic = BasicTokenizer(do_lower_case=lower, strip_accents=accents)
     pieces = WordpieceTokenizer(vocab=ids, unk_token="[UNK]", max_input_chars_per_word=100)
@@ -323,33 +323,33 @@ def by_the_rules(vocab, lower, accents):
 
 
 def tokens(rng, vocab, paths, count):
-    """Ids and character offsets of real lines, cased and uncased, accents by default, off and on."""
+    """Compares ids and character offsets of real lines, cased and uncased, with all three settings for accents."""
     text = sampled(rng, paths, count)
     if len(text) < count:
-        sys.exit(f"tokens: --text has {len(text)} lines, --lines asks for {count}")
-    folder = place("tokens")
+        sys.exit(f"tokens: --text has {len(text)} lines, fewer than --lines {count}")
+    folder = empty_folder("tokens")
     os.makedirs(folder)
     with open(f"{folder}/lines.txt", "w", encoding="utf-8", newline="\n") as file:
         file.writelines(line + "\n" for line in text)
-    # Lines end at \n alone for both.
+    # For both, only \n ends a line.
     with open(f"{folder}/lines.txt", encoding="utf-8", newline="\n") as file:
         text = [line.rstrip("\n").removesuffix("\r") for line in file]
     compared = 0
     for lower in (True, False):
         for accents in (None, True, False):
-            model = place(f"tokens/{lower}-{accents}")
+            model = empty_folder(f"tokens/{lower}-{accents}")
             theirs = BertTokenizer(vocab=vocab, do_lower_case=lower, strip_accents=accents)
             theirs.save_pretrained(model)
             electra("vocab", "encode", "--model", model, "--input", f"{folder}/lines.txt", "--output", f"{folder}/ids.jsonl",
                     "--overwrite")
-            # A special token in a text is text, as in the reference.
+            # Encode special tokens in a text as ordinary text, as the reference does.
             theirs.backend_tokenizer.encode_special_tokens = True
             encodings = theirs.backend_tokenizer.encode_batch(text, add_special_tokens=False)
             rules = by_the_rules(vocab, lower, accents)
             with open(f"{folder}/ids.jsonl", encoding="utf-8") as file:
                 rows = [json.loads(line) for line in file]
             if len(rows) != len(text):
-                sys.exit(f"tokens: {len(rows)} rows of {len(text)} lines")
+                sys.exit(f"tokens: {len(rows)} rows for {len(text)} lines")
             for line, row, encoding in zip(text, rows, encodings):
                 offsets = [list(pair) for pair in encoding.offsets]
                 if row["ids"] != encoding.ids or row["offsets"] != offsets:
@@ -358,7 +358,7 @@ def tokens(rng, vocab, paths, count):
                 if row["ids"] != by_rules:
                     sys.exit(f"tokens (lower case {lower}, strip accents {accents}) differ from the rules: {line!r}\n{row}\n{by_rules}")
                 compared += 1
-    print(f"tokens: ids and offsets of {len(text)} lines x 6 settings are the same ({compared} comparisons)", flush=True)
+    print(f"tokens: ids and offsets of {len(text)} lines x 6 settings are equal ({compared} comparisons)", flush=True)
 
 
 def main():
@@ -375,7 +375,7 @@ def main():
     parser.add_argument("--text", nargs="+", required=True)
     args = parser.parse_args()
     if args.vocab is None:
-        sys.exit("the vocabulary of bert-base-uncased is not at hand: --vocab FILE")
+        sys.exit("no vocabulary of bert-base-uncased found: use --vocab FILE")
     print(f"seed {args.seed}", flush=True)
     rng = random.Random(args.seed)
     torch.manual_seed(args.seed)
@@ -386,7 +386,7 @@ def main():
     for _ in range(args.models):
         kind = imports(rng)
         seen[kind] = seen.get(kind, 0) + 1
-    print(f"imports: {args.models} random models of {len(seen)} kinds and forms compute the same", flush=True)
+    print(f"imports: {args.models} random models of {len(seen)} kinds and formats compute the same", flush=True)
     for _ in range(args.runs):
         exports(rng)
     print(f"exports: {args.runs} random runs, 4 networks each, load without a warning and compute the same", flush=True)

@@ -1,7 +1,7 @@
-"""`electra score` against the official scorers, on predictions made by corrupting gold.
+"""Compares `electra score` with the official scorers, on predictions made by corrupting gold answers.
 
-Compares what is printed, byte for byte: SQuAD 1.1 and 2.0 on files of gold that are given (or made up), null odds of many
-forms, and every character of Unicode in an answer. Run by `cargo xtask parity`.
+Compares the output byte for byte: SQuAD 1.1 and 2.0 on the given (or synthetic) gold files, null odds of many
+distributions, and every Unicode character in an answer. Run by `cargo xtask parity`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--electra", required=True)
 parser.add_argument("--work", required=True)
 parser.add_argument("--seed", type=int, required=True)
-parser.add_argument("--files", type=int, required=True, help="files of predictions for each file of gold and version")
+parser.add_argument("--files", type=int, required=True, help="number of prediction files for each gold file and version")
 parser.add_argument("--squad", nargs="*", default=[])
 args = parser.parse_args()
 rng = random.Random(args.seed)
@@ -26,14 +26,14 @@ work = os.path.join(args.work, "scores")
 os.makedirs(work, exist_ok=True)
 
 
-def place(name):
+def path_of(name):
     return os.path.join(work, name)
 
 
 def write(name, value):
-    with open(place(name), "w", encoding="utf-8") as file:
+    with open(path_of(name), "w", encoding="utf-8") as file:
         json.dump(value, file)
-    return place(name)
+    return path_of(name)
 
 
 def ours(*words):
@@ -45,11 +45,11 @@ def ours(*words):
 
 def same(what, found, expected):
     if found != expected:
-        sys.exit(f"{what}: electra says\n{found}\nthe official script\n{expected}\nfiles are in {work}")
+        sys.exit(f"{what}: electra printed\n{found}\nthe official script printed\n{expected}\nfiles are in {work}")
 
 
 def impossible(gold):
-    """Some of a file's questions lose their answers, so that there are questions of both kinds."""
+    """Removes the answers of some questions, so that there are questions of both kinds."""
     copy = json.loads(json.dumps(gold))
     for qa in scores.questions(copy):
         if qa["answers"] and rng.random() < 0.3:
@@ -76,7 +76,7 @@ def squad_2(name, gold):
             odds = scores.null_odds(rng, gold, made, scores.FORMS[number % len(scores.FORMS)])
             threshold = rng.choice([1.0, 0.5, -2.75, 0.0])
             more = ["--null-odds", write("null_odds.json", odds), "--na-prob-thresh", threshold]
-        # The script breaks off at a question without a prediction; its figures are those without the question.
+        # The script crashes on a question without a prediction: run it without these questions.
         left = {qa["id"] for qa in scores.questions(gold)} - set(made)
         expected = scores.squad_2(work, scores.without(gold, left), made, odds, threshold)
         found = ours("squad", "--version", "2.0", "--gold", path, "--pred", write("predictions2.json", made), *more)
@@ -89,25 +89,26 @@ def gold_of(texts):
 
 
 def characters():
-    """Each character that Python's Unicode has, alone and beside letters and articles: normalised alike.
+    """Checks the normalization of every character in Python's Unicode, alone and next to letters and articles.
 
-    But U+0295, which later versions of Unicode count no more as a letter with case: a sigma after it ends no word.
+    Except U+0295, which later versions of Unicode no longer treat as a cased letter, so a sigma after it does not end a
+    word.
     """
     known = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cs", "Cn") and c != 0x295]
     blocks = [known[i : i + 64] for i in range(0, len(known), 64)]
-    # A gold answer that is normalised already is compared as it stands with the prediction that is not.
+    # The gold answers are normalized already, the predictions are not.
     texts = [" ".join(f"{c} a{c} {c}the x{c}Y {c}Σ Σ{c} Σ{c}x" for c in block) for block in blocks]
     path = write("gold.json", gold_of(map(scores.V2.normalize_answer, texts)))
     predictions = write("predictions.json", {str(i): text for i, text in enumerate(texts)})
     found = ours("squad", "--version", "1.1", "--gold", path, "--pred", predictions)
     same("characters", found, '{"exact_match": 100.0, "f1": 100.0}')
-    print(f"characters: {len(known)} of Unicode {unicodedata.unidata_version} are normalised alike", flush=True)
+    print(f"characters: {len(known)} of Unicode {unicodedata.unidata_version} are normalized equally", flush=True)
 
 
 print(f"seed {args.seed}", flush=True)
 words = ["the", "a", "Paris", "of", "1789", "café", "U.S.", "an", "İx", "and", "-", "中文"]
-made_up = gold_of(" ".join(rng.choices(words, k=rng.randint(1, 6))) + " q" for _ in range(300))
-golds = {"made up": made_up}
+synthetic = gold_of(" ".join(rng.choices(words, k=rng.randint(1, 6))) + " q" for _ in range(300))
+golds = {"synthetic": synthetic}
 for path in args.squad:
     with open(path, encoding="utf-8") as file:
         golds[os.path.basename(path)] = json.load(file)
@@ -116,6 +117,6 @@ for name, gold in golds.items():
     if not both:
         squad_1(name, gold)
     squad_2(name, gold if both else impossible(gold))
-    print(f"{name}: {len(scores.questions(gold))} questions, {args.files} files of predictions"
-          f" for version {'2.0' if both else '1.1 and 2.0'}: the same, byte for byte", flush=True)
+    print(f"{name}: {len(scores.questions(gold))} questions, {args.files} prediction files"
+          f" for version {'2.0' if both else '1.1 and 2.0'}: equal, byte for byte", flush=True)
 characters()

@@ -1,4 +1,4 @@
-"""This project beside TensorFlow: checkpoints of random sizes that it wrote, imported; one of ours, read by it.
+"""Compares this project with TensorFlow: imports checkpoints of random sizes, and exports one that TensorFlow reads.
 
 Run by `cargo xtask parity --tensorflow` after parity.py, whose last run it exports.
 """
@@ -24,18 +24,18 @@ def electra(binary, *command):
 
 
 def equal(what, found, values, theirs):
-    """Each tensor of `found` (Hugging Face's names) has the bits of the variable that it stands for."""
+    """Checks that each tensor in `found` (with Hugging Face names) is bitwise equal to its variable."""
     if set(found) != set(theirs):
-        sys.exit(f"{what}: names differ: {sorted(set(found) ^ set(theirs))[:8]}")
+        sys.exit(f"{what}: different names: {sorted(set(found) ^ set(theirs))[:8]}")
     for name, (original, transposed) in theirs.items():
         value = values(original)
         value = value.T if transposed else value
         if found[name].shape != value.shape or not numpy.array_equal(found[name], value):
-            sys.exit(f"{what}: {name} is not {original}")
+            sys.exit(f"{what}: {name} differs from {original}")
 
 
 def sizes(rng):
-    # Heads are hidden / 64 in the original, and at least one.
+    # The original has hidden / 64 heads, and at least one.
     return rng.randint(1, 4), rng.choice([rng.randint(2, 60), 128]), rng.randint(2, 50)
 
 
@@ -59,10 +59,10 @@ def main():
         with open(f"{folder}/vocab.txt", "w") as file:
             file.write("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{i}" for i in range(vocab - 5)]) + "\n")
         electra(args.electra, "import", "--from", "tf", folder, "--out", f"{folder}/imported")
-        for network, place in (("discriminator", "imported"), ("generator", "imported/generator")):
-            found = load_file(f"{folder}/{place}/model.safetensors")
+        for network, path in (("discriminator", "imported"), ("generator", "imported/generator")):
+            found = load_file(f"{folder}/{path}/model.safetensors")
             equal(f"import of the {network}", found, shape.values.__getitem__, shape.theirs[network])
-    print(f"TensorFlow {tf.__version__}: {args.models} checkpoints that it wrote are imported bit for bit", flush=True)
+    print(f"TensorFlow {tf.__version__}: {args.models} checkpoints are imported bitwise equal", flush=True)
 
     run = f"{args.work}/run"
     shutil.rmtree(f"{run}/tf", ignore_errors=True)
@@ -80,10 +80,10 @@ def main():
     shape = Variables(numpy.random.default_rng(0), vocab, embedding, positions, tower("discriminator"), tower("generator"))
     names = set(reader.get_variable_to_shape_map()) - {"global_step"}
     if names != set(shape.values):
-        sys.exit(f"export: names differ from the original's: {sorted(names ^ set(shape.values))[:8]}")
+        sys.exit(f"export: names differ from those of the original: {sorted(names ^ set(shape.values))[:8]}")
     for network, found in ours.items():
         equal(f"export of the {network}", found, reader.get_tensor, shape.theirs[network])
-    print("TensorFlow reads a run's export bit for bit, under the original's names", flush=True)
+    print("TensorFlow reads an exported run bitwise equal, with the original's names", flush=True)
 
 
 if __name__ == "__main__":

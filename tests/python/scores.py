@@ -1,7 +1,7 @@
-"""The official scorers, and predictions of every quality for them, made by corrupting gold.
+"""The official scorers, and predictions of varying quality for them, made by corrupting gold answers.
 
-SQuAD's scripts are run as they were published, out of the package sotabencheval, which carries both; entities by seqeval
-and by conlleval's port; the rest by scikit-learn and SciPy.
+SQuAD's scripts are run unchanged, from the package sotabencheval, which contains both; entities are scored with seqeval
+and a port of conlleval, the rest with scikit-learn and SciPy.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from sklearn import metrics
 
 
 def _module(package, path):
-    """A module by its place, without running the package around it."""
+    """Loads a module by its path, without importing its package."""
     origin = importlib.util.find_spec(package).submodule_search_locations[0]
     spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], os.path.join(origin, path))
     module = importlib.util.module_from_spec(spec)
@@ -32,7 +32,7 @@ def _module(package, path):
 
 
 def _sum(values):
-    """Left to right, as Python's own sum is up to 3.11; later ones compensate for rounding."""
+    """Sums from left to right, as `sum` in Python up to 3.11; later versions compensate for rounding."""
     total = 0
     for value in values:
         total += value
@@ -42,18 +42,18 @@ def _sum(values):
 V1 = _module("sotabencheval", "question_answering/evaluate_v11.py")
 V2 = _module("sotabencheval", "question_answering/evaluate_v20.py")
 V1.sum = V2.sum = _sum
-# The curves are wanted as numbers, not as pictures.
+# Do not plot the curves; only their values are needed.
 V2.plot_pr_curve = V2.histogram_na_prob = lambda *_: None
 
 
 def squad_1(gold, predictions):
-    """What evaluate-v1.1.py prints."""
+    """The output of evaluate-v1.1.py."""
     with contextlib.redirect_stderr(io.StringIO()):
         return json.dumps(V1.evaluate(gold["data"], predictions))
 
 
 def squad_2(folder, gold, predictions, odds=None, threshold=1.0):
-    """What evaluate-v2.0.py prints, curves included where there are null odds."""
+    """The output of evaluate-v2.0.py, including curves if there are null odds."""
     names = {name: os.path.join(folder, f"{name}.json") for name in ("gold", "predictions", "odds")}
     for name, value in (("gold", gold), ("predictions", predictions), ("odds", odds)):
         with open(names[name], "w") as file:
@@ -78,7 +78,7 @@ def questions(gold):
 
 
 def without(gold, ids):
-    """The gold file without some of its questions."""
+    """The gold file without the questions `ids`."""
     return {
         **gold,
         "data": [
@@ -92,7 +92,7 @@ ADDED = ["the ", "a", " An ", "...", "'s", "\u00a0", "\u2003", "\x1c", "\u2019",
 
 
 def corrupted(rng, text, others):
-    """A text near the right one, or another's."""
+    """A corrupted answer, or that of another question."""
     words = text.split(" ")
     kind = rng.randrange(10)
     if kind == 0:
@@ -106,8 +106,8 @@ def corrupted(rng, text, others):
     if kind == 4:
         return text + rng.choice(ADDED)
     if kind == 5:
-        place = rng.randrange(len(text) + 1)
-        return text[:place] + rng.choice(ADDED) + text[place:]
+        at = rng.randrange(len(text) + 1)
+        return text[:at] + rng.choice(ADDED) + text[at:]
     if kind == 6:
         return " ".join(words[: rng.randrange(len(words)) + 1])
     if kind == 7:
@@ -118,7 +118,7 @@ def corrupted(rng, text, others):
 
 
 def predictions(rng, gold, quality, missing=0.0, unknown=0):
-    """Right answers with probability `quality`, else corrupted ones; some left out, some for nobody's question."""
+    """Correct answers with probability `quality`, else corrupted ones; some are missing, some are for unknown ids."""
     asked = questions(gold)
     others = [answer["text"] for qa in asked for answer in qa["answers"]] or ["x"]
     made = {}
@@ -136,7 +136,7 @@ def predictions(rng, gold, quality, missing=0.0, unknown=0):
 
 
 def null_odds(rng, gold, made, form):
-    """Null odds with many ties, with probabilities, with logits, all equal, or tiny ones."""
+    """Null odds of a form: with many ties, probabilities, logits, all equal, tiny or huge."""
     has_answer = {qa["id"]: bool(qa["answers"]) for qa in questions(gold)}
     odds = {}
     for name in made:
@@ -186,7 +186,7 @@ def regression(gold, predicted):
 
 
 def classes_of(rng, classes, count, quality):
-    """Gold and predicted classes; a quality below 0 predicts one class alone, above 1 has gold of one class."""
+    """Gold and predicted classes. A quality below 0 predicts only one class; above 1, gold has only one class."""
     gold = [1 if quality > 1 else rng.randrange(classes) for _ in range(count)]
     if quality < 0:
         return gold, [rng.randrange(classes)] * count
@@ -194,7 +194,7 @@ def classes_of(rng, classes, count, quality):
 
 
 def values_of(rng, count, form):
-    """Gold and predicted values, of forms that are hard on sums or on ranks."""
+    """Gold and predicted values, in forms that are difficult for sums or ranks."""
     gold = [rng.choice([0.0, 0.25, 1.0, 2.5, 3.8, 5.0, rng.random() * 5]) for _ in range(count)]
     near = [value + rng.gauss(0, 1) for value in gold]
     return gold, {
@@ -214,7 +214,7 @@ VALUES = ["near", "ties", "against", "equal", "constant", "large", "small", "zer
 
 
 def label_sets(rng, labels, count, quality):
-    """Gold and predicted sets of labels as 0 and 1: the later a label the rarer, some sets empty."""
+    """Gold and predicted label sets as 0 and 1. Later labels are rarer; some sets are empty."""
     gold = [[int(rng.random() < 0.6 / (label + 1)) for label in range(labels)] for _ in range(count)]
     return gold, [[flag if rng.random() < quality else rng.randint(0, 1) for flag in flags] for flags in gold]
 
@@ -234,7 +234,7 @@ KINDS = ["PER", "LOC", "MISC-x"]
 
 
 def sentences(rng, prefixes, quality):
-    """Gold tags that keep to the scheme, and predicted ones of which some are drawn blindly."""
+    """Gold tags that follow the scheme, and predicted tags of which some are random."""
     gold, predicted = [], []
     for _ in range(rng.randint(1, 12)):
         tags = []
@@ -245,13 +245,13 @@ def sentences(rng, prefixes, quality):
                 inside = ["S"] if length == 1 else ["B"] + ["I"] * (length - 2) + ["E"]
             tags += [f"{prefix}-{kind}" for prefix in inside] + ["O"] * rng.randint(0, 2)
         gold.append(tags)
-        blind = [rng.choice(["O"] + [f"{prefix}-{kind}" for prefix in prefixes for kind in KINDS]) for _ in tags]
-        predicted.append([tag if rng.random() < quality else other for tag, other in zip(tags, blind)])
+        noise = [rng.choice(["O"] + [f"{prefix}-{kind}" for prefix in prefixes for kind in KINDS]) for _ in tags]
+        predicted.append([tag if rng.random() < quality else other for tag, other in zip(tags, noise)])
     return gold, predicted
 
 
 def _rates(gold, predicted, **options):
-    """Precision, recall, F1 and number of gold entities: over all, then by type."""
+    """Precision, recall, F1 and number of gold entities, overall and by type."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = seqeval.metrics.classification_report(gold, predicted, output_dict=True, zero_division=0, **options)
@@ -262,7 +262,7 @@ def _rates(gold, predicted, **options):
 
 
 def tagging(gold, predicted, prefixes):
-    """seqeval's figures in both modes, and conlleval's counts of gold, predicted and right entities."""
+    """seqeval's scores in both modes, and conlleval's counts of gold, predicted and correct entities."""
     scheme = seqeval.scheme.IOBES if "S" in prefixes else seqeval.scheme.IOB2
     lines = []
     for pair in zip(gold, predicted):

@@ -1,17 +1,17 @@
-//! `cargo xtask bench`: criterion benches; this project beside a peer in Python, in turn and on the same machine; how
-//! a step scales; curves of both precisions.
+//! `cargo xtask bench`: criterion benchmarks; alternating runs of this project and a Python peer on the same machine;
+//! scaling of a training step; learning curves of both precisions.
 
 mod criterion;
 mod curves;
 mod options;
 mod page;
+mod paired;
 mod pretrain;
 mod report;
 mod scaling;
 mod shards;
 mod svg;
 mod tasks;
-mod turns;
 
 use crate::sh;
 use anyhow::{Context, Result};
@@ -23,30 +23,30 @@ use options::Options;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    what: What,
+    mode: Mode,
     #[command(flatten)]
     options: Options,
 }
 
-/// One of these, or the benches of hot paths.
+/// What to run; the criterion benchmarks by default.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
-struct What {
-    /// Run beside a peer.
+struct Mode {
+    /// Compare with a peer in Python.
     #[arg(long, value_parser = peers())]
     peer: Option<&'static Peer>,
-    /// A step of ELECTRA-Small on one thread and on all, of other batches and lengths; and the loader.
+    /// Time a step of ELECTRA-Small on one thread and on all, with other batch sizes and lengths; and the data loader.
     #[arg(long)]
     scaling: bool,
-    /// Held-out curves of the quickstart's pre-training in both precisions.
+    /// Held-out learning curves of the quickstart's pre-training in both precisions.
     #[arg(long)]
     curves: bool,
 }
 
-/// Something that Python does too.
+/// A comparison with Python.
 #[derive(Debug)]
 struct Peer {
-    /// As it is asked for, and the first cell of its row in the page.
+    /// The value of --peer, and the first cell of its row in the page.
     name: &'static str,
     /// What both sides do.
     about: &'static str,
@@ -54,76 +54,76 @@ struct Peer {
     run: fn(&Options, &str) -> Result<()>,
 }
 
-/// A new one needs a line here and a row in the page.
+/// All comparisons. A new one needs an entry here and a row in the page.
 const PEERS: [Peer; 12] = [
     Peer {
         name: "pretrain-small",
-        about: "A step of ELECTRA-Small, 32 sequences of 128 tokens",
+        about: "Pre-training step of ELECTRA-Small, 32 sequences of 128 tokens",
         run: |args, name| pretrain::run(args, name, &pretrain::SMALL),
     },
     Peer {
         name: "pretrain-small-bf16",
-        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        about: "The same in bfloat16, compared with eager PyTorch in f32 and under autocast",
         run: |args, name| pretrain::run(args, name, &pretrain::SMALL.in_bf16()),
     },
     Peer {
         name: "pretrain-base",
-        about: "A step of ELECTRA-Base, 4 sequences of 512 tokens",
+        about: "Pre-training step of ELECTRA-Base, 4 sequences of 512 tokens",
         run: |args, name| pretrain::run(args, name, &pretrain::BASE),
     },
     Peer {
         name: "pretrain-base-bf16",
-        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        about: "The same in bfloat16, compared with eager PyTorch in f32 and under autocast",
         run: |args, name| pretrain::run(args, name, &pretrain::BASE.in_bf16()),
     },
     Peer {
         name: "finetune-sst2",
-        about: "Fine-tuning ELECTRA-Small on SST-2, batches of 32",
+        about: "Fine-tuning ELECTRA-Small on SST-2, batch size 32",
         run: |args, name| tasks::finetune(args, name, &tasks::SST2),
     },
     Peer {
         name: "finetune-sst2-bf16",
-        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        about: "The same in bfloat16, compared with eager PyTorch in f32 and under autocast",
         run: |args, name| tasks::finetune(args, name, &tasks::SST2.in_bf16()),
     },
     Peer {
         name: "finetune-mrpc",
-        about: "Fine-tuning ELECTRA-Small on MRPC, batches of 32",
+        about: "Fine-tuning ELECTRA-Small on MRPC, batch size 32",
         run: |args, name| tasks::finetune(args, name, &tasks::MRPC),
     },
     Peer {
         name: "finetune-mrpc-bf16",
-        about: "The same with products in bfloat16, beside eager in single precision and under autocast",
+        about: "The same in bfloat16, compared with eager PyTorch in f32 and under autocast",
         run: |args, name| tasks::finetune(args, name, &tasks::MRPC.in_bf16()),
     },
     Peer {
         name: "finetune-squad",
-        about: "Fine-tuning ELECTRA-Small on SQuAD 1.1, batches of 32 windows of 384 tokens or fewer",
+        about: "Fine-tuning ELECTRA-Small on SQuAD 1.1, batches of 32 windows of up to 384 tokens",
         run: |args, name| tasks::finetune(args, name, &tasks::SQUAD),
     },
     Peer {
         name: "predict",
-        about: "Predictions of a fine-tuned ELECTRA-Small, of texts of mixed lengths; also beside ONNX Runtime",
+        about: "Prediction with a fine-tuned ELECTRA-Small on texts of mixed lengths; also compared with ONNX Runtime",
         run: tasks::predict,
     },
     Peer {
         name: "predict-pipeline",
-        about: "The same beside transformers' pipeline of text classification",
+        about: "The same, compared with transformers' text-classification pipeline",
         run: tasks::predict_pipeline,
     },
     Peer {
         name: "shards",
-        about: "Shards from text, beside encoding alone by Python's `tokenizers`",
+        about: "Building shards from text, compared with only encoding with Python's `tokenizers`",
         run: shards::run,
     },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match args.what {
-        What { peer: Some(peer), .. } => (peer.run)(&args.options, peer.name),
-        What { scaling: true, .. } => scaling::run(&args.options),
-        What { curves: true, .. } => curves::run(&args.options),
-        What { .. } => {
+    match args.mode {
+        Mode { peer: Some(peer), .. } => (peer.run)(&args.options, peer.name),
+        Mode { scaling: true, .. } => scaling::run(&args.options),
+        Mode { curves: true, .. } => curves::run(&args.options),
+        Mode { .. } => {
             CRITERION.iter().try_for_each(|bench| sh::run(&command(bench, &[])).map(drop))
         }
     }
@@ -132,17 +132,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn peers() -> impl TypedValueParser<Value = &'static Peer> {
     let names = PEERS.iter().map(|peer| PossibleValue::new(peer.name).help(peer.about));
     PossibleValuesParser::new(names)
-        .try_map(|name| PEERS.iter().find(|peer| peer.name == name).context("no such peer"))
+        .try_map(|name| PEERS.iter().find(|peer| peer.name == name).context("unknown peer"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures;
+    use crate::files;
 
     #[test]
-    fn every_peer_has_its_row_in_the_page() {
-        let page = figures::read(sh::root().join(page::PAGE)).unwrap();
+    fn every_peer_has_a_row_in_the_page() {
+        let page = files::read(sh::root().join(page::PAGE)).unwrap();
         for peer in &PEERS {
             let row = page::Row::new(peer.name, 7).line();
             assert!(page::with_row(&page, &row).is_ok(), "{}", peer.name);

@@ -1,46 +1,118 @@
-//! `cargo xtask test`: every check, cheapest first; the first that fails ends it.
+//! `cargo xtask test`: all checks, cheapest first. The first failure stops it.
 
 use crate::{setup, sh, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
-/// One `cargo` command over the whole workspace.
+/// Options of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Check only this crate, without `tidy` and `setup`; repeatable.
+    #[arg(short, long = "package", value_name = "CRATE")]
+    packages: Vec<String>,
+}
+
+/// Features to test, by crate. All checks use the same ones, so that nothing is compiled twice.
+const FEATURES: [(&str, &str); 2] =
+    [("electra-data", "electra-data/parquet"), ("electra-cli", "electra-cli/parquet")];
+
+/// A `cargo` command with its environment.
 struct Check {
     name: &'static str,
-    arguments: &'static str,
+    command: Vec<String>,
     environment: &'static [(&'static str, &'static str)],
 }
 
-const CHECKS: [Check; 4] = [
-    Check {
-        name: "lints",
-        arguments: "clippy --workspace --all-targets --features electra-cli/parquet -- -D warnings",
-        environment: &[],
-    },
-    Check {
-        name: "tests",
-        arguments: "test --workspace --lib --bins --tests --examples --features electra-cli/parquet",
-        environment: &[],
-    },
-    Check { name: "documentation tests", arguments: "test --workspace --doc", environment: &[] },
-    Check {
-        name: "documentation",
-        arguments: "doc --workspace --no-deps",
-        environment: &[("RUSTDOCFLAGS", "-D warnings")],
-    },
-];
-
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
-    sh::run(&sh::words(["cargo", "fmt", "--all", "--check"])).context("format")?;
-    tidy::run().context("tidy")?;
-    setup::run(&setup::Args::default()).context("setup")?;
-    for Check { name, arguments, environment } in CHECKS {
-        let command: Vec<String> =
-            std::iter::once("cargo").chain(arguments.split(' ')).map(str::to_owned).collect();
+    for (index, Check { name, command, environment }) in checks(args).into_iter().enumerate() {
+        // After the format: cheap checks of the whole repository, and libtorch for the builds.
+        if index == 1 && args.packages.is_empty() {
+            tidy::run().context("tidy")?;
+            setup::run(&setup::Args::default()).context("setup")?;
+        }
         let took = sh::run_with(&command, environment).context(name)?;
         sh::say(&format!("{name}: {:.0} s", took.as_secs_f64()));
     }
     sh::say(&format!("all checks passed in {:.0} s", start.elapsed().as_secs_f64()));
     Ok(())
+}
+
+fn checks(args: &Args) -> [Check; 4] {
+    let all = args.packages.is_empty();
+    let mut selection: Vec<String> = Vec::new();
+    for package in &args.packages {
+        selection.extend(["--package".to_owned(), package.clone()]);
+    }
+    let format = if all { sh::words(["--all"]) } else { selection.clone() };
+    if all {
+        selection.push("--workspace".to_owned());
+    }
+    for (package, feature) in FEATURES {
+        if all || args.packages.iter().any(|selected| selected == package) {
+            selection.extend(sh::words(["--features", feature]));
+        }
+    }
+    let cargo = |subcommand: &str, selection: &[String], rest: &[&str]| {
+        let rest = rest.iter().map(|&word| word.to_owned());
+        sh::words(["cargo", subcommand])
+            .into_iter()
+            .chain(selection.iter().cloned())
+            .chain(rest)
+            .collect()
+    };
+    [
+        Check { name: "format", command: cargo("fmt", &format, &["--check"]), environment: &[] },
+        Check {
+            name: "lints",
+            command: cargo("clippy", &selection, &["--all-targets", "--", "-D", "warnings"]),
+            environment: &[],
+        },
+        Check {
+            name: "tests and doc tests",
+            command: cargo("test", &selection, &[]),
+            environment: &[],
+        },
+        Check {
+            name: "docs",
+            command: cargo("doc", &selection, &["--no-deps"]),
+            environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(packages: &[&str]) -> [String; 4] {
+        let packages = packages.iter().map(|&package| package.to_owned()).collect();
+        checks(&Args { packages }).map(|check| sh::shown(&check.command))
+    }
+
+    #[test]
+    fn all_checks_select_the_same_crates_and_features() {
+        let all = "--workspace --features electra-data/parquet --features electra-cli/parquet";
+        assert_eq!(
+            commands(&[]),
+            [
+                "cargo fmt --all --check".to_owned(),
+                format!("cargo clippy {all} --all-targets -- -D warnings"),
+                format!("cargo test {all}"),
+                format!("cargo doc {all} --no-deps"),
+            ]
+        );
+        let two = "--package electra-data --package electra-torch";
+        assert_eq!(
+            commands(&["electra-data", "electra-torch"]),
+            [
+                format!("cargo fmt {two} --check"),
+                format!(
+                    "cargo clippy {two} --features electra-data/parquet --all-targets -- -D warnings"
+                ),
+                format!("cargo test {two} --features electra-data/parquet"),
+                format!("cargo doc {two} --features electra-data/parquet --no-deps"),
+            ]
+        );
+    }
 }

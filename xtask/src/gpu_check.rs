@@ -1,4 +1,4 @@
-//! `cargo xtask gpu-check`: `electra gpu-check` here, or as a folder for a GPU machine without Rust.
+//! `cargo xtask gpu-check`: runs `electra gpu-check`, or bundles it for a GPU machine without Rust.
 
 use crate::{
     pipeline::{self, ELECTRA, Step},
@@ -13,27 +13,27 @@ use std::{
 const HOME: &str = "target/gpu-check";
 const BUNDLE: &str = "electra-gpu-check";
 const GOLDEN: &str = "tests/fixtures/networks-projected.safetensors";
-/// Of the presets' networks.
+/// Vocabulary size of the presets.
 const VOCABULARY: usize = 30_522;
 const LENGTHS: [&str; 2] = ["128", "512"];
 
 /// Options of `cargo xtask gpu-check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run it here, or pack what a GPU machine needs.
+    /// Run on this machine, or create a bundle for another.
     #[arg(long, value_enum, default_value = "bundle")]
-    kind: What,
-    /// Text that is trained on.
-    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::place)]
+    kind: Kind,
+    /// Text to train on.
+    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::path_arg)]
     corpus: PathBuf,
-    /// Options of `electra gpu-check`, where it is run.
+    /// Options of `electra gpu-check`, with `--kind run`.
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum What {
-    /// target/gpu-check/electra-gpu-check.tar.gz and the folder that it is of.
+enum Kind {
+    /// Write target/gpu-check/electra-gpu-check.tar.gz and the folder it contains.
     Bundle,
     /// Build and run.
     Run,
@@ -54,36 +54,36 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         sh::run(&[build, sh::words(names)].concat())?;
     }
     match args.kind {
-        What::Run => {
+        Kind::Run => {
             let shards = shards.display().to_string();
             let command =
                 sh::words([ELECTRA, "gpu-check", "--golden", GOLDEN, "--shards", &shards]);
             sh::run(&[command, args.rest.clone()].concat()).map(drop)
         }
-        What::Bundle => bundle(&folder),
+        Kind::Bundle => bundle(&folder),
     }
 }
 
-/// A vocabulary learned from the corpus, filled up to the presets' size with tokens that no text has: what a step
-/// costs depends on how many there are.
+/// Trains a vocabulary on the corpus, and pads it to the presets' size with unused tokens, because the cost of a step
+/// depends on the vocabulary size.
 fn vocabulary(corpus: &Path) -> Result<PathBuf> {
-    let (learned, path) = (Path::new(HOME).join("learned.txt"), Path::new(HOME).join("vocab.txt"));
-    let (text, out) = (corpus.display().to_string(), learned.display().to_string());
+    let (trained, path) = (Path::new(HOME).join("learned.txt"), Path::new(HOME).join("vocab.txt"));
+    let (text, out) = (corpus.display().to_string(), trained.display().to_string());
     let words = ["--size", "4096", "--corpus", &text, "--out", &out];
     let step = Step {
         name: "vocabulary".to_owned(),
         command: [sh::words([ELECTRA, "vocab", "train"]), sh::words(words)].concat(),
         inputs: vec![corpus.to_owned()],
-        output: learned,
+        output: trained,
     };
     pipeline::run(&[step], &Path::new(HOME).join("stamps"))?;
-    let learned = fs::read_to_string(&out).with_context(|| out.clone())?;
-    fs::write(&path, filled(&learned, VOCABULARY)).with_context(|| path.display().to_string())?;
+    let trained = fs::read_to_string(&out).with_context(|| out.clone())?;
+    fs::write(&path, padded(&trained, VOCABULARY)).with_context(|| path.display().to_string())?;
     Ok(path)
 }
 
-fn filled(learned: &str, size: usize) -> String {
-    let mut tokens: Vec<String> = learned.lines().map(str::to_owned).collect();
+fn padded(vocab: &str, size: usize) -> String {
+    let mut tokens: Vec<String> = vocab.lines().map(str::to_owned).collect();
     tokens.extend((tokens.len()..size).map(|id| format!("[unused{id}]")));
     tokens.join("\n") + "\n"
 }
@@ -101,7 +101,7 @@ fn bundle(folder: &Path) -> Result<()> {
     fs::write(&readme, README).with_context(|| readme.display().to_string())?;
     let archive = format!("{HOME}/{BUNDLE}.tar.gz");
     sh::run(&sh::words(["tar", "-C", HOME, "-czf", &archive, BUNDLE]))?;
-    sh::say(&format!("packed: {archive}; its README.md says how to run it"));
+    sh::say(&format!("created {archive}; its README.md explains how to run it"));
     Ok(())
 }
 
@@ -112,14 +112,15 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 const README: &str = "\
 # electra gpu-check
 
-Needs an NVIDIA GPU, its driver, and PyTorch 2.11.0 for CUDA 13 (`pip install torch==2.11.0`); no Rust. From this folder:
+Requires an NVIDIA GPU, its driver, and PyTorch 2.11.0 for CUDA 13 (`pip install torch==2.11.0`), but no Rust. In this
+folder, run:
 
     LD_LIBRARY_PATH=\"$(python3 -c 'import torch, os; print(os.path.join(torch.__path__[0], \"lib\"))')\" \\
         ./electra gpu-check --shards shards --golden golden.safetensors --json gpu.json
 
-If the loader misses a `libgomp` (`ldd ./electra` names it), the wheel has its own under another name: link that one by the
-missing name into a folder and add the folder to LD_LIBRARY_PATH, so that there is one OpenMP. Without a GPU the command says so and
-ends with 1.
+If the loader does not find a `libgomp` (`ldd ./electra` names it), the wheel has it under another name: create a symbolic
+link with the missing name in a folder and add the folder to LD_LIBRARY_PATH, so that only one OpenMP is loaded. Without a
+GPU the command prints an error and exits with code 1.
 ";
 
 #[cfg(test)]
@@ -127,9 +128,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vocabulary_is_filled_once() {
-        let text = filled("[PAD]\nthe\n", 4);
+    fn vocabularies_are_padded_to_the_size() {
+        let text = padded("[PAD]\nthe\n", 4);
         assert_eq!(text, "[PAD]\nthe\n[unused2]\n[unused3]\n");
-        assert_eq!(filled(&text, 4), text);
+        assert_eq!(padded(&text, 4), text);
     }
 }

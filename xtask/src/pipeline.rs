@@ -1,4 +1,4 @@
-//! Pipelines: steps with outputs, each skipped when its stamp says that it is done.
+//! Pipelines: steps with outputs. A step is skipped if its stamp shows that it is up to date.
 
 use crate::{setup, sh};
 use anyhow::{Context, Result, bail};
@@ -10,31 +10,31 @@ use std::{
 };
 use walkdir::WalkDir;
 
-/// The binary that does the work.
+/// The `electra` binary.
 pub(crate) const ELECTRA: &str = "target/release/electra";
 
-/// Inputs below this many bytes are known by their contents, larger ones by size and time.
+/// Inputs smaller than this many bytes are compared by content, larger ones by size and modification time.
 const READ_WHOLE: u64 = 8 << 20;
 
 /// Options of `cargo xtask pretrain-*`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A file or folder: .txt or .jsonl, each also .gz .xz .zst, or .parquet.
-    #[arg(long, value_parser = sh::place)]
+    /// Corpus file or folder: .txt or .jsonl, optionally with .gz, .xz or .zst, or .parquet.
+    #[arg(long, value_parser = sh::path_arg)]
     corpus: PathBuf,
-    /// A vocab.txt or tokenizer.json; one of 30,522 tokens is learned from the corpus by default.
-    #[arg(long, value_parser = sh::place)]
+    /// A vocab.txt or tokenizer.json. Default: train a vocabulary of 30,522 tokens on the corpus.
+    #[arg(long, value_parser = sh::path_arg)]
     vocab: Option<PathBuf>,
-    /// Where everything is written.
-    #[arg(long, value_parser = sh::place)]
+    /// Output folder.
+    #[arg(long, value_parser = sh::path_arg)]
     out: Option<PathBuf>,
-    /// How the corpus is read: options that `electra vocab train` and `electra shards build` share, after `--`.
+    /// Options for reading the corpus, shared by `electra vocab train` and `electra shards build`, after `--`.
     #[arg(last = true, value_name = "CORPUS OPTIONS")]
     reading: Vec<String>,
-    /// Override one key of the config; may be given more than once.
+    /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Print the steps and do nothing.
+    /// Print the steps without running them.
     #[arg(long)]
     dry_run: bool,
 }
@@ -42,28 +42,28 @@ pub(crate) struct Args {
 /// One command of a pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// What it is, in a word; also its stamp's name.
+    /// The name of the step and of its stamp.
     pub(crate) name: String,
     /// The command line.
     pub(crate) command: Vec<String>,
-    /// Files that it reads, besides what earlier steps made; a change runs it again.
+    /// Input files, other than outputs of earlier steps. If they change, the step runs again.
     pub(crate) inputs: Vec<PathBuf>,
-    /// What it makes, and what is removed when it has to run again.
+    /// The output file or folder.
     pub(crate) output: PathBuf,
 }
 
 impl Step {
-    /// The step, however many seeds it has: more of them are added to what is there.
+    /// The step without `--seeds`: if only the number of seeds changes, the step resumes and adds seeds.
     fn without_seeds(&self) -> Self {
         let mut command = self.command.clone();
-        if let Some(place) = command.iter().position(|word| word == "--seeds") {
-            command.drain(place..(place + 2).min(command.len()));
+        if let Some(option) = command.iter().position(|word| word == "--seeds") {
+            command.drain(option..(option + 2).min(command.len()));
         }
         Self { command, ..self.clone() }
     }
 }
 
-/// Runs the paper's recipe from text to exported networks.
+/// Runs the paper's recipe, from text to exported models.
 pub(crate) fn pretrain(args: &Args, size: &str, length: u32) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/pretrain-{size}")));
     let steps = recipe(args, size, length, &out);
@@ -151,15 +151,15 @@ fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
     steps
 }
 
-/// Evaluation and both exports of a run.
+/// The steps after pre-training: evaluation and both exports.
 pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     let text = |path: &Path| path.display().to_string();
-    let figures = out.join("evaluate.json");
+    let metrics = out.join("evaluate.json");
     let evaluate = Step {
         name: "evaluate".to_owned(),
-        command: sh::words([ELECTRA, "evaluate", &text(run), "--output", &text(&figures)]),
+        command: sh::words([ELECTRA, "evaluate", &text(run), "--output", &text(&metrics)]),
         inputs: vec![],
-        output: figures,
+        output: metrics,
     };
     let exports = ["discriminator", "generator"].map(|part| {
         let folder = out.join(part);
@@ -179,10 +179,10 @@ pub(crate) fn after_pretraining(run: &Path, out: &Path) -> Vec<Step> {
     std::iter::once(evaluate).chain(exports).collect()
 }
 
-/// Set-up and the release build; the reader of Parquet is built where `corpus` holds such a file.
+/// Runs setup and the release build, with Parquet support if `corpus` has such a file.
 pub(crate) fn build(corpus: &Path) -> Result<()> {
     setup::run(&setup::Args::default())?;
-    // The folder of ELECTRA, whatever the environment names.
+    // Where `ELECTRA` is, whatever CARGO_TARGET_DIR says.
     let target = ["--target-dir", "target"];
     let mut command = sh::words(["cargo", "build", "--release", "--package", "electra-cli"]);
     command.extend(sh::words(target));
@@ -193,32 +193,31 @@ pub(crate) fn build(corpus: &Path) -> Result<()> {
     sh::run(&command).map(drop)
 }
 
-/// Runs the steps that are not done; a step whose command or inputs changed, and all after it, run again.
+/// Runs the steps that are not up to date. If the command or inputs of a step changed, it and all later steps run again.
 pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration)>> {
     fs::create_dir_all(stamps).with_context(|| stamps.display().to_string())?;
     let mut times = Vec::new();
     let mut chain = String::new();
-    for (place, step) in steps.iter().enumerate() {
+    for (index, step) in steps.iter().enumerate() {
         let before = std::mem::take(&mut chain);
         chain = fingerprint(step, &before)?;
         let stamp = stamps.join(&step.name);
         let done = fs::read_to_string(&stamp).unwrap_or_default();
         let (old, seconds) = done.split_once(' ').unwrap_or_default();
         if old == chain && step.output.exists() {
-            sh::say(&format!("done before: {}", step.name));
+            sh::say(&format!("up to date: {}", step.name));
             times.push((
                 step.name.clone(),
                 Duration::from_secs_f64(seconds.trim().parse().unwrap_or(0.0)),
             ));
             continue;
         }
-        // Before anything is made anew: what a later run stands on is not replaced under it. What was taken away is made
-        // again, the same.
+        // Never replace the data of an existing run. Deleted outputs of an unchanged step are rebuilt.
         if old != chain
-            && let Some(run) = steps[place + 1..].iter().find(|later| is_run(later))
+            && let Some(run) = steps[index + 1..].iter().find(|later| is_run(later))
         {
             bail!(
-                "{} or what it reads has changed, and {} holds a run that was made of the old: give another --out, or move that run away",
+                "step {} or its inputs have changed, but {} has a run that used the old output: use another --out, or move that run away",
                 step.name,
                 run.output.display()
             );
@@ -226,7 +225,7 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
         let begun = stamps.join(format!("{}.begun", step.name));
         let mark = fingerprint(&step.without_seeds(), &before)?;
         let same = fs::read_to_string(&begun).is_ok_and(|text| text == mark);
-        let command = resumed(step, same)?;
+        let command = command_for(step, same)?;
         fs::write(&begun, &mark).with_context(|| begun.display().to_string())?;
         let start = Instant::now();
         sh::run(&command)?;
@@ -238,7 +237,7 @@ pub(crate) fn run(steps: &[Step], stamps: &Path) -> Result<Vec<(String, Duration
     Ok(times)
 }
 
-/// Whether the step is pre-training and has left checkpoints.
+/// Whether the step is pre-training and has checkpoints.
 fn is_run(step: &Step) -> bool {
     step.name == "pretrain"
         && fs::read_dir(step.output.join("checkpoints")).is_ok_and(|entries| {
@@ -246,8 +245,9 @@ fn is_run(step: &Step) -> bool {
         })
 }
 
-/// The step's command, or the one that goes on with what an interrupted one left.
-fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
+/// The step's command, changed to resume or overwrite existing output. `same` says that it was started with the same
+/// command and inputs.
+fn command_for(step: &Step, same: bool) -> Result<Vec<String>> {
     if !step.output.exists() {
         return Ok(step.command.clone());
     }
@@ -257,13 +257,13 @@ fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
             return Ok(sh::words([ELECTRA, "pretrain", "--resume", &run]));
         }
         bail!(
-            "{} holds a run of other settings: give another --out, or move that run away",
+            "{} has a run with different settings: use another --out, or move that run away",
             step.output.display()
         );
     }
     let mut command = step.command.clone();
     if same && command.get(1).is_some_and(|word| word == "finetune") {
-        // Seeds that are done are not run again.
+        // Skips the seeds that are complete.
         command.push("--resume".to_owned());
     } else if step.output.is_dir() {
         command.push("--overwrite".to_owned());
@@ -271,14 +271,14 @@ fn resumed(step: &Step, same: bool) -> Result<Vec<String>> {
     Ok(command)
 }
 
-/// A hash of all that decides a step's result: its command, its inputs, and the steps before it.
+/// A hash of everything that determines a step's result: its command, its inputs, and the steps before it.
 fn fingerprint(step: &Step, before: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     hasher.update(before);
     hasher.update(sh::shown(&step.command));
     for input in &step.inputs {
         hasher.update(input.display().to_string());
-        // Data may stand elsewhere and be linked to.
+        // Data may be behind symbolic links.
         for entry in WalkDir::new(input).follow_links(true).sort_by_file_name() {
             let entry = entry.with_context(|| format!("{}: {}", step.name, input.display()))?;
             let (path, metadata) = (entry.path(), entry.metadata()?);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_anew_under_a_run() {
+    fn the_data_of_a_run_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (path, stamps) = (dir.path(), dir.path().join("stamps"));
         fs::write(path.join("input"), "1").unwrap();
@@ -337,12 +337,12 @@ mod tests {
         steps.push(Step { name: "pretrain".to_owned(), command, inputs: vec![], output });
         fs::write(path.join("input"), "2").unwrap();
         let error = run(&steps, &stamps).unwrap_err().to_string();
-        assert!(error.starts_with("step or what it reads has changed"), "{error}");
+        assert!(error.starts_with("step step or its inputs have changed"), "{error}");
         assert_eq!(fs::read_to_string(path.join("log")).unwrap().lines().count(), 1);
     }
 
     #[test]
-    fn data_behind_links_and_data_that_is_gone_are_seen() {
+    fn changes_behind_links_and_missing_data_are_detected() {
         let dir = tempfile::tempdir().unwrap();
         let (path, stamps) = (dir.path(), dir.path().join("stamps"));
         let runs = || fs::read_to_string(path.join("log")).unwrap().lines().count();
@@ -361,9 +361,9 @@ mod tests {
         assert!(error.contains("step: ") && error.contains("input"), "{error}");
     }
 
-    /// What is made of the same is the same: a run may stand on it. Of something else it may not.
+    /// Steps are deterministic, so a deleted output can be rebuilt from unchanged inputs below an existing run.
     #[test]
-    fn what_was_taken_away_is_made_again_under_a_run() {
+    fn deleted_outputs_are_rebuilt_below_a_run_if_inputs_are_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let (path, stamps) = (dir.path(), dir.path().join("stamps"));
         fs::write(path.join("input"), "1").unwrap();
@@ -379,15 +379,15 @@ mod tests {
         assert!(path.join("out").exists());
         fs::write(path.join("input"), "2").unwrap();
         let error = run(&steps, &stamps).unwrap_err().to_string();
-        assert!(error.contains("has changed") && error.contains("run"), "{error}");
+        assert!(error.contains("have changed") && error.contains("run"), "{error}");
     }
 
     #[test]
-    fn more_seeds_are_added_to_those_that_are_done() {
+    fn seeds_are_added_to_completed_ones() {
         let dir = tempfile::tempdir().unwrap();
         let (path, stamps) = (dir.path(), dir.path().join("stamps"));
         let output = path.join("out");
-        // A program by the name of `electra`: it writes down how it was called.
+        // A fake `electra` that logs its arguments.
         let program = path.join("electra");
         fs::write(&program, "#!/bin/sh\nmkdir -p \"$2\"\necho \"$@\" >> \"$2/log\"\n").unwrap();
         sh::run(&sh::words(["chmod", "+x", &program.display().to_string()])).unwrap();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_is_named_and_not_stamped() {
+    fn a_failed_step_is_reported_and_gets_no_stamp() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("input"), "1").unwrap();
         let steps = [step(dir.path(), "exit 3")];
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recipe_goes_from_text_to_both_exports() {
+    fn the_recipe_has_all_steps_from_text_to_exports() {
         let args = Args {
             corpus: "books".into(),
             vocab: None,

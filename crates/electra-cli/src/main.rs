@@ -1,4 +1,4 @@
-//! The binary `electra`: one file per command, each a parsed struct and one call into a crate.
+//! The binary `electra`. Each command is one file that parses arguments and calls a library crate.
 
 mod commands;
 mod console;
@@ -6,7 +6,7 @@ mod console;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// ELECTRA for people who train encoders: pre-train, evaluate, export, fine-tune, predict.
+/// Pre-train, evaluate, export and fine-tune ELECTRA models, and predict with them.
 #[derive(Debug, Parser)]
 #[command(name = "electra", version, propagate_version = true)]
 struct Cli {
@@ -16,40 +16,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Learn or check a WordPiece vocabulary.
+    /// Train or check a WordPiece vocabulary.
     #[command(subcommand)]
     Vocab(commands::vocab::Command),
-    /// Turn a corpus into shards, or look at them.
+    /// Build, inspect or verify shards of a corpus.
     #[command(subcommand)]
     Shards(commands::shards::Command),
-    /// Pre-train by replaced token detection.
+    /// Pre-train with replaced token detection.
     Pretrain(commands::pretrain::Args),
-    /// Held-out metrics of a run.
+    /// Compute held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
-    /// Write a network of a run in Hugging Face's format, or both in TensorFlow's.
+    /// Export a network of a run to Hugging Face's format, or both networks to TensorFlow's.
     Export(commands::export::Args),
-    /// Read other programs' weights, or the original's hyper-parameters.
+    /// Import weights of other programs, or hyperparameters of the original.
     Import(commands::import::Args),
     /// Compare two sets of weights.
     Compare(commands::compare::Args),
-    /// Run a network on ids, or have it judge a text.
+    /// Run a network on ids, or detect replaced tokens in a text.
     Forward(commands::forward::Args),
     /// Fill the masked positions of a text.
     FillMask(commands::fill_mask::Args),
-    /// Fine-tune on a labelled task.
+    /// Fine-tune on a labeled task.
     Finetune(commands::finetune::Args),
     /// Predict with a fine-tuned model.
     Predict(commands::predict::Args),
-    /// Score predictions by the official rules.
+    /// Score predictions like the official scripts.
     #[command(subcommand)]
     Score(commands::score::Command),
-    /// Write GLUE's predictions as its leaderboard takes them.
+    /// Write predictions for the GLUE leaderboard.
     Submit(commands::submit::Args),
-    /// Parameters and FLOPs of a config.
+    /// Print parameters, FLOPs and memory of a config.
     Flops(commands::flops::Args),
     /// Check and time pre-training on a GPU.
     GpuCheck(commands::gpu_check::Args),
-    /// Where the time of a pre-training step goes.
+    /// Profile the parts of a pre-training step.
     Profile(commands::profile::Args),
 }
 
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
             console::error(&console::out_of_memory(&message).unwrap_or(message));
             ExitCode::FAILURE
         }
-        // The hook of `console::init` has said what happened.
+        // The panic hook of `console::init` has printed the message.
         Err(_) => ExitCode::FAILURE,
     }
 }

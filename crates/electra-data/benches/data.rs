@@ -1,4 +1,4 @@
-//! From text to batches: building shards, masking, and the loader by one worker thread and by two.
+//! Throughput of building shards, masking, and the loader with one worker thread and with two.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use electra_data::{
@@ -19,7 +19,7 @@ fn data(c: &mut Criterion) {
     let config = TokenizerConfig::default();
     let texts = || corpus.documents().map(|document| Ok::<_, electra_data::Error>(document?.text));
     let vocab = train_vocab(texts(), &config, &TrainConfig::new(4000)).expect("enough text");
-    let tokenizer = WordPiece::new(vocab, config).expect("a good vocabulary");
+    let tokenizer = WordPiece::new(vocab, config).expect("a valid vocabulary");
     let dir = tempfile::tempdir().expect("a temporary folder");
     let build = BuildConfig {
         out: dir.path().join("shards"),
@@ -29,19 +29,19 @@ fn data(c: &mut Criterion) {
         existing: electra_data::Existing::Replace,
     };
     let build_all =
-        || build_shards(&corpus, &tokenizer, &build, &mut |_| {}).expect("a good corpus");
-    // Before any bench, since a filter may leave that of building out.
+        || build_shards(&corpus, &tokenizer, &build, &mut |_| {}).expect("a valid corpus");
+    // Before the benchmarks, because a filter may skip that of building.
     build_all();
     let bytes: usize = texts().map(|text| text.expect("read before").len()).sum();
     let mut group = c.benchmark_group("shards");
     group.throughput(Throughput::Bytes(bytes as u64)).sample_size(10);
-    group.bench_function("built from text", |b| {
+    group.bench_function("build from text", |b| {
         b.iter(build_all);
     });
     group.finish();
 
-    let shards = Arc::new(ShardSet::open(&build.out, Split::Train).expect("our own shards"));
-    let example = shards.example(0).expect("the first of many");
+    let shards = Arc::new(ShardSet::open(&build.out, Split::Train).expect("valid shards"));
+    let example = shards.example(0).expect("at least one example");
     let mut group = c.benchmark_group("masking");
     group.throughput(Throughput::Elements(example.ids.len() as u64));
     group.bench_function("uniform", |b| {
@@ -57,9 +57,9 @@ fn data(c: &mut Criterion) {
     for (name, threads) in [("one thread", 1), ("two threads", 2)] {
         let config = LoaderConfig { seed: 1, batch_size: BATCH, threads, prefetch: 8 };
         let mut loader =
-            Loader::new(Arc::clone(&shards), Arc::new(MASKING), config, 0).expect("good settings");
+            Loader::new(Arc::clone(&shards), Arc::new(MASKING), config, 0).expect("valid settings");
         group.bench_function(name, |b| {
-            b.iter(|| loader.next().expect("whole shards").tokens);
+            b.iter(|| loader.next().expect("valid shards").tokens);
         });
     }
     group.finish();

@@ -1,20 +1,20 @@
-//! Batches as plain row-major integers.
+//! Masked batches of plain row-major integers.
 
 use crate::{
     Masking, Result, ShardSet,
     rng::{CounterRng, Purpose},
 };
 
-/// Examples padded to one length, with what masking chose.
+/// A padded batch of examples with masked positions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MaskedBatch {
-    /// Rows `b`.
+    /// Batch size `b`.
     pub batch: usize,
-    /// Columns `s`.
+    /// Sequence length `s`.
     pub length: usize,
     /// `[b, s]`: the original ids.
     pub input_ids: Vec<i64>,
-    /// `[b, s]`: the ids with `[MASK]`.
+    /// `[b, s]`: the ids after masking.
     pub generator_ids: Vec<i64>,
     /// `[b, s]`: 0 for the first segment and padding, 1 for the second.
     pub token_type_ids: Vec<i64>,
@@ -22,20 +22,20 @@ pub struct MaskedBatch {
     pub attention_mask: Vec<i64>,
     /// `[p]`: chosen positions, `row * s + column`, ascending.
     pub masked_positions: Vec<i64>,
-    /// `[p]`: the original ids there.
+    /// `[p]`: the original ids at these positions.
     pub masked_labels: Vec<i64>,
-    /// `[p]`: whether the generator sees `[MASK]` there.
+    /// `[p]`: whether the position was replaced by `[MASK]`; otherwise it keeps its token.
     pub masked_is_mask: Vec<bool>,
-    /// `[p]`: one number in [0, 1) each, for sampling a replacement.
+    /// `[p]`: uniform numbers in [0, 1), for sampling replacements.
     pub sampling_uniforms: Vec<f32>,
-    /// Tokens that are not padding.
+    /// Number of tokens, excluding padding.
     pub tokens: usize,
-    /// Positions that may be chosen of a row at most: what a batch of fixed shapes has room for.
+    /// Maximum number of masked positions per row ([`Masking::most`]), for batches of fixed shapes.
     pub most_masked: usize,
 }
 
 impl MaskedBatch {
-    /// Appends one example, masked by the streams of (seed, epoch, index).
+    /// Appends an example, masked with random numbers keyed by (seed, epoch, index).
     pub(crate) fn push(
         &mut self,
         shards: &ShardSet,
@@ -64,7 +64,7 @@ impl MaskedBatch {
             self.masked_positions.push(flat as i64);
             self.masked_labels.push(self.input_ids[flat]);
             self.masked_is_mask.push(as_mask);
-            // 24 bits: what an f32 below 1 can hold.
+            // 24 bits: the precision of an f32 below 1.
             self.sampling_uniforms.push((uniforms.next_u64() >> 40) as f32 / (1u32 << 24) as f32);
             if as_mask {
                 self.generator_ids[flat] = i64::from(special.mask);
@@ -76,12 +76,12 @@ impl MaskedBatch {
         Ok(())
     }
 
-    /// An empty batch of `length` columns.
+    /// An empty batch of sequence length `length`.
     pub(crate) fn empty(length: usize) -> Self {
         Self { length, ..Self::default() }
     }
 
-    /// At most `parts` batches of whole rows, in order, as even as possible.
+    /// Splits the rows into at most `parts` batches of nearly equal size, in order.
     pub fn split(&self, parts: usize) -> Vec<Self> {
         let parts = parts.clamp(1, self.batch.max(1));
         let bounds = (0..parts).map(|i| (i * self.batch / parts, (i + 1) * self.batch / parts));
@@ -110,7 +110,7 @@ impl MaskedBatch {
     }
 }
 
-/// Batches over all examples once, in order, masked as epoch 0 of `seed`; the last may be smaller.
+/// Iterates over all examples once, in order, with the masks of epoch 0. The last batch may be smaller.
 pub fn evaluation_batches<'a>(
     shards: &'a ShardSet,
     masking: &'a dyn Masking,

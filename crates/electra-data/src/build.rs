@@ -1,11 +1,11 @@
-//! Corpus to shards: in parallel, in bounded memory, the same bytes for any number of threads.
+//! Builds shards from a corpus: in parallel, in bounded memory, with the same result for any number of threads.
 
 use crate::{
     Corpus, Error, PackingConfig, Result,
     corpus::{Document, split_sentences},
     index::{BuildReport, COUNTS, INDEX, ShardIndex, Split, SplitIndex, TOKENIZER, VERSION},
+    output::{Shards, check_corpus},
     packing::{Example, SHORTEST, pack_document},
-    place::{Shards, check_corpus},
     rng::{CounterRng, Purpose},
     shard::ShardWriter,
 };
@@ -22,32 +22,31 @@ use std::{
 /// Settings of [`build_shards`].
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
-    /// The folder to make.
+    /// The output folder.
     pub out: PathBuf,
     /// How examples are packed.
     pub packing: PackingConfig,
-    /// Share of documents kept for evaluation, whole; the second document always is, unless it is 0.
+    /// Fraction of documents held out for evaluation. Unless it is 0, the second document is always held out.
     pub held_out: f64,
-    /// Seed of packing and of the held-out choice.
+    /// Seed for packing and for choosing held-out documents.
     pub seed: u64,
-    /// Whether the shards in `out` are replaced once the new ones are complete. Anything else is never replaced.
+    /// Whether to replace existing shards in `out` once the new ones are complete. Other files are never replaced.
     pub existing: Existing,
 }
 
-/// Text handed to the workers at once, in bytes; three such chunks are in memory at most.
+/// Bytes of text per chunk; at most three chunks are in memory.
 const CHUNK: usize = 8 << 20;
-/// Tokens of a full shard.
+/// Tokens per shard.
 const SHARD_TOKENS: u64 = 1 << 24;
-/// Bytes of sentences that one task tokenises.
+/// Bytes of text per tokenization task.
 const TASK: usize = 1 << 16;
 
-/// Tokenises and packs a corpus into a folder of shards; `progress` is told the bytes of text done.
+/// Tokenizes a corpus, packs it into examples and writes shards. Calls `progress` with the bytes of text processed.
 ///
-/// The folder appears when it is complete; see [`electra_files::folder::whole`].
+/// The output folder appears when it is complete; see [`electra_files::folder::whole`].
 ///
 /// # Errors
-/// [`Error::Files`], [`Error::CorpusInOutput`], [`Error::TooSmall`], or any error of reading and writing; what was
-/// at `out` is as it was.
+/// [`Error::Files`], [`Error::CorpusInOutput`], [`Error::TooSmall`], or an I/O error. On error, `out` is unchanged.
 pub fn build_shards(
     corpus: &Corpus,
     tokenizer: &WordPiece,
@@ -118,12 +117,12 @@ fn build_in(
     };
     let mut report = BuildReport {
         files: corpus.files().len() as u64,
-        files_left_out: corpus.left_out().len() as u64,
+        files_left_out: corpus.skipped().len() as u64,
         ..BuildReport::default()
     };
-    // Parts of long documents have a number each for packing; the split is the document's.
+    // Each part of a long document has its own number for packing, but all parts are in the document's split.
     let mut parts = 0;
-    // One thread reads and decompresses ahead; rayon's threads tokenise; this one packs up the results.
+    // A reader thread decompresses ahead, rayon's threads tokenize and pack, and this thread writes.
     let (sender, chunks) = bounded::<Result<Vec<Document>>>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || read_chunks(corpus, &sender));
@@ -138,7 +137,7 @@ fn build_in(
                 report.documents += u64::from(!document.continues);
                 report.text_bytes += document.text.len() as u64;
                 report.replaced_bytes += document.replaced_bytes;
-                // A file's first document continues nothing, so there is one.
+                // The first document of a file never continues another, so the count is at least 1.
                 output.add(packed, report.documents - 1, config, &mut report)?;
             }
             parts += chunk.len() as u64;
@@ -159,7 +158,7 @@ fn read_chunks(corpus: &Corpus, sender: &crossbeam_channel::Sender<Result<Vec<Do
                 chunk.push(document);
             }
             Err(error) => {
-                // A closed channel means that the builder has failed for its own reason.
+                // A closed channel means that the builder has already failed.
                 let _ = sender.send(Err(error));
                 return;
             }
@@ -187,7 +186,7 @@ fn split_of(document: u64, config: &BuildConfig) -> Split {
     }
 }
 
-/// A document's examples.
+/// The examples and statistics of a document.
 struct Packed {
     examples: Vec<Example>,
     sentences: u64,
@@ -206,9 +205,9 @@ fn pack(
 ) -> Result<Packed> {
     let special = tokenizer.vocab().special();
     let texts = split_sentences(&document.text, corpus.config().sentences);
-    // A long document is tokenised by several tasks, a short one by this.
+    // Long documents are split into several tasks.
     let per_task = (texts.len() * TASK / document.text.len().max(1)).max(1);
-    let tokenise = |texts: &[&str]| -> Result<Vec<(Vec<u32>, u64)>> {
+    let tokenize = |texts: &[&str]| -> Result<Vec<(Vec<u32>, u64)>> {
         let ids_and_overlong = |text: &&str| {
             let ids = tokenizer.encode(text)?;
             let overlong = match ids.contains(&special.unk) {
@@ -220,8 +219,8 @@ fn pack(
         texts.iter().map(ids_and_overlong).collect()
     };
     let encoded: Vec<Vec<(Vec<u32>, u64)>> = match texts.len() > per_task {
-        true => texts.par_chunks(per_task).map(tokenise).collect::<Result<_>>()?,
-        false => vec![tokenise(&texts)?],
+        true => texts.par_chunks(per_task).map(tokenize).collect::<Result<_>>()?,
+        false => vec![tokenize(&texts)?],
     };
     let (mut sentences, overlong): (Vec<Vec<u32>>, Vec<u64>) =
         encoded.into_iter().flatten().unzip();
@@ -239,15 +238,15 @@ fn pack(
     Ok(Packed { examples, sentences: sentences.len() as u64, dropped, tokens, unknown, overlong })
 }
 
-/// The folder being written.
+/// The shards being written.
 struct Output {
     dir: PathBuf,
     writers: [ShardWriter; 2],
     counts: Vec<u64>,
     index: ShardIndex,
-    /// The last document that its split's count has, so that parts of one count once.
+    /// The last document counted, so that parts of one document count once.
     counted: Option<u64>,
-    /// Tokens of a full shard.
+    /// Tokens per shard.
     shard_tokens: u64,
 }
 
@@ -321,7 +320,7 @@ impl Output {
         }
         report.train_examples = self.index.train.examples;
         report.held_out_examples = self.index.held_out.examples;
-        if let Some(needed) = self.lacks(config, report) {
+        if let Some(needed) = self.shortage(config, report) {
             return Err(Error::TooSmall {
                 path: corpus.path().to_owned(),
                 documents: report.documents,
@@ -335,24 +334,24 @@ impl Output {
         Ok(write_json(&self.dir.join(INDEX), &self.index)?)
     }
 
-    /// What the corpus has too little of, and what would be enough.
-    fn lacks(&self, config: &BuildConfig, report: &BuildReport) -> Option<String> {
+    /// What is missing if the corpus is too small.
+    fn shortage(&self, config: &BuildConfig, report: &BuildReport) -> Option<String> {
         let length = self.index.sequence_length;
         let room = length as u64 - 2;
         if report.text_tokens < room {
             return Some(format!(
-                "one example of {length} takes {room} beside [CLS] and [SEP]: give more text, or a shorter --seq-len"
+                "one example of length {length} needs {room} tokens besides [CLS] and [SEP]: use more text, or a smaller --seq-len"
             ));
         }
         if self.index.train.examples == 0 {
             return Some(
-                "no document with tokens is left to train on: give more documents".to_owned(),
+                "no document with tokens is left for training: use more documents".to_owned(),
             );
         }
         if self.index.held_out.examples == 0 && config.held_out > 0.0 {
             return Some(
-                "no document with tokens is held out: give at least 2 (in plain text, blank lines or files divide them), \
-                 or --held-out 0 and train with evaluate.every = 0"
+                "no document with tokens is held out: use at least 2 documents (in plain text, separated by blank lines or \
+                 files), or --held-out 0 and train with evaluate.every = 0"
                     .to_owned(),
             );
         }
@@ -366,22 +365,21 @@ mod tests {
     use crate::{CorpusConfig, ShardSet, verify};
     use electra_tokenize::{TokenizerConfig, Vocab};
 
-    /// Real shards have 16 M tokens: small ones show what lies beyond the first of them.
+    /// Normal shards have 16 M tokens; this uses small ones to get several.
     #[test]
-    fn many_shards_have_the_examples_of_one() {
-        let dir = tempfile::tempdir().expect("what the test makes is whole");
+    fn several_shards_have_the_same_examples_as_one() {
+        let dir = tempfile::tempdir().expect("valid test data");
         let word = |i: usize| ["a", "b", "c", "d", "e"][i % 5];
         let document =
             |i: usize| (0..20 + i % 7).map(|j| word(i + j * j)).collect::<Vec<_>>().join(" ");
         let text = (0..60).map(document).collect::<Vec<_>>().join("\n\n");
-        fs::write(dir.path().join("corpus.txt"), text).expect("what the test makes is whole");
+        fs::write(dir.path().join("corpus.txt"), text).expect("valid test data");
         let corpus = Corpus::open(&dir.path().join("corpus.txt"), CorpusConfig::default())
-            .expect("what the test makes is whole");
+            .expect("valid test data");
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
         let tokens = special.into_iter().chain(["a", "b", "c", "d", "e"]).map(str::to_owned);
-        let vocab = Vocab::from_tokens(tokens.collect()).expect("what the test makes is whole");
-        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default())
-            .expect("what the test makes is whole");
+        let vocab = Vocab::from_tokens(tokens.collect()).expect("valid test data");
+        let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).expect("valid test data");
         let build = |name: &str, shard_tokens: u64| {
             let out = dir.path().join(name);
             let config = BuildConfig {
@@ -392,12 +390,12 @@ mod tests {
                 existing: Existing::Refuse,
             };
             build_in(&out, &corpus, &tokenizer, &config, shard_tokens, &mut |_| {})
-                .expect("what the test makes is whole");
-            let index = verify(&out).expect("what the test makes is whole");
+                .expect("valid test data");
+            let index = verify(&out).expect("valid test data");
             let read = |split| {
-                let shards = ShardSet::open(&out, split).expect("what the test makes is whole");
+                let shards = ShardSet::open(&out, split).expect("valid test data");
                 (0..shards.len())
-                    .map(|i| shards.example(i).expect("what the test makes is whole").ids)
+                    .map(|i| shards.example(i).expect("valid test data").ids)
                     .collect::<Vec<_>>()
             };
             (index, read(Split::Train), read(Split::HeldOut))

@@ -1,4 +1,4 @@
-//! Documents out of files: text, JSON lines and Parquet, compressed or not, streamed.
+//! Streams documents from text, JSON lines and Parquet files, optionally compressed.
 
 mod config;
 mod format;
@@ -6,7 +6,7 @@ mod open;
 mod sentences;
 mod text;
 
-pub use config::{CorpusConfig, DocumentBoundary, Encoding};
+pub use config::{CorpusConfig, DecodeErrors, DocumentBoundary};
 pub use sentences::{Sentences, split_sentences};
 pub use text::Document;
 
@@ -20,31 +20,31 @@ use std::{
 };
 use walkdir::{DirEntry, WalkDir};
 
-/// Files to read, in the order in which they are read.
+/// The files of a corpus, in reading order.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     path: PathBuf,
     config: CorpusConfig,
     files: Vec<PathBuf>,
-    left_out: Vec<PathBuf>,
+    skipped: Vec<PathBuf>,
 }
 
 impl Corpus {
-    /// A file, or all readable files of a folder and its folders, sorted by path; links are followed, hidden files and
-    /// folders are not looked at.
+    /// Opens a file, or all readable files in a folder and its subfolders, sorted by path. Symbolic links are followed;
+    /// hidden files and folders are skipped.
     ///
     /// # Errors
-    /// If the path is not there, or holds no file of a kind that can be read.
+    /// If the path does not exist or has no readable file.
     pub fn open(path: &Path, config: CorpusConfig) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
-        let (mut files, mut left_out) = (Vec::new(), Vec::new());
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
         if metadata.is_file() {
             files.push(path.to_owned());
             if kind(path).is_none() {
-                return Err(unreadable(path, "its ending is not of a kind that can be read"));
+                return Err(unreadable(path, "unsupported file extension"));
             }
         } else {
-            // Data may stand elsewhere and be linked to; hidden folders hold other programs' copies.
+            // Follow links, as data is often linked; skip hidden folders, which often have copies by other programs.
             let entries = WalkDir::new(path).follow_links(true).sort_by_file_name();
             let hidden = |name: &OsStr| name.to_string_lossy().starts_with('.');
             let shown = |entry: &DirEntry| entry.depth() == 0 || !hidden(entry.file_name());
@@ -55,37 +55,37 @@ impl Corpus {
                 }
                 match kind(entry.path()) {
                     Some(_) => files.push(entry.into_path()),
-                    None => left_out.push(entry.into_path()),
+                    None => skipped.push(entry.into_path()),
                 }
             }
         }
         if files.is_empty() {
-            return Err(unreadable(path, "no file in this folder is of a kind that can be read"));
+            return Err(unreadable(path, "no readable file in this folder"));
         }
-        Ok(Self { path: path.to_owned(), config, files, left_out })
+        Ok(Self { path: path.to_owned(), config, files, skipped })
     }
 
-    /// What was opened.
+    /// The path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How it is read.
+    /// The settings.
     pub fn config(&self) -> &CorpusConfig {
         &self.config
     }
 
-    /// Files that are read.
+    /// The files that are read.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Files of the folder whose ending is not of a kind that can be read.
-    pub fn left_out(&self) -> &[PathBuf] {
-        &self.left_out
+    /// The files in the folder that are skipped because of their extension.
+    pub fn skipped(&self) -> &[PathBuf] {
+        &self.skipped
     }
 
-    /// Documents in order; each file is opened when its turn comes. Ends after the first error.
+    /// Iterates over the documents in order. Each file is opened when it is reached. Ends after the first error.
     pub fn documents(&self) -> Documents<'_> {
         Documents { corpus: self, files: self.files.iter().collect(), current: None }
     }
@@ -96,12 +96,12 @@ fn unreadable(path: &Path, reason: &str) -> Error {
         KINDS.iter().filter(|(_, format)| *format != Format::Parquet).map(|(ending, _)| *ending);
     let endings = endings.map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" ");
     let message = format!(
-        "{reason}: {endings}, each also .gz .xz .zst, and .parquet, which is compressed within and not as a whole"
+        "{reason}: supported are {endings}, optionally with .gz .xz .zst, and .parquet without external compression"
     );
     Error::Corpus { path: path.to_owned(), message }
 }
 
-/// Iterator over a corpus' documents.
+/// Iterator over the documents of a corpus.
 pub struct Documents<'a> {
     corpus: &'a Corpus,
     files: VecDeque<&'a PathBuf>,

@@ -2,70 +2,70 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong between a corpus and a batch.
+/// Errors of corpora, shards and batches.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder that could not be read or written.
+    /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Text that is not UTF-8.
-    #[error("{}: byte {offset} (line {line}) is not UTF-8; convert the file, or use --lossy to replace such bytes", path.display())]
+    /// A text file is not valid UTF-8.
+    #[error("{}: invalid UTF-8 at byte {offset} (line {line}); convert the file, or use --lossy to replace such bytes", path.display())]
     NotUtf8 {
         /// The file.
         path: PathBuf,
-        /// Offset of the first wrong byte in the decompressed text.
+        /// Offset of the first invalid byte in the decompressed text.
         offset: u64,
         /// Its line, from 1.
         line: u64,
     },
-    /// A record that cannot be read.
+    /// A record of a corpus is invalid.
     #[error("{}:{line}: {message}", path.display())]
     Record {
         /// The file.
         path: PathBuf,
         /// The line or row, from 1.
         line: u64,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
-    /// A path without a file that can be read.
+    /// A corpus has no readable file.
     #[error("{}: {message}", path.display())]
     Corpus {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
-    /// A corpus that does not fill one example, or leaves a split without one.
-    #[error("{}: {documents} documents with {tokens} tokens are too little: {needed}", path.display())]
+    /// The corpus is too small for one example, or a split would be empty.
+    #[error("{}: the corpus is too small ({documents} documents with {tokens} tokens): {needed}", path.display())]
     TooSmall {
         /// The corpus.
         path: PathBuf,
-        /// Documents with text.
+        /// Documents that have text.
         documents: u64,
-        /// Tokens in all.
+        /// Total number of tokens.
         tokens: u64,
-        /// What would be enough.
+        /// What is needed.
         needed: String,
     },
-    /// An output folder whose replacement would remove files of the corpus.
-    #[error("{} contains {} of the corpus: name another output folder", out.display(), file.display())]
+    /// Replacing the output folder would delete files of the corpus.
+    #[error("{} contains {}, which belongs to the corpus: use another output folder", out.display(), file.display())]
     CorpusInOutput {
         /// The output folder.
         out: PathBuf,
         /// The file of the corpus.
         file: PathBuf,
     },
-    /// From the crate of files: an output folder that is not replaced, a file that could not be written.
+    /// From `electra-files`: an output folder may not be replaced, or a file could not be written.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
-    /// A shard or index that is not what was written.
+    /// A shard or index is damaged or does not fit the others.
     #[error("{}: {message}", path.display())]
     Shard {
         /// The file.
@@ -73,21 +73,21 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// A setting that nothing can be made with.
+    /// An invalid setting.
     #[error("{key} = {value}: {expected}")]
     Value {
-        /// Its name.
+        /// Name of the setting.
         key: &'static str,
         /// The value found.
         value: String,
-        /// What would be right.
+        /// What is expected.
         expected: String,
     },
-    /// From the tokenizer.
+    /// From `electra-tokenize`.
     #[error(transparent)]
     Tokenize(#[from] electra_tokenize::Error),
-    /// A worker thread panicked; with its message.
-    #[error("a loader thread ended unexpectedly: {0}")]
+    /// A worker thread of the loader panicked; has the panic message.
+    #[error("a data loader thread panicked: {0}")]
     Worker(String),
 }
 

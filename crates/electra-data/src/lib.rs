@@ -1,12 +1,12 @@
-//! Corpora to shards to masked batches. Plain integers, no libtorch.
+//! Text corpora, token shards and masked batches of plain integers. Does not need libtorch.
 //!
-//! - [`corpus`]: documents out of text, JSON lines and Parquet, compressed or not, streamed;
-//! - [`packing`]: sentences to `[CLS] a [SEP] b [SEP]` examples, without losing text;
-//! - [`build`]: shards, in parallel, the same bytes for any number of threads;
-//! - [`shard`]: reading them, with checksums;
+//! - [`corpus`]: streams documents from text, JSON lines and Parquet files, optionally compressed;
+//! - [`packing`]: packs sentences into `[CLS] a [SEP] b [SEP]` examples, without losing text;
+//! - [`build`]: builds shards in parallel, with the same result for any number of threads;
+//! - [`shard`]: reads shards and verifies checksums;
 //! - [`masking`], [`sampler`], [`loader`]: dynamic masking, global shuffling, prefetch.
 //!
-//! Every random choice is keyed by (seed, purpose, epoch or document, example): see [`rng`].
+//! All randomness is keyed by (seed, purpose, epoch or document, example): see [`rng`].
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -19,15 +19,15 @@ mod error;
 mod index;
 pub mod loader;
 pub mod masking;
+mod output;
 pub mod packing;
-mod place;
 pub mod rng;
 pub mod sampler;
 pub mod shard;
 
 pub use batch::{MaskedBatch, evaluation_batches};
 pub use build::{BuildConfig, build_shards};
-pub use corpus::{Corpus, CorpusConfig, DocumentBoundary, Encoding, Sentences};
+pub use corpus::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
 pub use electra_files::Existing;
 pub use error::{Error, Result};
 pub use index::{BuildReport, ShardIndex, Split, SplitIndex};

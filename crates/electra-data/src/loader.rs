@@ -1,4 +1,4 @@
-//! Batches ahead of the trainer, on threads of their own; the bits do not depend on how many.
+//! A data loader that prepares batches on worker threads. The batches do not depend on the number of threads.
 
 use crate::{Error, MaskedBatch, Masking, Result, Sampler, ShardSet};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -14,36 +14,37 @@ use std::{
 /// Settings of a [`Loader`].
 #[derive(Clone, Copy, Debug)]
 pub struct LoaderConfig {
-    /// Seed of order, masks and samples.
+    /// Seed for shuffling, masking and sampling.
     pub seed: u64,
-    /// Examples of a batch.
+    /// Examples per batch.
     pub batch_size: usize,
     /// Worker threads.
     pub threads: usize,
-    /// Batches prepared ahead at most, which bounds the memory.
+    /// Maximum number of batches prepared in advance, which bounds memory.
     pub prefetch: usize,
 }
 
-/// An endless stream of masked batches in the sampler's order; batches run across epochs.
+/// An endless stream of masked batches in shuffled order. Batches may span epochs.
 #[derive(Debug)]
 pub struct Loader {
     jobs: Option<Sender<u64>>,
     done: Receiver<(u64, Result<MaskedBatch>)>,
     early: BTreeMap<u64, Result<MaskedBatch>>,
     workers: Vec<JoinHandle<()>>,
-    /// Batch numbers, counted from the loader's start.
+    /// The next batch to return, counted from the start of the loader.
     next: u64,
-    asked: u64,
+    /// The next batch to request.
+    requested: u64,
     start: u64,
     config: LoaderConfig,
     wait: Duration,
 }
 
 impl Loader {
-    /// A loader that goes on after `start` examples.
+    /// Creates a loader that starts after `start` examples, to resume a run.
     ///
     /// # Errors
-    /// If a setting is 0, or a thread cannot be started.
+    /// If a setting is 0 or a thread cannot be started.
     pub fn new(
         shards: Arc<ShardSet>,
         masking: Arc<dyn Masking>,
@@ -70,7 +71,7 @@ impl Loader {
                 let work = move || {
                     for number in todo {
                         let first = start + number * config.batch_size as u64;
-                        // A panic must reach the consumer, who waits for this very batch.
+                        // Send a panic to the consumer, which waits for this batch.
                         let batch = catch_unwind(AssertUnwindSafe(|| {
                             make(&shards, masking.as_ref(), &sampler, &config, first)
                         }))
@@ -86,22 +87,32 @@ impl Loader {
             .map_err(Error::io("loader thread"))?;
         let wait = Duration::ZERO;
         let early = BTreeMap::new();
-        Ok(Self { jobs: Some(jobs), done, early, workers, next: 0, asked: 0, start, config, wait })
+        Ok(Self {
+            jobs: Some(jobs),
+            done,
+            early,
+            workers,
+            next: 0,
+            requested: 0,
+            start,
+            config,
+            wait,
+        })
     }
 
     /// The next batch.
     ///
     /// # Errors
-    /// If a shard cannot be read, or [`Masking::choose`] panicked; the batch after it comes next.
-    #[expect(clippy::should_implement_trait, reason = "it is fallible and never ends")]
+    /// If a shard cannot be read or [`Masking::choose`] panics. The next call returns the following batch.
+    #[expect(clippy::should_implement_trait, reason = "it is fallible and endless")]
     pub fn next(&mut self) -> Result<MaskedBatch> {
-        let gone = || Error::Worker("none is left".to_owned());
+        let gone = || Error::Worker("all threads have stopped".to_owned());
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        while self.asked < self.next + self.config.prefetch as u64 {
-            jobs.send(self.asked).map_err(|_| gone())?;
-            self.asked += 1;
+        while self.requested < self.next + self.config.prefetch as u64 {
+            jobs.send(self.requested).map_err(|_| gone())?;
+            self.requested += 1;
         }
-        let asked_at = Instant::now();
+        let start = Instant::now();
         let batch = loop {
             if let Some(batch) = self.early.remove(&self.next) {
                 break batch;
@@ -109,17 +120,17 @@ impl Loader {
             let (number, batch) = self.done.recv().map_err(|_| gone())?;
             self.early.insert(number, batch);
         };
-        self.wait += asked_at.elapsed();
+        self.wait += start.elapsed();
         self.next += 1;
         batch
     }
 
-    /// Examples consumed since the start of the run.
+    /// Number of examples returned since the start of the run.
     pub fn position(&self) -> u64 {
         self.start + self.next * self.config.batch_size as u64
     }
 
-    /// Time that [`Self::next`] has waited for workers since the last call.
+    /// Time that [`Self::next`] has waited for workers since the last call of this function.
     pub fn take_wait(&mut self) -> Duration {
         std::mem::take(&mut self.wait)
     }
@@ -127,17 +138,17 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // Without jobs the workers end; draining lets one that is sending see it.
+        // Closing the channel stops the workers; draining unblocks a worker that is sending.
         self.jobs = None;
         while self.done.recv().is_ok() {}
         for worker in self.workers.drain(..) {
-            // A panic of the worker has been printed by its thread.
+            // A panic of a worker has already been printed.
             let _ = worker.join();
         }
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())

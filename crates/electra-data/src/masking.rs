@@ -1,21 +1,21 @@
-//! Which positions the generator fills: the seam and the two shipped maskings.
+//! Masking: the trait, and two implementations.
 
 use crate::rng::CounterRng;
 use electra_tokenize::SpecialTokens;
 use std::fmt::Debug;
 
-/// The choice for one example.
+/// The masked positions of one example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaskedPositions {
     /// Distinct positions in the example, ascending.
     pub positions: Vec<u32>,
-    /// For each: whether it shows `[MASK]`; otherwise it keeps its token.
+    /// For each position, whether it is replaced by `[MASK]`; otherwise it keeps its token.
     pub as_mask: Vec<bool>,
 }
 
-/// Chooses positions. [`Self::choose`] must depend on its arguments alone.
+/// A masking strategy. The result of [`Self::choose`] must depend only on its arguments.
 pub trait Masking: Send + Sync + Debug {
-    /// Chooses positions of `ids`, an example without padding; `length` is the batch's.
+    /// Chooses positions in `ids`, an example without padding. `length` is the sequence length of the batch.
     fn choose(
         &self,
         ids: &[u32],
@@ -24,38 +24,38 @@ pub trait Masking: Send + Sync + Debug {
         rng: &mut CounterRng,
     ) -> MaskedPositions;
 
-    /// Positions that it chooses at most of an example in a batch of `length`. The lower it is, the less work a GPU
-    /// does for nothing, where batches have room for as many.
+    /// Maximum number of positions of an example in a batch of `length`. A GPU pads batches of fixed shapes to this
+    /// number, so a lower value saves work.
     fn most(&self, length: usize) -> usize {
         length
     }
 }
 
-/// Distinct positions, uniformly among all but `[CLS]`, `[SEP]`, `[MASK]` and `[PAD]`.
+/// Samples distinct positions uniformly, excluding `[CLS]`, `[SEP]`, `[MASK]` and `[PAD]`.
 ///
-/// `k = max(1, min(N, round_half_even(n * rate)))` of `n` tokens, `[CLS]` and `[SEP]` counted,
-/// `N = floor((rate + 0.005) * length)`; `n * rate` is in single precision, as there.
+/// Samples `k = max(1, min(N, round_half_even(n * rate)))` of `n` tokens, counting `[CLS]` and `[SEP]`, with
+/// `N = floor((rate + 0.005) * length)`. `n * rate` is computed in single precision, as in the reference.
 ///
-/// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Departure: the reference draws with
-/// replacement ([`ReferenceMasking`]), which masks fewer than `k` positions.
+/// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Difference: the reference samples with replacement
+/// ([`ReferenceMasking`]), which masks fewer than `k` positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UniformMasking {
-    /// Share of an example's tokens.
+    /// Fraction of an example's tokens.
     pub rate: f64,
-    /// Share of the chosen positions that shows `[MASK]`.
+    /// Fraction of the chosen positions replaced by `[MASK]`.
     pub mask_share: f64,
 }
 
-/// The reference's draws: `k` times with replacement; a position that was drawn more than once counts
-/// once, and keeps its token only if each of its draws said so.
+/// Samples `k` positions with replacement, as the reference does. A position sampled more than once counts once, and
+/// keeps its token only if all its samples keep it.
 ///
-/// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Departure: the reference counts the loss of
-/// a position once per draw, and averages the ids sampled for it to a third one.
+/// Source: reference `pretrain/pretrain_helpers.py`, `mask`. Difference: the reference counts the loss of a position
+/// once per sample, and replaces its token by the average of the ids sampled for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReferenceMasking {
-    /// Draws as a share of an example's tokens.
+    /// Number of samples as a fraction of an example's tokens.
     pub rate: f64,
-    /// Share of the draws that shows `[MASK]`.
+    /// Fraction of the samples replaced by `[MASK]`.
     pub mask_share: f64,
 }
 
@@ -69,7 +69,7 @@ impl Masking for UniformMasking {
     ) -> MaskedPositions {
         let mut candidates = candidates(ids, special);
         let k = draws(ids.len(), length, self.rate).min(candidates.len());
-        // The first k places of a Fisher-Yates shuffle.
+        // The first k elements of a Fisher-Yates shuffle.
         for i in 0..k {
             let j = i + rng.below((candidates.len() - i) as u64) as usize;
             candidates.swap(i, j);
@@ -103,7 +103,7 @@ impl Masking for ReferenceMasking {
                 (position, rng.coin(self.mask_share))
             })
             .collect();
-        // Masked draws sort behind unmasked ones, so the last of equal positions decides.
+        // Masked samples sort after unmasked ones, so for equal positions the last decides.
         drawn.sort_unstable();
         drawn.reverse();
         drawn.dedup_by_key(|(position, _)| *position);
@@ -127,14 +127,14 @@ fn candidates(ids: &[u32], special: &SpecialTokens) -> Vec<u32> {
         .collect()
 }
 
-/// How many positions are drawn of `tokens`, in a batch of `length`.
+/// Number of positions to sample for an example of `tokens` in a batch of `length`.
 fn draws(tokens: usize, length: usize, rate: f64) -> usize {
-    // In single precision, as TensorFlow multiplies: 190 x 0.15 is 28.500002 there, and 29 are drawn.
+    // In single precision, as in TensorFlow: 190 x 0.15 is 28.500002, which rounds to 29.
     let wanted = (tokens as f32 * rate as f32).round_ties_even() as usize;
     wanted.clamp(1, most(length, rate))
 }
 
-/// How many are drawn at most.
+/// Maximum number of positions to sample.
 fn most(length: usize, rate: f64) -> usize {
     (((rate + 0.005) * length as f64) as usize).max(1)
 }

@@ -1,27 +1,27 @@
-//! Counter-based randomness: every choice is a pure function of (seed, purpose, a, b).
+//! Counter-based random numbers: each stream is a pure function of (seed, purpose, a, b).
 //!
-//! The four numbers are the key of a ChaCha8 stream, so streams of different keys are independent and no
-//! state has to be saved: a resumed run and any number of threads draw the same numbers.
+//! The four numbers are the key of a ChaCha8 stream, so streams with different keys are independent, and no state needs
+//! to be saved: a resumed run and any number of threads draw the same numbers.
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore, SeedableRng},
 };
 
-/// What a stream is for; part of its key.
+/// The purpose of a stream, which is part of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Which positions are masked, and which of them show `[MASK]`.
+    /// Masked positions, and which of them become `[MASK]`.
     Masking = 1,
-    /// The order of examples in an epoch.
+    /// Order of examples in an epoch.
     Order = 2,
-    /// Segment and length choices when packing.
+    /// Segments and lengths in packing.
     Packing = 3,
-    /// The generator's samples.
+    /// Samples of the generator.
     Sampling = 4,
-    /// Which documents are held out.
+    /// Held-out documents.
     HeldOut = 5,
 }
 
@@ -30,7 +30,7 @@ pub enum Purpose {
 pub struct CounterRng(ChaCha8Rng);
 
 impl CounterRng {
-    /// The stream of a key; `a` and `b` are an epoch and an example, or a document.
+    /// Creates the stream of a key; `a` and `b` are an epoch and an example, or a document.
     pub fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
         let mut key = [0; 32];
         for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, a, b]) {
@@ -44,7 +44,7 @@ impl CounterRng {
         self.0.next_u64()
     }
 
-    /// A whole number from 0 up to, not including, `n`, without bias (Lemire 2019). `n` must not be 0.
+    /// A uniform integer in `0..n`, without bias (Lemire 2019). `n` must not be 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let reject_under = n.wrapping_neg() % n;
         loop {
@@ -55,7 +55,7 @@ impl CounterRng {
         }
     }
 
-    /// A number from 0 up to, not including, 1, with 53 random bits.
+    /// A uniform number in [0, 1) with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }

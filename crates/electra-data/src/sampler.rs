@@ -1,11 +1,11 @@
-//! The order of examples: a global shuffle per epoch whose only state is a position.
+//! The order of examples: a global shuffle for each epoch whose only state is a position.
 
 use crate::rng::{CounterRng, Purpose};
 
-/// A shuffled order over `examples`, epoch after epoch, without a table: a keyed Feistel network
-/// permutes the numbers below the next power of four, and those outside are walked through again.
+/// A shuffled order of examples for each epoch, without a table: a keyed Feistel network permutes the numbers below the
+/// next power of four, and is applied again to results outside the range (cycle walking).
 ///
-/// Departure from the reference, which shuffles within a buffer of 100 records.
+/// Difference from the reference, which shuffles within a buffer of 100 records.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampler {
     examples: u64,
@@ -16,13 +16,13 @@ pub struct Sampler {
 impl Sampler {
     const ROUNDS: u64 = 4;
 
-    /// An order over `examples`, at least 1.
+    /// Creates an order of `examples`, which must be at least 1.
     pub fn new(examples: u64, seed: u64) -> Self {
         let bits = u64::BITS - examples.saturating_sub(1).leading_zeros();
         Self { examples: examples.max(1), seed, half_bits: bits.div_ceil(2).max(1) }
     }
 
-    /// The epoch and the example at `position`, the number of examples consumed before.
+    /// The epoch and the example at `position`, the number of examples before it.
     pub fn example_at(&self, position: u64) -> (u64, u64) {
         let (epoch, mut index) = (position / self.examples, position % self.examples);
         let keys = self.keys(epoch);
@@ -39,7 +39,7 @@ impl Sampler {
         std::array::from_fn(|_| rng.next_u64())
     }
 
-    /// A bijection on the numbers of `2 * half_bits` bits.
+    /// A bijection on numbers of `2 * half_bits` bits.
     fn permute(&self, x: u64, keys: &[u64]) -> u64 {
         let mask = (1u64 << self.half_bits) - 1;
         let (mut left, mut right) = (x >> self.half_bits, x & mask);
@@ -50,7 +50,7 @@ impl Sampler {
     }
 }
 
-/// SplitMix64's finaliser over the half and the key.
+/// The finalizer of SplitMix64 applied to a half and a key.
 fn round(half: u64, key: u64) -> u64 {
     let mut z = half.wrapping_add(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,11 +1,11 @@
-//! Shards on disk: examples as ids, little-endian, checksummed.
+//! The file format of shards: token ids of examples, little-endian, with checksums.
 //!
-//! A shard is a header of [`HEADER`] bytes, then `examples + 1` offsets (u64, in tokens), `examples` starts of
-//! second segments (u32), and the tokens (u16 where the vocabulary allows it, else u32). No masking is
-//! stored: it is drawn anew in every epoch.
+//! A shard has a header of [`HEADER`] bytes, then `examples + 1` offsets (u64, in tokens), `examples` starts of second
+//! segments (u32), and the tokens (u16 if the vocabulary allows it, else u32). Masks are not stored: they are new in
+//! each epoch.
 //!
-//! The layout can be memory-mapped; this reader keeps the offsets in memory and reads tokens where they stand
-//! (`pread`), which costs a microsecond an example, shares the page cache and needs no `unsafe`.
+//! The layout could be memory-mapped. This reader keeps the offsets in memory and reads tokens with `pread`, which costs
+//! a microsecond per example, uses the page cache and needs no `unsafe`.
 
 use crate::{
     Error, Result, ShardIndex, Split,
@@ -22,25 +22,25 @@ use std::{
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 const MAGIC: [u8; 8] = *b"ELECTRAS";
-/// Bytes before the body.
+/// Bytes of the header.
 pub const HEADER: usize = 96;
-/// One split of a folder of shards. All checksums have been verified.
+/// A split of a folder of shards, with verified checksums.
 #[derive(Debug)]
 pub struct ShardSet {
     dir: PathBuf,
     index: ShardIndex,
     shards: Vec<Shard>,
-    /// Examples before each shard.
+    /// Number of examples before each shard.
     before: Vec<u64>,
     examples: u64,
 }
 
 impl ShardSet {
-    /// Opens a split and verifies every shard: header, size, checksum, vocabulary; and that the folder's
-    /// tokenizer has that vocabulary.
+    /// Opens a split. Verifies the header, size, checksum and vocabulary of every shard, and the vocabulary of the
+    /// folder's tokenizer.
     ///
     /// # Errors
-    /// [`Error::Shard`] naming the file that is not what was written; [`Error::Value`] if the split is empty.
+    /// [`Error::Shard`] if a file is damaged or does not fit, or the split is empty.
     pub fn open(dir: &Path, split: Split) -> Result<Self> {
         let index = ShardIndex::read(dir)?;
         let files = &index.split(split).files;
@@ -54,16 +54,16 @@ impl ShardSet {
         }
         if examples == 0 {
             let message = match split {
-                Split::Train => "the training split has no examples",
+                Split::Train => "the training split is empty",
                 Split::HeldOut => {
-                    "the held-out split has no examples: build shards of at least 2 documents with --held-out above 0, or set evaluate.every = 0"
+                    "the held-out split is empty: build shards from at least 2 documents with --held-out above 0, or set evaluate.every = 0"
                 }
             };
             return Err(Error::shard(dir.join(INDEX), message));
         }
         if examples != index.split(split).examples {
             let message = format!(
-                "says {} examples, its shards hold {examples}",
+                "lists {} examples, but the shards have {examples}",
                 index.split(split).examples
             );
             return Err(Error::shard(dir.join(INDEX), message));
@@ -72,13 +72,13 @@ impl ShardSet {
         Ok(Self { dir: dir.to_owned(), index, shards, before, examples })
     }
 
-    /// Examples.
-    #[expect(clippy::len_without_is_empty, reason = "an empty split is an error of `open`")]
+    /// Number of examples.
+    #[expect(clippy::len_without_is_empty, reason = "an empty split is an error in `open`")]
     pub fn len(&self) -> u64 {
         self.examples
     }
 
-    /// Tokens of an example at most.
+    /// Maximum tokens per example.
     pub fn sequence_length(&self) -> usize {
         self.index.sequence_length
     }
@@ -93,15 +93,15 @@ impl ShardSet {
         &self.index.special
     }
 
-    /// The folder's index.
+    /// The index of the folder.
     pub fn index(&self) -> &ShardIndex {
         &self.index
     }
 
-    /// How often each token stands in the training split, by id; special tokens around segments not counted.
+    /// Token counts of the training split by id, excluding `[CLS]` and `[SEP]` around segments.
     ///
     /// # Errors
-    /// Naming the file.
+    /// The file cannot be read or does not fit the vocabulary.
     pub fn unigram_counts(&self) -> Result<Vec<u64>> {
         let path = self.dir.join(COUNTS);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
@@ -114,13 +114,13 @@ impl ShardSet {
         Ok(counts)
     }
 
-    /// Example `index`, counted over all shards.
+    /// The example `index`, counted over all shards.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is none.
+    /// [`Error::Value`] if the index is out of range.
     pub fn example(&self, index: u64) -> Result<Example> {
         if index >= self.examples {
-            let expected = format!("there are {} examples", self.examples);
+            let expected = format!("must be below {}, the number of examples", self.examples);
             return Err(Error::Value { key: "example", value: index.to_string(), expected });
         }
         let at = self.before.partition_point(|&before| before <= index) - 1;
@@ -128,10 +128,10 @@ impl ShardSet {
     }
 }
 
-/// Verifies every shard of a folder, token by token, and that its tokenizer has their vocabulary.
+/// Verifies all shards of a folder token by token, and the vocabulary of its tokenizer.
 ///
 /// # Errors
-/// Naming the file that is not what was written.
+/// A file is damaged or does not fit the others.
 pub fn verify(dir: &Path) -> Result<ShardIndex> {
     let index = ShardIndex::read(dir)?;
     for file in index.train.files.iter().chain(&index.held_out.files) {
@@ -140,8 +140,10 @@ pub fn verify(dir: &Path) -> Result<ShardIndex> {
         for i in 0..shard.seconds.len() as u64 {
             let example = shard.example(i)?;
             if let Some(id) = example.ids.iter().find(|&&id| id as usize >= index.vocab_size) {
-                let message =
-                    format!("example {i} has id {id}, the vocabulary {} tokens", index.vocab_size);
+                let message = format!(
+                    "example {i} has id {id}, but the vocabulary size is {}",
+                    index.vocab_size
+                );
                 return Err(Error::shard(&path, message));
             }
         }
@@ -150,7 +152,7 @@ pub fn verify(dir: &Path) -> Result<ShardIndex> {
     Ok(index)
 }
 
-/// Checks that a folder's tokenizer has the vocabulary of its shards, and settings that agree.
+/// Checks that the tokenizer in the folder has the vocabulary of the shards, and that its files agree.
 fn check_tokenizer(dir: &Path, index: &ShardIndex) -> Result<()> {
     let folder = dir.join(TOKENIZER);
     for name in ["vocab.txt", "tokenizer.json"] {
@@ -158,7 +160,7 @@ fn check_tokenizer(dir: &Path, index: &ShardIndex) -> Result<()> {
         let found = Vocab::from_file(&path)?.hash();
         if found != index.vocab_hash {
             let message = format!(
-                "has vocabulary {found}, the shards were made with {}: put their own file back, or build them anew",
+                "has vocabulary {found}, but the shards were built with {}: restore the original file, or build the shards again",
                 index.vocab_hash
             );
             return Err(Error::shard(path, message));
@@ -166,16 +168,17 @@ fn check_tokenizer(dir: &Path, index: &ShardIndex) -> Result<()> {
     }
     let special = *WordPiece::from_pretrained_dir(&folder)?.vocab().special();
     if special != index.special {
-        let message = format!("special tokens {:?}, the vocabulary has {special:?}", index.special);
+        let message =
+            format!("has special tokens {:?}, but the vocabulary has {special:?}", index.special);
         return Err(Error::shard(dir.join(INDEX), message));
     }
     Ok(())
 }
 
-/// Copies a shard folder's tokenizer files to `to`, so that a run can be exported without its shards.
+/// Copies the tokenizer files of a folder of shards to `to`, so that a run can be exported without the shards.
 ///
 /// # Errors
-/// Naming the file, and both hashes if it has another vocabulary than the shards.
+/// A file cannot be copied, or the tokenizer's vocabulary is not that of the shards.
 pub fn copy_tokenizer(shards: &Path, to: &Path) -> Result<()> {
     check_tokenizer(shards, &ShardIndex::read(shards)?)?;
     fs::create_dir_all(to).map_err(Error::io(to))?;
@@ -187,17 +190,17 @@ pub fn copy_tokenizer(shards: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One file.
+/// An open shard.
 #[derive(Debug)]
 struct Shard {
     path: PathBuf,
     file: File,
-    /// In tokens; one more than examples.
+    /// Start of each example in tokens, and the end of the last.
     offsets: Vec<u64>,
     seconds: Vec<u32>,
-    /// Bytes of a token.
+    /// Bytes per token.
     width: usize,
-    /// Where tokens start, in bytes.
+    /// Offset of the tokens in bytes.
     tokens: u64,
 }
 
@@ -208,35 +211,35 @@ impl Shard {
         let size = file.metadata().map_err(Error::io(path))?.len();
         if size < HEADER as u64 {
             return Err(fail(format!(
-                "has {size} bytes, less than a header: the file is truncated"
+                "has {size} bytes, less than the header: the file is truncated"
             )));
         }
         let mut header = [0; HEADER];
         file.read_exact(&mut header).map_err(Error::io(path))?;
         if header[..8] != MAGIC {
-            return Err(fail("is not a shard".to_owned()));
+            return Err(fail("is not a shard file".to_owned()));
         }
         if long(&header, 88) != xxh3_64(&header[..88]) {
-            return Err(fail("the header's checksum is wrong: the file is damaged".to_owned()));
+            return Err(fail("wrong checksum of the header: the file is damaged".to_owned()));
         }
         let [version, width, length, vocab] = [8, 12, 16, 20].map(|at| word(&header, at) as usize);
         if version != VERSION as usize {
-            return Err(fail(format!("format {version}, this version reads {VERSION}")));
+            return Err(fail(format!("format {version}, but this version reads format {VERSION}")));
         }
         let hash: String = header[48..80].iter().map(|byte| format!("{byte:02x}")).collect();
         if hash != index.vocab_hash || vocab != index.vocab_size || length != index.sequence_length
         {
             return Err(fail(format!(
-                "made with vocabulary {hash} of {vocab} tokens at length {length}; the index says {} of {} at {}",
+                "built with vocabulary {hash} of {vocab} tokens at length {length}, but the index has {} of {} at {}",
                 index.vocab_hash, index.vocab_size, index.sequence_length
             )));
         }
         let (examples, count) = (u128::from(long(&header, 24)), u128::from(long(&header, 32)));
         let tables = (examples + 1) * 8 + examples * 4;
-        let wanted = HEADER as u128 + tables + count * width as u128;
-        if u128::from(size) != wanted {
+        let expected = HEADER as u128 + tables + count * width as u128;
+        if u128::from(size) != expected {
             return Err(fail(format!(
-                "has {size} bytes, its header says {wanted}: the file is truncated"
+                "has {size} bytes, expected {expected}: the file is truncated"
             )));
         }
         let mut table = vec![0; tables as usize];
@@ -251,18 +254,18 @@ impl Shard {
             }
         }
         if long(&header, 40) != hasher.digest() {
-            return Err(fail("the checksum is wrong: the file is damaged".to_owned()));
+            return Err(fail("wrong checksum: the file is damaged".to_owned()));
         }
         let (offsets, seconds) = table.split_at((examples as usize + 1) * 8);
         let offsets: Vec<u64> = offsets.chunks_exact(8).map(|bytes| long(bytes, 0)).collect();
         let seconds: Vec<u32> = seconds.chunks_exact(4).map(|bytes| word(bytes, 0)).collect();
-        let sane = offsets.windows(2).zip(&seconds).all(|(ends, &second)| {
+        let valid = offsets.windows(2).zip(&seconds).all(|(ends, &second)| {
             ends[0] < ends[1]
                 && ends[1] - ends[0] <= length as u64
                 && u64::from(second) <= ends[1] - ends[0]
         });
-        if !sane || offsets.last().map(|&end| u128::from(end)) != Some(count) {
-            return Err(fail("an example's tokens are not where they can be".to_owned()));
+        if !valid || offsets.last().map(|&end| u128::from(end)) != Some(count) {
+            return Err(fail("invalid offsets of examples: the file is damaged".to_owned()));
         }
         let tokens = (HEADER + table.len()) as u64;
         Ok(Self { path: path.to_owned(), file, offsets, seconds, width, tokens })
@@ -296,7 +299,7 @@ fn long(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(buffer)
 }
 
-/// A shard being filled.
+/// A shard that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct ShardWriter {
     offsets: Vec<u64>,
@@ -319,7 +322,7 @@ impl ShardWriter {
         self.tokens.len() as u64
     }
 
-    /// The file's bytes; the writer is empty afterwards.
+    /// Returns the bytes of the file, and clears the writer.
     pub(crate) fn finish(&mut self, index: &ShardIndex) -> Vec<u8> {
         let Self { mut offsets, seconds, tokens } = std::mem::take(self);
         let width: u32 = if index.vocab_size <= 1 << 16 { 2 } else { 4 };

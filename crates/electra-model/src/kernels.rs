@@ -10,7 +10,7 @@ use crate::{
     init::LayerNorm,
     mask::Rows,
 };
-use electra_torch::{is_plain, ops};
+use electra_torch::{is_cpu_f32, ops};
 use tch::{Device, Kind, Tensor, nn, nn::Module};
 
 /// Form and precision together, as a layer holds them.
@@ -30,7 +30,7 @@ impl Compute {
 
     /// Whether a layer over `x` is computed in one pass of `electra-torch`.
     pub fn fuses(self, x: &Tensor) -> bool {
-        self.kernels == Kernels::Fused && is_plain(x)
+        self.kernels == Kernels::Fused && is_cpu_f32(x)
     }
 
     /// Whether layers on `device` have the form for GPUs.

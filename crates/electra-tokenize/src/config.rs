@@ -1,17 +1,17 @@
-//! How text is normalised before it is cut into pieces.
+//! How text is normalized before it is split into tokens.
 
 use serde::{Deserialize, Serialize};
 use tokenizers::normalizers::bert::BertNormalizer;
 
-/// Settings of BERT's normalisation.
+/// Settings of BERT's normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerConfig {
     /// Whether text is lower-cased.
     pub case: Case,
-    /// Whether accents are taken off.
+    /// Whether accents are stripped.
     pub accents: Accents,
-    /// Longer words become `[UNK]`, in characters. Hugging Face uses 100, the reference 200.
+    /// Longer words (in characters) become `[UNK]`. Hugging Face uses 100, the reference 200.
     pub max_chars_per_word: usize,
 }
 
@@ -21,15 +21,15 @@ pub struct TokenizerConfig {
 pub enum Case {
     /// Lower-cased.
     Uncased,
-    /// As it stands.
+    /// Unchanged.
     Cased,
 }
 
-/// Whether accents (combining marks after canonical decomposition) are taken off.
+/// Whether accents (combining marks after canonical decomposition) are stripped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Accents {
-    /// Exactly when text is lower-cased: Hugging Face's `strip_accents: null`, the reference's default.
+    /// Only when text is lower-cased: Hugging Face's `strip_accents: null`, the reference's default.
     Auto,
     /// Always.
     Strip,
@@ -38,7 +38,7 @@ pub enum Accents {
 }
 
 impl Default for TokenizerConfig {
-    /// BERT-uncased as Hugging Face runs it.
+    /// The settings of `bert-base-uncased` on Hugging Face.
     fn default() -> Self {
         Self { case: Case::Uncased, accents: Accents::Auto, max_chars_per_word: 100 }
     }

@@ -2,39 +2,39 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong with vocabularies and tokenizers.
+/// Errors of vocabularies and tokenizers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file that could not be read or written.
+    /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// From the crate of files: a file that could not be read or written.
+    /// A file could not be read or written, from `electra-files`.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
-    /// A file that is not what its name says.
+    /// A file does not have the expected format.
     #[error("{}: {message}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
-    /// A vocabulary without special tokens that ELECTRA needs.
-    #[error("{origin}: no {} in the vocabulary; it needs [PAD], [UNK], [CLS], [SEP] and [MASK]", missing.join(", "))]
+    /// A vocabulary lacks special tokens.
+    #[error("{origin}: missing special tokens {}; a vocabulary needs [PAD], [UNK], [CLS], [SEP] and [MASK]", missing.join(", "))]
     MissingSpecial {
         /// The file, or "the vocabulary".
         origin: String,
-        /// The missing ones.
+        /// The missing tokens.
         missing: Vec<String>,
     },
-    /// A token that stands twice.
-    #[error("{origin}: token {token:?} stands in line {first} and again in line {second}")]
+    /// A duplicate token.
+    #[error("{origin}: duplicate token {token:?} on lines {first} and {second}")]
     Duplicate {
         /// The file, or "the vocabulary".
         origin: String,
@@ -46,28 +46,28 @@ pub enum Error {
         second: usize,
     },
     /// An empty line in a vocabulary.
-    #[error("{origin}: line {line} is empty; a vocabulary has one token a line")]
+    #[error("{origin}: line {line} is empty; a vocabulary has one token per line")]
     EmptyToken {
         /// The file, or "the vocabulary".
         origin: String,
         /// The line, from 1.
         line: usize,
     },
-    /// A vocabulary size that cannot be reached.
-    #[error("a vocabulary of {size} tokens cannot hold the 5 special tokens and the {alphabet} characters of the corpus: ask for at least {}", alphabet + 5)]
+    /// The vocabulary size is too small for the alphabet.
+    #[error("vocabulary size {size} is too small for the 5 special tokens and the {alphabet} characters of the corpus; use at least {}", alphabet + 5)]
     TooSmall {
-        /// What was asked for.
+        /// The requested size.
         size: usize,
-        /// Characters, as first and as later pieces of words.
+        /// Number of characters, counting those that start a word and those that continue one separately.
         alphabet: usize,
     },
-    /// A corpus without a word.
-    #[error("the corpus has no text to learn a vocabulary from")]
+    /// The corpus has no words.
+    #[error("the corpus is empty: there is no text to train a vocabulary on")]
     NoText,
-    /// Reading the corpus failed.
+    /// The corpus could not be read.
     #[error("{0}")]
     Corpus(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The `tokenizers` crate refused something.
+    /// The `tokenizers` crate returned an error.
     #[error("tokenizers: {0}")]
     Tokenizers(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

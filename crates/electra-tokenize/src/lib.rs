@@ -1,10 +1,10 @@
-//! BERT WordPiece for ELECTRA: words to ids, over the `tokenizers` crate.
+//! BERT WordPiece for ELECTRA, built on the `tokenizers` crate.
 //!
-//! - [`Vocab`]: ids and tokens, with the five special tokens as a type;
-//! - [`Tokenizer`] and its shipped implementation [`WordPiece`], equal to the `tokenizers` pipeline and
-//!   faster, since words repeat and their ids are remembered;
-//! - [`train_vocab`]: a vocabulary from a corpus, the same bytes for any number of threads;
-//! - Hugging Face's `vocab.txt`, `tokenizer.json` and `tokenizer_config.json`, in and out.
+//! - [`Vocab`]: tokens and their ids, with the five special tokens as a type;
+//! - [`Tokenizer`] and its implementation [`WordPiece`]: the same ids as the `tokenizers` pipeline, but faster
+//!   because the ids of words are cached;
+//! - [`train_vocab`]: trains a vocabulary; the result does not depend on the number of threads;
+//! - reading and writing Hugging Face's `vocab.txt`, `tokenizer.json` and `tokenizer_config.json`.
 //!
 //! ```
 //! use electra_tokenize::{Tokenizer, TokenizerConfig, Vocab, WordPiece};

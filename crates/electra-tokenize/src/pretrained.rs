@@ -1,19 +1,19 @@
-//! Hugging Face's tokenizer files, in and out.
+//! Reads and writes Hugging Face's tokenizer files.
 //!
-//! `transformers` 5 takes only the vocabulary out of `tokenizer.json` and rebuilds everything else from
-//! `tokenizer_config.json`, so the three settings there are always written. A word limit other than 100
-//! is kept only by the generic `PreTrainedTokenizerFast`, which uses `tokenizer.json` as it stands.
+//! `transformers` 5 reads only the vocabulary from `tokenizer.json` and takes everything else from
+//! `tokenizer_config.json`, so the three settings there are always written. Only the generic
+//! `PreTrainedTokenizerFast`, which uses all of `tokenizer.json`, honors a word limit other than 100.
 
 use crate::{
     Accents, Case, Error, Result, SpecialTokens, TokenizerConfig, Vocab,
-    tokenizer_json::{TokenizerJson, parsed},
+    tokenizer_json::{TokenizerJson, parse},
 };
 use electra_files::write_json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// The word limit that `transformers`' own BERT tokenizer has.
+/// The word limit of `transformers`' `BertTokenizer`.
 const HF_MAX_CHARS: usize = 100;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Config {
     strip_accents: Option<bool>,
 }
 
-/// What BERT's tokenizer has in a `tokenizer_config.json`; another value is another tokenizer.
+/// Values that a BERT `tokenizer_config.json` must have where the key is present.
 const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/tokenize_chinese_chars", "true"),
     ("/do_basic_tokenize", "true"),
@@ -31,7 +31,7 @@ const TOKENIZER_CONFIG: [(&str, &str); 4] = [
     ("/subword_tokenizer_type", "\"wordpiece\""),
 ];
 
-/// Vocabulary and settings of a folder.
+/// Reads the vocabulary and settings in a folder.
 pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     let json_path = dir.join("tokenizer.json");
     let txt_path = dir.join("vocab.txt");
@@ -41,35 +41,36 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     } else {
         Vocab::from_file(&json_path)?
     };
-    let mut pipeline = None;
+    let mut normalizer = None;
     if json_path.is_file() {
         let text = fs::read_to_string(&json_path).map_err(Error::io(&json_path))?;
         let file = TokenizerJson::parse(&text, &json_path)?;
         if vocab.tokens() != file.tokens(&json_path)? {
-            let message = "has other tokens than vocab.txt: remove the one that is not the model's";
+            let message =
+                "tokens differ from vocab.txt: remove the file that does not belong to the model";
             return Err(Error::format(&json_path, message));
         }
         config.max_chars_per_word = file.model.max_input_chars_per_word.unwrap_or(HF_MAX_CHARS);
-        pipeline = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
+        normalizer = file.normalizer.and_then(|n| Some((n.lowercase?, n.strip_accents)));
     }
     let config_path = dir.join("tokenizer_config.json");
     let mut settings = None;
     if config_path.is_file() {
         let text = fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
-        let file: Config = parsed(&text, &config_path, &TOKENIZER_CONFIG)?;
+        let file: Config = parse(&text, &config_path, &TOKENIZER_CONFIG)?;
         settings = file.do_lower_case.map(|lower| (lower, file.strip_accents));
     }
-    // `transformers` goes by the second file alone, other programs by the first: they must agree.
-    if let (Some(pipeline), Some(settings)) = (pipeline, settings)
-        && effective(pipeline) != effective(settings)
+    // `transformers` reads only tokenizer_config.json, other programs only tokenizer.json: they must agree.
+    if let (Some(normalizer), Some(settings)) = (normalizer, settings)
+        && effective(normalizer) != effective(settings)
     {
         let message = format!(
-            "do_lower_case {}, strip_accents {:?}; tokenizer.json's normalizer has {}, {:?}: correct one of them",
-            settings.0, settings.1, pipeline.0, pipeline.1
+            "do_lower_case {}, strip_accents {:?} contradict tokenizer.json (lowercase {}, strip_accents {:?}): correct one of the files",
+            settings.0, settings.1, normalizer.0, normalizer.1
         );
         return Err(Error::format(&config_path, message));
     }
-    let (lower, accents) = settings.or(pipeline).unwrap_or((true, None));
+    let (lower, accents) = settings.or(normalizer).unwrap_or((true, None));
     config.case = if lower { Case::Uncased } else { Case::Cased };
     config.accents = match accents {
         None => Accents::Auto,
@@ -79,7 +80,7 @@ pub(crate) fn read(dir: &Path) -> Result<(Vocab, TokenizerConfig)> {
     Ok((vocab, config))
 }
 
-/// Whether text is lower-cased, and whether accents are taken off: `null` is as lower-casing.
+/// Whether text is lower-cased and whether accents are stripped: `strip_accents: null` follows lower-casing.
 fn effective((lower, accents): (bool, Option<bool>)) -> (bool, bool) {
     (lower, accents.unwrap_or(lower))
 }

@@ -1,7 +1,7 @@
-//! Cutting raw text into words that can be looked up one by one.
+//! Splits raw text into chunks whose ids can be cached.
 //!
-//! BERT's normalisation is local to whitespace-divided chunks, and in pure ASCII also to runs of
-//! letters and digits. So a chunk's pieces depend on the chunk alone and can be remembered.
+//! BERT's normalization never looks beyond a chunk between whitespace, and in pure ASCII never beyond a run of
+//! letters and digits. So the tokens of a chunk depend on that chunk alone.
 
 use crate::{Error, Result, TokenizerConfig};
 use tokenizers::{
@@ -9,39 +9,39 @@ use tokenizers::{
     normalizers::bert::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
 };
 
-/// A part of raw text whose pieces depend on nothing else.
+/// A slice of raw text whose tokens depend on nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part<'a> {
-    /// ASCII letters and digits, or one ASCII punctuation mark: one word, to be lower-cased if at all.
-    Ascii(&'a str),
-    /// Anything else without whitespace; may hold several words, or none.
-    Chunk(&'a str),
+pub(crate) enum Chunk<'a> {
+    /// ASCII letters and digits, or one ASCII punctuation mark. Always one word; normalization only lower-cases it.
+    AsciiWord(&'a str),
+    /// Any other text without whitespace; it may contain several words, or none.
+    Mixed(&'a str),
 }
 
-/// Calls `each` with the parts of `text` in order.
-pub(crate) fn parts<'a>(text: &'a str, mut each: impl FnMut(Part<'a>)) {
+/// Calls `each` with the chunks of `text` in order.
+pub(crate) fn chunks<'a>(text: &'a str, mut each: impl FnMut(Chunk<'a>)) {
     for chunk in text.split(is_separator).filter(|chunk| !chunk.is_empty()) {
         if !chunk.bytes().all(|byte| byte.is_ascii_graphic()) {
-            each(Part::Chunk(chunk));
+            each(Chunk::Mixed(chunk));
             continue;
         }
         let mut rest = chunk;
         while !rest.is_empty() {
             let run = rest.bytes().take_while(u8::is_ascii_alphanumeric).count().max(1);
             let (word, after) = rest.split_at(run);
-            each(Part::Ascii(word));
+            each(Chunk::AsciiWord(word));
             rest = after;
         }
     }
 }
 
-/// Whitespace that divides words. The whitespace that Unicode also counts as control characters (vertical
-/// tab, form feed, next line) is removed by BERT's cleaning before anything is divided.
+/// Whitespace between words. Vertical tab, form feed and next line are also control characters, which BERT's
+/// cleaning removes before it splits words.
 fn is_separator(c: char) -> bool {
     c.is_whitespace() && !matches!(c, '\u{b}' | '\u{c}' | '\u{85}')
 }
 
-/// BERT's normalisation and pre-tokenisation of any text, by the `tokenizers` crate.
+/// BERT's normalization and pre-tokenization, by the `tokenizers` crate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pipeline {
     normalizer: BertNormalizer,
@@ -53,17 +53,17 @@ impl Pipeline {
         Self { normalizer: config.normalizer(), lowercase: config.lowercase() }
     }
 
-    /// Words of `text` with their byte ranges in it.
+    /// The normalized words of `text` with their byte ranges.
     pub(crate) fn words(&self, text: &str) -> Result<Vec<(String, (usize, usize))>> {
         let mut normalized = NormalizedString::from(text);
         self.normalizer.normalize(&mut normalized).map_err(Error::Tokenizers)?;
-        let mut divided = PreTokenizedString::from(normalized);
-        BertPreTokenizer.pre_tokenize(&mut divided).map_err(Error::Tokenizers)?;
-        let splits = divided.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        let mut words = PreTokenizedString::from(normalized);
+        BertPreTokenizer.pre_tokenize(&mut words).map_err(Error::Tokenizers)?;
+        let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
         Ok(splits.into_iter().map(|(word, range, _)| (word.to_owned(), range)).collect())
     }
 
-    /// An ASCII word as the pipeline leaves it.
+    /// Normalizes an ASCII word.
     pub(crate) fn ascii_word(&self, word: &str) -> String {
         match self.lowercase {
             true => word.to_ascii_lowercase(),

@@ -1,18 +1,18 @@
-//! `tokenizer.json`, as Hugging Face's `tokenizers` writes it for BERT.
+//! Reads the `tokenizer.json` of a BERT tokenizer.
 
 use crate::{Error, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 
-/// What is read of a `tokenizer.json`.
+/// The fields of `tokenizer.json` that are used.
 #[derive(Deserialize)]
 pub(crate) struct TokenizerJson {
     pub(crate) model: Model,
     pub(crate) normalizer: Option<Normalizer>,
 }
 
-/// BERT's normalizer; others have no `lowercase`.
+/// BERT's normalizer. Other normalizers have no `lowercase`.
 #[derive(Deserialize)]
 pub(crate) struct Normalizer {
     pub(crate) lowercase: Option<bool>,
@@ -20,14 +20,14 @@ pub(crate) struct Normalizer {
     pub(crate) strip_accents: Option<bool>,
 }
 
-/// Its vocabulary.
+/// The vocabulary and the word limit.
 #[derive(Deserialize)]
 pub(crate) struct Model {
     vocab: BTreeMap<String, u32>,
     pub(crate) max_input_chars_per_word: Option<usize>,
 }
 
-/// What BERT's tokenizer has, where a `tokenizer.json` says it; another value is another tokenizer.
+/// Values that a BERT `tokenizer.json` must have where the key is present.
 const TOKENIZER_JSON: [(&str, &str); 7] = [
     ("/model/type", "\"WordPiece\""),
     ("/model/continuing_subword_prefix", "\"##\""),
@@ -39,20 +39,18 @@ const TOKENIZER_JSON: [(&str, &str); 7] = [
 ];
 
 impl TokenizerJson {
-    /// Reads the text of the file `path`.
+    /// Parses the text of the file `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self> {
-        parsed(text, path, &TOKENIZER_JSON)
+        parse(text, path, &TOKENIZER_JSON)
     }
 
-    /// The tokens by their ids, which must be 0, 1, 2, …
+    /// The tokens in the order of their ids, which must be 0, 1, 2, …
     pub(crate) fn tokens(&self, path: &Path) -> Result<Vec<String>> {
         let mut by_id: Vec<_> = self.model.vocab.iter().map(|(token, id)| (*id, token)).collect();
         by_id.sort();
-        if let Some(((id, token), place)) =
-            by_id.iter().zip(0..).find(|((id, _), place)| id != place)
-        {
+        if let Some(((id, token), expected)) = by_id.iter().zip(0..).find(|((id, _), i)| id != i) {
             let message = format!(
-                "token {token:?} has id {id} where {place} was expected: ids must be 0, 1, 2, … without gaps"
+                "token {token:?} has id {id}, expected {expected}: ids must be 0, 1, 2, … without gaps"
             );
             return Err(Error::format(path, message));
         }
@@ -60,19 +58,20 @@ impl TokenizerJson {
     }
 }
 
-/// Reads a file of another tokenizer's settings, if they are all ones that are known here.
-pub(crate) fn parsed<T: DeserializeOwned>(
+/// Parses JSON, and checks that it has the `required` values of a BERT tokenizer.
+pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     path: &Path,
-    known: &[(&str, &str)],
+    required: &[(&str, &str)],
 ) -> Result<T> {
     let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
-    for (key, expected) in known {
+    for (key, expected) in required {
         let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
         if let Some(found) = found.filter(|found| found != expected) {
             let key = key.trim_start_matches('/').replace('/', ".");
-            let message =
-                format!("{key} is {found}; BERT's tokenizer alone is read, which has {expected}");
+            let message = format!(
+                "{key} is {found}, expected {expected}: only BERT tokenizers are supported"
+            );
             return Err(Error::format(path, message));
         }
     }

@@ -1,12 +1,12 @@
-//! Learning a vocabulary: byte-pair merges on WordPiece symbols, as Hugging Face's trainer makes them.
+//! Trains a vocabulary: byte-pair merges of WordPiece symbols, as in Hugging Face's trainer.
 //!
-//! The `tokenizers` crate's trainer numbers symbols in the order of a randomly seeded hash map, so equal
-//! corpora give different files. Here words are sorted, ties go to the pair of lower ids, and counts are
-//! sums: the same corpus gives the same bytes on any machine with any number of threads.
+//! The trainer of the `tokenizers` crate numbers symbols in the order of a randomly seeded hash map, so the same
+//! corpus gives a different file each time. Here words are sorted and ties go to the pair with the lower ids:
+//! the same corpus gives the same file on any machine, with any number of threads.
 
 use crate::{
     Error, Result, SpecialTokens, TokenizerConfig, Vocab,
-    split::{self, Part, Pipeline},
+    split::{self, Chunk, Pipeline},
 };
 use ahash::AHashMap;
 use rayon::prelude::*;
@@ -16,11 +16,12 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 /// Settings of [`train_vocab`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainConfig {
-    /// Tokens in all, special ones included.
+    /// Vocabulary size, including special tokens.
     pub size: usize,
-    /// Pairs seen less often are not merged.
+    /// Pairs that occur less often are not merged.
     pub min_frequency: u64,
-    /// Most frequent characters kept; words with others teach nothing and become `[UNK]`.
+    /// Number of characters kept, the most frequent first. Words with other characters are ignored and become
+    /// `[UNK]`.
     pub alphabet: usize,
 }
 
@@ -31,21 +32,21 @@ impl TrainConfig {
     }
 }
 
-/// Bytes of text counted at once: with the text that passes it, all the text that is in memory.
+/// A batch ends with the text that exceeds this many bytes. One batch is in memory at a time.
 const BATCH: usize = 8 << 20;
-/// Bytes of text that a task counts at least.
+/// Minimum bytes of text per piece; long texts are split so that threads can share them.
 const PIECE: usize = 1 << 16;
 
 type Counts = AHashMap<Box<str>, u64>;
 type Pair = (u32, u32);
 
-/// Learns a vocabulary from texts; ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`.
+/// Trains a vocabulary on texts. Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`.
 ///
-/// The result may have fewer than `size` tokens if the corpus has no more pairs to merge. Memory grows
-/// with the distinct words, not with the corpus: at most 8 MiB of texts and one more text are held at once.
+/// The result has fewer than `size` tokens if the corpus runs out of pairs to merge. Memory grows with the number
+/// of distinct words, not with the corpus: at most 8 MiB of texts plus one text are in memory at once.
 ///
 /// # Errors
-/// An error of the iterator, a corpus without words, or a size that does not hold the alphabet.
+/// An error from the iterator, a corpus without words, or a size too small for the alphabet.
 pub fn train_vocab<S, E>(
     texts: impl IntoIterator<Item = std::result::Result<S, E>>,
     config: &TokenizerConfig,
@@ -59,12 +60,12 @@ where
     if words.is_empty() {
         return Err(Error::NoText);
     }
-    let mut learner = Learner::new(&words, train)?;
-    learner.merge(train);
-    Vocab::from_tokens(learner.tokens)
+    let mut trainer = Trainer::new(&words, train)?;
+    trainer.merge(train);
+    Vocab::from_tokens(trainer.tokens)
 }
 
-/// Every normalised word with its count, sorted.
+/// Every normalized word with its count, sorted.
 fn count_words<S, E>(
     texts: impl IntoIterator<Item = std::result::Result<S, E>>,
     config: &TokenizerConfig,
@@ -92,9 +93,9 @@ where
         }
         let pieces: Vec<&str> = batch.iter().flat_map(|text| pieces(text.as_ref())).collect();
         let share = pieces.len().div_ceil(rayon::current_num_threads()).max(1);
-        let parts = pieces.par_chunks(share).map(|pieces| count(pieces, &pipeline, config));
-        for part in parts.collect::<Result<Vec<_>>>()? {
-            for (word, n) in part {
+        let partial = pieces.par_chunks(share).map(|pieces| count(pieces, &pipeline, config));
+        for words in partial.collect::<Result<Vec<_>>>()? {
+            for (word, n) in words {
                 *counts.entry(word).or_insert(0) += n;
             }
         }
@@ -104,7 +105,7 @@ where
     Ok(words)
 }
 
-/// A text in pieces of [`PIECE`] bytes and the rest of a word, so that a long one is not one thread's.
+/// Splits a text into pieces of [`PIECE`] bytes, each extended to the end of a word.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -117,9 +118,9 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn count(texts: &[&str], pipeline: &Pipeline, config: &TokenizerConfig) -> Result<Counts> {
-    let mut raw: AHashMap<Part<'_>, u64> = AHashMap::new();
+    let mut raw: AHashMap<Chunk<'_>, u64> = AHashMap::new();
     for text in texts {
-        split::parts(text, |part| *raw.entry(part).or_insert(0) += 1);
+        split::chunks(text, |chunk| *raw.entry(chunk).or_insert(0) += 1);
     }
     let mut counts = Counts::new();
     let mut add = |word: String, n| {
@@ -127,27 +128,27 @@ fn count(texts: &[&str], pipeline: &Pipeline, config: &TokenizerConfig) -> Resul
             *counts.entry(word.into()).or_insert(0) += n;
         }
     };
-    for (part, n) in raw {
-        match part {
-            Part::Ascii(word) => add(pipeline.ascii_word(word), n),
-            Part::Chunk(chunk) => {
-                pipeline.words(chunk)?.into_iter().for_each(|(word, _)| add(word, n))
+    for (chunk, n) in raw {
+        match chunk {
+            Chunk::AsciiWord(word) => add(pipeline.ascii_word(word), n),
+            Chunk::Mixed(text) => {
+                pipeline.words(text)?.into_iter().for_each(|(word, _)| add(word, n))
             }
         }
     }
     Ok(counts)
 }
 
-/// Words as symbols, pairs with their counts and places, and the tokens learned so far.
-struct Learner {
+/// Words as symbols, pairs with their counts and the words that contain them, and the tokens so far.
+struct Trainer {
     tokens: Vec<String>,
     ids: AHashMap<String, u32>,
     words: Vec<(Vec<u32>, u64)>,
     counts: FxHashMap<Pair, u64>,
-    places: FxHashMap<Pair, Vec<u32>>,
+    words_with: FxHashMap<Pair, Vec<u32>>,
 }
 
-impl Learner {
+impl Trainer {
     fn new(words: &[(Box<str>, u64)], train: &TrainConfig) -> Result<Self> {
         let mut characters: AHashMap<char, u64> = AHashMap::new();
         for (word, n) in words {
@@ -159,11 +160,10 @@ impl Learner {
         by_count.sort();
         by_count.truncate(train.alphabet);
         let known: AHashMap<char, ()> = by_count.iter().map(|&(_, c)| (c, ())).collect();
-        let learnable: Vec<_> =
+        let kept: Vec<_> =
             words.iter().filter(|(word, _)| word.chars().all(|c| known.contains_key(&c))).collect();
 
-        let mut symbols: Vec<String> =
-            learnable.iter().flat_map(|(word, _)| symbols_of(word)).collect();
+        let mut symbols: Vec<String> = kept.iter().flat_map(|(word, _)| symbols_of(word)).collect();
         symbols.sort();
         symbols.dedup();
         if train.size < symbols.len() + SpecialTokens::TEXTS.len() {
@@ -172,26 +172,26 @@ impl Learner {
         let mut tokens: Vec<String> = SpecialTokens::TEXTS.map(str::to_owned).to_vec();
         tokens.append(&mut symbols);
         let ids: AHashMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
-        let words = learnable
+        let words = kept
             .iter()
             .map(|(word, n)| (symbols_of(word).map(|symbol| ids[&symbol]).collect(), *n))
             .collect();
-        let mut learner =
-            Self { tokens, ids, words, counts: FxHashMap::default(), places: FxHashMap::default() };
-        for at in 0..learner.words.len() {
-            learner.count_pairs(at as u32, &mut Vec::new());
+        let (counts, words_with) = (FxHashMap::default(), FxHashMap::default());
+        let mut trainer = Self { tokens, ids, words, counts, words_with };
+        for word in 0..trainer.words.len() {
+            trainer.count_pairs(word as u32, &mut Vec::new());
         }
-        Ok(learner)
+        Ok(trainer)
     }
 
-    /// Adds the pairs of word `at`, and lists them.
-    fn count_pairs(&mut self, at: u32, touched: &mut Vec<Pair>) {
-        let (symbols, n) = &self.words[at as usize];
+    /// Counts the pairs of a word, and appends them to `touched`.
+    fn count_pairs(&mut self, word: u32, touched: &mut Vec<Pair>) {
+        let (symbols, n) = &self.words[word as usize];
         for pair in symbols.windows(2).map(|w| (w[0], w[1])) {
             *self.counts.entry(pair).or_insert(0) += n;
-            let places = self.places.entry(pair).or_default();
-            if places.last() != Some(&at) {
-                places.push(at);
+            let words = self.words_with.entry(pair).or_default();
+            if words.last() != Some(&word) {
+                words.push(word);
             }
             touched.push(pair);
         }
@@ -204,7 +204,7 @@ impl Learner {
             let Some((n, Reverse(pair))) = heap.pop() else { return };
             let current = self.counts.get(&pair).copied().unwrap_or(0);
             if current != n {
-                // Out of date: the entry with the current count is in the heap already.
+                // Stale: the heap also has an entry with the current count.
                 continue;
             }
             if n < train.min_frequency.max(1) {
@@ -212,11 +212,11 @@ impl Learner {
             }
             let merged = self.token_of(pair);
             let mut touched = Vec::new();
-            let mut places = self.places.remove(&pair).unwrap_or_default();
-            places.sort_unstable();
-            places.dedup();
-            for at in places {
-                self.merge_in(at, pair, merged, &mut touched);
+            let mut words = self.words_with.remove(&pair).unwrap_or_default();
+            words.sort_unstable();
+            words.dedup();
+            for word in words {
+                self.merge_in(word, pair, merged, &mut touched);
             }
             self.counts.remove(&pair);
             touched.sort_unstable();
@@ -228,7 +228,7 @@ impl Learner {
         }
     }
 
-    /// The id of a pair's joined token, which another pair may have made before.
+    /// The id of a merged pair. Another pair may have produced the same token before.
     fn token_of(&mut self, (left, right): Pair) -> u32 {
         let right = &self.tokens[right as usize];
         let text = self.tokens[left as usize].clone() + right.strip_prefix("##").unwrap_or(right);
@@ -241,8 +241,9 @@ impl Learner {
         id
     }
 
-    fn merge_in(&mut self, at: u32, pair: Pair, merged: u32, touched: &mut Vec<Pair>) {
-        let (symbols, n) = &self.words[at as usize];
+    /// Replaces `pair` by `merged` in a word, and appends all its old and new pairs to `touched`.
+    fn merge_in(&mut self, word: u32, pair: Pair, merged: u32, touched: &mut Vec<Pair>) {
+        let (symbols, n) = &self.words[word as usize];
         if !symbols.windows(2).any(|w| (w[0], w[1]) == pair) {
             return;
         }
@@ -263,12 +264,12 @@ impl Learner {
                 rest = after;
             }
         }
-        self.words[at as usize].0 = joined;
-        self.count_pairs(at, touched);
+        self.words[word as usize].0 = joined;
+        self.count_pairs(word, touched);
     }
 }
 
-/// A word's characters as symbols: `w`, `##o`, `##r`, `##d`.
+/// The characters of a word as symbols: `w`, `##o`, `##r`, `##d`.
 fn symbols_of(word: &str) -> impl Iterator<Item = String> + '_ {
     word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_string() } else { format!("##{c}") })
 }

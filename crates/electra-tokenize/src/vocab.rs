@@ -1,4 +1,4 @@
-//! The vocabulary: ids and tokens, with the special tokens as a type.
+//! The vocabulary: tokens and their ids.
 
 use crate::{Error, Result, tokenizer_json::TokenizerJson};
 use ahash::AHashMap;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fs, path::Path};
 
-/// Ids of the five tokens that ELECTRA gives a meaning to.
+/// Ids of the five special tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecialTokens {
     /// `[PAD]`
@@ -23,7 +23,7 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Their texts, in the order of the fields.
+    /// The tokens, in the order of the fields.
     pub const TEXTS: [&'static str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
     /// The ids, in the order of the fields.
@@ -32,7 +32,7 @@ impl SpecialTokens {
     }
 }
 
-/// Tokens with their ids: an id is a token's place, counted from 0.
+/// Tokens and their ids. The id of a token is its index.
 #[derive(Clone, Debug)]
 pub struct Vocab {
     tokens: Vec<String>,
@@ -41,18 +41,18 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// A vocabulary from its tokens in the order of their ids.
+    /// Creates a vocabulary from tokens in the order of their ids.
     ///
     /// # Errors
-    /// An empty or repeated token, or a missing special one.
+    /// An empty or duplicate token, or a missing special token.
     pub fn from_tokens(tokens: Vec<String>) -> Result<Self> {
-        Self::from_named(tokens, "the vocabulary")
+        Self::checked(tokens, "the vocabulary")
     }
 
-    /// Reads `vocab.txt` (one token a line) or `tokenizer.json`.
+    /// Reads `vocab.txt` (one token per line) or `tokenizer.json`.
     ///
     /// # Errors
-    /// Naming the file, and the line or byte that is wrong.
+    /// The file cannot be read or is not a vocabulary; the error names the file, and the line or byte.
     pub fn from_file(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let text = String::from_utf8(bytes).map_err(|e| {
@@ -61,13 +61,14 @@ impl Vocab {
         })?;
         if path.extension().is_some_and(|extension| extension == "json") {
             let tokens = TokenizerJson::parse(&text, path)?.tokens(path)?;
-            return Self::from_named(tokens, &path.display().to_string());
+            return Self::checked(tokens, &path.display().to_string());
         }
         let tokens = text.lines().map(|line| line.trim().to_owned()).collect();
-        Self::from_named(tokens, &path.display().to_string())
+        Self::checked(tokens, &path.display().to_string())
     }
 
-    fn from_named(tokens: Vec<String>, origin: &str) -> Result<Self> {
+    /// Checks the tokens; `origin` is the file that errors name.
+    fn checked(tokens: Vec<String>, origin: &str) -> Result<Self> {
         let origin = origin.to_owned();
         let mut ids = AHashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
@@ -98,7 +99,7 @@ impl Vocab {
     }
 
     /// Number of tokens.
-    #[expect(clippy::len_without_is_empty, reason = "a vocabulary holds the special tokens")]
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary always has the special tokens")]
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -108,12 +109,12 @@ impl Vocab {
         self.ids.get(token).copied()
     }
 
-    /// The token of an id.
+    /// The token with an id.
     pub fn token(&self, id: u32) -> Option<&str> {
         self.tokens.get(id as usize).map(String::as_str)
     }
 
-    /// All tokens in the order of their ids.
+    /// All tokens, in the order of their ids.
     pub fn tokens(&self) -> &[String] {
         &self.tokens
     }
@@ -129,10 +130,10 @@ impl Vocab {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Writes one token a line. A file that is there is replaced once the new one is whole and on the disk.
+    /// Writes one token per line. An existing file is replaced atomically.
     ///
     /// # Errors
-    /// Naming the file.
+    /// The file cannot be written.
     pub fn write_vocab_txt(&self, path: &Path) -> Result<()> {
         Ok(write_file(path, self.text())?)
     }

@@ -1,8 +1,8 @@
-//! The tokenizer: a trait, and BERT's WordPiece with a memory for words.
+//! The tokenizer: a trait, and BERT's WordPiece with a cache of words.
 
 use crate::{
     Error, Result, TokenizerConfig, Vocab, pretrained,
-    split::{self, Part, Pipeline},
+    split::{self, Chunk, Pipeline},
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -10,40 +10,40 @@ use std::{cell::RefCell, fmt::Debug, ops::Range, path::Path};
 use thread_local::ThreadLocal;
 use tokenizers::{Model, models::wordpiece::WordPiece as WordPieceModel};
 
-/// Turns text into ids.
+/// Converts text to token ids.
 pub trait Tokenizer: Send + Sync + Debug {
-    /// The ids' meaning.
+    /// The vocabulary of the ids.
     fn vocab(&self) -> &Vocab;
 
-    /// Appends the ids of `text`, without special tokens: `[MASK]` in the text is three pieces.
+    /// Appends the ids of `text`, without special tokens: `[MASK]` in the text becomes three tokens.
     ///
     /// # Errors
-    /// If the tokenizer cannot read the text.
+    /// The tokenizer cannot encode the text.
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
 
-    /// The ids of `text`, without special tokens.
+    /// Returns the ids of `text`, without special tokens.
     ///
     /// # Errors
-    /// If the tokenizer cannot read the text.
+    /// The tokenizer cannot encode the text.
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         self.encode_into(text, &mut ids)?;
         Ok(ids)
     }
 
-    /// The ids of many texts, on all of rayon's threads.
+    /// Returns the ids of many texts, encoded on all rayon threads.
     ///
     /// # Errors
-    /// If the tokenizer cannot read a text.
+    /// The tokenizer cannot encode one of the texts.
     fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
         texts.par_iter().map(|text| self.encode(text)).collect()
     }
 }
 
-/// BERT's WordPiece: normalisation, words, then the longest piece first.
+/// BERT's WordPiece: normalize, split into words, then match the longest token first.
 ///
-/// Normalisation, pre-tokenisation and the matching of pieces are the `tokenizers` crate's; each thread
-/// remembers the ids of words that it has seen (at most half a million of them).
+/// The `tokenizers` crate does each of these. Every thread caches the ids of the words that it has seen, at most
+/// half a million.
 ///
 /// Source: reference `model/tokenization.py`, `FullTokenizer`.
 #[derive(Debug)]
@@ -52,14 +52,14 @@ pub struct WordPiece {
     config: TokenizerConfig,
     pipeline: Pipeline,
     model: WordPieceModel,
-    memory: ThreadLocal<RefCell<Memory>>,
+    cache: ThreadLocal<RefCell<WordCache>>,
 }
 
 impl WordPiece {
-    /// A tokenizer over `vocab`.
+    /// Creates a tokenizer.
     ///
     /// # Errors
-    /// If the `tokenizers` crate refuses the vocabulary.
+    /// The `tokenizers` crate rejects the vocabulary.
     pub fn new(vocab: Vocab, config: TokenizerConfig) -> Result<Self> {
         let ids: ahash::AHashMap<String, u32> =
             vocab.tokens().iter().zip(0..).map(|(token, id)| (token.clone(), id)).collect();
@@ -69,22 +69,22 @@ impl WordPiece {
             .build()
             .map_err(Error::Tokenizers)?;
         let pipeline = Pipeline::new(&config);
-        Ok(Self { vocab, config, pipeline, model, memory: ThreadLocal::new() })
+        Ok(Self { vocab, config, pipeline, model, cache: ThreadLocal::new() })
     }
 
-    /// A tokenizer over `vocab.txt` or `tokenizer.json`.
+    /// Loads the vocabulary from `vocab.txt` or `tokenizer.json`.
     ///
     /// # Errors
-    /// Naming the file and what is wrong with it.
+    /// See [`Vocab::from_file`].
     pub fn from_file(path: &Path, config: TokenizerConfig) -> Result<Self> {
         Self::new(Vocab::from_file(path)?, config)
     }
 
-    /// The tokenizer of a Hugging Face folder: `vocab.txt` or `tokenizer.json`, with the settings of
+    /// Loads the tokenizer of a Hugging Face model folder: `vocab.txt` or `tokenizer.json`, with the settings in
     /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// Naming the file and what is wrong with it.
+    /// A file cannot be read, is not that of a BERT tokenizer, or contradicts another; the error names the file.
     pub fn from_pretrained_dir(dir: &Path) -> Result<Self> {
         let (vocab, config) = pretrained::read(dir)?;
         Self::new(vocab, config)
@@ -93,7 +93,7 @@ impl WordPiece {
     /// Writes `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` into `dir`, which must exist.
     ///
     /// # Errors
-    /// Naming the file.
+    /// A file cannot be written.
     pub fn write_pretrained(&self, dir: &Path, max_length: usize) -> Result<()> {
         pretrained::write(dir, &self.vocab, &self.config, max_length)
     }
@@ -103,48 +103,51 @@ impl WordPiece {
         &self.config
     }
 
-    /// Ids with the byte ranges of `text` that they stand for.
+    /// Returns ids with their byte offsets in `text`.
     ///
     /// # Errors
-    /// If the `tokenizers` crate refuses the text.
+    /// The `tokenizers` crate cannot encode the text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
         use tokenizers::tokenizer::{Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
         let mut normalized = tokenizers::NormalizedString::from(text);
         self.config.normalizer().normalize(&mut normalized).map_err(Error::Tokenizers)?;
-        let mut divided = PreTokenizedString::from(normalized);
+        let mut pre_tokenized = PreTokenizedString::from(normalized);
         let words = tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-        words.pre_tokenize(&mut divided).map_err(Error::Tokenizers)?;
-        divided.tokenize(|word| self.model.tokenize(word.get())).map_err(Error::Tokenizers)?;
+        words.pre_tokenize(&mut pre_tokenized).map_err(Error::Tokenizers)?;
+        pre_tokenized
+            .tokenize(|word| self.model.tokenize(word.get()))
+            .map_err(Error::Tokenizers)?;
         let encoding =
-            divided.into_encoding(None, 0, OffsetType::Byte).map_err(Error::Tokenizers)?;
+            pre_tokenized.into_encoding(None, 0, OffsetType::Byte).map_err(Error::Tokenizers)?;
         let ranges = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(ranges).collect())
     }
 
-    /// How many words of `text` are `[UNK]` because they are longer than the limit.
+    /// Counts the words of `text` that become `[UNK]` because they are longer than
+    /// [`TokenizerConfig::max_chars_per_word`].
     ///
     /// # Errors
-    /// If the `tokenizers` crate refuses the text.
+    /// The `tokenizers` crate cannot encode the text.
     pub fn overlong_words(&self, text: &str) -> Result<u64> {
         let limit = self.config.max_chars_per_word;
         let (mut found, mut failed) = (0, Ok(()));
-        split::parts(text, |part| match part {
-            Part::Ascii(word) => found += u64::from(word.len() > limit),
-            // No word has more characters when it is normalised than it had bytes.
-            Part::Chunk(chunk) if chunk.len() > limit => match self.pipeline.words(chunk) {
+        split::chunks(text, |chunk| match chunk {
+            Chunk::AsciiWord(word) => found += u64::from(word.len() > limit),
+            // A normalized word never has more characters than the raw text has bytes.
+            Chunk::Mixed(text) if text.len() > limit => match self.pipeline.words(text) {
                 Ok(words) => {
                     let long = words.iter().filter(|(word, _)| word.chars().count() > limit);
                     found += long.count() as u64;
                 }
                 Err(error) => failed = Err(error),
             },
-            Part::Chunk(_) => {}
+            Chunk::Mixed(_) => {}
         });
         failed.map(|()| found)
     }
 
-    /// Text of ids: pieces joined to words, words divided by spaces. Ids outside the vocabulary are
-    /// written as `[UNK]`.
+    /// Converts ids to text: `##` tokens are joined to words, and words are separated by spaces. Ids outside the
+    /// vocabulary become `[UNK]`.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         for &id in ids {
@@ -162,20 +165,20 @@ impl WordPiece {
         text
     }
 
-    /// Ids of one word that is normalised.
-    fn pieces(&self, word: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let pieces = self.model.tokenize(word).map_err(Error::Tokenizers)?;
-        ids.extend(pieces.iter().map(|piece| piece.id));
+    /// Appends the ids of a normalized word.
+    fn encode_word(&self, word: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let tokens = self.model.tokenize(word).map_err(Error::Tokenizers)?;
+        ids.extend(tokens.iter().map(|token| token.id));
         Ok(())
     }
 
-    /// Ids of one part of raw text.
-    fn part(&self, part: Part<'_>, ids: &mut Vec<u32>) -> Result<()> {
-        match part {
-            Part::Ascii(word) => self.pieces(&self.pipeline.ascii_word(word), ids),
-            Part::Chunk(chunk) => {
-                for (word, _) in self.pipeline.words(chunk)? {
-                    self.pieces(&word, ids)?;
+    /// Appends the ids of a chunk of raw text.
+    fn encode_chunk(&self, chunk: Chunk<'_>, ids: &mut Vec<u32>) -> Result<()> {
+        match chunk {
+            Chunk::AsciiWord(word) => self.encode_word(&self.pipeline.ascii_word(word), ids),
+            Chunk::Mixed(text) => {
+                for (word, _) in self.pipeline.words(text)? {
+                    self.encode_word(&word, ids)?;
                 }
                 Ok(())
             }
@@ -189,17 +192,17 @@ impl Tokenizer for WordPiece {
     }
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let mut memory = self.memory.get_or_default().borrow_mut();
+        let mut cache = self.cache.get_or_default().borrow_mut();
         let mut failed = Ok(());
-        split::parts(text, |part| {
-            let (Part::Ascii(key) | Part::Chunk(key)) = part;
-            if let Some(known) = memory.get(key) {
-                ids.extend_from_slice(known);
+        split::chunks(text, |chunk| {
+            let (Chunk::AsciiWord(key) | Chunk::Mixed(key)) = chunk;
+            if let Some(cached) = cache.get(key) {
+                ids.extend_from_slice(cached);
                 return;
             }
             let start = ids.len();
-            match self.part(part, ids) {
-                Ok(()) => memory.insert(key, &ids[start..]),
+            match self.encode_chunk(chunk, ids) {
+                Ok(()) => cache.insert(key, &ids[start..]),
                 Err(error) => failed = Err(error),
             }
         });
@@ -207,34 +210,34 @@ impl Tokenizer for WordPiece {
     }
 }
 
-/// The ids of words that a thread has seen, in a bounded space: it forgets all when it is full.
+/// The ids of the words that a thread has seen. A full cache is cleared.
 #[derive(Debug, Default)]
-struct Memory {
-    places: FxHashMap<Box<str>, (u32, u32)>,
+struct WordCache {
+    ranges: FxHashMap<Box<str>, (u32, u32)>,
     ids: Vec<u32>,
 }
 
-impl Memory {
-    /// Words remembered at most, about 60 MB with their ids.
-    const WORDS: usize = 500_000;
-    /// Longer words are rare and not remembered, in bytes.
-    const LONGEST: usize = 64;
+impl WordCache {
+    /// Maximum number of words: about 60 MB with their ids.
+    const CAPACITY: usize = 500_000;
+    /// Maximum bytes of a word. Longer ones are rare and not cached.
+    const MAX_WORD_BYTES: usize = 64;
 
     fn get(&self, word: &str) -> Option<&[u32]> {
-        let &(start, end) = self.places.get(word)?;
+        let &(start, end) = self.ranges.get(word)?;
         Some(&self.ids[start as usize..end as usize])
     }
 
     fn insert(&mut self, word: &str, ids: &[u32]) {
-        if word.len() > Self::LONGEST {
+        if word.len() > Self::MAX_WORD_BYTES {
             return;
         }
-        if self.places.len() >= Self::WORDS {
-            self.places.clear();
+        if self.ranges.len() >= Self::CAPACITY {
+            self.ranges.clear();
             self.ids.clear();
         }
         let start = self.ids.len() as u32;
         self.ids.extend_from_slice(ids);
-        self.places.insert(word.into(), (start, self.ids.len() as u32));
+        self.ranges.insert(word.into(), (start, self.ids.len() as u32));
     }
 }

@@ -1,5 +1,5 @@
-//! Layers in one pass beside the chains of libtorch's functions that they stand for, forward and backward, at the
-//! sizes of a step of ELECTRA-Small: 32 sequences of 128 tokens.
+//! Fused layers compared with the equivalent libtorch functions, forward and backward, at the sizes of a training step
+//! of ELECTRA-Small: 32 sequences of 128 tokens.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use electra_torch::ops::{self, AdamStep, Sequences};
@@ -17,12 +17,12 @@ fn random(size: &[i64]) -> Tensor {
     Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true)
 }
 
-/// Times `layer` with its backward pass.
-fn pair(c: &mut Criterion, name: &str, elements: i64, layers: [(&str, &dyn Fn() -> Tensor); 2]) {
+/// Times the two implementations of a layer with their backward passes.
+fn compare(c: &mut Criterion, name: &str, elements: i64, layers: [(&str, &dyn Fn() -> Tensor); 2]) {
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(elements as u64)).sample_size(10);
-    for (form, layer) in layers {
-        group.bench_function(form, |b| b.iter(|| layer().sum(Kind::Float).backward()));
+    for (implementation, layer) in layers {
+        group.bench_function(implementation, |b| b.iter(|| layer().sum(Kind::Float).backward()));
     }
     group.finish();
 }
@@ -30,7 +30,7 @@ fn pair(c: &mut Criterion, name: &str, elements: i64, layers: [(&str, &dyn Fn() 
 fn layers(c: &mut Criterion) {
     let (x, residual) = (random(&[TOKENS, HIDDEN]), random(&[TOKENS, HIDDEN]));
     let (gain, shift) = (random(&[HIDDEN]), random(&[HIDDEN]));
-    pair(
+    compare(
         c,
         "dropout, residual, LayerNorm",
         TOKENS * HIDDEN,
@@ -44,7 +44,7 @@ fn layers(c: &mut Criterion) {
     );
 
     let (wide, bias) = (random(&[TOKENS, 4 * HIDDEN]), random(&[4 * HIDDEN]));
-    pair(
+    compare(
         c,
         "bias, gelu",
         TOKENS * 4 * HIDDEN,
@@ -54,7 +54,7 @@ fn layers(c: &mut Criterion) {
     let qkv = random(&[TOKENS, 3 * HIDDEN]);
     let lengths = vec![LENGTH as usize; BATCH as usize];
     let sequences = Arc::new(Sequences::padded(&lengths, LENGTH as usize));
-    pair(
+    compare(
         c,
         "attention with dropout",
         TOKENS,
@@ -77,7 +77,7 @@ fn vocabulary(c: &mut Criterion) {
     let (x, table, bias) = (random(&[p, e]), random(&[v, e]), random(&[v]));
     let labels = Tensor::randint(v, [p], (Kind::Int64, Device::Cpu));
     let uniforms = Tensor::rand([p], (Kind::Float, Device::Cpu));
-    pair(
+    compare(
         c,
         "loss and sampling over a vocabulary",
         p,
@@ -86,8 +86,8 @@ fn vocabulary(c: &mut Criterion) {
                 let logits = x.linear(&table, Some(&bias));
                 let sums = logits.detach().softmax(-1, Kind::Float).cumsum(-1, Kind::Float);
                 let targets = uniforms.unsqueeze(-1);
-                let drawn = targets.searchsorted(&sums, false, true, "right", None::<&Tensor>);
-                drop(black_box(drawn));
+                let sampled = targets.searchsorted(&sums, false, true, "right", None::<&Tensor>);
+                drop(black_box(sampled));
                 logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)
             }),
             ("fused", &|| ops::predict_tokens(&x, &table, &bias, &labels, &uniforms).loss),

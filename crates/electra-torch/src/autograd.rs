@@ -1,4 +1,4 @@
-//! Functions with a backward pass of their own: forward and backward in Rust, recorded in libtorch's graph.
+//! Custom autograd functions in Rust, recorded in libtorch's graph.
 
 use tch::Tensor;
 
@@ -22,29 +22,29 @@ mod ffi {
     }
 }
 
-/// From the gradient of the output to those of the inputs, in their order; `None` for an input without one.
+/// Maps the gradient of the output to those of the inputs, in their order; `None` for an input without a gradient.
 type Backward = Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>> + Send>;
 
-/// Whether a function of `inputs` is recorded: gradients are on, and an input wants one.
+/// Whether a function of `inputs` needs a backward pass: gradients are enabled, and an input requires one.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
-pub fn records(inputs: &[&Tensor]) -> bool {
+pub fn requires_grad(inputs: &[&Tensor]) -> bool {
     #[cfg(not(feature = "doc-only"))]
     {
         let raw = handles(inputs);
-        // SAFETY: the handles are of live tensors, and are only looked at.
+        // SAFETY: the handles are of live tensors, and are only read.
         unsafe { ffi::electra_records(raw.as_ptr(), raw.len()) != 0 }
     }
     #[cfg(feature = "doc-only")]
     !inputs.is_empty()
 }
 
-/// Makes `output`, computed from `inputs` outside of the graph, a node of it.
+/// Adds a node to the autograd graph that computes `output` from `inputs`. `output` must have no history yet.
 ///
-/// `backward` runs once, with gradients off, on the gradient of `output`; it returns one entry per input. What it
-/// captures lives as long as the graph: it must hold no tensor that has this node as its history, so capture
-/// inputs and buffers, or `output` before this call.
+/// `backward` runs once, with gradients disabled, on the gradient of `output`; it returns one entry per input. What it
+/// captures lives as long as the graph. It must not capture a tensor whose history has this node (a reference cycle):
+/// capture inputs, buffers or `output.detach()`.
 ///
-/// Source: `torch::autograd::Node`, which PyTorch's own custom functions are made of.
+/// Source: `torch::autograd::Node`, on which PyTorch's custom functions are built.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
 pub fn attach(
     output: &Tensor,
@@ -55,8 +55,8 @@ pub fn attach(
     {
         let state: Box<Option<Backward>> = Box::new(Some(Box::new(backward)));
         let raw = handles(inputs);
-        // SAFETY: all handles are of live tensors; the node takes `state`, which `run` and `free` know the type
-        // of, and the shim catches every C++ exception.
+        // SAFETY: all handles are of live tensors; the node takes ownership of `state`, whose type `run` and `free`
+        // know, and the shim catches every C++ exception.
         let code = unsafe {
             ffi::electra_attach(
                 output.as_ptr().cast_mut().cast(),
@@ -67,7 +67,7 @@ pub fn attach(
                 free,
             )
         };
-        assert!(code == 0, "libtorch refuses a node of its graph");
+        assert!(code == 0, "libtorch rejected the autograd node");
     }
     #[cfg(feature = "doc-only")]
     let _ = (output, inputs, Box::new(backward) as Backward);
@@ -78,7 +78,7 @@ fn handles(tensors: &[&Tensor]) -> Vec<*mut std::ffi::c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr().cast_mut().cast()).collect()
 }
 
-/// Calls the closure that `state` holds, and hands its tensors over.
+/// Calls the closure in `state`, and passes ownership of its results to C++.
 #[cfg(not(feature = "doc-only"))]
 #[allow(unsafe_code)]
 unsafe extern "C" fn run(
@@ -88,21 +88,21 @@ unsafe extern "C" fn run(
     count: usize,
 ) -> std::ffi::c_int {
     let call = || {
-        // SAFETY: `state` is the box that `attach` made, and the node calls on one thread.
+        // SAFETY: `state` is the box from `attach`, and a node runs on one thread.
         let backward = unsafe { &mut *state.cast::<Option<Backward>>() }.take();
-        let backward = backward.expect("the node runs its closure once");
-        // SAFETY: `gradient` is a live `at::Tensor`; the clone is a handle of its own.
+        let backward = backward.expect("a node runs its closure once");
+        // SAFETY: `gradient` is a live `at::Tensor`; the clone owns its handle.
         let gradient = unsafe { Tensor::clone_from_ptr(gradient.cast()) };
         let gradients = backward(&gradient);
-        assert_eq!(gradients.len(), count, "a gradient, or None, for each input");
+        assert_eq!(gradients.len(), count, "backward must return one entry per input");
         gradients
     };
-    // A panic must not cross into C++; the engine turns the code into an exception, and tch that into a panic.
+    // A panic must not unwind into C++. The shim turns the code into an exception, and tch turns that into a panic.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
         Ok(gradients) => {
             for (i, gradient) in gradients.into_iter().enumerate() {
                 if let Some(mut gradient) = gradient {
-                    // SAFETY: `results` has `count` places; the node deletes what it is given.
+                    // SAFETY: `results` has `count` entries; the node deletes the tensors.
                     unsafe { *results.add(i) = gradient.as_mut_ptr().cast() };
                     std::mem::forget(gradient);
                 }
@@ -116,6 +116,6 @@ unsafe extern "C" fn run(
 #[cfg(not(feature = "doc-only"))]
 #[allow(unsafe_code)]
 unsafe extern "C" fn free(state: *mut std::ffi::c_void) {
-    // SAFETY: `state` is the box that `attach` made; the node frees it once.
+    // SAFETY: `state` is the box from `attach`; the node frees it once.
     drop(unsafe { Box::from_raw(state.cast::<Option<Backward>>()) });
 }

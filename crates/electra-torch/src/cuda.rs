@@ -1,4 +1,4 @@
-//! One binary for CPU and GPU: libtorch's CUDA half is loaded at run time where it exists.
+//! One binary for CPU and GPU: libtorch's CUDA library is loaded at run time if it is installed.
 
 use crate::{Error, Result};
 use std::sync::Once;
@@ -6,26 +6,25 @@ use tch::{Cuda, Device};
 
 /// Loads `libtorch_cuda.so` with global symbols if the loader finds it; does nothing otherwise.
 ///
-/// The linker's `--as-needed` leaves only the CPU libraries in a binary, so without this call
-/// `tch::Cuda::is_available()` is false even beside a CUDA libtorch. Called by [`device`].
+/// The linker's `--as-needed` links only the CPU libraries, so without this call `tch::Cuda::is_available()` is false
+/// even with a CUDA build of libtorch. [`device`] calls it.
 #[allow(unsafe_code)]
 pub fn load_cuda() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         #[cfg(target_os = "linux")]
-        // SAFETY: the name is a NUL-terminated literal; loading libtorch's own library runs its
-        // static initialisers, as linking it would have done. A null result means "not there".
+        // SAFETY: the name is a NUL-terminated literal; loading the library runs its static initializers, as linking
+        // to it would. A null result means that it is not installed.
         unsafe {
             libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL);
         }
     });
 }
 
-/// The device that a config names: `"auto"` (the first GPU, else the CPU), `"cpu"`, `"cuda"`,
-/// `"cuda:N"`.
+/// Parses a device name: `"auto"` (the first GPU, or the CPU if there is none), `"cpu"`, `"cuda"`, `"cuda:N"`.
 ///
 /// # Errors
-/// [`Error::UnknownDevice`] for other names, [`Error::NoCuda`] where the GPU is not there.
+/// [`Error::UnknownDevice`] for other names, [`Error::NoCuda`] if there is no such GPU.
 pub fn device(name: &str) -> Result<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);

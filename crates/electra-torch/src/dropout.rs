@@ -1,20 +1,20 @@
-//! Dropout by counter: whether an element is kept is a function of a key and its place, so no mask is stored.
+//! Counter-based dropout: whether an element is kept is a function of a key and its index, so no mask is stored.
 
 use tch::{Device, Kind, Tensor};
 
-/// A dropout layer's draw: the same key keeps the same elements, forward and backward.
+/// The random draw of a dropout layer: the same key drops the same elements, forward and backward.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropout {
     key: [u32; 2],
-    /// An element is dropped if its hash is below this.
+    /// An element is dropped if its hash is below this value.
     threshold: u32,
-    /// What kept elements are multiplied by: 1 / (1 - p).
+    /// Factor for kept elements: 1 / (1 - p).
     pub(crate) scale: f32,
 }
 
 impl Dropout {
-    /// A draw with probability `p`, its key from libtorch's generator (so that `tch::manual_seed` decides it); the
-    /// identity, which costs no draw, where `p` is 0 or `train` is false.
+    /// Draws a key for dropout probability `p` from libtorch's generator, so that `tch::manual_seed` controls it.
+    /// If `p` is 0 or `train` is false, draws nothing and returns the identity.
     pub(crate) fn draw(p: f64, train: bool) -> Self {
         if !train || p <= 0.0 {
             return Self { key: [0; 2], threshold: 0, scale: 1.0 };
@@ -29,18 +29,18 @@ impl Dropout {
         }
     }
 
-    /// Whether nothing is ever dropped.
+    /// Whether this is the identity: nothing is dropped.
     pub(crate) fn is_identity(&self) -> bool {
         self.threshold == 0
     }
 
-    /// The factor of the element at `place`: 0, or [`Self::scale`].
+    /// The factor of the element at `index`: 0, or [`Self::scale`].
     ///
-    /// Source: an integer hash of full avalanche ("lowbias32", C. Wellons 2018) with a word of the key before each
+    /// Source: the integer hash "lowbias32" (C. Wellons 2018), with a word of the key mixed in before each
     /// multiplication.
     #[inline(always)]
-    pub(crate) fn factor(&self, place: u32) -> f32 {
-        let mut x = place ^ self.key[0];
+    pub(crate) fn factor(&self, index: u32) -> f32 {
+        let mut x = index ^ self.key[0];
         x ^= x >> 16;
         x = x.wrapping_mul(0x7feb_352d) ^ self.key[1];
         x ^= x >> 15;

@@ -1,12 +1,12 @@
 //! The crate's error type.
 
-/// What can go wrong between Rust and libtorch.
+/// Errors of gradients and devices.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// libtorch refused a gradient tensor.
+    /// A gradient tensor does not fit its parameter.
     #[error(
-        "libtorch refused the gradient of shape {grad:?} for a parameter of shape {parameter:?}: shape, kind and device must be equal"
+        "gradient of shape {grad:?} does not fit a parameter of shape {parameter:?}: shape, kind and device must be equal"
     )]
     Grad {
         /// Shape of the parameter.
@@ -14,12 +14,12 @@ pub enum Error {
         /// Shape of the gradient.
         grad: Vec<i64>,
     },
-    /// A device name that is not known.
+    /// An unknown device name.
     #[error("unknown device {0:?}: use \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"")]
     UnknownDevice(String),
-    /// A GPU was asked for, and libtorch sees none.
+    /// The requested GPU is not available.
     #[error(
-        "device {0:?} was asked for, but libtorch sees {1} CUDA devices here; use \"auto\" or \"cpu\", or set up libtorch with `cargo xtask setup --cuda`"
+        "device {0:?} is not available: libtorch found {1} CUDA devices; use \"auto\" or \"cpu\", or install a CUDA build of libtorch with `cargo xtask setup --cuda`"
     )]
     NoCuda(String, i64),
 }

@@ -1,4 +1,4 @@
-//! Small matrix products inside a thread's piece of work.
+//! Small matrix products on one thread.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "doc-only")))]
 mod blas;
@@ -15,16 +15,16 @@ use blas as floats;
 use loops as floats;
 use matrix::Product;
 
-/// What the factors of a product are; its sums are 32-bit floats.
+/// Precision of the factors of a product. Sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Factors {
-    /// 32-bit floats as they are: by the BLAS that libtorch carries.
+    /// `f32`, with the BLAS that is part of libtorch.
     Float,
     /// Rounded to bfloat16.
     Half,
 }
 
-/// `c = alpha a b + beta c` with `a` [m, k], `b` [k, n] and `c` [m, n] of row stride `stride`.
+/// Computes `c = alpha a b + beta c` with `a` [m, k], `b` [k, n], and `c` [m, n] of row stride `stride`.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gemm(
     factors: Factors,
@@ -40,7 +40,7 @@ pub(crate) fn gemm(
     let c_span = Matrix::new(c, stride).span(m, n);
     assert!(
         a.elements.len() >= a.span(m, k) && b.elements.len() >= b.span(k, n) && c.len() >= c_span,
-        "matrices are inside their slices"
+        "a matrix exceeds its slice"
     );
     let product = Product { sizes, alpha, a, b, beta, c, stride };
     match factors {

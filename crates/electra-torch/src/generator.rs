@@ -1,4 +1,4 @@
-//! The state of libtorch's generator, which `tch` can set by a seed alone.
+//! The state of libtorch's random number generator. `tch` can only seed it.
 
 use tch::Tensor;
 
@@ -12,27 +12,27 @@ mod ffi {
     }
 }
 
-/// What the default generator of a device will draw.
+/// A saved state of a device's default generator.
 #[derive(Debug)]
 pub(crate) struct GeneratorState {
-    /// On the generator's device.
+    /// A tensor on the generator's device.
     like: Tensor,
     #[cfg_attr(feature = "doc-only", allow(dead_code))]
     state: Tensor,
 }
 
 impl GeneratorState {
-    /// That of the generator of `x`'s device.
+    /// Saves the state of the generator of `x`'s device.
     ///
     /// # Panics
-    /// If the device has none.
+    /// If the device has no generator.
     pub(crate) fn of(x: &Tensor) -> Self {
         let like = x.detach();
         let state = state(&like);
         Self { like, state }
     }
 
-    /// `work`, which draws what was drawn after [`Self::of`]; what is drawn after it is as if it had not been run.
+    /// Runs `work` with the saved state, so that it draws the same numbers again, then restores the current state.
     pub(crate) fn replay<T>(&self, work: impl FnOnce() -> T) -> T {
         let now = Self::of(&self.like);
         self.restore();
@@ -52,7 +52,7 @@ impl GeneratorState {
                     self.state.as_ptr().cast_mut().cast(),
                 )
             };
-            assert!(code == 0, "a generator takes the state that it gave");
+            assert!(code == 0, "libtorch rejected its own generator state");
         }
     }
 }
@@ -61,10 +61,10 @@ impl GeneratorState {
 fn state(like: &Tensor) -> Tensor {
     #[cfg(not(feature = "doc-only"))]
     {
-        // SAFETY: the handle is of a live tensor; the result is null or an `at::Tensor` that is ours.
+        // SAFETY: the handle is of a live tensor; the result is null or an `at::Tensor` that we own.
         unsafe {
             let state = ffi::electra_generator_state(like.as_ptr().cast_mut().cast());
-            assert!(!state.is_null(), "the device of a tensor has a generator");
+            assert!(!state.is_null(), "the tensor's device has no generator");
             Tensor::from_ptr(state.cast())
         }
     }

@@ -1,5 +1,5 @@
-//! What a step on a GPU needs so that the host never waits for it: copies that are queued, Adam's update with clipping
-//! decided on the device, the allocator's figures.
+//! GPU training steps without host synchronization: asynchronous copies, and an Adam update that decides clipping on
+//! the device. Also the allocator's statistics.
 
 use crate::ops::AdamStep;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -20,8 +20,8 @@ mod ffi {
     }
 }
 
-/// A tensor of the host on `device`. A copy to a GPU goes through pinned memory and is queued behind what the GPU has
-/// to do already: the host goes on at once. Nothing is copied where the tensor is there already.
+/// Moves a host tensor to `device`. A copy to a GPU goes through pinned memory and is asynchronous. A tensor that is
+/// already on the device is not copied.
 pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     match (tensor.device(), device) {
         (Device::Cpu, Device::Cuda(_)) => {
@@ -31,17 +31,17 @@ pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     }
 }
 
-/// A global norm and the largest that gradients may have, kept where the gradients are.
+/// Gradient clipping by global norm, computed on the device of the gradients.
 #[derive(Debug)]
 pub struct Clipping {
-    /// What gradients are divided by: `max(norm, limit) / limit`.
+    /// Divisor of the gradients: `max(norm, limit) / limit`.
     divisor: Tensor,
-    /// 1 where the norm is not a number or infinite, else 0.
+    /// 1 if the norm is NaN or infinite, else 0.
     skip: Tensor,
 }
 
 impl Clipping {
-    /// From a scalar `norm`.
+    /// From the global norm, a scalar tensor, and the maximum norm.
     pub fn new(norm: &Tensor, limit: f64) -> Self {
         no_grad(|| Self {
             divisor: norm.clamp_min(limit).to_kind(Kind::Float) / limit,
@@ -50,16 +50,16 @@ impl Clipping {
     }
 }
 
-/// [`crate::ops::adam`] in one kernel of libtorch's, with the factor on the gradients ([`AdamStep::scale`] is not
-/// looked at) from `clipping`. Nothing changes where the norm was not finite.
+/// [`crate::ops::adam`] as one libtorch kernel. The gradients are scaled by `clipping`; [`AdamStep::scale`] is ignored.
+/// If the norm is not finite, nothing changes.
 ///
 /// # Shapes
-/// - all of one length and on one device, 32-bit floats. `gradients` are scaled in place.
+/// - all of one length and on one device, `f32`. `gradients` are scaled in place.
 ///
 /// # Panics
-/// If libtorch refuses them: a bug of the caller.
+/// If libtorch rejects the tensors, which is a bug in the caller.
 ///
-/// Source: `torch._fused_adamw_`; its correction of the moments' bias is 1 after so many updates as it is told.
+/// Source: `torch._fused_adamw_`, with a step count so high that its bias correction is 1.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
 pub fn adam_on_device(
     [weights, gradients, first, second]: [&Tensor; 4],
@@ -74,8 +74,8 @@ pub fn adam_on_device(
     {
         let raw = |tensor: &Tensor| tensor.as_ptr().cast_mut().cast();
         let vectors = [weights, gradients, first, second].map(raw);
-        // SAFETY: all handles are of live tensors, `vectors` has four and `numbers` five places, which is what the
-        // shim reads; it catches every C++ exception.
+        // SAFETY: all handles are of live tensors; the shim reads four `vectors` and five `numbers`, and catches every
+        // C++ exception.
         let code = unsafe {
             ffi::electra_adam(
                 vectors.as_ptr(),
@@ -85,23 +85,22 @@ pub fn adam_on_device(
                 numbers.as_ptr(),
             )
         };
-        assert!(code == 0, "libtorch refuses an update");
+        assert!(code == 0, "libtorch rejected the Adam update");
     }
     #[cfg(feature = "doc-only")]
     let _ = (gradients, first, second, clipping, updates, numbers);
 }
 
-/// Whether a peak is begun anew once it was read.
+/// Whether reading the peak also resets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peak {
-    /// It goes on.
+    /// Keep the peak.
     Keep,
-    /// It starts again from what is taken now.
+    /// Restart from the current allocation.
     Reset,
 }
 
-/// The most bytes that tensors took on a GPU at a time, by libtorch's allocator; `None` of a CPU, or where nothing was
-/// ever put on the GPU.
+/// Peak bytes allocated for tensors on a GPU, from libtorch's allocator. `None` for a CPU, or if the GPU was never used.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
 pub fn peak_device_memory(device: Device, peak: Peak) -> Option<u64> {
     let Device::Cuda(index) = device else { return None };

@@ -1,4 +1,4 @@
-//! Gradient views: `parameter.grad = view`, which tch cannot express.
+//! Gradient views: `parameter.grad = view`, which tch does not offer.
 
 use crate::{Error, Result};
 use tch::Tensor;
@@ -12,10 +12,10 @@ mod ffi {
     }
 }
 
-/// Makes `grad` the gradient of `parameter`: the next backward passes add into its memory.
+/// Sets `parameter.grad`: backward passes then accumulate into `grad`'s memory.
 ///
-/// PyTorch accumulates in place into a gradient that is defined, so a view of a flat buffer stays
-/// a view as long as it is zeroed in place and never replaced.
+/// PyTorch accumulates in place into an existing gradient, so a view of a flat buffer stays a view as long as it is
+/// zeroed in place and never replaced.
 ///
 /// # Errors
 /// [`Error::Grad`] if shape, kind or device differ from the parameter's.
@@ -23,17 +23,17 @@ mod ffi {
 /// Source: `at::Tensor::mutable_grad`.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
 pub fn set_grad(parameter: &Tensor, grad: &Tensor) -> Result<()> {
-    let refused = || Error::Grad { parameter: parameter.size(), grad: grad.size() };
+    let mismatch = || Error::Grad { parameter: parameter.size(), grad: grad.size() };
     if parameter.size() != grad.size()
         || parameter.kind() != grad.kind()
         || parameter.device() != grad.device()
     {
-        return Err(refused());
+        return Err(mismatch());
     }
     #[cfg(not(feature = "doc-only"))]
     {
-        // SAFETY: both pointers come from live tch tensors, which hold an `at::Tensor*` each; the
-        // shim only copies the second handle and catches every C++ exception.
+        // SAFETY: both pointers come from live tch tensors, which each hold an `at::Tensor*`; the shim only copies the
+        // second handle and catches every C++ exception.
         let code = unsafe {
             ffi::electra_set_grad(
                 parameter.as_ptr().cast_mut().cast(),
@@ -41,7 +41,7 @@ pub fn set_grad(parameter: &Tensor, grad: &Tensor) -> Result<()> {
             )
         };
         if code != 0 {
-            return Err(refused());
+            return Err(mismatch());
         }
     }
     Ok(())

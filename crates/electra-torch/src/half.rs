@@ -1,4 +1,4 @@
-//! bfloat16: the upper half of a 32-bit float, and words of two of them.
+//! bfloat16 (the upper half of an `f32`), and 32-bit words of two of them.
 
 use crate::{
     floats::{contiguous, elements, elements_mut},
@@ -8,7 +8,7 @@ use crate::{
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// The nearest bfloat16, ties to even, as bits in the upper half of a word; what is no number stays none.
+/// Rounds to the nearest bfloat16, ties to even; the result is in the upper half of the word. NaN stays NaN.
 #[inline(always)]
 fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();
@@ -16,19 +16,19 @@ fn rounded(x: f32) -> u32 {
     (if x.is_nan() { bits | 0x0040_0000 } else { nearest }) & 0xffff_0000
 }
 
-/// A word of both, rounded, the first in its low half.
+/// Rounds two values and packs them into a word, the first in the low half.
 #[inline(always)]
 pub(crate) fn pair(first: f32, second: f32) -> u32 {
     rounded(first) >> 16 | rounded(second)
 }
 
-/// The element in a word's low half.
+/// The element in the low half of a word.
 #[inline(always)]
 pub(crate) fn first(word: u32) -> f32 {
     f32::from_bits(word << 16)
 }
 
-/// The element in a word's high half.
+/// The element in the high half of a word.
 #[inline(always)]
 pub(crate) fn second(word: u32) -> f32 {
     f32::from_bits(word & 0xffff_0000)
@@ -46,7 +46,7 @@ kernel! {
 }
 
 kernel! {
-    /// bfloat16 as floats.
+    /// Converts bfloat16 to floats.
     fn widen(x: &[u16], y: &mut [f32]) {
         let n = y.len();
         let x = &x[..n];
@@ -56,7 +56,7 @@ kernel! {
     }
 }
 
-/// Floats of a tensor, or its elements as floats: what kernels that take both kinds read.
+/// The input of kernels that support both `f32` and bfloat16.
 #[derive(Clone, Copy)]
 pub(crate) enum Elements<'a> {
     Float(&'a [f32]),
@@ -64,7 +64,7 @@ pub(crate) enum Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Of a tensor that [`dense`] made.
+    /// The elements of a tensor from [`dense`].
     pub(crate) fn of(tensor: &'a Tensor) -> Self {
         match tensor.kind() {
             Kind::BFloat16 => Self::Half(elements(tensor)),
@@ -72,7 +72,7 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// The elements `at`; where they are no floats, `buffer` holds them.
+    /// The elements `at` as floats; bfloat16 is converted into `buffer`.
     pub(crate) fn read<'b>(self, at: Range<usize>, buffer: &'b mut Vec<f32>) -> &'b [f32]
     where
         'a: 'b,
@@ -88,7 +88,7 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// The same for writing, by several threads.
+/// The output of kernels that support both, writable by several threads.
 #[derive(Clone, Copy)]
 pub(crate) enum SharedElements<'a> {
     Float(Shared<'a, f32>),
@@ -96,7 +96,7 @@ pub(crate) enum SharedElements<'a> {
 }
 
 impl<'a> SharedElements<'a> {
-    /// Of a tensor that nobody else looks at meanwhile.
+    /// The elements of a tensor that nothing else accesses during the borrow.
     pub(crate) fn of(tensor: &'a mut Tensor) -> Self {
         match tensor.kind() {
             Kind::BFloat16 => Self::Half(Shared::new(elements_mut(tensor))),
@@ -104,10 +104,10 @@ impl<'a> SharedElements<'a> {
         }
     }
 
-    /// Has `fill` write the elements `at`; `buffer` is where it does so if they are no floats.
+    /// Calls `fill` to write the elements `at`. For bfloat16 it writes into `buffer`, which is then rounded.
     ///
     /// # Safety
-    /// Meanwhile no part that overlaps is used.
+    /// No overlapping range may be in use.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn write(
         self,
@@ -128,7 +128,7 @@ impl<'a> SharedElements<'a> {
     }
 }
 
-/// The tensor, of 32-bit floats or bfloat16, with its elements one after the other.
+/// A contiguous `f32` or bfloat16 tensor with the same values, detached.
 pub(crate) fn dense(tensor: &Tensor) -> Tensor {
     match tensor.kind() {
         Kind::BFloat16 => tensor.detach().contiguous(),
@@ -136,7 +136,7 @@ pub(crate) fn dense(tensor: &Tensor) -> Tensor {
     }
 }
 
-/// A tensor of the kind of `like`, of whatever stands there: all of it will be written.
+/// An uninitialized tensor of the kind of `like`.
 pub(crate) fn empty_like(like: &Tensor, size: &[i64]) -> Tensor {
     Tensor::empty(size, (like.kind(), Device::Cpu))
 }

@@ -1,18 +1,17 @@
-//! What `tch` lacks, and the only crate of the workspace with `unsafe` and C++.
+//! Extensions to `tch`, and the only crate of the workspace with `unsafe` and C++.
 //!
-//! - [`set_grad`]: hands a parameter the tensor its gradient is accumulated into, so that all
-//!   gradients can be views of one flat buffer;
-//! - [`load_cuda`]: loads libtorch's CUDA half at run time, so that one binary serves CPU and GPU;
-//! - [`device`]: `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`];
-//! - [`attach`]: functions with a backward pass written in Rust;
-//! - [`recompute`]: a function that keeps nothing for its backward pass but its input;
-//! - [`keep_memory`]: an allocator that does not pay for the same pages again;
-//! - [`upload`], [`adam_on_device`]: a step on a GPU that the host does not wait for;
-//! - [`allocated`]: what that allocator has given out;
-//! - [`parallel_for`]: work on libtorch's own threads;
-//! - [`ops`]: layers in one pass each, for instruction sets chosen at run time.
+//! - [`set_grad`]: sets the tensor that a parameter's gradient accumulates into, so that all gradients can be views
+//!   of one flat buffer;
+//! - [`attach`]: custom autograd functions in Rust;
+//! - [`recompute`]: activation checkpointing;
+//! - [`ops`]: fused layers, compiled for several instruction sets and selected at run time;
+//! - [`parallel_for`]: a parallel loop on libtorch's threads;
+//! - [`device`]: parses `"auto"`, `"cpu"` and `"cuda:N"` to a [`tch::Device`];
+//! - [`load_cuda`]: loads libtorch's CUDA library at run time, so that one binary serves CPU and GPU;
+//! - [`upload`], [`adam_on_device`]: GPU training steps without host synchronization;
+//! - [`keep_memory`], [`allocated`], [`peak_device_memory`]: settings and statistics of the allocators.
 //!
-//! Nothing here knows ELECTRA.
+//! Nothing here is specific to ELECTRA.
 #![doc = include_str!("../README.md")]
 
 mod autograd;
@@ -31,10 +30,10 @@ mod parallel;
 mod recompute;
 mod simd;
 
-pub use autograd::{attach, records};
+pub use autograd::{attach, requires_grad};
 pub use cuda::{device, load_cuda};
 pub use error::{Error, Result};
-pub use floats::is_plain;
+pub use floats::is_cpu_f32;
 pub use gpu::{Clipping, Peak, adam_on_device, peak_device_memory, upload};
 pub use grad::set_grad;
 pub use memory::{allocated, keep_memory};

@@ -1,17 +1,16 @@
-//! The C library's allocator: told to keep what it has, and asked what it gave.
+//! Settings and statistics of the C library's allocator.
 
-/// Has freed tensors' memory stay with the process, for the next ones: the C library otherwise gives large blocks
-/// back to the system at once, and every new one is paid for by page faults. Call it once, at the start; it does
-/// nothing where the C library is not glibc.
+/// Configures glibc to keep the memory of freed tensors for reuse. By default it returns large blocks to the system at
+/// once, and every new block costs page faults. Call it once at startup; does nothing with other C libraries.
 #[allow(unsafe_code)]
 pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // Blocks of more than 32 MiB would be mapped one by one, and unmapped when freed.
+        // By default, blocks of more than 32 MiB are mapped one by one, and unmapped when freed.
         const MAPPED_BLOCKS: libc::c_int = 0;
         const TRIMMED_FROM: libc::c_int = libc::c_int::MAX;
         const ROOM: libc::c_int = 64 << 20;
-        // SAFETY: sets numbers of the allocator; a refusal changes nothing.
+        // SAFETY: sets parameters of the allocator; a failed call changes nothing.
         unsafe {
             libc::mallopt(libc::M_MMAP_MAX, MAPPED_BLOCKS);
             libc::mallopt(libc::M_TRIM_THRESHOLD, TRIMMED_FROM);
@@ -20,15 +19,14 @@ pub fn keep_memory() {
     }
 }
 
-/// Bytes that the C library's allocator has given out and not got back, those of CPU tensors among them; `None` where
-/// the C library is not glibc.
+/// Bytes currently allocated with glibc's allocator, including CPU tensors. `None` with other C libraries.
 #[allow(unsafe_code)]
 pub fn allocated() -> Option<u64> {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // SAFETY: reads numbers of the allocator.
+        // SAFETY: reads statistics of the allocator.
         let info = unsafe { libc::mallinfo2() };
-        // Of its arenas, and what it has mapped by itself.
+        // In arenas, and in blocks mapped one by one.
         Some((info.uordblks + info.hblkhd) as u64)
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

@@ -1,8 +1,9 @@
-//! Layers whose chain of elementwise passes is one pass forward and one backward.
+//! Fused layers: one pass over memory forward and one backward, in place of a chain of elementwise operations.
 //!
-//! Every function takes and gives 32-bit floats of a CPU ([`crate::is_plain`]), or bfloat16 where it says so, and panics
-//! on others, and on shapes that do not fit: a bug of the caller. Randomness is drawn from libtorch's generator, one number a call, so that
-//! `tch::manual_seed` decides it; results depend on `tch::get_num_threads()` by rounding alone.
+//! All functions work on `f32` CPU tensors ([`crate::is_cpu_f32`]), or bfloat16 where documented. They panic on other
+//! tensors and on mismatched shapes, which are bugs in the caller. Each call draws one random number from libtorch's
+//! generator, so `tch::manual_seed` controls it. The number of threads (`tch::get_num_threads()`) changes results only
+//! by rounding.
 
 mod activation;
 mod adam;

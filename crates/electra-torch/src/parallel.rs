@@ -1,5 +1,5 @@
-//! Work on libtorch's own threads. A second pool would compete with it for the processor: OpenMP's workers wait
-//! spinning.
+//! Parallel loops on libtorch's threads. A second thread pool would compete with them for the CPU, because idle OpenMP
+//! workers spin.
 
 use std::{marker::PhantomData, ops::Range, sync::Mutex};
 
@@ -16,12 +16,12 @@ mod ffi {
     }
 }
 
-/// Calls `body` with pieces that make up `0..count`, one on each of libtorch's threads.
+/// Splits `0..count` into one range for each of libtorch's threads, and calls `body` on them in parallel.
 ///
-/// The pieces are a function of `count` and `tch::get_num_threads()` alone.
+/// The ranges depend only on `count` and `tch::get_num_threads()`.
 ///
 /// # Panics
-/// If `body` does, after all pieces have ended.
+/// If `body` panics; the panic is resumed after all ranges are done.
 #[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
 pub fn parallel_for(count: usize, body: impl Fn(Range<usize>) + Sync) {
     #[cfg(not(feature = "doc-only"))]
@@ -30,9 +30,9 @@ pub fn parallel_for(count: usize, body: impl Fn(Range<usize>) + Sync) {
             body: &'a (dyn Fn(Range<usize>) + Sync),
             panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
         }
-        /// Runs one piece.
+        /// Runs one range.
         unsafe extern "C" fn piece(context: *mut std::ffi::c_void, begin: i64, end: i64) {
-            // SAFETY: the context outlives the call of `electra_parallel_for`, and is only shared.
+            // SAFETY: the context outlives the call of `electra_parallel_for`, and is only read.
             let context = unsafe { &*context.cast::<Context<'_>>() };
             let call = || (context.body)(begin as usize..end as usize);
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
@@ -42,7 +42,7 @@ pub fn parallel_for(count: usize, body: impl Fn(Range<usize>) + Sync) {
             }
         }
         let mut context = Context { body: &body, panic: Mutex::new(None) };
-        // SAFETY: `piece` gets the context back as it is given here; the call returns after the last piece.
+        // SAFETY: `piece` receives this context; the call returns after the last range is done.
         unsafe {
             ffi::electra_parallel_for(count as i64, (&raw mut context).cast(), piece);
         }
@@ -54,7 +54,7 @@ pub fn parallel_for(count: usize, body: impl Fn(Range<usize>) + Sync) {
     body(0..count);
 }
 
-/// A slice that several threads write disjoint parts of.
+/// A slice whose disjoint parts are written by several threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
@@ -63,7 +63,7 @@ pub(crate) struct Shared<'a, T> {
 }
 
 #[allow(unsafe_code)]
-// SAFETY: it is a pointer with a length; `part` says what its users promise.
+// SAFETY: it is a pointer and a length; callers of `part` guarantee exclusive access.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
 #[allow(unsafe_code)]
 // SAFETY: as above.
@@ -77,11 +77,11 @@ impl<'a, T> Shared<'a, T> {
     /// A part of the slice.
     ///
     /// # Safety
-    /// While it is used, no other part that overlaps is.
+    /// No overlapping part may be in use at the same time.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn part(self, range: Range<usize>) -> &'a mut [T] {
-        assert!(range.start <= range.end && range.end <= self.length, "a part is inside the slice");
-        // SAFETY: inside the slice, and not aliased as the caller promises.
+        assert!(range.start <= range.end && range.end <= self.length, "the part exceeds the slice");
+        // SAFETY: inside the slice, and not aliased, as the caller guarantees.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

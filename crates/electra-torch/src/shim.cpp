@@ -1,4 +1,4 @@
-// What tch lacks, as plain C functions. A tch `Tensor` holds an `at::Tensor*`.
+// Extensions to tch, as plain C functions. A tch `Tensor` holds an `at::Tensor*`.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@
 #include <stdexcept>
 
 #if defined(__linux__)
-// libtorch's threads are those of GNU's OpenMP. Called by name, so that any compiler will do.
+// libtorch's threads are those of GNU OpenMP. Declared here so that any compiler works.
 extern "C" void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned flags);
 extern "C" int omp_get_thread_num(void);
 extern "C" int omp_get_num_threads(void);
@@ -21,12 +21,12 @@ extern "C" int omp_get_num_threads(void);
 
 namespace {
 
-// Computes the gradients of all inputs from the gradient of the output. Results are owned by the caller; null
-// where an input has no gradient. Returns 0, or 1 after a panic.
+// Computes the gradients of all inputs from the gradient of the output. The caller owns the results; null means no
+// gradient. Returns 0, or 1 after a panic.
 using Backward = int (*)(void* state, void* gradient, void** results, size_t count);
 using Drop = void (*)(void* state);
 
-// A node of the graph whose backward pass is a Rust closure, which runs once.
+// A node of the autograd graph whose backward pass is a Rust closure that runs once.
 class RustNode : public torch::autograd::Node {
  public:
   RustNode(void* state, Backward backward, Drop drop, size_t inputs)
@@ -36,7 +36,7 @@ class RustNode : public torch::autograd::Node {
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     torch::autograd::variable_list results(inputs_);
     if (!gradients[0].defined()) return results;
-    if (state_ == nullptr) throw std::runtime_error("a second backward pass through the same graph");
+    if (state_ == nullptr) throw std::runtime_error("backward was called twice on the same graph");
     std::vector<void*> raw(inputs_, nullptr);
     const int code = backward_(state_, &gradients[0], raw.data(), inputs_);
     for (size_t i = 0; i < inputs_; ++i) {
@@ -45,7 +45,7 @@ class RustNode : public torch::autograd::Node {
       results[i] = std::move(*tensor);
       delete tensor;
     }
-    if (code != 0) throw std::runtime_error("a backward pass panicked");
+    if (code != 0) throw std::runtime_error("a Rust backward pass panicked");
     return results;
   }
 
@@ -65,8 +65,8 @@ class RustNode : public torch::autograd::Node {
 
 extern "C" {
 
-// Makes `grad` the gradient of `parameter`, so that backward accumulates into its memory.
-// Returns 0, or 1 if libtorch refused (shape, kind or device differ).
+// Sets `parameter.grad`, so that backward accumulates into its memory. Returns 0, or 1 if libtorch rejected it (shape,
+// kind or device differ).
 int electra_set_grad(void* parameter, void* grad) {
   try {
     static_cast<at::Tensor*>(parameter)->mutable_grad() = *static_cast<at::Tensor*>(grad);
@@ -76,9 +76,9 @@ int electra_set_grad(void* parameter, void* grad) {
   }
 }
 
-// One update of AdamW by libtorch's own kernel. `vectors`: weights, gradients, first and second moments; `updates`: how
-// many there were, a float; `divisor` of the gradients and `skip` (1 to change nothing): floats where the weights are;
-// `numbers`: rate, beta1, beta2, decay, epsilon. Returns 0, or 1 if libtorch refused.
+// One AdamW update with libtorch's fused kernel. `vectors`: weights, gradients, first and second moments; `updates`: the
+// step count, a float; `divisor` of the gradients and `skip` (1 to change nothing): floats on the device of the weights;
+// `numbers`: learning rate, beta1, beta2, weight decay, epsilon. Returns 0, or 1 if libtorch rejected it.
 int electra_adam(void* const* vectors, void* updates, void* divisor, void* skip, const double* numbers) {
   try {
     const at::NoGradGuard no_grad;
@@ -93,7 +93,7 @@ int electra_adam(void* const* vectors, void* updates, void* divisor, void* skip,
   }
 }
 
-// The most bytes allocated at a time on a GPU; -1 if that is not known.
+// Peak bytes allocated on a GPU; -1 if unknown.
 int64_t electra_peak_memory(int device, int reset) {
   try {
     auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
@@ -107,7 +107,7 @@ int64_t electra_peak_memory(int device, int reset) {
   }
 }
 
-// Whether a result of `inputs` has to be recorded for a backward pass.
+// Whether a function of `inputs` needs a backward pass.
 int electra_records(void* const* inputs, size_t count) {
   if (!at::GradMode::is_enabled()) return 0;
   for (size_t i = 0; i < count; ++i) {
@@ -116,7 +116,7 @@ int electra_records(void* const* inputs, size_t count) {
   return 0;
 }
 
-// Makes `output`, which has no history, the result of a function of `inputs`. Takes `state`, also when it fails.
+// Records `output`, which has no history yet, as a function of `inputs`. Takes ownership of `state`, even on failure.
 int electra_attach(void* output, void* const* inputs, size_t count, void* state, Backward backward, Drop drop) {
   try {
     auto node = std::shared_ptr<RustNode>(new RustNode(state, backward, drop, count), torch::autograd::deleteNode);
@@ -132,7 +132,7 @@ int electra_attach(void* output, void* const* inputs, size_t count, void* state,
   }
 }
 
-// The state of the default generator of a tensor's device, owned by the caller; null if there is none.
+// The state of the default generator of a tensor's device; the caller owns it. Null if there is none.
 void* electra_generator_state(void* like) {
   try {
     auto generator = at::globalContext().defaultGenerator(static_cast<at::Tensor*>(like)->device());
@@ -143,7 +143,7 @@ void* electra_generator_state(void* like) {
   }
 }
 
-// Returns 0, or 1 if the generator does not take the state.
+// Returns 0, or 1 if the generator rejected the state.
 int electra_set_generator_state(void* like, void* state) {
   try {
     auto generator = at::globalContext().defaultGenerator(static_cast<at::Tensor*>(like)->device());
@@ -155,8 +155,8 @@ int electra_set_generator_state(void* like, void* state) {
   }
 }
 
-// Calls `body(context, begin, end)` on libtorch's own threads, on pieces of 0..count. `body` does not throw.
-// The same as `at::parallel_for`, which is a template that only an OpenMP compiler makes parallel.
+// Calls `body(context, begin, end)` for ranges of 0..count on libtorch's threads. `body` must not throw.
+// Equals `at::parallel_for`, a template that is only parallel when compiled with OpenMP.
 void electra_parallel_for(int64_t count, void* context, void (*body)(void* context, int64_t begin, int64_t end)) {
 #if defined(__linux__)
   struct Region {

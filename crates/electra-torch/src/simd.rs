@@ -1,14 +1,13 @@
-//! One body of arithmetic, compiled for several instruction sets and chosen at run time.
+//! Kernels: functions compiled for several instruction sets, selected at run time.
 //!
-//! Bodies are plain loops over slices that the compiler turns into vectors; nothing is written twice, and the
-//! baseline is what runs on any other processor.
+//! A kernel is a plain loop over slices that the compiler vectorizes. Each is written once; other CPUs run the baseline.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Instruction sets that kernels are compiled for, in order.
+/// Instruction sets that kernels are compiled for, from lowest to highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instructions {
-    /// What every processor of the target has.
+    /// The minimum of the compilation target.
     Baseline,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -16,10 +15,10 @@ pub enum Instructions {
     Avx512,
 }
 
-/// Best set of this processor, below the limit; 0 is "not looked yet".
+/// The selected instruction set plus 1; 0 means not yet detected.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
-/// The set that kernels run with.
+/// The instruction set that kernels use.
 pub fn instructions() -> Instructions {
     match CHOSEN.load(Ordering::Relaxed) {
         1 => Instructions::Baseline,
@@ -29,7 +28,7 @@ pub fn instructions() -> Instructions {
     }
 }
 
-/// Has kernels use at most `limit`, in the whole process, and returns what they use: for tests and comparisons.
+/// Limits the instruction set of kernels in this process, and returns the one they use. For tests and benchmarks.
 pub fn limit_instructions(limit: Instructions) -> Instructions {
     let chosen = best().min(limit);
     CHOSEN.store(chosen as u8 + 1, Ordering::Relaxed);
@@ -53,11 +52,11 @@ fn best() -> Instructions {
     Instructions::Baseline
 }
 
-/// Defines a function whose body is compiled for each of [`Instructions`].
+/// Defines a function that is compiled for each of [`Instructions`].
 macro_rules! kernel {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
-        // Loops by index over slices cut to one length become vectors.
+        // The compiler vectorizes loops by index over slices that are cut to one length.
         #[allow(unsafe_code, clippy::too_many_arguments, clippy::needless_range_loop)]
         pub(crate) fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
@@ -73,7 +72,7 @@ macro_rules! kernel {
                     body($($arg),*)
                 }
                 match $crate::simd::instructions() {
-                    // SAFETY: the processor was asked whether it has them.
+                    // SAFETY: the CPU has been checked for these instructions.
                     $crate::simd::Instructions::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::simd::Instructions::Avx2 => return unsafe { avx2($($arg),*) },
@@ -86,12 +85,12 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
-/// Floats that loops with sums keep apart, so that they become vectors: addition is not associative.
+/// Number of independent partial sums. Addition is not associative, so the compiler cannot vectorize a single sum.
 pub(crate) const LANES: usize = 16;
 
 /// Adds up the lanes pairwise.
 #[inline(always)]
-pub(crate) fn total(lanes: [f32; LANES]) -> f32 {
+pub(crate) fn sum_lanes(lanes: [f32; LANES]) -> f32 {
     let mut sums = lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -103,7 +102,7 @@ pub(crate) fn total(lanes: [f32; LANES]) -> f32 {
     sums[0]
 }
 
-/// Sum of `f` over the indices of rows of `n` floats.
+/// Sum of `f(i)` for `i` in `0..n`.
 #[inline(always)]
 pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -113,36 +112,36 @@ pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
             *sum += f(start + lane);
         }
     }
-    let mut rest = total(lanes);
+    let mut rest = sum_lanes(lanes);
     for i in whole..n {
         rest += f(i);
     }
     rest
 }
 
-/// Largest of the values, negative infinity of none; one that is no number is passed over.
+/// Maximum of the values; negative infinity if there are none. NaN is ignored.
 #[inline(always)]
-pub(crate) fn largest(values: &[f32]) -> f32 {
+pub(crate) fn max_of(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let mut blocks = values.chunks_exact(LANES);
     for block in &mut blocks {
-        for (most, &value) in lanes.iter_mut().zip(block) {
-            *most = if value > *most { value } else { *most };
+        for (max, &value) in lanes.iter_mut().zip(block) {
+            *max = if value > *max { value } else { *max };
         }
     }
-    lanes.iter().chain(blocks.remainder()).fold(f32::NEG_INFINITY, |most, &value| most.max(value))
+    lanes.iter().chain(blocks.remainder()).fold(f32::NEG_INFINITY, |max, &value| max.max(value))
 }
 
-/// e^x within 2 units in the last place; 0 below -87.3. A value that is no number stays none.
+/// e^x within 2 ulp; 0 below -87.3. NaN stays NaN.
 ///
-/// Source: Cephes, `expf`: x = n ln 2 + r, a polynomial of r, n into the exponent.
+/// Source: Cephes, `expf`: x = n ln 2 + r; a polynomial in r, and n added to the exponent.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
-    // ln 2 in two parts, the first with few bits, so that n * LN2_HIGH is exact.
+    // ln 2 in two parts; the first has few bits, so that n * LN2_HIGH is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits.
+    // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let inside = x.clamp(-87.336_54, 88.376_26);
     let shifted = inside * LOG2_E + ROUND;
@@ -159,7 +158,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// The error function within 4e-7.
 ///
-/// Source: the rational approximation of Eigen and XLA for 32-bit floats, on [-4, 4].
+/// Source: the `f32` rational approximation of Eigen and XLA, on [-4, 4].
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     const ALPHA: [f32; 7] = [

@@ -1,22 +1,34 @@
-//! Reports as one HTML file that needs nothing else: escaped text, tables, curves as inline SVG.
+//! Reports as one HTML file that needs nothing else: text, tables, curves as inline SVG. Readable on light and dark
+//! backgrounds.
 
 use crate::metrics::Figures;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plotters::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::Write;
 
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}\
-table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;\
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#f5f5f5}td.n{text-align:right;\
-font-variant-numeric:tabular-nums;white-space:nowrap}svg{max-width:100%;height:auto}text{font-size:12px;fill:#444}";
+const STYLE: &str = ":root{color-scheme:light dark}\
+body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\
+table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;border-bottom:1px solid rgba(128,128,128,.3);\
+text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128,128,128,.12)}td.n{text-align:right;\
+font-variant-numeric:tabular-nums;white-space:nowrap}svg{width:48em;max-width:100%;height:auto}\
+svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}";
 
-/// Colours that are told apart by people who see colours differently (Okabe and Ito's).
-const COLOURS: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+/// Okabe and Ito's colours, which people tell apart who see colours differently; grey instead of black.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0x99, 0x99, 0x99),
+];
 
-/// The size of a plot and the room around its axes, in pixels.
-const SIZE: (f64, f64) = (720.0, 260.0);
-const ROOM: (f64, f64) = (64.0, 28.0);
+/// The size of a plot, which is shown at half of it, the room on all sides, and that for the numbers at the axes.
+const SIZE: (u32, u32) = (1440, 520);
+const MARGIN: u32 = 16;
+const LABELS: (u32, u32) = (112, 56);
 
 /// Points of a curve that are drawn at most; of more, evenly spaced ones and the last.
 const POINTS: usize = 600;
@@ -24,7 +36,8 @@ const POINTS: usize = 600;
 /// A page that is being written.
 #[derive(Clone, Debug)]
 pub struct Page {
-    html: String,
+    title: String,
+    body: String,
 }
 
 /// A named line of points, by rising `x`.
@@ -43,9 +56,9 @@ pub struct Word {
     pub text: String,
     /// How it is printed.
     pub weight: Weight,
-    /// What it stands for, struck through before it.
+    /// The word that it replaces, struck through before it.
     pub struck: Option<String>,
-    /// How dark its ground is, from 0 to 1.
+    /// How strong the colour of its background is, from 0 to 1.
     pub shade: f64,
 }
 
@@ -58,111 +71,89 @@ pub enum Weight {
     Bold,
 }
 
-/// A text as HTML shows it.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 impl Page {
     /// A page with a title and nothing below it.
     pub fn new(title: &str) -> Self {
-        let title = escape(title);
-        let html = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-             <style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
-        );
-        Self { html }
+        Self { title: title.to_owned(), body: String::new() }
+    }
+
+    /// Adds markup on a line of its own.
+    fn push(&mut self, markup: Markup) {
+        self.body.push_str(&markup.into_string());
+        self.body.push('\n');
     }
 
     /// A heading.
     pub fn heading(&mut self, text: &str) {
-        let _ = writeln!(self.html, "<h2>{}</h2>", escape(text));
+        self.push(html! { h2 { (text) } });
     }
 
     /// A heading below a heading.
     pub fn subheading(&mut self, text: &str) {
-        let _ = writeln!(self.html, "<h3>{}</h3>", escape(text));
+        self.push(html! { h3 { (text) } });
     }
 
     /// A paragraph.
     pub fn paragraph(&mut self, text: &str) {
-        let _ = writeln!(self.html, "<p>{}</p>", escape(text));
+        self.push(html! { p { (text) } });
     }
 
-    /// A paragraph of words, each with its own ground.
+    /// A paragraph of words, each with its own background.
     pub fn words(&mut self, words: &[Word]) {
-        self.html.push_str("<p>");
-        for Word { text, weight, struck, shade } in words {
-            if let Some(struck) = struck {
-                let _ = write!(self.html, "<s>{}</s> ", escape(struck));
+        self.push(html! {
+            p {
+                @for Word { text, weight, struck, shade } in words {
+                    @if let Some(struck) = struck { s { (struck) } " " }
+                    span style=(shaded("213,94,0", *shade)) {
+                        @match weight {
+                            Weight::Plain => (text),
+                            Weight::Bold => b { (text) },
+                        }
+                    }
+                    " "
+                }
             }
-            let text = match weight {
-                Weight::Plain => escape(text),
-                Weight::Bold => format!("<b>{}</b>", escape(text)),
-            };
-            let ground = 0.75 * shade;
-            let _ = writeln!(
-                self.html,
-                "<span style=\"background:rgba(213,94,0,{ground:.2})\">{text}</span>"
-            );
-        }
-        self.html.push_str("</p>\n");
+        });
     }
 
-    /// A table; cells that are numbers stand to the right.
+    /// A table; cells that are numbers are aligned to the right.
     pub fn table<H: AsRef<str>, C: AsRef<str>>(
         &mut self,
         header: &[H],
         rows: impl IntoIterator<Item = Vec<C>>,
     ) {
-        self.html.push_str("<table>\n");
-        if !header.is_empty() {
-            let cells = header.iter().map(|cell| format!("<th>{}</th>", escape(cell.as_ref())));
-            let _ = writeln!(self.html, "<tr>{}</tr>", cells.collect::<String>());
-        }
-        for row in rows {
-            let cells = row.iter().map(|cell| {
-                let cell = cell.as_ref();
-                let class = if cell.parse::<f64>().is_ok() { " class=\"n\"" } else { "" };
-                format!("<td{class}>{}</td>", escape(cell))
-            });
-            let _ = writeln!(self.html, "<tr>{}</tr>", cells.collect::<String>());
-        }
-        self.html.push_str("</table>\n");
+        self.push(html! {
+            table {
+                @if !header.is_empty() {
+                    tr { @for cell in header { th { (cell.as_ref()) } } }
+                }
+                @for row in rows {
+                    tr {
+                        @for cell in row.iter().map(AsRef::as_ref) {
+                            td class=[cell.parse::<f64>().is_ok().then_some("n")] { (cell) }
+                        }
+                    }
+                }
+            }
+        });
     }
 
-    /// A table of counts that is darker where more are: a row for each of `labels`, and a column.
+    /// A table of counts with a row and a column for each of `labels`; the larger a count, the stronger its colour.
     pub fn matrix(&mut self, corner: &str, labels: &[String], counts: &[Vec<u64>]) {
         let most = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
-        let head = labels.iter().map(|label| format!("<th>{}</th>", escape(label)));
-        let _ = write!(
-            self.html,
-            "<table class=\"matrix\">\n<tr><th>{}</th>{}</tr>\n",
-            escape(corner),
-            head.collect::<String>()
-        );
-        for (label, row) in labels.iter().zip(counts) {
-            let cells = row.iter().map(|&count| {
-                let shade = 0.75 * count as f64 / most;
-                format!(
-                    "<td class=\"n\" style=\"background:rgba(0,114,178,{shade:.2})\">{count}</td>"
-                )
-            });
-            let cells: String = cells.collect();
-            let _ = writeln!(self.html, "<tr><th>{}</th>{cells}</tr>", escape(label));
-        }
-        self.html.push_str("</table>\n");
+        self.push(html! {
+            table.matrix {
+                tr { th { (corner) } @for label in labels { th { (label) } } }
+                @for (label, row) in labels.iter().zip(counts) {
+                    tr {
+                        th { (label) }
+                        @for &count in row {
+                            td.n style=(shaded("0,114,178", count as f64 / most)) { (count) }
+                        }
+                    }
+                }
+            }
+        });
     }
 
     /// A table of a config: its keys with their sections, and their values as TOML writes them.
@@ -173,7 +164,7 @@ impl Page {
         self.table(&["key", "value"], rows);
     }
 
-    /// A plot of curves over a common axis; points that are not finite are left out, and nothing is drawn of no point.
+    /// A plot of curves over a common axis. Points that are not finite are left out; without any point, there is no plot.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
         let curves: Vec<Curve> =
             curves.iter().map(Curve::drawn).filter(|curve| !curve.points.is_empty()).collect();
@@ -182,76 +173,71 @@ impl Page {
         else {
             return;
         };
-        let ((width, height), (left, below)) = (SIZE, ROOM);
-        let place = |(px, py): (f64, f64)| {
-            let across = left + (px - xs.0) / (xs.1 - xs.0) * (width - left - 8.0);
-            (across, height - below - (py - ys.0) / (ys.1 - ys.0) * (height - below - 8.0))
-        };
-        let _ = writeln!(
-            self.html,
-            "<h3>{}</h3>\n<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">",
-            escape(title)
-        );
-        let axes = [xs.0, xs.1].map(|px| (px, ys.0)).map(place);
-        let top = place((xs.0, ys.1));
-        let _ = writeln!(
-            self.html,
-            "<path d=\"M{:.1} {:.1}V{:.1}H{:.1}\" fill=\"none\" stroke=\"#888\"/>",
-            top.0, top.1, axes[0].1, axes[1].0
-        );
-        for y in [ys.0, (ys.0 + ys.1) / 2.0, ys.1] {
-            let (across, up) = place((xs.0, y));
-            let _ = writeln!(
-                self.html,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                across - 6.0,
-                up + 4.0,
-                short(y)
-            );
-        }
-        for (value, anchor) in [(xs.0, "start"), (xs.1, "end")] {
-            let (across, _) = place((value, ys.0));
-            let _ = writeln!(
-                self.html,
-                "<text x=\"{across:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                height - 10.0,
-                short(value)
-            );
-        }
-        let _ = writeln!(
-            self.html,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            width / 2.0,
-            height - 10.0,
-            escape(x)
-        );
-        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-            let line: Vec<String> = curve
-                .points
-                .iter()
-                .map(|&point| {
-                    let (px, py) = place(point);
-                    format!("{px:.1},{py:.1}")
-                })
-                .collect();
-            let _ = writeln!(
-                self.html,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>",
-                line.join(" ")
-            );
-        }
-        self.html.push_str("</svg>\n<p>");
-        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-            let name = escape(&curve.name);
-            let _ = write!(self.html, "<span style=\"color:{colour}\">&#9632;</span> {name} ");
-        }
-        self.html.push_str("</p>\n");
+        let drawing = draw(&curves, x, xs, ys).expect("writing to memory does not fail");
+        self.push(html! {
+            h3 { (title) }
+            (PreEscaped(drawing))
+            p {
+                @for (curve, RGBColor(r, g, b)) in curves.iter().zip(COLOURS.iter().cycle()) {
+                    span style={ "color:rgb(" (r) "," (g) "," (b) ")" } { "\u{25a0}" } " " (curve.name) " "
+                }
+            }
+        });
     }
 
     /// The page as a file has it.
     pub fn finish(self) -> String {
-        self.html + "</body></html>\n"
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body { h1 { (self.title) } (PreEscaped("\n")) (PreEscaped(self.body)) }
+            }
+        };
+        page.into_string() + "\n"
     }
+}
+
+/// A background of the colour `rgb`, the stronger the larger `share` is, from 0 to 1.
+fn shaded(rgb: &str, share: f64) -> String {
+    format!("background:rgba({rgb},{:.2})", 0.75 * share)
+}
+
+/// Curves over axes of these ranges, as SVG.
+fn draw(
+    curves: &[Curve],
+    x: &str,
+    xs: (f64, f64),
+    ys: (f64, f64),
+) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(MARGIN)
+            .y_label_area_size(LABELS.0)
+            .x_label_area_size(LABELS.1)
+            .build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 24))
+            .x_label_formatter(&short)
+            .y_label_formatter(&short)
+            .x_desc(x)
+            .draw()?;
+        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            let line = colour.stroke_width(3);
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), line))?;
+        }
+        area.present()?;
+    }
+    // In HTML an SVG needs no namespace.
+    Ok(svg.replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
 }
 
 impl Curve {
@@ -286,7 +272,7 @@ fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The smallest and the largest of some values, apart from each other; `None` of no value.
+/// The smallest and the largest of some values, with room around a single one; `None` if there is no value.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
@@ -298,11 +284,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low == high).then_some((low - room, high + room))
 }
 
-/// A number for an axis: four digits that matter.
-fn short(x: f64) -> String {
-    match x.abs() {
-        size if size >= 1000.0 || x.fract() == 0.0 => format!("{x:.0}"),
-        size if size >= 1.0 => format!("{x:.2}"),
-        _ => format!("{x:.4}"),
-    }
+/// A number at an axis, without what rounding left.
+fn short(x: &f64) -> String {
+    ((x * 1e6).round() / 1e6).to_string()
 }

@@ -29,6 +29,7 @@ pub mod run_dir;
 pub mod schedule;
 pub mod session;
 pub mod state;
+pub mod tensorboard;
 pub mod trainer;
 mod world;
 

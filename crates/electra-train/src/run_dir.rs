@@ -150,6 +150,11 @@ impl RunDir {
         self.path.join("metrics.jsonl")
     }
 
+    /// The folder of event files for TensorBoard.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")

@@ -8,6 +8,7 @@ use crate::{
     run_dir::RunDir,
     session::{Metrics, Session, Updated},
     state,
+    tensorboard::EventFile,
 };
 use std::{
     path::Path,
@@ -155,7 +156,10 @@ impl<B: Batch> Trainer<'_, B> {
         if !self.session.world().writes() {
             return Ok(Vec::new());
         }
-        Ok(vec![Box::new(MetricsFile::open(&self.run.metrics(), start)?)])
+        Ok(vec![
+            Box::new(MetricsFile::open(&self.run.metrics(), start)?),
+            Box::new(EventFile::create(&self.run.tensorboard(), start)?),
+        ])
     }
 
     fn evaluate(&mut self, step: u64, sinks: &mut [Box<dyn Sink>]) -> Result<()> {

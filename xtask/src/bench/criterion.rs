@@ -1,8 +1,8 @@
-//! Criterion benches of the hot paths.
+//! The criterion benchmarks.
 
 use crate::sh;
 
-/// The benches of hot paths: package and name.
+/// The criterion benchmarks: package and name.
 pub(super) const CRITERION: [(&str, &str); 4] = [
     ("electra-tokenize", "encode"),
     ("electra-data", "data"),
@@ -10,7 +10,7 @@ pub(super) const CRITERION: [(&str, &str); 4] = [
     ("electra-train", "step"),
 ];
 
-/// `cargo bench` of one of [`CRITERION`].
+/// The `cargo bench` command of one of [`CRITERION`].
 pub(super) fn command(&(package, name): &(&str, &str), more: &[&str]) -> Vec<String> {
     let mut command = sh::words(["cargo", "bench", "--package", package, "--bench", name]);
     command.extend(more.iter().map(|&word| word.to_owned()));
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn benches_that_are_run_are_there() {
+    fn criterion_benches_exist() {
         for (package, name) in CRITERION {
             let path = sh::root().join(format!("crates/{package}/benches/{name}.rs"));
             assert!(path.is_file(), "{}", path.display());

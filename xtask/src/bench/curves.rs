@@ -1,4 +1,4 @@
-//! Both precisions learn the same: the quickstart's pre-training in each, and their held-out curves in one picture.
+//! Learning curves of both precisions: runs the quickstart's pre-training in each, and draws the held-out curves.
 
 use super::{
     options::{HOME, Options, Precision},
@@ -7,7 +7,7 @@ use super::{
     svg::{Chart, Line, Stroke, draw},
 };
 use crate::{
-    figures::{self, number},
+    files::{self, number},
     pipeline::{self, ELECTRA},
     quickstart, sh,
 };
@@ -17,17 +17,17 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const PICTURE: &str = "docs/curves-precision.svg";
-/// Held-out evaluations of a run, besides the first.
+/// Number of held-out evaluations of a run, besides the first.
 const EVALUATIONS: u64 = 20;
-/// Figures by the key in metrics.jsonl, and whether they are drawn.
-const FIGURES: [(&str, &str, Shown); 4] = [
+/// Metrics: the key in metrics.jsonl, the title, and where it is shown.
+const METRICS: [(&str, &str, Shown); 4] = [
     ("generator_loss_mask", "held-out generator loss on [MASK] positions", Shown::Drawn),
     ("discriminator_loss", "held-out discriminator loss", Shown::Drawn),
     ("generator_accuracy_mask", "held-out generator accuracy on [MASK] positions", Shown::Listed),
     ("discriminator_auc", "held-out discriminator AUC", Shown::Listed),
 ];
 
-/// Where a figure stands: in the table alone, or in the picture as well.
+/// Where a metric is shown: only in the table, or also in the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
     Drawn,
@@ -42,22 +42,22 @@ pub(super) fn run(args: &Options) -> Result<()> {
     let train = |precision: Precision| -> Result<Vec<Value>> {
         let run = out.join(precision.name());
         sh::run(&command(&out.join("shards"), &run, precision, steps))?;
-        let rows = figures::rows(run.join("metrics.jsonl"))?;
+        let rows = files::rows(run.join("metrics.jsonl"))?;
         Ok(rows.into_iter().filter(|row| row["kind"] == "evaluate").collect())
     };
     let (f32, bf16) = (train(Precision::F32)?, train(Precision::Bf16)?);
-    figures::write(PICTURE, &picture(&f32, &bf16)?)?;
-    sh::say(&format!("the curves are in {PICTURE}"));
-    let (figures, rows) = results(&f32, &bf16, steps)?;
-    report(args, &figures, &rows)
+    files::write(PICTURE, &picture(&f32, &bf16)?)?;
+    sh::say(&format!("saved the curves to {PICTURE}"));
+    let (results, rows) = compare(&f32, &bf16, steps)?;
+    report(args, &results, &rows)
 }
 
 fn steps_of_config() -> Result<u64> {
     let config: toml::Table =
-        figures::read(quickstart::CONFIG)?.parse().context(quickstart::CONFIG)?;
+        files::read(quickstart::CONFIG)?.parse().context(quickstart::CONFIG)?;
     let steps = config.get("train").and_then(|train| train.get("steps")?.as_integer());
     let steps = steps.and_then(|steps| u64::try_from(steps).ok());
-    steps.with_context(|| format!("{}: no train.steps", quickstart::CONFIG))
+    steps.with_context(|| format!("{}: train.steps is missing", quickstart::CONFIG))
 }
 
 fn command(shards: &Path, run: &Path, precision: Precision, steps: u64) -> Vec<String> {
@@ -82,7 +82,7 @@ fn picture(f32: &[Value], bf16: &[Value]) -> Result<String> {
     let points = |rows: &[Value], key: &str| {
         rows.iter().map(|row| Ok((number(row, "step")?, number(row, key)?))).collect::<Result<_>>()
     };
-    let drawn = FIGURES.into_iter().filter(|(_, _, shown)| *shown == Shown::Drawn);
+    let drawn = METRICS.into_iter().filter(|(_, _, shown)| *shown == Shown::Drawn);
     let charts = drawn.map(|(key, title, _)| {
         let (plain, rounded) = (points(f32, key)?, points(bf16, key)?);
         let lines = vec![
@@ -94,11 +94,11 @@ fn picture(f32: &[Value], bf16: &[Value]) -> Result<String> {
     draw(&charts.collect::<Result<Vec<_>>>()?, "updates")
 }
 
-/// The figures as JSON and as rows of the page: at the end, and the largest difference at any evaluation.
-fn results(f32: &[Value], bf16: &[Value], steps: u64) -> Result<(Value, Vec<String>)> {
-    let mut figures = json!({"work": "curves", "steps": steps});
+/// Compares the metrics at the end, and their largest difference at any evaluation. Returns JSON, and rows of the page.
+fn compare(f32: &[Value], bf16: &[Value], steps: u64) -> Result<(Value, Vec<String>)> {
+    let mut results = json!({"work": "curves", "steps": steps});
     let mut rows = Vec::new();
-    for (key, name, _) in FIGURES {
+    for (key, name, _) in METRICS {
         let values = |rows: &[Value]| -> Result<Vec<f64>> {
             rows.iter().map(|row| number(row, key)).collect()
         };
@@ -106,11 +106,11 @@ fn results(f32: &[Value], bf16: &[Value], steps: u64) -> Result<(Value, Vec<Stri
         let last = |values: &[f64]| values.last().copied().context("no held-out evaluation");
         let (a, b) = (last(&plain)?, last(&rounded)?);
         let gap = plain.iter().zip(&rounded).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        figures[key] = json!({"f32": a, "bf16": b, "largest_difference": gap});
+        results[key] = json!({"f32": a, "bf16": b, "largest_difference": gap});
         let [a, b, gap] = [a, b, gap].map(|x| format!("{x:.3}"));
         rows.push(page::line(name, &[a, b, gap, steps.to_string()]));
     }
-    Ok((figures, rows))
+    Ok((results, rows))
 }
 
 #[cfg(test)]
@@ -122,24 +122,24 @@ mod tests {
     }
 
     #[test]
-    fn both_runs_are_drawn_and_listed() {
+    fn both_runs_are_in_the_picture_and_the_table() {
         let f32 = [row(0, 8.0), row(10, 6.0), row(20, 4.0)];
         let bf16 = [row(0, 8.0), row(10, 6.5), row(20, 4.125)];
-        let (figures, rows) = results(&f32, &bf16, 20).unwrap();
-        assert_eq!(figures["generator_loss_mask"]["largest_difference"], 0.5);
+        let (results, rows) = compare(&f32, &bf16, 20).unwrap();
+        assert_eq!(results["generator_loss_mask"]["largest_difference"], 0.5);
         assert!(rows[0].ends_with("| 4.000 | 4.125 | 0.500 | 20 |"), "{}", rows[0]);
-        let page = figures::read(sh::root().join(page::PAGE)).unwrap();
+        let page = files::read(sh::root().join(page::PAGE)).unwrap();
         for row in &rows {
             assert!(page::with_row(&page, row).is_ok(), "{row}");
         }
         let picture = picture(&f32, &bf16).unwrap();
-        for words in [FIGURES[0].1, FIGURES[1].1, "f32", "bf16", "updates"] {
+        for words in [METRICS[0].1, METRICS[1].1, "f32", "bf16", "updates"] {
             assert!(picture.contains(words), "{words:?} is not in {picture}");
         }
     }
 
     #[test]
-    fn runs_differ_in_their_precision_alone() {
+    fn runs_differ_only_in_their_precision() {
         let of = |precision| command(Path::new("s"), Path::new("r"), precision, 100).join(" ");
         let (f32, bf16) = (of(Precision::F32), of(Precision::Bf16));
         assert_eq!(f32.replace("model.precision=f32", "model.precision=bf16"), bf16);

@@ -1,35 +1,35 @@
-//! What the benches have in common: options, the folder, precisions.
+//! Options and settings that the benchmarks share.
 
 use crate::sh;
 use std::path::PathBuf;
 
-/// Where benches keep what they make.
+/// Folder for the files of benchmarks.
 pub(super) const HOME: &str = "target/bench";
 
-/// Options of every bench but those of hot paths.
+/// Options of all benchmarks except the criterion ones.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Runs of each side, in turn.
+    /// Number of alternating runs of each side.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) pairs: u16,
-    /// Leave out the peer under torch.compile, which takes minutes to start.
+    /// Skip the peer with torch.compile, which takes minutes to start.
     #[arg(long)]
     pub(super) eager_only: bool,
-    /// Updates of each run of --curves; those of the config by default.
+    /// Training steps of each run of --curves. Default: those of the config.
     #[arg(long, requires = "curves", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) steps: Option<u64>,
-    /// Where the figures go as JSON.
-    #[arg(long, value_parser = sh::place)]
+    /// Write the results to a JSON file.
+    #[arg(long, value_parser = sh::path_arg)]
     pub(super) json: Option<PathBuf>,
-    /// Text that is trained on or encoded.
-    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::place)]
+    /// Text to train on or encode.
+    #[arg(long, default_value = "data/sample/pretrain", value_parser = sh::path_arg)]
     pub(super) corpus: PathBuf,
-    /// GLUE's folder, with SST-2 and MRPC in it, or SQuAD's, for the tasks.
-    #[arg(long, value_parser = sh::place)]
+    /// GLUE's folder (with SST-2 and MRPC) or SQuAD's, for fine-tuning and prediction.
+    #[arg(long, value_parser = sh::path_arg)]
     pub(super) data: Option<PathBuf>,
 }
 
-/// Of this project's products.
+/// The precision of this project's matrix products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precision {
     F32,
@@ -37,7 +37,7 @@ pub(super) enum Precision {
 }
 
 impl Precision {
-    /// The value of a config's `precision`.
+    /// The value of `precision` in a config.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",

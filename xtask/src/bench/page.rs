@@ -1,24 +1,24 @@
-//! Rows of the tables in the page of figures: what was measured, then the machine, then figures.
+//! Rows of the tables in docs/performance.md: what was measured, the machine, and the results.
 
 use anyhow::{Result, bail};
 use std::fs;
 
-/// The page.
+/// The page with the results.
 pub(super) const PAGE: &str = "docs/performance.md";
 
-/// A row beside a peer; what was not measured is a dash.
+/// A row of a comparison with a peer. Missing measurements are dashes.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
-    /// Its first cell.
+    /// The first cell.
     pub(super) name: &'a str,
     pub(super) pairs: u16,
-    /// Times the eager peer.
+    /// Speed relative to the eager peer.
     pub(super) eager: Option<f64>,
-    /// Times the second peer.
+    /// Speed relative to the second peer.
     pub(super) second: Option<f64>,
-    /// Shares of the matrix rate, of this project and of the eager peer.
+    /// Fraction of the peak matrix throughput, of this project and of the eager peer.
     pub(super) shares: Option<(f64, f64)>,
-    /// Peak memory as a share of the eager peer's.
+    /// Peak memory relative to the eager peer.
     pub(super) memory: Option<f64>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Row<'a> {
 }
 
 impl Row<'_> {
-    /// The row on this machine.
+    /// The row as Markdown, for this machine.
     pub(super) fn line(&self) -> String {
         let dash = || "-".to_owned();
         let ratio = |x: Option<f64>| x.map_or_else(dash, |x| format!("{x:.2}"));
@@ -46,14 +46,14 @@ impl Row<'_> {
     }
 }
 
-/// A row of any table, measured on this machine.
+/// A row of any table, for this machine.
 pub(super) fn line(name: &str, cells: &[String]) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     format!("| {name} | {} | {} |", machine(&info), cells.join(" | "))
 }
 
-/// The processor and its widest units, from Linux's /proc/cpuinfo: "Intel Xeon, AMX". Its clock, number and words that say
-/// nothing are left out, since machines that differ in them alone share rows.
+/// The CPU and its widest vector unit, from Linux's /proc/cpuinfo: "Intel Xeon, AMX". Model numbers and clock are left
+/// out, so that similar machines share a row.
 fn machine(cpuinfo: &str) -> String {
     let field = |name: &str| {
         let line = cpuinfo.lines().find(|line| line.starts_with(name));
@@ -70,18 +70,20 @@ fn machine(cpuinfo: &str) -> String {
     }
 }
 
-/// The page with `row` in the place of that of the same name and machine; else after the last one of the same name, which
-/// has to be there.
+/// Replaces the row of the same name and machine, or inserts `row` after the last one of the same name.
+///
+/// # Errors
+/// The page has no row of that name.
 pub(super) fn with_row(page: &str, row: &str) -> Result<String> {
     let key = |line: &str, cells: usize| -> Vec<String> {
         line.split('|').skip(1).take(cells).map(|cell| cell.trim().to_owned()).collect()
     };
     let mut lines: Vec<&str> = page.lines().collect();
-    let alike = |cells: usize| {
-        let of = |line: &&str| line.starts_with('|') && key(line, cells) == key(row, cells);
-        lines.iter().rposition(of)
+    let last_match = |cells: usize| {
+        let matches = |line: &&str| line.starts_with('|') && key(line, cells) == key(row, cells);
+        lines.iter().rposition(matches)
     };
-    match (alike(2), alike(1)) {
+    match (last_match(2), last_match(1)) {
         (Some(same), _) => lines[same] = row,
         (None, Some(other)) => lines.insert(other + 1, row),
         (None, None) => bail!("{PAGE} has no row for {}", key(row, 1).concat()),
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_takes_the_place_of_its_machine_or_one_below() {
+    fn a_row_replaces_that_of_its_machine_or_is_inserted_below() {
         let page = "| a | x | 1 |\n| b | x | 2 |\n| c | x | 3 |\n";
         let same = with_row(page, "| b | x | 5 |").unwrap();
         assert_eq!(same, "| a | x | 1 |\n| b | x | 5 |\n| c | x | 3 |\n");
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_a_dash() {
+    fn missing_measurements_are_dashes() {
         let row = Row { eager: Some(1.5), shares: Some((0.75, 0.5)), ..Row::new("x", 7) };
         let line = row.line();
         assert!(line.starts_with("| x | "), "{line}");
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_named_by_their_processor_and_units() {
+    fn machines_are_named_by_cpu_and_vector_unit() {
         let intel = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8488C\nflags\t\t: fpu avx2 avx512f amx_bf16\n";
         assert_eq!(machine(intel), "Intel Xeon, AMX");
         let amd = "model name\t: AMD EPYC 9R14 96-Core Processor\nflags\t\t: fpu avx2 avx512f\n";

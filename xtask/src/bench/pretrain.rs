@@ -1,13 +1,13 @@
-//! A step of pre-training beside transformers in PyTorch.
+//! A pre-training step, compared with transformers in PyTorch.
 
 use super::{
     options::{HOME, Options, Precision},
     page::Row,
+    paired::{PairedRuns, PeerSide, Side, peer},
     report::report,
-    turns::{Opponent, Side, Turns, peer},
 };
 use crate::{
-    figures::{self, median_of},
+    files::{self, median_of},
     pipeline::{self, ELECTRA, Step},
     python, sh,
 };
@@ -15,26 +15,26 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// The figure that steps are compared by.
+/// The measurement to compare.
 pub(super) const SPEED: &str = "tokens_per_second";
 
-/// libtorch's threads.
+/// Number of libtorch's threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Threads {
     One,
-    /// As many as the machine has cores.
+    /// One per core.
     All,
 }
 
-/// A step's size.
+/// The size of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     size: &'static str,
     pub(super) batch: usize,
     pub(super) length: usize,
-    /// Timed steps of a process, two more before them.
+    /// Number of timed steps of a run, after two warm-up steps.
     steps: usize,
-    /// Of this project's products; the peers are eager in single precision and the better one of the same precision.
+    /// This project's precision. The peers are eager PyTorch in f32, and torch.compile or autocast in the same precision.
     precision: Precision,
     pub(super) threads: Threads,
     discriminator: Tower,
@@ -42,7 +42,7 @@ pub(super) struct Work {
     embedding: f64,
 }
 
-/// Width and width of the feed-forward layer, of 12 layers.
+/// Hidden size and feed-forward size of 12 layers.
 #[derive(Clone, Copy, Debug)]
 struct Tower(f64, f64);
 
@@ -70,24 +70,24 @@ pub(super) const BASE: Work = Work {
 };
 
 impl Work {
-    /// The same with products in bfloat16.
+    /// The same in bfloat16.
     pub(super) fn in_bf16(self) -> Self {
         Self { precision: Precision::Bf16, ..self }
     }
 
-    /// The same step of another size.
+    /// The same with another batch size, length and number of steps.
     pub(super) const fn of(self, batch: usize, length: usize, steps: usize) -> Self {
         Self { batch, length, steps, ..self }
     }
 
-    /// The same step on other threads.
+    /// The same with another number of threads.
     pub(super) const fn on(self, threads: Threads) -> Self {
         Self { threads, ..self }
     }
 
-    /// Floating-point operations of a token, forward and backward: matrix products and attention alone.
+    /// FLOPs per token, forward and backward, of matrix products and attention only.
     pub(super) fn flops_per_token(&self) -> f64 {
-        // A product with a matrix of n numbers takes 2 n forward, and twice that backward.
+        // A product with a matrix of n elements takes 2 n FLOPs forward, and twice that backward.
         const PRODUCT: f64 = 6.0;
         const LAYERS: f64 = 12.0;
         const MASKED: f64 = 0.15;
@@ -126,7 +126,7 @@ impl Work {
         ])
     }
 
-    /// `electra pretrain` on `shards`, and where it writes.
+    /// The `electra pretrain` command, and its output folder.
     fn command(&self, shards: &str, steps: usize) -> (Vec<String>, PathBuf) {
         let out = Path::new(HOME).join(format!("run-{}", self.size));
         let sets = [
@@ -162,59 +162,61 @@ pub(super) fn run(args: &Options, name: &str, work: &Work) -> Result<()> {
         Precision::Bf16 => ("bf16", "ratio_autocast"),
     };
     let modes = if args.eager_only { vec!["eager"] } else { vec!["eager", second] };
-    let opponent = |name: &'static str| {
+    let peer_side = |name: &'static str| {
         let script = work.script(name);
         let interpreter = &interpreter;
         let run: Side<'_> = Box::new(move || {
-            let said = peer(interpreter, &script)?;
-            if said["parameters"].as_u64() != Some(parameters) {
-                bail!("the peer has {} parameters, this project {parameters}", said["parameters"]);
+            let result = peer(interpreter, &script)?;
+            let theirs = &result["parameters"];
+            if theirs.as_u64() != Some(parameters) {
+                bail!("the peer has {theirs} parameters, this project {parameters}");
             }
-            Ok(said)
+            Ok(result)
         });
-        Opponent { name, run }
+        PeerSide { name, run }
     };
-    let peers: Vec<_> = modes.into_iter().map(opponent).collect();
+    let peers: Vec<_> = modes.into_iter().map(peer_side).collect();
     let own: Side<'_> = Box::new(|| project(work, &shards));
-    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
+    let runs = PairedRuns::run(args.pairs, SPEED, &own, &peers)?;
 
-    let rate = turns.best("matrix_flops_per_second")?;
+    let rate = runs.best("matrix_flops_per_second")?;
     let per_token = work.flops_per_token();
-    let (speed, peer_speed) = (turns.own(SPEED)?, turns.peer(SPEED)?);
+    let (speed, peer_speed) = (runs.own(SPEED)?, runs.peer(SPEED)?);
     let shares = (per_token * speed / rate, per_token * peer_speed / rate);
-    let memory = turns.own("peak_memory_bytes")? / turns.peer("peak_memory_bytes")?;
-    let figures = json!({
+    let memory = runs.own("peak_memory_bytes")? / runs.peer("peak_memory_bytes")?;
+    let results = json!({
         "work": name,
         "pairs": args.pairs,
         "parameters": parameters,
-        "ratio_eager": turns.ratio(0)?,
-        second_ratio: turns.ratio(1)?,
+        "ratio_eager": runs.ratio(0)?,
+        second_ratio: runs.ratio(1)?,
         "mfu": shares.0,
         "peer_mfu": shares.1,
         "tokens_per_second": speed,
         "peer_tokens_per_second": peer_speed,
-        "peak_memory_bytes": turns.own("peak_memory_bytes")?,
+        "peak_memory_bytes": runs.own("peak_memory_bytes")?,
         "peak_memory_ratio": memory,
         "matrix_flops_per_second": rate,
     });
     let row = Row {
-        eager: turns.ratio(0)?,
-        second: turns.ratio(1)?,
+        eager: runs.ratio(0)?,
+        second: runs.ratio(1)?,
         shares: Some(shares),
         memory: Some(memory),
         ..Row::new(name, args.pairs)
     };
-    report(args, &figures, &[row.line()])
+    report(args, &results, &[row.line()])
 }
 
-/// Both sides compute the same losses of the same weights, masks and samples; the number of parameters.
+/// Checks that both sides compute the same losses from the same weights, masks and samples. Returns the number of
+/// parameters.
 pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<u64> {
-    // The first update has a rate of 0: the checkpoint holds the initial weights.
+    // The first update has learning rate 0, so the checkpoint has the initial weights.
     let (command, run) = work.command(shards, 1);
     sh::run(&command)?;
     let folder = Path::new(HOME).join(format!("check-{}", work.size));
-    figures::make_folder(&folder)?;
-    let place = |name: &str| folder.join(name).display().to_string();
+    files::make_folder(&folder)?;
+    let path = |name: &str| folder.join(name).display().to_string();
     let script = |mode: &str| {
         let mut command = vec![interpreter.to_owned()];
         command.extend(work.script(mode));
@@ -223,44 +225,45 @@ pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<
     };
     sh::run(&script("batch"))?;
     for part in ["generator", "discriminator"] {
-        let (run, model) = (run.display().to_string(), place(part));
+        let (run, model) = (run.display().to_string(), path(part));
         let out = ["--part", part, "--overwrite", "--out", &model];
         sh::run(&[&sh::words([ELECTRA, "export", &run])[..], &sh::words(out)].concat())?;
         let (input, output) =
-            (place(&format!("{part}-in.safetensors")), place(&format!("{part}.safetensors")));
+            (path(&format!("{part}-in.safetensors")), path(&format!("{part}.safetensors")));
         let files = ["--input", &input, "--output", &output, "--device", "cpu"];
         sh::run(
             &[&sh::words([ELECTRA, "forward", "--model", &model])[..], &sh::words(files)].concat(),
         )?;
     }
-    let said: Value = serde_json::from_str(sh::capture(&script("check"))?.trim())
-        .context("what the peer's check prints")?;
-    let manifest = figures::json(run.join("manifest.json"))?;
-    let (theirs, ours) = (said["parameters"].as_u64(), manifest["parameters"].as_u64());
+    let result: Value = serde_json::from_str(sh::capture(&script("check"))?.trim())
+        .context("parsing the output of the peer's check")?;
+    let manifest = files::json(run.join("manifest.json"))?;
+    let (theirs, ours) = (result["parameters"].as_u64(), manifest["parameters"].as_u64());
     if theirs != ours {
-        bail!("{theirs:?} parameters in transformers, {ours:?} here");
+        bail!("transformers has {theirs:?} parameters, this project {ours:?}");
     }
-    sh::say(&format!("the same work: {said}"));
-    ours.context("manifest.json does not say how many parameters there are")
+    sh::say(&format!("both sides compute the same: {result}"));
+    ours.context("manifest.json has no number of parameters")
 }
 
-/// One run of this project: medians over its steps but the first two.
+/// Runs this project once. Returns medians over the steps after the first two.
 pub(super) fn project(work: &Work, shards: &str) -> Result<Value> {
     let (command, run) = work.command(shards, work.steps + 2);
     match work.threads {
         Threads::One => sh::run_with(&command, &[("OMP_NUM_THREADS", "1")])?,
         Threads::All => sh::run(&command)?,
     };
-    let rows = figures::rows(run.join("metrics.jsonl"))?;
-    let timed = rows.get(2..).filter(|rows| !rows.is_empty()).context("too few rows of metrics")?;
+    let rows = files::rows(run.join("metrics.jsonl"))?;
+    let timed =
+        rows.get(2..).filter(|rows| !rows.is_empty()).context("metrics.jsonl has too few rows")?;
     Ok(json!({
         SPEED: median_of(timed, SPEED)?,
         "peak_memory_bytes": timed[timed.len() - 1]["peak_memory_bytes"],
-        "threads": figures::json(run.join("manifest.json"))?["threads"],
+        "threads": files::json(run.join("manifest.json"))?["threads"],
     }))
 }
 
-/// Shards of the corpus with the vocabulary of bert-base-uncased, made once of each corpus.
+/// Shards of the corpus with the vocabulary of bert-base-uncased, built once for each corpus.
 pub(super) fn prepared_shards(args: &Options, length: usize, interpreter: &str) -> Result<String> {
     let shards = format!("{HOME}/shards-{length}");
     let corpus = args.corpus.display().to_string();
@@ -283,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_costs_what_arithmetic_says() {
+    fn flops_per_token_equal_the_documented_values() {
         // docs/performance.md: 0.070 and 0.668 GFLOP.
         assert!((SMALL.flops_per_token() / 1e9 - 0.070).abs() < 0.0005);
         assert!((BASE.flops_per_token() / 1e9 - 0.668).abs() < 0.0005);

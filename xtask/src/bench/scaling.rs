@@ -1,4 +1,4 @@
-//! How a step of ELECTRA-Small scales: with threads, with the batch, with the length; and how far the loader is ahead.
+//! How a step of ELECTRA-Small scales with threads, batch size and sequence length; and how much faster the data loader is.
 
 use super::{
     criterion::{self, CRITERION},
@@ -8,26 +8,26 @@ use super::{
     report::report,
 };
 use crate::{
-    figures::{self, median, number},
+    files::{self, median, number},
     pipeline, python, sh,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// The bench of the loader, and where criterion leaves its figures.
+/// The benchmark of the data loader, and where criterion writes its results.
 const LOADER: &str = "loader/one thread";
 const LOADER_FIGURES: &str = "target/criterion/loader/one thread/new";
 
-/// What each step is measured by.
+/// The step that the others are compared with.
 const ALL: Work = SMALL;
 const ONE_THREAD: Work = SMALL.on(Threads::One);
-/// Batches of length 128, besides 32. The first steps of large ones still pay for new memory: the median is of later ones.
+/// Other batch sizes, at length 128. The first steps of large batches allocate memory; the median excludes them.
 const BATCHES: [Work; 4] =
     [SMALL.of(8, 128, 12), SMALL.of(16, 128, 12), SMALL.of(64, 128, 5), SMALL.of(128, 128, 7)];
-/// Other lengths, with as many tokens a step.
+/// Other sequence lengths, with the same number of tokens per step.
 const LENGTHS: [Work; 2] = [SMALL.of(16, 256, 6), SMALL.of(8, 512, 6)];
 
-/// A step with the shards of its length, and its speed in each round.
+/// A step, the shards of its length, and its speed in each round.
 struct Measured {
     work: Work,
     shards: String,
@@ -35,12 +35,12 @@ struct Measured {
 }
 
 impl Measured {
-    /// The median over rounds of this speed over another's.
-    fn times(&self, other: &Self) -> f64 {
+    /// The median over rounds of this speed divided by another's.
+    fn ratio_to(&self, other: &Self) -> f64 {
         median(self.speeds.iter().zip(&other.speeds).map(|(a, b)| a / b).collect())
     }
 
-    /// What the page calls it.
+    /// Its name in the page.
     fn name(&self) -> String {
         format!("{} x {}", self.work.batch, self.work.length)
     }
@@ -48,7 +48,7 @@ impl Measured {
 
 pub(super) fn run(args: &Options) -> Result<()> {
     pipeline::build(&args.corpus)?;
-    // Built before anything is timed.
+    // Build before anything is timed.
     sh::run(&criterion::command(&loader_bench()?, &["--no-run"]))?;
     let interpreter = python::torch()?;
     let mut steps = [ALL, ONE_THREAD]
@@ -63,38 +63,45 @@ pub(super) fn run(args: &Options) -> Result<()> {
     let (mut threads, mut loader) = (0.0, Vec::new());
     for round in 1..=args.pairs {
         for step in &mut steps {
-            let said = pretrain::project(&step.work, &step.shards)?;
-            let (speed, used) = (number(&said, SPEED)?, number(&said, "threads")?);
+            let result = pretrain::project(&step.work, &step.shards)?;
+            let (speed, used) = (number(&result, SPEED)?, number(&result, "threads")?);
             match step.work.threads {
                 Threads::All => threads = used,
                 Threads::One if used == 1.0 => {}
-                Threads::One => bail!("a run on one thread had {used}"),
+                Threads::One => bail!("OMP_NUM_THREADS=1 was ignored: the run used {used} threads"),
             }
             if threads < 2.0 {
-                bail!("libtorch has {threads} thread here: scaling needs 2 cores or more");
+                bail!(
+                    "libtorch uses {threads} thread on this machine: --scaling needs at least 2 cores"
+                );
             }
             sh::say(&format!(
-                "round {round}, {}, {used} threads: {speed:.0} a second",
+                "round {round}, {}, {used} threads: {speed:.0} tokens/s",
                 step.name()
             ));
             step.speeds.push(speed);
         }
         loader.push(loader_speed()?);
     }
-    let (figures, rows) = results(&steps, &loader, threads, args.pairs);
-    report(args, &figures, &rows)
+    let (results, rows) = summarize(&steps, &loader, threads, args.pairs);
+    report(args, &results, &rows)
 }
 
-/// The figures as JSON and as rows of the page.
-fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Value, Vec<String>) {
+/// The results as JSON, and as rows of the page.
+fn summarize(
+    steps: &[Measured],
+    loader: &[f64],
+    threads: f64,
+    rounds: u16,
+) -> (Value, Vec<String>) {
     let (all, one) = (&steps[0], &steps[1]);
     let (batches, lengths) = steps[2..].split_at(BATCHES.len());
-    let row = |name: &str, measured: String, wanted: String| {
-        page::line(name, &[measured, wanted, rounds.to_string()])
+    let row = |name: &str, measured: String, target: String| {
+        page::line(name, &[measured, target, rounds.to_string()])
     };
-    let threads_ratio = all.times(one);
+    let threads_ratio = all.ratio_to(one);
     let loader_ratio = median(loader.iter().zip(&all.speeds).map(|(a, b)| a / b).collect());
-    let mut figures = json!({
+    let mut results = json!({
         "work": "scaling",
         "rounds": rounds,
         "threads": threads,
@@ -106,46 +113,49 @@ fn results(steps: &[Measured], loader: &[f64], threads: f64, rounds: u16) -> (Va
         "cost_of_length_over_128": {},
     });
     let mut rows = vec![row(
-        "all threads, times one thread",
+        "all threads / one thread",
         format!("{threads_ratio:.2} ({threads} threads)"),
-        "1.8 or more of 2 threads".to_owned(),
+        "at least 1.8 with 2 threads".to_owned(),
     )];
     for step in steps {
         let threads = if step.work.threads == Threads::One { ", one thread" } else { "" };
-        figures[SPEED][step.name() + threads] = json!(median(step.speeds.clone()));
+        results[SPEED][step.name() + threads] = json!(median(step.speeds.clone()));
     }
     for step in batches {
-        let ratio = step.times(all);
-        figures["batch_over_32"][step.work.batch.to_string()] = json!(ratio);
-        let wanted = if step.work.batch > all.work.batch { "0.90 to 1.10" } else { "-" };
-        let name = format!("{}, times {}", step.name(), all.name());
-        rows.push(row(&name, format!("{ratio:.2}"), wanted.to_owned()));
+        let ratio = step.ratio_to(all);
+        results["batch_over_32"][step.work.batch.to_string()] = json!(ratio);
+        let target = if step.work.batch > all.work.batch { "0.90 to 1.10" } else { "-" };
+        let name = format!("{} / {}", step.name(), all.name());
+        rows.push(row(&name, format!("{ratio:.2}"), target.to_owned()));
     }
     for step in lengths {
-        let cost = all.times(step);
+        let cost = all.ratio_to(step);
         let arithmetic = step.work.flops_per_token() / all.work.flops_per_token();
-        figures["cost_of_length_over_128"][step.work.length.to_string()] =
+        results["cost_of_length_over_128"][step.work.length.to_string()] =
             json!({"measured": cost, "arithmetic": arithmetic});
-        let name = format!("a token of {}, times one of {}", step.name(), all.name());
-        rows.push(row(&name, format!("{cost:.2}"), format!("{arithmetic:.2} by arithmetic")));
+        let name = format!("cost per token, {} / {}", step.name(), all.name());
+        rows.push(row(&name, format!("{cost:.2}"), format!("{arithmetic:.2} expected from FLOPs")));
     }
     rows.push(row(
-        "loader on one thread, times the trainer",
+        "data loader on one thread / trainer",
         format!("{loader_ratio:.0}"),
-        "10 or more".to_owned(),
+        "at least 10".to_owned(),
     ));
-    (figures, rows)
+    (results, rows)
 }
 
 fn loader_bench() -> Result<(&'static str, &'static str)> {
-    CRITERION.into_iter().find(|(package, _)| *package == "electra-data").context("no such bench")
+    CRITERION
+        .into_iter()
+        .find(|(package, _)| *package == "electra-data")
+        .context("CRITERION has no electra-data")
 }
 
-/// Tokens a second out of the loader, by its criterion bench.
+/// Tokens per second of the data loader, from its criterion benchmark.
 fn loader_speed() -> Result<f64> {
     sh::run(&criterion::command(&loader_bench()?, &["--", LOADER]))?;
-    let work = figures::json(format!("{LOADER_FIGURES}/benchmark.json"))?;
-    let time = figures::json(format!("{LOADER_FIGURES}/estimates.json"))?;
+    let work = files::json(format!("{LOADER_FIGURES}/benchmark.json"))?;
+    let time = files::json(format!("{LOADER_FIGURES}/estimates.json"))?;
     let tokens = number(&work["throughput"], "Elements")?;
     Ok(tokens / (number(&time["median"], "point_estimate")? * 1e-9))
 }
@@ -159,22 +169,22 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_medians_of_rounds_and_have_rows_in_the_page() {
-        // Rounds on a machine that becomes faster.
+    fn results_are_medians_over_rounds_and_have_rows_in_the_page() {
+        // Rounds on a machine that speeds up.
         let mut steps =
             vec![measured(ALL, [100.0, 200.0, 400.0]), measured(ONE_THREAD, [50.0, 125.0, 200.0])];
         steps.extend(BATCHES.map(|work| measured(work, [90.0, 180.0, 400.0])));
         steps.extend(LENGTHS.map(|work| measured(work, [80.0, 160.0, 200.0])));
-        let (figures, rows) = results(&steps, &[1e4, 2e4, 8e4], 2.0, 3);
-        assert_eq!(figures["ratio_threads"], 2.0);
-        assert_eq!(figures["batch_over_32"]["64"], 0.9);
-        assert_eq!(figures["cost_of_length_over_128"]["512"]["measured"], 1.25);
-        assert_eq!(figures["ratio_loader"], 100.0);
-        // A token's scores and sums take 2 x length x hidden multiplications a layer: at 512, of 12 layers of 256
-        // and of 64, 6 x 12 x 2 x (512 - 128) x 320 FLOPs more than the 70.2 million at 128.
-        let arithmetic = figures["cost_of_length_over_128"]["512"]["arithmetic"].as_f64().unwrap();
+        let (results, rows) = summarize(&steps, &[1e4, 2e4, 8e4], 2.0, 3);
+        assert_eq!(results["ratio_threads"], 2.0);
+        assert_eq!(results["batch_over_32"]["64"], 0.9);
+        assert_eq!(results["cost_of_length_over_128"]["512"]["measured"], 1.25);
+        assert_eq!(results["ratio_loader"], 100.0);
+        // Attention takes 2 x length x hidden multiplications per token and layer: with 12 layers of 256 and of 64, a
+        // token at 512 needs 6 x 12 x 2 x (512 - 128) x 320 FLOPs more than the 70.2 million at 128.
+        let arithmetic = results["cost_of_length_over_128"]["512"]["arithmetic"].as_f64().unwrap();
         assert!((arithmetic - (1.0 + 17.7 / 70.2)).abs() < 1e-3, "{arithmetic}");
-        let page = figures::read(sh::root().join(page::PAGE)).unwrap();
+        let page = files::read(sh::root().join(page::PAGE)).unwrap();
         for row in rows {
             assert!(page::with_row(&page, &row).is_ok(), "{row}");
         }

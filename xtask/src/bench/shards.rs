@@ -1,13 +1,13 @@
-//! Shards from text beside encoding alone by Python's `tokenizers`.
+//! Building shards from text, compared with only encoding with Python's `tokenizers`.
 
 use super::{
     options::{HOME, Options},
     page::Row,
+    paired::{PairedRuns, PeerSide, Side, peer},
     report::report,
-    turns::{Opponent, Side, Turns, peer},
 };
 use crate::{
-    figures::{self, number},
+    files::{self, number},
     pipeline::{self, ELECTRA},
     python, sh,
 };
@@ -19,7 +19,7 @@ pub(super) fn run(args: &Options, name: &str) -> Result<()> {
     let interpreter = python::torch()?;
     let (vocab, corpus) = (python::bert_vocab(&interpreter)?, args.corpus.display().to_string());
     let out = format!("{HOME}/shards-timed");
-    figures::make_folder(HOME)?;
+    files::make_folder(HOME)?;
     let command = sh::words([
         ELECTRA,
         "shards",
@@ -39,16 +39,16 @@ pub(super) fn run(args: &Options, name: &str) -> Result<()> {
     let own: Side<'_> = Box::new(|| Ok(timed(sh::run(&command)?.as_secs_f64())));
     let encoding: Side<'_> =
         Box::new(|| Ok(timed(number(&peer(&interpreter, &script)?, "seconds")?)));
-    let peers = [Opponent { name: "tokenizers", run: encoding }];
-    let turns = Turns::take(args.pairs, "runs_per_second", &own, &peers)?;
-    let ratio = turns.ratio(0)?;
-    let figures = json!({
+    let peers = [PeerSide { name: "tokenizers", run: encoding }];
+    let runs = PairedRuns::run(args.pairs, "runs_per_second", &own, &peers)?;
+    let ratio = runs.ratio(0)?;
+    let results = json!({
         "work": name,
         "pairs": args.pairs,
         "ratio_eager": ratio,
-        "seconds": turns.own("seconds")?,
-        "peer_seconds": turns.peer("seconds")?,
+        "seconds": runs.own("seconds")?,
+        "peer_seconds": runs.peer("seconds")?,
     });
     let row = Row { eager: ratio, ..Row::new(name, args.pairs) };
-    report(args, &figures, &[row.line()])
+    report(args, &results, &[row.line()])
 }

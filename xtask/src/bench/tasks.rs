@@ -1,15 +1,15 @@
-//! Fine-tuning and predicting beside transformers in PyTorch, on GLUE's and SQuAD's files; predicting beside ONNX
-//! Runtime.
+//! Fine-tuning and prediction on GLUE and SQuAD, compared with transformers in PyTorch; prediction also compared with
+//! ONNX Runtime.
 
 use super::{
     options::{HOME, Options, Precision},
     page::Row,
+    paired::{PairedRuns, PeerSide, Side, peer},
     pretrain,
     report::report,
-    turns::{Opponent, Side, Turns, peer},
 };
 use crate::{
-    figures::{self, number},
+    files::{self, number},
     pipeline::{self, ELECTRA},
     python, sh,
 };
@@ -18,22 +18,22 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const SCRIPT: &str = "benches/peer/task.py";
-/// The figure that sides are compared by.
+/// The measurement to compare.
 const SPEED: &str = "examples_per_second";
 const MEMORY: &str = "peak_memory_bytes";
-/// Tokens of an example, special ones included, without padding.
+/// Tokens per example, including special tokens, without padding.
 const TOKENS: &str = "tokens_per_example";
-/// Rows of a prediction, as many as both training sets of GLUE have.
+/// Number of rows to predict; both GLUE training sets have at least as many.
 const ROWS: u32 = 3_600;
 
-/// What is fine-tuned.
+/// A fine-tuning run.
 pub(super) struct Work {
-    /// As the peer's script calls the task.
+    /// The name of the task in the peer's script.
     task: &'static str,
-    /// Training examples of a run.
+    /// Number of training examples.
     examples: u32,
     config: &'static str,
-    /// Over the config's values.
+    /// Overrides of the config.
     set: &'static [&'static str],
     precision: Precision,
 }
@@ -55,13 +55,13 @@ pub(super) const SQUAD: Work = Work {
 };
 
 impl Work {
-    /// The same with products in bfloat16.
+    /// The same in bfloat16.
     pub(super) const fn in_bf16(self) -> Self {
         Self { precision: Precision::Bf16, ..self }
     }
 }
 
-/// A task's folder, the untrained classifier that both sides start from, and the peer's Python.
+/// The folder of a task, the untrained model that both sides start from, and the peer's Python.
 struct Bench {
     interpreter: String,
     task: &'static str,
@@ -71,10 +71,9 @@ struct Bench {
 
 impl Bench {
     fn new(args: &Options, task: &'static str, rows: u32) -> Result<Self> {
-        let data = args
-            .data
-            .as_ref()
-            .context("--data names GLUE's folder, which has SST-2 and MRPC in it, or SQuAD's")?;
+        let data = args.data.as_ref().context(
+            "this comparison needs --data: GLUE's folder (with SST-2 and MRPC) or SQuAD's",
+        )?;
         pipeline::build(&args.corpus)?;
         let interpreter = python::torch()?;
         let shards = pretrain::prepared_shards(args, 128, &interpreter)?;
@@ -97,7 +96,7 @@ impl Bench {
         Ok(Self { interpreter, task, folder, model: format!("{HOME}/check-small/discriminator") })
     }
 
-    /// `electra finetune` over all rows once, and where it writes.
+    /// The `electra finetune` command for one epoch, and its output folder.
     fn finetune(&self, work: &Work) -> (Vec<String>, String) {
         let out = format!("{HOME}/finetuned");
         let mut command = sh::words([
@@ -129,7 +128,7 @@ impl Bench {
         (command, out)
     }
 
-    /// What the peer's script prints in a mode, with more options.
+    /// Runs the peer's script in a mode.
     fn peer(&self, mode: &str, model: &str, more: &[&str]) -> Result<Value> {
         let (folder, task) = (&self.folder, self.task);
         let mut script =
@@ -148,19 +147,19 @@ pub(super) fn finetune(args: &Options, name: &str, work: &Work) -> Result<()> {
     });
     let peer = |name: &'static str, more: &'static [&'static str]| {
         let run: Side<'_> = Box::new(|| bench.peer("finetune", &bench.model, more));
-        Opponent { name, run }
+        PeerSide { name, run }
     };
     let mut peers = vec![peer("eager", &[])];
     if work.precision == Precision::Bf16 {
         peers.push(peer("autocast", &["--autocast"]));
     }
-    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
-    let (ours, theirs) = (turns.own(TOKENS)?, turns.peer(TOKENS)?);
+    let runs = PairedRuns::run(args.pairs, SPEED, &own, &peers)?;
+    let (ours, theirs) = (runs.own(TOKENS)?, runs.peer(TOKENS)?);
     ensure!(
         (ours / theirs - 1.0).abs() <= 0.05,
-        "not the same work: an example has {ours} tokens here and {theirs} in the peer"
+        "the sides do not do the same work: {ours} tokens per example here, {theirs} in the peer"
     );
-    compare(args, name, &turns, "ratio_autocast", json!({ TOKENS: ours }))
+    compare(args, name, &runs, "ratio_autocast", json!({ TOKENS: ours }))
 }
 
 pub(super) fn predict(args: &Options, name: &str) -> Result<()> {
@@ -174,9 +173,9 @@ pub(super) fn predict(args: &Options, name: &str) -> Result<()> {
     let eager: Side<'_> = Box::new(|| bench.peer("predict", model, &[]));
     let runtime: Side<'_> = Box::new(|| bench.peer("predict", model, &["--onnx", &onnx]));
     let peers =
-        [Opponent { name: "eager", run: eager }, Opponent { name: "ONNX Runtime", run: runtime }];
-    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
-    compare(args, name, &turns, "ratio_onnxruntime", json!({}))
+        [PeerSide { name: "eager", run: eager }, PeerSide { name: "ONNX Runtime", run: runtime }];
+    let runs = PairedRuns::run(args.pairs, SPEED, &own, &peers)?;
+    compare(args, name, &runs, "ratio_onnxruntime", json!({}))
 }
 
 pub(super) fn predict_pipeline(args: &Options, name: &str) -> Result<()> {
@@ -185,12 +184,12 @@ pub(super) fn predict_pipeline(args: &Options, name: &str) -> Result<()> {
     predicting.check(&[])?;
     let own: Side<'_> = Box::new(|| predicting.run());
     let pipeline: Side<'_> = Box::new(|| bench.peer("pipeline", model, &[]));
-    let peers = [Opponent { name: "pipeline", run: pipeline }];
-    let turns = Turns::take(args.pairs, SPEED, &own, &peers)?;
-    compare(args, name, &turns, "ratio_second", json!({}))
+    let peers = [PeerSide { name: "pipeline", run: pipeline }];
+    let runs = PairedRuns::run(args.pairs, SPEED, &own, &peers)?;
+    compare(args, name, &runs, "ratio_second", json!({}))
 }
 
-/// A fine-tuned classifier and `electra predict` with it.
+/// A fine-tuned classifier, and the `electra predict` command for it.
 struct Predicting {
     bench: Bench,
     model: String,
@@ -220,72 +219,79 @@ impl Predicting {
         Ok(Self { bench, model, output, command })
     }
 
-    /// The peers give the same logits.
+    /// Checks that the peers compute the same logits.
     fn check(&self, more: &[&str]) -> Result<()> {
         sh::run(&[&self.command[..], &["--probabilities".to_owned()]].concat())?;
         let options = [&["--predictions", &self.output], more].concat();
         let same = self.bench.peer("check", &self.model, &options)?;
-        sh::say(&format!("the same work: {same}"));
+        sh::say(&format!("both sides compute the same: {same}"));
         Ok(())
     }
 
     fn run(&self) -> Result<Value> {
-        predicted(&sh::capture(&self.command)?)
+        parse_summary(&sh::capture(&self.command)?)
     }
 }
 
-/// What `electra predict` says at its end: "N rows, R a second, M MB of memory: FILE".
-fn predicted(said: &str) -> Result<Value> {
-    let figure = |place: usize, what: &str| -> Result<f64> {
-        let number = said.split(", ").nth(place).and_then(|rest| rest.split(' ').next());
-        number.and_then(|it| it.parse().ok()).with_context(|| format!("no {what} in {said:?}"))
+/// Parses the last line of `electra predict`: "N rows, R a second, M MB of memory: FILE".
+fn parse_summary(line: &str) -> Result<Value> {
+    let number = |index: usize, what: &str| -> Result<f64> {
+        let number = line.split(", ").nth(index).and_then(|rest| rest.split(' ').next());
+        number.and_then(|it| it.parse().ok()).with_context(|| format!("no {what} in {line:?}"))
     };
-    Ok(json!({ SPEED: figure(1, "rate")?, MEMORY: 1e6 * figure(2, "memory")? }))
+    Ok(json!({ SPEED: number(1, "rate")?, MEMORY: 1e6 * number(2, "memory")? }))
 }
 
-/// One run of this project: examples a second over all updates but the first two, and tokens of an example over all.
+/// The measurements of a fine-tuning run.
 fn own_run(run: &str) -> Result<Value> {
-    let rows = figures::rows(Path::new(run).join("seed-1/metrics.jsonl"))?;
-    own_figures(rows.iter().filter(|row| row["kind"] == "train"))
+    let rows = files::rows(Path::new(run).join("seed-1/metrics.jsonl"))?;
+    throughput(rows.iter().filter(|row| row["kind"] == "train"))
 }
 
-fn own_figures<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value> {
-    // Updates are not of one size: the last has what is left.
+/// Examples per second over all updates after the first two, and tokens per example over all updates.
+fn throughput<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value> {
+    // The last batch may be smaller.
     let (mut before, mut all, mut tokens) = (0.0, 0.0, 0.0);
     let (mut timed, mut seconds, mut memory) = (0.0, 0.0, Value::Null);
-    for (place, row) in rows.enumerate() {
+    for (index, row) in rows.enumerate() {
         let (now, speed) = (number(row, "seconds")?, number(row, "sequences_per_second")?);
         let took = now - before;
         all += speed * took;
         tokens += number(row, "tokens_per_second")? * took;
-        if place >= 2 {
+        if index >= 2 {
             timed += speed * took;
             seconds += took;
             memory = row[MEMORY].clone();
         }
         before = now;
     }
-    ensure!(seconds > 0.0, "too few rows of metrics");
+    ensure!(seconds > 0.0, "metrics.jsonl has too few rows");
     Ok(json!({ SPEED: timed / seconds, TOKENS: tokens / all, MEMORY: memory }))
 }
 
-/// Reports; `second` is what the ratio to the second peer is called.
-fn compare(args: &Options, name: &str, turns: &Turns, second: &str, more: Value) -> Result<()> {
-    let mut figures = more;
-    figures["work"] = json!(name);
-    figures["pairs"] = json!(args.pairs);
-    figures["ratio_eager"] = json!(turns.ratio(0)?);
-    figures[SPEED] = json!(turns.own(SPEED)?);
-    figures["peer_examples_per_second"] = json!(turns.peer(SPEED)?);
-    let second_ratio = turns.ratio(1)?;
+/// Reports the results. `second` is the key of the ratio to the second peer; `extra` has more results.
+fn compare(
+    args: &Options,
+    name: &str,
+    runs: &PairedRuns,
+    second: &str,
+    extra: Value,
+) -> Result<()> {
+    let mut results = extra;
+    results["work"] = json!(name);
+    results["pairs"] = json!(args.pairs);
+    results["ratio_eager"] = json!(runs.ratio(0)?);
+    results[SPEED] = json!(runs.own(SPEED)?);
+    results["peer_examples_per_second"] = json!(runs.peer(SPEED)?);
+    let second_ratio = runs.ratio(1)?;
     if second_ratio.is_some() {
-        figures[second] = json!(second_ratio);
+        results[second] = json!(second_ratio);
     }
-    let memory = turns.own(MEMORY)? / turns.peer(MEMORY)?;
-    figures["peak_memory_ratio"] = json!(memory);
-    let (eager, memory) = (turns.ratio(0)?, Some(memory));
+    let memory = runs.own(MEMORY)? / runs.peer(MEMORY)?;
+    results["peak_memory_ratio"] = json!(memory);
+    let (eager, memory) = (runs.ratio(0)?, Some(memory));
     let row = Row { eager, second: second_ratio, memory, ..Row::new(name, args.pairs) };
-    report(args, &figures, &[row.line()])
+    report(args, &results, &[row.line()])
 }
 
 #[cfg(test)]
@@ -293,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn updates_weigh_as_many_examples_as_they_have() {
+    fn updates_are_weighted_by_their_examples() {
         let row = |seconds: f64, sequences: f64, tokens: f64| json!({"kind": "train", "seconds": seconds, "sequences_per_second": sequences, "tokens_per_second": tokens, MEMORY: 7});
         // 32, 32, 32 and 8 examples of 10, 10, 10 and 100 tokens, in 1, 1, 1 and 3 seconds.
         let rows = [
@@ -302,16 +308,17 @@ mod tests {
             row(3.0, 32.0, 320.0),
             row(6.0, 8.0 / 3.0, 800.0 / 3.0),
         ];
-        let figures = own_figures(rows.iter()).unwrap();
-        assert_eq!(figures, json!({ SPEED: 10.0, TOKENS: 1760.0 / 104.0, MEMORY: 7 }));
-        assert!(own_figures(rows[..2].iter()).is_err());
+        let results = throughput(rows.iter()).unwrap();
+        assert_eq!(results, json!({ SPEED: 10.0, TOKENS: 1760.0 / 104.0, MEMORY: 7 }));
+        assert!(throughput(rows[..2].iter()).is_err());
     }
 
     #[test]
-    fn the_last_line_of_a_prediction_has_rate_and_memory() {
-        let figures = predicted("3600 rows, 912 a second, 348 MB of memory: out.tsv\n").unwrap();
-        assert_eq!(figures, json!({ SPEED: 912.0, MEMORY: 348e6 }));
-        let error = predicted("3600 rows: out.tsv").unwrap_err().to_string();
+    fn the_last_line_of_predict_has_rate_and_memory() {
+        let results =
+            parse_summary("3600 rows, 912 a second, 348 MB of memory: out.tsv\n").unwrap();
+        assert_eq!(results, json!({ SPEED: 912.0, MEMORY: 348e6 }));
+        let error = parse_summary("3600 rows: out.tsv").unwrap_err().to_string();
         assert!(error.contains("no rate"), "{error}");
     }
 }

@@ -1,27 +1,27 @@
-//! `electra compare`: two sets of weights, name by name.
+//! `electra compare`: compares two sets of weights.
 
 use crate::console;
 use clap::Parser;
 use electra_model::compare::{self, Verdict};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Compare two checkpoints, model folders or files of weights: names, shapes, kinds, largest differences.
+/// Compare two checkpoints, model folders or weight files: names, shapes, kinds, largest differences.
 ///
-/// Exit code 0 if all is the same bit for bit, or every difference is at most --tolerance; 1 otherwise. Names are those
-/// of the files.
+/// Exits with code 0 if everything is bitwise equal, or all differences are at most --tolerance, and with 1 otherwise.
+/// Names are those in the files.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Example:\n  electra compare runs/a/checkpoints/step-0001000 runs/b/checkpoints/step-0001000"
 )]
 pub(crate) struct Args {
-    /// A .safetensors or .bin file, an index of shards, a TensorFlow checkpoint, or a folder with one of them.
+    /// A .safetensors or .bin file, an index of sharded weights, a TensorFlow checkpoint, or a folder with one of these.
     first: PathBuf,
-    /// Another.
+    /// The same, to compare with.
     second: PathBuf,
-    /// Largest absolute difference that counts as equal; without it zeros of either sign differ as well.
+    /// Largest absolute difference that counts as equal. By default weights must be bitwise equal, including signed zeros.
     #[arg(long)]
     tolerance: Option<f64>,
-    /// Names that are equal as well.
+    /// Also list equal tensors.
     #[arg(long)]
     all: bool,
 }
@@ -33,12 +33,10 @@ impl Args {
         let mut unequal = 0;
         for row in &comparison.rows {
             let (equal, text) = match &row.verdict {
-                Verdict::Same => (true, "the same".to_owned()),
+                Verdict::Same => (true, "equal".to_owned()),
                 Verdict::Differs { largest, relative } => (
                     self.tolerance.is_some_and(|tolerance| *largest <= tolerance),
-                    format!(
-                        "differs by {largest:.3e} at most ({relative:.3e} of the largest value)"
-                    ),
+                    format!("differs by up to {largest:.3e} ({relative:.3e} of the largest value)"),
                 ),
                 Verdict::Form(a, b) => (false, format!("{a} in the first, {b} in the second")),
                 Verdict::OnlyFirst(form) => (false, format!("only in the first: {form}")),
@@ -52,7 +50,7 @@ impl Args {
         let names = comparison.rows.len();
         let largest = comparison.largest().map_or("-".to_owned(), |x| format!("{x:.3e}"));
         console::print(format_args!(
-            "{names} names, {unequal} unequal, largest difference {largest}"
+            "{names} tensors, {unequal} unequal, largest difference {largest}"
         ))?;
         Ok(if unequal == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

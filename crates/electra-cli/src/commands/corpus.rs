@@ -1,35 +1,35 @@
-//! Arguments of every command that reads a corpus.
+//! Arguments of the commands that read a corpus.
 
 use clap::{Args, ValueEnum};
-use electra_data::{Corpus, CorpusConfig, DocumentBoundary, Encoding, Sentences};
+use electra_data::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
 use electra_tokenize::{Accents, Case, TokenizerConfig};
 use std::path::PathBuf;
 
-/// Which corpus, and how its text is read.
+/// The corpus, and how to read its text.
 #[derive(Debug, Args)]
 pub(crate) struct CorpusArgs {
-    /// A file or folder: .txt or .jsonl, each also .gz .xz .zst, or .parquet.
+    /// Corpus file or folder: .txt or .jsonl, optionally with .gz, .xz or .zst, or .parquet.
     #[arg(long)]
     corpus: PathBuf,
-    /// The field of JSON lines or Parquet that holds the text.
+    /// Text field of JSON lines or Parquet.
     #[arg(long, default_value = "text")]
     field: String,
-    /// What divides documents in plain text; in other formats each record is one.
+    /// How documents are separated in plain text. In other formats each record is a document.
     #[arg(long, value_enum, default_value_t = Documents::BlankLine)]
     documents: Documents,
-    /// What a sentence is.
+    /// How sentences are separated.
     #[arg(long, value_enum, default_value_t = SentenceRule::Unicode)]
     sentences: SentenceRule,
-    /// Leave out bytes that are not UTF-8 and count them, instead of stopping at them.
+    /// Skip and count invalid UTF-8 bytes instead of failing.
     #[arg(long)]
     lossy: bool,
-    /// Keep capitals.
+    /// Do not lower-case the text.
     #[arg(long)]
     cased: bool,
-    /// What happens to accents.
+    /// How to handle accents.
     #[arg(long, value_enum, default_value_t = AccentRule::Auto)]
     accents: AccentRule,
-    /// Longer words become `[UNK]`; the reference has 200, Hugging Face 100.
+    /// Longer words become `[UNK]`. The reference uses 200, Hugging Face 100.
     #[arg(long, default_value_t = 100)]
     max_chars_per_word: usize,
 }
@@ -44,19 +44,19 @@ enum Documents {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SentenceRule {
-    /// Unicode's sentence boundaries.
+    /// Unicode sentence boundaries.
     Unicode,
-    /// One sentence a line.
+    /// One sentence per line.
     Line,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AccentRule {
-    /// Taken off exactly when text is lower-cased.
+    /// Strip accents only if text is lower-cased.
     Auto,
-    /// Taken off.
+    /// Strip accents.
     Strip,
-    /// Kept.
+    /// Keep accents.
     Keep,
 }
 
@@ -72,11 +72,11 @@ impl CorpusArgs {
                 SentenceRule::Unicode => Sentences::Unicode,
                 SentenceRule::Line => Sentences::Line,
             },
-            encoding: if self.lossy { Encoding::Lossy } else { Encoding::Strict },
+            encoding: if self.lossy { DecodeErrors::Lossy } else { DecodeErrors::Strict },
         };
         let corpus = Corpus::open(&self.corpus, config)?;
-        for path in corpus.left_out() {
-            tracing::warn!("left out, not of a kind that can be read: {}", path.display());
+        for path in corpus.skipped() {
+            tracing::warn!("skipped a file with an unsupported extension: {}", path.display());
         }
         Ok(corpus)
     }

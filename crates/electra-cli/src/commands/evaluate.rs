@@ -1,4 +1,4 @@
-//! `electra evaluate`: held-out metrics, the same on every run.
+//! `electra evaluate`: reproducible held-out metrics.
 
 use crate::console;
 use clap::Parser;
@@ -10,19 +10,19 @@ use electra_train::{
 };
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-/// Held-out generator and discriminator metrics of a run, as JSON.
+/// Print held-out generator and discriminator metrics of a run as JSON.
 ///
-/// Without dropout, over all of the shards' held-out split, with masks and samples that depend on the
-/// example alone.
+/// Evaluates the whole held-out split without dropout. Masks and samples depend only on the example, so results are
+/// reproducible.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:\n  electra evaluate runs/small --shards data/shards-small")]
 pub(crate) struct Args {
-    /// A run folder (its newest whole checkpoint) or one checkpoint of it.
+    /// A run folder (the newest intact checkpoint is used) or a checkpoint.
     run: PathBuf,
-    /// Shards to evaluate on; the run's own by default.
+    /// Shards to evaluate on. Default: those of the run.
     #[arg(long)]
     shards: Option<PathBuf>,
-    /// Write the JSON here as well.
+    /// Also write the JSON to a file.
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -33,15 +33,15 @@ impl Args {
         let config = RunConfig::read(&run.config(), &[])?;
         let shards = self.shards.unwrap_or_else(|| config.data.shards.clone());
         let counts = ShardSet::open(&shards, Split::Train)?.unigram_counts()?;
-        let mut figures = Recipe::from_config(config).evaluate(&run, &checkpoint, &shards)?;
-        // Baselines: what is reached without looking at the context.
-        figures.insert("unigram_entropy".to_owned(), number(entropy(counts.iter().copied())));
-        if let Some(p) = figures.get("replaced_fraction").and_then(serde_json::Value::as_f64) {
+        let mut metrics = Recipe::from_config(config).evaluate(&run, &checkpoint, &shards)?;
+        // Baselines: the losses of models that ignore the context.
+        metrics.insert("unigram_entropy".to_owned(), number(entropy(counts.iter().copied())));
+        if let Some(p) = metrics.get("replaced_fraction").and_then(serde_json::Value::as_f64) {
             let majority = -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
-            figures.insert("majority_class_entropy".to_owned(), number(majority));
+            metrics.insert("majority_class_entropy".to_owned(), number(majority));
         }
-        figures.insert("checkpoint".to_owned(), checkpoint.display().to_string().into());
-        let json = serde_json::to_string_pretty(&figures)?;
+        metrics.insert("checkpoint".to_owned(), checkpoint.display().to_string().into());
+        let json = serde_json::to_string_pretty(&metrics)?;
         console::print(&json)?;
         if let Some(path) = &self.output {
             write_file_with(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{json}")?) })?;

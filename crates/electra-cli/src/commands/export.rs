@@ -1,4 +1,4 @@
-//! `electra export`: a network of a run in Hugging Face's format.
+//! `electra export`: exports a run to Hugging Face's or TensorFlow's format.
 
 use super::Overwrite;
 use crate::console;
@@ -7,21 +7,21 @@ use clap::{Parser, ValueEnum};
 use electra_train::export::{self, Exported};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Write a network of a run so that `AutoModel.from_pretrained` loads it unchanged, or both for the original.
+/// Export a network of a run for `AutoModel.from_pretrained`, or both networks for the original.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Examples:\n  electra export runs/small --part discriminator --out exported/small\n  electra export runs/my-task --out exported/my-task\n  electra export runs/small --format tf --out exported/small-tf"
 )]
 pub(crate) struct Args {
-    /// A run folder (its newest whole checkpoint) or one checkpoint of it; or a fine-tuned run or model.
+    /// A run folder (the newest intact checkpoint is used), a checkpoint, or a fine-tuned run or model.
     checkpoint: PathBuf,
-    /// The folder's format.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Hf)]
     format: Format,
-    /// Which network of a pre-training run; the discriminator by default.
+    /// Network of a pre-training run. Default: the discriminator.
     #[arg(long, value_enum)]
     part: Option<Exported>,
-    /// The folder to make.
+    /// Output folder.
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 enum Format {
     /// Hugging Face: config.json, model.safetensors, tokenizer files, a model card.
     Hf,
-    /// TensorFlow, as the original wrote it: both networks in one checkpoint, with vocab.txt.
+    /// TensorFlow, in the original's format: both networks in one checkpoint, with vocab.txt.
     Tf,
 }
 
@@ -41,7 +41,7 @@ impl Args {
         let existing = self.overwrite.existing();
         let finetuned = ["task.json", "model/task.json"];
         match (self.format, self.part) {
-            (Format::Tf, Some(_)) => bail!("--format tf writes both networks: leave out --part"),
+            (Format::Tf, Some(_)) => bail!("--format tf exports both networks: remove --part"),
             (Format::Tf, None) => {
                 let note = export::export_tf(&self.checkpoint, &self.out, existing)?;
                 note.into_iter().for_each(|note| tracing::warn!("{note}"));

@@ -1,4 +1,4 @@
-//! `electra fill-mask`: what a generator puts where a text has `[MASK]`.
+//! `electra fill-mask`: predicts masked tokens with a generator.
 
 use super::forward;
 use crate::console;
@@ -12,18 +12,18 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 const MASK: &str = "[MASK]";
 
-/// Fill the [MASK]s of a text with a generator.
+/// Predict the [MASK] tokens of a text with a generator.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Example:\n  electra fill-mask --model exported/small-generator \"The state of the [MASK].\" --top-k 5"
 )]
 pub(crate) struct Args {
-    /// A text with one or more [MASK].
+    /// Text with one or more [MASK].
     text: String,
-    /// A generator's folder.
+    /// Model folder of a generator.
     #[arg(long)]
     model: PathBuf,
-    /// Tokens shown for each [MASK].
+    /// Number of predictions to show for each [MASK].
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top_k: u16,
     /// "auto", "cpu" or "cuda:N".
@@ -39,7 +39,7 @@ impl Args {
             PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?
         else {
             bail!(
-                "{}: {:?} predicts no tokens, a generator does; `electra forward --text` asks a discriminator",
+                "{}: {:?} is not a generator and cannot predict tokens; for a discriminator use `electra forward --text`",
                 self.model.display(),
                 pretrained.config.architecture
             );
@@ -49,8 +49,8 @@ impl Args {
         let special = tokenizer.vocab().special();
         let mut ids = vec![special.cls];
         let mut positions = Vec::new();
-        for (place, part) in self.text.split(MASK).enumerate() {
-            if place > 0 {
+        for (index, part) in self.text.split(MASK).enumerate() {
+            if index > 0 {
                 positions.push(ids.len() as i64);
                 ids.push(special.mask);
             }
@@ -58,11 +58,11 @@ impl Args {
         }
         ids.push(special.sep);
         if positions.is_empty() {
-            bail!("the text has no {MASK} to fill");
+            bail!("the text has no {MASK}");
         }
         let limit = pretrained.config.encoder.max_positions as usize;
         if ids.len() > limit {
-            bail!("the text has {} tokens, the model has {limit} positions", ids.len());
+            bail!("the text has {} tokens, but the model supports at most {limit}", ids.len());
         }
         let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
         let input = EncoderInput::from_rows(&rows, special.pad, device);
@@ -77,9 +77,9 @@ impl Args {
             if positions.len() > 1 {
                 console::print(format_args!("{MASK} {}", mask + 1))?;
             }
-            for place in 0..k {
+            for rank in 0..k {
                 let (p, id) =
-                    (best_pk.double_value(&[mask, place]), tokens_pk.int64_value(&[mask, place]));
+                    (best_pk.double_value(&[mask, rank]), tokens_pk.int64_value(&[mask, rank]));
                 let token = tokenizer.vocab().tokens().get(id as usize);
                 console::print(format_args!(
                     "{p:>8.4}  {}",

@@ -1,4 +1,4 @@
-//! `electra flops`: parameters, FLOPs and memory of a config.
+//! `electra flops`: prints parameters, FLOPs and memory of a config.
 
 use crate::console;
 use bytesize::ByteSize;
@@ -16,12 +16,12 @@ use serde_json::json;
 use std::{path::PathBuf, process::ExitCode};
 use tch::Device;
 
-/// Parameters, FLOPs and memory.
+/// Print parameters, FLOPs and memory of a config.
 ///
-/// FLOPs of a step, of the run and of inference are by the reference's conventions; `product_flops_per_token` counts
-/// the matrix products and attention of a step alone. Memory is what arithmetic says of a pass of full sequences:
-/// `step_bytes` is all a process needs, `process_bytes` of it before there is a model, and the largest batch is the
-/// `train.batch_size` that fits. For a GPU it is an estimate.
+/// FLOPs of a step, of the run and of inference follow the reference's conventions; `product_flops_per_token` counts only
+/// the matrix products and attention of a step. Memory is computed for full sequences: `step_bytes` is the total of the
+/// process, of which `process_bytes` is used before the model is created. `largest_batch_size` is the largest
+/// `train.batch_size` that fits. For a GPU these are estimates.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra flops configs/pretrain-base.toml --json
@@ -29,14 +29,13 @@ use tch::Device;
 pub(crate) struct Args {
     /// The config.
     config: PathBuf,
-    /// Override one key; may be given more than once.
+    /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Memory that a step may take, such as 16GB or 16GiB; by default the GPU's if the config's device is one, or this
-    /// machine's.
+    /// Available memory, such as 16GB or 16GiB. Default: the memory of the config's GPU, or of this machine.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
-    /// JSON instead of a table.
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -76,7 +75,7 @@ impl Args {
         });
         let products: f64 =
             networks.iter().map(|network| Products::new(parts, network, &token).step()).sum();
-        let figures = json!({
+        let results = json!({
             "parameters": parameters,
             "tokens_per_step": batch * length,
             "flops_per_step": step,
@@ -97,17 +96,17 @@ impl Args {
             "largest_batch_size": largest,
         });
         if self.json {
-            console::print(serde_json::to_string_pretty(&figures)?)?;
+            console::print(serde_json::to_string_pretty(&results)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for (name, value) in figures.as_object().into_iter().flatten() {
+        for (name, value) in results.as_object().into_iter().flatten() {
             let shown = match (value.as_u64(), value.as_f64()) {
                 (Some(bytes), _) if name.contains("bytes") => {
                     ByteSize(bytes).display().si().to_string()
                 }
                 (Some(whole), _) => whole.to_string(),
                 (None, Some(number)) => format!("{number:.4e}"),
-                (None, None) => "not known".to_owned(),
+                (None, None) => "unknown".to_owned(),
             };
             console::print(format_args!("{name:<30} {shown}"))?;
         }

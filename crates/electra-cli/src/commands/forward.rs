@@ -1,4 +1,4 @@
-//! `electra forward`: a network on ids, for parity checks and embeddings, or on a text, for people.
+//! `electra forward`: runs a network on ids, for parity checks and embeddings, or on a text.
 
 use crate::console;
 use anstyle::{AnsiColor, Style};
@@ -18,25 +18,25 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 /// Run a network of a model folder.
 ///
-/// With --input: reads `input_ids`, `attention_mask` and `token_type_ids` (int64 [b, s]; the last two are optional)
-/// and writes `last_hidden_state` and, where the network has a pre-training head, `logits` (f32). With --text: prints
-/// of each token how probably it was replaced, by a discriminator.
+/// With --input, reads `input_ids`, `attention_mask` and `token_type_ids` (int64 [b, s]; the last two are optional) and
+/// writes `last_hidden_state` and, if the network has a pre-training head, `logits` (f32). With --text, prints the
+/// discriminator's probability that each token was replaced.
 #[derive(Debug, Parser)]
 #[command(
     group(ArgGroup::new("what").required(true).args(["input", "text"])),
     after_help = "Examples:\n  electra forward --model exported/small --input in.safetensors --output out.safetensors\n  electra forward --model exported/small --text \"The chef ate the meal.\""
 )]
 pub(crate) struct Args {
-    /// A folder with config.json and weights.
+    /// Model folder with config.json and weights.
     #[arg(long)]
     model: PathBuf,
-    /// Ids, as safetensors.
+    /// Input ids, as safetensors.
     #[arg(long, requires = "output")]
     input: Option<PathBuf>,
-    /// Hidden states and logits, as safetensors.
+    /// Output file for hidden states and logits, as safetensors.
     #[arg(long, conflicts_with = "text")]
     output: Option<PathBuf>,
-    /// A text to judge.
+    /// Text in which to detect replaced tokens.
     #[arg(long)]
     text: Option<String>,
     /// "auto", "cpu" or "cuda:N".
@@ -50,17 +50,17 @@ impl Args {
         let pretrained = read(&self.model)?;
         let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
         match (&self.text, &self.input, &self.output) {
-            (Some(text), _, _) => judge(&self.model, &pretrained, &network, text, device)?,
+            (Some(text), _, _) => detect(&self.model, &pretrained, &network, text, device)?,
             (None, Some(input), Some(output)) => {
                 forward(input, output, &pretrained, &network, device)?;
             }
-            _ => bail!("give --input with --output, or --text"),
+            _ => bail!("use --input with --output, or --text"),
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// A model folder, with what its reader has to say.
+/// Reads a model folder, and logs the notes of its reader.
 pub(super) fn read(dir: &Path) -> anyhow::Result<Pretrained> {
     let pretrained = Pretrained::read(dir)?;
     for note in &pretrained.notes {
@@ -82,7 +82,7 @@ fn forward(
         let Some((_, tensor)) = inputs.iter().find(|(n, _)| n == name) else { return Ok(None) };
         if tensor.kind() != Kind::Int64 || tensor.dim() != 2 {
             bail!(
-                "{shown}: {name} must be int64 [b, s], is {:?} {:?}",
+                "{shown}: {name} must be int64 [b, s], but is {:?} {:?}",
                 tensor.kind(),
                 tensor.size()
             );
@@ -99,17 +99,17 @@ fn forward(
         ("attention_mask", &keep_bs, 2),
     ] {
         if tensor.size() != shape {
-            bail!("{shown}: {name} has shape {:?}, input_ids {shape:?}", tensor.size());
+            bail!("{shown}: {name} has shape {:?}, but input_ids has {shape:?}", tensor.size());
         }
         if tensor.numel() > 0
             && (tensor.min().int64_value(&[]) < 0 || tensor.max().int64_value(&[]) >= limit)
         {
-            bail!("{shown}: {name} must be from 0 to {}", limit - 1);
+            bail!("{shown}: values of {name} must be from 0 to {}", limit - 1);
         }
     }
     if shape[1] > config.max_positions {
         bail!(
-            "{shown}: sequences of {} tokens, the model has {} positions",
+            "{shown}: sequences have {} tokens, but the model supports at most {}",
             shape[1],
             config.max_positions
         );
@@ -123,10 +123,10 @@ fn forward(
     let mut outputs = vec![("last_hidden_state".to_owned(), hidden)];
     outputs.extend(logits.map(|logits| ("logits".to_owned(), logits)));
     tensors::write(output, &outputs)?;
-    console::print(format_args!("written: {}", output.display()))
+    console::print(format_args!("saved: {}", output.display()))
 }
 
-fn judge(
+fn detect(
     model: &Path,
     pretrained: &Pretrained,
     network: &PretrainedNetwork,
@@ -135,7 +135,7 @@ fn judge(
 ) -> anyhow::Result<()> {
     let PretrainedNetwork::Discriminator(discriminator) = network else {
         bail!(
-            "{}: {:?} does not judge tokens, a discriminator does; `electra fill-mask` asks a generator",
+            "{}: {:?} is not a discriminator and cannot detect replaced tokens; for a generator use `electra fill-mask`",
             model.display(),
             pretrained.config.architecture
         );
@@ -148,17 +148,17 @@ fn judge(
     ids.push(special.sep);
     let limit = pretrained.config.encoder.max_positions as usize;
     if ids.len() > limit {
-        bail!("the text has {} tokens, the model has {limit} positions", ids.len());
+        bail!("the text has {} tokens, but the model supports at most {limit}", ids.len());
     }
     let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
     let input = EncoderInput::from_rows(&rows, special.pad, device);
     let logits_bs = no_grad(|| discriminator.forward_t(&input, false));
     let probabilities: Vec<f32> =
         Vec::try_from(logits_bs.sigmoid().squeeze_dim(0).to_device(Device::Cpu))?;
-    let coloured = stdout().is_terminal();
+    let colored = stdout().is_terminal();
     console::print("replaced  token")?;
     for (id, p) in ids.iter().zip(probabilities).skip(1).take(ids.len() - 2) {
-        let style = match (coloured, p) {
+        let style = match (colored, p) {
             (true, 0.5..) => AnsiColor::Red.on_default().bold(),
             (true, 0.2..) => AnsiColor::Yellow.on_default(),
             _ => Style::new(),

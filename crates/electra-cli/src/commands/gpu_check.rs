@@ -1,4 +1,4 @@
-//! `electra gpu-check`: whether a GPU computes what a CPU does, and how fast.
+//! `electra gpu-check`: compares a GPU's results with a CPU's, and measures its speed.
 
 use crate::console;
 use anyhow::{Context, bail};
@@ -17,52 +17,51 @@ use tch::{Device, Kind};
 
 /// Check and time pre-training on a GPU.
 ///
-/// Of each size: the loss and all gradients of a batch beside a CPU's, in single precision and in bfloat16; and of each
-/// length that there are shards of, updates in bfloat16: tokens a second, share of the GPU's peak (MFU), memory.
-/// libtorch with CUDA must be found: see docs/performance.md, "GPU". Without a GPU nothing is run, and the exit code is 1.
+/// For each size, compares the loss and all gradients of a batch with a CPU's, in f32 and bfloat16. For each length with
+/// shards, times updates in bfloat16: tokens per second, MFU (fraction of the GPU's peak), memory. Requires libtorch with
+/// CUDA: see docs/performance.md, "GPU". Without a GPU nothing runs, and the exit code is 1.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra gpu-check --shards shards --golden golden.safetensors --json gpu.json
   electra gpu-check --shards shards --device cpu --size tiny --steps 2 --batch-size 4")]
 pub(crate) struct Args {
-    /// A folder of shards, or one of several such, a length each.
+    /// A folder of shards, or a folder of such folders with different lengths.
     #[arg(long)]
     shards: PathBuf,
-    /// Presets, by the end of their names.
+    /// Sizes of presets, as in pretrain-SIZE.toml.
     #[arg(long, value_delimiter = ',', default_value = "small,base")]
     size: Vec<String>,
-    /// Where the presets are.
+    /// Folder of the presets.
     #[arg(long, default_value = "configs")]
     configs: PathBuf,
-    /// "cuda:N"; "cpu" to try the command itself.
+    /// "cuda:N", or "cpu" to test the command itself.
     #[arg(long, default_value = "cuda")]
     device: String,
-    /// Updates that are timed, after ten that are not.
+    /// Timed updates, after ten warm-up updates.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
-    /// Sequences of an update, one or several to time; as many as make 16384 and 131072 tokens (32768 of Base) if not
-    /// given.
+    /// Batch sizes to time, separated by commas. Default: those with 16384 and 131072 tokens (32768 for Base).
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Vec<u32>,
-    /// A file of golden values whose logits are computed first, as tests/fixtures/networks-projected.safetensors.
+    /// File of golden values to check first, such as tests/fixtures/networks-projected.safetensors.
     #[arg(long)]
     golden: Option<PathBuf>,
-    /// Where the figures go as JSON.
+    /// Write the results to a JSON file.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// Sequences of a batch that is compared: what a CPU computes in seconds.
+/// Batch size for the comparison, small enough for a CPU.
 const COMPARED: u32 = 4;
 
-/// How far logits of a size of 1 may be from golden values, which a CPU meets to 1e-5.
+/// Tolerance for golden logits of about 1; a CPU reaches 1e-5.
 const GOLDEN: f64 = 1e-4;
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let device = match electra_torch::device(&self.device) {
             Err(electra_torch::Error::NoCuda(..)) => bail!(
-                "no CUDA device: not run (libtorch's CUDA half is looked for in LD_LIBRARY_PATH; see docs/performance.md)"
+                "no CUDA device found, nothing was run (libtorch's CUDA library must be in LD_LIBRARY_PATH; see docs/performance.md)"
             ),
             other => other?,
         };
@@ -71,9 +70,9 @@ impl Args {
         tracing::info!("{}: {:.1} TFLOP/s {}", peak.name, peak.rate / 1e12, peak.source);
 
         let golden = self.golden.as_ref().map(|path| golden(path, device)).transpose()?;
-        if let Some(off) = golden {
-            let verdict = verdict(off <= GOLDEN);
-            console::print(format_args!("golden logits off by {off:.1e}: {verdict}"))?;
+        if let Some(error) = golden {
+            let verdict = verdict(error <= GOLDEN);
+            console::print(format_args!("golden logits differ by {error:.1e}: {verdict}"))?;
         }
         let mut parity = Vec::new();
         for size in &self.size {
@@ -81,7 +80,7 @@ impl Args {
                 let config = self.config(size, &shards[0], COMPARED, precision)?;
                 let found = Recipe::from_config(config).parity()?;
                 console::print(format_args!(
-                    "{size}, {precision}: loss {:.6} for {:.6}, gradients off by {:.1e}, at a cosine of {:.6}: {}",
+                    "{size}, {precision}: loss {:.6}, expected {:.6}; gradients differ by {:.1e}, cosine {:.6}: {}",
                     found.loss,
                     found.expected_loss,
                     found.gradient_difference,
@@ -113,11 +112,11 @@ impl Args {
             }
         }
         console::print(
-            "aims on one H100 or H200: base at 128, 40 % MFU; small at 128, 2.3 M tokens/s",
+            "targets on one H100 or H200: base at 128, 40 % MFU; small at 128, 2.3 M tokens/s",
         )?;
-        let golden_holds = golden.is_none_or(|off| off <= GOLDEN);
+        let golden_holds = golden.is_none_or(|error| error <= GOLDEN);
         let holds = golden_holds && parity.iter().all(|(holds, _)| *holds);
-        let figures = json!({
+        let results = json!({
             "device": peak.name,
             "peak_flops_per_second": peak.rate,
             "peak": peak.source,
@@ -127,12 +126,12 @@ impl Args {
             "speed": speed,
         });
         if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&figures)?;
+            let text = serde_json::to_string_pretty(&results)?;
             write_file_with(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{text}")?) })?;
         }
         match holds {
             true => Ok(ExitCode::SUCCESS),
-            false => bail!("{} does not compute what a CPU does", peak.name),
+            false => bail!("results on {} differ from those of a CPU", peak.name),
         }
     }
 
@@ -169,7 +168,7 @@ impl Args {
         }))
     }
 
-    /// A preset over the shards, in the form for GPUs wherever it runs.
+    /// A preset with the shards, and with GPU kernels on any device.
     fn config(
         &self,
         size: &str,
@@ -180,7 +179,7 @@ impl Args {
         let sets = [
             format!("data.shards={}", shards.folder.display()),
             format!("data.sequence_length={}", shards.length),
-            // A GPU eats more than one thread masks.
+            // A GPU consumes more than one loader thread provides.
             "data.loader_threads=4".to_owned(),
             format!("train.batch_size={batch}"),
             "train.accumulate=1".to_owned(),
@@ -203,17 +202,17 @@ impl Args {
 }
 
 fn verdict(holds: bool) -> &'static str {
-    if holds { "the same" } else { "NOT THE SAME" }
+    if holds { "pass" } else { "FAIL" }
 }
 
-/// Shards of one length.
+/// Shards with a sequence length.
 struct OfLength {
     folder: PathBuf,
     length: usize,
     vocab_size: usize,
 }
 
-/// The folder's own shards or those of its folders, the shortest first.
+/// Finds the shards in a folder or its subfolders, sorted by sequence length.
 fn lengths(folder: &Path) -> anyhow::Result<Vec<OfLength>> {
     let shown = || folder.display().to_string();
     let is_shards = |folder: &Path| folder.join("index.json").is_file();
@@ -232,24 +231,21 @@ fn lengths(folder: &Path) -> anyhow::Result<Vec<OfLength>> {
         found.push(OfLength { folder, length, vocab_size });
     }
     if found.is_empty() {
-        bail!(
-            "{}: neither shards nor folders of shards; `electra shards build` makes them",
-            shown()
-        );
+        bail!("{}: no shards found; create them with `electra shards build`", shown());
     }
     found.sort_by_key(|shards| shards.length);
     Ok(found)
 }
 
-/// What a device could do at most.
+/// The peak throughput of a device.
 struct Bound {
     name: String,
-    /// Floating-point operations a second, dense, in bfloat16.
+    /// Dense bfloat16 FLOP/s.
     rate: f64,
     source: &'static str,
 }
 
-/// Dense bfloat16 rates of data sheets, by what a name begins with.
+/// Dense bfloat16 FLOP/s from data sheets, by prefix of the device name.
 const PEAKS: [(&str, f64); 3] =
     [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H200", 989e12), ("NVIDIA A100", 312e12)];
 
@@ -261,7 +257,7 @@ impl Bound {
         };
         let known = PEAKS.iter().find(|(start, _)| name.starts_with(start));
         match known {
-            Some(&(_, rate)) => Self { name, rate, source: "by its data sheet" },
+            Some(&(_, rate)) => Self { name, rate, source: "from its data sheet" },
             None => {
                 let rate = Limit::measure(device, Kind::BFloat16).rate;
                 Self { name, rate, source: "measured with a large product" }
@@ -270,12 +266,12 @@ impl Bound {
     }
 }
 
-/// As the driver's own program says it.
+/// The name of a GPU from `nvidia-smi`.
 fn gpu_name(index: usize) -> Option<String> {
-    let said = Command::new("nvidia-smi")
+    let output = Command::new("nvidia-smi")
         .args(["--query-gpu=name", "--format=csv,noheader", &format!("--id={index}")])
         .output()
         .ok()?;
-    let name = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-    (said.status.success() && !name.is_empty()).then_some(name)
+    let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !name.is_empty()).then_some(name)
 }

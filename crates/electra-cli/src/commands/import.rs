@@ -1,4 +1,4 @@
-//! `electra import`: other programs' weights and settings, checked and in this project's form.
+//! `electra import`: imports weights and settings of other programs.
 
 use super::Overwrite;
 use crate::console;
@@ -22,44 +22,44 @@ use tch::Device;
 /// Import weights: a Hugging Face folder (ELECTRA or BERT) or a TensorFlow checkpoint of the original; or the
 /// original's --hparams as a config.
 ///
-/// Everything is checked on the way: names, shapes, kinds, numbers that are not finite. A checkpoint with both
-/// networks gives the discriminator in OUT and the generator in OUT/generator, as `init.from = "OUT"` takes them.
+/// Checks names, shapes, kinds, and for NaN and infinity. From a checkpoint with both networks, writes the discriminator
+/// to OUT and the generator to OUT/generator, as `init.from = "OUT"` expects.
 #[derive(Debug, Parser)]
 #[command(
     group(ArgGroup::new("what").required(true).args(["from", "hparams"])),
     after_help = "Examples:\n  electra import --from hf google-electra-small --out imported/small\n  electra import --from tf electra_small/ --out imported/small\n  electra import --hparams hparams.json --out pretrain.toml"
 )]
 pub(crate) struct Args {
-    /// The weights' format.
+    /// Format of the weights.
     #[arg(long, value_enum, requires = "source")]
     from: Option<Format>,
-    /// A JSON file of the original's hyper-parameters; OUT is a TOML file then.
+    /// JSON file with the original's hyperparameters; OUT is then a TOML file.
     #[arg(long, conflicts_with = "source")]
     hparams: Option<PathBuf>,
-    /// A folder; for tf also a checkpoint's prefix.
+    /// Source folder; for tf also the prefix of a checkpoint.
     source: Option<PathBuf>,
-    /// What is made.
+    /// Output folder or file.
     #[arg(long)]
     out: PathBuf,
-    /// vocab.txt; the one in the source's folder by default.
+    /// A vocab.txt. Default: the one in the source folder.
     #[arg(long)]
     vocab: Option<PathBuf>,
-    /// The text was not lower-cased; for sources without a tokenizer_config.json or tokenizer.json.
+    /// Text was not lower-cased. Only for sources without tokenizer_config.json and tokenizer.json.
     #[arg(long)]
     cased: bool,
-    /// What happened to accents; for the same sources.
+    /// How accents were handled; for the same sources.
     #[arg(long, value_enum)]
     accents: Option<AccentRule>,
-    /// Attention heads of the discriminator (tf; hidden / 64 by default, as the original has).
+    /// Number of attention heads of the discriminator (tf). Default: hidden / 64, as in the original.
     #[arg(long)]
     heads: Option<i64>,
-    /// Attention heads of the generator.
+    /// Number of attention heads of the generator (tf).
     #[arg(long)]
     generator_heads: Option<i64>,
-    /// Column of a classifier's (first) text.
+    /// Text column for a classifier.
     #[arg(long, default_value = "text")]
     text_a: String,
-    /// Column of a classifier's second text, for pairs.
+    /// Second text column for a classifier of pairs.
     #[arg(long)]
     text_b: Option<String>,
     #[command(flatten)]
@@ -76,15 +76,15 @@ enum Format {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AccentRule {
-    /// Taken off exactly when text was lower-cased.
+    /// Stripped only if text was lower-cased.
     Auto,
-    /// Taken off.
+    /// Stripped.
     Strip,
     /// Kept: the original's `--no-strip-accents`.
     Keep,
 }
 
-/// The files of a Hugging Face folder that say how text is split.
+/// The files of a Hugging Face folder with tokenizer settings.
 const SETTINGS: [&str; 2] = ["tokenizer_config.json", "tokenizer.json"];
 
 impl Args {
@@ -92,16 +92,16 @@ impl Args {
         if let Some(path) = &self.hparams {
             let (config, notes) = hparams::read(path, Path::new("data/shards"))?;
             if self.out.is_file() && self.overwrite.existing() == electra_train::Existing::Refuse {
-                bail!("{} is there: name another file or say --overwrite", self.out.display());
+                bail!("{} exists: use another file, or --overwrite", self.out.display());
             }
             fs::write(&self.out, config.to_toml())
                 .with_context(|| self.out.display().to_string())?;
-            say(&notes)?;
-            console::print(format_args!("written: {}", self.out.display()))?;
+            print_notes(&notes)?;
+            console::print(format_args!("saved: {}", self.out.display()))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (Some(format), Some(source)) = (self.from, &self.source) else {
-            bail!("give --from FORMAT SOURCE, or --hparams FILE");
+            bail!("use --from FORMAT SOURCE, or --hparams FILE");
         };
         match format {
             Format::Hf => self.import_hf(source)?,
@@ -124,10 +124,10 @@ impl Args {
             }
             Ok(())
         })?;
-        told(&self.out, &pretrained)?;
+        summarize(&self.out, &pretrained)?;
         if classifier {
             console::print(format_args!(
-                "a classifier: electra predict --model {} …",
+                "this is a classifier; predict with: electra predict --model {} …",
                 self.out.display()
             ))?;
         }
@@ -140,7 +140,7 @@ impl Args {
         let folder = if source.is_dir() { source } else { source.parent().unwrap_or(source) };
         let vocab = self.vocab.clone().unwrap_or_else(|| folder.join("vocab.txt"));
         let tokenizer = WordPiece::from_file(&vocab, self.tokenizer_config())?;
-        let (existing, beside) = (self.overwrite.existing(), self.out.join("generator"));
+        let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
         folder::whole(&self.out, existing, folder::MODEL, |dir| -> anyhow::Result<()> {
             write(dir, &networks.discriminator, &tokenizer)?;
             if let Some(generator) = &networks.generator {
@@ -150,10 +150,10 @@ impl Args {
             }
             Ok(())
         })?;
-        told(&self.out, &networks.discriminator)?;
+        summarize(&self.out, &networks.discriminator)?;
         match &networks.generator {
-            Some(generator) => told(&beside, generator),
-            None => console::print("the checkpoint holds no generator"),
+            Some(generator) => summarize(&generator_dir, generator),
+            None => console::print("the checkpoint has no generator"),
         }
     }
 
@@ -169,14 +169,14 @@ impl Args {
         }
     }
 
-    /// The vocabulary with the settings of the source's folder, or those of the command line where it has none.
-    /// `dir` is a folder to put files in that are written over.
+    /// The tokenizer with the settings of the source folder, or those of the command line if it has none. Uses `dir` for
+    /// temporary files.
     fn hf_tokenizer(&self, source: &Path, dir: &Path) -> anyhow::Result<WordPiece> {
         let settings = SETTINGS.iter().find(|name| source.join(name).is_file());
         let given = self.cased || self.accents.is_some();
         match (settings, &self.vocab) {
             (Some(file), _) if given => bail!(
-                "{} says what happened to capitals and accents: leave out --cased and --accents",
+                "{} already has these settings: remove --cased and --accents",
                 source.join(file).display()
             ),
             (Some(_), None) => Ok(WordPiece::from_pretrained_dir(source)?),
@@ -196,7 +196,7 @@ impl Args {
     }
 }
 
-/// One network, after it was loaded once: what is written is whole.
+/// Writes a network, after checking that it loads.
 fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::Result<()> {
     PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
@@ -207,9 +207,9 @@ fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::
     Ok(tokenizer.write_pretrained(dir, encoder.max_positions as usize)?)
 }
 
-/// Says what was imported, once it is there.
-fn told(out: &Path, pretrained: &Pretrained) -> anyhow::Result<()> {
-    say(&pretrained.notes)?;
+/// Prints what was imported.
+fn summarize(out: &Path, pretrained: &Pretrained) -> anyhow::Result<()> {
+    print_notes(&pretrained.notes)?;
     let encoder = &pretrained.config.encoder;
     let parameters: usize = pretrained.tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
     console::print(format_args!(
@@ -222,6 +222,6 @@ fn told(out: &Path, pretrained: &Pretrained) -> anyhow::Result<()> {
     ))
 }
 
-fn say(notes: &[String]) -> anyhow::Result<()> {
+fn print_notes(notes: &[String]) -> anyhow::Result<()> {
     notes.iter().try_for_each(console::print)
 }

@@ -22,10 +22,10 @@ use electra_tasks::Kinds;
 use electra_train::Existing;
 use electra_winograd::WINOGRAD;
 
-/// Whether an output folder that holds something may be replaced.
+/// Whether existing output is replaced.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Overwrite {
-    /// Replace what the output folder holds, or the output file.
+    /// Replace an existing output file, or an output folder made by the same command.
     #[arg(long)]
     overwrite: bool,
 }
@@ -39,7 +39,7 @@ impl Overwrite {
     }
 }
 
-/// A number of the command line, which may be infinite; `nan` is none.
+/// Parses a number, which may be infinite but not NaN.
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
     number.ok_or_else(|| "must be a number, or inf or -inf".to_owned())

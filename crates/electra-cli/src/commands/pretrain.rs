@@ -1,4 +1,4 @@
-//! `electra pretrain`: a run from a config, or the rest of one.
+//! `electra pretrain`: starts or resumes a pre-training run.
 
 use super::Overwrite;
 use crate::console::{self, Progress};
@@ -13,26 +13,26 @@ use std::{
     sync::atomic::Ordering,
 };
 
-/// Pre-train by replaced token detection.
+/// Pre-train with replaced token detection.
 ///
-/// Ctrl-C ends it with a checkpoint and exit code 130.
+/// Ctrl-C stops the run with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra pretrain configs/pretrain-small.toml --set data.shards=shards --out runs/small
   electra pretrain --resume runs/small")]
 pub(crate) struct Args {
-    /// The config; a resumed run has its own and needs none.
+    /// The config. Not needed with --resume.
     config: Option<PathBuf>,
-    /// Override one key, as in `train.steps=1000`; may be given more than once.
+    /// Override a config key, as in `train.steps=1000`; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// The run folder to make.
+    /// Run folder to create.
     #[arg(long, conflicts_with = "resume", required_unless_present = "resume")]
     out: Option<PathBuf>,
-    /// Go on from the newest whole checkpoint of this run folder.
+    /// Resume this run folder from its newest intact checkpoint.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Stop with a checkpoint after this many updates of the whole run, as Ctrl-C would.
+    /// Stop with a checkpoint after this many updates, counted from the start of the run.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
     #[command(flatten)]
@@ -47,11 +47,11 @@ impl Args {
                 let path = self
                     .config
                     .as_ref()
-                    .context("name a config, such as configs/pretrain-small.toml")?;
+                    .context("a config is required, such as configs/pretrain-small.toml")?;
                 let config = RunConfig::read(path, &self.overrides)?;
                 (config, StartFrom::Scratch(self.overwrite.existing()), out.clone())
             }
-            (None, None) => bail!("name a run folder with --out or --resume"),
+            (None, None) => bail!("use --out or --resume with a run folder"),
         };
         let stop = console::stop_flag()?;
         let mut progress = Progress::new("pre-training", config.train.steps);
@@ -62,25 +62,25 @@ impl Args {
         match outcome {
             Outcome::Finished => console::print(format_args!("finished: {}", out.display()))?,
             Outcome::Stopped => console::print(format_args!(
-                "stopped with a checkpoint; go on with: electra pretrain --resume {}",
+                "stopped with a checkpoint; resume with: electra pretrain --resume {}",
                 out.display()
             ))?,
         }
-        // What --stop-after asked for is done; a run that a signal broke off is not.
+        // Stopping with --stop-after is a success; stopping by a signal is not.
         Ok(match (outcome, stop.load(Ordering::Relaxed)) {
             (Outcome::Stopped, true) => ExitCode::from(console::INTERRUPTED),
             _ => ExitCode::SUCCESS,
         })
     }
 
-    /// The run's own config, or the one that is named as well, with overrides.
+    /// The config of the run, or the given one, with overrides.
     fn resumed_config(&self, run: &Path) -> anyhow::Result<RunConfig> {
         let own = RunDir::open(run)?.config();
         Ok(RunConfig::read(self.config.as_ref().unwrap_or(&own), &self.overrides)?)
     }
 }
 
-/// Shows what happens in a run.
+/// Shows an event of a run.
 pub(crate) fn show(progress: &mut Progress, event: Event<'_>) {
     match event {
         Event::Step { step, total } => progress.set(step, total),
@@ -93,7 +93,7 @@ pub(crate) fn show(progress: &mut Progress, event: Event<'_>) {
     }
 }
 
-/// The figures of a row that fit beside a bar.
+/// The main metrics of a row, short enough for a progress bar.
 fn summary(row: &Figures) -> String {
     const SHOWN: [(&str, &str); 9] = [
         ("step", "step"),

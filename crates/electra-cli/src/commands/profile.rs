@@ -1,4 +1,4 @@
-//! `electra profile`: where the time of a pre-training step goes.
+//! `electra profile`: profiles the parts of a pre-training step.
 
 use crate::console;
 use clap::Parser;
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 use tch::Kind;
 
-/// Time of each part of a pre-training step, and what its matrix products reach of the machine's rate.
+/// Profile the parts of a pre-training step: time, and utilization of the machine's matrix throughput.
 ///
-/// It runs the config's own updates on its shards and writes nothing. The limit is the best large product of 32-bit
-/// floats, measured before; with bfloat16, the best one of those as well. Operations are those of matrix products
-/// and attention, once: what a part computes again, and what else it does, counts as time alone. Figures are medians.
+/// Runs updates of the config on its shards without writing anything. The limit is the throughput of the best large f32
+/// product, measured first, and with bfloat16 also that of the best bfloat16 product. FLOPs count matrix products and
+/// attention once; recomputation and other work count only as time. Results are medians.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra profile configs/pretrain-small.toml --set data.shards=shards --set train.batch_size=32 --steps 10")]
 pub(crate) struct Args {
     /// The config.
     config: PathBuf,
-    /// Override one key; may be given more than once.
+    /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Updates that are timed, after a few that are not.
+    /// Timed updates, after a few warm-up updates.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
-    /// JSON instead of a table.
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -41,7 +41,7 @@ impl Args {
         };
         let profile = Recipe::from_config(config).profile(self.steps)?;
         if self.json {
-            console::print(serde_json::to_string_pretty(&figures(&profile, &limits))?)?;
+            console::print(serde_json::to_string_pretty(&results(&profile, &limits))?)?;
         } else {
             table(&profile, &limits)?;
         }
@@ -49,13 +49,13 @@ impl Args {
     }
 }
 
-/// Rates of the best large products.
+/// Throughput of the best large products.
 struct Limits {
     f32: Limit,
     bf16: Option<Limit>,
 }
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     name: &'static str,
     label: &'static str,
@@ -63,7 +63,7 @@ struct Row {
     flops: f64,
 }
 
-/// The stages in order, what is in none, and the step.
+/// The stages in order, the rest, and the whole step.
 fn rows(profile: &Profile) -> Vec<Row> {
     let stages = profile.stages.iter().enumerate().map(|(i, stage)| Row {
         name: stage.span,
@@ -79,20 +79,20 @@ fn rows(profile: &Profile) -> Vec<Row> {
     stages.chain([other, whole]).collect()
 }
 
-fn figures(profile: &Profile, limits: &Limits) -> Value {
+fn results(profile: &Profile, limits: &Limits) -> Value {
     let limit = |l: &Limit| json!({ "flops_per_second": l.rate, "shape": l.shape });
     let parts = rows(profile).into_iter().map(|row| {
-        let mut figures = json!({ "part": row.name, "seconds": row.seconds });
+        let mut results = json!({ "part": row.name, "seconds": row.seconds });
         if row.flops > 0.0 {
             let rate = row.flops / row.seconds;
-            figures["flops"] = row.flops.into();
-            figures["flops_per_second"] = rate.into();
-            figures["share_of_limit"] = (rate / limits.f32.rate).into();
+            results["flops"] = row.flops.into();
+            results["flops_per_second"] = rate.into();
+            results["share_of_limit"] = (rate / limits.f32.rate).into();
             if let Some(bf16) = &limits.bf16 {
-                figures["share_of_limit_bf16"] = (rate / bf16.rate).into();
+                results["share_of_limit_bf16"] = (rate / bf16.rate).into();
             }
         }
-        figures
+        results
     });
     json!({
         "parts": parts.collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! `electra shards`: build, inspect, verify.
+//! `electra shards`: builds, inspects and verifies shards.
 
 use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
@@ -7,18 +7,18 @@ use electra_data::{BuildConfig, PackingConfig, ShardIndex, build_shards, verify}
 use electra_tokenize::{Vocab, WordPiece};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Turn a corpus into shards, or look at them.
+/// Build, inspect or verify shards of a corpus.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tokenise and pack a corpus.
+    /// Tokenize and pack a corpus.
     #[command(
         after_help = "Example:\n  electra shards build --corpus books/ --vocab vocab.txt --seq-len 128 --out shards"
     )]
     Build(Build),
-    /// Print what a folder of shards holds.
+    /// Print the index of a folder of shards.
     #[command(after_help = "Example:\n  electra shards inspect shards")]
     Inspect(Folder),
-    /// Verify every checksum and every token.
+    /// Verify all checksums and tokens.
     #[command(after_help = "Example:\n  electra shards verify shards")]
     Verify(Folder),
 }
@@ -30,22 +30,22 @@ pub(crate) struct Build {
     /// A vocab.txt or tokenizer.json.
     #[arg(long)]
     vocab: PathBuf,
-    /// The folder to make.
+    /// Output folder.
     #[arg(long)]
     out: PathBuf,
-    /// Tokens of an example, special ones included.
+    /// Maximum tokens per example, including special tokens.
     #[arg(long, default_value_t = 128)]
     seq_len: usize,
-    /// Share of documents kept for evaluation; 0 for none.
+    /// Fraction of documents held out for evaluation; 0 for none.
     #[arg(long, default_value_t = 0.01)]
     held_out: f64,
-    /// Probability that an example is one segment.
+    /// Probability that an example has only one segment.
     #[arg(long, default_value_t = 0.1)]
     single_segment: f64,
-    /// Probability that an example is cut to a random shorter length.
+    /// Probability that an example has a random shorter length.
     #[arg(long, default_value_t = 0.05)]
     short: f64,
-    /// Seed of packing and of the held-out choice.
+    /// Seed for packing and for choosing held-out documents.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) struct Build {
 
 #[derive(Debug, Parser)]
 pub(crate) struct Folder {
-    /// A folder made by `electra shards build`.
+    /// A folder from `electra shards build`.
     shards: PathBuf,
 }
 
@@ -70,7 +70,7 @@ impl Command {
                 let index = verify(&args.shards)?;
                 let examples = index.train.examples + index.held_out.examples;
                 console::print(format_args!(
-                    "whole: {examples} examples in {}",
+                    "verified: {examples} examples in {}",
                     args.shards.display()
                 ))?;
                 Ok(ExitCode::SUCCESS)
@@ -99,7 +99,7 @@ impl Build {
             build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
         drop(progress);
         if report.replaced_bytes > 0 {
-            tracing::warn!("{} bytes were not UTF-8 and were left out", report.replaced_bytes);
+            tracing::warn!("skipped {} bytes of invalid UTF-8", report.replaced_bytes);
         }
         console::print(serde_json::to_string_pretty(&report)?)?;
         Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `electra vocab`: learn a vocabulary, or check one.
+//! `electra vocab`: trains and checks vocabularies, and encodes text.
 
 use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
@@ -14,10 +14,10 @@ use std::{
     process::ExitCode,
 };
 
-/// Learn or check a WordPiece vocabulary.
+/// Train or check a WordPiece vocabulary.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Learn a vocabulary from a corpus; the same corpus gives the same bytes.
+    /// Train a vocabulary on a corpus. The result is deterministic.
     #[command(
         after_help = "Example:\n  electra vocab train --corpus books/ --size 30522 --out vocab.txt"
     )]
@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Check a vocab.txt or tokenizer.json, and print its size, special tokens and hash.
     #[command(after_help = "Example:\n  electra vocab check vocab.txt")]
     Check(Check),
-    /// The ids of each line of a file, as JSON lines.
+    /// Encode each line of a file, as JSON lines.
     #[command(
         after_help = "Example:\n  electra vocab encode --model exported/small --input lines.txt --output ids.jsonl"
     )]
@@ -34,13 +34,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Parser)]
 pub(crate) struct Encode {
-    /// A folder with vocab.txt or tokenizer.json and the tokenizer's settings.
+    /// Folder with vocab.txt or tokenizer.json and the tokenizer's settings.
     #[arg(long)]
     model: PathBuf,
-    /// Lines of UTF-8.
+    /// Text file with one text per line.
     #[arg(long)]
     input: PathBuf,
-    /// A line `{"ids": [..], "offsets": [[from, to], ..]}` for each: offsets in characters, to not included.
+    /// Output file with a line `{"ids": [..], "offsets": [[from, to], ..]}` for each text; offsets are in characters, `to`
+    /// is exclusive.
     #[arg(long)]
     output: PathBuf,
     #[command(flatten)]
@@ -51,13 +52,13 @@ pub(crate) struct Encode {
 pub(crate) struct Train {
     #[command(flatten)]
     corpus: CorpusArgs,
-    /// Tokens, special ones included.
+    /// Vocabulary size, including special tokens.
     #[arg(long, default_value_t = 30_522)]
     size: usize,
-    /// Pairs seen less often are not merged.
+    /// Pairs that occur less often are not merged.
     #[arg(long, default_value_t = 2)]
     min_frequency: u64,
-    /// The vocab.txt to write. A vocabulary that is there is replaced when the new one is whole.
+    /// Output file, vocab.txt. An existing vocabulary is replaced atomically.
     #[arg(long)]
     out: PathBuf,
 }
@@ -96,11 +97,11 @@ impl Train {
         let vocab = train_vocab(texts, &self.corpus.tokenizer(), &train)?;
         drop(progress);
         if replaced > 0 {
-            tracing::warn!("{replaced} bytes were not UTF-8 and were left out");
+            tracing::warn!("skipped {replaced} bytes of invalid UTF-8");
         }
         if vocab.len() < self.size {
             tracing::warn!(
-                "the corpus has pairs for {} tokens only, not {}",
+                "the corpus is too small: the vocabulary has {} tokens instead of {}",
                 vocab.len(),
                 self.size
             );
@@ -111,14 +112,14 @@ impl Train {
     }
 }
 
-/// Refuses what would be lost: before the corpus is read, not after.
+/// Checks that the output replaces nothing but a vocabulary, before the corpus is read.
 fn may_be_written(path: &Path) -> anyhow::Result<()> {
     let Ok(there) = fs::metadata(path) else { return Ok(()) };
     if there.is_dir() {
-        bail!("{} is a folder: name a file", path.display());
+        bail!("{} is a folder: use a file", path.display());
     }
     if there.is_file() && there.len() > 0 && Vocab::from_file(path).is_err() {
-        bail!("{} is no vocabulary: name another file, or remove it yourself", path.display());
+        bail!("{} exists and is not a vocabulary: use another file, or remove it", path.display());
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ impl Encode {
     fn run(self) -> anyhow::Result<ExitCode> {
         if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
             let name = self.output.display();
-            bail!("{name} exists: name another file, or replace it with --overwrite");
+            bail!("{name} exists: use another file, or --overwrite");
         }
         let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
         let named = |path: &Path| path.display().to_string();
@@ -158,10 +159,10 @@ impl Encode {
     }
 }
 
-/// The ids of a line, and the characters that each token stands for.
+/// The ids of a line, and the character offsets of each token.
 fn encoded(tokenizer: &WordPiece, line: &str) -> anyhow::Result<serde_json::Value> {
     let tokens = tokenizer.encode_with_offsets(line)?;
-    // Byte to character, for every byte that a character begins at, and the end.
+    // Maps the byte offset of each character, and of the end, to the character offset.
     let mut characters = vec![0; line.len() + 1];
     let begins = line.char_indices().map(|(byte, _)| byte).chain([line.len()]);
     begins.enumerate().for_each(|(character, byte)| characters[byte] = character);
@@ -169,7 +170,7 @@ fn encoded(tokenizer: &WordPiece, line: &str) -> anyhow::Result<serde_json::Valu
     let offsets: Vec<_> =
         tokens.iter().map(|(_, r)| [characters[r.start], characters[r.end]]).collect();
     if ids != tokenizer.encode(line)? {
-        bail!("{line:?}: ids with offsets are not those without, please report it");
+        bail!("internal error, please report it: encoding {line:?} with offsets gives other ids");
     }
     Ok(serde_json::json!({"ids": ids, "offsets": offsets}))
 }

@@ -1,11 +1,11 @@
-//! `electra compare`: exit codes, and the forms of weights that it reads.
+//! `electra compare`: exit codes, and the weight formats that it reads.
 
 use crate::{electra, output};
 use electra_model::tensors;
 use tch::Tensor;
 
 #[test]
-fn zeros_of_either_sign_are_not_the_same_but_differ_by_nothing() {
+fn signed_zeros_are_unequal_but_within_any_tolerance() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     for (name, values) in [("a", [0f32, 1.0]), ("b", [-0.0, 1.0])] {
@@ -14,15 +14,15 @@ fn zeros_of_either_sign_are_not_the_same_but_differ_by_nothing() {
     }
     let files = "compare {}/a.safetensors {}/b.safetensors";
     let differs = electra(dir, files).failure().code(1);
-    let said = String::from_utf8_lossy(&differs.get_output().stdout).into_owned();
-    assert!(said.ends_with("1 names, 1 unequal, largest difference 0.000e0\n"), "{said}");
+    let printed = String::from_utf8_lossy(&differs.get_output().stdout).into_owned();
+    assert!(printed.ends_with("1 tensors, 1 unequal, largest difference 0.000e0\n"), "{printed}");
     let within = output(dir, &format!("{files} --tolerance 0"));
-    assert!(within.ends_with("1 names, 0 unequal, largest difference 0.000e0\n"), "{within}");
+    assert!(within.ends_with("1 tensors, 0 unequal, largest difference 0.000e0\n"), "{within}");
     output(dir, "compare {}/b.safetensors {}/b.safetensors");
 }
 
 #[test]
-fn shards_and_tensorflows_checkpoints_are_compared() {
+fn sharded_weights_and_tensorflow_checkpoints_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let fixtures = "tests/fixtures";
     for (first, second) in [
@@ -33,6 +33,6 @@ fn shards_and_tensorflows_checkpoints_are_compared() {
     ] {
         let same =
             output(folder.path(), &format!("compare {fixtures}/{first} {fixtures}/{second}"));
-        assert!(same.contains(" names, 0 unequal, "), "{first}: {same}");
+        assert!(same.contains(" tensors, 0 unequal, "), "{first}: {same}");
     }
 }

@@ -1,4 +1,4 @@
-//! Corpora that are unusual, and outputs that must not be lost.
+//! Unusual corpora, and outputs that must not be lost.
 
 use crate::{electra, errors::fails, output};
 use std::{fs, path::Path};
@@ -14,14 +14,14 @@ fn with_text(text: impl AsRef<[u8]>) -> tempfile::TempDir {
     folder
 }
 
-/// What a command that must succeed said on standard error.
-fn said(dir: &Path, line: &str) -> String {
+/// The standard error of a command that must succeed.
+fn stderr(dir: &Path, line: &str) -> String {
     String::from_utf8_lossy(&electra(dir, line).success().get_output().stderr).into_owned()
 }
 
-/// Two wrong bytes in the first document and one in the second.
+/// Two invalid bytes in the first document and one in the second.
 #[test]
-fn bytes_that_are_not_utf8_are_counted_with_lossy() {
+fn lossy_counts_invalid_bytes() {
     let text = [b"a \xe9\xe8 b a b a b a b\n\n".as_slice(), b"a b a b a b\xff\n"].concat();
     let folder = with_text(text);
     let dir = folder.path();
@@ -34,29 +34,38 @@ fn bytes_that_are_not_utf8_are_counted_with_lossy() {
     let index: serde_json::Value =
         serde_json::from_str(&output(dir, "shards inspect {}/shards")).unwrap();
     assert_eq!(index["report"], report);
-    let warning = "3 bytes were not UTF-8";
-    let again = said(dir, &format!("{BUILD} --lossy --overwrite"));
+    let warning = "skipped 3 bytes of invalid UTF-8";
+    let again = stderr(dir, &format!("{BUILD} --lossy --overwrite"));
     assert!(again.contains(warning), "{again}");
 
     let train = "vocab train --corpus {}/text.txt --size 20 --out {}/learned.txt";
     fails(dir, train, 1, &["text.txt", "byte 2", "--lossy"]);
-    let learned = said(dir, &format!("{train} --lossy"));
+    let learned = stderr(dir, &format!("{train} --lossy"));
     assert!(learned.contains(warning), "{learned}");
 }
 
 #[test]
-fn too_little_text_is_said_when_shards_are_built() {
+fn building_shards_from_too_little_text_is_an_error() {
     let folder = with_text("a b a b\n\nb a\n");
     let dir = folder.path();
-    fails(dir, BUILD, 1, &["text.txt: 2 documents with 6 tokens", "takes 14", "--seq-len"]);
+    fails(
+        dir,
+        BUILD,
+        1,
+        &[
+            "text.txt: the corpus is too small (2 documents with 6 tokens)",
+            "needs 14 tokens",
+            "--seq-len",
+        ],
+    );
     fs::write(dir.join("text.txt"), "a b ".repeat(20)).unwrap();
-    fails(dir, BUILD, 1, &["text.txt: 1 documents with 40 tokens", "at least 2", "--held-out 0"]);
+    fails(dir, BUILD, 1, &["1 documents with 40 tokens", "at least 2", "--held-out 0"]);
     assert!(!dir.join("shards").exists());
     output(dir, &format!("{BUILD} --held-out 0"));
 }
 
 #[test]
-fn overwriting_a_folder_that_holds_no_shards_is_refused() {
+fn overwriting_a_folder_without_shards_is_an_error() {
     let folder = with_text("a b ".repeat(20) + "\n\nb a\n");
     let dir = folder.path();
     fs::create_dir(dir.join("shards")).unwrap();
@@ -67,11 +76,11 @@ fn overwriting_a_folder_that_holds_no_shards_is_refused() {
 }
 
 #[test]
-fn a_vocabulary_replaces_a_vocabulary_and_nothing_else() {
+fn a_vocabulary_replaces_only_a_vocabulary() {
     let folder = with_text("a b ".repeat(20));
     let dir = folder.path();
     let train = "vocab train --corpus {}/text.txt --size 20 --out";
-    fails(dir, &format!("{train} {{}}/text.txt"), 1, &["text.txt", "no vocabulary"]);
+    fails(dir, &format!("{train} {{}}/text.txt"), 1, &["text.txt", "is not a vocabulary"]);
     assert_eq!(fs::read_to_string(dir.join("text.txt")).unwrap(), "a b ".repeat(20));
     fails(dir, &format!("{train} {{}}"), 1, &["is a folder"]);
     fs::write(dir.join("vocab.txt"), format!("{VOCAB}c\n")).unwrap();
@@ -79,10 +88,10 @@ fn a_vocabulary_replaces_a_vocabulary_and_nothing_else() {
     assert_eq!(fs::read_to_string(dir.join("vocab.txt")).unwrap(), VOCAB);
 }
 
-/// Files of this process may have one block, of 512 or 1024 bytes: the new vocabulary does not fit.
+/// Limits files to one block of 512 or 1024 bytes, which is too small for the new vocabulary.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_vocabulary_that_cannot_be_written_leaves_the_old_one() {
+fn failing_to_write_a_vocabulary_keeps_the_old_one() {
     let words: Vec<String> = (0..200).map(|i| format!("word{i} word{i}")).collect();
     let folder = with_text(words.join(" "));
     let dir = folder.path();
@@ -96,5 +105,5 @@ fn a_vocabulary_that_cannot_be_written_leaves_the_old_one() {
     assert!(error.contains("vocab.txt: File too large"), "{error}");
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(fs::read_to_string(dir.join("vocab.txt")).unwrap(), VOCAB);
-    assert_eq!(fs::read_dir(dir).unwrap().count(), 2, "nothing is left beside");
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 2, "no temporary file is left");
 }

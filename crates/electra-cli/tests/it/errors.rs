@@ -1,9 +1,9 @@
-//! Mistakes: one clear line, the right exit code, nothing lost.
+//! User errors: one clear message, the right exit code, no data lost.
 
 use crate::electra;
 use std::{fs, path::Path};
 
-/// A line that fails with `code` and says each of `words` in one line that is no panic.
+/// Checks that a command fails with `code`, without a panic, and prints each of `words`.
 #[track_caller]
 pub(crate) fn fails(dir: &Path, line: &str, code: i32, words: &[&str]) {
     let assert = electra(dir, line).failure().code(code);
@@ -14,9 +14,9 @@ pub(crate) fn fails(dir: &Path, line: &str, code: i32, words: &[&str]) {
     assert!(!output.contains("panicked") && !output.contains("internal error"), "{output}");
 }
 
-/// Every command that there is, found by walking the lists of `--help`.
+/// Finds all commands from the lists in `--help`.
 #[test]
-fn every_command_explains_itself_with_an_example() {
+fn the_help_of_every_command_has_an_example() {
     let mut found = Vec::new();
     walk("", &mut found);
     for command in ["vocab encode", "import", "compare", "fill-mask", "shards build", "pretrain"] {
@@ -57,7 +57,7 @@ fn usage_errors_have_exit_code_2() {
 }
 
 #[test]
-fn failures_have_exit_code_1_and_name_what_is_wrong() {
+fn failures_have_exit_code_1_and_name_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     fs::write(dir.join("empty.txt"), "").unwrap();
@@ -76,7 +76,7 @@ fn failures_have_exit_code_1_and_name_what_is_wrong() {
         &["latin1.txt", "byte 3", "--lossy"],
     );
     fails(dir, "vocab check {}/bad-vocab.txt", 1, &["bad-vocab.txt", "[MASK]"]);
-    fails(dir, "vocab check {}/twice.txt", 1, &["\"a\"", "line 6", "line 7"]);
+    fails(dir, "vocab check {}/twice.txt", 1, &["duplicate token \"a\"", "lines 6 and 7"]);
     assert!(!dir.join("v.txt").exists());
 
     let good = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n";
@@ -103,7 +103,7 @@ fn failures_have_exit_code_1_and_name_what_is_wrong() {
     assert_eq!(fs::read_dir(dir.join("full")).unwrap().count(), 1);
 }
 
-/// What GLUE's commands cannot be done with.
+/// Missing data and runs, and unsupported options, are errors.
 #[test]
 fn glue_needs_its_data_and_its_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn glue_needs_its_data_and_its_runs() {
     assert!(!dir.join("out").exists());
 }
 
-/// A resumed run must compute what it was begun with.
+/// A run cannot be resumed with settings that change its results.
 #[test]
 fn a_resumed_run_keeps_its_settings() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,7 +150,7 @@ fn a_resumed_run_keeps_its_settings() {
     electra(dir, "pretrain --resume {}/run --set train.log_every=1 --set checkpoint.every=1")
         .success();
 
-    // A bit that flips in a shard is found before a step is done.
+    // A flipped bit in a shard is detected before the first step.
     let shard = dir.join("shards/train-00000.shard");
     let mut bytes = fs::read(&shard).unwrap();
     let last = bytes.len() - 1;

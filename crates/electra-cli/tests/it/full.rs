@@ -1,13 +1,12 @@
-//! What a full disk, a small memory and a signal leave: a message that names the file, what was there before, an
-//! exit code that stops a pipeline.
+//! Full disks, too little memory, and signals: messages name the file, existing files are kept, and exit codes stop a
+//! pipeline.
 #![cfg(target_os = "linux")]
 
 use crate::{electra, output, root};
 use assert_cmd::{Command, assert::Assert, cargo::cargo_bin};
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
-/// Runs `electra` in a shell that has set `limits`; a file that grows past `ulimit -f` (in 512 bytes) is an error for
-/// the process that writes it, as a full disk is.
+/// Runs `electra` in a shell with `limits`. Writing beyond `ulimit -f` (in blocks of 512 bytes) fails, as on a full disk.
 fn limited(dir: &Path, limits: &str, line: &str) -> Assert {
     let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
     let script = format!("trap '' XFSZ; {limits}; exec \"$0\" \"$@\"");
@@ -29,7 +28,7 @@ fn says(assert: Assert, words: &[&str]) {
 const TINY: &str = "pretrain configs/pretrain-tiny.toml --set data.shards={}/shards --set model.vocab_size=7 \
                     --set evaluate.every=0 --set train.batch_size=4 --set train.log_every=1";
 
-/// Shards of two letters, in `shards`.
+/// Builds `shards` from a text of two letters.
 fn shards(dir: &Path) {
     let documents: Vec<String> = (0..40).map(|i| format!("a b a {}", ["a", "b"][i % 2])).collect();
     fs::write(dir.join("text.txt"), documents.join("\n\n")).unwrap();
@@ -48,9 +47,9 @@ fn entries(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Linux's full device: every write says that no space is left.
+/// Every write to /dev/full fails with "No space left on device".
 #[test]
-fn a_full_disk_is_named() {
+fn errors_on_a_full_disk_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     shards(dir);
@@ -66,14 +65,14 @@ fn a_full_disk_is_named() {
 }
 
 #[test]
-fn a_disk_that_fills_up_loses_nothing_that_was_there() {
+fn a_full_disk_loses_no_existing_files() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     shards(dir);
-    // 5 KiB hold the run's own files, and metrics of some updates.
+    // 5 KiB are enough for the files of the run and the metrics of some updates.
     let run = format!("{TINY} --set train.steps=40 --set checkpoint.every=100 --out {{}}/run");
     says(limited(dir, "ulimit -f 10", &run), &["run/metrics.jsonl", "File too large"]);
-    // 64 KiB hold all but weights: the run that is there stays, without a checkpoint.
+    // 64 KiB are enough for everything except weights: the run is kept without a checkpoint.
     let run = format!("{TINY} --set train.steps=1 --overwrite --out {{}}/run");
     says(limited(dir, "ulimit -f 128", &run), &["model.safetensors", "File too large"]);
     assert_eq!(entries(&dir.join("run/checkpoints")), Vec::<String>::new());
@@ -83,7 +82,7 @@ fn a_disk_that_fills_up_loses_nothing_that_was_there() {
     let words = ["model.safetensors", "File too large"];
     says(limited(dir, "ulimit -f 128", export), &words);
     assert_eq!(entries(dir), ["run", "shards", "text.txt", "vocab.txt"]);
-    // What was exported before is whole after a failure, and what failed leaves nothing.
+    // After a failure, the earlier export is intact, and no partial files are left.
     output(dir, export);
     let weights = fs::read(dir.join("model/model.safetensors")).unwrap();
     let whole = entries(&dir.join("model"));
@@ -95,14 +94,14 @@ fn a_disk_that_fills_up_loses_nothing_that_was_there() {
     let line = "export {}/run --format tf --out {}/tf";
     says(limited(dir, "ulimit -f 128", line), &["model.ckpt-1", "File too large"]);
     assert_eq!(entries(dir), ["model", "run", "shards", "text.txt", "vocab.txt"]);
-    // The tokenizer's files alone are more than 512 bytes: the run that is there stays as it is.
+    // The tokenizer's files need more than 512 bytes: the existing run is unchanged.
     says(limited(dir, "ulimit -f 1", &run), &["run.tmp", "File too large"]);
     assert_eq!(entries(&dir.join("run/checkpoints")), ["step-0000001"]);
 }
 
-/// libtorch cannot allocate: 8 GB in a process that may have 6.
+/// libtorch fails to allocate 8 GB in a process limited to 6.
 #[test]
-fn a_memory_that_is_too_small_is_no_internal_error() {
+fn running_out_of_memory_is_not_an_internal_error() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     shards(dir);
@@ -115,21 +114,21 @@ fn a_memory_that_is_too_small_is_no_internal_error() {
     let line = "forward --model {}/model --device cpu --input {}/in.safetensors --output {}/out.safetensors";
     let words = ["out of memory", "train.batch_size", "train.accumulate"];
     says(limited(dir, "ulimit -v 6000000", line), &words);
-    // Weights that nothing holds are refused where they are made, not in a forward pass.
+    // Weights that are too large fail when the model is created.
     let huge =
         format!("{TINY} --set model.discriminator.intermediate=1000000000000 --out {{}}/huge");
     says(electra(dir, &huge), &words);
     assert!(!dir.join("huge").exists());
 }
 
-/// Starts a line, interrupts it when `file` has something in it, and returns its exit code.
+/// Runs a command, interrupts it once `file` is not empty, and returns the exit code.
 fn interrupted(dir: &Path, line: &str, file: &str) -> Option<i32> {
     let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
     let mut command = std::process::Command::new(cargo_bin("electra"));
     command.current_dir(root()).args(words).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     while fs::metadata(dir.join(file)).map_or(0, |found| found.len()) == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before {file} was written");
+        assert!(child.try_wait().unwrap().is_none(), "the command ended before {file} was written");
         std::thread::sleep(Duration::from_millis(10));
     }
     let id = child.id().to_string();
@@ -137,9 +136,9 @@ fn interrupted(dir: &Path, line: &str, file: &str) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
-/// 128 + SIGINT, so that whatever comes after in a pipeline does not.
+/// 128 + SIGINT, so that a pipeline stops.
 #[test]
-fn what_a_signal_breaks_off_has_an_exit_code_of_its_own() {
+fn interrupted_commands_have_exit_code_130() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     shards(dir);
@@ -147,7 +146,7 @@ fn what_a_signal_breaks_off_has_an_exit_code_of_its_own() {
         format!("{TINY} --set train.steps=1000000 --set checkpoint.every=1000000 --out {{}}/run");
     assert_eq!(interrupted(dir, &run, "run/metrics.jsonl"), Some(130));
     assert_eq!(entries(&dir.join("run/checkpoints")).len(), 1);
-    // What was asked for is done: that is a success.
+    // --stop-after is a success.
     let run = format!("{TINY} --set train.steps=9 --overwrite --out {{}}/run --stop-after 1");
     electra(dir, &run).success().code(0);
 
@@ -171,12 +170,12 @@ fn what_a_signal_breaks_off_has_an_exit_code_of_its_own() {
     assert_eq!(interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl"), Some(130));
     assert_eq!(entries(&dir.join("tuned/seed-1/checkpoints")).len(), 1);
 
-    // To its end, with a warning of the class that nothing is learned of.
+    // A complete run, with a warning about the class without examples.
     let done = electra(dir, &format!("{tune} --set train.epochs=1 --overwrite --out {{}}/tuned"));
     let said = String::from_utf8_lossy(&done.success().get_output().stderr).into_owned();
     let warned = said.lines().any(|line| line.contains("WARN") && line.contains("\"never\""));
     assert!(warned, "{said}");
-    // A disk that is full when the model's predictions are written.
+    // The disk is full when predictions are written.
     std::os::unix::fs::symlink("/dev/full", dir.join("full.tsv")).unwrap();
     let line = "predict --model {}/tuned --input {}/task/dev.tsv --output {}/full.tsv";
     says(electra(dir, line), &["full.tsv", "No space left"]);

@@ -1,4 +1,4 @@
-//! From text to predictions on the committed sample, with the commands of the README.
+//! The whole workflow on the sample data, from text to predictions, with the commands of the README.
 
 use crate::{electra, output, root};
 use assert_cmd::Command;
@@ -8,7 +8,7 @@ const SMALLER: &str = "--set train.steps=6 --set train.batch_size=8 --set checkp
                        --set model.vocab_size=1000 --set data.shards={}/shards --set train.log_every=3";
 
 #[test]
-fn the_whole_line() {
+fn the_whole_workflow() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let corpus = "--corpus data/sample/pretrain";
@@ -24,7 +24,7 @@ fn the_whole_line() {
     );
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["documents"], 200);
-    assert!(output(dir, "shards verify {}/shards").starts_with("whole: "));
+    assert!(output(dir, "shards verify {}/shards").starts_with("verified: "));
     let index: serde_json::Value =
         serde_json::from_str(&output(dir, "shards inspect {}/shards")).unwrap();
     assert_eq!(index["train"]["examples"], report["train_examples"]);
@@ -33,13 +33,16 @@ fn the_whole_line() {
     let stopped = output(dir, &format!("{pretrain} --stop-after 3"));
     assert!(stopped.contains("--resume"), "{stopped}");
     assert!(output(dir, "pretrain --resume {}/run").starts_with("finished"));
-    output(dir, &pretrain.replace("/run", "/unbroken"));
+    output(dir, &pretrain.replace("/run", "/uninterrupted"));
     let weights = |run: &str| {
         fs::read(dir.join(run).join("checkpoints/step-0000006/model.safetensors")).unwrap()
     };
-    assert!(weights("run") == weights("unbroken"), "a resumed run differs from an unbroken one");
+    assert!(
+        weights("run") == weights("uninterrupted"),
+        "a resumed run differs from an uninterrupted one"
+    );
 
-    // On a CPU the command only tries itself.
+    // On a CPU this tests only the command.
     let check = "gpu-check --shards {}/shards --size tiny --batch-size 4 --steps 2";
     let table = output(
         dir,
@@ -59,7 +62,7 @@ fn the_whole_line() {
     if !tch::Cuda::is_available() {
         let refused = electra(dir, check).failure().code(1);
         let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-        assert!(said.contains("no CUDA device: not run"), "{said}");
+        assert!(said.contains("no CUDA device found"), "{said}");
     }
 
     let profile = format!("profile configs/pretrain-tiny.toml {SMALLER} --steps 1");
@@ -136,13 +139,13 @@ fn the_whole_line() {
     );
     assert_eq!(fs::read_to_string(dir.join("predictions.tsv")).unwrap().lines().count(), 301);
     streams(dir);
-    // Nothing is replaced without being told to.
+    // Without --overwrite nothing is replaced.
     electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
         .failure()
         .code(1);
 }
 
-/// WNLI by the discriminator that was exported.
+/// WNLI with the exported discriminator.
 fn candidates(dir: &std::path::Path) {
     let rows = "0\tAnn led Sue while she sang.\tSue sang.\t1\n1\tAnn led Sue.\tNo clause.\t0\n";
     let header = "index\tsentence1\tsentence2\tlabel\n";
@@ -169,7 +172,7 @@ fn candidates(dir: &std::path::Path) {
     assert!(output(dir, line).contains("accuracy"));
 }
 
-/// Standard input to standard output gives what a file gives.
+/// Streams give the same predictions as files.
 fn streams(dir: &std::path::Path) {
     let model = dir.join("tuned").display().to_string();
     let words = ["predict", "--model", &model, "--input", "-", "--output", "-", "--window", "7"];
@@ -185,7 +188,7 @@ fn streams(dir: &std::path::Path) {
     assert!(String::from_utf8_lossy(&said).contains("--format must name"));
 }
 
-/// Weights out to other programs' forms and back in; what people look at first.
+/// Export to and import from formats of other programs; forward and fill-mask on texts.
 fn other_programs(dir: &std::path::Path) {
     let judged = output(dir, "forward --model {}/discriminator --text fellow-citizens");
     assert_eq!(judged.lines().next(), Some("replaced  token"));
@@ -211,7 +214,7 @@ fn other_programs(dir: &std::path::Path) {
     let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
     assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
 
-    // A discriminator alone: the generator that starts from nothing is warned of.
+    // Only a discriminator: warns that the generator is initialized randomly.
     let alone = words.replace("{}/back", "{}/discriminator").replace("{}/on", "{}/alone");
     let further = electra(dir, &format!("{alone} --stop-after 1")).success();
     let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
@@ -220,7 +223,7 @@ fn other_programs(dir: &std::path::Path) {
         .any(|line| line.contains("WARN") && line.contains("init: generator: there is none"));
     assert!(warned, "{said}");
 
-    // How text was split is kept, also with a vocabulary from elsewhere; what would contradict it is refused.
+    // Tokenizer settings are kept, also with another vocabulary; contradicting options are errors.
     output(dir, &format!("{tf} --cased --accents keep --out {{}}/cased"));
     output(dir, "import --from hf {}/cased --vocab {}/vocab.txt --out {}/again");
     for name in ["cased", "cased/generator", "again"] {
@@ -233,14 +236,14 @@ fn other_programs(dir: &std::path::Path) {
     let given = electra(dir, "import --from hf {}/generator --accents strip --out {}/never");
     let said = String::from_utf8_lossy(&given.failure().code(1).get_output().stderr).into_owned();
     assert!(said.contains("tokenizer_config.json") && said.contains("--accents"), "{said}");
-    // A folder without such files is what the command line says it is.
+    // For a folder without these files, the command line gives the settings.
     for name in ["tokenizer_config.json", "tokenizer.json"] {
         fs::remove_file(dir.join("again").join(name)).unwrap();
     }
     output(dir, "import --from hf {}/again --accents strip --out {}/stripped");
     let settings = fs::read_to_string(dir.join("stripped/tokenizer_config.json")).unwrap();
     assert!(settings.contains("\"strip_accents\": true"), "{settings}");
-    // Replaced as a whole: a classifier's file does not survive.
+    // The folder is replaced entirely: files of a classifier are removed.
     fs::write(dir.join("again/task.json"), "{}").unwrap();
     output(dir, "import --from hf {}/generator --out {}/again --overwrite");
     assert!(!dir.join("again/task.json").exists());
@@ -257,7 +260,7 @@ fn other_programs(dir: &std::path::Path) {
         serde_json::from_str(&fs::read_to_string(dir.join("ids.jsonl")).unwrap()).unwrap();
     assert_eq!(ids["offsets"][0][0], 0);
     assert_eq!(ids["offsets"].as_array().unwrap().last().unwrap()[1], 11);
-    // Nothing is replaced unasked, nor by half a file, nor is a file lost that is read and written.
+    // Without --overwrite nothing is replaced, never by an incomplete file, and input and output may be the same file.
     let whole = fs::read(dir.join("ids.jsonl")).unwrap();
     electra(dir, encode).failure().code(1);
     fs::write(dir.join("lines.txt"), b"a\n\xe9\n").unwrap();
@@ -269,7 +272,7 @@ fn other_programs(dir: &std::path::Path) {
 }
 
 #[test]
-fn flops_are_printed_for_people_and_programs() {
+fn flops_prints_a_table_and_json() {
     let dir = std::path::Path::new(".");
     let json: serde_json::Value =
         serde_json::from_str(&output(dir, "flops configs/pretrain-small.toml --json --memory 4GB"))

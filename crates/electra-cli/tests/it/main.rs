@@ -1,5 +1,5 @@
-//! The binary as its users run it: the whole line, exit codes, messages.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! End-to-end tests of the binary: workflows, exit codes, messages.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod compare;
 mod corpora;
@@ -13,18 +13,18 @@ mod written_by_0_1;
 use assert_cmd::{Command, assert::Assert};
 use std::path::{Path, PathBuf};
 
-/// The repository's root, which commands run in.
+/// The root of the repository, where commands run.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Runs `electra` with the words of a line; `{}` stands for `dir`.
+/// Runs `electra` with the words of a line, in which `{}` is replaced by `dir`.
 pub(crate) fn electra(dir: &Path, line: &str) -> Assert {
     let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
     Command::cargo_bin("electra").unwrap().current_dir(root()).args(words).assert()
 }
 
-/// What a command that must succeed printed.
+/// The standard output of a command that must succeed.
 #[track_caller]
 pub(crate) fn output(dir: &Path, line: &str) -> String {
     String::from_utf8(electra(dir, line).success().get_output().stdout.clone()).unwrap()

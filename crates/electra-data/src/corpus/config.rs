@@ -1,50 +1,50 @@
-//! How a corpus is read.
+//! Settings for reading a corpus.
 
 use super::sentences::Sentences;
 use serde::{Deserialize, Serialize};
 
-/// How a corpus is read.
+/// How to read a corpus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusConfig {
-    /// The field of JSON lines and Parquet that holds the text.
+    /// The text field of JSON lines and Parquet.
     pub field: String,
-    /// What divides documents in plain text; in other formats each record is one.
+    /// How documents are separated in plain text. In other formats each record is a document.
     pub documents: DocumentBoundary,
-    /// What a sentence is.
+    /// How sentences are separated.
     pub sentences: Sentences,
-    /// What happens to bytes that are not UTF-8.
-    pub encoding: Encoding,
+    /// How to handle invalid UTF-8.
+    pub encoding: DecodeErrors,
 }
 
 impl Default for CorpusConfig {
-    /// Field `text`, documents divided by blank lines, Unicode sentences, strict UTF-8.
+    /// Field `text`, documents separated by blank lines, Unicode sentences, strict UTF-8.
     fn default() -> Self {
         Self {
             field: "text".to_owned(),
             documents: DocumentBoundary::BlankLine,
             sentences: Sentences::Unicode,
-            encoding: Encoding::Strict,
+            encoding: DecodeErrors::Strict,
         }
     }
 }
 
-/// What divides documents in plain text.
+/// How documents are separated in plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DocumentBoundary {
-    /// Blank lines, as the reference; the end of a file always does.
+    /// By blank lines, as in the reference, and the end of a file.
     BlankLine,
-    /// The end of a file only.
+    /// Only by the end of a file.
     File,
 }
 
-/// What happens to bytes that are not UTF-8.
+/// How to handle invalid UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// An error that names file, byte and line.
+pub enum DecodeErrors {
+    /// An error that names the file, byte and line.
     Strict,
-    /// They become U+FFFD, which the tokenizer drops.
+    /// Invalid bytes are replaced by U+FFFD, which the tokenizer drops.
     Lossy,
 }

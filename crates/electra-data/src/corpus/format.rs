@@ -1,8 +1,8 @@
-//! What a file is, by its ending.
+//! Detects the format of a file by its extension.
 
 use std::path::Path;
 
-/// Endings that are read as plain text, one JSON object a line, or Parquet.
+/// File extensions by format.
 pub(super) const KINDS: [(&str, Format); 6] = [
     ("txt", Format::Text),
     ("text", Format::Text),
@@ -12,7 +12,7 @@ pub(super) const KINDS: [(&str, Format); 6] = [
     ("parquet", Format::Parquet),
 ];
 
-/// Endings of compressed files.
+/// File extensions of compressed files.
 const COMPRESSIONS: [(&str, Compression); 4] = [
     ("gz", Compression::Gzip),
     ("xz", Compression::Xz),
@@ -20,7 +20,7 @@ const COMPRESSIONS: [(&str, Compression); 4] = [
     ("zstd", Compression::Zstd),
 ];
 
-/// What a file is when it is decompressed.
+/// The format of a file after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -28,7 +28,7 @@ pub(super) enum Format {
     Parquet,
 }
 
-/// How a file is compressed as a whole.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
@@ -37,7 +37,7 @@ pub(super) enum Compression {
     Zstd,
 }
 
-/// The format and the compression that a file's ending names, in capitals or not.
+/// The format and compression of a file by its extension, ignoring case.
 pub(super) fn kind(path: &Path) -> Option<(Format, Compression)> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let mut endings = name.rsplit('.');
@@ -48,7 +48,7 @@ pub(super) fn kind(path: &Path) -> Option<(Format, Compression)> {
         ending = endings.next()?;
     }
     let (_, format) = KINDS.iter().find(|(known, _)| *known == ending)?;
-    // Parquet is read from its end, which a compressed file has no way to.
+    // Parquet needs random access, which a compressed file does not offer.
     let readable = *format != Format::Parquet || compression == Compression::None;
     readable.then_some((*format, compression))
 }

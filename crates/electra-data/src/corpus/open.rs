@@ -1,4 +1,4 @@
-//! Opening one file: its compression, then its format.
+//! Opens a file of a corpus by its compression and format.
 
 use super::{
     config::CorpusConfig,
@@ -43,7 +43,7 @@ fn decompressed(path: &Path, compression: Compression) -> Result<Box<dyn Read + 
     })
 }
 
-/// One JSON object a line; its field is the document.
+/// Reads one JSON object per line; a field has the text.
 struct JsonLines<R> {
     lines: Lines<R>,
     path: PathBuf,
@@ -79,7 +79,7 @@ impl<R: Read> JsonLines<R> {
             None => {
                 let known: Vec<_> = object.keys().map(String::as_str).collect();
                 Err(format!(
-                    "no field {:?}; name one with --field: {}",
+                    "no field {:?}; use --field with one of: {}",
                     self.field,
                     known.join(", ")
                 ))
@@ -98,7 +98,7 @@ impl<R: Read> Iterator for JsonLines<R> {
 
 #[cfg(not(feature = "parquet"))]
 fn parquet<'a>(path: &Path, _: &CorpusConfig) -> Result<Reader<'a>> {
-    let message = "this build reads no Parquet: build with `--features parquet`".to_owned();
+    let message = "Parquet is not enabled: build with `--features parquet`".to_owned();
     Err(Error::Corpus { path: path.to_owned(), message })
 }
 
@@ -116,10 +116,10 @@ fn parquet<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
     let known: Vec<_> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
     let Some(column) = schema.get_fields().iter().find(|field| field.name() == config.field) else {
         let message =
-            format!("no column {:?}; name one with --field: {}", config.field, known.join(", "));
+            format!("no column {:?}; use --field with one of: {}", config.field, known.join(", "));
         return Err(fail(message));
     };
-    // Only the text column is read.
+    // Read only the text column.
     let projection = Type::group_type_builder(schema.name())
         .with_fields(vec![column.clone()])
         .build()

@@ -1,20 +1,20 @@
-//! What a sentence is.
+//! Splits documents into sentences.
 
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What a sentence is.
+/// How sentences are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sentences {
-    /// One a line: the reference's rule, for corpora that are divided already.
+    /// One sentence per line, as in the reference.
     Line,
-    /// Unicode's sentence boundaries (UAX 29) within paragraphs; paragraphs are divided by blank lines, so
-    /// that sentences may run over hard-wrapped lines.
+    /// Unicode sentence boundaries (UAX 29) within paragraphs. Paragraphs are separated by blank lines, so sentences may
+    /// span hard-wrapped lines.
     Unicode,
 }
 
-/// The sentences of a document; none is empty.
+/// Splits a document into non-empty sentences.
 pub fn split_sentences(text: &str, sentences: Sentences) -> Vec<&str> {
     let not_blank = |s: &&str| !s.trim().is_empty();
     match sentences {
@@ -26,13 +26,13 @@ pub fn split_sentences(text: &str, sentences: Sentences) -> Vec<&str> {
     }
 }
 
-/// Parts of a text between blank lines.
+/// Splits a text at blank lines.
 fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n\n").flat_map(|part| part.split("\r\n\r\n"))
 }
 
-/// UAX 29 ends a sentence at every line break; a break in the middle of a sentence is joined again: a piece
-/// that ends in a line break without a full stop before it goes on in the next one.
+/// UAX 29 ends a sentence at every line break. This joins a piece that ends with a line break, but without sentence-final
+/// punctuation, with the next one.
 fn joined_sentences(paragraph: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;

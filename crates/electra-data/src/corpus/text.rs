@@ -1,20 +1,20 @@
-//! Lines of text files, decoded, with their place in errors.
+//! Reads lines and documents of text files.
 
-use super::config::{DocumentBoundary, Encoding};
+use super::config::{DecodeErrors, DocumentBoundary};
 use crate::{Error, Result};
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-/// Text of one document, or of a part of one that is long.
+/// A document, or a part of a long one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Lines; blank ones mean nothing here.
+    /// The text. It may contain blank lines.
     pub text: String,
-    /// Whether it goes on with the document before it, which was too long for one piece.
+    /// Whether this continues the previous document, which was too long for one part.
     pub continues: bool,
-    /// Bytes that were not UTF-8 and became U+FFFD ([`Encoding::Lossy`]).
+    /// Invalid bytes that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
     pub replaced_bytes: u64,
 }
 
@@ -22,27 +22,27 @@ pub struct Document {
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
     path: PathBuf,
-    encoding: Encoding,
+    encoding: DecodeErrors,
     bytes: Vec<u8>,
-    /// Lines read.
+    /// Number of lines read.
     pub(super) line: u64,
     offset: u64,
     replaced: u64,
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(reader: R, path: &Path, encoding: Encoding) -> Self {
+    pub(super) fn new(reader: R, path: &Path, encoding: DecodeErrors) -> Self {
         let reader = BufReader::with_capacity(1 << 18, reader);
         let (path, bytes) = (path.to_owned(), Vec::new());
         Self { reader, path, encoding, bytes, line: 0, offset: 0, replaced: 0 }
     }
 
-    /// Bytes that were not UTF-8, since the last call.
+    /// Number of invalid bytes replaced since the last call.
     pub(super) fn take_replaced(&mut self) -> u64 {
         std::mem::take(&mut self.replaced)
     }
 
-    /// The next line without its end; `None` at the end of the file.
+    /// The next line without its line ending; `None` at the end of the file.
     pub(super) fn next_line(&mut self) -> Result<Option<String>> {
         self.bytes.clear();
         let read = self.reader.read_until(b'\n', &mut self.bytes).map_err(Error::io(&self.path))?;
@@ -60,12 +60,12 @@ impl<R: Read> Lines<R> {
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let text = match (std::str::from_utf8(bytes), self.encoding) {
             (Ok(text), _) => text.to_owned(),
-            (Err(_), Encoding::Lossy) => {
+            (Err(_), DecodeErrors::Lossy) => {
                 let wrong = bytes.utf8_chunks().map(|chunk| chunk.invalid().len() as u64);
                 self.replaced += wrong.sum::<u64>();
                 String::from_utf8_lossy(bytes).into_owned()
             }
-            (Err(error), Encoding::Strict) => {
+            (Err(error), DecodeErrors::Strict) => {
                 let offset = start + error.valid_up_to() as u64;
                 return Err(Error::NotUtf8 { path: self.path.clone(), offset, line: self.line });
             }
@@ -74,18 +74,17 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// Documents of a plain text file.
+/// Iterator over the documents of a plain text file.
 pub(super) struct TextDocuments<R> {
     lines: Lines<R>,
     boundary: DocumentBoundary,
-    /// Whether the next one goes on with the last.
+    /// Whether the next document continues the last.
     continues: bool,
 }
 
 impl<R: Read> TextDocuments<R> {
-    /// A document that is longer comes in parts, cut at a line's end, so that a file of any size is read in
-    /// bounded memory.
-    const LONGEST: usize = 16 << 20;
+    /// Longer documents (in bytes) are split at line ends, to bound memory.
+    const MAX_BYTES: usize = 16 << 20;
 
     pub(super) fn new(lines: Lines<R>, boundary: DocumentBoundary) -> Self {
         Self { lines, boundary, continues: false }
@@ -101,7 +100,7 @@ impl<R: Read> TextDocuments<R> {
                 text.push('\n');
             }
             let has_text = !text.trim_start().is_empty();
-            if has_text && (ends || text.len() >= Self::LONGEST) {
+            if has_text && (ends || text.len() >= Self::MAX_BYTES) {
                 return Ok(Some(self.document(text, !ends)));
             }
             if ends {
@@ -111,9 +110,9 @@ impl<R: Read> TextDocuments<R> {
         Ok((!text.trim().is_empty()).then(|| self.document(text, false)))
     }
 
-    /// `goes_on` is whether the next one continues this.
-    fn document(&mut self, text: String, goes_on: bool) -> Document {
-        let continues = std::mem::replace(&mut self.continues, goes_on);
+    /// `continued` says whether the next document continues this one.
+    fn document(&mut self, text: String, continued: bool) -> Document {
+        let continues = std::mem::replace(&mut self.continues, continued);
         Document { text, continues, replaced_bytes: self.lines.take_replaced() }
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input: each error says what, where and what would be right, and nothing is lost.
+//! Invalid input: each error says what is wrong, where, and what is expected; no data is lost.
 
 use crate::{Fixture, letters, text};
 use electra_data::{
@@ -17,22 +17,25 @@ pub(crate) fn says<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str])
 }
 
 #[test]
-fn a_corpus_that_is_not_there_or_of_no_known_kind() {
+fn missing_and_unsupported_corpora_are_errors() {
     let fixture = Fixture::new();
     says(Corpus::open(&fixture.path("nowhere"), CorpusConfig::default()), &["nowhere"]);
     let path = fixture.write("a.docx", "x");
     says(Corpus::open(&path, CorpusConfig::default()), &["a.docx", ".txt", ".jsonl", ".zst"]);
     let path = fixture.write("a.parquet.gz", "x");
-    says(Corpus::open(&path, CorpusConfig::default()), &["a.parquet.gz", "not as a whole"]);
+    says(
+        Corpus::open(&path, CorpusConfig::default()),
+        &["a.parquet.gz", "without external compression"],
+    );
     let folder = fixture.path("empty");
     fs::create_dir(&folder).unwrap();
-    says(Corpus::open(&folder, CorpusConfig::default()), &["empty", "no file"]);
+    says(Corpus::open(&folder, CorpusConfig::default()), &["empty", "no readable file"]);
 }
 
 #[test]
-fn an_empty_corpus_and_one_without_a_token() {
+fn corpora_without_tokens_are_errors() {
     let fixture = Fixture::new();
-    let needed = ["0 documents with 0 tokens", "takes 14"];
+    let needed = ["0 documents with 0 tokens", "needs 14 tokens"];
     says(fixture.shards(&fixture.write("empty.txt", ""), "shards", 16), &needed);
     says(fixture.shards(&fixture.write("blank.txt", "\n \n\n"), "shards", 16), &needed);
     says(
@@ -43,7 +46,7 @@ fn an_empty_corpus_and_one_without_a_token() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_named_by_file_offset_and_line() {
+fn invalid_utf8_is_an_error_with_file_offset_and_line() {
     let fixture = Fixture::new();
     let path = fixture.write("latin1.txt", b"fine\n\ncaf\xe9 au lait\n");
     // "fine\n" and "\n" are 6 bytes, "caf" 3 more.
@@ -53,7 +56,7 @@ fn bytes_that_are_not_utf8_are_named_by_file_offset_and_line() {
 }
 
 #[test]
-fn records_without_the_field_or_of_no_json() {
+fn invalid_records_are_errors() {
     let fixture = Fixture::new();
     let path = fixture.write("a.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\", \"id\": 1}\n");
     says(
@@ -67,7 +70,7 @@ fn records_without_the_field_or_of_no_json() {
 }
 
 #[test]
-fn a_truncated_archive_is_an_error_and_not_the_end() {
+fn a_truncated_archive_is_an_error() {
     let fixture = Fixture::new();
     let whole = zstd::encode_all(text(500).as_bytes(), 1).unwrap();
     let path = fixture.write("a.txt.zst", &whole[..whole.len() / 2]);
@@ -75,18 +78,18 @@ fn a_truncated_archive_is_an_error_and_not_the_end() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn an_unwritable_folder_is_an_error() {
     let fixture = Fixture::new();
     let corpus =
         Corpus::open(&fixture.write("corpus.txt", text(10)), CorpusConfig::default()).unwrap();
-    // Writing below a file fails for everybody, root included.
+    // Writing below a file fails for all users, including root.
     fixture.write("file", "x");
     let config = BuildConfig { out: fixture.path("file/shards"), ..fixture.config("x", 16) };
     says(build_shards(&corpus, &letters(), &config, &mut |_| {}), &["file"]);
 }
 
 #[test]
-fn settings_that_nothing_can_be_made_with() {
+fn invalid_settings_are_errors() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     says(fixture.shards(&corpus, "shards", 2), &["sequence_length = 2", "3"]);
@@ -102,7 +105,7 @@ fn settings_that_nothing_can_be_made_with() {
 }
 
 #[test]
-fn a_truncated_shard_is_refused_wherever_it_ends() {
+fn truncated_shards_are_detected() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", text(30)), "shards", 16).unwrap();
     let path = fixture.path("shards/train-00000.shard");
@@ -117,7 +120,7 @@ fn a_truncated_shard_is_refused_wherever_it_ends() {
 }
 
 #[test]
-fn a_flipped_bit_is_found_wherever_it_is() {
+fn flipped_bits_are_detected() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", text(30)), "shards", 16).unwrap();
     let path = fixture.path("shards/train-00000.shard");
@@ -131,7 +134,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
 }
 
 #[test]
-fn shards_of_another_vocabulary_are_named_by_both_hashes() {
+fn shards_of_another_vocabulary_are_errors_with_both_hashes() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", text(10)), "shards", 16).unwrap();
     let path = fixture.path("shards/index.json");
@@ -140,26 +143,29 @@ fn shards_of_another_vocabulary_are_named_by_both_hashes() {
     let other = "0".repeat(64);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace(&index.vocab_hash, &other))
         .unwrap();
-    says(verify(&fixture.path("shards")), &["made with vocabulary", &index.vocab_hash, &other]);
+    says(verify(&fixture.path("shards")), &["built with vocabulary", &index.vocab_hash, &other]);
 }
 
 #[test]
-fn a_corpus_smaller_than_one_example() {
+fn a_corpus_smaller_than_one_example_is_an_error() {
     let fixture = Fixture::new();
     // 13 tokens in 2 documents, where [CLS], 14 and [SEP] make 16.
     let corpus = fixture.write("corpus.txt", format!("{}\n\na b c", "a ".repeat(10)));
-    let words =
-        ["corpus.txt: 2 documents with 13 tokens", "one example of 16 takes 14", "--seq-len"];
+    let words = [
+        "corpus.txt: the corpus is too small (2 documents with 13 tokens)",
+        "length 16 needs 14",
+        "--seq-len",
+    ];
     says(fixture.shards(&corpus, "shards", 16), &words);
     assert!(!fixture.path("shards").exists());
     fixture.shards(&corpus, "shards", 15).unwrap();
 }
 
-/// Without a word about it, pre-training would find out, and only when it evaluates.
+/// Otherwise only evaluation in pre-training would fail.
 #[test]
-fn one_document_leaves_nothing_to_hold_out() {
+fn one_document_cannot_be_held_out() {
     let fixture = Fixture::new();
-    let words = ["corpus.txt: 1 documents with 20 tokens", "at least 2", "--held-out 0"];
+    let words = ["corpus.txt", "1 documents with 20 tokens", "at least 2", "--held-out 0"];
     let corpus = fixture.write("corpus.txt", "a ".repeat(20));
     says(fixture.shards(&corpus, "shards", 16), &words);
     // The second one has no token.
@@ -179,16 +185,16 @@ fn one_document_leaves_nothing_to_hold_out() {
 
 /// The first document has no token, the second is held out.
 #[test]
-fn a_corpus_that_leaves_nothing_to_train_on() {
+fn an_empty_training_split_is_an_error() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", "\u{1}\n\n".to_owned() + &"a ".repeat(20));
-    says(fixture.shards(&corpus, "shards", 16), &["2 documents with 20 tokens", "to train on"]);
+    says(fixture.shards(&corpus, "shards", 16), &["2 documents with 20 tokens", "for training"]);
     assert!(!fixture.path("shards").exists());
 }
 
-/// The same tokens in another order: every id would mean another word.
+/// The same tokens in another order, so that ids have other meanings.
 #[test]
-fn a_tokenizer_that_is_not_the_shards_is_named_by_both_hashes() {
+fn another_tokenizer_is_an_error_with_both_hashes() {
     let fixture = Fixture::new();
     fixture.shards(&fixture.write("corpus.txt", text(10)), "shards", 16).unwrap();
     let shards = fixture.path("shards");

@@ -1,8 +1,9 @@
-//! Corpus to shards and back: nothing lost, the same bytes always.
+//! Building and reading shards: no token is lost, and the result is deterministic.
 
 use crate::{Fixture, letters, text};
 use electra_data::{
-    BuildConfig, Corpus, CorpusConfig, Encoding, Sentences, ShardSet, Split, build_shards, verify,
+    BuildConfig, Corpus, CorpusConfig, DecodeErrors, Sentences, ShardSet, Split, build_shards,
+    verify,
 };
 use electra_tokenize::Tokenizer;
 use std::{collections::BTreeMap, fs, path::Path};
@@ -54,7 +55,7 @@ fn every_token_of_the_corpus_is_in_the_shards() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_byte() {
+fn shards_do_not_depend_on_the_number_of_threads() {
     let fixture = Fixture::new();
     let path = fixture.write("corpus.txt", text(200));
     let corpus = Corpus::open(&path, CorpusConfig::default()).unwrap();
@@ -69,9 +70,9 @@ fn the_number_of_threads_changes_no_byte() {
 }
 
 #[test]
-fn documents_are_held_out_whole_and_nothing_is_held_out_twice() {
+fn each_document_is_in_one_split() {
     let fixture = Fixture::new();
-    // One letter per document says where its tokens are.
+    // Each document has its own letter.
     let documents: Vec<String> = ('a'..='z').map(|c| format!("{c} ").repeat(40)).collect();
     let path = fixture.write("corpus.txt", documents.join("\n\n"));
     fixture.shards(&path, "shards", 16).unwrap();
@@ -87,7 +88,7 @@ fn documents_are_held_out_whole_and_nothing_is_held_out_twice() {
 }
 
 #[test]
-fn unigram_counts_are_those_of_the_training_split() {
+fn unigram_counts_cover_the_training_split() {
     let fixture = Fixture::new();
     let path = fixture.write("corpus.txt", "a a b.\n\nc c c.\n");
     fixture.shards(&path, "shards", 8).unwrap();
@@ -99,7 +100,7 @@ fn unigram_counts_are_those_of_the_training_split() {
     assert_eq!(counts.iter().sum::<u64>(), 4);
 }
 
-/// A document of 17 MiB is read in two parts, which are one document to the split: the second, held out.
+/// A document of 17 MiB is read in two parts, which are one document for the split: the second, which is held out.
 #[test]
 fn parts_of_a_long_document_are_in_one_split() {
     let fixture = Fixture::new();
@@ -109,8 +110,8 @@ fn parts_of_a_long_document_are_in_one_split() {
     let path = fixture.write("corpus.txt", format!("{other}\n\n{}\n{other}", line.repeat(lines)));
     let config = CorpusConfig { sentences: Sentences::Line, ..CorpusConfig::default() };
     let corpus = Corpus::open(&path, config).unwrap();
-    assert_eq!(corpus.documents().count(), 4, "the long one is in two parts");
-    // So low that nothing but the second document is held out.
+    assert_eq!(corpus.documents().count(), 4, "the long document has two parts");
+    // So low that only the second document is held out.
     let config = BuildConfig { held_out: 1e-12, ..fixture.config("shards", 128) };
     let report = build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap();
 
@@ -126,9 +127,9 @@ fn parts_of_a_long_document_are_in_one_split() {
     assert_eq!(index.report, report);
 }
 
-/// What gives no token is counted: a sentence of control characters, and a byte that is not UTF-8.
+/// Sentences of control characters and invalid bytes have no tokens.
 #[test]
-fn what_is_dropped_is_counted() {
+fn dropped_sentences_and_replaced_bytes_are_counted() {
     let fixture = Fixture::new();
     let document = "a b c.\n\n\u{1}\u{2}\n\nd e f.";
     let record = serde_json::json!({ "text": document }).to_string();
@@ -136,10 +137,10 @@ fn what_is_dropped_is_counted() {
     let report = fixture.shards(&path, "shards", 16).unwrap();
     assert_eq!((report.sentences, report.sentences_dropped, report.text_tokens), (4, 2, 16));
 
-    // 3 wrong bytes: one alone, and the first two of a character of four.
+    // 3 invalid bytes: a single one, and the first two bytes of a four-byte character.
     let bytes = [b"a b\xffc a b c\n\na b c ".as_slice(), b"\xf0\x9f a b c a \xce\xbb\n"].concat();
     let path = fixture.write("b.txt", bytes);
-    let config = CorpusConfig { encoding: Encoding::Lossy, ..CorpusConfig::default() };
+    let config = CorpusConfig { encoding: DecodeErrors::Lossy, ..CorpusConfig::default() };
     let corpus = Corpus::open(&path, config).unwrap();
     let report =
         build_shards(&corpus, &letters(), &fixture.config("lossy", 12), &mut |_| {}).unwrap();
@@ -151,7 +152,7 @@ fn what_is_dropped_is_counted() {
 }
 
 #[test]
-fn overwriting_replaces_shards_only_when_the_new_ones_are_whole() {
+fn existing_shards_are_replaced_only_by_complete_ones() {
     let fixture = Fixture::new();
     let path = fixture.write("corpus.txt", text(20));
     fixture.shards(&path, "shards", 16).unwrap();

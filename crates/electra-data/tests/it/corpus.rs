@@ -1,8 +1,8 @@
-//! Documents and sentences out of files, whatever they are compressed with.
+//! Reading documents and sentences from files.
 
 use crate::Fixture;
 use electra_data::{
-    Corpus, CorpusConfig, DocumentBoundary, Encoding, Sentences, corpus::split_sentences,
+    Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences, corpus::split_sentences,
 };
 use std::io::Write;
 
@@ -12,7 +12,7 @@ fn documents(path: &std::path::Path, config: CorpusConfig) -> Vec<String> {
 }
 
 #[test]
-fn the_same_documents_come_out_of_every_compression() {
+fn all_compressions_give_the_same_documents() {
     let fixture = Fixture::new();
     let text = "one\ntwo\n\nthree\n";
     let expected = ["one\ntwo\n", "three\n"];
@@ -27,7 +27,7 @@ fn the_same_documents_come_out_of_every_compression() {
         encoder.finish().unwrap()
     };
     let zst = zstd::encode_all(text.as_bytes(), 1).unwrap();
-    // Parts of a compressed file that was appended to are all read.
+    // All members of a concatenated archive are read.
     let twice = [gz.clone(), gz.clone()].concat();
     for (name, bytes) in [
         ("a.txt", text.as_bytes().to_vec()),
@@ -52,7 +52,7 @@ fn the_same_documents_come_out_of_every_compression() {
 }
 
 #[test]
-fn json_lines_have_a_document_a_record_in_the_field_that_is_asked_for() {
+fn each_json_record_is_a_document() {
     let fixture = Fixture::new();
     let records = "{\"id\": 1, \"body\": \"a\\n\\nb\"}\n\n{\"id\": 2, \"body\": \"\"}\n{\"body\": \"c\", \"id\": 3}\n";
     let path = fixture.write("a.jsonl", records);
@@ -61,7 +61,7 @@ fn json_lines_have_a_document_a_record_in_the_field_that_is_asked_for() {
 }
 
 #[test]
-fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
+fn a_folder_is_read_in_path_order_and_other_files_are_skipped() {
     let fixture = Fixture::new();
     for (name, text) in [
         ("c/b.txt", "second"),
@@ -83,11 +83,11 @@ fn a_folder_is_read_in_the_order_of_its_paths_and_says_what_it_left_out() {
     let corpus = Corpus::open(&fixture.path("c"), CorpusConfig::default()).unwrap();
     let texts: Vec<_> = corpus.documents().map(|document| document.unwrap().text).collect();
     assert_eq!(texts, ["first\n", "second\n", "third\n", "fourth\n"]);
-    assert_eq!(corpus.left_out(), ["c/notes.pdf", "c/rows.parquet.gz"].map(|n| fixture.path(n)));
+    assert_eq!(corpus.skipped(), ["c/notes.pdf", "c/rows.parquet.gz"].map(|n| fixture.path(n)));
 }
 
 #[test]
-fn a_byte_order_mark_and_carriage_returns_are_no_text() {
+fn byte_order_marks_and_carriage_returns_are_removed() {
     let fixture = Fixture::new();
     let path = fixture.write("a.txt", "\u{feff}one\r\n\r\ntwo\r\n");
     assert_eq!(documents(&path, CorpusConfig::default()), ["one\n", "two\n"]);
@@ -96,10 +96,10 @@ fn a_byte_order_mark_and_carriage_returns_are_no_text() {
 }
 
 #[test]
-fn lossy_reading_goes_on_where_strict_reading_stops() {
+fn lossy_reading_replaces_invalid_bytes() {
     let fixture = Fixture::new();
     let path = fixture.write("a.txt", b"good\nb\xffd\xff\n\ngood\n\n\xfe\n");
-    let config = CorpusConfig { encoding: Encoding::Lossy, ..CorpusConfig::default() };
+    let config = CorpusConfig { encoding: DecodeErrors::Lossy, ..CorpusConfig::default() };
     let corpus = Corpus::open(&path, config).unwrap();
     let found: Vec<_> = corpus
         .documents()
@@ -110,9 +110,9 @@ fn lossy_reading_goes_on_where_strict_reading_stops() {
     assert_eq!(found, expected.map(|(text, replaced)| (text.to_owned(), replaced)));
 }
 
-/// Parts of a long document say so; the document after it does not, whether a part ends where it ends or not.
+/// Only the parts of a long document are marked as continued, even if it ends exactly at the end of a part.
 #[test]
-fn a_document_of_16_mib_goes_on_in_the_next_part() {
+fn documents_over_16_mib_are_split_into_parts() {
     let fixture = Fixture::new();
     let line = "x".repeat((1 << 20) - 1) + "\n";
     for (lines, expected) in [
@@ -138,7 +138,7 @@ fn check(text: &str, rule: Sentences, expected: &[&str]) {
 }
 
 #[test]
-fn sentences_run_over_hard_wrapped_lines_and_not_over_paragraphs() {
+fn sentences_span_hard_wrapped_lines_but_not_paragraphs() {
     check("It rains. It pours.", Sentences::Unicode, &["It rains.", "It pours."]);
     check("It rains\nand pours. Yes!", Sentences::Unicode, &["It rains\nand pours.", "Yes!"]);
     check("A heading\n\nThe text.", Sentences::Unicode, &["A heading", "The text."]);

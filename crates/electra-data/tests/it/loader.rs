@@ -1,4 +1,4 @@
-//! Batches: the same bits for any number of threads and from any position; splitting loses nothing.
+//! Batches: independent of the number of threads and of resuming; splitting loses nothing.
 
 use crate::{Fixture, text};
 use electra_data::{
@@ -23,7 +23,7 @@ fn batches(shards: &Arc<ShardSet>, threads: usize, start: u64, count: usize) -> 
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn batches_do_not_depend_on_the_number_of_threads() {
     let fixture = Fixture::new();
     let shards = shards(&fixture);
     // Several epochs.
@@ -32,7 +32,7 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn a_loader_goes_on_from_a_position() {
+fn a_loader_resumes_from_a_position() {
     let fixture = Fixture::new();
     let shards = shards(&fixture);
     let config = LoaderConfig { seed: 3, batch_size: 7, threads: 2, prefetch: 4 };
@@ -46,13 +46,13 @@ fn a_loader_goes_on_from_a_position() {
 }
 
 #[test]
-fn masks_are_other_ones_in_every_epoch() {
+fn masks_differ_between_epochs() {
     let fixture = Fixture::new();
     let shards = shards(&fixture);
     let n = shards.len() as usize;
     let config = LoaderConfig { seed: 3, batch_size: n, threads: 1, prefetch: 1 };
     let mut loader = Loader::new(Arc::clone(&shards), Arc::new(MASKING), config, 0).unwrap();
-    // Rows of an epoch by their ids: what is masked where.
+    // The rows of an epoch, sorted by their original ids, with their masked ids.
     let mut epoch = || {
         let batch = loader.next().unwrap();
         let rows = batch.input_ids.chunks(16).zip(batch.generator_ids.chunks(16));
@@ -68,7 +68,7 @@ fn masks_are_other_ones_in_every_epoch() {
 }
 
 #[test]
-fn a_batch_is_what_its_fields_say() {
+fn the_fields_of_a_batch_are_consistent() {
     let fixture = Fixture::new();
     let shards = shards(&fixture);
     let special = *shards.special();
@@ -95,9 +95,9 @@ fn a_batch_is_what_its_fields_say() {
     }
 }
 
-/// `[CLS] a [SEP]` is segment 0, `b [SEP]` segment 1, padding 0: by the places of `[SEP]` alone.
+/// `[CLS] a [SEP]` is segment 0, `b [SEP]` segment 1, and padding 0.
 #[test]
-fn segments_change_behind_the_first_sep() {
+fn segment_1_starts_after_the_first_sep() {
     let fixture = Fixture::new();
     let documents: Vec<_> = (0..30).map(|i| "A b. ".repeat(2 + i % 7)).collect();
     let path = fixture.write("corpus.txt", documents.join("\n\n"));
@@ -116,10 +116,10 @@ fn segments_change_behind_the_first_sep() {
             padded += i32::from(seps == 2 && ids.contains(&pad));
         }
     }
-    assert!(pairs > 0 && padded > 0, "the corpus gives such rows");
+    assert!(pairs > 0 && padded > 0, "the corpus has such rows");
 }
 
-/// Panics at one example of the epoch.
+/// Panics on one example.
 #[derive(Debug)]
 struct PanicsAt(Vec<u32>);
 
@@ -136,9 +136,9 @@ impl Masking for PanicsAt {
     }
 }
 
-/// With several workers the others live on, and the consumer waits for the batch of the one that died.
+/// With several workers the others continue, and the batch of the failed one is an error.
 #[test]
-fn a_panic_of_a_worker_is_an_error_of_its_batch() {
+fn a_panic_of_a_worker_is_an_error() {
     let fixture = Fixture::new();
     let shards = shards(&fixture);
     let epoch = shards.len().div_ceil(7);
@@ -149,13 +149,13 @@ fn a_panic_of_a_worker_is_an_error_of_its_batch() {
         let mut errors = (0..epoch).filter_map(|_| loader.next().err());
         let error = errors.next().unwrap().to_string();
         assert!(error.contains("this example is too hard"), "{error}");
-        // One example of the epoch, perhaps once more in the batch that begins the next.
+        // One example of the epoch, and possibly again in a batch that spans the next epoch.
         assert!(errors.count() <= 1);
     }
 }
 
 #[test]
-fn parts_of_a_batch_are_its_rows() {
+fn splitting_a_batch_keeps_its_rows() {
     let fixture = Fixture::new();
     let batch = batches(&shards(&fixture), 1, 0, 1).remove(0);
     let parts = batch.split(3);

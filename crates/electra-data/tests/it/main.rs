@@ -1,15 +1,15 @@
-//! Behaviour of the public interface, from a corpus to masked batches.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! Tests of the public API, from a corpus to masked batches.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod bad_input;
 mod build;
 mod corpus;
 mod loader;
 mod masking;
+mod output;
 mod packing;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod place;
 mod sampler;
 
 use electra_data::{
@@ -18,7 +18,7 @@ use electra_data::{
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use std::path::{Path, PathBuf};
 
-/// A folder that is removed at the end, with a corpus and shards in it.
+/// A temporary folder for a corpus and shards.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
@@ -40,7 +40,7 @@ impl Fixture {
         path
     }
 
-    /// Shards of `corpus` in `out`.
+    /// Builds shards of `corpus` in `out`.
     pub(crate) fn shards(&self, corpus: &Path, out: &str, length: usize) -> Result<BuildReport> {
         let corpus = Corpus::open(corpus, CorpusConfig::default())?;
         build_shards(&corpus, &letters(), &self.config(out, length), &mut |_| {})
@@ -57,7 +57,7 @@ impl Fixture {
     }
 }
 
-/// A tokenizer whose words are letters: `[PAD] [UNK] [CLS] [SEP] [MASK] a .. z ##a .. ##z . ,`.
+/// A tokenizer of letters: `[PAD] [UNK] [CLS] [SEP] [MASK] a .. z ##a .. ##z . ,`.
 pub(crate) fn letters() -> WordPiece {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
     let single = ('a'..='z').map(String::from);
@@ -67,7 +67,7 @@ pub(crate) fn letters() -> WordPiece {
     WordPiece::new(Vocab::from_tokens(tokens).unwrap(), TokenizerConfig::default()).unwrap()
 }
 
-/// `documents` documents of some sentences, divided by blank lines, never the same twice.
+/// A text of `documents` distinct documents of several sentences, separated by blank lines.
 pub(crate) fn text(documents: usize) -> String {
     let sentence = |d: usize, s: usize| {
         let words = (0..3 + (d * 7 + s * 5) % 9).map(|w| {

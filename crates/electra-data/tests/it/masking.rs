@@ -1,4 +1,4 @@
-//! Masking: how many, where, and with which shares. Bounds are six standard deviations of the binomial.
+//! Masking: number and distribution of positions. Bounds are six standard deviations of the binomial.
 
 use electra_data::{
     Masking, ReferenceMasking, UniformMasking,
@@ -24,35 +24,35 @@ fn rng(n: u64) -> CounterRng {
     CounterRng::new(7, Purpose::Masking, 0, n)
 }
 
-/// `max(1, min(floor((rate + 0.005) * length), round_half_even(tokens * rate)))`: the values of the reference's
-/// formula, worked out by hand.
+/// The reference's formula `max(1, min(floor((rate + 0.005) * length), round_half_even(tokens * rate)))`, computed by
+/// hand.
 #[test]
-fn as_many_positions_as_the_reference_says() {
+fn the_number_of_positions_equals_the_reference() {
     let check = |tokens: usize, length, expected| {
         let found = UNIFORM.choose(&example(tokens), length, &SPECIAL, &mut rng(0)).positions.len();
         assert_eq!(found, expected, "{tokens} tokens of {length}");
     };
     check(128, 128, 19); // 19.2
-    check(10, 128, 2); // 1.5 goes to the even 2
-    check(30, 128, 4); // 4.5 goes to the even 4
+    check(10, 128, 2); // 1.5 rounds to even: 2
+    check(30, 128, 4); // 4.5 rounds to even: 4
     check(4, 128, 1); // 0.6
-    check(128, 64, 9); // no more than (0.155 * 64 = 9.92)
+    check(128, 64, 9); // at most floor(0.155 * 64 = 9.92)
 }
 
-/// `n x numerator / denominator`, halves to the even number, in whole numbers.
+/// `n x numerator / denominator` rounded half to even, in integer arithmetic.
 fn half_even(n: usize, numerator: usize, denominator: usize) -> usize {
-    let (below, rest) = (n * numerator / denominator, n * numerator % denominator);
+    let (floor, rest) = (n * numerator / denominator, n * numerator % denominator);
     match (2 * rest).cmp(&denominator) {
-        Ordering::Less => below,
-        Ordering::Equal => below + below % 2,
-        Ordering::Greater => below + 1,
+        Ordering::Less => floor,
+        Ordering::Equal => floor + floor % 2,
+        Ordering::Greater => floor + 1,
     }
 }
 
-/// For all lengths. TensorFlow multiplies in single precision, where 0.15 is 0.150000006: the products of these
-/// three lengths lie above the half that they exactly are (worked out with Python's `struct`, format `f`).
+/// For all lengths. TensorFlow multiplies in single precision, where 0.15 is 0.150000006: for these three lengths the
+/// product is above the exact half (computed with Python's `struct`, format `f`).
 #[test]
-fn as_many_are_drawn_as_single_precision_says() {
+fn the_number_of_positions_is_rounded_in_single_precision() {
     const ABOVE: [(usize, usize); 3] = [(190, 29), (350, 53), (390, 59)];
     for (rate, (numerator, denominator)) in [(0.15, (15, 100)), (0.25, (1, 4))] {
         let uniform = UniformMasking { rate, mask_share: 0.85 };
@@ -63,14 +63,14 @@ fn as_many_are_drawn_as_single_precision_says() {
             let ids = vec![10; n];
             let chosen = uniform.choose(&ids, 512, &SPECIAL, &mut rng(0));
             assert_eq!(chosen.positions.len(), k, "{n} tokens at {rate}");
-            // Drawn positions may be equal; a draw takes two numbers, its place and its coin.
+            // Sampled positions may be equal; each sample uses two random numbers, for position and coin.
             let (mut used, mut fresh) = (rng(n as u64), rng(n as u64));
             let chosen = reference.choose(&ids, 512, &SPECIAL, &mut used);
             assert!((1..=k).contains(&chosen.positions.len()), "{n} tokens at {rate}");
             for _ in 0..2 * k {
                 fresh.next_u64();
             }
-            assert_eq!(used.next_u64(), fresh.next_u64(), "{n} tokens at {rate}: {k} draws");
+            assert_eq!(used.next_u64(), fresh.next_u64(), "{n} tokens at {rate}: {k} samples");
         }
     }
 }
@@ -92,14 +92,14 @@ proptest! {
 }
 
 #[test]
-fn nothing_is_chosen_where_there_is_nothing_to_choose() {
+fn without_candidates_nothing_is_chosen() {
     let ids = [2, 3, 4, 0];
     assert!(UNIFORM.choose(&ids, 4, &SPECIAL, &mut rng(0)).positions.is_empty());
     assert!(REFERENCE.choose(&ids, 4, &SPECIAL, &mut rng(0)).positions.is_empty());
 }
 
 #[test]
-fn every_position_is_equally_likely_and_85_percent_show_mask() {
+fn positions_are_uniform_and_85_percent_are_masked() {
     let ids = example(128);
     let (mut counts, mut masks, mut all) = ([0u32; 128], 0u32, 0u32);
     let rounds = 20_000u64;
@@ -111,26 +111,26 @@ fn every_position_is_equally_likely_and_85_percent_show_mask() {
             all += 1;
         }
     }
-    let p = 19.0 / 125.0; // 19 of the 125 that are not special
+    let p = 19.0 / 125.0; // 19 of the 125 tokens that are not special
     let sd = (rounds as f64 * p * (1.0 - p)).sqrt();
     for (position, &count) in counts.iter().enumerate().filter(|&(i, _)| ids[i] >= 10) {
-        let off = (f64::from(count) - rounds as f64 * p).abs();
-        assert!(off < 6.0 * sd, "position {position}: {count}");
+        let error = (f64::from(count) - rounds as f64 * p).abs();
+        assert!(error < 6.0 * sd, "position {position}: {count}");
     }
     let sd = (f64::from(all) * 0.85 * 0.15).sqrt();
     assert!((f64::from(masks) - 0.85 * f64::from(all)).abs() < 6.0 * sd);
 }
 
-/// `[CLS]`, 126 candidates, `[SEP]`: a full sequence of one segment, from which 19 are drawn.
+/// `[CLS]`, 126 candidates, `[SEP]`: a full sequence with one segment; 19 positions are sampled.
 fn single_segment() -> Vec<u32> {
     let text = (0..126).map(|i| 10 + i % 50);
     std::iter::once(2).chain(text).chain([3]).collect()
 }
 
-/// Of k draws with replacement from m, `m (1 - (1 - 1/m)^k)` are distinct on average: 17.70 here. The variance
-/// is that of occupied cells, `m (m-1) (1 - 2/m)^k + m (1 - 1/m)^k - m^2 (1 - 1/m)^(2k)`.
+/// Of k samples with replacement from m, `m (1 - (1 - 1/m)^k)` are distinct on average: 17.70 here. The variance is that
+/// of occupied cells, `m (m-1) (1 - 2/m)^k + m (1 - 1/m)^k - m^2 (1 - 1/m)^(2k)`.
 #[test]
-fn the_reference_draws_with_replacement() {
+fn reference_masking_samples_with_replacement() {
     let ids = single_segment();
     let rounds = 10_000u64;
     let distinct: usize = (0..rounds)
@@ -146,9 +146,9 @@ fn the_reference_draws_with_replacement() {
     assert!((mean - expected).abs() < 6.0 * sd, "{mean}, expected {expected}");
 }
 
-/// Each of k draws of m candidates hits a given one with 1 / m.
+/// Each of k samples from m candidates is a given one with probability 1 / m.
 #[test]
-fn every_candidate_is_equally_likely_in_the_reference_mode_as_well() {
+fn positions_of_reference_masking_are_uniform() {
     let ids = single_segment();
     let rounds = 20_000u64;
     let mut counts = [0u32; 128];
@@ -160,16 +160,16 @@ fn every_candidate_is_equally_likely_in_the_reference_mode_as_well() {
     let p = 1.0 - (125.0f64 / 126.0).powi(19);
     let sd = (rounds as f64 * p * (1.0 - p)).sqrt();
     for (position, &count) in counts.iter().enumerate().take(127).skip(1) {
-        let off = (f64::from(count) - rounds as f64 * p).abs();
-        assert!(off < 6.0 * sd, "position {position}: {count}");
+        let error = (f64::from(count) - rounds as f64 * p).abs();
+        assert!(error < 6.0 * sd, "position {position}: {count}");
     }
     assert_eq!((counts[0], counts[127]), (0, 0));
 }
 
-/// One candidate among `[SEP]`s is drawn k times: 10 x 0.15 = 1.5 goes to the even 2, 20 x 0.15 is 3. It keeps
-/// its token only if each draw says so, with 0.15^k.
+/// A single candidate among `[SEP]`s is sampled k times: 10 x 0.15 = 1.5 rounds to 2, and 20 x 0.15 is 3. It keeps its
+/// token only if all samples keep it, with probability 0.15^k.
 #[test]
-fn a_position_drawn_again_keeps_its_token_only_if_all_its_draws_say_so() {
+fn a_position_keeps_its_token_only_if_all_its_samples_keep_it() {
     for (tokens, k) in [(10, 2), (20, 3)] {
         let mut ids = vec![3; tokens];
         ids[4] = 10;
@@ -181,19 +181,19 @@ fn a_position_drawn_again_keeps_its_token_only_if_all_its_draws_say_so() {
             .count();
         let p = 0.15f64.powi(k);
         let sd = (rounds as f64 * p * (1.0 - p)).sqrt();
-        let off = (kept as f64 - rounds as f64 * p).abs();
-        assert!(off < 6.0 * sd, "{kept} of {rounds} for {k} draws");
+        let error = (kept as f64 - rounds as f64 * p).abs();
+        assert!(error < 6.0 * sd, "{kept} of {rounds} for {k} samples");
     }
 }
 
-/// `[UNK]` stands at odd places, `[MASK]` in ordinary text at even ones.
+/// `[UNK]` is at odd positions, `[MASK]` in the text at even positions.
 #[test]
-fn unknown_words_are_chosen_and_mask_in_the_text_never() {
+fn unk_can_be_chosen_but_mask_cannot() {
     let ids: Vec<u32> =
         (0..40).map(|i| if i % 2 == 1 { SPECIAL.unk } else { SPECIAL.mask }).collect();
     for masking in [&UNIFORM as &dyn Masking, &REFERENCE] {
         let mut seen = [false; 40];
-        // A place is missed in all of 300 rounds of 6 draws with (19/20)^1800, which is below 1e-40.
+        // A position is never sampled in 300 rounds of 6 with probability (19/20)^1800, below 1e-40.
         for n in 0..300 {
             for position in masking.choose(&ids, 128, &SPECIAL, &mut rng(n)).positions {
                 seen[position as usize] = true;
@@ -206,7 +206,7 @@ fn unknown_words_are_chosen_and_mask_in_the_text_never() {
 }
 
 #[test]
-fn streams_of_other_keys_are_other_streams() {
+fn streams_with_different_keys_differ() {
     let first = |seed, purpose, a, b| CounterRng::new(seed, purpose, a, b).next_u64();
     let keys = [
         first(1, Purpose::Masking, 0, 0),
@@ -220,9 +220,9 @@ fn streams_of_other_keys_are_other_streams() {
     assert_eq!(keys[0], first(1, Purpose::Masking, 0, 0));
 }
 
-/// What a batch of fixed shapes has room for: `floor((rate + 0.005) * length)`, which full examples need.
+/// The maximum is `floor((rate + 0.005) * length)`, which full examples reach.
 #[test]
-fn no_more_are_chosen_than_the_masking_says() {
+fn the_number_of_positions_has_the_documented_maximum() {
     assert_eq!((UNIFORM.most(128), UNIFORM.most(512), UNIFORM.most(4)), (19, 79, 1));
     let maskings: [&dyn Masking; 2] = [&UNIFORM, &REFERENCE];
     for masking in maskings {

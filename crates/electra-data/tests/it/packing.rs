@@ -1,4 +1,4 @@
-//! Packing: no token is lost, none is moved, nothing is longer than it may be.
+//! Packing: no token is lost or moved, and no example is too long.
 
 use electra_data::{Example, PackingConfig, packing::pack_document};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn sentences() -> impl Strategy<Value = Vec<Vec<u32>>> {
 
 proptest! {
     #[test]
-    fn the_text_comes_back_whole_and_in_order(
+    fn packing_keeps_the_text_and_its_order(
         sentences in sentences(), length in 3usize..70, document: u64,
     ) {
         let examples = pack(&sentences, &PackingConfig::reference(length), document);
@@ -47,17 +47,17 @@ proptest! {
 }
 
 #[test]
-fn a_long_line_is_carried_over_and_not_cut_off() {
+fn a_long_line_continues_in_the_next_example() {
     let line: Vec<u32> = (10..110).collect();
     let config = PackingConfig { sequence_length: 16, single_segment: 0.0, short: 0.0 };
     let examples = pack(&[line], &config, 0);
-    // 13 tokens beside [CLS] and two [SEP], or 14 in one segment.
+    // 13 tokens besides [CLS] and two [SEP], or 14 in one segment.
     assert!((8..=9).contains(&examples.len()), "{}", examples.len());
 }
 
-/// Switched off, every example but a document's last is full, and has two segments.
+/// If disabled, every example except the last of a document is full and has two segments.
 #[test]
-fn short_and_single_examples_can_be_switched_off() {
+fn short_and_single_examples_can_be_disabled() {
     let sentences: Vec<Vec<u32>> = (0..400).map(|i| vec![10 + i; 5]).collect();
     let config = PackingConfig { sequence_length: 64, single_segment: 0.0, short: 0.0 };
     let examples = pack(&sentences, &config, 0);
@@ -67,11 +67,11 @@ fn short_and_single_examples_can_be_switched_off() {
     }
 }
 
-/// Of the next sentence's length and the tokens so far, the first segment takes it while they stay below
-/// (64 - 3) / 2 = 30, or by a coin while it has not reached 30; the first sentence always. Lengths that come
-/// out, worked out by hand, with equal chances. Bounds are six standard deviations of the binomial.
+/// The first segment always takes the first sentence. It takes another one if it stays below (64 - 3) / 2 = 30 tokens,
+/// or with probability 0.5 if it has fewer than 30 so far. The possible lengths, computed by hand, are equally likely.
+/// Bounds are six standard deviations of the binomial.
 #[test]
-fn the_first_segment_has_up_to_about_half_the_target() {
+fn the_first_segment_has_about_half_the_target() {
     let config = PackingConfig { sequence_length: 64, single_segment: 0.0, short: 0.0 };
     for (sentence, expected) in [
         (1, vec![29, 30]),
@@ -79,7 +79,7 @@ fn the_first_segment_has_up_to_about_half_the_target() {
         (29, vec![29, 58]),
         (30, vec![30]),
         (40, vec![40]),
-        (100, vec![62]), // cut, the rest is carried over
+        (100, vec![62]), // split; the rest is in the next example
     ] {
         let sentences = vec![vec![10; sentence]; 100usize.div_ceil(sentence) + 1];
         let rounds = 2000;
@@ -91,38 +91,37 @@ fn the_first_segment_has_up_to_about_half_the_target() {
         assert_eq!(counts.keys().copied().collect::<Vec<_>>(), expected, "sentences of {sentence}");
         let (n, p) = (rounds as f64, 1.0 / expected.len() as f64);
         for count in counts.into_values() {
-            let off = (f64::from(count) - n * p).abs();
-            assert!(off <= 6.0 * (n * p * (1.0 - p)).sqrt(), "{count} of {n}, {sentence}");
+            let error = (f64::from(count) - n * p).abs();
+            assert!(error <= 6.0 * (n * p * (1.0 - p)).sqrt(), "{count} of {n}, {sentence}");
         }
     }
 }
 
-/// With sentences of one token, an example has exactly its target length: 64, or with 5 % any of 5 to 64.
+/// With sentences of one token, an example has exactly its target length: 64, or with probability 5 % uniform in 5 to 64.
 /// Bounds are six standard deviations of the binomial and of chi-square.
 #[test]
-fn about_a_tenth_is_single_and_a_twentieth_short() {
+fn ten_percent_are_single_and_five_percent_short() {
     let sentences: Vec<Vec<u32>> = vec![vec![10]; 1_500_000];
     let mut examples = pack(&sentences, &PackingConfig::reference(64), 0);
-    examples.pop(); // the rest of the document
+    examples.pop(); // the incomplete last one
     let n = examples.len() as f64;
-    let share = |count: usize, p: f64| {
+    let check = |count: usize, p: f64| {
         assert!((count as f64 - n * p).abs() < 6.0 * (n * p * (1.0 - p)).sqrt(), "{count} of {n}");
     };
-    share(examples.iter().filter(|e| e.second == e.ids.len()).count(), 0.1);
+    check(examples.iter().filter(|e| e.second == e.ids.len()).count(), 0.1);
     let mut counts = [0usize; 65];
     for example in &examples {
         counts[example.ids.len()] += 1;
     }
     assert_eq!(counts[..5], [0; 5]);
     let short = &counts[5..64];
-    share(short.iter().sum(), 0.05 * 59.0 / 60.0);
-    // Given their sum, the 59 shorter lengths are equally likely: chi-square of 58 degrees of freedom, whose
-    // mean is 58 and whose variance 116.
+    check(short.iter().sum(), 0.05 * 59.0 / 60.0);
+    // The 59 shorter lengths are equally likely: chi-square with 58 degrees of freedom, mean 58 and variance 116.
     let expected = short.iter().sum::<usize>() as f64 / 59.0;
     let chi_square: f64 =
         short.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
     assert!((chi_square - 58.0).abs() < 6.0 * 116f64.sqrt(), "{chi_square}");
-    // Whether an example is single does not depend on its length.
+    // Having one segment is independent of the length.
     let single = examples.iter().filter(|e| e.ids.len() < 64 && e.second == e.ids.len()).count();
     let n = short.iter().sum::<usize>() as f64;
     assert!((single as f64 - 0.1 * n).abs() < 6.0 * (n * 0.09).sqrt(), "{single} of {n}");

@@ -1,4 +1,4 @@
-//! Parquet corpora: the text column alone is read, one document a row.
+//! Parquet corpora: reads only the text column, one document per row.
 
 use crate::Fixture;
 use electra_data::{Corpus, CorpusConfig};
@@ -40,7 +40,7 @@ fn rows_are_documents() {
 }
 
 #[test]
-fn a_column_that_is_not_there_or_no_text() {
+fn missing_and_non_text_columns_are_errors() {
     let fixture = Fixture::new();
     let path = fixture.path("a.parquet");
     write(&path, &["first"]);
@@ -53,6 +53,6 @@ fn a_column_that_is_not_there_or_no_text() {
     assert!(missing.contains("no column \"text\"") && missing.contains("body"), "{missing}");
     let number = error("id");
     assert!(number.contains("\"id\" is not a string"), "{number}");
-    std::fs::write(&path, "PAR1 no parquet").unwrap();
+    std::fs::write(&path, "PAR1 not parquet").unwrap();
     assert!(error("body").contains("a.parquet"));
 }

@@ -1,4 +1,4 @@
-//! Every example once an epoch, in an order that depends on seed and epoch alone.
+//! Each epoch has every example once, in an order that depends only on seed and epoch.
 
 use electra_data::Sampler;
 use proptest::prelude::*;
@@ -27,9 +27,9 @@ fn orders_differ_between_epochs_and_seeds() {
     assert_eq!(order(1, 0), order(1, 0));
 }
 
-/// A shuffle within a buffer of 100 records would bring an example within about 100 places of its own. In a
-/// uniform permutation of n, the mean distance is n / 3 with a standard deviation of the mean of about
-/// n / sqrt(18 n) = 0.236 sqrt(n); the bound is 6 of those.
+/// A shuffle buffer of 100 records would move an example by about 100 positions. In a uniform permutation of n, the mean
+/// distance is n / 3, and the standard deviation of the mean about n / sqrt(18 n) = 0.236 sqrt(n). The bound is 6
+/// standard deviations.
 #[test]
 fn the_shuffle_is_global() {
     let n = 10_000u64;

@@ -3,7 +3,7 @@
 use crate::e2e::{Fixture, TASK, config};
 use electra_scores::LeftOut;
 use electra_tasks::{Completion, Grid, Predictor, details::Details, finetune::grid::cells};
-use electra_train::html::{self, Curve, Page};
+use electra_train::html::{Curve, Page};
 use std::{fs, sync::atomic::AtomicBool};
 
 const RED: &str = "<script>alert(\"red\")</script> & 'blue'";
@@ -64,11 +64,11 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
 
     let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
     needs_nothing(&html);
-    assert!(
-        html.contains("&lt;script&gt;alert(&quot;red&quot;)&lt;/script&gt; &amp; &#39;blue&#39;")
-    );
-    // A curve of the loss and one of the dev score for each seed.
-    assert_eq!(html.matches("<polyline").count(), 4);
+    assert!(html.contains("&lt;script&gt;alert(&quot;red&quot;)&lt;/script&gt; &amp; 'blue'"));
+    // A curve of the loss and one of the dev score for each of two seeds, whose colours are the first two.
+    for colour in ["#0072B2", "#D55E00"] {
+        assert_eq!(html.matches(&format!("stroke=\"{colour}\"")).count(), 2, "{colour}");
+    }
     for words in ["seed 1", "seed 2", "bag of words", "accuracy on dev", "optimizer.layer_decay"] {
         assert!(html.contains(words), "{words:?} is not in {html}");
     }
@@ -112,17 +112,16 @@ fn rows_that_are_left_out_are_counted_and_named_by_file() {
     assert_eq!((report.examples.train, report.examples.dev), (64, 30));
     let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
     needs_nothing(&html);
-    for part in
-        [format!("{train}: 22</h3>"), "<th>20 of 22</th>".to_owned(), html::escape(&named[22])]
-    {
+    let escaped = |line: &str| line.replace('"', "&quot;");
+    for part in [format!("{train}: 22</h3>"), "<th>20 of 22</th>".to_owned(), escaped(&named[22])] {
         assert!(html.contains(&part), "{part:?} is not in {html}");
     }
-    assert!(!html.contains(&html::escape(&named[20])));
+    assert!(!html.contains(&escaped(&named[20])));
 }
 
 /// No script, and nothing from anywhere else.
 fn needs_nothing(html: &str) {
-    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
     for word in ["<script", "http", "src=", "href=", "url(", "@import"] {
         assert!(!html.contains(word), "{word:?} is in {html}");
     }
@@ -145,7 +144,7 @@ fn the_report_of_a_grid_has_its_cells() {
     assert_eq!(html.matches(">best</td>").count(), 1);
 }
 
-/// Places by arithmetic: the plot is 720 by 260, its axes 64 from the left and 28 from below, 8 from the other sides.
+/// Places by arithmetic: the plot goes from (128, 447) at the lower left to (1423, 16) at the upper right.
 #[test]
 fn curves_are_drawn_to_scale_and_without_what_is_no_number() {
     let mut page = Page::new("a < b");
@@ -154,7 +153,7 @@ fn curves_are_drawn_to_scale_and_without_what_is_no_number() {
     page.plot("nothing", "step", &[Curve { name: "none".to_owned(), points: Vec::new() }]);
     let html = page.finish();
     needs_nothing(&html);
-    assert!(html.contains("points=\"64.0,232.0 388.0,8.0 712.0,120.0\""), "{html}");
+    assert!(html.contains("points=\"128,447 775,16 1423,232 \""), "{html}");
     for words in ["<title>a &lt; b</title>", "c &amp; d", "e &gt; f"] {
         assert!(html.contains(words), "{words:?} is not in {html}");
     }

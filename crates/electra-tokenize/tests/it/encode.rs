@@ -1,4 +1,4 @@
-//! Encoding equals BERT's and the `tokenizers` crate's own pipeline, on any text.
+//! Encoding equals that of BERT and of the `tokenizers` crate, on any text.
 
 use crate::{tokenizer, vocab};
 use electra_tokenize::{
@@ -7,24 +7,24 @@ use electra_tokenize::{
 use proptest::prelude::*;
 use std::convert::Infallible;
 
-/// The texts of the ids.
-fn pieces(tokenizer: &WordPiece, text: &str) -> Vec<String> {
+/// The tokens of a text.
+fn tokens(tokenizer: &WordPiece, text: &str) -> Vec<String> {
     let ids = tokenizer.encode(text).unwrap();
     ids.into_iter().map(|id| tokenizer.vocab().token(id).unwrap().to_owned()).collect()
 }
 
-/// Each character of `text` a token, alone and inside a word, so that pieces show the normalised text.
-fn by_letters(text: &str, config: TokenizerConfig) -> Vec<String> {
-    let mut tokens: Vec<String> =
+/// The normalized words of `text`: the vocabulary has every character, at the start of a word and inside it.
+fn normalized_words(text: &str, config: TokenizerConfig) -> Vec<String> {
+    let mut vocab: Vec<String> =
         text.chars().flat_map(|c| [c.to_string(), format!("##{c}")]).collect();
-    tokens.sort();
-    tokens.dedup();
-    let tokenizer = tokenizer(&tokens.iter().map(String::as_str).collect::<Vec<_>>(), config);
+    vocab.sort();
+    vocab.dedup();
+    let tokenizer = tokenizer(&vocab.iter().map(String::as_str).collect::<Vec<_>>(), config);
     let mut words: Vec<String> = Vec::new();
-    for piece in pieces(&tokenizer, text) {
-        match (piece.strip_prefix("##"), words.last_mut()) {
+    for token in tokens(&tokenizer, text) {
+        match (token.strip_prefix("##"), words.last_mut()) {
             (Some(rest), Some(word)) => word.push_str(rest),
-            _ => words.push(piece),
+            _ => words.push(token),
         }
     }
     words
@@ -35,15 +35,16 @@ const UNCASED: TokenizerConfig =
 
 /// The cases of the reference's `tokenization_test.py`.
 #[test]
-fn the_references_own_cases() {
+fn cases_of_the_reference() {
     let t = tokenizer(&["want", "##want", "##ed", "wa", "un", "runn", "##ing", ","], UNCASED);
-    assert_eq!(pieces(&t, "UNwant\u{e9}d,running"), ["un", "##want", "##ed", ",", "runn", "##ing"]);
-    assert_eq!(pieces(&t, ""), [""; 0]);
-    assert_eq!(pieces(&t, "unwanted running"), ["un", "##want", "##ed", "runn", "##ing"]);
-    assert_eq!(pieces(&t, "unwantedX running"), ["[UNK]", "runn", "##ing"]);
+    assert_eq!(tokens(&t, "UNwant\u{e9}d,running"), ["un", "##want", "##ed", ",", "runn", "##ing"]);
+    assert_eq!(tokens(&t, ""), [""; 0]);
+    assert_eq!(tokens(&t, "unwanted running"), ["un", "##want", "##ed", "runn", "##ing"]);
+    assert_eq!(tokens(&t, "unwantedX running"), ["[UNK]", "runn", "##ing"]);
 
-    let letters =
-        |text: &str, lower: &str, config| by_letters(&(text.to_owned() + " " + lower), config);
+    let letters = |text: &str, lower: &str, config| {
+        normalized_words(&(text.to_owned() + " " + lower), config)
+    };
     let all = letters("ah\u{535A}\u{63A8}zz", "", UNCASED);
     assert_eq!(all, ["ah", "\u{535A}", "\u{63A8}", "zz"]);
     let all = letters(" \tHeLLo!how  \n Are yoU?  ", "hello!how are you?", UNCASED);
@@ -56,11 +57,11 @@ fn the_references_own_cases() {
 }
 
 #[test]
-fn accents_go_or_stay_as_asked() {
+fn accents_are_kept_or_stripped_as_configured() {
     let check = |case, accents, expected| {
         let config = TokenizerConfig { case, accents, max_chars_per_word: 100 };
         assert_eq!(
-            by_letters("\u{c9}t\u{e9} Ete \u{e9}t\u{e9} ete", config)[0],
+            normalized_words("\u{c9}t\u{e9} Ete \u{e9}t\u{e9} ete", config)[0],
             expected,
             "{case:?} {accents:?}"
         );
@@ -72,17 +73,17 @@ fn accents_go_or_stay_as_asked() {
 }
 
 #[test]
-fn control_characters_vanish_and_odd_spaces_divide() {
-    assert_eq!(by_letters("a\u{0}b\u{fffd}c\u{200d}d", UNCASED), ["abcd"]);
-    assert_eq!(by_letters("a\u{a0}b\u{3000}c\td", UNCASED), ["a", "b", "c", "d"]);
+fn control_characters_are_removed_and_unicode_spaces_separate_words() {
+    assert_eq!(normalized_words("a\u{0}b\u{fffd}c\u{200d}d", UNCASED), ["abcd"]);
+    assert_eq!(normalized_words("a\u{a0}b\u{3000}c\td", UNCASED), ["a", "b", "c", "d"]);
     assert_eq!(
-        by_letters("$1.50 a-b a\u{2014}b", UNCASED),
+        normalized_words("$1.50 a-b a\u{2014}b", UNCASED),
         ["$", "1", ".", "50", "a", "-", "b", "a", "\u{2014}", "b"]
     );
 }
 
 #[test]
-fn words_longer_than_the_limit_are_unknown() {
+fn words_over_the_limit_become_unk() {
     let t = |max_chars_per_word| {
         tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word, ..UNCASED })
     };
@@ -93,9 +94,9 @@ fn words_longer_than_the_limit_are_unknown() {
     assert_eq!(t(200).encode(&word(201)).unwrap(), [1]);
 }
 
-/// Of each text: how many of its words are over the limit of 3, counted by eye.
+/// Each text with the number of its words that are over the limit of 3, counted by hand.
 #[test]
-fn words_over_the_limit_are_counted_apart_from_other_unknown_ones() {
+fn overlong_words_does_not_count_other_unknown_words() {
     let t = tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word: 3, ..UNCASED });
     for (text, expected) in [
         ("aaa b aaa", 0),
@@ -109,9 +110,9 @@ fn words_over_the_limit_are_counted_apart_from_other_unknown_ones() {
 }
 
 #[test]
-fn special_tokens_in_text_are_only_text() {
+fn special_tokens_in_text_are_encoded_as_text() {
     let t = tokenizer(&["[", "]", "mask"], UNCASED);
-    assert_eq!(pieces(&t, "[MASK]"), ["[", "mask", "]"]);
+    assert_eq!(tokens(&t, "[MASK]"), ["[", "mask", "]"]);
 }
 
 #[test]
@@ -120,8 +121,8 @@ fn ids_outside_the_vocabulary_decode_to_unk() {
     assert_eq!(t.decode(&[5, 6, 7, 99]), "unwanted [UNK]");
 }
 
-/// The `tokenizers` crate's whole pipeline over the same vocabulary.
-fn peer(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
+/// The pipeline of the `tokenizers` crate with the same vocabulary.
+fn hugging_face(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
     use tokenizers::{
         models::wordpiece::WordPiece, normalizers::BertNormalizer,
         pre_tokenizers::bert::BertPreTokenizer,
@@ -148,8 +149,8 @@ fn peer(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
     tokenizer
 }
 
-/// A vocabulary with something to merge in it.
-fn learned() -> Vocab {
+/// A trained vocabulary, with merged tokens.
+fn trained() -> Vocab {
     let text = "the quick brown fox jumps over the lazy dogs, café déjà vu naïve 1790 3.14 don't [MASK] ##s \
                 Straße ΑΒΓ привет 東京 한국어 ﬁne";
     let texts = (0..3).map(|_| Ok::<_, Infallible>(text));
@@ -157,7 +158,7 @@ fn learned() -> Vocab {
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    // Words that the vocabulary knows, among arbitrary characters and the ones that cleaning treats.
+    // Words of the vocabulary, characters that cleaning treats specially, and arbitrary characters.
     let known = prop::sample::select(vec![
         "the ",
         "Quick",
@@ -201,19 +202,19 @@ fn any_text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn the_memory_and_the_splitter_change_nothing(
+    fn ids_equal_those_of_the_tokenizers_crate(
         texts in prop::collection::vec(any_text(), 1..6),
         cased: bool,
         accents in prop::sample::select(vec![Accents::Auto, Accents::Strip, Accents::Keep]),
     ) {
         let case = if cased { Case::Cased } else { Case::Uncased };
         let config = TokenizerConfig { case, accents, max_chars_per_word: 12 };
-        let vocab = learned();
-        let peer = peer(&vocab, &config);
+        let vocab = trained();
+        let hugging_face = hugging_face(&vocab, &config);
         let ours = WordPiece::new(vocab, config).unwrap();
-        // Twice: the second time from memory.
+        // Twice: the second time from the cache.
         for text in texts.iter().chain(&texts) {
-            let expected = peer.encode(text.as_str(), false).unwrap();
+            let expected = hugging_face.encode(text.as_str(), false).unwrap();
             prop_assert_eq!(&ours.encode(text).unwrap()[..], expected.get_ids());
             let with_offsets = ours.encode_with_offsets(text).unwrap();
             let ids: Vec<u32> = with_offsets.iter().map(|(id, _)| *id).collect();
@@ -223,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn offsets_are_bytes_of_the_text_as_given() {
+fn offsets_are_bytes_of_the_raw_text() {
     let t = tokenizer(&["cafe", "##s", "!"], UNCASED);
     let text = "x Café CAFÉS!";
     let found: Vec<_> = t
@@ -236,8 +237,8 @@ fn offsets_are_bytes_of_the_text_as_given() {
 }
 
 #[test]
-fn a_batch_is_its_texts_in_order() {
-    let t = WordPiece::new(learned(), UNCASED).unwrap();
+fn encode_batch_keeps_the_order_of_texts() {
+    let t = WordPiece::new(trained(), UNCASED).unwrap();
     let texts: Vec<String> = (0..500).map(|i| format!("the {i} quick foxes")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let one_by_one: Vec<_> = texts.iter().map(|text| t.encode(text).unwrap()).collect();
@@ -245,7 +246,7 @@ fn a_batch_is_its_texts_in_order() {
 }
 
 #[test]
-fn special_tokens_are_a_type() {
+fn special_tokens_have_their_ids() {
     let special = *vocab(&[]).special();
     assert_eq!((special.pad, special.unk, special.cls, special.sep, special.mask), (0, 1, 2, 3, 4));
 }

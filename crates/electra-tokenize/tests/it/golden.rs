@@ -1,5 +1,5 @@
-//! Ids and offsets as transformers' BERT tokenizer gives them, from tests/fixtures/tokens
-//! (`tests/python/gen_tokens.py`).
+//! Ids and offsets equal those of transformers' BERT tokenizer, recorded in tests/fixtures/tokens by
+//! `tests/python/gen_tokens.py`.
 
 use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -39,9 +39,9 @@ fn json<T: DeserializeOwned>(name: &str) -> T {
 }
 
 #[test]
-fn hard_texts_have_transformers_ids_and_offsets_in_every_setting() {
+fn ids_and_offsets_equal_those_of_transformers() {
     let Cases { texts, settings } = json("cases.json");
-    assert!(texts.len() >= 30 && settings.len() == 6, "the fixture is whole");
+    assert!(texts.len() >= 30 && settings.len() == 6, "the fixture is complete");
     for Setting { lower, strip_accents, rows } in settings {
         let config = TokenizerConfig {
             case: if lower { Case::Uncased } else { Case::Cased },
@@ -67,11 +67,11 @@ fn hard_texts_have_transformers_ids_and_offsets_in_every_setting() {
     }
 }
 
-/// The vocabulary is not ours to give away; `ELECTRA_BERT_VOCAB=/path/to/vocab.txt` has it checked.
+/// The vocabulary of BERT is not distributed with this repository: set `ELECTRA_BERT_VOCAB=/path/to/vocab.txt`.
 #[test]
-fn berts_own_vocabulary_gives_transformers_ids() {
+fn ids_with_the_bert_vocabulary_equal_those_of_transformers() {
     let Some(path) = std::env::var_os("ELECTRA_BERT_VOCAB") else {
-        eprintln!("skipped: ELECTRA_BERT_VOCAB does not name the vocab.txt of bert-base-uncased");
+        eprintln!("skipped: set ELECTRA_BERT_VOCAB to the vocab.txt of bert-base-uncased");
         return;
     };
     let Cases { texts, .. } = json("cases.json");

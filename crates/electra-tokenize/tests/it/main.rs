@@ -1,5 +1,5 @@
-//! Behaviour of the public interface: encoding, training, files.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! Tests of the public API: encoding, vocabulary training, files.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod encode;
 mod files;
@@ -8,7 +8,7 @@ mod train;
 
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 
-/// A tokenizer over the special tokens (ids 0 to 4) and `tokens` (ids from 5).
+/// A tokenizer whose vocabulary is the special tokens (ids 0 to 4) and `tokens` (ids from 5).
 pub(crate) fn tokenizer(tokens: &[&str], config: TokenizerConfig) -> WordPiece {
     WordPiece::new(vocab(tokens), config).unwrap()
 }

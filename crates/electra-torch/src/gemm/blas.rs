@@ -1,14 +1,14 @@
-//! Products of 32-bit floats by the BLAS that libtorch carries.
+//! `f32` products with the BLAS that is part of libtorch.
 
-use super::matrix::{Product, Turn};
+use super::matrix::{Product, Transpose};
 use std::ffi::{c_char, c_int};
 
 #[allow(unsafe_code)]
 pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
     unsafe extern "C" {
         fn sgemm_(
-            turn_a: *const c_char,
-            turn_b: *const c_char,
+            trans_a: *const c_char,
+            trans_b: *const c_char,
             m: *const c_int,
             n: *const c_int,
             k: *const c_int,
@@ -22,16 +22,17 @@ pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride 
             ldc: *const c_int,
         );
     }
-    let letter = |turn| if turn == Turn::Yes { c"T".as_ptr() } else { c"N".as_ptr() };
+    let letter =
+        |transpose| if transpose == Transpose::Yes { c"T".as_ptr() } else { c"N".as_ptr() };
     let size = |x: usize| c_int::try_from(x).expect("matrices have fewer than 2^31 rows");
-    // BLAS counts columns first: a row-major product is the product of the factors in the other order.
+    // BLAS is column-major: swap the factors to get a row-major product.
     let (rows, columns, inner) = (size(n), size(m), size(k));
     let (first, second, third) = (size(b.stride), size(a.stride), size(stride));
-    // SAFETY: `gemm` has checked that all three matrices are inside their slices; the strings end with a zero.
+    // SAFETY: `gemm` has checked that all three matrices are inside their slices; the strings are NUL-terminated.
     unsafe {
         sgemm_(
-            letter(b.turn),
-            letter(a.turn),
+            letter(b.transpose),
+            letter(a.transpose),
             &rows,
             &columns,
             &inner,

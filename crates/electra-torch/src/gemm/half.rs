@@ -1,18 +1,18 @@
 //! Products of factors rounded to bfloat16.
 //!
-//! Factors are packed into words of two elements that follow each other along the inner dimension, the first in the
-//! low half: what one instruction of AVX-512-BF16 multiplies and adds up. Elsewhere words are taken apart again.
+//! Factors are packed into 32-bit words of two elements that are adjacent along the inner dimension, the first in the
+//! low half: the operands of AVX-512-BF16's dot product. Without AVX-512-BF16 the words are unpacked again.
 
-use super::matrix::{Matrix, Product, Turn};
+use super::matrix::{Matrix, Product, Transpose};
 use crate::{
     half::{first, pair, second},
     simd::{Instructions, instructions, kernel},
 };
 use std::cell::RefCell;
 
-/// Columns of the right factor that are packed together: four vectors of AVX-512.
+/// Columns per panel of the right factor: four AVX-512 vectors.
 const PANEL: usize = 64;
-/// Rows of the left factor that are multiplied together: 24 vectors of sums, which leaves registers for the factors.
+/// Rows per tile: 24 vectors of sums, which leaves registers for the factors.
 const ROWS: usize = 6;
 
 /// The left factor: word (i, p), elements (i, 2p) and (i, 2p + 1), is at `i * row + p * pair`.
@@ -23,14 +23,14 @@ struct Left<'a> {
 }
 
 thread_local! {
-    /// The packed factors of this thread's last product: memory for the next one.
+    /// Buffers for the packed factors, reused by this thread's next product.
     static PACKED: RefCell<[Vec<u32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
 pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride }: Product<'_>) {
     let pairs = k.div_ceil(2);
     if pairs == 0 {
-        // Sums of nothing: what was there, times beta; nothing that was there is read for a beta of 0.
+        // Empty sums: c = beta c. With beta 0, c is not read, as it may be uninitialized.
         for row in c.chunks_mut(stride.max(1)).take(m) {
             let scaled = |x: &mut f32| *x = if beta == 0.0 { 0.0 } else { beta * *x };
             row[..n].iter_mut().for_each(scaled);
@@ -55,14 +55,14 @@ pub(super) fn multiply(Product { sizes: [m, k, n], alpha, a, b, beta, c, stride 
 fn pack_left<'a>(words: &'a mut Vec<u32>, a: Matrix<'_>, m: usize, k: usize) -> Left<'a> {
     let pairs = k.div_ceil(2);
     words.resize(m * pairs, 0);
-    match a.turn {
-        Turn::No => {
+    match a.transpose {
+        Transpose::No => {
             for (i, out) in words.chunks_exact_mut(pairs.max(1)).enumerate() {
                 along(&a.elements[i * a.stride..i * a.stride + k], out);
             }
             Left { words, row: pairs, pair: 1 }
         }
-        Turn::Yes => {
+        Transpose::Yes => {
             for (p, out) in words.chunks_exact_mut(m.max(1)).enumerate() {
                 across(a, p, k, 0..m, out);
             }
@@ -71,27 +71,27 @@ fn pack_left<'a>(words: &'a mut Vec<u32>, a: Matrix<'_>, m: usize, k: usize) -> 
     }
 }
 
-/// Panels of columns, one after the other, each `[pairs, PANEL]`; what is beyond column `n` is not looked at.
+/// Packs panels of columns one after the other, each `[pairs, PANEL]`. Columns from `n` on are left undefined.
 fn pack_right(words: &mut Vec<u32>, b: Matrix<'_>, k: usize, n: usize) {
-    /// Rows that are turned together: a cache line of words.
-    const TURNED: usize = 16;
+    /// Rows transposed together: a cache line of words.
+    const LINE: usize = 16;
     let pairs = k.div_ceil(2);
     words.resize(n.div_ceil(PANEL) * pairs * PANEL, 0);
-    let mut rows = match b.turn {
-        Turn::No => Vec::new(),
-        Turn::Yes => vec![0; TURNED * pairs],
+    let mut rows = match b.transpose {
+        Transpose::No => Vec::new(),
+        Transpose::Yes => vec![0; LINE * pairs],
     };
     for (panel, words) in words.chunks_exact_mut((pairs * PANEL).max(1)).enumerate() {
         let columns = panel * PANEL..n.min((panel + 1) * PANEL);
-        match b.turn {
-            Turn::No => {
+        match b.transpose {
+            Transpose::No => {
                 for (p, out) in words.chunks_exact_mut(PANEL).enumerate() {
                     across(b, p, k, columns.clone(), out);
                 }
             }
-            Turn::Yes => {
-                for from in columns.clone().step_by(TURNED) {
-                    let count = TURNED.min(columns.end - from);
+            Transpose::Yes => {
+                for from in columns.clone().step_by(LINE) {
+                    let count = LINE.min(columns.end - from);
                     for (i, out) in rows.chunks_exact_mut(pairs.max(1)).take(count).enumerate() {
                         along(&b.elements[(from + i) * b.stride..(from + i) * b.stride + k], out);
                     }
@@ -107,7 +107,7 @@ fn pack_right(words: &mut Vec<u32>, b: Matrix<'_>, k: usize, n: usize) {
     }
 }
 
-/// The words of pair `p` of rows of `x`, which are its inner dimension, over `columns`.
+/// Packs rows `2 p` and `2 p + 1` of `x`, whose rows are the inner dimension, over `columns`.
 fn across(x: Matrix<'_>, p: usize, k: usize, columns: std::ops::Range<usize>, out: &mut [u32]) {
     let row = |l: usize| &x.elements[l * x.stride + columns.start..l * x.stride + columns.end];
     match 2 * p + 1 < k {
@@ -117,7 +117,7 @@ fn across(x: Matrix<'_>, p: usize, k: usize, columns: std::ops::Range<usize>, ou
 }
 
 kernel! {
-    /// Two rows, one below the other.
+    /// Packs two rows, element by element.
     fn interleave(upper: &[f32], lower: &[f32], out: &mut [u32]) {
         let n = upper.len();
         let (lower, out) = (&lower[..n], &mut out[..n]);
@@ -128,7 +128,7 @@ kernel! {
 }
 
 kernel! {
-    /// A row with zeros below it.
+    /// Packs a row with zeros.
     fn lone(upper: &[f32], out: &mut [u32]) {
         let n = upper.len();
         let out = &mut out[..n];
@@ -139,7 +139,7 @@ kernel! {
 }
 
 kernel! {
-    /// A row whose elements follow each other along the inner dimension.
+    /// Packs a row whose elements are adjacent along the inner dimension.
     fn along(x: &[f32], out: &mut [u32]) {
         let whole = x.len() / 2;
         let (even, rest) = x.split_at(2 * whole);
@@ -153,7 +153,7 @@ kernel! {
     }
 }
 
-/// `c = alpha left right + beta c` for at most [`ROWS`] rows and one panel.
+/// Computes `c = alpha left right + beta c` for at most [`ROWS`] rows and one panel.
 fn tile(
     pairs: usize,
     left: &Left<'_>,
@@ -168,7 +168,7 @@ fn tile(
     assert!(right.len() >= pairs * PANEL && c.len() >= (rows - 1) * stride + columns);
     #[cfg(target_arch = "x86_64")]
     if instructions() == Instructions::Avx512 && is_x86_feature_detected!("avx512bf16") {
-        // SAFETY: the processor was asked, and the factors and the result are inside their slices, as asserted.
+        // SAFETY: the CPU has the instructions, and all three matrices are inside their slices, as asserted.
         #[allow(unsafe_code)]
         return unsafe { x86::tile(pairs, left, right, factors, c, stride, [rows, columns]) };
     }
@@ -185,7 +185,7 @@ fn tile(
 }
 
 kernel! {
-    /// Adds a word's two elements times those of a panel.
+    /// Adds the products of a word's two elements with those of a panel.
     fn add(left: u32, right: &[u32], sums: &mut [f32; PANEL]) {
         let (right, a, b) = (&right[..PANEL], first(left), second(left));
         for i in 0..PANEL {
@@ -203,13 +203,13 @@ mod x86 {
         _mm512_set1_ps, _mm512_setzero_ps,
     };
 
-    /// Floats of a vector.
+    /// Floats per vector.
     const LANES: usize = 16;
 
-    /// [`super::tile`] for a processor with AVX-512-BF16.
+    /// [`super::tile`] with AVX-512-BF16.
     ///
     /// # Safety
-    /// The processor has it, and all three are inside their slices.
+    /// The CPU must have AVX-512-BF16, and all three matrices must be inside their slices.
     #[allow(unsafe_code)]
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub(super) unsafe fn tile(
@@ -239,7 +239,7 @@ mod x86 {
         unsafe { sized(pairs, left, right, factors, c, stride, columns) }
     }
 
-    /// `R` rows of `V` vectors; the last is cut at `columns`.
+    /// `R` rows of `V` vectors; the last vector is masked at `columns`.
     #[allow(unsafe_code)]
     #[target_feature(enable = "avx512f,avx512bf16")]
     unsafe fn vectors<const R: usize, const V: usize>(
@@ -251,14 +251,14 @@ mod x86 {
         stride: usize,
         columns: usize,
     ) {
-        // SAFETY: vectors of 512 bits have no invalid bits.
+        // SAFETY: both are plain 512-bit vectors.
         let halves = |x: __m512i| unsafe { std::mem::transmute::<__m512i, __m512bh>(x) };
         let (words, panel) = (left.words.as_ptr(), right.as_ptr());
         let mut sums = [[_mm512_setzero_ps(); V]; R];
         for p in 0..pairs {
             let mut b = [_mm512_set1_epi32(0); V];
             for (v, b) in b.iter_mut().enumerate() {
-                // SAFETY: `right` has `pairs` rows of a panel.
+                // SAFETY: `right` has `pairs` rows of `PANEL` words.
                 *b = unsafe { _mm512_loadu_si512(panel.add(p * PANEL + v * LANES).cast()) };
             }
             for (i, sums) in sums.iter_mut().enumerate() {
@@ -275,14 +275,14 @@ mod x86 {
             for (v, &sum) in sums.iter().enumerate() {
                 let lanes = (columns - v * LANES).min(LANES);
                 let mask = (u32::MAX >> (32 - lanes)) as u16;
-                // SAFETY: `c` has `R` rows of `columns` floats, and lanes beyond them are masked.
+                // SAFETY: `c` has `R` rows of `columns` floats, and the lanes beyond are masked.
                 unsafe {
-                    let place = c.as_mut_ptr().add(i * stride + v * LANES);
+                    let c = c.as_mut_ptr().add(i * stride + v * LANES);
                     let mut value = _mm512_mul_ps(alpha, sum);
                     if beta != 0.0 {
-                        value = _mm512_fmadd_ps(beta_v, _mm512_maskz_loadu_ps(mask, place), value);
+                        value = _mm512_fmadd_ps(beta_v, _mm512_maskz_loadu_ps(mask, c), value);
                     }
-                    _mm512_mask_storeu_ps(place, mask, value);
+                    _mm512_mask_storeu_ps(c, mask, value);
                 }
             }
         }

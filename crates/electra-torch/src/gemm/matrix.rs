@@ -1,9 +1,9 @@
-//! What a product is made of.
+//! The arguments of matrix products.
 
-/// Whether a factor is taken as it stands or turned.
+/// Whether a factor is transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// As it stands.
+pub(crate) enum Transpose {
+    /// Not transposed.
     No,
     /// Transposed.
     Yes,
@@ -14,35 +14,35 @@ pub(crate) enum Turn {
 pub(crate) struct Matrix<'a> {
     pub(crate) elements: &'a [f32],
     pub(crate) stride: usize,
-    pub(crate) turn: Turn,
+    pub(crate) transpose: Transpose,
 }
 
 impl<'a> Matrix<'a> {
     pub(crate) fn new(elements: &'a [f32], stride: usize) -> Self {
-        Self { elements, stride, turn: Turn::No }
+        Self { elements, stride, transpose: Transpose::No }
     }
 
-    pub(crate) fn turned(self) -> Self {
-        Self { turn: Turn::Yes, ..self }
+    pub(crate) fn transposed(self) -> Self {
+        Self { transpose: Transpose::Yes, ..self }
     }
 
-    /// What is left of it from `row` (as it stands) on.
+    /// The matrix without its first `row` rows (of the stored matrix, before transposition).
     pub(crate) fn rows_from(self, row: usize) -> Self {
         Self { elements: &self.elements[row * self.stride..], ..self }
     }
 
-    /// Floats that `rows` by `columns` of it (after turning) span.
+    /// Number of floats that `rows` by `columns` of the matrix (after transposition) span.
     pub(super) fn span(&self, rows: usize, columns: usize) -> usize {
-        let (rows, columns) = match self.turn {
-            Turn::No => (rows, columns),
-            Turn::Yes => (columns, rows),
+        let (rows, columns) = match self.transpose {
+            Transpose::No => (rows, columns),
+            Transpose::Yes => (columns, rows),
         };
-        assert!(columns <= self.stride, "rows do not overlap");
+        assert!(columns <= self.stride, "rows must not overlap");
         if rows == 0 { 0 } else { (rows - 1) * self.stride + columns }
     }
 }
 
-/// A product: `c = alpha a b + beta c` with `a` [m, k], `b` [k, n] and `c` [m, n] of row stride `stride`.
+/// A product: `c = alpha a b + beta c` with `a` [m, k], `b` [k, n], and `c` [m, n] of row stride `stride`.
 #[derive(Debug)]
 pub(super) struct Product<'a> {
     pub(super) sizes: [usize; 3],

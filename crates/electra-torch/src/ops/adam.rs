@@ -1,14 +1,14 @@
-//! Adam's update of a flat vector of parameters: one pass over weights, gradients and both moments.
+//! Adam on flat parameters: one pass over weights, gradients and both moments.
 
 use super::pieces::for_pieces;
 use crate::{
-    floats::{floats, is_plain},
+    floats::{floats, is_cpu_f32},
     parallel::Shared,
     simd::kernel,
 };
 use tch::Tensor;
 
-/// The numbers of one update.
+/// Hyperparameters of one update.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamStep {
     /// Learning rate.
@@ -17,11 +17,11 @@ pub struct AdamStep {
     pub beta1: f64,
     /// Decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
-    /// Decoupled weight decay, multiplied by the rate.
+    /// Decoupled weight decay, multiplied by the learning rate.
     pub decay: f64,
-    /// Factor on the gradients: clipping.
+    /// Factor for the gradients, from clipping.
     pub scale: f64,
 }
 
@@ -29,10 +29,10 @@ pub struct AdamStep {
 /// in place, without bias correction.
 ///
 /// # Shapes
-/// - all of one length, contiguous, 32-bit floats of a CPU, no two of them overlapping.
+/// - all of one length, contiguous `f32` CPU tensors that do not overlap.
 ///
 /// # Panics
-/// On others.
+/// On other tensors.
 pub fn adam(
     weights: &mut Tensor,
     gradients: &Tensor,
@@ -43,17 +43,17 @@ pub fn adam(
     let n = gradients.numel();
     for tensor in [&*weights, gradients, &*first, &*second] {
         assert!(
-            is_plain(tensor) && tensor.is_contiguous() && tensor.numel() == n,
-            "Adam's vectors are contiguous floats of one length"
+            is_cpu_f32(tensor) && tensor.is_contiguous() && tensor.numel() == n,
+            "Adam's tensors must be contiguous f32 CPU tensors of one length"
         );
     }
-    let mut places = [&*weights, gradients, &*first, &*second].map(|t| t.data_ptr() as usize);
-    places.sort_unstable();
-    let apart = places.windows(2).all(|pair| pair[0] + n * size_of::<f32>() <= pair[1]);
-    assert!(apart, "Adam's vectors do not overlap");
-    /// Elements of a thread's piece at a time.
+    let mut addresses = [&*weights, gradients, &*first, &*second].map(|t| t.data_ptr() as usize);
+    addresses.sort_unstable();
+    let disjoint = addresses.windows(2).all(|pair| pair[0] + n * size_of::<f32>() <= pair[1]);
+    assert!(disjoint, "Adam's tensors must not overlap");
+    /// Elements per kernel call.
     const BLOCK: usize = 4096;
-    let numbers = Numbers {
+    let constants = Constants {
         keep: (1.0 - step.rate * step.decay) as f32,
         rate: step.rate as f32,
         beta1: step.beta1 as f32,
@@ -65,24 +65,24 @@ pub fn adam(
     };
     let gradients = floats(gradients);
     let [weights, first, second] = [weights, first, second].map(|tensor| {
-        // Views of these may be held elsewhere; nobody reads them during an update.
+        // Other views of these tensors may exist, but nothing reads them during an update.
         Shared::new(crate::floats::floats_mut(tensor))
     });
     for_pieces(n.div_ceil(BLOCK), |_, part| {
         for block in part {
             let at = block * BLOCK..((block + 1) * BLOCK).min(n);
-            // SAFETY: a block is one thread's.
+            // SAFETY: each block belongs to one thread.
             #[allow(unsafe_code)]
             let (w, m, v) = unsafe {
                 (weights.part(at.clone()), first.part(at.clone()), second.part(at.clone()))
             };
-            update(w, &gradients[at], m, v, &numbers);
+            update(w, &gradients[at], m, v, &constants);
         }
     });
 }
 
-/// An update's numbers as the loop needs them.
-pub(crate) struct Numbers {
+/// The constants of the inner loop.
+pub(crate) struct Constants {
     keep: f32,
     rate: f32,
     beta1: f32,
@@ -94,11 +94,11 @@ pub(crate) struct Numbers {
 }
 
 kernel! {
-    /// A block.
-    fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], numbers: &Numbers) {
+    /// One block.
+    fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], constants: &Constants) {
         let n = w.len();
         let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
-        let &Numbers { keep, rate, beta1, rest1, beta2, rest2, epsilon, scale } = numbers;
+        let &Constants { keep, rate, beta1, rest1, beta2, rest2, epsilon, scale } = constants;
         for i in 0..n {
             let gradient = g[i] * scale;
             m[i] = beta1 * m[i] + rest1 * gradient;

@@ -1,8 +1,8 @@
-//! LayerNorm, with the residual connection and the dropout before it.
+//! LayerNorm, fused with the residual connection and the dropout before it.
 
-use super::pieces::{Columns, for_pieces, pieces, rows_of};
+use super::pieces::{ColumnSums, for_pieces, pieces, rows_of};
 use crate::{
-    autograd::{attach, records},
+    autograd::{attach, requires_grad},
     dropout::Dropout,
     floats::{contiguous, empty, floats, floats_mut},
     parallel::Shared,
@@ -10,30 +10,30 @@ use crate::{
 };
 use tch::Tensor;
 
-/// `LayerNorm(residual + dropout(x))`: the end of both halves of a post-norm block.
+/// `LayerNorm(residual + dropout(x))`: the end of each sublayer of a post-norm block.
 ///
 /// # Shapes
-/// - `x`, `residual`: `[.., h]`; `gain`, `shift`: `[h]`. Result: as `x`.
+/// - `x`, `residual`: `[.., h]`; `weight`, `bias`: `[h]`. Result: as `x`.
 ///
 /// Source: Vaswani et al. 2017, section 3.1, and Ba et al. 2016, equation 4.
 #[allow(clippy::too_many_arguments)]
 pub fn add_norm(
     x: &Tensor,
     residual: &Tensor,
-    gain: &Tensor,
-    shift: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
     eps: f64,
     p: f64,
     train: bool,
 ) -> Tensor {
-    assert_eq!(x.size(), residual.size(), "the residual has the shape of what it is added to");
+    assert_eq!(x.size(), residual.size(), "the residual must have the shape of x");
     let (rows, width) = rows_of(x);
-    let inputs = [x, residual, gain, shift];
+    let inputs = [x, residual, weight, bias];
     let drop = Dropout::draw(p, train);
-    let recorded = records(&inputs);
-    let [x_c, residual_c, gain_c, shift_c] = inputs.map(contiguous);
-    for parameter in [&gain_c, &shift_c] {
-        assert_eq!(parameter.numel(), width, "parameters have the width of a row");
+    let recorded = requires_grad(&inputs);
+    let [x_c, residual_c, weight_c, bias_c] = inputs.map(contiguous);
+    for parameter in [&weight_c, &bias_c] {
+        assert_eq!(parameter.numel(), width, "weight and bias must have the width of a row");
     }
     let mut y = empty(&x.size());
     let mut sums =
@@ -41,7 +41,7 @@ pub fn add_norm(
     let mut statistics = vec![0.0; 2 * rows];
     {
         let (x, residual) = (floats(&x_c), floats(&residual_c));
-        let parameters = [floats(&gain_c), floats(&shift_c)];
+        let parameters = [floats(&weight_c), floats(&bias_c)];
         let (y, z, statistics) = (
             Shared::new(floats_mut(&mut y)),
             Shared::new(floats_mut(&mut sums)),
@@ -51,7 +51,7 @@ pub fn add_norm(
             for row in part {
                 let at = row * width..(row + 1) * width;
                 let z_at = if recorded { at.clone() } else { piece * width..(piece + 1) * width };
-                // SAFETY: a row, or a piece's buffer, is one thread's.
+                // SAFETY: each row, and each piece's buffer, belongs to one thread.
                 #[allow(unsafe_code)]
                 let (y, z, statistics) = unsafe {
                     (y.part(at.clone()), z.part(z_at), statistics.part(2 * row..2 * row + 2))
@@ -75,19 +75,20 @@ pub fn add_norm(
             let dy = contiguous(dy);
             let mut dz = empty(&dy.size());
             let mut dx = if drop.is_identity() { None } else { Some(empty(&dy.size())) };
-            let (mut dgain, mut dshift) = (Columns::new(rows, width), Columns::new(rows, width));
+            let (mut dweight, mut dbias) =
+                (ColumnSums::new(rows, width), ColumnSums::new(rows, width));
             {
-                let (dy, z, gain) = (floats(&dy), floats(&sums), floats(&gain_c));
+                let (dy, z, weight) = (floats(&dy), floats(&sums), floats(&weight_c));
                 let dz = Shared::new(floats_mut(&mut dz));
                 let dx = dx.as_mut().map(|dx| Shared::new(floats_mut(dx)));
-                let columns = [&mut dgain, &mut dshift].map(|c| Shared::new(&mut c.sums));
+                let columns = [&mut dweight, &mut dbias].map(|c| Shared::new(&mut c.sums));
                 for_pieces(rows, |piece, part| {
                     for row in part {
                         let at = row * width..(row + 1) * width;
                         let own = piece * width..(piece + 1) * width;
-                        // SAFETY: a row, or a piece's sums, are one thread's.
+                        // SAFETY: each row, and each piece's sums, belong to one thread.
                         #[allow(unsafe_code)]
-                        let (dz, dx, [dgain, dshift]) = unsafe {
+                        let (dz, dx, [dweight, dbias]) = unsafe {
                             (
                                 dz.part(at.clone()),
                                 dx.map(|dx| dx.part(at.clone())),
@@ -98,40 +99,40 @@ pub fn add_norm(
                         backward(
                             &dy[at.clone()],
                             &z[at.clone()],
-                            gain,
+                            weight,
                             statistics,
                             dz,
-                            dgain,
-                            dshift,
+                            dweight,
+                            dbias,
                         );
                         if let Some(dx) = dx {
-                            dropped(dz, &drop, at.start as u32, dx);
+                            dropout_backward(dz, &drop, at.start as u32, dx);
                         }
                     }
                 });
             }
             let dx = dx.unwrap_or_else(|| dz.shallow_clone());
-            vec![Some(dx), Some(dz), Some(dgain.total()), Some(dshift.total())]
+            vec![Some(dx), Some(dz), Some(dweight.total()), Some(dbias.total())]
         });
     }
     y
 }
 
 kernel! {
-    /// A row: `z` is what is normalised, `statistics` its mean and the inverse of its deviation.
+    /// One row: `z` is the input of the normalization, `statistics` its mean and inverse standard deviation.
     fn forward(
         x: &[f32],
         residual: &[f32],
         parameters: [&[f32]; 2],
         eps: f32,
         drop: &Dropout,
-        place: u32,
+        start: u32,
         z: &mut [f32],
         y: &mut [f32],
         statistics: &mut [f32],
     ) {
         let n = z.len();
-        let [gain, shift] = parameters.map(|p| &p[..n]);
+        let [weight, bias] = parameters.map(|p| &p[..n]);
         let (x, residual, y) = (&x[..n], &residual[..n], &mut y[..n]);
         if drop.is_identity() {
             for i in 0..n {
@@ -139,7 +140,7 @@ kernel! {
             }
         } else {
             for i in 0..n {
-                z[i] = residual[i] + x[i] * drop.factor(place.wrapping_add(i as u32));
+                z[i] = residual[i] + x[i] * drop.factor(start.wrapping_add(i as u32));
             }
         }
         let z = &z[..n];
@@ -147,45 +148,45 @@ kernel! {
         let variance = sum(n, |i| (z[i] - mean) * (z[i] - mean)) / n as f32;
         let inverse = 1.0 / (variance + eps).sqrt();
         for i in 0..n {
-            y[i] = (z[i] - mean) * inverse * gain[i] + shift[i];
+            y[i] = (z[i] - mean) * inverse * weight[i] + bias[i];
         }
         statistics.copy_from_slice(&[mean, inverse]);
     }
 }
 
 kernel! {
-    /// The gradient of a row before it was normalised; adds those of gain and shift.
+    /// One row: the gradient of `z`. Accumulates the gradients of weight and bias.
     fn backward(
         dy: &[f32],
         z: &[f32],
-        gain: &[f32],
+        weight: &[f32],
         statistics: [f32; 2],
         dz: &mut [f32],
-        dgain: &mut [f32],
-        dshift: &mut [f32],
+        dweight: &mut [f32],
+        dbias: &mut [f32],
     ) {
         let n = dz.len();
-        let (dy, z, gain) = (&dy[..n], &z[..n], &gain[..n]);
-        let (dgain, dshift) = (&mut dgain[..n], &mut dshift[..n]);
+        let (dy, z, weight) = (&dy[..n], &z[..n], &weight[..n]);
+        let (dweight, dbias) = (&mut dweight[..n], &mut dbias[..n]);
         let [mean, inverse] = statistics;
-        let along = sum(n, |i| dy[i] * gain[i]) / n as f32;
-        let across = sum(n, |i| dy[i] * gain[i] * ((z[i] - mean) * inverse)) / n as f32;
+        let along = sum(n, |i| dy[i] * weight[i]) / n as f32;
+        let across = sum(n, |i| dy[i] * weight[i] * ((z[i] - mean) * inverse)) / n as f32;
         for i in 0..n {
             let unit = (z[i] - mean) * inverse;
-            dz[i] = inverse * (dy[i] * gain[i] - along - unit * across);
-            dgain[i] += dy[i] * unit;
-            dshift[i] += dy[i];
+            dz[i] = inverse * (dy[i] * weight[i] - along - unit * across);
+            dweight[i] += dy[i] * unit;
+            dbias[i] += dy[i];
         }
     }
 }
 
 kernel! {
-    /// The gradient before dropout.
-    fn dropped(dz: &[f32], drop: &Dropout, place: u32, dx: &mut [f32]) {
+    /// The backward pass of dropout.
+    fn dropout_backward(dz: &[f32], drop: &Dropout, start: u32, dx: &mut [f32]) {
         let n = dx.len();
         let dz = &dz[..n];
         for i in 0..n {
-            dx[i] = dz[i] * drop.factor(place.wrapping_add(i as u32));
+            dx[i] = dz[i] * drop.factor(start.wrapping_add(i as u32));
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Rows of a tensor in pieces, one for each thread.
+//! Splits the rows of a tensor into pieces, one for each thread.
 
 use crate::parallel::parallel_for;
 use std::ops::Range;
 
-/// Calls `body` with the number of a piece and its rows, for pieces that make up `0..rows`, on libtorch's threads.
-/// There are [`pieces`] of them.
+/// Splits `0..rows` into [`pieces`] and calls `body` with the index and the rows of each, on libtorch's threads.
 pub(super) fn for_pieces(rows: usize, body: impl Fn(usize, Range<usize>) + Sync) {
     let count = pieces(rows);
     parallel_for(count, |range| {
@@ -14,24 +13,24 @@ pub(super) fn for_pieces(rows: usize, body: impl Fn(usize, Range<usize>) + Sync)
     });
 }
 
-/// How many pieces `rows` rows are divided into: one for each thread.
+/// Number of pieces that [`for_pieces`] splits `rows` into: one for each thread.
 pub(super) fn pieces(rows: usize) -> usize {
     (tch::get_num_threads().max(1) as usize).min(rows).max(1)
 }
 
-/// Sums of each column over pieces: `width` floats for each.
+/// Column sums, `width` floats for each piece.
 #[derive(Debug)]
-pub(super) struct Columns {
+pub(super) struct ColumnSums {
     pub(super) sums: Vec<f32>,
     pub(super) width: usize,
 }
 
-impl Columns {
+impl ColumnSums {
     pub(super) fn new(rows: usize, width: usize) -> Self {
         Self { sums: vec![0.0; pieces(rows) * width], width }
     }
 
-    /// Over all pieces, in their order, as a tensor.
+    /// The sums over all pieces, added in order.
     pub(super) fn total(&self) -> tch::Tensor {
         let mut total = vec![0.0; self.width];
         for piece in self.sums.chunks_exact(self.width) {
@@ -43,7 +42,7 @@ impl Columns {
     }
 }
 
-/// The last dimension of a tensor, and how many rows of it there are.
+/// The number of rows of a tensor and their width, its last dimension.
 pub(super) fn rows_of(x: &tch::Tensor) -> (usize, usize) {
     let size = x.size();
     let width = *size.last().expect("a tensor with rows") as usize;

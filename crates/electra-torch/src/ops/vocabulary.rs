@@ -1,42 +1,42 @@
-//! The output layer over a vocabulary with its softmax, loss, sampling and gradient, block by block: the matrix of
-//! logits, the largest of a pre-training step, never stands in memory.
+//! The output layer over the vocabulary with its softmax, loss, sampling and gradient, computed block by block: the
+//! matrix of logits, the max_of tensor of a pre-training step, is never materialized.
 
 use super::pieces::{for_pieces, pieces, rows_of};
 use crate::{
-    autograd::{attach, records},
+    autograd::{attach, requires_grad},
     floats::{contiguous, empty, floats, floats_mut},
     gemm::{Factors, Matrix, gemm},
     parallel::Shared,
-    simd::{exp, kernel, largest, sum},
+    simd::{exp, kernel, max_of, sum},
 };
 use tch::{Kind, Tensor};
 
-/// Tokens of a block: the logits of some hundred positions over it fit a core's cache.
+/// Tokens per block: the logits of a few hundred positions fit in a core's cache.
 const BLOCK: usize = 256;
 
-/// What comes of an output layer; positions are rows.
+/// The result of [`predict_tokens`].
 #[derive(Debug)]
 pub struct Prediction {
-    /// Sum of the losses; its gradient goes to the features, the table and the bias.
+    /// Sum of the losses, differentiable with respect to the features, the table and the bias.
     pub loss: Tensor,
-    /// `-log softmax(logits)[label]` of each position, `[p]`, without a gradient.
+    /// `-log softmax(logits)[label]` of each position, `[p]`, detached.
     pub losses_p: Tensor,
-    /// A token drawn from each softmax, `[p]` int64.
+    /// A token sampled from the softmax of each position, `[p]` int64.
     pub sampled_p: Tensor,
-    /// The likeliest token, `[p]` int64.
+    /// The most probable token of each position, `[p]` int64.
     pub best_p: Tensor,
 }
 
-/// What the rows of logits over one block come to.
+/// Statistics of one row of logits over one block.
 #[derive(Clone, Copy, Default)]
-struct Part {
-    most: f32,
+struct BlockStats {
+    max: f32,
     best: usize,
-    /// Of `exp(logit - most)`.
+    /// Sum of `exp(logit - max)`.
     sum: f32,
 }
 
-/// What the layer is computed from, kept for the backward pass.
+/// The inputs of the layer, saved for the backward pass.
 struct Saved {
     x_pe: Tensor,
     table_ve: Tensor,
@@ -45,7 +45,7 @@ struct Saved {
     factors: Factors,
 }
 
-/// The same as slices, which threads can share.
+/// The same as slices, which can be shared between threads.
 struct Layer<'a> {
     x: &'a [f32],
     table: &'a [f32],
@@ -66,19 +66,19 @@ impl Saved {
     }
 }
 
-/// `softmax(x table^T + bias)`: the loss against `labels_p`, and tokens drawn by inverting the cumulative
+/// Cross-entropy of `softmax(x table^T + bias)` with `labels_p`, and tokens sampled from it by inverting the cumulative
 /// distribution at `uniforms_p`.
 ///
 /// # Shapes
-/// - `x_pe`: `[p, e]`, `table_ve`: `[v, e]`, `bias_v`: `[v]`, floats; where `x_pe` is bfloat16, the table is rounded
-///   to it, and so are the gradients of the logits where they are multiplied; `labels_p`: `[p]` int64 below `v`;
-///   `uniforms_p`: `[p]` in [0, 1).
+/// - `x_pe`: `[p, e]`, `table_ve`: `[v, e]`, `bias_v`: `[v]`, floats. If `x_pe` is bfloat16, the table and the gradients
+///   of the logits are rounded to it before they are multiplied. `labels_p`: `[p]` int64 below `v`; `uniforms_p`: `[p]`
+///   in [0, 1).
 ///
 /// # Panics
-/// On shapes that do not fit and labels outside the vocabulary.
+/// On mismatched shapes and labels outside the vocabulary.
 ///
-/// Source: the loss of Devlin et al. 2019 and the sampling of Clark et al. 2020, section 3. Logits are computed again
-/// in the backward pass, from their logarithmic sums.
+/// Source: the loss of Devlin et al. 2019 and the sampling of Clark et al. 2020, section 3. The backward pass recomputes
+/// logits from their log-sum-exp.
 pub fn predict_tokens(
     x_pe: &Tensor,
     table_ve: &Tensor,
@@ -88,13 +88,18 @@ pub fn predict_tokens(
 ) -> Prediction {
     let (p, e) = rows_of(x_pe);
     let v = bias_v.numel();
-    assert_eq!(table_ve.size(), [v as i64, e as i64], "a row of the table for each token");
-    let labels: Vec<i64> = Vec::try_from(labels_p).expect("labels are integers");
-    let uniforms: Vec<f32> = Vec::try_from(uniforms_p).expect("uniforms are floats");
-    assert!(labels.len() == p && uniforms.len() == p, "a label and a number for each position");
+    assert_eq!(table_ve.size(), [v as i64, e as i64], "the table must have a row for each token");
+    let labels: Vec<i64> = Vec::try_from(labels_p).expect("labels must be integers");
+    let uniforms: Vec<f32> = Vec::try_from(uniforms_p).expect("uniforms must be floats");
+    assert!(
+        labels.len() == p && uniforms.len() == p,
+        "each position needs a label and a uniform number"
+    );
     let labels: Vec<usize> = labels
         .into_iter()
-        .map(|label| usize::try_from(label).ok().filter(|&l| l < v).expect("a label is a token"))
+        .map(|label| {
+            usize::try_from(label).ok().filter(|&l| l < v).expect("labels must be below v")
+        })
         .collect();
     let inputs = [x_pe, table_ve, bias_v];
     let factors = match x_pe.kind() {
@@ -110,13 +115,13 @@ pub fn predict_tokens(
     let losses: Vec<f32> = rows.iter().zip(&at_labels).map(|(row, at)| row.log - at).collect();
     let sampled = layer.sample(&parts, &rows, &uniforms);
     let best: Vec<i64> = rows.iter().map(|row| row.best as i64).collect();
-    // In 64 bits: a sum over hundreds of positions.
+    // f64, as it is a sum over hundreds of positions.
     let total: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
     let loss = Tensor::from(total as f32);
-    if records(&inputs) {
+    if requires_grad(&inputs) {
         let logs: Vec<f32> = rows.iter().map(|row| row.log).collect();
-        attach(&loss, &inputs, move |slope| {
-            saved.layer().gradients(&logs, slope.double_value(&[]) as f32).map(Some).into()
+        attach(&loss, &inputs, move |dloss| {
+            saved.layer().gradients(&logs, dloss.double_value(&[]) as f32).map(Some).into()
         });
     }
     Prediction {
@@ -127,11 +132,11 @@ pub fn predict_tokens(
     }
 }
 
-/// A row of logits as a whole.
-struct Row {
-    most: f32,
+/// Statistics of a row of logits over the whole vocabulary.
+struct RowStats {
+    max: f32,
     best: usize,
-    /// Logarithm of the sum of exponentials.
+    /// Log-sum-exp of the logits.
     log: f32,
 }
 
@@ -144,7 +149,7 @@ impl Layer<'_> {
         block * BLOCK..((block + 1) * BLOCK).min(self.v)
     }
 
-    /// Logits of the rows from `x` on over a block, without the bias.
+    /// Logits of the first `rows` rows of `x` over a block, without the bias.
     fn logits(&self, x: &[f32], rows: usize, block: usize, logits: &mut [f32]) {
         let (tokens, e) = (self.tokens(block), self.e);
         let table = Matrix::new(&self.table[tokens.start * e..tokens.end * e], e);
@@ -153,16 +158,16 @@ impl Layer<'_> {
             [rows, e, tokens.len()],
             1.0,
             Matrix::new(x, e),
-            table.turned(),
+            table.transposed(),
             0.0,
             logits,
             tokens.len(),
         );
     }
 
-    /// What each row comes to over each block (`parts[block * p + row]`), and the logits of the labels.
-    fn sums(&self) -> (Vec<Part>, Vec<f32>) {
-        let mut parts = vec![Part::default(); self.blocks() * self.p];
+    /// Statistics of each row over each block (`parts[block * p + row]`), and the logits of the labels.
+    fn sums(&self) -> (Vec<BlockStats>, Vec<f32>) {
+        let mut parts = vec![BlockStats::default(); self.blocks() * self.p];
         let mut at_labels = vec![0.0; self.p];
         {
             let (parts, at_labels) = (Shared::new(&mut parts), Shared::new(&mut at_labels));
@@ -174,14 +179,14 @@ impl Layer<'_> {
                     let n = tokens.len();
                     self.logits(x, self.p, block, &mut logits);
                     for (i, row) in logits.chunks_exact_mut(n).take(self.p).enumerate() {
-                        let (most, best, sum) = summary(row, &bias[tokens.clone()]);
-                        let place = block * self.p + i;
-                        // SAFETY: a block's parts are one thread's.
+                        let (max, best, sum) = row_stats(row, &bias[tokens.clone()]);
+                        let index = block * self.p + i;
+                        // SAFETY: the statistics of a block belong to one thread.
                         #[allow(unsafe_code)]
-                        let part = unsafe { parts.part(place..place + 1) };
-                        part[0] = Part { most, best: tokens.start + best, sum };
+                        let part = unsafe { parts.part(index..index + 1) };
+                        part[0] = BlockStats { max, best: tokens.start + best, sum };
                         if tokens.contains(&self.labels[i]) {
-                            // SAFETY: a label is in one block.
+                            // SAFETY: each label is in one block.
                             #[allow(unsafe_code)]
                             let at = unsafe { at_labels.part(i..i + 1) };
                             at[0] = row[self.labels[i] - tokens.start];
@@ -193,20 +198,20 @@ impl Layer<'_> {
         (parts, at_labels)
     }
 
-    fn combine(&self, parts: &[Part]) -> Vec<Row> {
+    fn combine(&self, parts: &[BlockStats]) -> Vec<RowStats> {
         (0..self.p)
             .map(|i| {
                 let own = || parts[i..].iter().step_by(self.p);
-                let first = own().fold(parts[i], |a, &b| if b.most > a.most { b } else { a });
-                let total: f64 = own().map(|part| weight(part, first.most)).sum();
-                Row { most: first.most, best: first.best, log: first.most + total.ln() as f32 }
+                let first = own().fold(parts[i], |a, &b| if b.max > a.max { b } else { a });
+                let total: f64 = own().map(|part| weight(part, first.max)).sum();
+                RowStats { max: first.max, best: first.best, log: first.max + total.ln() as f32 }
             })
             .collect()
     }
 
-    /// The first token of each row whose cumulative probability exceeds its number, so that a token of probability 0
-    /// is never drawn.
-    fn sample(&self, parts: &[Part], rows: &[Row], uniforms: &[f32]) -> Vec<i64> {
+    /// Samples the first token of each row whose cumulative probability exceeds the uniform number. Tokens of
+    /// probability 0 are never sampled.
+    fn sample(&self, parts: &[BlockStats], rows: &[RowStats], uniforms: &[f32]) -> Vec<i64> {
         let mut sampled = vec![0i64; self.p];
         {
             let sampled = Shared::new(&mut sampled);
@@ -214,13 +219,13 @@ impl Layer<'_> {
             for_pieces(self.p, |_, range| {
                 let mut logits = vec![0.0; BLOCK];
                 for i in range {
-                    let own =
-                        || parts[i..].iter().step_by(self.p).map(|part| weight(part, rows[i].most));
+                    let max = rows[i].max;
+                    let own = || parts[i..].iter().step_by(self.p).map(|part| weight(part, max));
                     let mut rest = f64::from(uniforms[i]) * own().sum::<f64>();
                     let mut block = 0;
-                    for (place, weight) in own().enumerate() {
+                    for (candidate, weight) in own().enumerate() {
                         if weight > 0.0 {
-                            block = place;
+                            block = candidate;
                             if rest < weight {
                                 break;
                             }
@@ -231,29 +236,28 @@ impl Layer<'_> {
                     self.logits(&x[i * self.e..(i + 1) * self.e], 1, block, &mut logits);
                     let row = &mut logits[..tokens.len()];
                     let mut token = tokens.start;
-                    for (place, (logit, bias)) in row.iter().zip(&bias[tokens.clone()]).enumerate()
-                    {
-                        let weight = f64::from(logit + bias - rows[i].most).exp();
+                    for (i, (logit, bias)) in row.iter().zip(&bias[tokens.clone()]).enumerate() {
+                        let weight = f64::from(logit + bias - max).exp();
                         if weight > 0.0 {
-                            token = tokens.start + place;
+                            token = tokens.start + i;
                             if rest < weight {
                                 break;
                             }
                         }
                         rest -= weight;
                     }
-                    // SAFETY: a row is one thread's.
+                    // SAFETY: each row belongs to one thread.
                     #[allow(unsafe_code)]
-                    let place = unsafe { sampled.part(i..i + 1) };
-                    place[0] = token as i64;
+                    let sampled = unsafe { sampled.part(i..i + 1) };
+                    sampled[0] = token as i64;
                 }
             });
         }
         sampled
     }
 
-    /// Of features, table and bias, for a loss whose own gradient is `slope`.
-    fn gradients(&self, logs: &[f32], slope: f32) -> [Tensor; 3] {
+    /// The gradients of features, table and bias, given the gradient of the loss.
+    fn gradients(&self, logs: &[f32], dloss: f32) -> [Tensor; 3] {
         let (p, e, v) = (self.p, self.e, self.v);
         let (x, bias, table) = (self.x, self.bias, self.table);
         let mut dx = vec![0.0; pieces(self.blocks()) * p * e];
@@ -265,14 +269,14 @@ impl Layer<'_> {
                 Shared::new(floats_mut(&mut dbias)),
             );
             for_pieces(self.blocks(), |piece, range| {
-                // SAFETY: a piece's sum is one thread's.
+                // SAFETY: the sum of a piece belongs to one thread.
                 #[allow(unsafe_code)]
                 let dx = unsafe { dx.part(piece * p * e..(piece + 1) * p * e) };
                 let mut logits = vec![0.0; p * BLOCK];
                 for block in range {
                     let tokens = self.tokens(block);
                     let n = tokens.len();
-                    // SAFETY: a block's rows are one thread's.
+                    // SAFETY: the rows of a block belong to one thread.
                     #[allow(unsafe_code)]
                     let (dtable, dbias) = unsafe {
                         (dtable.part(tokens.start * e..tokens.end * e), dbias.part(tokens.clone()))
@@ -281,9 +285,9 @@ impl Layer<'_> {
                     dbias.fill(0.0);
                     for (i, row) in logits.chunks_exact_mut(n).take(p).enumerate() {
                         let label = self.labels[i];
-                        slopes(row, &bias[tokens.clone()], logs[i], slope);
+                        scaled_softmax(row, &bias[tokens.clone()], logs[i], dloss);
                         if tokens.contains(&label) {
-                            row[label - tokens.start] -= slope;
+                            row[label - tokens.start] -= dloss;
                         }
                         for (total, own) in dbias.iter_mut().zip(row.iter()) {
                             *total += own;
@@ -293,7 +297,7 @@ impl Layer<'_> {
                     let rows = Matrix::new(&table[tokens.start * e..tokens.end * e], e);
                     let factors = self.factors;
                     let x = Matrix::new(x, e);
-                    gemm(factors, [n, p, e], 1.0, logits.turned(), x, 0.0, dtable, e);
+                    gemm(factors, [n, p, e], 1.0, logits.transposed(), x, 0.0, dtable, e);
                     gemm(factors, [p, n, e], 1.0, logits, rows, 1.0, dx, e);
                 }
             });
@@ -310,32 +314,32 @@ impl Layer<'_> {
     }
 }
 
-/// A part's share of its row's sum, relative to the row's largest logit.
-fn weight(part: &Part, most: f32) -> f64 {
-    f64::from(part.sum) * f64::from(part.most - most).exp()
+/// The sum of exponentials of a block, relative to the max_of logit of the row.
+fn weight(part: &BlockStats, max: f32) -> f64 {
+    f64::from(part.sum) * f64::from(part.max - max).exp()
 }
 
 kernel! {
-    /// Adds the bias to a row of logits; their largest, its place, and the sum of exponentials relative to it.
-    fn summary(row: &mut [f32], bias: &[f32]) -> (f32, usize, f32) {
+    /// Adds the bias to a row of logits. Returns the maximum, its index, and the sum of exponentials relative to it.
+    fn row_stats(row: &mut [f32], bias: &[f32]) -> (f32, usize, f32) {
         let n = row.len();
         let bias = &bias[..n];
         for i in 0..n {
             row[i] += bias[i];
         }
-        let most = largest(row);
-        let best = row.iter().position(|&logit| logit == most).unwrap_or(0);
-        (most, best, sum(n, |i| exp(row[i] - most)))
+        let max = max_of(row);
+        let best = row.iter().position(|&logit| logit == max).unwrap_or(0);
+        (max, best, sum(n, |i| exp(row[i] - max)))
     }
 }
 
 kernel! {
-    /// A row of logits becomes the softmax times `slope`.
-    fn slopes(row: &mut [f32], bias: &[f32], log: f32, slope: f32) {
+    /// A row of logits becomes its softmax times `factor`.
+    fn scaled_softmax(row: &mut [f32], bias: &[f32], log: f32, factor: f32) {
         let n = row.len();
         let bias = &bias[..n];
         for i in 0..n {
-            row[i] = exp(row[i] + bias[i] - log) * slope;
+            row[i] = exp(row[i] + bias[i] - log) * factor;
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Against 64-bit arithmetic, over the whole range that networks use.
+//! Compares the kernels' functions with 64-bit arithmetic, over the range that networks use.
 
 use super::*;
 
 #[test]
-fn exponentials_are_right_to_the_last_places() {
+fn exp_is_accurate() {
     for i in -8_700..=8_830 {
         let x = i as f32 / 100.0;
-        let (found, right) = (f64::from(exp(x)), f64::from(x).exp());
-        assert!((found / right - 1.0).abs() < 3e-7, "exp({x}) is {found}, not {right}");
+        let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
+        assert!((found / expected - 1.0).abs() < 3e-7, "exp({x}) is {found}, expected {expected}");
     }
     assert_eq!((exp(0.0), exp(-1e4), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// erf by its Maclaurin series, which converges everywhere and is exact enough in 64 bits up to 4.
+/// erf by its Maclaurin series, which converges everywhere and is accurate enough in 64 bits up to 4.
 fn series(x: f64) -> f64 {
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
@@ -25,11 +25,11 @@ fn series(x: f64) -> f64 {
 }
 
 #[test]
-fn the_error_function_is_right() {
+fn erf_is_accurate() {
     for i in -400..=400 {
         let x = i as f32 / 100.0;
-        let (found, right) = (f64::from(erf(x)), series(f64::from(x)));
-        assert!((found - right).abs() < 4e-7, "erf({x}) is {found}, not {right}");
+        let (found, expected) = (f64::from(erf(x)), series(f64::from(x)));
+        assert!((found - expected).abs() < 4e-7, "erf({x}) is {found}, expected {expected}");
     }
     assert!(
         (erf(9.0) - 1.0).abs() < 1e-6 && (erf(-9.0) + 1.0).abs() < 1e-6 && erf(f32::NAN).is_nan()
@@ -37,20 +37,20 @@ fn the_error_function_is_right() {
 }
 
 #[test]
-fn sums_take_every_element_once() {
+fn sum_counts_every_element_once() {
     for n in [0, 1, 15, 16, 17, 64, 100] {
         assert_eq!(sum(n, |i| i as f32 + 1.0), (n * (n + 1) / 2) as f32);
     }
 }
 
 #[test]
-fn the_largest_is_found_wherever_it_stands() {
+fn max_of_finds_the_maximum_at_any_index() {
     for n in [1, 15, 16, 17, 40] {
         for place in 0..n {
             let mut values = vec![-3.0; n];
             values[place] = -1.0;
-            assert_eq!(largest(&values), -1.0, "at {place} of {n}");
+            assert_eq!(max_of(&values), -1.0, "at {place} of {n}");
         }
     }
-    assert_eq!(largest(&[]), f32::NEG_INFINITY);
+    assert_eq!(max_of(&[]), f32::NEG_INFINITY);
 }

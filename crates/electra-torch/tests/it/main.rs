@@ -1,5 +1,5 @@
-//! Public behaviour of `electra-torch`.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! Tests of the public API of `electra-torch`.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod gpu;
 mod ops;
@@ -13,7 +13,7 @@ fn parameter(values: &[f32]) -> Tensor {
 }
 
 #[test]
-fn backward_accumulates_into_the_given_view() {
+fn backward_accumulates_into_the_view() {
     let flat = Tensor::zeros([3], (Kind::Float, Device::Cpu));
     let (a, b) = (parameter(&[1.0, 2.0]), parameter(&[5.0]));
     set_grad(&a, &flat.narrow(0, 0, 2)).unwrap();
@@ -26,7 +26,7 @@ fn backward_accumulates_into_the_given_view() {
 }
 
 #[test]
-fn a_gradient_of_another_shape_or_kind_is_refused() {
+fn a_gradient_of_another_shape_or_kind_is_rejected() {
     let a = parameter(&[1.0, 2.0]);
     let wrong_shape = Tensor::zeros([3], (Kind::Float, Device::Cpu));
     let wrong_kind = Tensor::zeros([2], (Kind::Double, Device::Cpu));

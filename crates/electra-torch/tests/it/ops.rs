@@ -1,5 +1,5 @@
-//! Fused layers against the same layers as chains of libtorch's functions: results and every gradient, with the
-//! masks that dropout draws, at sizes that are no multiple of a vector, and for each instruction set.
+//! Fused layers equal the same layers built from libtorch functions: results and all gradients, with the same dropout
+//! masks, at sizes that are not multiples of a vector, and for each instruction set.
 
 use electra_torch::{
     Instructions, limit_instructions,
@@ -8,10 +8,10 @@ use electra_torch::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
 
-/// Of values and gradients of about 1, in 32-bit floats.
+/// For values and gradients of about 1 in `f32`.
 const TOLERANCE: f64 = 2e-5;
 
-/// Tests that seed libtorch's generator or choose instructions take turns.
+/// A lock for tests that seed libtorch's generator or select instructions.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -21,37 +21,37 @@ fn random(size: &[i64]) -> Tensor {
     Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true)
 }
 
-/// The factors of a dropout layer that draws first after this seed: 0 and 1 / (1 - p).
+/// The factors (0 or 1 / (1 - p)) of the first dropout layer after this seed.
 fn factors(seed: i64, size: &[i64], p: f64) -> Tensor {
     tch::manual_seed(seed);
     ops::dropout(&Tensor::ones(size, (Kind::Float, Device::Cpu)), p, true)
 }
 
-/// Results and the gradients of `inputs` under random weights agree.
+/// Asserts that the results and the gradients of `inputs`, for a random gradient of the result, are equal.
 #[track_caller]
-fn same(inputs: &[&Tensor], fused: &Tensor, plain: &Tensor) {
-    same_within(TOLERANCE, inputs, fused, plain);
+fn assert_same(inputs: &[&Tensor], fused: &Tensor, plain: &Tensor) {
+    assert_same_within(TOLERANCE, inputs, fused, plain);
 }
 
-/// The same, up to `tolerance` of the largest number or of 1.
+/// The same with a tolerance relative to the largest value, or to 1.
 #[track_caller]
-fn same_within(tolerance: f64, inputs: &[&Tensor], fused: &Tensor, plain: &Tensor) {
+fn assert_same_within(tolerance: f64, inputs: &[&Tensor], fused: &Tensor, plain: &Tensor) {
     assert_eq!(fused.size(), plain.size());
     let weights = Tensor::randn(fused.size(), (Kind::Float, Device::Cpu));
     let gradients =
         |y: &Tensor| Tensor::run_backward(&[(y * &weights).sum(Kind::Float)], inputs, false, false);
-    let close = |what: &str, a: &Tensor, b: &Tensor| {
+    let assert_close = |what: &str, a: &Tensor, b: &Tensor| {
         let scale = b.abs().max().double_value(&[]).max(1.0);
         let difference = (a - b).abs().max().double_value(&[]) / scale;
         assert!(difference <= tolerance, "{what} differs by {difference:e}");
     };
-    close("the result", fused, plain);
+    assert_close("the result", fused, plain);
     for (i, (a, b)) in gradients(fused).iter().zip(gradients(plain)).enumerate() {
-        close(&format!("gradient {i}"), a, &b);
+        assert_close(&format!("gradient {i}"), a, &b);
     }
 }
 
-fn everywhere(check: impl Fn()) {
+fn for_each_instruction_set(check: impl Fn()) {
     let _turn = turn();
     for limit in [Instructions::Avx512, Instructions::Avx2, Instructions::Baseline] {
         limit_instructions(limit);
@@ -61,38 +61,38 @@ fn everywhere(check: impl Fn()) {
 }
 
 #[test]
-fn the_end_of_a_block_is_the_chain_of_its_parts() {
-    everywhere(|| {
+fn add_norm_equals_libtorch() {
+    for_each_instruction_set(|| {
         for (rows, width, p) in [(1, 5, 0.0), (7, 37, 0.3), (9, 64, 0.1), (3, 16, 0.0)] {
             tch::manual_seed(rows);
             let size = [rows, width];
             let (x, residual) = (random(&size), random(&size));
-            let (gain, shift) = (random(&[width]), random(&[width]));
+            let (weight, bias) = (random(&[width]), random(&[width]));
             let mask = factors(5, &size, p);
             let plain = (&residual + &x * mask).layer_norm(
                 [width],
-                Some(&gain),
-                Some(&shift),
+                Some(&weight),
+                Some(&bias),
                 1e-12,
                 false,
             );
             tch::manual_seed(5);
-            let fused = ops::add_norm(&x, &residual, &gain, &shift, 1e-12, p, true);
-            same(&[&x, &residual, &gain, &shift], &fused, &plain);
+            let fused = ops::add_norm(&x, &residual, &weight, &bias, 1e-12, p, true);
+            assert_same(&[&x, &residual, &weight, &bias], &fused, &plain);
         }
     });
 }
 
 #[test]
-fn gelu_is_the_exact_one() {
-    everywhere(|| {
+fn bias_gelu_equals_libtorch() {
+    for_each_instruction_set(|| {
         tch::manual_seed(1);
         let (x, bias) = (random(&[3, 5, 43]), random(&[43]));
-        same(&[&x, &bias], &ops::bias_gelu(&x, &bias), &(&x + &bias).gelu("none"));
+        assert_same(&[&x, &bias], &ops::bias_gelu(&x, &bias), &(&x + &bias).gelu("none"));
     });
 }
 
-/// Softmax attention over a batch of sequences of one length, as libtorch's functions.
+/// Softmax attention over a batch of sequences of one length, built from libtorch functions.
 fn plain_attention(
     qkv: &Tensor,
     batch: i64,
@@ -114,9 +114,9 @@ fn plain_attention(
 }
 
 #[test]
-fn attention_is_the_chain_of_its_parts() {
-    everywhere(|| {
-        // More than one block of queries, and fewer positions than a vector has places.
+fn attention_equals_libtorch() {
+    for_each_instruction_set(|| {
+        // More than one block of queries, and fewer positions than vector lanes.
         for (batch, s, heads, d, p) in [(2, 150, 3, 8, 0.2), (3, 7, 1, 4, 0.0), (1, 1, 2, 3, 0.4)] {
             tch::manual_seed(s);
             let qkv = random(&[batch * s, 3 * heads * d]);
@@ -126,13 +126,13 @@ fn attention_is_the_chain_of_its_parts() {
                 Arc::new(Sequences::padded(&vec![s as usize; batch as usize], s as usize));
             tch::manual_seed(9);
             let fused = ops::attention(&qkv, &sequences, heads as usize, p, true);
-            same(&[&qkv], &fused, &plain);
+            assert_same(&[&qkv], &fused, &plain);
         }
     });
 }
 
 #[test]
-fn padding_is_neither_seen_nor_computed_and_packing_changes_nothing() {
+fn attention_skips_padding_and_packing_changes_nothing() {
     let _turn = turn();
     tch::manual_seed(3);
     let (lengths, s, heads) = ([5usize, 1, 3], 5i64, 2i64);
@@ -145,24 +145,24 @@ fn padding_is_neither_seen_nor_computed_and_packing_changes_nothing() {
     };
     let padded = Arc::new(Sequences::padded(&lengths, s as usize));
     let fused = ops::attention(&qkv, &padded, heads as usize, 0.0, true);
-    same(&[&qkv], &fused, &plain());
+    assert_same(&[&qkv], &fused, &plain());
 
     let kept = keep.nonzero().squeeze_dim(-1);
     let packed = Arc::new(Sequences::packed(&lengths, 9));
     let rows = ops::attention(&qkv.index_select(0, &kept), &packed, heads as usize, 0.0, true);
-    same(&[&qkv], &rows, &plain().index_select(0, &kept));
+    assert_same(&[&qkv], &rows, &plain().index_select(0, &kept));
 
-    // Rows behind the last sequence are not looked at, and come out as zeros.
-    let behind = Tensor::full([2, 3 * 8], f64::NAN, (Kind::Float, Device::Cpu));
-    let input = Tensor::cat(&[qkv.index_select(0, &kept), behind], 0);
+    // Rows after the last sequence are not read; their outputs are zeros.
+    let padding = Tensor::full([2, 3 * 8], f64::NAN, (Kind::Float, Device::Cpu));
+    let input = Tensor::cat(&[qkv.index_select(0, &kept), padding], 0);
     let packed = Arc::new(Sequences::packed(&lengths, 11));
     let rows = ops::attention(&input, &packed, heads as usize, 0.0, true);
     let zeros = Tensor::zeros([2, 8], (Kind::Float, Device::Cpu));
-    same(&[&qkv], &rows, &Tensor::cat(&[plain().index_select(0, &kept), zeros], 0));
+    assert_same(&[&qkv], &rows, &Tensor::cat(&[plain().index_select(0, &kept), zeros], 0));
 }
 
 #[test]
-fn dropout_has_its_rate_and_scale_and_no_pattern() {
+fn dropout_has_its_rate_and_scale_and_no_correlations() {
     let _turn = turn();
     let (n, p) = (400_000i64, 0.1);
     let dropped = |seed| {
@@ -172,8 +172,8 @@ fn dropout_has_its_rate_and_scale_and_no_pattern() {
         kept.eq(0.0).to_kind(Kind::Double)
     };
     let (a, b) = (dropped(1), dropped(2));
-    assert_eq!(a, dropped(1), "the seed decides");
-    // Six deviations of the binomial, for shares of two independent draws of each pair as well.
+    assert_eq!(a, dropped(1), "the seed determines the mask");
+    // Six standard deviations of the binomial.
     let bound = |q: f64| 6.0 * (q * (1.0 - q) / n as f64).sqrt();
     let share = |x: &Tensor| x.mean(Kind::Double).double_value(&[]);
     assert!((share(&a) - p).abs() < bound(p), "{}", share(&a));
@@ -181,24 +181,24 @@ fn dropout_has_its_rate_and_scale_and_no_pattern() {
     for lag in [1, 2, 3, 16, 64, 256, 1024, 65_536] {
         let both = a.narrow(0, 0, n - lag) * a.narrow(0, lag, n - lag);
         let both = both.sum(Kind::Double).double_value(&[]) / (n - lag) as f64;
-        assert!((both - p * p).abs() < bound(p * p) * 1.1, "places {lag} apart: {both}");
+        assert!((both - p * p).abs() < bound(p * p) * 1.1, "lag {lag}: {both}");
     }
 }
 
 #[test]
-fn dropout_and_its_gradient_drop_the_same() {
+fn dropout_and_its_gradient_drop_the_same_elements() {
     let _turn = turn();
     let x = random(&[10_001]);
     let mask = factors(4, &[10_001], 0.5);
     tch::manual_seed(4);
     let y = ops::dropout(&x, 0.5, true);
-    same(&[&x], &y, &(&x * mask));
+    assert_same(&[&x], &y, &(&x * mask));
     let z = ops::dropout(&x, 0.5, false);
-    assert_eq!(z, x, "nothing is dropped outside of training");
+    assert_eq!(z, x, "nothing is dropped in evaluation mode");
 }
 
 #[test]
-fn a_number_that_is_none_stays_visible() {
+fn nan_propagates() {
     let _turn = turn();
     let nan = Tensor::from_slice(&[1.0, f32::NAN, 2.0]).view([1, 3]);
     let one = Tensor::ones([3], (Kind::Float, Device::Cpu));
@@ -211,9 +211,9 @@ fn a_number_that_is_none_stays_visible() {
 }
 
 #[test]
-fn a_vocabulary_is_predicted_as_by_the_chain_of_its_parts() {
-    everywhere(|| {
-        // One block of the vocabulary, several, and one that is not full.
+fn predict_tokens_equals_libtorch() {
+    for_each_instruction_set(|| {
+        // One block of the vocabulary, several, and a partial one.
         for (p, e, v) in [(1, 3, 5), (7, 16, 256), (23, 8, 700)] {
             tch::manual_seed(v);
             let (x, table, bias) = (random(&[p, e]), random(&[v, e]), random(&[v]));
@@ -225,7 +225,7 @@ fn a_vocabulary_is_predicted_as_by_the_chain_of_its_parts() {
             let losses = logits.cross_entropy_loss(&labels, none, tch::Reduction::None, -100, 0.0);
             assert!((&fused.losses_p - &losses).abs().max().double_value(&[]) < TOLERANCE);
             assert_eq!(fused.best_p, logits.argmax(-1, false));
-            // The token's interval of the cumulative distribution holds its number, up to rounding.
+            // The token's interval in the cumulative distribution contains the uniform number, up to rounding.
             let ends = logits
                 .detach()
                 .to_kind(Kind::Double)
@@ -237,15 +237,15 @@ fn a_vocabulary_is_predicted_as_by_the_chain_of_its_parts() {
                 * fused.sampled_p.gt(0).to_kind(Kind::Double);
             assert_eq!(uniforms.lt_tensor(&(end + 1e-6)).all(), Tensor::from(true));
             assert_eq!(uniforms.gt_tensor(&(start - 1e-6)).all(), Tensor::from(true));
-            same(&[&x, &table, &bias], &fused.loss, &losses.sum(Kind::Float));
+            assert_same(&[&x, &table, &bias], &fused.loss, &losses.sum(Kind::Float));
         }
     });
 }
 
 #[test]
-fn tokens_of_probability_zero_are_never_drawn() {
+fn tokens_of_probability_zero_are_never_sampled() {
     let _turn = turn();
-    // Softmax of 0 and -inf-like logits: all weight on tokens 300 and 600, which are in other blocks.
+    // Logits of 0 and -1e9: all probability is on tokens 300 and 600, which are in different blocks.
     let bias = Tensor::full([900], -1e9, (Kind::Float, Device::Cpu));
     for token in [300, 600] {
         let _ = bias.narrow(0, token, 1).fill_(0.0);
@@ -254,14 +254,14 @@ fn tokens_of_probability_zero_are_never_drawn() {
     let zeros = Tensor::zeros([6, 2], (Kind::Float, Device::Cpu));
     let table = Tensor::zeros([900, 2], (Kind::Float, Device::Cpu));
     let labels = Tensor::full([6], 300, (Kind::Int64, Device::Cpu));
-    let drawn = ops::predict_tokens(&zeros, &table, &bias, &labels, &Tensor::from_slice(&numbers));
-    assert_eq!(Vec::<i64>::try_from(drawn.sampled_p).unwrap(), [300, 300, 300, 600, 600, 600]);
-    assert_eq!(drawn.losses_p.mean(Kind::Float).double_value(&[]) as f32, std::f32::consts::LN_2);
+    let found = ops::predict_tokens(&zeros, &table, &bias, &labels, &Tensor::from_slice(&numbers));
+    assert_eq!(Vec::<i64>::try_from(found.sampled_p).unwrap(), [300, 300, 300, 600, 600, 600]);
+    assert_eq!(found.losses_p.mean(Kind::Float).double_value(&[]) as f32, std::f32::consts::LN_2);
 }
 
 #[test]
-fn adams_update_is_the_one_of_its_formula() {
-    everywhere(|| {
+fn adam_follows_its_formula() {
+    for_each_instruction_set(|| {
         tch::manual_seed(8);
         let n = 10_007i64;
         let vector = || Tensor::randn([n], (Kind::Float, Device::Cpu));
@@ -280,39 +280,39 @@ fn adams_update_is_the_one_of_its_formula() {
         let new_v = double(&v) * 0.999 + &scaled * &scaled * 0.001;
         let new_w = double(&w) * (1.0 - 0.001) - &new_m / (new_v.sqrt() + 1e-6) * 0.01;
         ops::adam(&mut w, &g, &mut m, &mut v, &step);
-        for (found, right) in [(&m, new_m), (&v, new_v), (&w, new_w)] {
-            let largest = right.abs().max().double_value(&[]);
-            let difference = (double(found) - right).abs().max().double_value(&[]) / largest;
-            // Of the largest number: a few roundings of 2^-24.
+        for (found, expected) in [(&m, new_m), (&v, new_v), (&w, new_w)] {
+            let largest = expected.abs().max().double_value(&[]);
+            let difference = (double(found) - expected).abs().max().double_value(&[]) / largest;
+            // A few roundings of 2^-24, relative to the largest value.
             assert!(difference < 5e-7, "differs by {difference:e}");
         }
     });
 }
 
-/// Rounded to bfloat16, as a leaf of 32-bit floats.
+/// Rounds to bfloat16; the result is an `f32` leaf.
 fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).to_kind(Kind::Float).set_requires_grad(true)
 }
 
-/// Of what is computed from the same bfloat16 numbers: factors and results are rounded to 8 bits again and again, each
-/// time by 2^-9 at most.
+/// Tolerance of bfloat16 computations on the same inputs: factors and results are rounded several times, each time by at
+/// most 2^-9.
 const HALF_TOLERANCE: f64 = 8.0 / 512.0;
 
 #[test]
-fn gelu_of_bfloat16_is_gelu_of_its_numbers() {
-    everywhere(|| {
+fn bias_gelu_in_bfloat16_equals_libtorch() {
+    for_each_instruction_set(|| {
         tch::manual_seed(1);
         let (x, bias) = (rounded(&random(&[3, 5, 43])), random(&[43]));
         let y = ops::bias_gelu(&x.to_kind(Kind::BFloat16), &bias);
         assert_eq!(y.kind(), Kind::BFloat16);
-        same_within(HALF_TOLERANCE, &[&x, &bias], &y, &(&x + &bias).gelu("none"));
+        assert_same_within(HALF_TOLERANCE, &[&x, &bias], &y, &(&x + &bias).gelu("none"));
     });
 }
 
 #[test]
-fn attention_over_bfloat16_is_attention_over_its_numbers() {
-    everywhere(|| {
-        // Odd lengths, one that no tile of rows divides, heads narrower than a vector, and wider than a panel.
+fn attention_in_bfloat16_equals_libtorch() {
+    for_each_instruction_set(|| {
+        // Odd lengths, one that is not a multiple of a tile, heads narrower than a vector and wider than a panel.
         let sizes =
             [(2, 150, 3, 8, 0.2), (3, 7, 1, 4, 0.0), (1, 1, 2, 3, 0.4), (1, 33, 1, 70, 0.1)];
         for (batch, s, heads, d, p) in sizes {
@@ -326,14 +326,14 @@ fn attention_over_bfloat16_is_attention_over_its_numbers() {
             let half = qkv.to_kind(Kind::BFloat16);
             let fused = ops::attention(&half, &sequences, heads as usize, p, true);
             assert_eq!(fused.kind(), Kind::BFloat16);
-            same_within(HALF_TOLERANCE, &[&qkv], &fused, &plain);
+            assert_same_within(HALF_TOLERANCE, &[&qkv], &fused, &plain);
         }
     });
 }
 
 #[test]
-fn a_vocabulary_is_predicted_in_bfloat16_as_from_rounded_factors() {
-    everywhere(|| {
+fn predict_tokens_in_bfloat16_equals_libtorch_with_rounded_factors() {
+    for_each_instruction_set(|| {
         for (p, e, v) in [(1, 3, 5), (7, 16, 256), (23, 9, 700), (150, 64, 300)] {
             tch::manual_seed(v);
             let (x, table) = (rounded(&random(&[p, e])), rounded(&random(&[v, e])));
@@ -345,23 +345,23 @@ fn a_vocabulary_is_predicted_in_bfloat16_as_from_rounded_factors() {
             let logits = x.linear(&table, Some(&bias));
             let none = None::<&Tensor>;
             let losses = logits.cross_entropy_loss(&labels, none, tch::Reduction::None, -100, 0.0);
-            // Products of bfloat16 numbers are exact in 32 bits: only the order of the sums differs.
+            // Products of bfloat16 numbers are exact in `f32`: only the order of the sums differs.
             assert!((&fused.losses_p - &losses).abs().max().double_value(&[]) < TOLERANCE);
             assert_eq!(fused.best_p, logits.argmax(-1, false));
             let inputs = [&x, &table, &bias];
-            same_within(HALF_TOLERANCE, &inputs, &fused.loss, &losses.sum(Kind::Float));
+            assert_same_within(HALF_TOLERANCE, &inputs, &fused.loss, &losses.sum(Kind::Float));
         }
     });
 }
 
 #[test]
-fn a_batch_without_a_masked_position_has_no_loss_and_no_gradient() {
+fn a_batch_without_masked_positions_has_zero_loss_and_gradients() {
     let _turn = turn();
     let (x, table, bias) = (random(&[0, 4]), random(&[300, 4]), random(&[300]));
     let none = Tensor::zeros([0], (Kind::Float, Device::Cpu));
     let labels = none.to_kind(Kind::Int64);
     for kind in [Kind::Float, Kind::BFloat16] {
-        // Memory that was used is handed out again: nothing that stands in it is a gradient.
+        // Freed memory is reused: its old values must not show up as gradients.
         drop(Tensor::full([300, 4], 7.0, (Kind::Float, Device::Cpu)));
         let fused = ops::predict_tokens(&x.to_kind(kind), &table, &bias, &labels, &none);
         assert_eq!(fused.loss.double_value(&[]), 0.0);

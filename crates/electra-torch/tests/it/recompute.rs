@@ -1,4 +1,4 @@
-//! A function that is computed again in the backward pass: the same numbers, draws and gradients, and what it keeps.
+//! `recompute` gives the same values, random numbers and gradients as a plain call.
 
 use crate::ops::turn;
 use electra_torch::{ops, recompute, set_grad};
@@ -10,23 +10,23 @@ fn leaf(size: &[i64]) -> Tensor {
     Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true)
 }
 
-/// A layer that draws in both ways there are: a key for dropout by counter, and a mask of libtorch's own.
+/// A layer that uses randomness in both ways: a key for counter-based dropout, and a mask drawn by libtorch.
 fn layer(x: &Tensor, weight: &Tensor) -> Tensor {
     let y = ops::dropout(&x.linear(weight, None::<&Tensor>).tanh(), 0.3, true);
     (y + x).dropout(0.2, true)
 }
 
 #[derive(Debug, PartialEq)]
-struct Found {
+struct Results {
     value: Vec<f32>,
     input: Vec<f32>,
     weight: Vec<f32>,
-    /// What the generator draws afterwards.
+    /// The next numbers from the generator.
     next: Vec<f32>,
 }
 
-/// Three layers of one weight, whose gradient is a view of a buffer, through `wrap`.
-fn through(wrap: impl Fn(&Tensor, &Tensor) -> Tensor) -> Found {
+/// Runs three layers with a shared weight, whose gradient is a view of a buffer; `wrap` calls a layer.
+fn run(wrap: impl Fn(&Tensor, &Tensor) -> Tensor) -> Results {
     tch::manual_seed(5);
     let (x, weight) = (leaf(&SIZE), leaf(&[16, 16]));
     let buffer = Tensor::zeros([256], (Kind::Float, Device::Cpu));
@@ -38,23 +38,28 @@ fn through(wrap: impl Fn(&Tensor, &Tensor) -> Tensor) -> Found {
     y.square().sum(Kind::Float).backward();
     let next = Tensor::rand([4], (Kind::Float, Device::Cpu));
     let plain = |t: &Tensor| Vec::try_from(t.detach().flatten(0, -1)).expect("floats");
-    Found { value: plain(&y), input: plain(&x.grad()), weight: plain(&buffer), next: plain(&next) }
+    Results {
+        value: plain(&y),
+        input: plain(&x.grad()),
+        weight: plain(&buffer),
+        next: plain(&next),
+    }
 }
 
 #[test]
-fn values_draws_and_gradients_are_the_same_bits() {
+fn values_random_numbers_and_gradients_are_bitwise_equal() {
     let _turn = turn();
-    let kept = through(layer);
-    assert!(kept.weight.iter().any(|&g| g != 0.0));
-    let again = through(|x, weight| {
+    let plain = run(layer);
+    assert!(plain.weight.iter().any(|&g| g != 0.0));
+    let recomputed = run(|x, weight| {
         let weight = weight.shallow_clone();
         recompute(&[x], move |inputs| layer(&inputs[0], &weight))
     });
-    assert_eq!(again, kept);
+    assert_eq!(recomputed, plain);
 }
 
 #[test]
-fn it_runs_twice_with_a_backward_pass_and_once_without() {
+fn the_function_runs_twice_with_a_backward_pass_and_once_without() {
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -74,15 +79,15 @@ fn it_runs_twice_with_a_backward_pass_and_once_without() {
     y.sum(Kind::Float).backward();
     assert_eq!(runs.load(Ordering::Relaxed), 2);
     assert_eq!(x.grad(), x.ones_like() * 2.0);
-    // Nothing is asked for: it is just called.
+    // Without gradients it is a plain call.
     assert!(!no_grad(|| counted(&x)).requires_grad());
     assert!(!counted(&x.detach()).requires_grad());
     assert_eq!(runs.load(Ordering::Relaxed), 4);
 }
 
-/// Parameters behind an input without a gradient are trained all the same.
+/// Parameters get a gradient even if the input does not require one.
 #[test]
-fn an_input_without_a_gradient_loses_no_parameters_gradient() {
+fn parameters_of_a_function_of_a_constant_get_gradients() {
     let _turn = turn();
     let weight = leaf(&[16, 16]);
     let x = Tensor::ones(SIZE, (Kind::Float, Device::Cpu));
@@ -90,6 +95,6 @@ fn an_input_without_a_gradient_loses_no_parameters_gradient() {
     recompute(&[&x], move |inputs| inputs[0].linear(&inside, None::<&Tensor>))
         .sum(Kind::Float)
         .backward();
-    // Every entry of a weight multiplies 9 ones.
+    // Every entry of the weight is multiplied by 9 ones.
     assert_eq!(weight.grad(), weight.ones_like() * 9.0);
 }

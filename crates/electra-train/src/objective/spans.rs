@@ -1,6 +1,6 @@
 //! Spans of `tracing` that begin with a backward pass. They cost nothing when nobody listens; `profile.rs` does.
 
-use electra_torch::{attach, records};
+use electra_torch::{attach, requires_grad};
 use tch::Tensor;
 use tracing::Span;
 
@@ -9,7 +9,7 @@ use tracing::Span;
 /// libtorch's engine runs the nodes of a graph from the newest to the oldest, so what was computed before `loss` is
 /// not run before its backward pass begins, and what was computed after it has been.
 pub(crate) fn backward_of(loss: Tensor, part: Span) -> Tensor {
-    if part.is_disabled() || !records(&[&loss]) {
+    if part.is_disabled() || !requires_grad(&[&loss]) {
         return loss;
     }
     let marked = loss.detach().copy();

@@ -18,6 +18,7 @@ mod optim;
 mod profile;
 mod report;
 mod resume;
+mod tensorboard;
 
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
 use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};

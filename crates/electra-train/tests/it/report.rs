@@ -42,7 +42,8 @@ fn reported(rows: &str) -> electra_train::Result<String> {
     Ok(fs::read_to_string(path.join("report.html")).unwrap())
 }
 
-/// A plot is 720 by 260, its axes 64 from the left and 28 from below, 8 from the other sides.
+/// A plot is 1440 by 520 pixels: from (128, 447) at the lower left to (1423, 16) at the upper right; shares of both
+/// distances are rounded down.
 #[test]
 fn figures_and_curves_are_those_of_the_rows() {
     let html = reported(ROWS).unwrap();
@@ -50,11 +51,11 @@ fn figures_and_curves_are_those_of_the_rows() {
         let from = html.find(&format!("<h3>{title}</h3>")).unwrap();
         &html[from..from + html[from..].find("</svg>").unwrap()]
     };
-    // The loss from 6 to 9 over updates 0 to 10: 8 is two thirds up, 7.125 is three eighths.
+    // The loss from 6 to 9 over updates 0 to 10: 8 is two thirds up (287 of 431), 7.125 is three eighths (161).
     let loss = plot("loss");
-    assert!(loss.contains("points=\"388.0,82.7 712.0,232.0\""), "{loss}");
-    assert!(loss.contains("points=\"64.0,8.0 712.0,148.0\""), "{loss}");
-    assert!(plot("tokens_per_second").contains("points=\"64.0,232.0 712.0,8.0\""));
+    assert!(loss.contains("points=\"775,160 1423,447 \""), "{loss}");
+    assert!(loss.contains("points=\"128,16 1423,286 \""), "{loss}");
+    assert!(plot("tokens_per_second").contains("points=\"128,447 1423,16 \""));
     // What people look at first comes first, whatever the order in the rows.
     let places = ["loss", "discriminator_auc", "tokens_per_second", "learning_rate"]
         .map(|title| html.find(&format!("<h3>{title}</h3>")).unwrap());
@@ -82,7 +83,7 @@ fn figures_and_curves_are_those_of_the_rows() {
 #[test]
 fn samples_show_what_was_drawn_and_what_the_discriminator_says() {
     let ground = |shade: &str, text: &str| {
-        format!("<span style=\"background:rgba(213,94,0,{shade})\">{text}</span>\n")
+        format!("<span style=\"background:rgba(213,94,0,{shade})\">{text}</span> ")
     };
     let expected = [
         "<p>",
@@ -100,7 +101,7 @@ fn samples_show_what_was_drawn_and_what_the_discriminator_says() {
 #[test]
 fn it_is_escaped_and_needs_nothing_from_elsewhere() {
     let html = reported(ROWS).unwrap();
-    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
     assert!(html.contains("<title>a&lt;b: pre-training</title>"), "{html}");
     assert!(html.contains("attention=&lt;script src=x&gt;"), "{html}");
     for word in ["<script", "<link", "http", "href=", "url(", "@import"] {

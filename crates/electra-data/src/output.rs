@@ -1,4 +1,4 @@
-//! What an output folder of shards may replace: shards, and nothing that belongs to the corpus.
+//! Checks of the output folder: it may replace only shards, and no file of the corpus.
 
 use crate::{
     Corpus, Error, Result,
@@ -8,12 +8,12 @@ use electra_files::{Kind, read_json};
 use serde_json::Value;
 use std::{fs, path::Path};
 
-/// The kind of folder that holds shards and nothing else.
+/// A folder that has only shards.
 pub(crate) struct Shards;
 
 impl Kind for Shards {
     fn differs(&self, folder: &Path) -> Option<String> {
-        // The index of another version of the format is an index of shards, too.
+        // Also accepts an index of another version of the format.
         let index: Option<Value> = read_json(&folder.join(INDEX)).ok();
         if index.is_none_or(|index| index.get("vocab_hash").is_none()) {
             return Some(format!("has no {INDEX} of shards"));
@@ -28,7 +28,7 @@ impl Kind for Shards {
     }
 }
 
-/// Checks that no file of the corpus is in the output folder.
+/// Checks that the output folder has no file of the corpus.
 ///
 /// # Errors
 /// [`Error::CorpusInOutput`].
@@ -36,8 +36,8 @@ pub(crate) fn check_corpus(out: &Path, corpus: &Corpus) -> Result<()> {
     // A folder that does not exist contains nothing.
     let Ok(real) = fs::canonicalize(out) else { return Ok(()) };
     let root = fs::canonicalize(corpus.path()).map_err(Error::io(corpus.path()))?;
-    let place = |file: &Path| root.join(file.strip_prefix(corpus.path()).unwrap_or(file));
-    match corpus.files().iter().find(|file| place(file).starts_with(&real)) {
+    let real_path = |file: &Path| root.join(file.strip_prefix(corpus.path()).unwrap_or(file));
+    match corpus.files().iter().find(|file| real_path(file).starts_with(&real)) {
         None => Ok(()),
         Some(file) => Err(Error::CorpusInOutput { out: out.to_owned(), file: file.to_owned() }),
     }

@@ -1,4 +1,4 @@
-//! The output folder: nothing but shards is replaced, and no failure loses what was there or what is new.
+//! The output folder: only shards are replaced, and a failure loses neither the old nor the new ones.
 
 use crate::{Fixture, bad_input::says, letters, text};
 use electra_data::{
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// Builds `shards` of `corpus` over what is there; `meanwhile` happens during the build.
+/// Builds `shards` of `corpus` with overwriting; calls `meanwhile` during the build.
 fn replace(fixture: &Fixture, corpus: &Path, meanwhile: impl Fn()) -> Result<BuildReport> {
     let config =
         BuildConfig { existing: electra_data::Existing::Replace, ..fixture.config("shards", 16) };
@@ -21,7 +21,7 @@ fn documents(fixture: &Fixture) -> u64 {
     ShardIndex::read(&fixture.path("shards")).unwrap().report.documents
 }
 
-/// Names of the fixture's folder.
+/// Names in the fixture's folder.
 fn names(fixture: &Fixture) -> Vec<String> {
     let entries = fs::read_dir(fixture.dir.path()).unwrap();
     let mut names: Vec<_> =
@@ -31,7 +31,7 @@ fn names(fixture: &Fixture) -> Vec<String> {
 }
 
 #[test]
-fn an_output_folder_that_is_not_empty_stays_as_it_is() {
+fn a_non_empty_output_folder_is_an_error() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     let kept = fixture.write("shards/precious.txt", "mine");
@@ -41,24 +41,24 @@ fn an_output_folder_that_is_not_empty_stays_as_it_is() {
 }
 
 #[test]
-fn overwriting_replaces_nothing_but_shards() {
+fn only_shards_are_overwritten() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     let kept = fixture.write("shards/precious.txt", "mine");
-    let refused = |words: &[&str]| {
+    let rejected = |words: &[&str]| {
         says(replace(&fixture, &corpus, || {}), words);
         assert_eq!(fs::read_to_string(&kept).unwrap(), "mine");
         assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
     };
-    refused(&["shards", "no index.json of shards", "--overwrite"]);
+    rejected(&["shards", "no index.json of shards", "--overwrite"]);
     // Another program's file of that name.
     fixture.write("shards/index.json", "{\"format\": 1}");
-    refused(&["no index.json of shards"]);
+    rejected(&["no index.json of shards"]);
 
     fs::remove_dir_all(fixture.path("shards")).unwrap();
     fixture.shards(&corpus, "shards", 16).unwrap();
     fixture.write("shards/precious.txt", "mine");
-    refused(&["also contains precious.txt"]);
+    rejected(&["also contains precious.txt"]);
 
     fs::remove_file(&kept).unwrap();
     replace(&fixture, &fixture.write("corpus.txt", text(20)), || {}).unwrap();
@@ -67,7 +67,7 @@ fn overwriting_replaces_nothing_but_shards() {
 }
 
 #[test]
-fn a_file_is_no_folder_to_replace() {
+fn a_file_is_not_replaced_by_a_folder() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     let kept = fixture.write("shards", "mine");
@@ -76,20 +76,23 @@ fn a_file_is_no_folder_to_replace() {
 }
 
 #[test]
-fn a_corpus_inside_the_output_folder_is_refused() {
+fn a_corpus_inside_the_output_folder_is_an_error() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus/corpus.txt", text(10));
     fixture.shards(&corpus, "shards", 16).unwrap();
     let vocab = fixture.path("shards/tokenizer/vocab.txt");
-    says(replace(&fixture, &vocab, || {}), &["shards contains", "vocab.txt of the corpus"]);
-    // The folder above holds both the text and the shards of before, which are no text.
+    says(
+        replace(&fixture, &vocab, || {}),
+        &["shards contains", "vocab.txt, which belongs to the corpus"],
+    );
+    // The parent folder has the corpus and the old shards.
     let above = fixture.dir.path().join("corpus").join("..");
-    says(replace(&fixture, &above, || {}), &["shards contains", "of the corpus"]);
+    says(replace(&fixture, &above, || {}), &["shards contains", "belongs to the corpus"]);
     assert_eq!(documents(&fixture), 10);
 }
 
 #[test]
-fn a_link_is_followed_and_stays_one() {
+fn a_symbolic_link_is_followed_and_kept() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     fixture.shards(&corpus, "elsewhere", 16).unwrap();
@@ -100,9 +103,9 @@ fn a_link_is_followed_and_stays_one() {
     assert_eq!(names(&fixture), ["corpus.txt", "elsewhere", "shards"]);
 }
 
-/// What somebody puts there during the build is not lost, nor are the new shards.
+/// Files that appear in the output folder during the build are kept, and so are the new shards.
 #[test]
-fn shards_that_cannot_be_put_in_their_place_are_kept_beside() {
+fn shards_that_cannot_be_moved_into_place_are_kept() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     let meanwhile = || {
@@ -115,7 +118,7 @@ fn shards_that_cannot_be_put_in_their_place_are_kept_beside() {
 }
 
 #[test]
-fn two_builds_to_one_place_do_not_meet() {
+fn two_builds_to_one_folder_exclude_each_other() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     let theirs = fixture.write(".shards.tmp/train-00000.shard", "theirs");
@@ -124,15 +127,15 @@ fn two_builds_to_one_place_do_not_meet() {
     says(fixture.shards(&corpus, "shards", 16), &["shards", "another process"]);
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
 
-    // The system gives a dead process' lock back; what it left is cleared away.
+    // The system releases the lock of a dead process; its leftovers are removed.
     drop(lock);
     fixture.shards(&corpus, "shards", 16).unwrap();
     assert_eq!(names(&fixture), ["corpus.txt", "shards"]);
 }
 
-/// Killed between the two renames: the old shards come back.
+/// If a build is killed between the two renames, the old shards are restored.
 #[test]
-fn a_build_that_died_during_the_exchange_lost_nothing() {
+fn a_build_killed_while_replacing_loses_nothing() {
     let fixture = Fixture::new();
     let corpus = fixture.write("corpus.txt", text(10));
     fixture.shards(&corpus, "shards", 16).unwrap();

@@ -1,31 +1,31 @@
-//! Reading files and the figures in them; an error names the file, the line or the key.
+//! Reads and writes files, and the numbers in them. Errors name the file, the line or the key.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{fs, path::Path};
 
-/// A file's text.
+/// Reads a text file.
 pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// A file of one JSON value.
+/// Reads a JSON file.
 pub(crate) fn json(path: impl AsRef<Path>) -> Result<Value> {
     let path = path.as_ref();
     serde_json::from_str(&read(path)?).with_context(|| path.display().to_string())
 }
 
-/// A file of one JSON value a line.
+/// Reads a JSON-lines file.
 pub(crate) fn rows(path: impl AsRef<Path>) -> Result<Vec<Value>> {
     let path = path.as_ref();
-    let place = |line: usize| format!("{}:{}", path.display(), line + 1);
+    let location = |line: usize| format!("{}:{}", path.display(), line + 1);
     let text = read(path)?;
     let rows = text.lines().enumerate();
-    rows.map(|(line, row)| serde_json::from_str(row).with_context(|| place(line))).collect()
+    rows.map(|(line, row)| serde_json::from_str(row).with_context(|| location(line))).collect()
 }
 
-/// Makes a folder, with those above it.
+/// Creates a folder and its parents.
 pub(crate) fn make_folder(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     fs::create_dir_all(path).with_context(|| path.display().to_string())
@@ -37,17 +37,17 @@ pub(crate) fn write(path: impl AsRef<Path>, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| path.display().to_string())
 }
 
-/// The number under `key`.
+/// The number of a key.
 pub(crate) fn number(value: &Value, key: &str) -> Result<f64> {
-    value[key].as_f64().with_context(|| format!("no figure {key:?} in {value}"))
+    value[key].as_f64().with_context(|| format!("no number {key:?} in {value}"))
 }
 
-/// The median of the numbers under `key`.
+/// The median of the numbers of a key.
 pub(crate) fn median_of(values: &[Value], key: &str) -> Result<f64> {
     Ok(median(values.iter().map(|value| number(value, key)).collect::<Result<_>>()?))
 }
 
-/// The middle value, or the mean of both middle ones; not a number without values.
+/// The middle value, or the mean of the two middle ones; NaN if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_name_the_file_line_or_key() {
         let error = number(&json!({"a": 1.5}), "b").unwrap_err().to_string();
         assert!(error.contains("\"b\""), "{error}");
         assert_eq!(number(&json!({"a": 1.5}), "a").unwrap(), 1.5);
