@@ -28,7 +28,9 @@ const COLOURS: [RGBColor; 7] = [
 /// The size of a plot, which is shown at half of it, the room on all sides, and that for the numbers at the axes.
 const SIZE: (u32, u32) = (1440, 520);
 const MARGIN: u32 = 16;
-const LABELS: (u32, u32) = (112, 56);
+const LABELS: (u32, u32) = (112, 72);
+/// The height of a line of text: 24 pixels for its letters, 12 as it is shown.
+const TEXT: u32 = 30;
 
 /// Points of a curve that are drawn at most; of more, evenly spaced ones and the last.
 const POINTS: usize = 600;
@@ -225,7 +227,7 @@ fn draw(
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .label_style(("sans-serif", 24))
+            .label_style(("sans-serif", TEXT))
             .x_label_formatter(&short)
             .y_label_formatter(&short)
             .x_desc(x)

@@ -9,6 +9,8 @@ const SIZE: (u32, u32) = (420, 300);
 /// Lengths of a dash and of the gap after it.
 const DASH: (u32, u32) = (5, 3);
 
+const FONT: (&str, u32) = ("sans-serif", 14);
+
 /// One set of axes.
 #[derive(Debug)]
 pub(super) struct Chart<'a> {
@@ -54,12 +56,17 @@ fn draw_one(
 ) -> Result<()> {
     let points = || chart.lines.iter().flat_map(|line| &line.points);
     let mut axes = ChartBuilder::on(area)
-        .caption(chart.title, ("sans-serif", 13))
+        .caption(chart.title, ("sans-serif", 16))
         .margin(10)
         .x_label_area_size(35)
         .y_label_area_size(40)
         .build_cartesian_2d(range(points().map(|p| p.0)), range(points().map(|p| p.1)))?;
-    axes.configure_mesh().light_line_style(TRANSPARENT).x_labels(6).x_desc(x_label).draw()?;
+    axes.configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(6)
+        .label_style(FONT)
+        .x_desc(x_label)
+        .draw()?;
     for line in &chart.lines {
         let (points, colour) = (line.points.iter().copied(), line.colour);
         let series = match line.stroke {
@@ -71,7 +78,11 @@ fn draw_one(
         let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour);
         series.label(line.label).legend(sample);
     }
-    axes.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    axes.configure_series_labels()
+        .label_font(FONT)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .draw()?;
     Ok(())
 }
 
