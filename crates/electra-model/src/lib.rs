@@ -70,10 +70,7 @@ pub use input::{EncoderInput, Row};
 pub use kernels::Compute;
 pub use mask::PaddingMask;
 pub use networks::{Discriminator, Generator, Network, Pretraining};
-pub use parts::{
-    AbsolutePositions, GeluMlp, Parts, PostNorm, PreNorm, SoftmaxAttention, Tied, TokenEmbeddings,
-    Untied,
-};
+pub use parts::*;
 pub use pretrained::PretrainedNetwork;
 pub use seam::{
     Block, BuildEmbeddings, EmbeddingPair, Embeddings, FeedForward, LayerContext, Positions,
