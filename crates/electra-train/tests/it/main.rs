@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
-mod bert;
 mod config;
 mod dropout;
 mod fetch;
