@@ -8,6 +8,7 @@ mod absolute_positions;
 mod gelu_mlp;
 mod norms;
 mod post_norm;
+mod pre_norm;
 mod sharing;
 mod softmax_attention;
 mod token_embeddings;
@@ -15,6 +16,7 @@ mod token_embeddings;
 pub use absolute_positions::AbsolutePositions;
 pub use gelu_mlp::GeluMlp;
 pub use post_norm::PostNorm;
+pub use pre_norm::PreNorm;
 pub use sharing::{Tied, Untied};
 pub use softmax_attention::SoftmaxAttention;
 pub use token_embeddings::TokenEmbeddings;
@@ -81,6 +83,7 @@ impl Parts {
             .with_feed_forward("gelu-mlp", GeluMlp::new)
             .with_embeddings("token", TokenEmbeddings::new)
             .with_block("post-norm", PostNorm::new)
+            .with_block("pre-norm", PreNorm::new)
             .with_positions("absolute", |_| Ok(AbsolutePositions))
             .with_sharing("tied", Tied)
             .with_sharing("untied", Untied);
