@@ -3,6 +3,7 @@
 //! The training loop knows the trait and nothing of ELECTRA; replaced token detection, the paper's ablations and
 //! fine-tuning tasks are objectives. One that ships is one file here, and one variant and one arm below.
 
+mod bert;
 mod cloze;
 mod inputs;
 mod replaced_token;
@@ -12,6 +13,7 @@ mod settings;
 mod shown;
 mod spans;
 
+pub use bert::{Bert, BertConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};
 pub use sampling::sample;
 pub use seam::{
@@ -34,12 +36,15 @@ use serde::{Deserialize, Serialize};
 pub enum ObjectiveConfig {
     /// ELECTRA.
     ReplacedToken(ReplacedTokenConfig),
+    /// Masked language modelling with one network.
+    Bert(BertConfig),
 }
 
 impl ObjectiveConfig {
     fn settings(&self) -> &dyn ObjectiveSettings {
         match self {
             Self::ReplacedToken(settings) => settings,
+            Self::Bert(settings) => settings,
         }
     }
 }

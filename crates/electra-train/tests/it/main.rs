@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
+mod bert;
 mod config;
 mod dropout;
 mod fetch;
