@@ -26,7 +26,10 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Exported {
-    /// What is fine-tuned, with its pre-training head: `ElectraForPreTraining`.
+    /// What is fine-tuned, with its pre-training head, whichever that is.
+    #[cfg_attr(feature = "clap", value(skip))]
+    Kept,
+    /// The network that finds replaced tokens: `ElectraForPreTraining`.
     Discriminator,
     /// What is fine-tuned, without its head: `ElectraModel`.
     Encoder,
@@ -39,7 +42,7 @@ impl Exported {
     fn of<'a>(self, networks: &[TrainedNetwork<'a>]) -> Option<TrainedNetwork<'a>> {
         let head = |head| networks.iter().find(|network| network.head == head).copied();
         match self {
-            Self::Encoder => networks.first().copied(),
+            Self::Kept | Self::Encoder => networks.first().copied(),
             Self::Discriminator => head(HeadKind::ReplacedToken),
             Self::Generator => head(HeadKind::MaskedLm),
         }

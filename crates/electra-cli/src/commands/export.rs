@@ -50,7 +50,7 @@ impl Args {
                 electra_tasks::model::export(&self.checkpoint, &self.out, existing)?;
             }
             (Format::Hf, part) => {
-                let part = part.unwrap_or(Exported::Discriminator);
+                let part = part.unwrap_or(Exported::Kept);
                 export::export(&self.checkpoint, part, &self.out, existing)?;
             }
         }

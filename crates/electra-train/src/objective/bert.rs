@@ -3,7 +3,7 @@
 use super::{
     cloze::{Cloze, Output},
     inputs::{Inputs, Shapes},
-    seam::{Normaliser, Objective, ObjectiveSite, Pass, TrainedNetwork},
+    seam::{Normaliser, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check},
 };
 use crate::{config::MaskingConfig, error::Result, metrics::Observations};
@@ -12,6 +12,7 @@ use electra_model::{Compute, ElectraConfig, Generator};
 use electra_torch::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
+use tracing::trace_span;
 
 /// How positions are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +104,16 @@ impl Bert {
     }
 }
 
+const STAGES: [Stage; 3] = [
+    Stage { span: "encoder", label: "encoder, forward", products: |p| p[0].network },
+    Stage { span: "output", label: "output layer and loss", products: |p| p[0].vocabulary },
+    Stage {
+        span: "backward",
+        label: "backward",
+        products: |p| 2.0 * (p[0].network + p[0].vocabulary),
+    },
+];
+
 impl Objective for Bert {
     type Batch = MaskedBatch;
 
@@ -113,6 +124,10 @@ impl Objective for Bert {
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
         let (encoder, head) = (self.network.encoder(), self.network.head_kind());
         vec![TrainedNetwork { role: "encoder", encoder, head }]
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &STAGES
     }
 
     fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
@@ -131,14 +146,16 @@ impl Objective for Bert {
         let shown_bs =
             upload(&Tensor::from_slice(&self.config.shown(part, vocabulary)), self.device);
         let shown = inputs.masked.with_ids(shown_bs.view_as(&inputs.ids_bs));
-        let features_pe = self.network.features_t(&shown, &inputs.predicted_p(), train);
+        let features_pe = trace_span!("encoder")
+            .in_scope(|| self.network.features_t(&shown, &inputs.predicted_p(), train));
         let output = Output {
             table_ve: self.network.table(),
             bias_v: self.network.head().bias(),
             temperature: 1.0,
             compute,
         };
-        let cloze = output.cloze(&features_pe, &inputs.labels_p, &inputs.uniforms_p);
+        let cloze = trace_span!("output")
+            .in_scope(|| output.cloze(&features_pe, &inputs.labels_p, &inputs.uniforms_p));
         let loss = &cloze.loss / (whole.predictions as f64 + 1e-6);
         Box::new(BertPass { part, device: self.device, loss, labels_p: inputs.labels_p, cloze })
     }

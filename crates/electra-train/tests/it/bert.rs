@@ -2,7 +2,11 @@
 
 use crate::{Fixture, figures, objective::batches};
 use electra_data::MaskedBatch;
-use electra_model::{HeadKind, hf::Pretrained, tensors};
+use electra_model::{
+    HeadKind,
+    hf::{Architecture, Pretrained},
+    tensors,
+};
 use electra_train::{
     Existing, Outcome, Recipe, RunConfig, Start,
     config::MaskingConfig,
@@ -112,9 +116,14 @@ fn one_network_is_trained_resumed_exported_and_its_loss_falls() {
     let heads: Vec<_> = networks.objective.networks().iter().map(|n| (n.role, n.head)).collect();
     assert_eq!(heads, [("encoder", HeadKind::MaskedLm)]);
 
-    for (part, name) in [(Exported::Encoder, "encoder"), (Exported::Generator, "masked-lm")] {
+    for (part, name, architecture) in [
+        (Exported::Encoder, "encoder", Architecture::ElectraModel),
+        (Exported::Generator, "masked-lm", Architecture::ElectraForMaskedLM),
+        (Exported::Kept, "kept", Architecture::ElectraForMaskedLM),
+    ] {
         export(&run, part, &fixture.path(name), Existing::Refuse).unwrap();
-        Pretrained::read(&fixture.path(name)).unwrap();
+        let exported = Pretrained::read(&fixture.path(name)).unwrap();
+        assert_eq!(exported.config.architecture, architecture);
     }
     let error = export(&run, Exported::Discriminator, &fixture.path("none"), Existing::Refuse);
     let message = error.unwrap_err().to_string();
