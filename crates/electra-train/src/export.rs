@@ -89,7 +89,7 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option
         opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
         Ok(())
     })?;
-    let usual = configs.iter().all(|config| config.heads == tf::usual_heads(config.hidden));
+    let usual = configs.iter().all(|config| config.heads == tf::default_heads(config.hidden));
     Ok((!usual).then(|| {
         let [discriminator, generator] = configs.map(|config| config.heads);
         format!(

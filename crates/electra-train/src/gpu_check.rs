@@ -12,7 +12,7 @@ use crate::{
 use electra_data::{MaskedBatch, Split};
 use electra_model::{
     ElectraConfig, EncoderConfig, EncoderInput, Kernels, PaddingMask, PartName, Parts, Precision,
-    Pretraining, Tower,
+    Pretraining, EncoderSizes,
     flops::Products,
     tensors::{self, Named, variables},
 };
@@ -183,7 +183,7 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
         ..EncoderConfig::electra(
             facts.vocab,
             facts.embedding,
-            Tower { layers, hidden, heads, intermediate },
+            EncoderSizes { layers, hidden, heads, intermediate },
         )
     };
     let config = ElectraConfig {

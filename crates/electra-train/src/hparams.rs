@@ -12,7 +12,7 @@ use crate::{
     objective::ReplacedTokenConfig,
     optim::OptimizerConfig,
 };
-use electra_model::{ElectraConfig, EncoderConfig, PartName, Tower};
+use electra_model::{ElectraConfig, EncoderConfig, PartName, EncoderSizes};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
@@ -133,7 +133,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     };
     let hidden = whole(&mut model, "hidden_size", hidden)?;
     let layers = whole(&mut model, "num_hidden_layers", layers)?;
-    let discriminator = Tower {
+    let discriminator = EncoderSizes {
         layers,
         hidden,
         heads: whole(&mut model, "num_attention_heads", (hidden / 64).max(1))?,
@@ -142,7 +142,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     // Python's round: half to even.
     let fraction = |of: i64, share: f64| (of as f64 * share).round_ties_even() as i64;
     let narrow = fraction(hidden, keys.number("generator_hidden_size", 0.25)?);
-    let generator = Tower {
+    let generator = EncoderSizes {
         layers: fraction(layers, keys.number("generator_layers", 1.0)?),
         hidden: narrow,
         heads: (narrow / 64).max(1),

@@ -40,7 +40,9 @@ impl Args {
                         "differs by {largest:.3e} at most ({relative:.3e} of the largest value)"
                     ),
                 ),
-                Verdict::Form(a, b) => (false, format!("{a} in the first, {b} in the second")),
+                Verdict::ShapeOrKind(a, b) => {
+                    (false, format!("{a} in the first, {b} in the second"))
+                }
                 Verdict::OnlyFirst(form) => (false, format!("only in the first: {form}")),
                 Verdict::OnlySecond(form) => (false, format!("only in the second: {form}")),
             };

@@ -41,7 +41,7 @@ impl Output<'_> {
     ) -> Cloze {
         let (table_ve, bias_v) = (&self.table_ve, self.bias_v);
         if self.compute.fuses(features_pe) && self.temperature == 1.0 {
-            let features_pe = self.compute.factor(features_pe);
+            let features_pe = self.compute.cast(features_pe);
             let ops::Prediction { loss, losses_p, sampled_p, best_p } =
                 ops::predict_tokens(&features_pe, table_ve, bias_v, labels_p, uniforms_p);
             return Cloze { loss, losses_p, sampled_p, best_p };

@@ -93,7 +93,7 @@ fn a_part_that_is_not_there_is_named_with_those_that_are() {
     let overrides = ["model.attention.kind=magic".to_owned()];
     let recipe = Recipe::from_config(RunConfig::read(&preset("small"), &overrides).unwrap());
     let message = recipe.pretrain(&Start::new("nowhere")).unwrap_err().to_string();
-    for word in ["attention = \"magic\"", "there is softmax", "Parts::with_attention"] {
+    for word in ["attention = \"magic\"", "known: softmax", "Parts::with_attention"] {
         assert!(message.contains(word), "{message}");
     }
 }

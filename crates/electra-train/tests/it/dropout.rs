@@ -62,7 +62,7 @@ fn number(x: f64) -> Tensor {
 
 fn states(encoder: &Encoder, train: bool) -> Vec<Tensor> {
     let ids = Tensor::full([BATCH, LENGTH], 5, (Kind::Int64, Device::Cpu));
-    let mask = PaddingMask::all_kept(BATCH, LENGTH, Device::Cpu);
+    let mask = PaddingMask::without_padding(BATCH, LENGTH, Device::Cpu);
     let input = EncoderInput::new(ids.shallow_clone(), ids.zeros_like(), mask);
     let states = no_grad(|| encoder.hidden_states(&input, train));
     states.into_iter().map(|state| state.to_kind(Kind::Double)).collect()
