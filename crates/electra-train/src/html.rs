@@ -1,4 +1,4 @@
-//! Reports as one HTML file that needs nothing else: escaped text, tables, curves as inline SVG.
+//! Reports as self-contained HTML files: escaped text, tables, curves as inline SVG.
 
 use crate::metrics::Figures;
 use serde::Serialize;
@@ -10,27 +10,27 @@ table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;bord
 text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#f5f5f5}td.n{text-align:right;\
 font-variant-numeric:tabular-nums;white-space:nowrap}svg{max-width:100%;height:auto}text{font-size:12px;fill:#444}";
 
-/// Colours that are told apart by people who see colours differently (Okabe and Ito's).
+/// The colour-blind safe palette of Okabe and Ito.
 const COLOURS: [&str; 7] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
-/// The size of a plot and the room around its axes, in pixels.
+/// The size of a plot, and the left and bottom margins of its axes, in pixels.
 const SIZE: (f64, f64) = (720.0, 260.0);
-const ROOM: (f64, f64) = (64.0, 28.0);
+const MARGIN: (f64, f64) = (64.0, 28.0);
 
-/// Points of a curve that are drawn at most; of more, evenly spaced ones and the last.
-const POINTS: usize = 600;
+/// Maximum number of points of a curve; longer curves are downsampled.
+const MAX_POINTS: usize = 600;
 
-/// A page that is being written.
+/// An HTML page.
 #[derive(Clone, Debug)]
 pub struct Page {
     html: String,
 }
 
-/// A named line of points, by rising `x`.
+/// A named curve, sorted by `x`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What it is of.
+    /// The name.
     pub name: String,
     /// `(x, y)`.
     pub points: Vec<(f64, f64)>,
@@ -41,24 +41,24 @@ pub struct Curve {
 pub struct Word {
     /// The word.
     pub text: String,
-    /// How it is printed.
+    /// The font weight.
     pub weight: Weight,
-    /// What it stands for, struck through before it.
+    /// The original word, shown struck through before it.
     pub struck: Option<String>,
-    /// How dark its ground is, from 0 to 1.
+    /// Intensity of the background, from 0 to 1.
     pub shade: f64,
 }
 
-/// How a word is printed.
+/// A font weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// As the text around it.
+    /// Regular.
     Plain,
     /// Bold.
     Bold,
 }
 
-/// A text as HTML shows it.
+/// Escapes text for HTML.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -75,7 +75,7 @@ pub fn escape(text: &str) -> String {
 }
 
 impl Page {
-    /// A page with a title and nothing below it.
+    /// An empty page with a title.
     pub fn new(title: &str) -> Self {
         let title = escape(title);
         let html = format!(
@@ -85,22 +85,22 @@ impl Page {
         Self { html }
     }
 
-    /// A heading.
+    /// Adds a heading.
     pub fn heading(&mut self, text: &str) {
         let _ = writeln!(self.html, "<h2>{}</h2>", escape(text));
     }
 
-    /// A heading below a heading.
+    /// Adds a subheading.
     pub fn subheading(&mut self, text: &str) {
         let _ = writeln!(self.html, "<h3>{}</h3>", escape(text));
     }
 
-    /// A paragraph.
+    /// Adds a paragraph.
     pub fn paragraph(&mut self, text: &str) {
         let _ = writeln!(self.html, "<p>{}</p>", escape(text));
     }
 
-    /// A paragraph of words, each with its own ground.
+    /// Adds a paragraph of words, each with its own background.
     pub fn words(&mut self, words: &[Word]) {
         self.html.push_str("<p>");
         for Word { text, weight, struck, shade } in words {
@@ -111,16 +111,16 @@ impl Page {
                 Weight::Plain => escape(text),
                 Weight::Bold => format!("<b>{}</b>", escape(text)),
             };
-            let ground = 0.75 * shade;
+            let opacity = 0.75 * shade;
             let _ = writeln!(
                 self.html,
-                "<span style=\"background:rgba(213,94,0,{ground:.2})\">{text}</span>"
+                "<span style=\"background:rgba(213,94,0,{opacity:.2})\">{text}</span>"
             );
         }
         self.html.push_str("</p>\n");
     }
 
-    /// A table; cells that are numbers stand to the right.
+    /// Adds a table; numeric cells are right-aligned.
     pub fn table<H: AsRef<str>, C: AsRef<str>>(
         &mut self,
         header: &[H],
@@ -142,9 +142,9 @@ impl Page {
         self.html.push_str("</table>\n");
     }
 
-    /// A table of counts that is darker where more are: a row for each of `labels`, and a column.
+    /// Adds a heat map of counts, such as a confusion matrix, with a row and a column for each of `labels`.
     pub fn matrix(&mut self, corner: &str, labels: &[String], counts: &[Vec<u64>]) {
-        let most = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
+        let max = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
         let head = labels.iter().map(|label| format!("<th>{}</th>", escape(label)));
         let _ = write!(
             self.html,
@@ -154,9 +154,9 @@ impl Page {
         );
         for (label, row) in labels.iter().zip(counts) {
             let cells = row.iter().map(|&count| {
-                let shade = 0.75 * count as f64 / most;
+                let opacity = 0.75 * count as f64 / max;
                 format!(
-                    "<td class=\"n\" style=\"background:rgba(0,114,178,{shade:.2})\">{count}</td>"
+                    "<td class=\"n\" style=\"background:rgba(0,114,178,{opacity:.2})\">{count}</td>"
                 )
             });
             let cells: String = cells.collect();
@@ -165,7 +165,7 @@ impl Page {
         self.html.push_str("</table>\n");
     }
 
-    /// A table of a config: its keys with their sections, and their values as TOML writes them.
+    /// Adds a table of a config: full keys, and values in TOML syntax.
     pub fn config(&mut self, config: &impl Serialize) {
         let table = toml::Table::try_from(config).expect("a config of plain values serialises");
         let mut rows = Vec::new();
@@ -173,49 +173,52 @@ impl Page {
         self.table(&["key", "value"], rows);
     }
 
-    /// A plot of curves over a common axis; points that are not finite are left out, and nothing is drawn of no point.
+    /// Adds a plot of curves with common axes. Skips non-finite points; adds nothing if there are no points.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
-        let curves: Vec<Curve> =
-            curves.iter().map(Curve::drawn).filter(|curve| !curve.points.is_empty()).collect();
+        let curves: Vec<Curve> = curves
+            .iter()
+            .map(Curve::downsampled)
+            .filter(|curve| !curve.points.is_empty())
+            .collect();
         let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
         let (Some(xs), Some(ys)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
         else {
             return;
         };
-        let ((width, height), (left, below)) = (SIZE, ROOM);
-        let place = |(px, py): (f64, f64)| {
+        let ((width, height), (left, bottom)) = (SIZE, MARGIN);
+        let to_pixels = |(px, py): (f64, f64)| {
             let across = left + (px - xs.0) / (xs.1 - xs.0) * (width - left - 8.0);
-            (across, height - below - (py - ys.0) / (ys.1 - ys.0) * (height - below - 8.0))
+            (across, height - bottom - (py - ys.0) / (ys.1 - ys.0) * (height - bottom - 8.0))
         };
         let _ = writeln!(
             self.html,
             "<h3>{}</h3>\n<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">",
             escape(title)
         );
-        let axes = [xs.0, xs.1].map(|px| (px, ys.0)).map(place);
-        let top = place((xs.0, ys.1));
+        let axes = [xs.0, xs.1].map(|px| (px, ys.0)).map(to_pixels);
+        let top = to_pixels((xs.0, ys.1));
         let _ = writeln!(
             self.html,
             "<path d=\"M{:.1} {:.1}V{:.1}H{:.1}\" fill=\"none\" stroke=\"#888\"/>",
             top.0, top.1, axes[0].1, axes[1].0
         );
         for y in [ys.0, (ys.0 + ys.1) / 2.0, ys.1] {
-            let (across, up) = place((xs.0, y));
+            let (across, up) = to_pixels((xs.0, y));
             let _ = writeln!(
                 self.html,
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 across - 6.0,
                 up + 4.0,
-                short(y)
+                axis_label(y)
             );
         }
         for (value, anchor) in [(xs.0, "start"), (xs.1, "end")] {
-            let (across, _) = place((value, ys.0));
+            let (across, _) = to_pixels((value, ys.0));
             let _ = writeln!(
                 self.html,
                 "<text x=\"{across:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 height - 10.0,
-                short(value)
+                axis_label(value)
             );
         }
         let _ = writeln!(
@@ -230,7 +233,7 @@ impl Page {
                 .points
                 .iter()
                 .map(|&point| {
-                    let (px, py) = place(point);
+                    let (px, py) = to_pixels(point);
                     format!("{px:.1},{py:.1}")
                 })
                 .collect();
@@ -248,35 +251,35 @@ impl Page {
         self.html.push_str("</p>\n");
     }
 
-    /// The page as a file has it.
+    /// The complete HTML text.
     pub fn finish(self) -> String {
         self.html + "</body></html>\n"
     }
 }
 
 impl Curve {
-    /// A figure over the updates of the rows of a `kind` that have it.
+    /// The curve of a figure over updates, from rows of one `kind`.
     pub fn of(name: &str, rows: &[Figures], kind: &str, figure: &str) -> Self {
-        let of_kind = rows.iter().filter(|row| row.get("kind").is_some_and(|found| found == kind));
+        let rows = rows.iter().filter(|row| row.get("kind").is_some_and(|found| found == kind));
         let number = |row: &Figures, key: &str| row.get(key).and_then(Value::as_f64);
-        let points = of_kind.filter_map(|row| Some((number(row, "step")?, number(row, figure)?)));
+        let points = rows.filter_map(|row| Some((number(row, "step")?, number(row, figure)?)));
         Self { name: name.to_owned(), points: points.collect() }
     }
 
-    /// The finite points, of many a part.
-    fn drawn(&self) -> Self {
+    /// At most [`MAX_POINTS`] evenly spaced finite points, and the last one.
+    fn downsampled(&self) -> Self {
         let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
         let points: Vec<_> = self.points.iter().copied().filter(finite).collect();
-        let stride = points.len().div_ceil(POINTS).max(1);
-        let mut some: Vec<_> = points.iter().copied().step_by(stride).collect();
-        if let Some(last) = points.last().filter(|last| some.last() != Some(last)) {
-            some.push(*last);
+        let stride = points.len().div_ceil(MAX_POINTS).max(1);
+        let mut selected: Vec<_> = points.iter().copied().step_by(stride).collect();
+        if let Some(last) = points.last().filter(|last| selected.last() != Some(last)) {
+            selected.push(*last);
         }
-        Self { name: self.name.clone(), points: some }
+        Self { name: self.name.clone(), points: selected }
     }
 }
 
-/// A row for every key of a table and of the tables in it.
+/// Adds a row for every key of a table and its nested tables.
 fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
     for (key, value) in table {
         match value {
@@ -286,7 +289,7 @@ fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The smallest and the largest of some values, apart from each other; `None` of no value.
+/// The range of an axis: minimum and maximum of the values, widened if they are equal; `None` without values.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
@@ -294,12 +297,12 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     if low < high {
         return Some((low, high));
     }
-    let room = (0.1 * low.abs()).max(0.5);
-    (low == high).then_some((low - room, high + room))
+    let margin = (0.1 * low.abs()).max(0.5);
+    (low == high).then_some((low - margin, high + margin))
 }
 
-/// A number for an axis: four digits that matter.
-fn short(x: f64) -> String {
+/// Formats a number on an axis.
+fn axis_label(x: f64) -> String {
     match x.abs() {
         size if size >= 1000.0 || x.fract() == 0.0 => format!("{x:.0}"),
         size if size >= 1.0 => format!("{x:.2}"),
