@@ -1,5 +1,5 @@
-//! Another sharing of embeddings, from outside the crate: the discriminator reads the generator's block and
-//! sends no gradient back into it, so that its noise cannot move the shared embeddings.
+//! A custom embedding sharing policy: the discriminator uses the generator's embeddings with a stop-gradient, so that
+//! only the generator trains them.
 //!
 //! Run with `cargo run -p electra-model --example share_embeddings`.
 
@@ -10,15 +10,15 @@ use electra_model::{
 };
 use tch::{Device, Kind, Tensor, nn};
 
-/// One block, trained by the generator alone.
+/// Shares the generator's embeddings; only the generator trains them.
 #[derive(Debug)]
 struct StopGradient;
 
-/// A block that is read and not trained.
+/// Embeddings without gradients.
 #[derive(Debug)]
-struct ReadOnly(TokenEmbeddings);
+struct Detached(TokenEmbeddings);
 
-impl Embeddings for ReadOnly {
+impl Embeddings for Detached {
     fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
         self.0.forward_t(ids_bs, segments_bs, train).detach()
     }
@@ -39,10 +39,10 @@ impl ShareEmbeddings for StopGradient {
         _: &Site<'_>,
         _: &BuildEmbeddings<'_>,
     ) -> electra_model::Result<EmbeddingPair> {
-        let block = TokenEmbeddings::new(generator)?;
+        let embeddings = TokenEmbeddings::new(generator)?;
         Ok(EmbeddingPair {
-            discriminator: Box::new(ReadOnly(block.share())),
-            generator: Box::new(block),
+            discriminator: Box::new(Detached(embeddings.shallow_clone())),
+            generator: Box::new(embeddings),
         })
     }
 }
@@ -58,14 +58,14 @@ fn main() -> Result<()> {
     let logits_bs = networks.discriminator.forward_t(&input, false);
     logits_bs.sum(Kind::Float).backward();
     let table = &vs.variables()["generator.electra.embeddings.word_embeddings.weight"];
-    ensure!(!table.grad().defined(), "the discriminator must not move the shared table");
+    ensure!(!table.grad().defined(), "the discriminator must not train the shared embeddings");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_runs() {
+    fn the_example_runs() {
         super::main().unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Another self-attention, from outside the crate: every position gets the mean over the tokens.
+//! A custom self-attention: every position gets the mean over the tokens.
 //!
 //! Run with `cargo run -p electra-model --example swap_attention`.
 
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_runs() {
+    fn the_example_runs() {
         super::main().unwrap();
     }
 }

@@ -1,43 +1,42 @@
-//! What two sets of tensors have in common: names, shapes, kinds, largest differences.
+//! Compares two sets of tensors: names, shapes, kinds, largest differences.
 
 use crate::{Error, Result, formats::bundle, hf, tensors::Named, tf};
 use std::{collections::BTreeMap, path::Path};
 use tch::{Kind, Tensor};
 
-/// Two models, name by name.
+/// The comparison of two models, tensor by tensor.
 #[derive(Debug)]
 pub struct Comparison {
     /// Sorted by name.
     pub rows: Vec<Row>,
 }
 
-/// One name.
+/// The comparison of one tensor.
 #[derive(Debug, PartialEq)]
 pub struct Row {
     /// The tensor's name.
     pub name: String,
-    /// What the two sides have.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// What two sides have under one name.
+/// How the two tensors of one name compare.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Bit for bit the same.
+    /// Bit for bit equal.
     Same,
-    /// The same shape and kind; the largest absolute difference (NaN where either side has one, 0 between zeros of
-    /// either sign), and that difference over the largest absolute value of the first.
+    /// Equal shape and kind, different values.
     Differs {
-        /// Largest absolute difference.
+        /// Largest absolute difference: NaN if either side has a NaN, 0 between 0 and -0.
         largest: f64,
-        /// Over the largest absolute value of the first.
+        /// Largest absolute difference divided by the largest absolute value of the first.
         relative: f64,
     },
-    /// Other shapes or kinds, as text.
-    Form(String, String),
-    /// Only the first has it: its form.
+    /// Different shapes or kinds: kind and shape of each.
+    ShapeOrKind(String, String),
+    /// Only in the first: kind and shape.
     OnlyFirst(String),
-    /// Only the second has it: its form.
+    /// Only in the second: kind and shape.
     OnlySecond(String),
 }
 
@@ -63,12 +62,12 @@ pub fn compare(first: &[(String, Tensor)], second: &[(String, Tensor)]) -> Compa
 }
 
 impl Comparison {
-    /// Whether all is the same bit for bit.
+    /// Whether all tensors are bit for bit equal.
     pub fn same(&self) -> bool {
         self.rows.iter().all(|row| row.verdict == Verdict::Same)
     }
 
-    /// The largest absolute difference where shapes and kinds agree; `None` if they do not everywhere.
+    /// The largest absolute difference; `None` unless names, shapes and kinds all match.
     pub fn largest(&self) -> Option<f64> {
         self.rows.iter().try_fold(0.0, |max: f64, row| match row.verdict {
             Verdict::Same => Some(max),
@@ -81,24 +80,23 @@ impl Comparison {
     }
 }
 
-/// The tensors of whatever a path is, under the names that they have there: a safetensors file, a PyTorch file, an
-/// index of shards, a TensorFlow checkpoint (its prefix, its index or one of its data files), or a folder with one of
-/// them (a checkpoint of a run, a model folder).
+/// Reads tensors, without renaming, from a safetensors file, a PyTorch file, an index of shards, a TensorFlow checkpoint
+/// (its prefix, its index or one of its data files), or a folder with one of them (a checkpoint of a run, a model folder).
 ///
 /// # Errors
-/// If it is none of these, or not whole.
+/// If it is none of these, or damaged.
 pub fn read(path: &Path) -> Result<Named> {
     if let Some(file) = hf::find(path) {
         return hf::read_file(&file);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let of_tensorflow = path.is_dir() || name.ends_with(".index") || name.contains(".data-");
+    let looks_like_tensorflow =
+        path.is_dir() || name.ends_with(".index") || name.contains(".data-");
     let prefix = tf::prefix(path);
-    if of_tensorflow || prefix.as_ref().is_ok_and(|prefix| bundle::is_there(prefix)) {
+    if looks_like_tensorflow || prefix.as_ref().is_ok_and(|prefix| bundle::exists(prefix)) {
         return match prefix {
             Err(Error::Format { path, message }) if path.is_dir() => {
-                let others =
-                    "holds no model.safetensors, pytorch_model.bin or index of either, and";
+                let others = "no model.safetensors, pytorch_model.bin or index of either, and";
                 Err(Error::format(path, format!("{others} {message}")))
             }
             prefix => bundle::read(&prefix?),
@@ -113,7 +111,7 @@ fn form(tensor: &Tensor) -> String {
 
 fn verdict(a: &Tensor, b: &Tensor) -> Verdict {
     if a.kind() != b.kind() || a.size() != b.size() {
-        return Verdict::Form(form(a), form(b));
+        return Verdict::ShapeOrKind(form(a), form(b));
     }
     if bits(a).equal(&bits(b)) {
         return Verdict::Same;
@@ -121,12 +119,12 @@ fn verdict(a: &Tensor, b: &Tensor) -> Verdict {
     let wide = |t: &Tensor| t.to_kind(Kind::Double);
     let largest = (wide(a) - wide(b)).abs().max().double_value(&[]);
     let scale = wide(a).abs().max().double_value(&[]);
-    // Zeros of either sign differ by nothing.
+    // 0 and -0 differ by 0, also if all values are zero.
     let relative = if largest == 0.0 { 0.0 } else { largest / scale };
     Verdict::Differs { largest, relative }
 }
 
-/// The bits as integers, by which zeros of either sign differ and a NaN is itself.
+/// The bits as integers, so that 0 and -0 differ and a NaN equals itself.
 fn bits(tensor: &Tensor) -> Tensor {
     let kind = match tensor.kind() {
         Kind::Float => Kind::Int,

@@ -1,4 +1,4 @@
-//! What networks are made of: plain structs, no hidden defaults.
+//! Network configs: plain structs without hidden defaults.
 
 mod encoder;
 mod pair;
@@ -6,8 +6,8 @@ mod part_name;
 mod section;
 
 pub use encoder::{
-    Activations, EncoderConfig, Initializer, InitializerKind, Kernels, OutputBiasInit,
-    PositionsInit, Precision, Tower,
+    Activations, EncoderConfig, EncoderSizes, Initializer, InitializerKind, Kernels,
+    OutputBiasInit, PositionsInit, Precision,
 };
 pub use pair::{ElectraConfig, same_parts};
 pub use part_name::PartName;

@@ -1,6 +1,6 @@
-//! What a part of a network costs: operations and memory, as functions of the work that it is given.
+//! The cost of a part of a network: FLOPs and memory, as functions of the work.
 //!
-//! Each part that ships says it in its own file; `flops.rs` and `memory.rs` add them up and know no part.
+//! Each built-in part reports its cost in its own file; `flops.rs` and `memory.rs` only add them up.
 
 use crate::config::{EncoderConfig, Precision};
 use std::ops::{Add, Mul};
@@ -8,7 +8,7 @@ use std::ops::{Add, Mul};
 /// Bytes of a 32-bit float.
 pub const FLOAT: f64 = 4.0;
 
-/// What a batch asks of the networks.
+/// The amount of work in a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work {
     /// Tokens that are not padding.
@@ -20,7 +20,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// A token's share of full sequences of `length`, of which `rate` is masked.
+    /// One token of full sequences of `length`, a fraction `rate` of which is masked.
     pub fn of_token(length: u64, rate: f64) -> Self {
         Self { tokens: 1.0, pairs: length as f64, predictions: rate }
     }
@@ -35,19 +35,19 @@ impl Work {
 /// An amount for each token and each pair of positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Amount {
-    /// For each token that the part works on.
+    /// Per token.
     pub token: f64,
-    /// For each pair of positions of one sequence.
+    /// Per pair of positions of one sequence.
     pub pair: f64,
 }
 
 impl Amount {
-    /// For each token.
+    /// An amount per token.
     pub fn token(token: f64) -> Self {
         Self { token, pair: 0.0 }
     }
 
-    /// That of `tokens` tokens with `pairs` pairs.
+    /// The total for `tokens` tokens with `pairs` pairs.
     pub fn of(&self, tokens: f64, pairs: f64) -> f64 {
         self.token * tokens + self.pair * pairs
     }
@@ -69,18 +69,18 @@ impl Mul<f64> for Amount {
     }
 }
 
-/// What one part costs in a forward pass, and what it keeps for the backward pass.
+/// The cost of one part in a forward pass, and what it saves for the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Operations by the conventions of the reference's `flops_computation.py` ([`crate::flops`]).
+    /// FLOPs by the conventions of the reference's `flops_computation.py` ([`crate::flops`]).
     pub reference: Amount,
-    /// Floating-point operations of matrix products and attention alone: `2mkn` for an `m x k` by a `k x n` matrix.
+    /// FLOPs of matrix products and attention only: `2mkn` for an `m x k` by a `k x n` matrix.
     pub products: Amount,
-    /// Bytes that are kept for the backward pass.
-    pub kept: Amount,
-    /// Bytes of copies of weights that are kept, whatever the batch.
+    /// Bytes saved for the backward pass.
+    pub saved: Amount,
+    /// Bytes of saved weight copies, independent of the batch.
     pub copies: f64,
-    /// Bytes that the backward pass needs besides what is kept.
+    /// Bytes of temporaries in the backward pass.
     pub working: Amount,
 }
 
@@ -91,7 +91,7 @@ impl Add for Cost {
         Self {
             reference: self.reference + other.reference,
             products: self.products + other.products,
-            kept: self.kept + other.kept,
+            saved: self.saved + other.saved,
             copies: self.copies + other.copies,
             working: self.working + other.working,
         }
@@ -105,15 +105,15 @@ impl Mul<f64> for Cost {
         Self {
             reference: self.reference * n,
             products: self.products * n,
-            kept: self.kept * n,
+            saved: self.saved * n,
             copies: self.copies * n,
             working: self.working * n,
         }
     }
 }
 
-/// Bytes of a number that is a factor of a dense layer's product.
-pub fn factor(config: &EncoderConfig) -> f64 {
+/// Bytes of an operand's element in a matrix product.
+pub fn operand_bytes(config: &EncoderConfig) -> f64 {
     match config.precision {
         Precision::F32 => FLOAT,
         Precision::Bf16 => FLOAT / 2.0,

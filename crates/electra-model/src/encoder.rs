@@ -1,11 +1,11 @@
-//! The encoder: embeddings, projection and a stack of layers.
+//! The encoder: embeddings, projection and a stack of blocks.
 
 use crate::{
     config::{Activations, EncoderConfig},
     error::Result,
     init::{self, Dense, LayerNorm},
     input::EncoderInput,
-    kernels::{Compute, widened},
+    kernels::{Compute, to_float},
     mask::PaddingMask,
     parts::Parts,
     seam::{Block, Embeddings, LayerContext, Positions, Site},
@@ -14,7 +14,7 @@ use crate::{
 use electra_torch::recompute;
 use tch::{Tensor, nn};
 
-/// Embeddings and transformer: what fine-tuning loads, `ElectraModel` in Hugging Face's terms.
+/// Embeddings and transformer, which fine-tuning loads: `ElectraModel` in `transformers`.
 ///
 /// Source: Clark et al. 2020, section 3; reference `model/modeling.py`, `BertModel`.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder over `embeddings`, with its own projection where `e != h`.
+    /// An encoder over `embeddings`, with a projection if `e != h`.
     ///
     /// # Errors
-    /// If a part is not there or cannot be built.
+    /// If a part is unknown or cannot be built.
     pub fn new(
         path: &nn::Path<'_>,
         config: &EncoderConfig,
@@ -62,17 +62,17 @@ impl Encoder {
         Ok(Self { config: config.clone(), embeddings, project, positions, blocks, final_norm })
     }
 
-    /// An encoder with embeddings of its own, under `path`.
+    /// An encoder with its own embeddings, under `path`.
     ///
     /// # Errors
-    /// As [`Self::new`], and if one of the parts from outside is not in `config`.
+    /// As [`Self::new`], and if `config` does not use a custom part.
     pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
         parts.check(&[config])?;
         let embeddings = parts.embeddings(&Site::new(&(path / "embeddings"), config))?;
         Self::new(path, config, parts, embeddings)
     }
 
-    /// What it is made of.
+    /// The config that it was built from.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
@@ -82,27 +82,30 @@ impl Encoder {
     pub fn forward_t(&self, input: &EncoderInput, train: bool) -> Tensor {
         let x_bsh = self.embed(input, train);
         let tables = self.positions.tables(x_bsh.size()[1], train);
-        let through = |x: Tensor, mask: &PaddingMask| {
+        let apply_blocks = |x: Tensor, mask: &PaddingMask| {
             let context = LayerContext::new(mask).with_tables(&tables);
             self.blocks.iter().fold(x, |x, block| self.block(block, &x, &context, train))
         };
-        // No work on padding, where no layer asks for it.
+        // Skip padding if all blocks support packed batches.
         let compute = Compute::of(&self.config);
         let mask = input.mask();
-        let last_bsh =
-            match self.takes_packed(&x_bsh).then(|| mask.packed(compute.rows())).flatten() {
-                Some(packed) => packed.unpack(&through(packed.pack(&x_bsh), &packed.mask)),
-                None => through(x_bsh, mask),
-            };
+        let last_bsh = match self
+            .supports_packed(&x_bsh)
+            .then(|| mask.packed(compute.row_count()))
+            .flatten()
+        {
+            Some(packed) => packed.unpack(&apply_blocks(packed.pack(&x_bsh), &packed.mask)),
+            None => apply_blocks(x_bsh, mask),
+        };
         self.finish(&last_bsh)
     }
 
-    fn takes_packed(&self, x_bsh: &Tensor) -> bool {
+    fn supports_packed(&self, x_bsh: &Tensor) -> bool {
         Compute::of(&self.config).fuses(x_bsh)
-            && self.blocks.iter().all(|block| block.get().takes_packed())
+            && self.blocks.iter().all(|block| block.get().supports_packed())
     }
 
-    /// `[b, s, h]` through one of the blocks.
+    /// Applies a block to `[b, s, h]`.
     fn block(
         &self,
         block: &Shared<Box<dyn Block>>,
@@ -113,7 +116,7 @@ impl Encoder {
         match self.config.activations {
             Activations::Keep => block.get().forward_t(x_bsh, context, train),
             Activations::Recompute => {
-                let (block, mask) = (block.clone(), context.mask.share());
+                let (block, mask) = (block.clone(), context.mask.shallow_clone());
                 let inputs: Vec<&Tensor> =
                     std::iter::once(x_bsh).chain(context.tables.iter()).collect();
                 recompute(&inputs, move |inputs| {
@@ -124,15 +127,15 @@ impl Encoder {
         }
     }
 
-    /// Every hidden state, the (projected) embeddings first: `layers + 1` tensors `[b, s, h]`.
+    /// All hidden states, starting with the (projected) embeddings: `layers + 1` tensors `[b, s, h]`.
     pub fn hidden_states(&self, input: &EncoderInput, train: bool) -> Vec<Tensor> {
         let mut x_bsh = self.embed(input, train);
         let tables = self.positions.tables(x_bsh.size()[1], train);
         let context = LayerContext::new(input.mask()).with_tables(&tables);
-        let mut states = vec![widened(&x_bsh)];
+        let mut states = vec![to_float(&x_bsh)];
         for block in &self.blocks {
             x_bsh = self.block(block, &x_bsh, &context, train);
-            states.push(widened(&x_bsh));
+            states.push(to_float(&x_bsh));
         }
         if let Some(last) = states.last_mut() {
             *last = self.finish(&x_bsh);
@@ -153,9 +156,9 @@ impl Encoder {
         }
     }
 
-    /// What leaves the encoder: in 32 bits, normalised where the blocks leave that to it.
+    /// Converts the last hidden states to float32 and applies the final LayerNorm, if there is one.
     fn finish(&self, x_bsh: &Tensor) -> Tensor {
-        let x_bsh = widened(x_bsh);
+        let x_bsh = to_float(x_bsh);
         match &self.final_norm {
             Some(norm) => norm.forward(&x_bsh),
             None => x_bsh,

@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong when a model is configured, built, read or written.
+/// An error in configuring, building, reading or writing a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A config value that no model can be built from.
+    /// An invalid config value.
     #[error("model.{key} = {value}: {expected}")]
     Config {
         /// The key, as in the TOML file.
         key: String,
-        /// The value found.
+        /// The invalid value.
         value: String,
-        /// What would be right.
+        /// The values that are valid.
         expected: String,
     },
-    /// A file that could not be read or written.
+    /// Reading or writing a file failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
@@ -24,30 +24,29 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A file whose contents are not what its name says.
+    /// A file has invalid or unsupported contents.
     #[error("{}: {message}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
-    /// Tensors whose names, shapes or kinds are not the model's; every difference is listed.
-    #[error("{}: the tensors are not this model's:\n  {}", path.display(), list(differences))]
+    /// Tensors whose names, shapes or kinds do not match the model; lists every difference.
+    #[error("{}: the tensors do not match the model:\n  {}", path.display(), list(differences))]
     Mismatch {
         /// The file.
         path: PathBuf,
         /// One line per difference.
         differences: Vec<String>,
     },
-    /// A variable name that is used twice, which tch would rename without a word.
-    #[error("variable {0:?} is defined twice: give each part its own path")]
+    /// A duplicate variable name, which tch would rename silently.
+    #[error("duplicate variable {0:?}: give each part its own path")]
     DuplicateVariable(String),
-    /// A network has a part that does not ship with this crate, and nobody has put it in.
+    /// A config names a part that is not in [`crate::Parts`].
     #[error(
-        "{seam} = {name:?}: there is no such part here ({} {}); add yours with Parts::with_{seam}({name:?}, ..), see \
+        "{seam} = {name:?}: unknown part (known: {}); to add your own, call Parts::with_{seam}({name:?}, ..), see \
          docs/guide/04-swap-a-part.md",
-        if known.len() == 1 { "there is" } else { "there are" },
         known.join(", ")
     )]
     UnknownPart {
@@ -55,28 +54,28 @@ pub enum Error {
         seam: &'static str,
         /// The part's name.
         name: String,
-        /// The parts that the seam can hold.
+        /// The parts available for the seam.
         known: Vec<String>,
     },
-    /// A part from outside that the network does not have.
-    #[error("the part {seam} = {name:?} was added, and the network has {seam} = {found:?}")]
+    /// A custom part was added, but no network uses it.
+    #[error("the custom part {seam} = {name:?} is not used: the network has {seam} = {found:?}")]
     UnusedPart {
         /// The seam.
         seam: &'static str,
         /// The part's name.
         name: String,
-        /// The part that the network has.
+        /// The part that the network uses.
         found: String,
     },
-    /// libtorch refused an operation.
+    /// An operation of libtorch failed.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }
 
-/// Lines of an error's list at most.
+/// Maximum number of lines in an error's list.
 const MAX_LINES: usize = 20;
 
-/// At most [`MAX_LINES`] lines; if there are more, the last one counts the rest.
+/// At most [`MAX_LINES`] lines; if there are more, the last line counts the rest.
 fn list(lines: &[String]) -> String {
     if lines.len() <= MAX_LINES {
         return lines.join("\n  ");

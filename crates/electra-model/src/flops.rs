@@ -1,10 +1,10 @@
-//! FLOPs: by the conventions of the reference's `flops_computation.py`, its quirks included, and of the matrix
-//! products alone, which is what a machine's matrix rate is compared with ([`Products`]).
+//! FLOPs in two conventions: those of the reference's `flops_computation.py`, quirks included, and those of matrix products
+//! only ([`Products`]), for comparison with a machine's peak rate.
 //!
-//! The reference's: a product of `m x n` matrices counts 2mn; exponentials and the like 1; the backward pass as much
-//! as the forward pass; input embeddings as dense one-hot products; dropout 4, activation 8, softmax
-//! 5 a number; the LayerNorm behind attention 5 in all (a slip of the script's, kept so that its
-//! totals are reproduced), the others 5 a number.
+//! The reference counts 2mn for a product of `m x n` matrices; 1 for exponentials and the like; as much for the backward
+//! pass as for the forward pass; input embeddings as dense one-hot products; per element 4 for dropout, 8 for the
+//! activation, 5 for softmax and 5 for LayerNorm, except 5 in total for the LayerNorm after attention (a bug of the script,
+//! saved to reproduce its totals).
 
 use crate::{
     cost::Cost,
@@ -14,10 +14,10 @@ use crate::{
 
 pub use crate::cost::Work;
 
-/// Share of positions that the output softmax is counted for, whatever the masking rate: 20 / 128.
+/// The fraction of positions that the reference counts the output softmax for, at any masking rate: 20 / 128.
 pub const OUTPUT_FRACTION: f64 = 0.15625;
 
-/// Operations of one token in a network, forward, at sequence length `s`.
+/// FLOPs of the forward pass for one token at sequence length `s`, by the reference's conventions.
 fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
     let c = network.config;
     let layer = parts.layer_cost(c).reference.of(1.0, s);
@@ -35,24 +35,24 @@ pub fn train_step(parts: &Parts, networks: &[NetworkSpec<'_>], batch: u64, lengt
     2.0 * batch as f64 * s * networks.iter().map(|network| token(parts, network, s)).sum::<f64>()
 }
 
-/// FLOPs of one sequence of `length` tokens through a network.
+/// FLOPs of one forward pass over a sequence of `length` tokens.
 pub fn inference(parts: &Parts, network: &NetworkSpec<'_>, length: u64) -> f64 {
     length as f64 * token(parts, network, length as f64)
 }
 
-/// Floating-point operations of the forward pass in matrix products and attention, and in nothing else: a product of
-/// `m x k` and `k x n` matrices is 2mkn. The backward pass has twice as many. What is computed a second time (scores
-/// of attention, logits, layers under `activations = "recompute"`) is not counted twice.
+/// FLOPs of the forward pass in matrix products and attention only: 2mkn for a product of `m x k` and `k x n` matrices.
+/// The backward pass has twice as many. Recomputation (attention scores, logits, layers under
+/// `activations = "recompute"`) is not counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Products {
-    /// The network up to an output layer over the vocabulary.
+    /// The network without the output layer over the vocabulary.
     pub network: f64,
-    /// That output layer.
+    /// The output layer over the vocabulary.
     pub vocabulary: f64,
 }
 
 impl Products {
-    /// Those of a batch in one network.
+    /// FLOPs of one network for a batch.
     pub fn new(parts: &Parts, network: &NetworkSpec<'_>, work: &Work) -> Self {
         let (c, head) = (network.config, network.head.cost(network.config));
         let encoder: Cost = parts.layer_cost(c) * c.layers as f64 + parts.embeddings_cost(c);

@@ -1,4 +1,4 @@
-//! File formats of other programs' weights: bytes to named tensors and back, no meaning of names.
+//! Weight file formats of other frameworks. They read and write named tensors and do not interpret the names.
 
 pub mod bundle;
 pub mod pickle;

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{ElectraConfig, EncoderConfig, Kernels, Precision},
-    cost::{FLOAT, Work, factor},
+    cost::{FLOAT, Work, operand_bytes},
     error::Result,
     init::{self, Dense, LayerNorm},
     kernels::Compute,
@@ -10,7 +10,7 @@ use crate::{
 use std::fmt::Debug;
 use tch::{Kind, Tensor, nn, nn::Init, nn::Module};
 
-/// A pre-training head.
+/// The kind of a pre-training head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadKind {
@@ -20,19 +20,19 @@ pub enum HeadKind {
     ReplacedToken,
 }
 
-/// A pre-training head on an encoder: what [`crate::Network`] has besides the encoder.
+/// The head of a [`crate::Network`].
 pub trait PretrainingHead: Debug + Sized {
-    /// Which one.
+    /// Its kind.
     const KIND: HeadKind;
 
-    /// Its variables under `path`, the network's.
+    /// Builds the head; `path` is the network's.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     fn new(path: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self>;
 }
 
-/// A network that is trained, for those who count what it costs.
+/// Describes a network in training, for computing its cost.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkSpec<'a> {
     /// Its role in the objective, such as `generator`.
@@ -57,23 +57,23 @@ impl<'a> NetworkSpec<'a> {
     }
 }
 
-/// What a head costs for each position that it works on.
+/// The cost of a head for each position that it is applied to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct HeadCost {
-    /// Operations by the reference's conventions.
+    /// FLOPs by the reference's conventions.
     pub(crate) reference: f64,
-    /// Operations of matrix products up to an output layer over the vocabulary.
+    /// FLOPs of matrix products, without the output layer over the vocabulary.
     pub(crate) products: f64,
-    /// Those of that output layer.
+    /// FLOPs of the output layer over the vocabulary.
     pub(crate) vocabulary: f64,
-    /// Bytes kept for the backward pass.
-    pub(crate) kept: f64,
-    /// Bytes of copies of weights.
+    /// Bytes saved for the backward pass.
+    pub(crate) saved: f64,
+    /// Bytes of weight copies.
     pub(crate) copies: f64,
 }
 
 impl HeadKind {
-    /// The positions of a batch that it works on.
+    /// The number of positions of a batch that it is applied to.
     pub(crate) fn positions(self, work: &Work) -> f64 {
         match self {
             Self::MaskedLm => work.predictions,
@@ -81,11 +81,11 @@ impl HeadKind {
         }
     }
 
-    /// What it costs on an encoder.
+    /// The cost per position on an encoder.
     pub(crate) fn cost(self, c: &EncoderConfig) -> HeadCost {
         let (e, h, v) = (c.embedding_size as f64, c.hidden as f64, c.vocab_size as f64);
         let before_gelu = match c.kernels {
-            Kernels::Fused | Kernels::Gpu => factor(c),
+            Kernels::Fused | Kernels::Gpu => operand_bytes(c),
             Kernels::Plain => FLOAT,
         };
         let copies = |weights: f64| match c.precision {
@@ -96,7 +96,7 @@ impl HeadKind {
             Self::MaskedLm => {
                 let logits = match c.kernels {
                     Kernels::Fused => 0.0,
-                    // On a GPU in the products' precision, and their logarithms in 32 bits.
+                    // On a GPU: logits in the precision of the products, their log-softmax in float32.
                     Kernels::Plain | Kernels::Gpu => FLOAT * v,
                 };
                 HeadCost {
@@ -109,8 +109,8 @@ impl HeadKind {
                         + 2.0 * v,
                     products: 2.0 * h * e,
                     vocabulary: 2.0 * e * v,
-                    // The head's input; before gelu, before LayerNorm and after it.
-                    kept: factor(c) * h + before_gelu * e + 2.0 * FLOAT * e + logits,
+                    // The head's input; before gelu, before and after LayerNorm.
+                    saved: operand_bytes(c) * h + before_gelu * e + 2.0 * FLOAT * e + logits,
                     copies: copies(h * e),
                 }
             }
@@ -118,15 +118,15 @@ impl HeadKind {
                 reference: 2.0 * h * h + h + 8.0 * h + 2.0 * h,
                 products: 2.0 * (h * h + h),
                 vocabulary: 0.0,
-                // The head's input; before gelu and after it.
-                kept: (factor(c) + before_gelu + FLOAT) * h,
+                // The head's input; before and after gelu.
+                saved: (operand_bytes(c) + before_gelu + FLOAT) * h,
                 copies: copies(h * h),
             },
         }
     }
 }
 
-/// The generator's head: dense, gelu, LayerNorm, then the word table and a bias.
+/// The generator's head: dense, gelu, LayerNorm, then an output layer tied to the word embeddings.
 ///
 /// Source: reference `pretrain/pretrain_helpers.py` / `run_pretraining.py`,
 /// `_get_masked_lm_output`. Departures: none.
@@ -165,7 +165,7 @@ impl MaskedLmHead {
         self.logits(&self.features(hidden_ph), table_ve)
     }
 
-    /// The output layer over [`Self::features`].
+    /// Applies the output layer to [`Self::features`].
     ///
     /// # Shapes
     /// - `features_pe`: `[p, e]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]` float.
@@ -173,7 +173,7 @@ impl MaskedLmHead {
         self.compute.logits(features_pe, table_ve, &self.bias)
     }
 
-    /// What the word table is multiplied with.
+    /// The input of the output layer.
     ///
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions). Result: `[p, e]` float.
@@ -188,7 +188,7 @@ impl MaskedLmHead {
     }
 }
 
-/// The discriminator's head: dense, gelu, dense to one logit; positive means "replaced".
+/// The discriminator's head: dense, gelu, dense to one logit; a positive logit means "replaced".
 ///
 /// Source: reference `run_pretraining.py`, `_get_discriminator_output`. Departures: none.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ impl ReplacedTokenHead {
     /// The head with the variables `dense` and `dense_prediction` under `own`.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn at(own: &nn::Path<'_>, config: &EncoderConfig) -> Result<Self> {
         let (h, initializer) = (config.hidden, &config.initializer);
         let dense = init::dense(&(own / "dense"), h, h, Dense::Normal, initializer)?;

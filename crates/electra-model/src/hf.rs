@@ -1,9 +1,9 @@
-//! Hugging Face folders: `config.json` and weights, in and out.
+//! Reads and writes Hugging Face folders: `config.json` and weights.
 //!
-//! `transformers` 5 loads what is written here without a word about missing or unexpected weights.
-//! Reading is stricter than `transformers`, which starts missing tensors at random with a warning: all
-//! tensors of the encoder and of the class's head must be there, and none that belongs to nothing. Read are ELECTRA's models and, as
-//! a start, BERT's, from safetensors or PyTorch files, whole or in shards.
+//! `transformers` 5 loads the folders written here without warnings about missing or unexpected weights. Reading is
+//! stricter than `transformers`, which initializes missing tensors at random with a warning: all tensors of the encoder and
+//! of the class's head are required, and no others are allowed. Supported are ELECTRA models and, for initialization, BERT
+//! models, in safetensors or PyTorch files, sharded or not.
 
 mod config;
 mod names;
@@ -20,22 +20,22 @@ use crate::{
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor, nn};
 
-/// The key in a file's metadata that guards against another head count in `config.json`: no shape would tell.
+/// The metadata key that detects a wrong head count in `config.json`, which no tensor shape reveals.
 const HEADS: &str = "num_attention_heads";
 
-/// Size of an attention head in every published ELECTRA and BERT but the smallest.
+/// Size of an attention head in all published ELECTRA and BERT models except the smallest.
 const USUAL_HEAD_SIZE: i64 = 64;
 
-/// A model read from a Hugging Face folder: tensors under today's names, finite, 32-bit.
+/// A model read from a Hugging Face folder. Tensors are finite, float32 and have the names of current `transformers`.
 #[derive(Debug)]
 pub struct Pretrained {
-    /// Which head it carries, and its sizes.
+    /// Class, sizes and labels.
     pub config: Config,
-    /// What was in the files and is not used, and what could not be verified: a line each.
+    /// Unused tensors and unverified facts, one line each.
     pub notes: Vec<String>,
-    /// The file that named the weights.
+    /// The weights file, or the index of its shards.
     pub path: PathBuf,
-    /// The weights, sorted by name; the output layer that is the word table is not among them.
+    /// The weights, sorted by name, without a tied output layer's copy of the word embeddings.
     pub tensors: Named,
 }
 
@@ -43,18 +43,17 @@ impl Pretrained {
     /// Reads `config.json` and the weights of a folder.
     ///
     /// # Errors
-    /// Naming the file that is missing, not whole, or of another kind of model; [`Error::Mismatch`] listing
-    /// tensors that are not finite, not floats, or the same as another.
+    /// Naming the file that is missing, damaged, or of an unsupported model; [`Error::Mismatch`] listing
+    /// tensors that are not finite, not floats, or duplicates.
     pub fn read(dir: &Path) -> Result<Self> {
-        let described = config::read(dir)?;
+        let parsed = config::read(dir)?;
         let (path, raw) = weights::read(dir)?;
-        let names::Renamed { mut tensors, mut notes } =
-            names::rename(&path, described.family, raw)?;
+        let names::Renamed { mut tensors, mut notes } = names::rename(&path, parsed.family, raw)?;
         let found = names::architecture(&tensors);
-        let architecture = described.declared.unwrap_or(found);
-        let mut config = described.with_head(architecture)?;
+        let architecture = parsed.declared.unwrap_or(found);
+        let mut config = parsed.with_head(architecture)?;
         if architecture == Architecture::ElectraModel && found != architecture {
-            // What is asked for is the encoder.
+            // config.json declares the encoder only.
             tensors.retain(|(name, _)| {
                 let kept = matches!(names::head(name), None | Some(Architecture::ElectraModel));
                 if !kept {
@@ -80,15 +79,15 @@ impl Pretrained {
             }
             Some(written) => {
                 let message =
-                    format!("was written with {HEADS} = {written}, config.json says {heads}");
+                    format!("was written with {HEADS} = {written}, but config.json says {heads}");
                 return Err(Error::format(&path, message));
             }
-            None => notes.extend(doubt(&config)),
+            None => notes.extend(head_count_note(&config)),
         }
         Ok(Self { config, notes, path, tensors })
     }
 
-    /// Copies all tensors into `vs`, whose variables must be exactly the file's.
+    /// Copies all tensors into `vs`, whose variables must match the file exactly.
     ///
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
@@ -96,7 +95,7 @@ impl Pretrained {
         self.copy(&tensors::variables(vs)?, |_| false, |_| false)
     }
 
-    /// Copies the encoder (`electra.*`) into `vs`; the file's heads are left behind and the variables that
+    /// Copies the encoder (`electra.*`) into `vs`. The file's heads are skipped, and the variables that
     /// `is_new` accepts (a task's head) keep their initial values.
     ///
     /// # Errors
@@ -105,8 +104,8 @@ impl Pretrained {
         self.copy(&tensors::variables(vs)?, |name| names::head(name).is_some(), is_new)
     }
 
-    /// [`Pretrained::load_encoder`] of a store without a head, where the file's head must be the whole one that its
-    /// class has, and nothing else; only this project's own heads, which have no class, may be of any form.
+    /// [`Pretrained::load_encoder`] into a store without a head. The file must have exactly the head of its class; only
+    /// this project's own heads, which have no class, may have any shape.
     ///
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
@@ -124,7 +123,7 @@ impl Pretrained {
     }
 
     /// Copies tensors into variables of the same names; `file_may_have` and `model_may_have` accept names
-    /// that stand on one side alone.
+    /// that are on one side only.
     ///
     /// # Errors
     /// [`Error::Mismatch`] listing the differences.
@@ -146,36 +145,36 @@ impl Pretrained {
     }
 }
 
-/// A head count of an unusual size that nothing in the file confirms.
-pub(crate) fn doubt(config: &Config) -> Option<String> {
+/// A note if the head size is unusual and the weights do not confirm the head count.
+pub(crate) fn head_count_note(config: &Config) -> Option<String> {
     let encoder = &config.encoder;
     (encoder.head_size() != USUAL_HEAD_SIZE).then(|| {
         format!(
-            "not verified: {} attention heads of {}; nothing in the weights says so, and another count would load as well",
+            "not verified: {} attention heads of size {}; the weights do not record the count, and a wrong one would load too",
             encoder.heads,
             encoder.head_size()
         )
     })
 }
 
-/// Whether a tensor of that name belongs to a head and not to the encoder.
+/// Whether a tensor belongs to a head, not to the encoder.
 pub fn is_head(name: &str) -> bool {
     names::head(name).is_some()
 }
 
-/// Reads the class and the sizes in a folder's `config.json`; where it names no class the weights would decide, and
-/// it is [`Architecture::ElectraModel`] here.
+/// Reads class and sizes from a folder's `config.json`. Without `architectures`, the class is
+/// [`Architecture::ElectraModel`], since the weights are not read.
 ///
 /// # Errors
 /// Naming the file and the field.
 pub fn read_config(dir: &Path) -> Result<Config> {
-    let described = config::read(dir)?;
-    let architecture = described.declared.unwrap_or(Architecture::ElectraModel);
-    described.with_head(architecture)
+    let parsed = config::read(dir)?;
+    let architecture = parsed.declared.unwrap_or(Architecture::ElectraModel);
+    parsed.with_head(architecture)
 }
 
-/// Writes `config.json` and `model.safetensors` into `dir`, which must exist. The weights confirm a head count that is
-/// [`HeadCount::Verified`].
+/// Writes `config.json` and `model.safetensors` into `dir`, which must exist. The weights' metadata records a head count
+/// that is [`HeadCount::Verified`].
 ///
 /// # Errors
 /// Naming the file that could not be written.
@@ -183,16 +182,16 @@ pub fn write(dir: &Path, config: &Config, tensors: &[(String, Tensor)]) -> Resul
     config::write(dir, config)?;
     let heads = match config.head_count {
         HeadCount::Verified => Some((HEADS, config.encoder.heads.to_string())),
-        HeadCount::Claimed => None,
+        HeadCount::Unverified => None,
     };
     tensors::write_with(&dir.join("model.safetensors"), tensors, heads.as_slice())
 }
 
-/// The tensors of one network of a store under their Hugging Face names: variables below
-/// `network.`, with the effective embeddings (shared or composed ones too) in their place.
+/// The tensors of one network with their Hugging Face names: the variables below `network.`, and the effective
+/// embeddings, which may be shared or computed.
 ///
 /// # Errors
-/// If the store has a variable twice.
+/// If the store has a duplicate variable.
 pub fn state_dict(vs: &nn::VarStore, network: &str, encoder: &Encoder) -> Result<Named> {
     const EMBEDDINGS: &str = "electra.embeddings.";
     let prefix = format!("{network}.");

@@ -1,7 +1,7 @@
-//! How weights start, and the layers that carry them.
+//! Weight initialization, and the layers with initialized weights.
 //!
-//! Source: spec of the reference, `model/modeling.py` `create_initializer` (truncated normal) and
-//! TensorFlow's default initializer (Glorot uniform) where the reference passes none.
+//! Source: reference `model/modeling.py`, `create_initializer` (truncated normal), and TensorFlow's default initializer
+//! (Glorot uniform) where the reference passes none.
 
 use crate::{
     Result,
@@ -9,7 +9,7 @@ use crate::{
 };
 use tch::{Kind, Tensor, nn, nn::Init, no_grad};
 
-/// Which of the reference's two initializers a dense layer takes.
+/// Which of the reference's two initializers a dense layer uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dense {
     /// The config's (truncated) normal.
@@ -21,7 +21,7 @@ pub enum Dense {
 /// A dense layer `x W^T + b` with a zero bias; `weight` is `[output, input]`.
 ///
 /// # Errors
-/// If libtorch refuses the sizes.
+/// If libtorch rejects the sizes.
 pub fn dense(
     path: &nn::Path<'_>,
     input: i64,
@@ -40,10 +40,10 @@ pub fn dense(
     Ok(nn::Linear { ws: weight, bs: Some(bias) })
 }
 
-/// A variable of normal draws: truncated at 2 deviations (the reference) or not (Hugging Face).
+/// A normally distributed variable, truncated at 2 standard deviations (the reference) or not (Hugging Face).
 ///
 /// # Errors
-/// If libtorch refuses the sizes.
+/// If libtorch rejects the sizes.
 pub fn normal(
     path: &nn::Path<'_>,
     name: &str,
@@ -67,10 +67,10 @@ pub fn normal(
     Ok(variable)
 }
 
-/// LayerNorm over the last dimension; gain starts at 1, bias at 0.
+/// LayerNorm over the last dimension; the weight is initialized to 1, the bias to 0.
 #[derive(Debug)]
 pub struct LayerNorm {
-    /// Gain `[width]`.
+    /// Weight `[width]`.
     pub weight: Tensor,
     /// Bias `[width]`.
     pub bias: Tensor,
@@ -81,7 +81,7 @@ impl LayerNorm {
     /// Variables `weight` and `bias` under `path`.
     ///
     /// # Errors
-    /// If libtorch refuses the size.
+    /// If libtorch rejects the size.
     pub fn new(path: &nn::Path<'_>, width: i64, eps: f64) -> Result<Self> {
         Ok(Self {
             weight: path.f_var("weight", &[width], Init::Const(1.0))?,
@@ -90,26 +90,27 @@ impl LayerNorm {
         })
     }
 
-    /// Added to the variance.
+    /// The constant added to the variance.
     pub fn eps(&self) -> f64 {
         self.eps
     }
 
-    /// Normalises the last dimension of `x`; gain and bias are taken in the kind of `x`, statistics in 32 bits.
+    /// Normalizes the last dimension of `x`; weight and bias are cast to the kind of `x`, statistics are float32.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = [&self.weight, &self.bias].map(|tensor| tensor.to_kind(x.kind()));
         x.layer_norm(weight.size(), Some(&weight), Some(&bias), self.eps, true)
     }
 
-    /// A second handle on the same variables.
-    pub fn share(&self) -> Self {
+    /// A LayerNorm that shares the same variables.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
         Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), eps: self.eps }
     }
 }
 
 /// Sinusoids as a `[positions, width]` table with root mean square `std`.
 ///
-/// Source: Vaswani et al. 2017, section 3.5; scaled, since the table is added to words of that size.
+/// Source: Vaswani et al. 2017, section 3.5; scaled, since the table is added to word embeddings of that magnitude.
 pub fn sinusoids(positions: i64, width: i64, std: f64) -> Tensor {
     let half = (width + 1) / 2;
     let options = (Kind::Double, tch::Device::Cpu);

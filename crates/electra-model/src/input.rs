@@ -1,4 +1,4 @@
-//! What an encoder reads: ids, segments and the padding mask, built once from what the host knows.
+//! The input of an encoder: token ids, segment ids and the padding mask.
 
 use crate::mask::PaddingMask;
 use electra_torch::upload;
@@ -9,11 +9,11 @@ use tch::{Device, Tensor};
 pub struct Row<'a> {
     /// Token ids.
     pub ids: &'a [u32],
-    /// The place of the first token of segment 1; the row's length where there is none.
+    /// Index of the first token of segment 1; the row's length if there is no segment 1.
     pub segment_b_start: usize,
 }
 
-/// A batch as an encoder reads it.
+/// A batch for an encoder.
 #[derive(Debug)]
 pub struct EncoderInput {
     ids_bs: Tensor,
@@ -22,8 +22,8 @@ pub struct EncoderInput {
 }
 
 impl EncoderInput {
-    /// A batch of rows, padded with `pad` to the longest, on `device`. The lengths are known, so nothing is read back
-    /// from a GPU to leave the padding out.
+    /// A batch of rows on `device`, padded with `pad` to the longest. The mask keeps the lengths, so that packing needs no
+    /// copy back from a GPU.
     pub fn from_rows(rows: &[Row<'_>], pad: u32, device: Device) -> Self {
         let s = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(rows.len() * s);
@@ -45,7 +45,7 @@ impl EncoderInput {
     /// A batch of tensors.
     ///
     /// # Shapes
-    /// - `ids_bs`, `segments_bs`: `[b, s]` int64; `mask` of the same batch.
+    /// - `ids_bs`, `segments_bs`: `[b, s]` int64; `mask`: the padding mask of the same batch.
     pub fn new(ids_bs: Tensor, segments_bs: Tensor, mask: PaddingMask) -> Self {
         Self { ids_bs, segments_bs, mask }
     }
@@ -53,7 +53,11 @@ impl EncoderInput {
     /// The same batch with other ids, `[b, s]` int64.
     #[must_use]
     pub fn with_ids(&self, ids_bs: Tensor) -> Self {
-        Self { ids_bs, segments_bs: self.segments_bs.shallow_clone(), mask: self.mask.share() }
+        Self {
+            ids_bs,
+            segments_bs: self.segments_bs.shallow_clone(),
+            mask: self.mask.shallow_clone(),
+        }
     }
 
     /// Token ids, `[b, s]` int64.

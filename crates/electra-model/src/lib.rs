@@ -1,10 +1,10 @@
 //! The ELECTRA networks: configs, embeddings, attention, encoder, heads, sharing, files.
 //!
-//! This crate computes logits. It knows no loss, optimizer, data set or weight decay.
+//! This crate computes logits. Losses, optimizers, datasets and weight decay are in other crates.
 //!
 //! # Dimensions
 //!
-//! Tensors carry their shape as a lower-case suffix, `x_bsh`:
+//! A tensor's name ends in its shape, `x_bsh`:
 //!
 //! | letter | meaning | letter | meaning |
 //! |---|---|---|---|
@@ -21,7 +21,7 @@
 //!
 //! let mut config = ElectraConfig::small(100);
 //! for network in config.networks_mut() {
-//!     network.layers = 1; // smaller than the paper's, to be quick here
+//!     network.layers = 1; // fewer than in the paper, to run fast
 //! }
 //! let vs = nn::VarStore::new(Device::Cpu);
 //! let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped())?;
@@ -61,7 +61,8 @@ pub mod tensors;
 pub mod tf;
 
 pub use config::{
-    Activations, ElectraConfig, EncoderConfig, Kernels, PartName, Precision, Tower, same_parts,
+    Activations, ElectraConfig, EncoderConfig, EncoderSizes, Kernels, PartName, Precision,
+    same_parts,
 };
 pub use encoder::Encoder;
 pub use error::{Error, Result};

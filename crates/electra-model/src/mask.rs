@@ -1,4 +1,4 @@
-//! The padding mask: the only form in which a mask reaches a layer.
+//! The padding mask, in the form that layers use.
 
 use electra_torch::{ops::Sequences, upload};
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Which positions of a batch are tokens (kept) and which are padding.
 ///
-/// Made once per batch from `attention_mask`; layers see [`Self::bias_b11s`], which is finite, so that a row of
-/// nothing but padding gives finite numbers, or [`Self::sequences`], which leave padding out.
+/// Built once per batch. Layers use [`Self::bias_b11s`], which is finite so that a row that is all padding gives finite
+/// outputs, or [`Self::sequences`], which exclude padding.
 #[derive(Debug)]
 pub struct PaddingMask {
     keep_bs: Tensor,
@@ -16,32 +16,32 @@ pub struct PaddingMask {
     lengths: Vec<usize>,
 }
 
-/// A batch without its padding, and the way back.
+/// Packs a batch: removes the padding, and restores it.
 #[derive(Debug)]
 pub struct Packed {
-    /// The mask of `[1, r]`: all tokens, each seeing its own sequence.
+    /// The mask of the packed batch `[1, r]`: each token attends within its own sequence.
     pub mask: PaddingMask,
-    /// Places of the tokens in the flattened batch, `[r]` int64; those behind the last token are of a first one.
-    places_r: Tensor,
+    /// Indices of the tokens in the flattened batch, `[r]` int64; filler rows after the last token have index 0.
+    indices_r: Tensor,
     tokens: i64,
     batch: i64,
     length: i64,
 }
 
-/// How many rows a batch without its padding has.
+/// How many rows a packed batch has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
+pub enum RowCount {
     /// One for each token.
-    Tokens,
-    /// One of 16 numbers in each doubling, so that there are few different ones.
-    Few,
+    Exact,
+    /// Rounded up to one of 16 values between powers of two, so that few different shapes occur.
+    Rounded,
 }
 
-impl Rows {
+impl RowCount {
     fn of(self, tokens: usize) -> usize {
         match self {
-            Self::Tokens => tokens,
-            Self::Few => {
+            Self::Exact => tokens,
+            Self::Rounded => {
                 let doubling = tokens.max(1).ilog2();
                 tokens.next_multiple_of(1 << doubling.saturating_sub(4))
             }
@@ -50,7 +50,7 @@ impl Rows {
 }
 
 impl PaddingMask {
-    /// From `attention_mask` `[b, s]`: 1 for tokens, 0 for padding, any kind.
+    /// A mask from `attention_mask` `[b, s]`: 1 for tokens, 0 for padding, any kind.
     pub fn new(attention_mask_bs: &Tensor) -> Self {
         let keep_bs = attention_mask_bs.ne(0).to_kind(Kind::Float);
         let lengths = lengths(&keep_bs);
@@ -58,7 +58,7 @@ impl PaddingMask {
     }
 
     fn of_keep(keep_bs: Tensor, lengths: Option<Vec<usize>>) -> Self {
-        // The reference's additive mask: 0 for tokens, -10000 for padding.
+        // Additive mask as in the reference: 0 for tokens, -10000 for padding.
         let bias_b11s = ((&keep_bs - 1.0) * 10_000.0).unsqueeze(1).unsqueeze(1);
         let lengths = lengths.unwrap_or_default();
         let s = keep_bs.size()[1] as usize;
@@ -66,24 +66,24 @@ impl PaddingMask {
         Self { keep_bs, bias_b11s: Some(bias_b11s), sequences, lengths }
     }
 
-    /// From the number of tokens of each row, which are its first ones, at length `s`.
+    /// A mask of right-padded rows with these numbers of tokens, at length `s`.
     pub fn of_lengths(lengths: &[usize], s: usize, device: Device) -> Self {
         let (b, length) = (lengths.len() as i64, s as i64);
         if lengths.iter().all(|&length| length == s) {
-            return Self::all_kept(b, length, device);
+            return Self::without_padding(b, length, device);
         }
         let keep: Vec<f32> =
             lengths.iter().flat_map(|&n| (0..s).map(move |at| f32::from(at < n))).collect();
         let keep_bs = upload(&Tensor::from_slice(&keep).view([b, length]), device);
-        // Attention without padding wants one token at least in each sequence.
+        // Packed attention requires at least one token in each sequence.
         match lengths.contains(&0) {
             true => Self::of_keep(keep_bs, None),
             false => Self::of_keep(keep_bs, Some(lengths.to_vec())),
         }
     }
 
-    /// A batch without padding, which costs the layers nothing.
-    pub fn all_kept(batch: i64, length: i64, device: Device) -> Self {
+    /// The mask of a batch without padding; layers do no masking.
+    pub fn without_padding(batch: i64, length: i64, device: Device) -> Self {
         let lengths = vec![length as usize; batch as usize];
         Self {
             keep_bs: Tensor::ones([batch, length], (Kind::Float, device)),
@@ -93,9 +93,9 @@ impl PaddingMask {
         }
     }
 
-    /// A second handle on the same mask.
+    /// A mask that shares the same tensors.
     #[must_use]
-    pub fn share(&self) -> Self {
+    pub fn shallow_clone(&self) -> Self {
         Self {
             keep_bs: self.keep_bs.shallow_clone(),
             bias_b11s: self.bias_b11s.as_ref().map(Tensor::shallow_clone),
@@ -114,14 +114,14 @@ impl PaddingMask {
         self.bias_b11s.as_ref()
     }
 
-    /// Which rows of the flattened batch are a sequence; `None` where the mask is on a GPU, or keeps something else
-    /// than the first tokens of each row, one at least.
+    /// Which rows of the flattened batch form a sequence; `None` if this is unknown (a mask made from a tensor on a GPU),
+    /// if a row is empty, or if padding is not on the right.
     pub fn sequences(&self) -> Option<&Arc<Sequences>> {
         self.sequences.as_ref()
     }
 
-    /// The batch without its padding; `None` where there is none, or it cannot be told from here.
-    pub fn packed(&self, rows: Rows) -> Option<Packed> {
+    /// How to pack the batch; `None` without padding, or where [`Self::sequences`] is `None`.
+    pub fn packed(&self, rows: RowCount) -> Option<Packed> {
         self.sequences.as_ref()?;
         let tokens: usize = self.lengths.iter().sum();
         let (batch, length) = self.keep_bs.size2().ok()?;
@@ -138,29 +138,29 @@ impl PaddingMask {
             sequences: Some(Arc::new(Sequences::packed(&self.lengths, rows))),
             lengths: self.lengths.clone(),
         };
-        let places_t = self.keep_bs.flatten(0, 1).nonzero().squeeze_dim(-1);
-        let places_r = places_t.constant_pad_nd([0, rest]);
-        Some(Packed { mask, places_r, tokens: tokens as i64, batch, length })
+        let indices_t = self.keep_bs.flatten(0, 1).nonzero().squeeze_dim(-1);
+        let indices_r = indices_t.constant_pad_nd([0, rest]);
+        Some(Packed { mask, indices_r, tokens: tokens as i64, batch, length })
     }
 }
 
 impl Packed {
-    /// Tokens alone: `[b, s, h]` to `[1, r, h]`.
+    /// Removes padding: `[b, s, h]` to `[1, r, h]`.
     pub fn pack(&self, x_bsh: &Tensor) -> Tensor {
-        x_bsh.flatten(0, 1).index_select(0, &self.places_r).unsqueeze(0)
+        x_bsh.flatten(0, 1).index_select(0, &self.indices_r).unsqueeze(0)
     }
 
-    /// Back to `[b, s, h]`, with zeros at padding.
+    /// Restores `[b, s, h]`, with zeros at padding.
     pub fn unpack(&self, x_1rh: &Tensor) -> Tensor {
         let (h, options) = (x_1rh.size()[2], (x_1rh.kind(), x_1rh.device()));
         let zeros = Tensor::zeros([self.batch * self.length, h], options);
         let x_th = x_1rh.squeeze_dim(0).narrow(0, 0, self.tokens);
-        let places_t = self.places_r.narrow(0, 0, self.tokens);
-        zeros.index_copy(0, &places_t, &x_th).view([self.batch, self.length, h])
+        let indices_t = self.indices_r.narrow(0, 0, self.tokens);
+        zeros.index_copy(0, &indices_t, &x_th).view([self.batch, self.length, h])
     }
 }
 
-/// Tokens of each row, where they are its first ones and at least one, and the mask is at hand without waiting.
+/// Tokens of each row; `None` if the mask is not on the CPU, a row is empty, or padding is not on the right.
 fn lengths(keep_bs: &Tensor) -> Option<Vec<usize>> {
     if keep_bs.device() != Device::Cpu || keep_bs.dim() != 2 {
         return None;
@@ -181,26 +181,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_numbers_of_rows_hold_any_number_of_tokens() {
-        // 1,030 lies between 1,024 and 2,048, which 16 steps of 64 divide.
-        assert_eq!(Rows::Few.of(1030), 1088);
-        assert_eq!(Rows::Few.of(2048), 2048);
-        assert_eq!((Rows::Few.of(0), Rows::Few.of(1), Rows::Few.of(17)), (0, 1, 17));
-        assert_eq!(Rows::Tokens.of(1030), 1030);
-        let numbers: std::collections::BTreeSet<_> =
-            (1024..2048).map(|t| Rows::Few.of(t)).collect();
-        assert_eq!(numbers.len(), 17);
+    fn row_counts_are_rounded_to_few_values() {
+        let rounded = |tokens| RowCount::Rounded.of(tokens);
+        // There are 16 steps of 64 from 1,024 to 2,048.
+        assert_eq!(rounded(1030), 1088);
+        assert_eq!(rounded(2048), 2048);
+        assert_eq!((rounded(0), rounded(1), rounded(17)), (0, 1, 17));
+        assert_eq!(RowCount::Exact.of(1030), 1030);
+        let counts: std::collections::BTreeSet<_> = (1024..2048).map(rounded).collect();
+        assert_eq!(counts.len(), 17);
     }
 
     #[test]
-    fn packing_with_room_gives_the_same_batch_back() {
+    fn unpacking_restores_the_batch() {
         let cpu = (Kind::Int64, Device::Cpu);
         // 35 tokens are packed into 36 rows.
         let keep_bs =
             Tensor::arange(30, cpu).unsqueeze(0).lt_tensor(&Tensor::from_slice2(&[[5i64], [30]]));
         let mask = PaddingMask::new(&keep_bs);
         let x_bsh = Tensor::randn([2, 30, 3], (Kind::Float, Device::Cpu));
-        for (rows, count) in [(Rows::Tokens, 35), (Rows::Few, 36)] {
+        for (rows, count) in [(RowCount::Exact, 35), (RowCount::Rounded, 36)] {
             let packed = mask.packed(rows).expect("a row has padding");
             let packed_1rh = packed.pack(&x_bsh);
             assert_eq!(packed_1rh.size(), [1, count, 3]);

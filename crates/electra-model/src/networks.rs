@@ -1,4 +1,4 @@
-//! An encoder with a pre-training head, and the pair that replaced token detection trains.
+//! Encoders with a pre-training head, and the pair that replaced token detection trains.
 
 use crate::{
     config::{ElectraConfig, EncoderConfig},
@@ -11,17 +11,17 @@ use crate::{
 };
 use tch::{Tensor, nn};
 
-/// An encoder and a pre-training head on it.
+/// An encoder with a pre-training head.
 #[derive(Debug)]
 pub struct Network<H> {
     encoder: Encoder,
     head: H,
 }
 
-/// The masked language model that makes replacements (`ElectraForMaskedLM`).
+/// The masked language model that samples replacements (`ElectraForMaskedLM`).
 pub type Generator = Network<MaskedLmHead>;
 
-/// The network that says which tokens were replaced (`ElectraForPreTraining`).
+/// The network that detects replaced tokens (`ElectraForPreTraining`).
 pub type Discriminator = Network<ReplacedTokenHead>;
 
 /// Both networks, with variables under `generator.` and `discriminator.`.
@@ -34,10 +34,10 @@ pub struct Pretraining {
 }
 
 impl Pretraining {
-    /// Both networks with the embeddings that the sharing policy gives them.
+    /// Both networks, with embeddings built by the sharing policy.
     ///
     /// # Errors
-    /// If the config is not valid or has no generator, or if a part is not there, in neither network or cannot be built.
+    /// If the config is invalid or has no generator, or if a part is unknown, unused or cannot be built.
     pub fn new(root: &nn::Path<'_>, config: &ElectraConfig, parts: &Parts) -> Result<Self> {
         config.validate()?;
         let (g_config, d_config) = (config.generator()?, &config.discriminator);
@@ -58,10 +58,10 @@ impl Pretraining {
 }
 
 impl<H: PretrainingHead> Network<H> {
-    /// A network over `embeddings`: the encoder under `electra`, the head beside it.
+    /// A network over `embeddings`, with the encoder under `electra`.
     ///
     /// # Errors
-    /// If a part is not there or cannot be built.
+    /// If a part is unknown or cannot be built.
     pub fn new(
         path: &nn::Path<'_>,
         config: &EncoderConfig,
@@ -74,10 +74,10 @@ impl<H: PretrainingHead> Network<H> {
         })
     }
 
-    /// A network that shares its embeddings with none.
+    /// A network with its own embeddings.
     ///
     /// # Errors
-    /// As [`Self::new`], and if one of the parts from outside is not in `config`.
+    /// As [`Self::new`], and if `config` does not use a custom part.
     pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::alone(&(path / "electra"), config, parts)?,
@@ -85,7 +85,7 @@ impl<H: PretrainingHead> Network<H> {
         })
     }
 
-    /// Embeddings and transformer.
+    /// The encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
@@ -95,7 +95,7 @@ impl<H: PretrainingHead> Network<H> {
         &self.head
     }
 
-    /// Which head it has.
+    /// The kind of the head.
     pub fn head_kind(&self) -> HeadKind {
         H::KIND
     }
@@ -111,8 +111,8 @@ impl Generator {
         self.head.logits(&self.features_t(input, positions_p, train), &self.table())
     }
 
-    /// [`Self::forward_t`] before the output layer, which is [`Self::table`] and the head's bias: for objectives that
-    /// never need all logits at once.
+    /// [`Self::forward_t`] without the output layer, whose weight is [`Self::table`] and whose bias is the head's: for
+    /// objectives that never need all logits at once.
     ///
     /// # Shapes
     /// - as [`Self::forward_t`]. Result: `[p, e]`.
@@ -121,12 +121,12 @@ impl Generator {
         self.head.features(&hidden_bsh.flatten(0, 1).index_select(0, positions_p))
     }
 
-    /// The output layer's matrix `[v, e]`: the word table.
+    /// The weight of the output layer `[v, e]`: the word embeddings.
     pub fn table(&self) -> Tensor {
         self.encoder.embeddings().token_table()
     }
 
-    /// The head over any hidden states.
+    /// Applies the head to hidden states.
     ///
     /// # Shapes
     /// - `hidden`: `[.., h]`. Result: `[.., v]`.
@@ -136,7 +136,7 @@ impl Generator {
 }
 
 impl Discriminator {
-    /// Logits of "was replaced" for every token.
+    /// The logit of "replaced" for every token.
     ///
     /// # Shapes
     /// - `input`: `[b, s]`. Result: `[b, s]`.
@@ -144,7 +144,7 @@ impl Discriminator {
         self.logits(&self.encoder.forward_t(input, train))
     }
 
-    /// The head over hidden states `[b, s, h]`.
+    /// Applies the head to hidden states `[b, s, h]`.
     pub fn logits(&self, hidden_bsh: &Tensor) -> Tensor {
         self.head.forward(hidden_bsh)
     }

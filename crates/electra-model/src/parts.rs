@@ -1,8 +1,8 @@
-//! The swap mechanism: which part is in which seam.
+//! The registry of parts, which makes them replaceable.
 //!
-//! A network's [`EncoderConfig`] names the part in every seam, and is written wherever weights are; [`Parts`] holds the
-//! builders by name: those that ship, in [`Parts::shipped`], and those from outside. So nothing is loaded into another
-//! part than it was trained in. A part that ships is one file of this folder and one line of that function.
+//! A network's [`EncoderConfig`] names the part in every seam and is saved with the weights; [`Parts`] holds the builders
+//! by name: the built-in ones of [`Parts::shipped`], and custom ones. So weights are only loaded into the parts that they
+//! were trained in. A built-in part is one file in this folder and one line in that function.
 
 mod absolute_positions;
 mod gelu_mlp;
@@ -35,7 +35,7 @@ use std::{fmt, sync::Arc};
 type Build<T> = dyn Fn(&Site<'_>) -> Result<Box<T>> + Send + Sync;
 type BuildBlock = dyn Fn(&Site<'_>, SubLayers) -> Result<Box<dyn Block>> + Send + Sync;
 
-/// The parts that networks are built from.
+/// The parts that networks can be built from, by name.
 ///
 /// ```
 /// # use electra_model::{ElectraConfig, LayerContext, Parts, Pretraining, SelfAttention};
@@ -68,7 +68,7 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// The parts that ship with this crate.
+    /// The built-in parts.
     pub fn shipped() -> Self {
         let empty = Self {
             attention: Seam::new("attention"),
@@ -87,49 +87,49 @@ impl Parts {
             .with_positions("absolute", |_| Ok(AbsolutePositions))
             .with_sharing("tied", Tied)
             .with_sharing("untied", Untied);
-        parts.attention.chosen = None;
-        parts.feed_forward.chosen = None;
-        parts.embeddings.chosen = None;
-        parts.block.chosen = None;
-        parts.positions.chosen = None;
-        parts.sharing.chosen = None;
+        parts.attention.selected = None;
+        parts.feed_forward.selected = None;
+        parts.embeddings.selected = None;
+        parts.block.selected = None;
+        parts.positions.selected = None;
+        parts.sharing.selected = None;
         parts
     }
 
-    /// Another self-attention.
+    /// Adds a self-attention and selects it.
     #[must_use]
     pub fn with_attention<A: SelfAttention + 'static>(
         mut self,
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<A> + Send + Sync + 'static,
     ) -> Self {
-        self.attention.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), A::cost);
+        self.attention.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), A::cost);
         self
     }
 
-    /// Another feed-forward layer.
+    /// Adds a feed-forward layer and selects it.
     #[must_use]
     pub fn with_feed_forward<F: FeedForward + 'static>(
         mut self,
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<F> + Send + Sync + 'static,
     ) -> Self {
-        self.feed_forward.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), F::cost);
+        self.feed_forward.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), F::cost);
         self
     }
 
-    /// Other embeddings, of one network or of both, as the sharing policy says.
+    /// Adds embeddings and selects them; the sharing policy decides whether both networks use the same ones.
     #[must_use]
     pub fn with_embeddings<E: Embeddings + 'static>(
         mut self,
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<E> + Send + Sync + 'static,
     ) -> Self {
-        self.embeddings.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), E::cost);
+        self.embeddings.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), E::cost);
         self
     }
 
-    /// Another arrangement of a layer; `build` is given the sub-layers.
+    /// Adds a block and selects it; `build` receives the sub-layers.
     #[must_use]
     pub fn with_block<B: Block + 'static>(
         mut self,
@@ -139,29 +139,29 @@ impl Parts {
         let build = move |site: &Site<'_>, sub_layers| -> Result<Box<dyn Block>> {
             Ok(Box::new(build(site, sub_layers)?))
         };
-        self.block.put(name, Arc::new(build), B::cost);
+        self.block.add(name, Arc::new(build), B::cost);
         self
     }
 
-    /// Other positions.
+    /// Adds positions and selects them.
     #[must_use]
     pub fn with_positions<P: Positions + 'static>(
         mut self,
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<P> + Send + Sync + 'static,
     ) -> Self {
-        self.positions.put(name, Arc::new(move |site| Ok(Box::new(build(site)?))), no_cost);
+        self.positions.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), no_cost);
         self
     }
 
-    /// Another sharing policy.
+    /// Adds a sharing policy and selects it.
     #[must_use]
     pub fn with_sharing(mut self, name: &str, policy: impl ShareEmbeddings + 'static) -> Self {
-        self.sharing.put(name, Arc::new(policy), no_cost);
+        self.sharing.add(name, Arc::new(policy), no_cost);
         self
     }
 
-    /// `config` with the parts from outside in both networks.
+    /// `config` with the selected custom parts in both networks.
     #[must_use]
     pub fn applied_to(&self, config: &ElectraConfig) -> ElectraConfig {
         let mut config = config.clone();
@@ -172,7 +172,7 @@ impl Parts {
         config
     }
 
-    /// `config` with the parts from outside in place of its own.
+    /// `config` with the selected custom parts.
     #[must_use]
     pub fn applied_to_encoder(&self, config: &EncoderConfig) -> EncoderConfig {
         let mut config = config.clone();
@@ -184,14 +184,14 @@ impl Parts {
         config
     }
 
-    /// Checks, before anything is built, that each part that a network names is there, and that each part from outside is
-    /// in one of `networks`: a part that none of them names is a part that was not trained.
+    /// Checks, before anything is built, that every part that a network names is available, and that each selected custom
+    /// part is used by one of `networks`: otherwise it would silently not be trained.
     ///
     /// # Errors
     /// [`Error::UnknownPart`] or [`Error::UnusedPart`], naming the first.
     pub fn check(&self, networks: &[&EncoderConfig]) -> Result<()> {
-        let names = |of: fn(&EncoderConfig) -> &PartName| -> Vec<&PartName> {
-            networks.iter().map(|network| of(network)).collect()
+        let names = |part: fn(&EncoderConfig) -> &PartName| -> Vec<&PartName> {
+            networks.iter().map(|network| part(network)).collect()
         };
         self.attention.check(&names(|network| &network.attention))?;
         self.feed_forward.check(&names(|network| &network.feed_forward))?;
@@ -200,7 +200,7 @@ impl Parts {
         self.positions.check(&names(|network| &network.positions))
     }
 
-    /// [`Self::check`] of both networks and of their sharing.
+    /// [`Self::check`] for both networks and their sharing.
     ///
     /// # Errors
     /// As [`Self::check`].
@@ -209,15 +209,15 @@ impl Parts {
         self.sharing.check(&[&config.sharing])
     }
 
-    /// The embeddings of a network that shares them with none.
+    /// Builds the embeddings of one network.
     ///
     /// # Errors
-    /// If the part is not there, or whatever its constructor says.
+    /// [`Error::UnknownPart`], or the error of the part's constructor.
     pub fn embeddings(&self, site: &Site<'_>) -> Result<Box<dyn Embeddings>> {
         (self.embeddings.get(&site.config.embeddings)?.build)(site)
     }
 
-    /// The embeddings of a generator and a discriminator.
+    /// Builds the embeddings of a generator and a discriminator.
     ///
     /// # Errors
     /// As [`Self::embeddings`].
@@ -231,7 +231,7 @@ impl Parts {
         policy.pair(generator, discriminator, &|site| self.embeddings(site))
     }
 
-    /// What all layers of an encoder share about positions.
+    /// Builds the positions of an encoder.
     ///
     /// # Errors
     /// As [`Self::embeddings`].
@@ -239,7 +239,7 @@ impl Parts {
         (self.positions.get(&site.config.positions)?.build)(site)
     }
 
-    /// One layer of an encoder, with its sub-layers.
+    /// Builds one block of an encoder, with its sub-layers.
     ///
     /// # Errors
     /// As [`Self::embeddings`].
@@ -254,14 +254,14 @@ impl Parts {
         (self.block.get(&config.block)?.build)(site, sub_layers)
     }
 
-    /// What one layer costs; parts from outside that do not say it count as nothing.
+    /// The cost of one layer; custom parts that do not report theirs count as zero.
     pub fn layer_cost(&self, config: &EncoderConfig) -> Cost {
         self.attention.cost(&config.attention, config)
             + self.feed_forward.cost(&config.feed_forward, config)
             + self.block.cost(&config.block, config)
     }
 
-    /// What the embeddings of one network cost.
+    /// The cost of the embeddings of one network.
     pub fn embeddings_cost(&self, config: &EncoderConfig) -> Cost {
         self.embeddings.cost(&config.embeddings, config)
     }
@@ -271,32 +271,32 @@ fn no_cost(_: &EncoderConfig) -> Cost {
     Cost::default()
 }
 
-/// A part by its name.
+/// A named part.
 struct Part<B: ?Sized> {
     name: PartName,
     build: Arc<B>,
     cost: fn(&EncoderConfig) -> Cost,
 }
 
-/// The parts that one seam can hold.
+/// The parts available for one seam.
 struct Seam<B: ?Sized> {
     seam: &'static str,
     parts: Vec<Part<B>>,
-    /// The part from outside that was put in last.
-    chosen: Option<PartName>,
+    /// The custom part that was added last.
+    selected: Option<PartName>,
 }
 
 impl<B: ?Sized> Seam<B> {
     fn new(seam: &'static str) -> Self {
-        Self { seam, parts: Vec::new(), chosen: None }
+        Self { seam, parts: Vec::new(), selected: None }
     }
 
-    /// Puts a part in, in place of one of the same name.
-    fn put(&mut self, name: &str, build: Arc<B>, cost: fn(&EncoderConfig) -> Cost) {
+    /// Adds and selects a part, replacing one of the same name.
+    fn add(&mut self, name: &str, build: Arc<B>, cost: fn(&EncoderConfig) -> Cost) {
         let name = PartName::new(name);
         self.parts.retain(|part| part.name != name);
         self.parts.push(Part { name: name.clone(), build, cost });
-        self.chosen = Some(name);
+        self.selected = Some(name);
     }
 
     fn get(&self, name: &PartName) -> Result<&Part<B>> {
@@ -312,17 +312,17 @@ impl<B: ?Sized> Seam<B> {
     }
 
     fn apply(&self, name: &mut PartName) {
-        if let Some(chosen) = &self.chosen {
-            name.clone_from(chosen);
+        if let Some(selected) = &self.selected {
+            name.clone_from(selected);
         }
     }
 
     fn check(&self, found: &[&PartName]) -> Result<()> {
         found.iter().try_for_each(|name| self.get(name).map(drop))?;
-        match &self.chosen {
-            Some(chosen) if !found.contains(&chosen) => Err(Error::UnusedPart {
+        match &self.selected {
+            Some(selected) if !found.contains(&selected) => Err(Error::UnusedPart {
                 seam: self.seam,
-                name: chosen.name().to_owned(),
+                name: selected.name().to_owned(),
                 found: found.first().map_or("nothing", |name| name.name()).to_owned(),
             }),
             _ => Ok(()),
@@ -338,7 +338,7 @@ impl<B: ?Sized> Clone for Part<B> {
 
 impl<B: ?Sized> Clone for Seam<B> {
     fn clone(&self) -> Self {
-        Self { seam: self.seam, parts: self.parts.clone(), chosen: self.chosen.clone() }
+        Self { seam: self.seam, parts: self.parts.clone(), selected: self.selected.clone() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The network of a Hugging Face folder.
+//! Networks loaded from Hugging Face folders.
 
 use crate::{
     encoder::Encoder,
@@ -9,7 +9,7 @@ use crate::{
 };
 use tch::{Device, Tensor, nn};
 
-/// A network of a Hugging Face folder, frozen.
+/// A network loaded from a Hugging Face folder, frozen.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PretrainedNetwork {
@@ -17,16 +17,16 @@ pub enum PretrainedNetwork {
     Discriminator(Discriminator),
     /// `ElectraForMaskedLM`.
     Generator(Generator),
-    /// Any other: its encoder. A task's head was checked and has no network here.
+    /// The encoder of any other class. The head's tensors are checked but not loaded.
     Encoder(Encoder),
 }
 
 impl PretrainedNetwork {
-    /// The network that a folder holds, with its weights on `device`; `parts` are those from outside that it has.
+    /// Builds the network of a folder on `device` and loads its weights; `parts` includes the custom parts that it uses.
     ///
     /// # Errors
     /// [`crate::Error::UnknownPart`] or [`crate::Error::UnusedPart`] if the folder has other parts,
-    /// [`crate::Error::Mismatch`] listing the tensors that do not fit.
+    /// [`crate::Error::Mismatch`] listing the tensors that do not match.
     pub fn new(pretrained: &Pretrained, parts: &Parts, device: Device) -> Result<Self> {
         let config = &pretrained.config.encoder;
         let mut vs = nn::VarStore::new(device);
@@ -48,7 +48,7 @@ impl PretrainedNetwork {
         Ok(network)
     }
 
-    /// Its embeddings and transformer.
+    /// The encoder.
     pub fn encoder(&self) -> &Encoder {
         match self {
             Self::Discriminator(network) => network.encoder(),
@@ -57,8 +57,8 @@ impl PretrainedNetwork {
         }
     }
 
-    /// Logits of its pre-training head over hidden states `[b, s, h]`: `[b, s]` of a discriminator,
-    /// `[b, s, v]` of a generator, nothing of an encoder.
+    /// Logits of the pre-training head for hidden states `[b, s, h]`: `[b, s]` for a discriminator,
+    /// `[b, s, v]` for a generator, `None` for an encoder.
     pub fn logits(&self, hidden_bsh: &Tensor) -> Option<Tensor> {
         match self {
             Self::Discriminator(network) => Some(network.logits(hidden_bsh)),

@@ -1,37 +1,37 @@
-//! The seams: small object-safe traits that a network is made of, where a part is built, and what a layer is given.
+//! The seams: object-safe traits for the parts of a network, with the arguments for building and calling them.
 //!
-//! The parts that ship are in `parts/`; [`crate::Parts`] holds them and those from outside.
+//! `parts/` has the built-in parts; [`crate::Parts`] holds these and custom ones.
 
 use crate::{
-    config::EncoderConfig, cost::Cost, error::Result, kernels::widened, mask::PaddingMask,
+    config::EncoderConfig, cost::Cost, error::Result, kernels::to_float, mask::PaddingMask,
 };
 use std::fmt::Debug;
 use tch::{Tensor, nn};
 
-/// Where a part is being built.
+/// Where a part is built: an argument of every part's constructor.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Site<'a> {
-    /// Where its variables go; the parent has named it.
+    /// The path of the part's variables, named by the parent.
     pub path: &'a nn::Path<'a>,
-    /// The network it belongs to.
+    /// The config of the network.
     pub config: &'a EncoderConfig,
-    /// The block, counted from 0; 0 outside of the blocks.
+    /// The index of the block, from 0; 0 outside of the blocks.
     pub layer: i64,
 }
 
 impl<'a> Site<'a> {
-    /// A place outside of the blocks.
+    /// A site outside of the blocks.
     pub fn new(path: &'a nn::Path<'a>, config: &'a EncoderConfig) -> Self {
         Self { path, config, layer: 0 }
     }
 
-    /// A place in block `layer`, counted from 0.
+    /// A site in block `layer`, counted from 0.
     pub fn in_layer(path: &'a nn::Path<'a>, config: &'a EncoderConfig, layer: i64) -> Self {
         Self { path, config, layer }
     }
 
-    /// The same place with another path.
+    /// The same site with another path.
     #[must_use]
     pub fn at<'b>(&self, path: &'b nn::Path<'b>) -> Site<'b>
     where
@@ -41,13 +41,13 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The context of a layer.
+/// The inputs of a layer other than the hidden states.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LayerContext<'a> {
-    /// Which positions are tokens, and which row of the batch is which sequence.
+    /// Which positions are tokens, and which rows of the batch belong to which sequence.
     pub mask: &'a PaddingMask,
-    /// What the encoder's [`Positions`] made once for all layers; empty for absolute positions.
+    /// The tables that the encoder's [`Positions`] computed once for all layers; empty for absolute positions.
     pub tables: &'a [Tensor],
 }
 
@@ -57,7 +57,7 @@ impl<'a> LayerContext<'a> {
         Self { mask, tables: &[] }
     }
 
-    /// The same with the tables of a [`Positions`].
+    /// The same context with position tables.
     #[must_use]
     pub fn with_tables(self, tables: &'a [Tensor]) -> Self {
         Self { tables, ..self }
@@ -71,18 +71,18 @@ pub trait SelfAttention: Debug + Send {
     ///   are the caller's.
     fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor;
 
-    /// Whether it also takes, and gives, bfloat16.
-    fn takes_bf16(&self) -> bool {
+    /// Whether it supports bfloat16 inputs and outputs.
+    fn supports_bf16(&self) -> bool {
         false
     }
 
-    /// Whether it also takes a batch without its padding: `[1, t, h]`, the sequences of [`PaddingMask::sequences`]
-    /// one after the other.
-    fn takes_packed(&self) -> bool {
+    /// Whether it also accepts a packed batch: `[1, t, h]`, the sequences of [`PaddingMask::sequences`] concatenated
+    /// without padding.
+    fn supports_packed(&self) -> bool {
         false
     }
 
-    /// What it costs; nothing is counted by default.
+    /// The cost; zero by default.
     fn cost(_config: &EncoderConfig) -> Cost
     where
         Self: Sized,
@@ -91,19 +91,19 @@ pub trait SelfAttention: Debug + Send {
     }
 }
 
-/// Works on each position alone.
+/// Transforms each position independently.
 pub trait FeedForward: Debug + Send {
     /// # Shapes
     /// - `x_bsh`: `[b, s, h]` float. Result: same. Residual, dropout on the result and LayerNorm
     ///   are the caller's.
     fn forward_t(&self, x_bsh: &Tensor, train: bool) -> Tensor;
 
-    /// Whether it also takes, and gives, bfloat16.
-    fn takes_bf16(&self) -> bool {
+    /// Whether it supports bfloat16 inputs and outputs.
+    fn supports_bf16(&self) -> bool {
         false
     }
 
-    /// What it costs; nothing is counted by default.
+    /// The cost; zero by default.
     fn cost(_config: &EncoderConfig) -> Cost
     where
         Self: Sized,
@@ -112,19 +112,19 @@ pub trait FeedForward: Debug + Send {
     }
 }
 
-/// Turns ids into vectors.
+/// Maps token ids to vectors.
 pub trait Embeddings: Debug + Send {
     /// # Shapes
-    /// - `ids_bs`, `segments_bs`: `[b, s]` int64. Result: `[b, s, e]` float, normalised, dropped out.
+    /// - `ids_bs`, `segments_bs`: `[b, s]` int64. Result: `[b, s, e]` float, after LayerNorm and dropout.
     fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor;
 
-    /// The word table `[v, e]` that a tied output layer multiplies with.
+    /// The word embeddings `[v, e]`, which are also the weight of a tied output layer.
     fn token_table(&self) -> Tensor;
 
-    /// The effective tensors under their Hugging Face names below `embeddings.`, for export.
+    /// The effective tensors with their Hugging Face names below `embeddings.`, for export.
     fn named_tensors(&self) -> Vec<(String, Tensor)>;
 
-    /// What they cost with the projection to the hidden size; nothing is counted by default.
+    /// The cost, including the projection to the hidden size; zero by default.
     fn cost(_config: &EncoderConfig) -> Cost
     where
         Self: Sized,
@@ -133,11 +133,11 @@ pub trait Embeddings: Debug + Send {
     }
 }
 
-/// Makes, once for a forward pass, the tensors that every layer's attention reads from
-/// [`LayerContext::tables`]: a table of relative positions, angles of a rotation. Built with the encoder, it
-/// owns the variables that they are computed from.
+/// Computes, once per forward pass, the tensors that every layer's attention reads from
+/// [`LayerContext::tables`]: relative position embeddings, rotary angles. It belongs to the encoder and owns the
+/// variables that the tables are computed from.
 pub trait Positions: Debug + Send {
-    /// The tables for sequences of at most `length` tokens, in an order that the attention knows.
+    /// The tables for sequences of at most `length` tokens, in the order that the attention expects.
     fn tables(&self, length: i64, train: bool) -> Vec<Tensor>;
 }
 
@@ -147,18 +147,18 @@ pub trait Block: Debug + Send {
     /// - `x_bsh`: `[b, s, h]` float. Result: same.
     fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor;
 
-    /// Whether it also takes a batch without its padding: `[1, t, h]`, the sequences of
-    /// [`PaddingMask::sequences`] one after the other.
-    fn takes_packed(&self) -> bool {
+    /// Whether it also accepts a packed batch: `[1, t, h]`, the sequences of [`PaddingMask::sequences`] concatenated
+    /// without padding.
+    fn supports_packed(&self) -> bool {
         false
     }
 
-    /// Whether the encoder has a LayerNorm behind the last layer.
+    /// Whether the encoder applies a LayerNorm after the last layer.
     fn needs_final_norm(&self) -> bool {
         false
     }
 
-    /// What it costs besides its sub-layers.
+    /// The cost without the sub-layers; zero by default.
     fn cost(_config: &EncoderConfig) -> Cost
     where
         Self: Sized,
@@ -167,7 +167,7 @@ pub trait Block: Debug + Send {
     }
 }
 
-/// The sub-layers of a block, built before it.
+/// The sub-layers of a block, built before the block.
 #[derive(Debug)]
 pub struct SubLayers {
     /// Variables under `attention`.
@@ -177,37 +177,37 @@ pub struct SubLayers {
 }
 
 impl SubLayers {
-    /// Self-attention over `x_bsh`, which it is given in 32 bits unless it takes bfloat16.
+    /// Applies the self-attention, in float32 unless it supports bfloat16.
     pub(crate) fn attend(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor {
-        self.attention.forward_t(&given(x_bsh, self.attention.takes_bf16()), context, train)
+        self.attention.forward_t(&cast_input(x_bsh, self.attention.supports_bf16()), context, train)
     }
 
-    /// The feed-forward layer over `x_bsh`, in the same way.
-    pub(crate) fn feed(&self, x_bsh: &Tensor, train: bool) -> Tensor {
-        self.feed_forward.forward_t(&given(x_bsh, self.feed_forward.takes_bf16()), train)
+    /// Applies the feed-forward layer, in float32 unless it supports bfloat16.
+    pub(crate) fn feed_forward(&self, x_bsh: &Tensor, train: bool) -> Tensor {
+        self.feed_forward.forward_t(&cast_input(x_bsh, self.feed_forward.supports_bf16()), train)
     }
 }
 
-fn given(x: &Tensor, takes_bf16: bool) -> Tensor {
-    if takes_bf16 { x.shallow_clone() } else { widened(x) }
+fn cast_input(x: &Tensor, supports_bf16: bool) -> Tensor {
+    if supports_bf16 { x.shallow_clone() } else { to_float(x) }
 }
 
 /// The embeddings of both networks.
 #[derive(Debug)]
 pub struct EmbeddingPair {
-    /// The generator's; its word table is also the output layer's matrix.
+    /// The generator's; its word embeddings are also the weight of its output layer.
     pub generator: Box<dyn Embeddings>,
     /// The discriminator's.
     pub discriminator: Box<dyn Embeddings>,
 }
 
-/// Builds the embeddings that a network's config names, under a site's path.
+/// Builds the embeddings that a network's config names, at a site.
 pub type BuildEmbeddings<'a> = dyn Fn(&Site<'_>) -> Result<Box<dyn Embeddings>> + 'a;
 
-/// Builds both networks' embeddings, and so decides what they have in common.
+/// Builds both networks' embeddings, and so decides how they share them.
 pub trait ShareEmbeddings: Debug + Send + Sync {
-    /// Embeddings with variables under `generator.path` and `discriminator.path`, which end in
-    /// `embeddings`; `build` builds one block of them.
+    /// Builds embeddings with variables under `generator.path` and `discriminator.path`, which end in
+    /// `embeddings`; `build` builds the embeddings of one network.
     ///
     /// # Errors
     /// If the embeddings cannot be built.

@@ -1,8 +1,8 @@
-//! A handle on a part that several owners use in turn.
+//! A part with several owners.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Of parts, which may be sent to another thread and not be used by two.
+/// A shared handle; the lock is needed because parts are `Send` but not `Sync`.
 #[derive(Debug)]
 pub(crate) struct Shared<T>(Arc<Mutex<T>>);
 
@@ -12,7 +12,7 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn get(&self) -> MutexGuard<'_, T> {
-        // A panic in a forward pass leaves the tensors whole.
+        // A panic in a forward pass leaves the tensors intact, so a poisoned lock is usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

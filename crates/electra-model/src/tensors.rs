@@ -1,21 +1,27 @@
-//! Strict safetensors: what is read must be exactly what the model has.
+//! Strict safetensors: a file must have exactly the tensors of the model.
 //!
-//! `tch`'s own loader adopts the file's kind and ignores extra tensors; this one compares names,
-//! shapes and kinds both ways and lists every difference.
+//! `tch`'s own loader adopts the file's kinds and ignores extra tensors; this one compares names,
+//! shapes and kinds in both directions and lists every difference.
 
 use crate::error::{Error, Result};
 use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
 use serde::Deserialize;
-use std::{borrow::Cow, collections::HashMap, fs, io::Read, path::Path};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fs,
+    io::Read,
+    path::Path,
+};
 use tch::{Kind, Tensor, nn, no_grad};
 
-/// Tensors with their names.
+/// Named tensors.
 pub type Named = Vec<(String, Tensor)>;
 
 /// The variables of a store, sorted by name.
 ///
 /// # Errors
-/// [`Error::DuplicateVariable`] if a name was used twice: tch renames the second to `name__1`.
+/// [`Error::DuplicateVariable`] for a duplicate name: tch renames the second to `name__1`.
 pub fn variables(vs: &nn::VarStore) -> Result<Named> {
     let mut all: Named = vs.variables().into_iter().collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -28,15 +34,15 @@ pub fn variables(vs: &nn::VarStore) -> Result<Named> {
     }
 }
 
-/// Writes tensors with Hugging Face's metadata (`format = pt`), contiguous and on the CPU.
+/// Writes tensors, made contiguous, with Hugging Face's metadata (`format = pt`).
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Format`] naming the file; a kind that safetensors has no name for.
+/// [`Error::Io`] or [`Error::Format`] naming the file, also for kinds that safetensors does not support.
 pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     write_with(path, tensors, &[])
 }
 
-/// [`write()`] with more metadata.
+/// [`write()`] with additional metadata.
 ///
 /// # Errors
 /// As [`write()`].
@@ -49,15 +55,14 @@ pub fn write_with(
         .iter()
         .map(|(name, tensor)| Ok((name.clone(), Bytes::new(tensor, path)?)))
         .collect::<Result<Vec<_>>>()?;
-    // The crate writes a hash map in its random order: the map that happens to be sorted gives the same bytes
-    // each time.
+    // The crate writes a hash map in its random order. For equal bytes each time, make maps until one is in sorted order.
     let metadata = std::iter::repeat_with(|| {
         let mut map = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         map.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         map
     })
     .find(|map| map.keys().is_sorted())
-    .expect("one in a few is");
+    .expect("the iterator is infinite");
     serialize_to_file(views, Some(metadata), path).map_err(|e| match e {
         safetensors::SafeTensorError::IoError(source) => {
             Error::Io { path: path.to_owned(), source }
@@ -69,11 +74,10 @@ pub fn write_with(
 /// Reads every tensor of a file, on the CPU, sorted by name.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no (whole) safetensors file.
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is not a valid safetensors file.
 pub fn read(path: &Path) -> Result<Named> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::format(path, format!("not a whole safetensors file: {e}")))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(invalid(path))?;
     let mut tensors = file
         .tensors()
         .into_iter()
@@ -81,21 +85,20 @@ pub fn read(path: &Path) -> Result<Named> {
             let kind = kind(view.dtype()).ok_or_else(|| {
                 Error::format(
                     path,
-                    format!(
-                        "tensor {name:?} is of kind {:?}, which is not supported",
-                        view.dtype()
-                    ),
+                    format!("tensor {name:?}: unsupported dtype {:?}", view.dtype()),
                 )
             })?;
-            let refuse = |e: &dyn std::fmt::Display| {
-                let shape = view.shape();
-                Error::format(path, format!("tensor {name:?}: no tensor has shape {shape:?}: {e}"))
+            let invalid_shape = |e: &dyn std::fmt::Display| {
+                Error::format(
+                    path,
+                    format!("tensor {name:?}: invalid shape {:?}: {e}", view.shape()),
+                )
             };
             let shape =
                 view.shape().iter().map(|&d| i64::try_from(d)).collect::<Result<Vec<_>, _>>();
-            let shape = shape.map_err(|e| refuse(&e))?;
+            let shape = shape.map_err(|e| invalid_shape(&e))?;
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind);
-            let tensor = tensor.map_err(|e| refuse(&e))?;
+            let tensor = tensor.map_err(|e| invalid_shape(&e))?;
             Ok((name, tensor))
         })
         .collect::<Result<Named>>()?;
@@ -103,34 +106,35 @@ pub fn read(path: &Path) -> Result<Named> {
     Ok(tensors)
 }
 
-/// The metadata of a file, which is its header's `__metadata__`.
+/// The metadata of a file: `__metadata__` in its header.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if its header is not whole.
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if its header is invalid.
 pub fn metadata(path: &Path) -> Result<HashMap<String, String>> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__", default)]
         metadata: HashMap<String, String>,
     }
-    let broken = |e: &dyn std::fmt::Display| {
-        Error::format(path, format!("not a whole safetensors file: {e}"))
-    };
     let mut file = fs::File::open(path).map_err(Error::io(path))?;
     let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(|e| broken(&e))?;
-    // As many bytes as it claims, if the file has them.
+    file.read_exact(&mut length).map_err(invalid(path))?;
+    // `take` allocates no more than the file has, whatever length it claims.
     let mut header = Vec::new();
     file.take(u64::from_le_bytes(length)).read_to_end(&mut header).map_err(Error::io(path))?;
-    let header: Header = serde_json::from_slice(&header).map_err(|e| broken(&e))?;
+    let header: Header = serde_json::from_slice(&header).map_err(invalid(path))?;
     Ok(header.metadata)
 }
 
-/// Copies a file's tensors into a model's variables; every name must be on both sides, unless
-/// `file_may_have` or `model_may_have` says that this one may stand on one side alone.
+fn invalid<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Error {
+    move |e| Error::format(path, format!("invalid safetensors file: {e}"))
+}
+
+/// Copies a file's tensors into a model's variables. Every name must be on both sides, except those that
+/// `file_may_have` or `model_may_have` accepts on one side only.
 ///
 /// # Errors
-/// [`Error::Mismatch`] listing every missing, unexpected, differently shaped or kinded tensor.
+/// [`Error::Mismatch`] listing every missing or unexpected tensor and every different shape or kind.
 pub fn load(
     path: &Path,
     file: &[(String, Tensor)],
@@ -139,7 +143,7 @@ pub fn load(
     model_may_have: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let by_name: HashMap<&str, &Tensor> = file.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    let wanted: HashMap<&str, &Tensor> = model.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let expected: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     let mut differences = Vec::new();
     for (name, variable) in model {
         match by_name.get(name.as_str()) {
@@ -161,7 +165,7 @@ pub fn load(
         }
     }
     for (name, tensor) in file {
-        if !wanted.contains_key(name.as_str()) && !file_may_have(name) {
+        if !expected.contains(name.as_str()) && !file_may_have(name) {
             differences.push(format!("not in the model: {name} {:?}", tensor.size()));
         }
     }
@@ -178,7 +182,7 @@ pub fn load(
     })
 }
 
-/// A tensor's bytes, fetched when the file is written.
+/// A tensor whose bytes are copied only when the file is written.
 struct Bytes {
     tensor: Tensor,
     dtype: Dtype,
@@ -188,7 +192,7 @@ struct Bytes {
 impl Bytes {
     fn new(tensor: &Tensor, path: &Path) -> Result<Self> {
         let dtype = dtype(tensor.kind()).ok_or_else(|| {
-            Error::format(path, format!("tensors of kind {:?} cannot be written", tensor.kind()))
+            Error::format(path, format!("cannot write tensors of kind {:?}", tensor.kind()))
         })?;
         let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
         let shape = tensor.size().iter().map(|&d| d as usize).collect();

@@ -1,13 +1,13 @@
-//! The original's TensorFlow checkpoints: names and layouts, in and out.
+//! Reads and writes the reference's TensorFlow checkpoints: names and layouts.
 //!
-//! One checkpoint holds both networks. Kernels are transposed; optimizer slots and counters are left
-//! behind; sizes are those of the tensors, with the original's rule for heads (`hidden / 64`).
+//! One checkpoint has both networks. Kernels are transposed; optimizer slots and counters are skipped; sizes come from the
+//! tensors, and head counts from the reference's rule (`hidden / 64`).
 //!
 //! Source: reference `model/modeling.py` and `run_pretraining.py` (scopes); transformers 4's
 //! `load_tf_weights_in_electra` (names).
 
 use crate::{
-    config::{EncoderConfig, Tower},
+    config::{EncoderConfig, EncoderSizes},
     error::{Error, Result},
     formats::bundle::{self, Bundle},
     hf::{self, Architecture, Config, HeadCount, Pretrained},
@@ -20,22 +20,22 @@ use std::{
 };
 use tch::{Kind, Tensor};
 
-/// Size of an attention head: the original has no other.
+/// Size of an attention head in all of the reference's models.
 const HEAD_SIZE: i64 = 64;
 
-/// What the names of embeddings begin with.
+/// Name prefix of embeddings.
 const EMBEDDINGS: &str = "electra.embeddings.";
 
-/// The networks of a checkpoint, as if read from Hugging Face folders.
+/// The networks of a checkpoint, in the form of Hugging Face folders.
 #[derive(Debug)]
 pub struct Networks {
-    /// The discriminator, or the full-size masked language model of the BERT objective's encoder.
+    /// The discriminator; with the BERT objective, the encoder of the masked language model.
     pub discriminator: Pretrained,
-    /// The generator; `None` in a checkpoint that has none.
+    /// The generator; `None` for a checkpoint without one.
     pub generator: Option<Pretrained>,
 }
 
-/// What the tensors do not say.
+/// Head counts, which the tensors do not determine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heads {
     /// Attention heads of the discriminator; hidden / 64 if `None`.
@@ -44,24 +44,24 @@ pub struct Heads {
     pub generator: Option<i64>,
 }
 
-/// Reads a checkpoint: a prefix (`model.ckpt-1000000`), one of its files, or a folder whose `checkpoint` names
-/// it or that holds one.
+/// Reads a checkpoint, given its prefix (`model.ckpt-1000000`), one of its files, or a folder with a `checkpoint` file
+/// or a single checkpoint.
 ///
 /// # Errors
-/// Naming the file that is missing or damaged; [`Error::Mismatch`] listing variables of a kind of model that
-/// is not read (two-tower generators) or a part of them that is not there.
+/// Naming the file that is missing or damaged; [`Error::Mismatch`] listing missing variables, or those of an unsupported
+/// model (two-tower generators).
 pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
     let prefix = prefix(source)?;
     let bundle = Bundle::open(&prefix)?;
     let names: Vec<&str> = bundle.shapes().map(|(name, _)| name).collect();
     let mut sorted: BTreeMap<Scope, Vec<(String, &str)>> = BTreeMap::new();
     let mut unknown = Vec::new();
-    let mut left = BTreeMap::<&'static str, usize>::new();
+    let mut skipped = BTreeMap::<&'static str, usize>::new();
     for name in names {
-        match place(name) {
-            Place::Weight(scope, new) => sorted.entry(scope).or_default().push((new, name)),
-            Place::Left(what) => *left.entry(what).or_default() += 1,
-            Place::Unknown => unknown.push(format!("unknown variable: {name}")),
+        match variable(name) {
+            Variable::Weight(scope, new) => sorted.entry(scope).or_default().push((new, name)),
+            Variable::Skipped(what) => *skipped.entry(what).or_default() += 1,
+            Variable::Unknown => unknown.push(format!("unknown variable: {name}")),
         }
     }
     if !unknown.is_empty() {
@@ -71,14 +71,16 @@ pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
         let members = sorted.get(&scope).into_iter().flatten();
         members.map(|(new, name)| Ok((new.clone(), weight(&bundle, name)?))).collect()
     };
-    let notes: Vec<String> =
-        left.iter().map(|(what, count)| format!("not used: {count} variables ({what})")).collect();
+    let notes: Vec<String> = skipped
+        .iter()
+        .map(|(what, count)| format!("not used: {count} variables ({what})"))
+        .collect();
 
     let electra = fetch(Scope::Electra)?;
     let generator_head = fetch(Scope::GeneratorHead)?;
     let mut generator = fetch(Scope::Generator)?;
     if !generator_head.is_empty() {
-        // Whatever the generator has no own tensor of, it shares: the embeddings, or everything.
+        // The generator shares the tensors that it does not have: the embeddings, or all.
         let own: BTreeSet<_> = generator.iter().map(|(name, _)| name.clone()).collect();
         let whole = own.iter().any(|name| name.starts_with("electra.encoder."));
         let shared = electra
@@ -105,23 +107,23 @@ pub fn read(source: &Path, heads: Heads) -> Result<Networks> {
     Ok(Networks { discriminator, generator })
 }
 
-/// The attention heads of the original's sizes, which its checkpoints do not name.
-pub fn usual_heads(hidden: i64) -> i64 {
+/// The head count of the reference for a hidden size; its checkpoints do not record it.
+pub fn default_heads(hidden: i64) -> i64 {
     (hidden / HEAD_SIZE).max(1)
 }
 
-/// Writes both networks of `generator.*` and `discriminator.*` variables (Hugging Face's names) as one
-/// checkpoint, with `checkpoint` beside it: embeddings that are the same in both are written once.
+/// Writes both networks (Hugging Face's names) as one checkpoint `model.ckpt-STEP`, with a `checkpoint` file. Equal
+/// embeddings are written once.
 ///
 /// # Errors
-/// If a file cannot be written, or a variable has no name in the original.
+/// If a file cannot be written, or a variable has no name in the reference.
 pub fn write(
     dir: &Path,
     step: u64,
     discriminator: &[(String, Tensor)],
     generator: &[(String, Tensor)],
 ) -> Result<()> {
-    // One block or two: embeddings that agree in part are not shared.
+    // Embeddings are shared only if all of their tensors are equal.
     let embeddings = |name: &str| name.starts_with(EMBEDDINGS);
     let shared = generator.iter().filter(|(name, _)| embeddings(name)).all(|(name, tensor)| {
         discriminator.iter().any(|(other, t)| other == name && t.equal(tensor))
@@ -139,7 +141,7 @@ pub fn write(
                     tensors.push((new, tensor.detach().transpose(0, 1).contiguous()));
                 }
                 Some(new) => tensors.push((new, tensor.detach().shallow_clone())),
-                None => unknown.push(format!("no name in the original: {network}.{name}")),
+                None => unknown.push(format!("no TensorFlow name for {network}.{name}")),
             }
         }
     }
@@ -156,7 +158,7 @@ pub fn write(
     fs::write(&path, text).map_err(Error::io(&path))
 }
 
-/// The checkpoint that a path means.
+/// The prefix of the checkpoint at a path.
 pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
     if !source.is_dir() {
         let name = source.file_name().unwrap_or_default().to_string_lossy();
@@ -170,10 +172,10 @@ pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
         let text = fs::read_to_string(&list).map_err(Error::io(&list))?;
         let named = text.lines().find_map(|line| line.strip_prefix("model_checkpoint_path:"));
         let name = named.map(|name| name.trim().trim_matches('"')).unwrap_or_default();
-        // What was an absolute path where it was trained is a name here.
+        // The path may be absolute on the machine of the training run.
         return match Path::new(name).file_name() {
             Some(name) => Ok(source.join(name)),
-            None => Err(Error::format(&list, "has no line model_checkpoint_path: \"NAME\"")),
+            None => Err(Error::format(&list, "no line model_checkpoint_path: \"NAME\"")),
         };
     }
     let entries = fs::read_dir(source).map_err(Error::io(source))?;
@@ -184,41 +186,39 @@ pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
         .collect();
     match (found.pop(), found.as_slice()) {
         (Some(prefix), []) => Ok(prefix),
-        (None, _) => Err(Error::format(source, "holds no TensorFlow checkpoint (NAME.index)")),
+        (None, _) => Err(Error::format(source, "no TensorFlow checkpoint (NAME.index)")),
         (Some(_), more) => Err(Error::format(
             source,
-            format!(
-                "holds {} checkpoints and no file `checkpoint`: give one NAME.index",
-                more.len() + 1
-            ),
+            format!("{} checkpoints and no `checkpoint` file: pass one NAME.index", more.len() + 1),
         )),
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
-    /// The discriminator's encoder and the embeddings.
+    /// The discriminator's encoder, and the shared embeddings.
     Electra,
     DiscriminatorHead,
     Generator,
     GeneratorHead,
 }
 
-enum Place {
+enum Variable {
+    /// A weight, with its Hugging Face name.
     Weight(Scope, String),
-    Left(&'static str),
+    /// A variable that is not a weight of the networks.
+    Skipped(&'static str),
     Unknown,
 }
 
-/// Where a variable goes, and under which of Hugging Face's names.
-fn place(name: &str) -> Place {
+fn variable(name: &str) -> Variable {
     if name.ends_with("/adam_m") || name.ends_with("/adam_v") {
-        return Place::Left("Adam's moments");
+        return Variable::Skipped("Adam's moments");
     }
     let (scope, rest) = name.split_once('/').unwrap_or((name, ""));
     let found = match (scope, rest) {
-        ("global_step" | "temperature", "") => return Place::Left("counters"),
-        ("task_specific", _) => return Place::Left("heads of fine-tuning"),
+        ("global_step" | "temperature", "") => return Variable::Skipped("counters"),
+        ("task_specific", _) => return Variable::Skipped("fine-tuning heads"),
         ("electra", rest) => encoder_name(rest).map(|new| (Scope::Electra, new)),
         ("generator", rest) => encoder_name(rest).map(|new| (Scope::Generator, new)),
         ("discriminator_predictions", rest) => {
@@ -233,7 +233,7 @@ fn place(name: &str) -> Place {
             .map(|new| (Scope::GeneratorHead, format!("generator_predictions.{new}"))),
         _ => None,
     };
-    found.map_or(Place::Unknown, |(scope, new)| Place::Weight(scope, new))
+    found.map_or(Variable::Unknown, |(scope, new)| Variable::Weight(scope, new))
 }
 
 /// `encoder/layer_3/…` to `electra.encoder.layer.3.…`.
@@ -264,7 +264,7 @@ fn tensor_name(name: &str) -> Option<String> {
     Some(format!("{}.{leaf}", path.replace('/', ".")))
 }
 
-/// The other way.
+/// The TensorFlow name of a Hugging Face name: the inverse of [`variable`].
 fn original_name(network: &str, name: &str) -> Option<String> {
     let scope = if network.is_empty() { "electra" } else { network };
     if name == "generator_lm_head.bias" {
@@ -293,7 +293,7 @@ fn original_name(network: &str, name: &str) -> Option<String> {
     Some(format!("{}/{leaf}", path.replace('.', "/")))
 }
 
-/// A variable as Hugging Face lays it out.
+/// A variable in Hugging Face's layout.
 fn weight(bundle: &Bundle, name: &str) -> Result<Tensor> {
     let tensor = bundle.tensor(name)?;
     Ok(match name.ends_with("/kernel") && tensor.dim() == 2 {
@@ -302,7 +302,7 @@ fn weight(bundle: &Bundle, name: &str) -> Result<Tensor> {
     })
 }
 
-/// Sizes out of shapes.
+/// A network of a checkpoint, with sizes derived from the shapes.
 fn network(
     prefix: &Path,
     architecture: Architecture,
@@ -317,7 +317,7 @@ fn network(
         match found.as_deref() {
             Some([a, b]) => [*a, *b][dimension],
             Some(other) => {
-                differences.push(format!("{name}: shape {other:?}, two sizes are expected"));
+                differences.push(format!("{name}: shape {other:?}, expected two dimensions"));
                 0
             }
             None => {
@@ -331,10 +331,10 @@ fn network(
     let hidden = size(&format!("{FIRST}.attention.self.query.weight"), 0);
     let words = format!("{TABLES}.word_embeddings.weight");
     let (vocab_size, embedding_size) = (size(&words, 0), size(&words, 1));
-    let sizes = Tower {
+    let sizes = EncoderSizes {
         layers: 0,
         hidden,
-        heads: heads.unwrap_or_else(|| usual_heads(hidden)),
+        heads: heads.unwrap_or_else(|| default_heads(hidden)),
         intermediate: size(&format!("{FIRST}.intermediate.dense.weight"), 0),
     };
     let mut encoder = EncoderConfig {
@@ -351,7 +351,7 @@ fn network(
     encoder.layers = layers.last().map_or(0, |last| last + 1);
     if encoder.layers != layers.len() as i64 {
         differences.push(format!(
-            "layers 0 to {} are expected, {} are there",
+            "expected layers 0 to {}, found {} layers",
             encoder.layers - 1,
             layers.len()
         ));
@@ -360,23 +360,23 @@ fn network(
         match tensor.kind() {
             Kind::Float => {}
             Kind::Half | Kind::BFloat16 | Kind::Double => *tensor = tensor.to_kind(Kind::Float),
-            other => differences.push(format!("{name}: kind {other:?}, weights are floats")),
+            other => differences.push(format!("{name}: kind {other:?}, expected a float")),
         }
         if !bool::try_from(tensor.isfinite().all())? {
-            differences.push(format!("{name}: has values that are not finite"));
+            differences.push(format!("{name}: has NaN or infinity"));
         }
     }
     if !differences.is_empty() {
         return Err(Error::Mismatch { path, differences });
     }
     encoder.validate("")?;
-    let head_count = HeadCount::Claimed;
+    let head_count = HeadCount::Unverified;
     let config = Config { head_count, ..Config::new(architecture, encoder, 0) };
-    let mut notes: Vec<String> = hf::doubt(&config).into_iter().collect();
+    let mut notes: Vec<String> = hf::head_count_note(&config).into_iter().collect();
     if notes.is_empty() && heads.is_none() {
         notes.push(format!(
-            "not verified: {} attention heads, hidden / {HEAD_SIZE} as the original's sizes have it; the checkpoint does not say, \
-             and another count would load as well",
+            "not verified: {} attention heads (hidden / {HEAD_SIZE}, as in the reference); the checkpoint does not record the \
+             count, and a wrong one would load too",
             config.encoder.heads
         ));
     }
@@ -388,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_go_both_ways() {
+    fn names_convert_in_both_directions() {
         for (network, theirs, ours) in [
             ("", "electra/embeddings/word_embeddings", "electra.embeddings.word_embeddings.weight"),
             ("", "electra/embeddings/LayerNorm/gamma", "electra.embeddings.LayerNorm.weight"),
@@ -415,19 +415,19 @@ mod tests {
             ),
             ("generator", "generator_predictions/output_bias", "generator_lm_head.bias"),
         ] {
-            let Place::Weight(_, new) = place(theirs) else { panic!("{theirs} has no place") };
+            let Variable::Weight(_, new) = variable(theirs) else { panic!("{theirs} is unknown") };
             assert_eq!(new, ours);
             assert_eq!(original_name(network, ours).as_deref(), Some(theirs));
         }
-        for (name, left) in [
+        for (name, skipped) in [
             ("electra/embeddings/word_embeddings/adam_m", true),
             ("global_step", true),
             ("task_specific/mnli/dense/kernel", true),
             ("generator_ltr/encoder/layer_0/output/dense/kernel", false),
             ("bert/embeddings/word_embeddings", false),
         ] {
-            assert_eq!(matches!(place(name), Place::Left(_)), left, "{name}");
-            assert_eq!(matches!(place(name), Place::Unknown), !left, "{name}");
+            assert_eq!(matches!(variable(name), Variable::Skipped(_)), skipped, "{name}");
+            assert_eq!(matches!(variable(name), Variable::Unknown), !skipped, "{name}");
         }
     }
 }

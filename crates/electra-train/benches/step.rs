@@ -1,5 +1,5 @@
-//! A forward pass of both networks, and a whole training step with backward pass, clipping and optimizer, of two
-//! presets; on random ids, so that nothing is read.
+//! A forward pass of both networks, and a training step with backward pass, clipping and optimizer, for two presets, on
+//! generated ids.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use electra_data::MaskedBatch;
@@ -13,14 +13,14 @@ use electra_train::{
 use std::path::Path;
 use tch::{Device, nn, no_grad};
 
-/// The id of `[MASK]` in the vocabulary of bert-base-uncased; any would do.
+/// The id of `[MASK]` in the vocabulary of bert-base-uncased; the value does not matter.
 const MASK: i64 = 103;
 
-/// `batch` full rows of ids that look random, every seventh of them masked.
+/// `batch` full rows of pseudo-random ids, with every seventh token masked.
 fn batch(batch: usize, length: usize, vocabulary: i64) -> MaskedBatch {
     let tokens = batch * length;
     // Knuth's multiplicative hashing.
-    let id = |place: usize| (place as i64 * 2_654_435_761) % (vocabulary - 1000) + 1000;
+    let id = |position: usize| (position as i64 * 2_654_435_761) % (vocabulary - 1000) + 1000;
     let input_ids: Vec<i64> = (0..tokens).map(id).collect();
     let masked_positions: Vec<i64> = (0..tokens as i64).step_by(7).collect();
     let mut generator_ids = input_ids.clone();
@@ -44,7 +44,7 @@ fn batch(batch: usize, length: usize, vocabulary: i64) -> MaskedBatch {
     }
 }
 
-fn preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
+fn bench_preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
     let config = RunConfig::read(&path, &[]).expect("a preset");
     let parts = Parts::shipped();
@@ -52,10 +52,10 @@ fn preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
     let counts = vec![1; config.model.discriminator.vocab_size as usize];
     let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
     let ObjectiveConfig::ReplacedToken(settings) = &config.objective else {
-        panic!("a preset of ELECTRA")
+        panic!("the preset has another objective")
     };
     let objective = ReplacedToken::new(settings, &site).expect("a preset's networks");
-    let variables = variables(&vs).expect("names of our own");
+    let variables = variables(&vs).expect("unique names");
     let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
     let mut adam = Adam::new(&config.optimizer, &variables, rule).expect("a preset's optimizer");
     let batch = batch(rows, length, config.model.discriminator.vocab_size);
@@ -78,8 +78,8 @@ fn preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
 }
 
 fn presets(c: &mut Criterion) {
-    preset(c, "pretrain-tiny", 64, 16);
-    preset(c, "pretrain-small", 8, 128);
+    bench_preset(c, "pretrain-tiny", 64, 16);
+    bench_preset(c, "pretrain-small", 8, 128);
 }
 
 criterion_group!(benches, presets);

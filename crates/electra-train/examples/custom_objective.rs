@@ -1,5 +1,5 @@
-//! Another objective, from outside the crate: masked language modelling with a loss on `[MASK]` alone. It has one network,
-//! its own name, loss and metrics, and is trained by the same loop, into the same run folder.
+//! A custom objective: masked language modelling with a loss at `[MASK]` positions only. It has one network and its own
+//! name, loss and metrics, and uses the same training loop and run folder.
 //!
 //! Run with `cargo run -p electra-train --example custom_objective -- configs/pretrain-tiny.toml SHARDS OUT`.
 
@@ -13,14 +13,14 @@ use electra_train::{
 };
 use tch::{Device, Kind, Reduction, Tensor};
 
-/// The mean cross-entropy over the positions that show `[MASK]`.
+/// The mean cross-entropy over the `[MASK]` positions.
 #[derive(Debug)]
 struct MaskOnly {
     network: Generator,
     device: Device,
 }
 
-/// Losses of the positions, `[p]`, and their sum over the whole batch's count.
+/// Losses of the positions, `[p]`, and their sum divided by the count of the whole batch.
 struct MaskOnlyPass {
     losses_p: Tensor,
     loss: Tensor,
@@ -63,8 +63,8 @@ impl Objective for MaskOnly {
         let (ids, segments) = (tensor(&part.generator_ids), tensor(&part.token_type_ids));
         let input = EncoderInput::new(ids.view(shape), segments.view(shape), mask);
         let at_mask = |values: &[i64]| -> Vec<i64> {
-            let shown = values.iter().zip(&part.masked_is_mask);
-            shown.filter(|(_, is_mask)| **is_mask).map(|(value, _)| *value).collect()
+            let values = values.iter().zip(&part.masked_is_mask);
+            values.filter(|(_, is_mask)| **is_mask).map(|(value, _)| *value).collect()
         };
         let positions_p = tensor(&at_mask(&part.masked_positions));
         let labels_p = tensor(&at_mask(&part.masked_labels));
@@ -86,17 +86,17 @@ impl Pass for MaskOnlyPass {
     }
 
     fn observe(&self) -> Observations {
-        let mut seen = Observations::default();
-        seen.mean("loss", &self.losses_p);
-        seen
+        let mut observations = Observations::default();
+        observations.mean("loss", &self.losses_p);
+        observations
     }
 }
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = |what: &str| arguments.next().with_context(|| format!("name {what}"));
-    let (config, shards, out) =
-        (next("a config")?, next("a folder of shards")?, next("a run folder")?);
+    let mut next =
+        |name: &str| arguments.next().with_context(|| format!("missing argument {name}"));
+    let (config, shards, out) = (next("CONFIG")?, next("SHARDS")?, next("OUT")?);
     run(&config, &[format!("data.shards={shards}")], &out)
 }
 
@@ -112,7 +112,7 @@ mod tests {
     use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 
     #[test]
-    fn it_trains_one_network_and_its_name_is_in_the_manifest() {
+    fn one_network_is_trained_and_the_manifest_has_the_objectives_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let text = "one two three four.\n\nfive six seven eight.\n\nnine ten eleven twelve.";

@@ -1,4 +1,4 @@
-//! The model card: README.md of an exported folder, for people and for the model hub.
+//! The model card: README.md of an exported folder, for users and for the model hub.
 
 use crate::{
     error::Result,
@@ -14,8 +14,8 @@ use electra_model::{
 };
 use std::{fmt::Write, fs, path::Path};
 
-/// The card of one of a run's networks, which `exported` describes. It tells what the run folder knows and leaves out the
-/// rest: language, licence and fitness are the author's to add.
+/// The card of one of a run's networks, with config `exported`. It contains the facts of the run folder; the author adds
+/// language, licence and intended use.
 ///
 /// # Errors
 /// If the run's files cannot be read.
@@ -32,17 +32,17 @@ pub(crate) fn card(
         Architecture::ElectraForPreTraining => (
             "AutoModelForPreTraining",
             "feature-extraction",
-            "An ELECTRA discriminator: an encoder to fine-tune, with the head that says of each token whether it was replaced.",
+            "An ELECTRA discriminator: an encoder for fine-tuning, with the head that detects replaced tokens.",
         ),
         Architecture::ElectraForMaskedLM => (
             "AutoModelForMaskedLM",
             "fill-mask",
-            "An ELECTRA generator: the small masked language model that made the replacements.",
+            "An ELECTRA generator: the small masked language model that sampled the replacements.",
         ),
         _ => (
             "AutoModel",
             "feature-extraction",
-            "An ELECTRA encoder to fine-tune: a discriminator without its pre-training head.",
+            "An ELECTRA encoder for fine-tuning: a discriminator without its pre-training head.",
         ),
     };
     let (batch, length) = (
@@ -63,7 +63,7 @@ pub(crate) fn card(
         (
             "learning rate",
             format!(
-                "{} at its peak, {} updates of warm-up, decay to 0",
+                "peak {}, {} updates of warm-up, decay to 0",
                 config.optimizer.learning_rate, config.optimizer.warmup_steps
             ),
         ),
@@ -92,9 +92,9 @@ pub(crate) fn card(
         ),
     ];
     table.extend(config.objective.card());
-    if let [kept, generator] = networks {
-        let [kept, generator] = [kept, generator].map(|network| network.encoder.config().hidden);
-        let share = generator as f64 / kept as f64;
+    if let [first, generator] = networks {
+        let [first, generator] = [first, generator].map(|network| network.encoder.config().hidden);
+        let share = generator as f64 / first as f64;
         let size = format!("{generator} ({share:.3} of the discriminator's)");
         table.push(("generator's hidden size", size));
     }
@@ -102,7 +102,7 @@ pub(crate) fn card(
         table.push(("parts", encoder.part_names().join(", ")));
     }
     if !config.init.from.as_os_str().is_empty() {
-        table.push(("started from", config.init.from.display().to_string()));
+        table.push(("initialized from", config.init.from.display().to_string()));
     }
     if let Ok(shards) = run.shards() {
         table.push((
@@ -128,7 +128,7 @@ pub(crate) fn card(
         let _ = writeln!(card, "| {key} | {} |", cell(&value));
     }
     if let Some(row) = held_out {
-        card.push_str("\n## On held-out text\n\n| | |\n|---|---|\n");
+        card.push_str("\n## Held-out metrics\n\n| | |\n|---|---|\n");
         for (key, value) in row.iter().filter(|(key, _)| *key != "kind") {
             let value = value
                 .as_f64()
@@ -138,7 +138,7 @@ pub(crate) fn card(
         }
     }
     card.push_str("\n## Use\n\n");
-    // `transformers` has no class for other parts.
+    // `transformers` has no class for networks with other parts.
     if encoder.is_electra() {
         let _ = write!(
             card,
@@ -151,18 +151,18 @@ pub(crate) fn card(
     Ok(card)
 }
 
-/// A text as a cell of a Markdown table.
+/// Escapes text for a cell of a Markdown table.
 pub fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
 fn rows(run: &RunDir) -> Result<Vec<Figures>> {
-    // A run that has written no row yet has no metrics.
+    // Before the first row, a run has no metrics file.
     let text = fs::read_to_string(run.metrics()).unwrap_or_default();
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
-/// Seconds up to `step`, resumptions added up: each starts its clock at 0.
+/// Total seconds up to `step`. The clock restarts at 0 whenever the run is resumed.
 fn seconds(rows: &[Figures], step: u64) -> Option<f64> {
     let clock =
         rows.iter().filter(|row| row.get("step").and_then(serde_json::Value::as_u64) <= Some(step));

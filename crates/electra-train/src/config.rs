@@ -1,7 +1,7 @@
-//! The run config: what is in its TOML file, and checks of the values that name the key.
+//! The config of a pre-training run: its TOML file, and validation with errors that name the key.
 
 mod masking;
-mod resumed;
+mod resume;
 
 pub use crate::objective::ObjectiveConfig;
 pub use masking::MaskingConfig;
@@ -17,37 +17,36 @@ use electra_model::ElectraConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// A whole pre-training config.
+/// A pre-training config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Where weights come from before the first update; none without the section.
+    /// Weights to initialize from; optional.
     #[serde(default)]
     pub init: InitConfig,
-    /// What is read.
+    /// Training data.
     pub data: DataConfig,
-    /// How long, how much at once, where.
+    /// Steps, batch size, seed, device.
     pub train: TrainConfig,
-    /// When state is saved.
+    /// Checkpoints.
     pub checkpoint: CheckpointConfig,
-    /// When held-out metrics are made.
+    /// Evaluation on the held-out split.
     pub evaluate: EvaluateConfig,
     /// Adam and its schedule.
     pub optimizer: OptimizerConfig,
-    /// What is learned.
+    /// The training objective.
     pub objective: ObjectiveConfig,
-    /// What learns.
+    /// The networks.
     pub model: ElectraConfig,
 }
 
-/// The `[init]` section: where weights come from before the first update. The optimizer, the schedule and the
-/// order of the data start anew.
+/// The `[init]` section: trained weights to initialize from. Optimizer, schedule and data order start from the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitConfig {
-    /// A model folder (the discriminator's, or a BERT's) or a run folder; empty for fresh weights.
+    /// A model folder (of a discriminator or a BERT) or a run folder; empty for random weights.
     pub from: PathBuf,
-    /// The generator's model folder; empty for `FROM/generator` where that is there, or fresh weights.
+    /// The generator's model folder; if empty, `FROM/generator` if it exists, else random weights.
     pub generator: PathBuf,
 }
 
@@ -55,11 +54,11 @@ pub struct InitConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Folder made by `electra shards build`.
+    /// A folder made by `electra shards build`.
     pub shards: PathBuf,
-    /// Tokens per sequence; must be the shards'.
+    /// Tokens per sequence; must match the shards.
     pub sequence_length: usize,
-    /// Threads that make batches. The bits do not depend on it.
+    /// Threads that prepare batches. Results do not depend on the number.
     pub loader_threads: usize,
 }
 
@@ -67,13 +66,13 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Updates.
+    /// Number of updates.
     pub steps: u64,
-    /// Sequences of one forward and backward pass.
+    /// Sequences per forward and backward pass.
     pub batch_size: usize,
-    /// Passes whose gradients make one update; the batch of an update is `batch_size * accumulate`.
+    /// Gradient accumulation: passes per update. An update's batch has `batch_size * accumulate` sequences.
     pub accumulate: usize,
-    /// Every random choice is a function of it.
+    /// Seed of all random choices.
     pub seed: u64,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
@@ -85,9 +84,9 @@ pub struct TrainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Updates between checkpoints; one is always written at the end and on Ctrl-C.
+    /// Updates between checkpoints; one is also written at the end and on Ctrl-C.
     pub every: u64,
-    /// Newest checkpoints kept; 0 keeps all.
+    /// How many of the newest checkpoints to keep; 0 keeps all.
     pub keep_last: usize,
 }
 
@@ -95,7 +94,7 @@ pub struct CheckpointConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
-    /// Updates between evaluations on the held-out split; 0 for none.
+    /// Updates between evaluations on the held-out split; 0 disables evaluation.
     pub every: u64,
 }
 
@@ -118,7 +117,7 @@ impl RunConfig {
     /// Checks every value that does not need the data.
     ///
     /// # Errors
-    /// Naming the first key that no run can be made with.
+    /// Naming the first invalid key.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.optimizer.validate()?;
@@ -144,7 +143,7 @@ impl RunConfig {
         Ok(())
     }
 
-    /// The learning rate of every step.
+    /// The learning rate schedule.
     pub fn schedule(&self) -> Schedule {
         Schedule {
             peak: self.optimizer.learning_rate,

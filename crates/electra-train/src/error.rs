@@ -2,49 +2,49 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong in a run.
+/// An error in a training run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A config file that does not say what to do.
+    /// An invalid file.
     #[error("{}: {message}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
-        /// The key, what is wrong with it, what would be right.
+        /// The key or line, what is wrong with it, and what is expected.
         message: String,
     },
-    /// A value that no run can be made with.
+    /// An invalid value.
     #[error("{key} = {value}: {expected}")]
     Value {
         /// The key, as in the TOML file.
         key: String,
-        /// The value found.
+        /// The invalid value.
         value: String,
-        /// What would be right.
+        /// The values that are valid.
         expected: String,
     },
-    /// Shards that are not the run's.
-    #[error("{}: has {found}; {} was made with {expected}", shards.display(), run.display())]
+    /// The shards differ from those that the run was trained on.
+    #[error("{}: has {found}, but {} was trained with {expected}", shards.display(), run.display())]
     OtherShards {
         /// The run folder.
         run: PathBuf,
         /// The folder of shards.
         shards: PathBuf,
-        /// What the run was made with.
+        /// The shards of the run.
         expected: String,
-        /// What the shards have.
+        /// The shards in the folder.
         found: String,
     },
-    /// A run folder without a usable checkpoint.
-    #[error("{}: no whole checkpoint to resume from{}", run.display(), reasons(rejected))]
+    /// A run folder without an intact checkpoint.
+    #[error("{}: no intact checkpoint to resume from{}", run.display(), reasons(rejected))]
     NoCheckpoint {
         /// The run folder.
         run: PathBuf,
-        /// Why each checkpoint there is was refused.
+        /// Why each checkpoint was rejected.
         rejected: Vec<String>,
     },
-    /// A checkpoint that is damaged or of another model.
+    /// A checkpoint is damaged or of another model.
     #[error("{}: {message}", path.display())]
     Checkpoint {
         /// The file or folder.
@@ -52,19 +52,19 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// The loss or its gradient is no longer a number.
+    /// The loss or its gradient is NaN or infinite.
     #[error(
-        "step {step}: the gradient norm is {norm} (loss {loss}); nothing of it is in a checkpoint, the last one is kept; a lower optimizer.learning_rate or a longer warm-up usually helps"
+        "step {step}: the loss is {loss} and the gradient norm {norm}; the last checkpoint is from before this step; try a lower optimizer.learning_rate or a longer warm-up"
     )]
     NonFinite {
-        /// The step that failed, counted from 0 (updates done so far).
+        /// The step that failed, counted from 0.
         step: u64,
         /// The total loss.
         loss: f64,
         /// The gradient norm.
         norm: f64,
     },
-    /// A file or folder that could not be read or written.
+    /// Reading or writing a file or folder failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
@@ -72,22 +72,22 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
+    /// An error of `electra-files`, such as an unreadable config or a non-empty output folder.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
-    /// From the data crate.
+    /// An error of `electra-data`.
     #[error(transparent)]
     Data(#[from] electra_data::Error),
-    /// From the tokenizer crate.
+    /// An error of `electra-tokenize`.
     #[error(transparent)]
     Tokenize(#[from] electra_tokenize::Error),
-    /// From the model crate.
+    /// An error of `electra-model`.
     #[error(transparent)]
     Model(#[from] electra_model::Error),
-    /// From the libtorch layer.
+    /// An error of `electra-torch`.
     #[error(transparent)]
     Torch(#[from] electra_torch::Error),
-    /// From libtorch itself.
+    /// An operation of libtorch failed.
     #[error("libtorch: {0}")]
     Tch(#[from] tch::TchError),
 }

@@ -1,4 +1,4 @@
-//! From a checkpoint to folders that `transformers` loads.
+//! Exports checkpoints to folders for `transformers` and to TensorFlow checkpoints.
 
 use crate::{
     card::card,
@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     folder,
     objective::TrainedNetwork,
-    recipe::{Built, Recipe},
+    recipe::{BuiltObjective, Recipe},
     run_dir::RunDir,
     state,
 };
@@ -22,23 +22,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is exported of an objective's networks.
+/// Which network to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Exported {
-    /// What is fine-tuned, with its pre-training head, whichever that is.
+    /// The network for fine-tuning with its pre-training head, whichever that is.
     #[cfg_attr(feature = "clap", value(skip))]
     Kept,
-    /// The network that finds replaced tokens: `ElectraForPreTraining`.
+    /// The discriminator with its pre-training head: `ElectraForPreTraining`.
     Discriminator,
-    /// What is fine-tuned, without its head: `ElectraModel`.
+    /// The encoder for fine-tuning, without a head: `ElectraModel`.
     Encoder,
     /// The masked language model: `ElectraForMaskedLM`.
     Generator,
 }
 
 impl Exported {
-    /// The network among those of an objective, the one that is fine-tuned first.
+    /// Selects the network; the first of `networks` is the one to fine-tune.
     fn of<'a>(self, networks: &[TrainedNetwork<'a>]) -> Option<TrainedNetwork<'a>> {
         let head = |head| networks.iter().find(|network| network.head == head).copied();
         match self {
@@ -51,60 +51,57 @@ impl Exported {
 
 /// Writes one network of a checkpoint in Hugging Face's format, with the run's tokenizer and a model card.
 ///
-/// `source` is a run folder (its newest whole checkpoint is taken) or one `checkpoints/step-N`. A run with parts or an
-/// objective from outside is exported by its own recipe: [`Recipe::export`].
+/// `source` is a run folder (its newest intact checkpoint is exported) or a folder `checkpoints/step-N`. For a run with
+/// custom parts or a custom objective, use [`Recipe::export`].
 ///
 /// # Errors
-/// If there is no whole checkpoint or vocabulary, no such network, or `out` is not empty or no model to replace.
+/// If there is no intact checkpoint, no vocabulary or no such network, or if `out` is not empty and not a model to replace.
 pub fn export(source: &Path, exported: Exported, out: &Path, existing: Existing) -> Result<()> {
     recipe(source)?.export(source, exported, out, existing)
 }
 
-/// Writes both networks as one TensorFlow checkpoint of the original's, with `vocab.txt`; says what the checkpoint cannot.
+/// Writes both networks as a TensorFlow checkpoint of the reference, with `vocab.txt`. Returns a note if the head counts,
+/// which the checkpoint does not record, differ from the reference's rule.
 ///
 /// # Errors
-/// As [`export`], and if the networks are not a generator and a discriminator of ELECTRA's parts.
+/// As [`export`], and if the networks are not a generator and a discriminator with ELECTRA's parts.
 pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option<String>> {
-    let opened = Opened::read(&recipe(source)?, source)?;
-    let networks = opened.built.objective.networks();
+    let loaded = LoadedCheckpoint::read(&recipe(source)?, source)?;
+    let networks = loaded.built.objective.networks();
     let both = [Exported::Discriminator, Exported::Generator].map(|part| part.of(&networks));
     let [Some(discriminator), Some(generator)] = both else {
-        return Err(Error::checkpoint(
-            source,
-            "a TensorFlow checkpoint has two networks, this one has not",
-        ));
+        let message = "a TensorFlow checkpoint requires a discriminator and a generator";
+        return Err(Error::checkpoint(source, message));
     };
     let configs = [discriminator, generator].map(|network| network.encoder.config());
     if let Some(other) = configs.iter().find(|config| !config.is_electra()) {
         let parts = other.part_names().join(", ");
-        let message = format!(
-            "a TensorFlow checkpoint cannot name its parts, and has ELECTRA's; these are {parts}"
-        );
+        let message = format!("a TensorFlow checkpoint requires ELECTRA's parts, not {parts}");
         return Err(Error::checkpoint(source, message));
     }
     let state = |network: TrainedNetwork<'_>| {
-        hf::state_dict(&opened.built.vs, network.role, network.encoder)
+        hf::state_dict(&loaded.built.vs, network.role, network.encoder)
     };
     let (first, second) = (state(discriminator)?, state(generator)?);
-    let step = state::open(&opened.checkpoint)?.state.step;
+    let step = state::open(&loaded.checkpoint)?.state.step;
     folder::whole(out, existing, folder::TENSORFLOW, |dir| -> Result<()> {
         tf::write(dir, step, &first, &second)?;
-        opened.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
+        loaded.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
         Ok(())
     })?;
-    let usual = configs.iter().all(|config| config.heads == tf::usual_heads(config.hidden));
+    let usual = configs.iter().all(|config| config.heads == tf::default_heads(config.hidden));
     Ok((!usual).then(|| {
         let [discriminator, generator] = configs.map(|config| config.heads);
         format!(
-            "a TensorFlow checkpoint has no number of attention heads, and this one's are not hidden / 64: {discriminator} and \
-             {generator}; `electra import --from tf` wants --heads {discriminator} --generator-heads {generator}, the original \
-             num_attention_heads in its overrides"
+            "a TensorFlow checkpoint does not record the number of attention heads, and this model's differ from hidden / 64: \
+             pass --heads {discriminator} --generator-heads {generator} to `electra import --from tf`, or set \
+             num_attention_heads in model_hparam_overrides of the reference"
         )
     }))
 }
 
 impl Recipe {
-    /// [`export`] of a run of this recipe, with its parts and its objective.
+    /// [`export`] for a run of this recipe, with its parts and its objective.
     ///
     /// # Errors
     /// As [`export`].
@@ -115,21 +112,19 @@ impl Recipe {
         out: &Path,
         existing: Existing,
     ) -> Result<()> {
-        let opened = Opened::read(self, source)?;
-        let objective = &opened.built.objective;
+        let loaded = LoadedCheckpoint::read(self, source)?;
+        let objective = &loaded.built.objective;
         let networks = objective.networks();
         let network = exported.of(&networks).ok_or_else(|| {
             let has: Vec<_> =
                 networks.iter().map(|n| format!("{} ({:?})", n.role, n.head)).collect();
             let (name, has) = (objective.name(), has.join(", "));
-            Error::checkpoint(
-                source,
-                format!(
-                    "the objective {name} has no {exported:?}; it has {has}: name another --part"
-                ),
-            )
+            let message = format!(
+                "the objective {name} has no {exported:?}, only {has}: choose another --part"
+            );
+            Error::checkpoint(source, message)
         })?;
-        let mut tensors = hf::state_dict(&opened.built.vs, network.role, network.encoder)?;
+        let mut tensors = hf::state_dict(&loaded.built.vs, network.role, network.encoder)?;
         let architecture = match exported {
             Exported::Encoder => {
                 tensors.retain(|(name, _)| !hf::is_head(name));
@@ -137,34 +132,34 @@ impl Recipe {
             }
             _ => Architecture::of_head(network.head),
         };
-        let pad = i64::from(opened.tokenizer.vocab().special().pad);
+        let pad = i64::from(loaded.tokenizer.vocab().special().pad);
         let sizes = network.encoder.config();
         let config = hf::Config::new(architecture, sizes.clone(), pad);
-        let card = card(&opened.run, self, &opened.checkpoint, &networks, &config)?;
+        let card = card(&loaded.run, self, &loaded.checkpoint, &networks, &config)?;
         folder::whole(out, existing, folder::MODEL, |dir| {
             hf::write(dir, &config, &tensors)?;
-            opened.tokenizer.write_pretrained(dir, sizes.max_positions as usize)?;
+            loaded.tokenizer.write_pretrained(dir, sizes.max_positions as usize)?;
             let path = dir.join("README.md");
             fs::write(&path, &card).map_err(Error::io(&path))
         })
     }
 }
 
-/// The recipe that a run's config names.
+/// The recipe of a run's config.
 fn recipe(source: &Path) -> Result<Recipe> {
     let (run, _) = locate(source)?;
     Ok(Recipe::from_config(RunConfig::read(&run.config(), &[])?))
 }
 
-/// A checkpoint with what its run folder knows of it.
-struct Opened {
+/// A checkpoint with its run folder, tokenizer and loaded networks.
+struct LoadedCheckpoint {
     run: RunDir,
     checkpoint: PathBuf,
     tokenizer: WordPiece,
-    built: Built,
+    built: BuiltObjective,
 }
 
-impl Opened {
+impl LoadedCheckpoint {
     fn read(recipe: &Recipe, source: &Path) -> Result<Self> {
         let (run, checkpoint) = locate(source)?;
         let tokenizer = WordPiece::from_pretrained_dir(&run.tokenizer())?;
@@ -173,15 +168,15 @@ impl Opened {
     }
 }
 
-/// The run folder and the checkpoint that `source` names.
+/// The run folder and the checkpoint at `source`, a run folder or a checkpoint.
 ///
 /// # Errors
-/// If it is neither a run folder with a whole checkpoint nor a checkpoint inside of one.
+/// If it is neither a run folder with an intact checkpoint nor a checkpoint in a run folder.
 pub fn locate(source: &Path) -> Result<(RunDir, PathBuf)> {
     if source.join("state.json").is_file() {
         let absolute = source.canonicalize().map_err(Error::io(source))?;
         let run = absolute.parent().and_then(Path::parent).map(Path::to_owned);
-        let run = run.ok_or_else(|| Error::checkpoint(source, "must stand in RUN/checkpoints"))?;
+        let run = run.ok_or_else(|| Error::checkpoint(source, "must be in RUN/checkpoints"))?;
         return Ok((RunDir::open(&run)?, source.to_owned()));
     }
     Ok((RunDir::open(source)?, state::newest(source)?.path))

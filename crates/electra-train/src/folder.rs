@@ -1,11 +1,11 @@
-//! Kinds of output folders, by a file that each has; how they are written is in `electra_files`.
+//! Kinds of output folders, each identified by a file; `electra_files` writes them.
 
 pub use electra_files::{
     folder::{lock, recover, whole},
     write_file,
 };
 
-/// What a model folder has: a model replaces no other folder.
+/// The file that identifies a model folder.
 pub const MODEL: &str = "config.json";
-/// What a folder with a TensorFlow checkpoint has.
+/// The file that identifies a folder with a TensorFlow checkpoint.
 pub const TENSORFLOW: &str = "checkpoint";

@@ -1,18 +1,18 @@
-//! What a GPU is checked by: the same losses and gradients as a CPU's on the same weights and batch, and the speed of
-//! the real objective, loader and optimizer without logs and checkpoints.
+//! Checks of a GPU: losses and gradients compared with a CPU on the same weights and batch, and the training speed without
+//! logs and checkpoints.
 
 use crate::{
     config::RunConfig,
     error::{Error, Result},
     profile::{synchronize, work},
-    recipe::{Built, Recipe},
+    recipe::{BuiltObjective, Recipe},
     session::Metrics,
     trainer::Source,
 };
 use electra_data::{MaskedBatch, Split};
 use electra_model::{
-    ElectraConfig, EncoderConfig, EncoderInput, Kernels, PaddingMask, PartName, Parts, Precision,
-    Pretraining, Tower,
+    ElectraConfig, EncoderConfig, EncoderInput, EncoderSizes, Kernels, PaddingMask, PartName,
+    Parts, Precision, Pretraining,
     flops::Products,
     tensors::{self, Named, variables},
 };
@@ -26,27 +26,27 @@ use std::{
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-/// Updates before those that are timed: memory is taken and kernels are chosen in them.
+/// Untimed updates at the start, for memory allocation and kernel selection.
 const WARM_UP: u64 = 10;
 
-/// The difference from single precision on a CPU, in plain form, of one batch's loss and gradients.
+/// One batch's loss and gradients, compared with plain float32 on a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Parity {
-    /// The precision that was compared.
+    /// The tested precision.
     pub precision: Precision,
-    /// The CPU's loss.
+    /// The loss on the CPU.
     pub expected_loss: f64,
-    /// The other's.
+    /// The tested loss.
     pub loss: f64,
-    /// Largest difference of a gradient, of the largest gradient.
+    /// Largest difference of a gradient, divided by the largest gradient.
     pub gradient_difference: f64,
-    /// Cosine of all gradients as one vector.
+    /// Cosine similarity of the gradients, as one vector each.
     pub gradient_cosine: f64,
 }
 
 impl Parity {
-    /// Whether it is rounding alone. In single precision a loss may be off by 1e-4 of it and a gradient by 1e-3 of the
-    /// largest; in bfloat16, of 8 bits, a loss by 1e-2, and the gradients point where they should.
+    /// Whether the differences are only rounding. Relative tolerances: in float32 1e-4 for the loss and 1e-3 (of the
+    /// largest) for gradients; in bfloat16, which has 8 bits, 1e-2 for the loss, and a gradient cosine of 0.99.
     pub fn holds(&self) -> bool {
         let loss = (self.loss - self.expected_loss).abs() / self.expected_loss;
         match self.precision {
@@ -56,26 +56,26 @@ impl Parity {
     }
 }
 
-/// The speed of some updates.
+/// Training speed.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Tokens a second that are not padding.
+    /// Tokens per second, without padding.
     pub tokens_per_second: f64,
-    /// Floating-point operations a second of matrix products and attention ([`Products`]).
+    /// FLOPs per second in matrix products and attention ([`Products`]).
     pub flops_per_second: f64,
-    /// Time of an update.
+    /// Seconds per update.
     pub seconds_per_step: f64,
-    /// Share of the time that batches were waited for.
+    /// Fraction of the time spent waiting for batches.
     pub wait_share: f64,
-    /// The most bytes of tensors on a GPU; `None` of a CPU.
+    /// Peak bytes of tensors on a GPU; `None` on a CPU.
     pub peak_device_memory: Option<u64>,
 }
 
 impl Recipe {
-    /// The config's device and form beside a CPU's plain single precision, on the first batch and without dropout.
+    /// Compares the config's device and kernels with plain float32 on a CPU, on the first batch without dropout.
     ///
     /// # Errors
-    /// If shards and config do not fit each other, or the device is not there.
+    /// If shards and config do not match, or the device does not exist.
     pub fn parity(&self) -> Result<Parity> {
         let split = Arc::new(self.open_shards(&self.config().data.shards, Split::Train)?);
         let counts = split.unigram_counts()?;
@@ -98,7 +98,7 @@ impl Recipe {
         let tested = Self::from_config(own).build(&counts)?;
         let (expected, found) = (reference.variables()?, tested.variables()?);
         for ((_, from), (_, to)) in expected.iter().zip(&found) {
-            // The same seed draws other numbers on another device.
+            // The same seed gives other random numbers on another device.
             no_grad(|| to.shallow_clone().f_copy_(from))?;
         }
         let (expected_loss, expected) = gradients(&reference, &expected, &batch);
@@ -116,8 +116,7 @@ impl Recipe {
         })
     }
 
-    /// `steps` updates of the config's own, after some that are not timed. Nothing is written, and the device is
-    /// waited for at the end alone.
+    /// Times `steps` updates after a warm-up. Writes nothing, and synchronizes with the device only at the end.
     ///
     /// # Errors
     /// As [`Self::parity`], and if a loss is not finite.
@@ -127,14 +126,14 @@ impl Recipe {
         let (device, networks) = (built.vs.device(), built.objective.networks());
         let mut session = self.session(&built)?;
         let mut source = self.loader(split, 0)?;
-        let (mut begun, mut tokens, mut flops) = (Instant::now(), 0.0, 0.0);
+        let (mut start, mut tokens, mut flops) = (Instant::now(), 0.0, 0.0);
         for step in 0..WARM_UP + steps {
             if step == WARM_UP {
-                session.look()?;
+                session.fetch_losses()?;
                 synchronize(device);
                 peak_device_memory(device, Peak::Reset);
                 source.take_wait();
-                (begun, tokens, flops) = (Instant::now(), 0.0, 0.0);
+                (start, tokens, flops) = (Instant::now(), 0.0, 0.0);
             }
             let batch = source.next_batch()?;
             let work = work(&batch);
@@ -142,9 +141,9 @@ impl Recipe {
             flops += self.products(&networks, &work).iter().map(Products::step).sum::<f64>();
             session.update(batch, Metrics::Skipped)?;
         }
-        session.look()?;
+        session.fetch_losses()?;
         synchronize(device);
-        let seconds = begun.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+        let seconds = start.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
         Ok(Speed {
             tokens_per_second: tokens / seconds,
             flops_per_second: flops / seconds,
@@ -155,9 +154,9 @@ impl Recipe {
     }
 }
 
-/// Sizes of a golden file's networks, whose embeddings are shared.
+/// The sizes of the networks in a golden file; embeddings are tied.
 #[derive(Debug, Deserialize)]
-struct Facts {
+struct GoldenSizes {
     vocab: i64,
     embedding: i64,
     positions: i64,
@@ -166,29 +165,30 @@ struct Facts {
     generator: [i64; 4],
 }
 
-/// Largest difference of both networks' logits from those in a golden file (`tests/fixtures/networks-projected.safetensors`,
-/// by transformers; logits are of a size of 1), on `device`, in the form for GPUs and single precision. Padding is left out.
+/// Largest difference between both networks' logits on `device` (GPU kernels, float32) and those in a golden file
+/// (`tests/fixtures/networks-projected.safetensors`, from transformers; logits have a magnitude of 1), without padding.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] naming what the file lacks.
+/// [`Error::Checkpoint`] naming what is missing from the file.
 pub fn golden(path: &Path, device: Device) -> Result<f64> {
     let all: HashMap<String, Tensor> = tensors::read(path)?.into_iter().collect();
     let metadata = tensors::metadata(path)?;
-    let facts = metadata.get("facts").map_or("", String::as_str);
-    let facts: Facts = serde_json::from_str(facts)
-        .map_err(|e| Error::checkpoint(path, format!("no golden file, by its metadata: {e}")))?;
+    let sizes = metadata.get("facts").map_or("", String::as_str);
+    let sizes: GoldenSizes = serde_json::from_str(sizes).map_err(|e| {
+        Error::checkpoint(path, format!("not a golden file: metadata `facts`: {e}"))
+    })?;
     let network = |[layers, hidden, heads, intermediate]: [i64; 4]| EncoderConfig {
-        max_positions: facts.positions,
+        max_positions: sizes.positions,
         kernels: Kernels::Gpu,
         ..EncoderConfig::electra(
-            facts.vocab,
-            facts.embedding,
-            Tower { layers, hidden, heads, intermediate },
+            sizes.vocab,
+            sizes.embedding,
+            EncoderSizes { layers, hidden, heads, intermediate },
         )
     };
     let config = ElectraConfig {
-        discriminator: network(facts.discriminator),
-        generator: Some(network(facts.generator)),
+        discriminator: network(sizes.discriminator),
+        generator: Some(network(sizes.generator)),
         sharing: PartName::new("tied"),
     };
 
@@ -224,16 +224,16 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
         });
         let expected_bs = get("discriminator_logits")? * mask.keep_bs();
         for (found, expected) in [(logits_pv, get("generator_logits")?), (logits_bs, expected_bs)] {
-            let off = (found - expected).abs().max().double_value(&[]);
-            // Of numbers, `max` prefers those that are some.
-            worst = if off.is_finite() { worst.max(off) } else { f64::INFINITY };
+            let difference = (found - expected).abs().max().double_value(&[]);
+            // `f64::max` would ignore NaN.
+            worst = if difference.is_finite() { worst.max(difference) } else { f64::INFINITY };
         }
     }
     Ok(worst)
 }
 
-/// The loss of a batch, and all gradients one after the other on the host.
-fn gradients(built: &Built, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
+/// The loss of a batch, and all gradients concatenated on the host.
+fn gradients(built: &BuiltObjective, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
     let objective = &built.objective;
     let loss = objective.pass(batch, &objective.normaliser(batch), true).loss(0);
     let inputs: Vec<&Tensor> = variables.iter().map(|(_, variable)| variable).collect();

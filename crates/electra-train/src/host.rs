@@ -1,8 +1,8 @@
-//! What the machine has, where it tells.
+//! Memory of the machine and the process, if known.
 
 use std::{fs, process::Command};
 
-/// Peak resident memory of this process in bytes since it began. What a GPU holds is not in it.
+/// Peak resident memory of this process in bytes, without GPU memory.
 pub fn peak_memory() -> Option<u64> {
     kib("/proc/self/status", "VmHWM:")
 }
@@ -12,7 +12,7 @@ pub fn resident_memory() -> Option<u64> {
     kib("/proc/self/status", "VmRSS:")
 }
 
-/// Memory of the machine in bytes, or what its container may have of it.
+/// Memory of the machine in bytes, or the limit of its container if that is lower.
 pub fn memory() -> Option<u64> {
     let machine = kib("/proc/meminfo", "MemTotal:");
     let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
@@ -26,13 +26,13 @@ pub fn memory() -> Option<u64> {
 /// Memory of a CUDA device in bytes, from `nvidia-smi`.
 pub fn cuda_memory(index: usize) -> Option<u64> {
     let index = index.to_string();
-    let asked = ["--query-gpu=memory.total", "--format=csv,noheader,nounits", "-i", &index];
-    let said = Command::new("nvidia-smi").args(asked).output().ok()?;
-    let mib: u64 = String::from_utf8(said.stdout).ok()?.trim().parse().ok()?;
+    let arguments = ["--query-gpu=memory.total", "--format=csv,noheader,nounits", "-i", &index];
+    let output = Command::new("nvidia-smi").args(arguments).output().ok()?;
+    let mib: u64 = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
     Some(mib << 20)
 }
 
-/// A line of one of the system's files, in bytes.
+/// The value of `key` in a file of the system, converted from kB to bytes.
 fn kib(file: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -1,7 +1,7 @@
-//! The original's `--hparams`, as a config of this project's.
+//! Converts the reference's `--hparams` to a config.
 //!
-//! Source: reference `configure_pretraining.py`: class defaults, then the user's values, then what is derived
-//! from them, then the user's again.
+//! Source: reference `configure_pretraining.py`: class defaults, then the user's values, then derived values,
+//! then the user's values again.
 
 use crate::{
     Error, Result, RunConfig,
@@ -12,11 +12,11 @@ use crate::{
     objective::ReplacedTokenConfig,
     optim::OptimizerConfig,
 };
-use electra_model::{ElectraConfig, EncoderConfig, PartName, Tower};
+use electra_model::{ElectraConfig, EncoderConfig, EncoderSizes, PartName};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
-/// Keys that say where and how fast the original runs, not what it computes.
+/// Keys for paths, hardware and speed, which do not change what the reference computes.
 const IGNORED: [&str; 18] = [
     "do_train",
     "do_eval",
@@ -38,24 +38,23 @@ const IGNORED: [&str; 18] = [
     "results_pkl",
 ];
 
-/// Reads a JSON file of the original's hyper-parameters. The second part says, a line each, what has no
-/// counterpart and does not matter.
+/// Reads a JSON file of the reference's hyper-parameters. Also returns notes on ignored keys, one line each.
 ///
 /// # Errors
-/// Naming the file and the key that is unknown, of the wrong type, or asks for what is not here.
+/// Naming the file and the key that is unknown, of the wrong type, or not supported.
 pub fn read(path: &Path, shards: &Path) -> Result<(RunConfig, Vec<String>)> {
     let fail = |message: String| Error::Config { path: path.to_owned(), message };
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let value: Value = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
     let Value::Object(map) = value else {
-        return Err(fail("must be one JSON object of hyper-parameters".to_owned()));
+        return Err(fail("expected a JSON object of hyper-parameters".to_owned()));
     };
     let (config, notes) = convert(map, shards).map_err(fail)?;
     config.validate()?;
     Ok((config, notes))
 }
 
-/// What is still to be read of an object.
+/// The keys of an object that were not read yet.
 struct Keys(Map<String, Value>);
 
 impl Keys {
@@ -69,7 +68,7 @@ impl Keys {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let read =
-                    read(&value).ok_or_else(|| format!("{key} is {value}, {kind} is expected"))?;
+                    read(&value).ok_or_else(|| format!("{key} is {value}, expected {kind}"))?;
                 Ok(Some(read))
             }
         }
@@ -77,8 +76,8 @@ impl Keys {
     fn number(&mut self, key: &str, default: f64) -> Result<f64, String> {
         Ok(self.take(key, "a number", Value::as_f64)?.unwrap_or(default))
     }
-    fn whole(&mut self, key: &str, default: u64) -> Result<u64, String> {
-        Ok(self.take(key, "a whole number", Value::as_u64)?.unwrap_or(default))
+    fn integer(&mut self, key: &str, default: u64) -> Result<u64, String> {
+        Ok(self.take(key, "a non-negative integer", Value::as_u64)?.unwrap_or(default))
     }
     fn flag(&mut self, key: &str, default: bool) -> Result<bool, String> {
         Ok(self.take(key, "true or false", Value::as_bool)?.unwrap_or(default))
@@ -89,107 +88,107 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     let mut keys = Keys(map);
     let mut notes = Vec::new();
     for (key, default, what) in [
-        ("electra_objective", true, "the plain masked language model"),
+        ("electra_objective", true, "plain masked language modelling"),
         ("electric_objective", false, "Electric"),
         ("two_tower_generator", false, "the two-tower generator"),
         ("uniform_generator", false, "the uniform generator"),
         ("disallow_correct", false, "sampling without the correct token"),
     ] {
         if keys.flag(key, default)? != default {
-            return Err(format!("{key} = {}: {what} is not here yet", !default));
+            return Err(format!("{key} = {}: {what} is not supported", !default));
         }
     }
     if !keys.flag("untied_generator", true)? {
         return Err(
-            "untied_generator = false: a generator that is the discriminator is not here yet"
+            "untied_generator = false: sharing all weights with the generator is not supported"
                 .to_owned(),
         );
     }
     if keys.flag("debug", false)? {
         return Err(
-            "debug = true: the original then trains another model (3 layers of 144) for 20 updates of 8 sequences and deletes model_dir; leave it out, and set train.steps and train.batch_size"
+            "debug = true is not supported: the reference then trains another model (3 layers of 144) for 20 updates of 8 sequences and deletes model_dir; remove the key, and set train.steps and train.batch_size"
                 .to_owned(),
         );
     }
-    // The original keeps every checkpoint for 0 and for null alike.
+    // The reference keeps every checkpoint for both 0 and null.
     let keep_last = match keys.0.get("keep_checkpoint_max") {
         Some(Value::Null) => 0,
-        _ => keys.whole("keep_checkpoint_max", 5)?,
+        _ => keys.integer("keep_checkpoint_max", 5)?,
     };
     keys.0.remove("keep_checkpoint_max");
     let untied_embeddings = keys.flag("untied_generator_embeddings", false)?;
 
-    let size = keys.take("model_size", "a text", |v| v.as_str().map(str::to_owned))?;
+    let size = keys.take("model_size", "a string", |v| v.as_str().map(str::to_owned))?;
     let (layers, hidden, fixed_embedding) = match size.as_deref().unwrap_or("small") {
         "small" => (12, 256, Some(128)),
         "base" => (12, 768, None),
         "large" => (24, 1024, None),
-        other => return Err(format!("model_size is {other:?}; small, base or large is expected")),
+        other => return Err(format!("model_size is {other:?}, expected small, base or large")),
     };
     let overrides = keys.take("model_hparam_overrides", "an object", |v| v.as_object().cloned())?;
     let mut model = Keys(overrides.unwrap_or_default());
-    let whole = |model: &mut Keys, key: &str, default: i64| -> Result<i64, String> {
-        Ok(model.whole(key, default as u64)? as i64)
+    let integer = |model: &mut Keys, key: &str, default: i64| -> Result<i64, String> {
+        Ok(model.integer(key, default as u64)? as i64)
     };
-    let hidden = whole(&mut model, "hidden_size", hidden)?;
-    let layers = whole(&mut model, "num_hidden_layers", layers)?;
-    let discriminator = Tower {
+    let hidden = integer(&mut model, "hidden_size", hidden)?;
+    let layers = integer(&mut model, "num_hidden_layers", layers)?;
+    let discriminator = EncoderSizes {
         layers,
         hidden,
-        heads: whole(&mut model, "num_attention_heads", (hidden / 64).max(1))?,
-        intermediate: whole(&mut model, "intermediate_size", 4 * hidden)?,
+        heads: integer(&mut model, "num_attention_heads", (hidden / 64).max(1))?,
+        intermediate: integer(&mut model, "intermediate_size", 4 * hidden)?,
     };
-    // Python's round: half to even.
-    let fraction = |of: i64, share: f64| (of as f64 * share).round_ties_even() as i64;
-    let narrow = fraction(hidden, keys.number("generator_hidden_size", 0.25)?);
-    let generator = Tower {
-        layers: fraction(layers, keys.number("generator_layers", 1.0)?),
-        hidden: narrow,
-        heads: (narrow / 64).max(1),
-        intermediate: 4 * narrow,
+    // Python's `round` rounds half to even.
+    let scale = |size: i64, factor: f64| (size as f64 * factor).round_ties_even() as i64;
+    let generator_hidden = scale(hidden, keys.number("generator_hidden_size", 0.25)?);
+    let generator = EncoderSizes {
+        layers: scale(layers, keys.number("generator_layers", 1.0)?),
+        hidden: generator_hidden,
+        heads: (generator_hidden / 64).max(1),
+        intermediate: 4 * generator_hidden,
     };
     let embedding_size =
-        keys.whole("embedding_size", fixed_embedding.unwrap_or(hidden as u64))? as i64;
-    let vocab_size = keys.whole("vocab_size", 30_522)? as i64;
-    let vocab_size = whole(&mut model, "vocab_size", vocab_size)?;
+        keys.integer("embedding_size", fixed_embedding.unwrap_or(hidden as u64))? as i64;
+    let vocab_size = keys.integer("vocab_size", 30_522)? as i64;
+    let vocab_size = integer(&mut model, "vocab_size", vocab_size)?;
     let mut network = EncoderConfig {
-        max_positions: whole(&mut model, "max_position_embeddings", 512)?,
-        segments: whole(&mut model, "type_vocab_size", 2)?,
+        max_positions: integer(&mut model, "max_position_embeddings", 512)?,
+        segments: integer(&mut model, "type_vocab_size", 2)?,
         dropout: model.number("hidden_dropout_prob", 0.1)?,
         attention_dropout: model.number("attention_probs_dropout_prob", 0.1)?,
         ..EncoderConfig::electra(vocab_size, embedding_size, discriminator)
     };
     network.initializer.std = model.number("initializer_range", 0.02)?;
-    let mut sizes = ElectraConfig {
+    let mut networks = ElectraConfig {
         generator: Some(network.resized(generator)),
         discriminator: network,
         sharing: PartName::new("tied"),
     };
-    let activation = model.take("hidden_act", "a text", |v| v.as_str().map(str::to_owned))?;
+    let activation = model.take("hidden_act", "a string", |v| v.as_str().map(str::to_owned))?;
     if activation.is_some_and(|act| act != "gelu") {
-        return Err("model_hparam_overrides.hidden_act: only \"gelu\" is here".to_owned());
+        return Err("model_hparam_overrides.hidden_act: only \"gelu\" is supported".to_owned());
     }
     if let Some(key) = model.0.keys().next() {
-        return Err(format!("model_hparam_overrides.{key} is not known"));
+        return Err(format!("unknown key model_hparam_overrides.{key}"));
     }
     if untied_embeddings {
-        sizes.sharing = PartName::new("untied");
+        networks.sharing = PartName::new("untied");
         notes.push(format!(
-            "untied_generator_embeddings: the generator's own embeddings are {embedding_size} wide here, {narrow} in the original"
+            "untied_generator_embeddings: the generator's embeddings have size {embedding_size} here, {generator_hidden} in the reference"
         ));
     }
 
-    let sequence_length = keys.whole("max_seq_length", 128)?;
+    let sequence_length = keys.integer("max_seq_length", 128)?;
     let rate = keys.number("mask_prob", 0.15)?;
-    let usual = ((rate + 0.005) * sequence_length as f64) as u64;
-    let predictions = keys.whole("max_predictions_per_seq", usual)?;
-    if predictions != usual {
+    let default = ((rate + 0.005) * sequence_length as f64) as u64;
+    let predictions = keys.integer("max_predictions_per_seq", default)?;
+    if predictions != default {
         return Err(format!(
-            "max_predictions_per_seq = {predictions}: only what follows from mask_prob and max_seq_length ({usual}) is here"
+            "max_predictions_per_seq = {predictions}: only the default for mask_prob and max_seq_length ({default}) is supported"
         ));
     }
     if !keys.flag("do_lower_case", true)? {
-        notes.push("do_lower_case = false: give --cased to `electra vocab train` and `electra shards build`".to_owned());
+        notes.push("do_lower_case = false: pass --cased to `electra vocab train` and `electra shards build`".to_owned());
     }
     let learning_rate = keys.number("learning_rate", 5e-4)?;
     let config = RunConfig {
@@ -200,21 +199,21 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
             loader_threads: 1,
         },
         train: TrainConfig {
-            steps: keys.whole("num_train_steps", 1_000_000)?,
-            batch_size: keys.whole("train_batch_size", 128)? as usize,
+            steps: keys.integer("num_train_steps", 1_000_000)?,
+            batch_size: keys.integer("train_batch_size", 128)? as usize,
             accumulate: 1,
             seed: 1,
             device: "auto".to_owned(),
             log_every: 100,
         },
         checkpoint: CheckpointConfig {
-            every: keys.whole("save_checkpoints_steps", 1000)?,
+            every: keys.integer("save_checkpoints_steps", 1000)?,
             keep_last: keep_last as usize,
         },
         evaluate: EvaluateConfig { every: 10_000 },
         optimizer: OptimizerConfig {
             learning_rate,
-            warmup_steps: keys.whole("num_warmup_steps", 10_000)?,
+            warmup_steps: keys.integer("num_warmup_steps", 10_000)?,
             decay_power: keys.number("lr_decay_power", 1.0)?,
             beta1: 0.9,
             beta2: 0.999,
@@ -228,16 +227,16 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
             temperature: keys.number("temperature", 1.0)?,
             masking: MaskingConfig::Reference { rate, mask_share: 0.85 },
         }),
-        model: sizes,
+        model: networks,
     };
     for key in IGNORED {
         if keys.0.remove(key).is_some() {
-            notes.push(format!("{key}: nothing here corresponds to it"));
+            notes.push(format!("{key}: ignored, has no equivalent here"));
         }
     }
     match keys.0.keys().next() {
-        // As the original: an unknown key is an error.
-        Some(key) => Err(format!("{key} is no hyper-parameter of the original")),
+        // As in the reference, an unknown key is an error.
+        Some(key) => Err(format!("{key} is not a hyper-parameter of the reference")),
         None => Ok((config, notes)),
     }
 }

@@ -1,5 +1,4 @@
-//! Reports as one HTML file that needs nothing else: text, tables, curves as inline SVG. Readable on light and dark
-//! backgrounds.
+//! Reports as self-contained HTML files: text, tables, curves as inline SVG. Readable on light and dark backgrounds.
 
 use crate::metrics::Figures;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -14,7 +13,7 @@ text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128
 font-variant-numeric:tabular-nums;white-space:nowrap}svg{width:48em;max-width:100%;height:auto}\
 svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}";
 
-/// Okabe and Ito's colours, which people tell apart who see colours differently; grey instead of black.
+/// The colour-blind safe palette of Okabe and Ito, with grey instead of black.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -25,27 +24,27 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0x99, 0x99, 0x99),
 ];
 
-/// The size of a plot, which is shown at half of it, the room on all sides, and that for the numbers at the axes.
+/// The size of a plot in pixels (shown at half size), its margin, and the sizes of the label areas of both axes.
 const SIZE: (u32, u32) = (1440, 520);
 const MARGIN: u32 = 16;
 const LABELS: (u32, u32) = (112, 72);
-/// The height of a line of text: 24 pixels for its letters, 12 as it is shown.
+/// Line height of text: a font size of 24 pixels, shown as 12.
 const TEXT: u32 = 30;
 
-/// Points of a curve that are drawn at most; of more, evenly spaced ones and the last.
-const POINTS: usize = 600;
+/// Maximum number of points of a curve; longer curves are downsampled.
+const MAX_POINTS: usize = 600;
 
-/// A page that is being written.
+/// An HTML page.
 #[derive(Clone, Debug)]
 pub struct Page {
     title: String,
     body: String,
 }
 
-/// A named line of points, by rising `x`.
+/// A named curve, sorted by `x`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What it is of.
+    /// The name.
     pub name: String,
     /// `(x, y)`.
     pub points: Vec<(f64, f64)>,
@@ -56,51 +55,51 @@ pub struct Curve {
 pub struct Word {
     /// The word.
     pub text: String,
-    /// How it is printed.
+    /// The font weight.
     pub weight: Weight,
-    /// The word that it replaces, struck through before it.
+    /// The word that it replaces, shown struck through before it.
     pub struck: Option<String>,
-    /// How strong the colour of its background is, from 0 to 1.
+    /// Intensity of the background, from 0 to 1.
     pub shade: f64,
 }
 
-/// How a word is printed.
+/// A font weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// As the text around it.
+    /// Regular.
     Plain,
     /// Bold.
     Bold,
 }
 
 impl Page {
-    /// A page with a title and nothing below it.
+    /// An empty page with a title.
     pub fn new(title: &str) -> Self {
         Self { title: title.to_owned(), body: String::new() }
     }
 
-    /// Adds markup on a line of its own.
+    /// Adds a line of markup.
     fn push(&mut self, markup: Markup) {
         self.body.push_str(&markup.into_string());
         self.body.push('\n');
     }
 
-    /// A heading.
+    /// Adds a heading.
     pub fn heading(&mut self, text: &str) {
         self.push(html! { h2 { (text) } });
     }
 
-    /// A heading below a heading.
+    /// Adds a subheading.
     pub fn subheading(&mut self, text: &str) {
         self.push(html! { h3 { (text) } });
     }
 
-    /// A paragraph.
+    /// Adds a paragraph.
     pub fn paragraph(&mut self, text: &str) {
         self.push(html! { p { (text) } });
     }
 
-    /// A paragraph of words, each with its own background.
+    /// Adds a paragraph of words, each with its own background.
     pub fn words(&mut self, words: &[Word]) {
         self.push(html! {
             p {
@@ -118,7 +117,7 @@ impl Page {
         });
     }
 
-    /// A table; cells that are numbers are aligned to the right.
+    /// Adds a table; numeric cells are right-aligned.
     pub fn table<H: AsRef<str>, C: AsRef<str>>(
         &mut self,
         header: &[H],
@@ -140,9 +139,9 @@ impl Page {
         });
     }
 
-    /// A table of counts with a row and a column for each of `labels`; the larger a count, the stronger its colour.
+    /// Adds a heat map of counts, such as a confusion matrix, with a row and a column for each of `labels`.
     pub fn matrix(&mut self, corner: &str, labels: &[String], counts: &[Vec<u64>]) {
-        let most = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
+        let max = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
         self.push(html! {
             table.matrix {
                 tr { th { (corner) } @for label in labels { th { (label) } } }
@@ -150,7 +149,7 @@ impl Page {
                     tr {
                         th { (label) }
                         @for &count in row {
-                            td.n style=(shaded("0,114,178", count as f64 / most)) { (count) }
+                            td.n style=(shaded("0,114,178", count as f64 / max)) { (count) }
                         }
                     }
                 }
@@ -158,7 +157,7 @@ impl Page {
         });
     }
 
-    /// A table of a config: its keys with their sections, and their values as TOML writes them.
+    /// Adds a table of a config: full keys, and values in TOML syntax.
     pub fn config(&mut self, config: &impl Serialize) {
         let table = toml::Table::try_from(config).expect("a config of plain values serialises");
         let mut rows = Vec::new();
@@ -166,10 +165,13 @@ impl Page {
         self.table(&["key", "value"], rows);
     }
 
-    /// A plot of curves over a common axis. Points that are not finite are left out; without any point, there is no plot.
+    /// Adds a plot of curves with common axes. Skips non-finite points; adds nothing if there are no points.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
-        let curves: Vec<Curve> =
-            curves.iter().map(Curve::drawn).filter(|curve| !curve.points.is_empty()).collect();
+        let curves: Vec<Curve> = curves
+            .iter()
+            .map(Curve::downsampled)
+            .filter(|curve| !curve.points.is_empty())
+            .collect();
         let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
         let (Some(xs), Some(ys)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
         else {
@@ -187,7 +189,7 @@ impl Page {
         });
     }
 
-    /// The page as a file has it.
+    /// The complete HTML text.
     pub fn finish(self) -> String {
         let page = html! {
             (DOCTYPE)
@@ -204,12 +206,12 @@ impl Page {
     }
 }
 
-/// A background of the colour `rgb`, the stronger the larger `share` is, from 0 to 1.
+/// A background style of colour `rgb` and intensity `share`, from 0 to 1.
 fn shaded(rgb: &str, share: f64) -> String {
     format!("background:rgba({rgb},{:.2})", 0.75 * share)
 }
 
-/// Curves over axes of these ranges, as SVG.
+/// Draws curves as SVG, with axes of these ranges.
 fn draw(
     curves: &[Curve],
     x: &str,
@@ -228,8 +230,8 @@ fn draw(
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .label_style(("sans-serif", TEXT))
-            .x_label_formatter(&short)
-            .y_label_formatter(&short)
+            .x_label_formatter(&axis_label)
+            .y_label_formatter(&axis_label)
             .x_desc(x)
             .draw()?;
         for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
@@ -238,33 +240,33 @@ fn draw(
         }
         area.present()?;
     }
-    // In HTML an SVG needs no namespace.
+    // Inline SVG in HTML needs no namespace.
     Ok(svg.replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
 }
 
 impl Curve {
-    /// A figure over the updates of the rows of a `kind` that have it.
+    /// The curve of a metric over updates, from rows of one `kind`.
     pub fn of(name: &str, rows: &[Figures], kind: &str, figure: &str) -> Self {
-        let of_kind = rows.iter().filter(|row| row.get("kind").is_some_and(|found| found == kind));
+        let rows = rows.iter().filter(|row| row.get("kind").is_some_and(|found| found == kind));
         let number = |row: &Figures, key: &str| row.get(key).and_then(Value::as_f64);
-        let points = of_kind.filter_map(|row| Some((number(row, "step")?, number(row, figure)?)));
+        let points = rows.filter_map(|row| Some((number(row, "step")?, number(row, figure)?)));
         Self { name: name.to_owned(), points: points.collect() }
     }
 
-    /// The finite points, of many a part.
-    fn drawn(&self) -> Self {
+    /// At most [`MAX_POINTS`] evenly spaced finite points, and the last one.
+    fn downsampled(&self) -> Self {
         let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
         let points: Vec<_> = self.points.iter().copied().filter(finite).collect();
-        let stride = points.len().div_ceil(POINTS).max(1);
-        let mut some: Vec<_> = points.iter().copied().step_by(stride).collect();
-        if let Some(last) = points.last().filter(|last| some.last() != Some(last)) {
-            some.push(*last);
+        let stride = points.len().div_ceil(MAX_POINTS).max(1);
+        let mut selected: Vec<_> = points.iter().copied().step_by(stride).collect();
+        if let Some(last) = points.last().filter(|last| selected.last() != Some(last)) {
+            selected.push(*last);
         }
-        Self { name: self.name.clone(), points: some }
+        Self { name: self.name.clone(), points: selected }
     }
 }
 
-/// A row for every key of a table and of the tables in it.
+/// Adds a row for every key of a table and its nested tables.
 fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
     for (key, value) in table {
         match value {
@@ -274,7 +276,7 @@ fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The smallest and the largest of some values, with room around a single one; `None` if there is no value.
+/// The range of an axis: minimum and maximum of the values, widened if they are equal; `None` without values.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
@@ -282,11 +284,11 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     if low < high {
         return Some((low, high));
     }
-    let room = (0.1 * low.abs()).max(0.5);
-    (low == high).then_some((low - room, high + room))
+    let margin = (0.1 * low.abs()).max(0.5);
+    (low == high).then_some((low - margin, high + margin))
 }
 
-/// A number at an axis, without what rounding left.
-fn short(x: &f64) -> String {
+/// Formats a number on an axis, without floating-point noise.
+fn axis_label(x: &f64) -> String {
     ((x * 1e6).round() / 1e6).to_string()
 }

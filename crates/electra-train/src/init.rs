@@ -1,4 +1,4 @@
-//! Going on from weights that another run, or another program, has trained.
+//! Initializes a run from trained weights of another run or another framework.
 
 use crate::{
     config::{InitConfig, RunConfig},
@@ -16,71 +16,76 @@ use electra_model::{
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::path::Path;
 
-/// What going on from other weights has to say.
+/// A log message about the initialization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// What was done, as was asked for.
-    Done(String),
+    /// What was loaded or skipped.
+    Info(String),
     /// What the user may not expect.
     Warning(String),
 }
 
 impl Note {
-    /// Into the log, at its level.
+    /// Logs the message at its level.
     pub(crate) fn log(&self) {
         match self {
-            Self::Done(text) => tracing::info!("init: {text}"),
+            Self::Info(text) => tracing::info!("init: {text}"),
             Self::Warning(text) => tracing::warn!("init: {text}"),
         }
     }
 }
 
-/// The embeddings' part of a network's names.
+/// Name prefix of a network's embeddings.
 const EMBEDDINGS: &str = "electra.embeddings.";
 
-/// A run's variables before its first update, and what they are of.
+/// The initialization of a run's variables.
 #[derive(Clone, Copy, Debug)]
-pub struct Fresh<'a> {
+pub struct Initialization<'a> {
     /// The run's config.
     pub config: &'a RunConfig,
     /// The objective's name.
     pub objective: &'a str,
     /// `seam=part` for every seam.
     pub parts: &'a [String],
-    /// The objective's networks, the one that is kept first.
+    /// The objective's networks, the one to fine-tune first.
     pub networks: &'a [TrainedNetwork<'a>],
     /// All variables.
     pub variables: &'a Named,
 }
 
-impl Fresh<'_> {
-    /// Copies the weights that the config's `[init]` section names into the variables; says what it did, what was left
-    /// out and what starts anew, a note each.
+impl Initialization<'_> {
+    /// Copies the weights of the config's `[init]` section into the variables. Returns a note on each network and on each
+    /// tensor that was skipped.
     ///
     /// # Errors
-    /// If a folder cannot be read, its sizes or parts are not the config's (each key is listed), or its vocabulary is
-    /// not that of the shards: the same ids would be other words.
+    /// If a folder cannot be read, its sizes or parts differ from the config (lists each key), or its vocabulary differs
+    /// from the shards', so that ids would mean other tokens.
     pub fn apply(&self, index: &ShardIndex) -> Result<Vec<Note>> {
         let InitConfig { from, generator } = &self.config.init;
-        let named = !generator.as_os_str().is_empty();
-        let not_here =
+        let has_generator_key = !generator.as_os_str().is_empty();
+        let invalid_generator =
             |expected: String| Err(Error::value("init.generator", generator.display(), &expected));
         if from.as_os_str().is_empty() {
-            return match named {
-                true => not_here("needs init.from, the discriminator's folder".to_owned()),
+            return match has_generator_key {
+                true => {
+                    invalid_generator("requires init.from, the discriminator's folder".to_owned())
+                }
                 false => Ok(Vec::new()),
             };
         }
-        let Some((kept, others)) = self.networks.split_first() else { return Ok(Vec::new()) };
+        let Some((first, others)) = self.networks.split_first() else { return Ok(Vec::new()) };
         let second = others.iter().find(|network| network.head == HeadKind::MaskedLm);
-        if named && second.is_none() {
+        if has_generator_key && second.is_none() {
             let objective = self.objective;
-            return not_here(format!("must be empty: the objective {objective} has no generator"));
+            return invalid_generator(format!(
+                "must be empty: the objective {objective} has no generator"
+            ));
         }
         if from.join("checkpoints").is_dir() {
-            if named {
-                return not_here(format!(
-                    "must be empty where init.from is a run, which has a generator of its own; to take another, export the discriminator of {} and go on from that",
+            if has_generator_key {
+                return invalid_generator(format!(
+                    "must be empty if init.from is a run, which has its own generator; to combine it with another generator, \
+                     run `electra export {} --part discriminator --out MODEL` and set init.from to MODEL",
                     from.display()
                 ));
             }
@@ -88,20 +93,21 @@ impl Fresh<'_> {
             run.check_vocabulary(&self.config.data.shards, index)?;
             let checkpoint = state::newest(from)?;
             checkpoint.load_model(self.objective, self.parts, self.variables)?;
-            let all = if others.is_empty() { kept.role } else { "both networks" };
-            return Ok(vec![Note::Done(format!("{all}: {}", checkpoint.path.display()))]);
+            let all = if others.is_empty() { first.role } else { "both networks" };
+            return Ok(vec![Note::Info(format!("{all}: {}", checkpoint.path.display()))]);
         }
         let mut notes = Vec::new();
-        let first = self.read(from, kept, &mut notes)?;
-        copy(&first, kept, self.variables, &mut notes)?;
+        let discriminator = self.read(from, first, &mut notes)?;
+        copy(&discriminator, first, self.variables, &mut notes)?;
         let Some(second) = second else { return Ok(notes) };
-        let beside = from.join("generator");
-        let folder = match named {
+        let subfolder = from.join("generator");
+        let folder = match has_generator_key {
             true => generator,
-            false if beside.is_dir() => &beside,
+            false if subfolder.is_dir() => &subfolder,
             false => {
                 notes.push(Note::Warning(format!(
-                    "generator: there is none in {}, so it starts from fresh weights; the replacements are those of an untrained generator at first (init.generator names another folder)",
+                    "generator: none in {}, so it starts from random weights and its replacements are random at first; set \
+                     init.generator to use a trained one",
                     from.display()
                 )));
                 return Ok(notes);
@@ -111,12 +117,12 @@ impl Fresh<'_> {
         copy(&generator, second, self.variables, &mut notes)?;
         let own = format!("{}.{EMBEDDINGS}", second.role);
         if !self.variables.iter().any(|(name, _)| name.starts_with(&own)) {
-            notes.extend(difference_of_embeddings(&first, &generator));
+            notes.extend(embedding_difference(&discriminator, &generator));
         }
         Ok(notes)
     }
 
-    /// A folder whose sizes, parts and vocabulary are the run's.
+    /// Reads a folder and checks that sizes, parts and vocabulary match the run.
     fn read(
         &self,
         dir: &Path,
@@ -130,7 +136,7 @@ impl Fresh<'_> {
             differences(section, &pretrained.config.encoder, network.encoder.config());
         if !differences.is_empty() {
             let expected = format!(
-                "is of other sizes than the config; to go on from it set\n  {}",
+                "does not match the config; to initialize from it, set\n  {}",
                 differences.join("\n  ")
             );
             return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
@@ -140,14 +146,17 @@ impl Fresh<'_> {
         let (theirs, ours) = (theirs?, ours?);
         let (their_tokens, our_tokens) = (theirs.vocab().tokens(), ours.vocab().tokens());
         if their_tokens != our_tokens {
-            let place = their_tokens.iter().zip(our_tokens).position(|(a, b)| a != b);
-            let difference = match place {
-                Some(id) => {
-                    format!("id {id} is {:?} here and {:?} there", their_tokens[id], our_tokens[id])
-                }
-                None => {
-                    format!("{} tokens here and {} there", their_tokens.len(), our_tokens.len())
-                }
+            let first_difference = their_tokens.iter().zip(our_tokens).position(|(a, b)| a != b);
+            let difference = match first_difference {
+                Some(id) => format!(
+                    "id {id} is {:?} in the model, {:?} in the shards",
+                    their_tokens[id], our_tokens[id]
+                ),
+                None => format!(
+                    "{} tokens in the model, {} in the shards",
+                    their_tokens.len(),
+                    our_tokens.len()
+                ),
             };
             let expected = format!(
                 "has another vocabulary than {}: {difference}; build the shards with the model's vocab.txt",
@@ -157,17 +166,17 @@ impl Fresh<'_> {
         }
         if theirs.config() != ours.config() {
             notes.push(Note::Warning(format!(
-                "{role}: was trained on text split as {:?}, the shards as {:?}",
+                "{role}: the model's tokenizer is {:?}, but the shards' is {:?}",
                 theirs.config(),
                 ours.config()
             )));
         }
-        notes.extend(pretrained.notes.iter().map(|note| Note::Done(format!("{role}: {note}"))));
+        notes.extend(pretrained.notes.iter().map(|note| Note::Info(format!("{role}: {note}"))));
         Ok(pretrained)
     }
 }
 
-/// Copies one network; a head that the file lacks starts from fresh weights.
+/// Copies one network; a head that the file does not have keeps its random weights.
 fn copy(
     pretrained: &Pretrained,
     network: &TrainedNetwork<'_>,
@@ -175,22 +184,22 @@ fn copy(
     notes: &mut Vec<Note>,
 ) -> Result<()> {
     let prefix = format!("{}.", network.role);
-    let wanted = Architecture::of_head(network.head);
+    let expected = Architecture::of_head(network.head);
     let own: Vec<_> = variables
         .iter()
         .filter_map(|(name, tensor)| {
             Some((name.strip_prefix(&prefix)?.to_owned(), tensor.shallow_clone()))
         })
         .collect();
-    let whole = pretrained.config.architecture == wanted;
+    let has_head = pretrained.config.architecture == expected;
     let tied = !own.iter().any(|(name, _)| name.starts_with(EMBEDDINGS));
     let file_may_have =
-        |name: &str| (!whole && hf::is_head(name)) || (tied && name.starts_with(EMBEDDINGS));
-    pretrained.copy(&own, file_may_have, |name| !whole && hf::is_head(name))?;
-    notes.push(Note::Done(match whole {
+        |name: &str| (!has_head && hf::is_head(name)) || (tied && name.starts_with(EMBEDDINGS));
+    pretrained.copy(&own, file_may_have, |name| !has_head && hf::is_head(name))?;
+    notes.push(Note::Info(match has_head {
         true => format!("{}: {}", network.role, pretrained.path.display()),
         false => format!(
-            "{}: {}, its encoder alone ({:?}); the head starts from fresh weights",
+            "{}: {}, encoder only ({:?}); the head starts from random weights",
             network.role,
             pretrained.path.display(),
             pretrained.config.architecture
@@ -199,8 +208,8 @@ fn copy(
     Ok(())
 }
 
-/// Where the networks share embeddings the discriminator's are kept: says so if the generator had others.
-fn difference_of_embeddings(discriminator: &Pretrained, generator: &Pretrained) -> Option<Note> {
+/// A warning if the generator's embeddings differ from the discriminator's, which are used for both.
+fn embedding_difference(discriminator: &Pretrained, generator: &Pretrained) -> Option<Note> {
     let largest = generator
         .tensors
         .iter()
@@ -212,36 +221,36 @@ fn difference_of_embeddings(discriminator: &Pretrained, generator: &Pretrained) 
         .fold(0.0, f64::max);
     (largest > 0.0).then(|| {
         Note::Warning(format!(
-            "generator: its embeddings differ from the discriminator's by up to {largest:.3e}; the shared ones are the discriminator's"
+            "generator: its embeddings differ from the discriminator's by up to {largest:.3e}; both networks use the discriminator's"
         ))
     })
 }
 
-/// `key = value` of each size that the config would need.
-fn differences(network: &str, found: &EncoderConfig, wanted: &EncoderConfig) -> Vec<String> {
+/// `key = value` for each setting of the config that would have to change.
+fn differences(network: &str, found: &EncoderConfig, config: &EncoderConfig) -> Vec<String> {
     let sizes = [
-        ("model.vocab_size".to_owned(), found.vocab_size, wanted.vocab_size),
-        ("model.embedding_size".to_owned(), found.embedding_size, wanted.embedding_size),
-        ("model.max_positions".to_owned(), found.max_positions, wanted.max_positions),
-        ("model.segments".to_owned(), found.segments, wanted.segments),
-        (format!("model.{network}.layers"), found.layers, wanted.layers),
-        (format!("model.{network}.hidden"), found.hidden, wanted.hidden),
-        (format!("model.{network}.heads"), found.heads, wanted.heads),
-        (format!("model.{network}.intermediate"), found.intermediate, wanted.intermediate),
+        ("model.vocab_size".to_owned(), found.vocab_size, config.vocab_size),
+        ("model.embedding_size".to_owned(), found.embedding_size, config.embedding_size),
+        ("model.max_positions".to_owned(), found.max_positions, config.max_positions),
+        ("model.segments".to_owned(), found.segments, config.segments),
+        (format!("model.{network}.layers"), found.layers, config.layers),
+        (format!("model.{network}.hidden"), found.hidden, config.hidden),
+        (format!("model.{network}.heads"), found.heads, config.heads),
+        (format!("model.{network}.intermediate"), found.intermediate, config.intermediate),
     ];
-    let epsilon = ("model.layer_norm_eps", found.layer_norm_eps, wanted.layer_norm_eps);
     let mut lines: Vec<String> = sizes
         .into_iter()
-        .filter(|(_, found, wanted)| found != wanted)
-        .map(|(key, found, wanted)| format!("{key} = {found}   (is {wanted})"))
+        .filter(|(_, found, configured)| found != configured)
+        .map(|(key, found, configured)| format!("{key} = {found}   (now {configured})"))
         .collect();
-    for ((seam, found), (_, wanted)) in found.seams().into_iter().zip(wanted.seams()) {
-        if found != wanted {
-            lines.push(format!("model.{seam}.kind = {found:?}   (is {wanted:?})"));
+    for ((seam, part), (_, configured)) in found.seams().into_iter().zip(config.seams()) {
+        if part != configured {
+            lines.push(format!("model.{seam}.kind = {part:?}   (now {configured:?})"));
         }
     }
-    if epsilon.1 != epsilon.2 {
-        lines.push(format!("{} = {:e}   (is {:e})", epsilon.0, epsilon.1, epsilon.2));
+    let (eps, configured) = (found.layer_norm_eps, config.layer_norm_eps);
+    if eps != configured {
+        lines.push(format!("model.layer_norm_eps = {eps:e}   (now {configured:e})"));
     }
     lines
 }

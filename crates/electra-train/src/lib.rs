@@ -1,7 +1,7 @@
-//! Training ELECTRA: objectives, optimizer, schedule, the one loop, state, run folders.
+//! Training ELECTRA: objectives, optimizer, schedule, training loop, checkpoints, run folders.
 //!
-//! Read [`trainer`] first: it is the loop, and it knows nothing of ELECTRA. [`Recipe`] puts a run
-//! together from a config; [`objective::ReplacedToken`] is what the paper trains.
+//! Start with [`trainer`], the training loop, which does not depend on ELECTRA. [`Recipe`] builds a run from a config;
+//! [`objective::ReplacedToken`] is the paper's objective.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use losses::Fetch;
 pub use profile::Profile;
 pub use random::{INITIAL_WEIGHTS, mix};
-pub use recipe::{Built, Recipe, Start, StartFrom};
+pub use recipe::{BuiltObjective, Recipe, Start, StartFrom};
 pub use session::{Plan, Session};
 pub use trainer::{Event, Outcome, Trainer, evaluate};
 pub use world::{Alone, World};

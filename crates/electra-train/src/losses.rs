@@ -1,22 +1,22 @@
-//! Losses and gradient norms of the updates, looked at together, so that a GPU is not waited for at each.
+//! Losses and gradient norms of updates, fetched together to avoid synchronizing with a GPU in each update.
 
 use crate::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
-/// Updates whose figures are kept at most before they are looked at.
-const MOST: usize = 1024;
+/// Maximum number of updates whose losses are pending.
+const MAX_PENDING: usize = 1024;
 
-/// When the losses and norms of updates are fetched from the device and looked at. Always before a checkpoint.
+/// When the losses and norms of updates are fetched from the device and checked. Always before a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetch {
-    /// At each update, before the weights change: on a CPU, where there is nothing to wait for.
+    /// In each update, before the weights change: for CPUs, where fetching is free.
     Each,
-    /// With each row of metrics and before each checkpoint.
+    /// With each row of metrics and before each checkpoint: for GPUs.
     Together,
 }
 
 impl Fetch {
-    /// What suits a device.
+    /// The setting suited to a device.
     pub fn of(device: Device) -> Self {
         match device {
             Device::Cpu => Self::Each,
@@ -25,37 +25,36 @@ impl Fetch {
     }
 }
 
-/// Losses and norms since the last look, where they were computed.
+/// Pending losses and norms, on their device.
 #[derive(Debug)]
 pub(crate) struct Losses {
-    fetch: Fetch,
-    waiting: Vec<(u64, Tensor)>,
+    when: Fetch,
+    pending: Vec<(u64, Tensor)>,
     norm: f64,
 }
 
 impl Losses {
-    /// None yet.
-    pub(crate) fn new(fetch: Fetch) -> Self {
-        Self { fetch, waiting: Vec::new(), norm: f64::NAN }
+    pub(crate) fn new(when: Fetch) -> Self {
+        Self { when, pending: Vec::new(), norm: f64::NAN }
     }
 
-    /// Adds those of update `step`, both scalars; nothing is waited for.
+    /// Adds loss and norm of update `step`, both scalars, without synchronization.
     pub(crate) fn push(&mut self, step: u64, loss: &Tensor, norm: &Tensor) {
         let both = [loss, norm].map(|x| x.detach().to_kind(Kind::Double));
-        self.waiting.push((step, Tensor::stack(&both, 0)));
+        self.pending.push((step, Tensor::stack(&both, 0)));
     }
 
-    /// Whether it is time for a look, whatever else asks for one.
+    /// Whether it is time to fetch, also without metrics or a checkpoint.
     pub(crate) fn are_due(&self) -> bool {
-        self.fetch == Fetch::Each || self.waiting.len() >= MOST
+        self.when == Fetch::Each || self.pending.len() >= MAX_PENDING
     }
 
-    /// Looks at all that wait, by one fetch; how many there were.
+    /// Fetches all pending losses and norms at once and checks them; returns their number.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] naming the first update whose loss or norm is not a number.
-    pub(crate) fn look(&mut self) -> Result<usize> {
-        let (steps, pairs): (Vec<u64>, Vec<Tensor>) = self.waiting.drain(..).unzip();
+    /// [`Error::NonFinite`] naming the first update whose loss or norm is NaN or infinite.
+    pub(crate) fn fetch(&mut self) -> Result<usize> {
+        let (steps, pairs): (Vec<u64>, Vec<Tensor>) = self.pending.drain(..).unzip();
         if pairs.is_empty() {
             return Ok(0);
         }
@@ -72,7 +71,7 @@ impl Losses {
         Ok(steps.len())
     }
 
-    /// The norm of the last update that was looked at.
+    /// The norm of the last update that was fetched.
     pub(crate) fn norm(&self) -> f64 {
         self.norm
     }

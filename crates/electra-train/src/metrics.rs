@@ -1,4 +1,4 @@
-//! Metrics: sums over batches, areas under curves, one JSON line per report.
+//! Metrics: sums over batches, areas under ROC curves, and JSON lines.
 
 use crate::{Error, Result};
 use std::{
@@ -9,10 +9,10 @@ use std::{
 };
 use tch::{Kind, Tensor};
 
-/// Named figures in the order in which they were first seen.
+/// Named metrics, in insertion order.
 pub type Figures = serde_json::Map<String, serde_json::Value>;
 
-/// What one forward pass adds to the metrics; tensors are fetched only when figures are asked for.
+/// The contribution of one forward pass to the metrics; its tensors are fetched only by [`Totals::add`].
 #[derive(Debug, Default)]
 pub struct Observations {
     ratios: Vec<(&'static str, Tensor, Tensor)>,
@@ -22,37 +22,37 @@ pub struct Observations {
 /// Binary scores, for the area under the ROC curve.
 #[derive(Debug)]
 pub struct Scores {
-    /// The figure's name.
+    /// Name of the metric.
     pub name: &'static str,
-    /// Higher means "positive"; any shape.
+    /// Higher means positive; any shape.
     pub logits: Tensor,
     /// 1 for positive, 0 for negative; same shape.
     pub labels: Tensor,
 }
 
 impl Observations {
-    /// The mean of all values of all passes.
+    /// Adds to the mean of all values of all passes.
     pub fn mean(&mut self, name: &'static str, values: &Tensor) {
         self.ratios.push((name, values.sum(Kind::Double), Tensor::from(values.numel() as f64)));
     }
 
-    /// The sum of `numerators` over the sum of `denominators`; not a number where the latter is 0.
+    /// Adds to the sum of `numerators` divided by the sum of `denominators`; NaN if the latter is 0.
     pub fn ratio(&mut self, name: &'static str, numerators: &Tensor, denominators: &Tensor) {
         self.ratios.push((name, numerators.sum(Kind::Double), denominators.sum(Kind::Double)));
     }
 
-    /// A part of a sum, such as the total loss of one of a step's parts.
+    /// Adds to a sum, such as the loss of one of a step's parts to the total loss.
     pub fn sum(&mut self, name: &'static str, value: &Tensor) {
         self.ratios.push((name, value.sum(Kind::Double), Tensor::new()));
     }
 
-    /// Scores for an area under the ROC curve.
+    /// Adds scores to an area under the ROC curve.
     pub fn scores(&mut self, scores: Scores) {
         self.scores.push(scores);
     }
 }
 
-/// Sums of observations.
+/// Accumulated observations.
 #[derive(Debug, Default)]
 pub struct Totals {
     ratios: Vec<(&'static str, f64, Option<f64>)>,
@@ -60,9 +60,9 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds what one forward pass saw. Fetches its tensors.
-    pub fn add(&mut self, seen: &Observations) {
-        for (name, numerator, denominator) in &seen.ratios {
+    /// Adds the observations of one forward pass; fetches its tensors.
+    pub fn add(&mut self, observations: &Observations) {
+        for (name, numerator, denominator) in &observations.ratios {
             let n = numerator.double_value(&[]);
             let d = denominator.defined().then(|| denominator.double_value(&[]));
             match self.ratios.iter_mut().find(|(known, ..)| known == name) {
@@ -73,7 +73,7 @@ impl Totals {
                 None => self.ratios.push((name, n, d)),
             }
         }
-        for Scores { name, logits, labels } in &seen.scores {
+        for Scores { name, logits, labels } in &observations.scores {
             let logits = fetch(logits);
             let labels = fetch(labels);
             let pairs = logits.into_iter().zip(labels.into_iter().map(|label| label > 0.5));
@@ -84,7 +84,7 @@ impl Totals {
         }
     }
 
-    /// The figures; those that are not defined (a precision without positives) are `null`.
+    /// The metrics; undefined ones (such as a precision without positives) are `null`.
     pub fn figures(&mut self) -> Figures {
         let ratios = self.ratios.iter().map(|&(name, n, d)| (name, d.map_or(n, |d| n / d)));
         let areas = self.scores.iter_mut().map(|(name, pairs)| (*name, area_under_roc(pairs)));
@@ -92,12 +92,12 @@ impl Totals {
     }
 }
 
-/// A JSON number, or `null` for what is not finite.
+/// A JSON number, or `null` for NaN and infinity.
 pub fn number(x: f64) -> serde_json::Value {
     serde_json::Number::from_f64(x).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
-/// A tensor's values in its order.
+/// A tensor's values in row-major order.
 pub(crate) fn fetch(tensor: &Tensor) -> Vec<f32> {
     let flat = tensor.to_kind(Kind::Float).to_device(tch::Device::Cpu).flatten(0, -1);
     let mut values = vec![0.0; flat.numel()];
@@ -106,7 +106,7 @@ pub(crate) fn fetch(tensor: &Tensor) -> Vec<f32> {
     values
 }
 
-/// Exact area under the ROC curve (ties count one half); not a number if one class is missing.
+/// Exact area under the ROC curve (ties count one half); NaN if one class is missing.
 ///
 /// The Mann-Whitney statistic by mid-ranks, not the reference's 200 thresholds.
 pub fn area_under_roc(scores: &mut [(f32, bool)]) -> f64 {
@@ -123,7 +123,7 @@ pub fn area_under_roc(scores: &mut [(f32, bool)]) -> f64 {
     (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
 }
 
-/// Entropy in nats of a distribution given by counts; 0 for no counts.
+/// Entropy in nats of a distribution given by counts; 0 without counts.
 pub fn entropy(counts: impl IntoIterator<Item = u64> + Clone) -> f64 {
     let total: f64 = counts.clone().into_iter().map(|c| c as f64).sum();
     let terms = counts.into_iter().filter(|&c| c > 0).map(|c| {
@@ -133,26 +133,26 @@ pub fn entropy(counts: impl IntoIterator<Item = u64> + Clone) -> f64 {
     terms.sum()
 }
 
-/// Where rows of metrics go.
+/// A destination for rows of metrics.
 pub trait Sink: Debug {
-    /// Writes one row: its kind, its step and its figures.
+    /// Writes one row: kind, step and metrics.
     ///
     /// # Errors
     /// Naming the file.
     fn write(&mut self, row: &Figures) -> Result<()>;
 
-    /// Waits until the rows are on the disk.
+    /// Waits until the rows are on disk.
     ///
     /// # Errors
     /// Naming the file.
     fn sync(&mut self) -> Result<()>;
 }
 
-/// Appends rows to `metrics.jsonl`, each flushed as it is written.
+/// Appends rows to `metrics.jsonl`, unbuffered.
 ///
-/// A row of kind `train` tells the losses and accuracies of the reported update's batch (not a mean over the
-/// updates since the last row), with dropout; its rates and its wait share are of all updates since the last row;
-/// `peak_memory_bytes` is the host's ([`crate::host::peak_memory`]). A row of kind `evaluate` is of the whole
+/// In rows of kind `train`, losses and accuracies are those of the update's batch (not a mean over the
+/// updates since the last row), with dropout; rates and the wait share cover all updates since the last row;
+/// `peak_memory_bytes` is the host's ([`crate::host::peak_memory`]). Rows of kind `evaluate` cover the whole
 /// held-out split, without dropout.
 #[derive(Debug)]
 pub struct MetricsFile {
@@ -161,8 +161,8 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file for appending; rows of a step above `keep_until`, which a resumed run makes
-    /// again, are taken out first and counted in the log.
+    /// Opens the file for appending. Removes rows after step `keep_until`, which a resumed run writes
+    /// again, and logs their number.
     ///
     /// # Errors
     /// Naming the file.
@@ -176,7 +176,7 @@ impl MetricsFile {
                 .collect();
             if kept.len() < rows.len() {
                 tracing::info!(
-                    "{} rows of {} after step {keep_until} will be made again",
+                    "removed {} rows after step {keep_until} from {}; resuming writes them again",
                     rows.len() - kept.len(),
                     path.display()
                 );
@@ -201,10 +201,10 @@ impl Sink for MetricsFile {
     }
 }
 
-/// The rows of a `metrics.jsonl`.
+/// Reads the rows of a `metrics.jsonl`.
 ///
 /// # Errors
-/// Naming the file that cannot be read, and the line that is no row.
+/// Naming the file, and the line that is not a row.
 pub fn read(path: &Path) -> Result<Vec<Figures>> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let row = |(number, line): (usize, &str)| {

@@ -1,28 +1,29 @@
-//! Objectives: what is trained on a batch, and what is measured of it.
+//! Training objectives: losses and metrics of a batch.
 //!
-//! The training loop knows the trait and nothing of ELECTRA; replaced token detection, the paper's ablations and
-//! fine-tuning tasks are objectives. One that ships is one file here, and one variant and one arm below.
+//! The training loop only uses the trait and does not depend on ELECTRA; replaced token detection, masked language
+//! modelling and fine-tuning tasks are objectives. A built-in objective is one file here, and one variant and one arm below.
 
 mod bert;
-mod cloze;
 mod inputs;
+mod masked_prediction;
 mod replaced_token;
 mod sampling;
 mod seam;
 mod settings;
-mod shown;
 mod spans;
+mod token_prediction;
 
 pub use bert::{Bert, BertConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};
 pub use sampling::sample;
 pub use seam::{
-    Batch, Normaliser, Objective, ObjectiveSite, Pass, Phase, Stage, TrainedNetwork, measured,
+    Batch, Normaliser, Objective, ObjectiveSite, Pass, Phase, Stage, TrainedNetwork,
+    evaluation_pass,
 };
 pub use settings::ObjectiveSettings;
-pub use shown::Shown;
 #[cfg(test)]
-pub(crate) use spans::backward_of;
+pub(crate) use spans::mark_backward;
+pub use token_prediction::TokenPrediction;
 
 use crate::{config::MaskingConfig, error::Result};
 use electra_data::MaskedBatch;
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ObjectiveConfig {
-    /// ELECTRA.
+    /// ELECTRA's replaced token detection.
     ReplacedToken(ReplacedTokenConfig),
     /// Masked language modelling with one network.
     Bert(BertConfig),

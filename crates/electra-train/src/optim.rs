@@ -1,7 +1,7 @@
-//! Adam as the reference computes it, over flat buffers.
+//! Adam as in the reference, over flat buffers.
 //!
-//! Each parameter group is one contiguous buffer: parameters and gradients are views of it, so the
-//! norm, the clipping and the update are passes over a few long vectors.
+//! Each parameter group has contiguous buffers, and parameters and gradients are views of them, so that the
+//! norm, clipping and the update operate on a few long vectors.
 
 use crate::{Error, Result};
 use electra_model::tensors::Named;
@@ -28,11 +28,11 @@ pub struct OptimizerConfig {
     pub beta1: f64,
     /// Decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
     /// Decoupled weight decay, multiplied by the learning rate.
     pub weight_decay: f64,
-    /// Global gradient norm above which gradients are scaled down to it.
+    /// Maximum global gradient norm for clipping.
     pub clip_norm: f64,
 }
 
@@ -40,21 +40,17 @@ impl OptimizerConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// Naming the first key that no run can be made with.
+    /// Naming the first invalid key.
     pub fn validate(&self) -> Result<()> {
-        let positive = |key: &str, x: f64| match x > 0.0 && x.is_finite() {
+        let check = |key: &str, x: f64, ok: bool, expected: &str| match ok {
             true => Ok(()),
-            false => {
-                Err(Error::value(&format!("optimizer.{key}"), x, "must be above 0 and finite"))
-            }
+            false => Err(Error::value(&format!("optimizer.{key}"), x, expected)),
         };
-        let fraction = |key: &str, x: f64| match (0.0..1.0).contains(&x) {
-            true => Ok(()),
-            false => Err(Error::value(
-                &format!("optimizer.{key}"),
-                x,
-                "must be from 0 up to, not including, 1",
-            )),
+        let positive = |key: &str, x: f64| {
+            check(key, x, x > 0.0 && x.is_finite(), "must be greater than 0 and finite")
+        };
+        let fraction = |key: &str, x: f64| {
+            check(key, x, (0.0..1.0).contains(&x), "must be at least 0 and less than 1")
         };
         positive("learning_rate", self.learning_rate)?;
         positive("decay_power", self.decay_power)?;
@@ -78,9 +74,9 @@ pub struct Rule {
 /// Whether weight decay applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decay {
-    /// Kernels and all embeddings.
+    /// With weight decay: kernels and embeddings.
     On,
-    /// LayerNorms and biases.
+    /// Without weight decay: LayerNorms and biases.
     Off,
 }
 
@@ -108,11 +104,11 @@ pub struct Adam {
     groups: Vec<Group>,
 }
 
-/// The factor that gradients are clipped with.
+/// The scale factor for gradient clipping.
 enum Clip {
-    /// A number that the host knows.
+    /// A number on the host.
     Host(f64),
-    /// Known to the GPU alone.
+    /// A tensor on the GPU.
     Device(Clipping),
 }
 
@@ -127,11 +123,11 @@ struct Group {
 }
 
 impl Adam {
-    /// Moves `variables` into one flat buffer per distinct rule. The handles that the model holds
-    /// stay valid: they become views.
+    /// Moves `variables` into one flat buffer per distinct rule. The model's handles stay valid and
+    /// become views.
     ///
     /// # Errors
-    /// If the config is not valid or libtorch refuses a view.
+    /// If the config is invalid or libtorch rejects a view.
     pub fn new(
         config: &OptimizerConfig,
         variables: &[(String, Tensor)],
@@ -169,14 +165,14 @@ impl Adam {
         self.groups.iter_mut().map(|group| &mut group.gradients)
     }
 
-    /// Global norm of all gradients, before clipping: a scalar where they are, which nobody has waited for.
+    /// Global norm of all gradients, before clipping: a scalar on their device, without synchronization.
     pub fn gradient_norm(&self) -> Tensor {
         let squares = self.groups.iter().map(|group| group.gradients.norm().square());
         squares.reduce(|a, b| a + b).map_or_else(|| Tensor::from(0f32), |sum| sum.sqrt())
     }
 
-    /// One update with learning rate `rate`, after clipping gradients of global norm `norm`. On a GPU nothing waits,
-    /// and nothing is changed by gradients that are not finite.
+    /// One update with learning rate `rate`, after clipping the gradients, whose global norm is `norm`. On a GPU this does
+    /// not synchronize, and non-finite gradients change nothing.
     pub fn step(&mut self, rate: f64, norm: &Tensor) {
         let OptimizerConfig { beta1, beta2, epsilon, weight_decay, clip_norm, .. } = self.config;
         // tf.clip_by_global_norm: g * clip / max(norm, clip).
@@ -200,7 +196,7 @@ impl Adam {
         }
     }
 
-    /// Both moments by parameter name: `adam_m.NAME`, `adam_v.NAME`, each in the parameter's size.
+    /// Both moments by parameter name: `adam_m.NAME`, `adam_v.NAME`, as flat vectors of the parameter's number of elements.
     pub fn state(&self) -> Named {
         let mut state: Named = self
             .groups

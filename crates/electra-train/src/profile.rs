@@ -1,5 +1,4 @@
-//! Where the time of an update goes: the real objective, loader and optimizer, timed part by part, and what each
-//! part's matrix products are worth beside the machine's.
+//! Profiles training updates: the time of each stage, and its FLOPs compared with the machine's peak rate.
 
 use crate::{
     error::{Error, Result},
@@ -20,68 +19,63 @@ use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher, span, trace_spa
 #[cfg(test)]
 mod tests;
 
-/// What comes before an objective's own stages, and behind them.
+/// The stages before and after an objective's own stages.
 const BEFORE: Stage = Stage { span: "data", label: "waiting for data", products: |_| 0.0 };
-const BEHIND: [Stage; 2] = [
-    Stage { span: "clip", label: "norm of the gradients", products: |_| 0.0 },
+const AFTER: [Stage; 2] = [
+    Stage { span: "clip", label: "gradient norm", products: |_| 0.0 },
     Stage { span: "optimizer", label: "optimizer", products: |_| 0.0 },
 ];
 
-/// The stages of an update with an objective that has `own`, in their order.
-fn stages(own: &[Stage]) -> Vec<Stage> {
-    [&[BEFORE], own, &BEHIND].concat()
-}
-
-/// Time of one update.
+/// Times of one update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times {
-    /// In each of [`Profile::stages`].
+    /// The time in each of [`Profile::stages`].
     pub stages: Vec<Duration>,
     /// How often each stage was entered.
     pub entered: Vec<u64>,
-    /// From the request for a batch to the end of the optimizer.
+    /// The total, from requesting a batch to the end of the optimizer step.
     pub whole: Duration,
 }
 
 impl Times {
-    /// What is in no stage.
+    /// The time outside of all stages.
     pub fn other(&self) -> Duration {
         self.whole.saturating_sub(self.stages.iter().sum())
     }
 }
 
-/// An update: its time and its work.
+/// A profiled update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Its time.
+    /// The times.
     pub times: Times,
-    /// Its batch.
+    /// The work of the batch.
     pub work: Work,
-    /// Floating-point operations of the forward pass of each of the objective's networks.
+    /// FLOPs of the forward pass of each of the objective's networks.
     pub products: Vec<Products>,
 }
 
 impl Step {
-    /// Floating-point operations of the matrix products, forward and backward.
+    /// FLOPs of the matrix products, forward and backward.
     pub fn flops(&self) -> f64 {
         self.products.iter().map(Products::step).sum()
     }
 }
 
-/// Updates that were timed.
+/// A profile of several updates.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// The stages of an update. What is in none of them (integers to tensors, zeroed gradients) is "other".
+    /// The stages of an update. The rest (making tensors, zeroing gradients) is "other".
     pub stages: Vec<Stage>,
-    /// One by one; those of the warm-up are left out.
+    /// The updates, without the warm-up.
     pub steps: Vec<Step>,
 }
 
 impl Profile {
-    /// Updates before those that count: the allocator's memory and the loader's queue fill up.
+    /// Untimed updates at the start, which fill the allocator's cache and the loader's queue.
     pub const WARM_UP: u64 = 3;
 
-    /// The median over the updates of some figure of each.
+    /// The median of a figure over the updates.
     pub fn median(&self, figure: impl Fn(&Step) -> f64) -> f64 {
         let mut all: Vec<f64> = self.steps.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
@@ -93,12 +87,12 @@ impl Profile {
 }
 
 impl Recipe {
-    /// Times `steps` updates of a run that begins; nothing is written.
+    /// Profiles `steps` updates of a new run; writes nothing.
     ///
-    /// On a GPU each part is waited for, which a run does not do.
+    /// On a GPU this synchronizes after each stage, which training does not do.
     ///
     /// # Errors
-    /// As [`Self::pretrain_with`], but for the run folder.
+    /// As [`Self::pretrain_with`], except for errors of the run folder.
     pub fn profile(&self, steps: u64) -> Result<Profile> {
         let config = self.config();
         let split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
@@ -106,7 +100,7 @@ impl Recipe {
         let mut session = self.session(&built)?;
         let networks = built.objective.networks();
         let mut source = self.loader(split, 0)?;
-        let stages = stages(built.objective.stages());
+        let stages = [&[BEFORE], built.objective.stages(), &AFTER].concat();
         let timer = Timer::new(built.vs.device(), &stages);
         let dispatch = Dispatch::new(timer.clone());
         let mut profile = Profile { stages, steps: Vec::new() };
@@ -127,14 +121,13 @@ impl Recipe {
         Ok(profile)
     }
 
-    /// Floating-point operations of a batch's forward pass in each of an objective's networks.
+    /// FLOPs of a batch's forward pass in each of an objective's networks.
     pub(crate) fn products(&self, networks: &[TrainedNetwork<'_>], work: &Work) -> Vec<Products> {
-        let of = |network: &TrainedNetwork<'_>| Products::new(self.parts(), &network.spec(), work);
-        networks.iter().map(of).collect()
+        networks.iter().map(|network| Products::new(self.parts(), &network.spec(), work)).collect()
     }
 }
 
-/// What a batch asks of the networks.
+/// The amount of work in a batch.
 pub(crate) fn work(batch: &MaskedBatch) -> Work {
     let lengths = batch.attention_mask.chunks_exact(batch.length.max(1));
     let lengths = lengths.map(|row| row.iter().sum::<i64>() as f64);
@@ -145,29 +138,36 @@ pub(crate) fn work(batch: &MaskedBatch) -> Work {
     }
 }
 
-/// Listens to the spans of stages and hands everything else on to whoever listened before.
+/// A `tracing` subscriber that times the spans of stages, and forwards events to the previous subscriber.
 ///
-/// Time goes to the innermost stage. A stage that is entered and never left (`spans::backward_of`) ends with the span
-/// around it.
+/// Time is attributed to the innermost open stage. A stage that is entered but not exited (`spans::mark_backward`) ends with
+/// the enclosing span.
 #[derive(Clone)]
 struct Timer {
     spans: Arc<[&'static str]>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<TimerState>>,
     device: Device,
-    before: Dispatch,
+    previous: Dispatch,
 }
 
 #[derive(Debug)]
-struct State {
+struct TimerState {
     open: Vec<Option<usize>>,
     since: Instant,
-    begun: Instant,
+    start: Instant,
     times: Times,
 }
 
-impl State {
-    /// The time since the last change goes to the part that is open.
-    fn charge(&mut self) {
+impl TimerState {
+    fn new(stages: usize) -> Self {
+        let now = Instant::now();
+        let (times, entered) = (vec![Duration::ZERO; stages], vec![0; stages]);
+        let times = Times { stages: times, entered, whole: Duration::ZERO };
+        Self { open: Vec::new(), since: now, start: now, times }
+    }
+
+    /// Attributes the time since the last change to the open stage.
+    fn update(&mut self) {
         let now = Instant::now();
         if let Some(&Some(stage)) = self.open.last() {
             self.times.stages[stage] += now - self.since;
@@ -176,55 +176,45 @@ impl State {
     }
 }
 
-impl State {
-    /// Nothing timed yet, of so many stages.
-    fn of(stages: usize) -> Self {
-        let now = Instant::now();
-        let (times, entered) = (vec![Duration::ZERO; stages], vec![0; stages]);
-        let times = Times { stages: times, entered, whole: Duration::ZERO };
-        Self { open: Vec::new(), since: now, begun: now, times }
-    }
-}
-
 impl Timer {
     fn new(device: Device, stages: &[Stage]) -> Self {
-        let before = dispatcher::get_default(Clone::clone);
-        let state = Arc::new(Mutex::new(State::of(stages.len())));
-        Self { spans: stages.iter().map(|stage| stage.span).collect(), state, device, before }
+        let previous = dispatcher::get_default(Clone::clone);
+        let state = Arc::new(Mutex::new(TimerState::new(stages.len())));
+        Self { spans: stages.iter().map(|stage| stage.span).collect(), state, device, previous }
     }
 
-    /// The state, after what the device was asked for is done.
-    fn now(&self) -> MutexGuard<'_, State> {
+    /// Synchronizes with the device and locks the state.
+    fn synchronized(&self) -> MutexGuard<'_, TimerState> {
         synchronize(self.device);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place among the stages that a span's number says.
+    /// The index of the stage with a span's id.
     fn stage(&self, id: &span::Id) -> Option<usize> {
-        usize::try_from(id.into_u64() - 1).ok().filter(|&place| place < self.spans.len())
+        usize::try_from(id.into_u64() - 1).ok().filter(|&index| index < self.spans.len())
     }
 
     fn restart(&self) {
-        *self.now() = State::of(self.spans.len());
+        *self.synchronized() = TimerState::new(self.spans.len());
     }
 
     fn stop(&self) -> Times {
-        let mut state = self.now();
-        state.charge();
-        Times { whole: state.since - state.begun, ..std::mem::take(&mut state.times) }
+        let mut state = self.synchronized();
+        state.update();
+        Times { whole: state.since - state.start, ..std::mem::take(&mut state.times) }
     }
 }
 
 impl Subscriber for Timer {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() || self.before.enabled(metadata)
+        metadata.is_span() || self.previous.enabled(metadata)
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        // Its place among the stages counted from 1, or the one behind them for a span of no stage.
+        // The index of the stage, counted from 1, or the index after the last one for other spans.
         let name = attributes.metadata().name();
-        let place = self.spans.iter().position(|&span| span == name);
-        span::Id::from_u64(place.unwrap_or(self.spans.len()) as u64 + 1)
+        let index = self.spans.iter().position(|&span| span == name);
+        span::Id::from_u64(index.unwrap_or(self.spans.len()) as u64 + 1)
     }
 
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
@@ -232,14 +222,14 @@ impl Subscriber for Timer {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        if self.before.enabled(event.metadata()) {
-            self.before.event(event);
+        if self.previous.enabled(event.metadata()) {
+            self.previous.event(event);
         }
     }
 
     fn enter(&self, id: &span::Id) {
-        let mut state = self.now();
-        state.charge();
+        let mut state = self.synchronized();
+        state.update();
         let stage = self.stage(id);
         if let Some(stage) = stage {
             state.times.entered[stage] += 1;
@@ -248,35 +238,35 @@ impl Subscriber for Timer {
     }
 
     fn exit(&self, id: &span::Id) {
-        let mut state = self.now();
-        state.charge();
+        let mut state = self.synchronized();
+        state.update();
         let stage = self.stage(id);
-        if let Some(place) = state.open.iter().rposition(|&open| open == stage) {
-            state.open.truncate(place);
+        if let Some(index) = state.open.iter().rposition(|&open| open == stage) {
+            state.open.truncate(index);
         }
     }
 }
 
-/// Waits for what a GPU was asked for.
+/// Waits for all work on a GPU to finish.
 pub(crate) fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);
     }
 }
 
-/// The best rate of a large matrix product.
+/// The peak rate of a device, measured on large matrix products.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
-    /// Floating-point operations a second.
+    /// FLOPs per second.
     pub rate: f64,
     /// `m`, `k` and `n` of the product.
     pub shape: [i64; 3],
 }
 
 impl Limit {
-    /// The best of a few products of `kind` on `device`, each as its fastest repetition.
+    /// The best rate of several products of `kind` on `device`, each at its fastest repetition.
     pub fn measure(device: Device, kind: Kind) -> Self {
-        // A GPU is not filled by what a processor is.
+        // A GPU needs larger products than a CPU to reach its peak.
         let scale = if device.is_cuda() { 4 } else { 1 };
         let shapes = [[4096, 1024, 1024], [4096, 1024, 4096], [1024; 3], [2048; 3]];
         let shapes = shapes.map(|shape: [i64; 3]| shape.map(|n| n * scale));
@@ -297,10 +287,10 @@ fn rate(device: Device, kind: Kind, [m, k, n]: [i64; 3]) -> f64 {
         let mut c = a.matmul(&b);
         let times = (0..REPETITIONS).map(|_| {
             synchronize(device);
-            let begun = Instant::now();
+            let start = Instant::now();
             c = c.f_matmul_out(&a, &b).unwrap_or_else(|_| a.matmul(&b));
             synchronize(device);
-            begun.elapsed()
+            start.elapsed()
         });
         let best = times.min().unwrap_or(Duration::MAX);
         2.0 * (m * k * n) as f64 / best.as_secs_f64()

@@ -1,6 +1,6 @@
-//! Seeds of libtorch's generator: dropout and initial weights are functions of a run's seed and a step.
+//! Seeds for libtorch's random generator: dropout and initial weights depend on a run's seed and the step only.
 
-/// A step number no update has: initial weights are drawn with `mix(seed, INITIAL_WEIGHTS)`.
+/// A step number that no update has, used as `mix(seed, INITIAL_WEIGHTS)` to seed the initial weights.
 pub const INITIAL_WEIGHTS: u64 = u64::MAX - 1;
 
 /// A seed for libtorch from a run's seed and a step (SplitMix64's finaliser).

@@ -1,12 +1,12 @@
-//! From a config to a run: the composition that `electra pretrain` is, open at every seam.
+//! Builds a pre-training run from a config, with optional custom parts, masking and objective.
 
 use crate::{
     config::RunConfig,
     error::{Error, Result},
-    init::Fresh,
+    init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSettings, ObjectiveSite, Shown, measured},
+    objective::{Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, evaluation_pass},
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
@@ -32,20 +32,20 @@ use std::{
 };
 use tch::{nn, no_grad};
 
-/// Seed of the masks and samples of held-out evaluation: every run is measured on the same ones.
+/// Seed of the masks and samples in held-out evaluation, the same for all runs.
 const EVALUATION_SEED: u64 = 0;
 
 /// Batches that the loader prepares ahead.
 const PREFETCH: usize = 8;
 
-/// Held-out sequences that the report shows.
-const SHOWN: usize = 8;
+/// Number of held-out sequences in the report.
+const REPORTED_SEQUENCES: usize = 8;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
 type Build = dyn Fn(&ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>>;
 
-/// A config with the parts, the masking and the objective that it names, or others in their place.
+/// A config with its parts, masking and objective, each of which can be replaced.
 ///
 /// ```no_run
 /// # fn main() -> electra_train::Result<()> {
@@ -69,40 +69,40 @@ pub struct Recipe {
     build: Box<Build>,
 }
 
-/// Where a run is written and how it begins.
+/// Where a run is written and how it starts.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// The run folder.
     pub out: PathBuf,
-    /// Whether the run begins or resumes.
+    /// Whether to start a new run or resume.
     pub from: StartFrom,
-    /// Stop with a checkpoint after this many updates, as Ctrl-C would.
+    /// Stop with a checkpoint after this many updates, like Ctrl-C.
     pub stop_after: Option<u64>,
 }
 
-/// Whether a run begins or resumes.
+/// Whether to start a new run or resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFrom {
     /// A new run.
     Scratch(Existing),
-    /// The newest whole checkpoint of the run folder.
+    /// Resume from the newest intact checkpoint of the run folder.
     Checkpoint,
 }
 
 impl Start {
-    /// A new run in a folder that is empty or not there.
+    /// A new run in an empty or new folder.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self { out: out.into(), from: StartFrom::Scratch(Existing::Refuse), stop_after: None }
     }
 
-    /// The newest whole checkpoint of `run`.
+    /// Resumes from the newest intact checkpoint of `run`.
     pub fn resume(run: impl Into<PathBuf>) -> Self {
         Self { out: run.into(), from: StartFrom::Checkpoint, stop_after: None }
     }
 }
 
 impl Recipe {
-    /// What the config names.
+    /// A recipe with the parts, masking and objective of a config.
     pub fn from_config(config: RunConfig) -> Self {
         let masking = config.objective.masking().build();
         let objective = config.objective.clone();
@@ -119,12 +119,12 @@ impl Recipe {
         &self.config
     }
 
-    /// The parts that networks are built from.
+    /// The parts for the networks.
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// Parts from outside, in both networks; the config names them from here on.
+    /// Uses custom parts in both networks, and sets their names in the config.
     #[must_use]
     pub fn with_parts(mut self, parts: Parts) -> Self {
         self.config.model = parts.applied_to(&self.config.model);
@@ -132,14 +132,14 @@ impl Recipe {
         self
     }
 
-    /// Another masking.
+    /// Uses a custom masking.
     #[must_use]
     pub fn with_masking(mut self, masking: impl Masking + 'static) -> Self {
         self.masking = Arc::new(masking);
         self
     }
 
-    /// Another objective.
+    /// Uses a custom objective.
     #[must_use]
     pub fn with_objective<O: Objective<Batch = MaskedBatch> + 'static>(
         mut self,
@@ -149,7 +149,7 @@ impl Recipe {
         self
     }
 
-    /// Trains without telling anybody, until the end.
+    /// Trains to the end, without events.
     ///
     /// # Errors
     /// As [`Self::pretrain_with`].
@@ -157,11 +157,11 @@ impl Recipe {
         self.pretrain_with(start, &AtomicBool::new(false), &mut |_| {})
     }
 
-    /// Trains; `stop` ends the run with a checkpoint after the current update. Either way `report.html` is written.
+    /// Trains; `stop` ends the run with a checkpoint after the current update. Writes `report.html` in both cases.
     ///
     /// # Errors
-    /// If shards, vocabulary and config do not fit each other, the output folder is not empty, there
-    /// is no whole checkpoint to resume, the loss is not finite, or a file cannot be read or written.
+    /// If shards, vocabulary and config do not match, the output folder is not empty, there
+    /// is no intact checkpoint to resume from, the loss is not finite, or a file cannot be read or written.
     pub fn pretrain_with(
         &self,
         start: &Start,
@@ -184,14 +184,14 @@ impl Recipe {
         let index = train_split.index().clone();
         match start.from {
             StartFrom::Scratch(_) => {
-                let fresh = Fresh {
+                let initialization = Initialization {
                     config,
                     objective: built.objective.name(),
                     parts: &config.model.part_names(),
                     networks: &built.objective.networks(),
                     variables: &built.variables()?,
                 };
-                fresh.apply(&index)?.iter().for_each(|note| note.log());
+                initialization.apply(&index)?.iter().for_each(|note| note.log());
             }
             StartFrom::Checkpoint => {
                 let (run, checkpoint) = (RunDir::open(&start.out)?, state::newest(&start.out)?);
@@ -201,7 +201,7 @@ impl Recipe {
         }
         check_stop_after(start.stop_after, session.step())?;
         let mut source = self.loader(train_split, session.examples())?;
-        // Everything was checked: only now may a run that is there be replaced.
+        // All checks have passed, so an existing run may now be replaced.
         let run = match start.from {
             StartFrom::Scratch(existing) => session.begin(&start.out, existing, |run| {
                 run.write("config.toml", &config.to_toml())?;
@@ -214,7 +214,7 @@ impl Recipe {
                 run
             }
         };
-        // A new folder has a lock of its own; until the end of the run.
+        // A new folder has its own lock. Hold the lock until the end of the run.
         let _lock = match start.from {
             StartFrom::Scratch(_) => RunDir::lock(run.path())?,
             StartFrom::Checkpoint => lock,
@@ -247,27 +247,27 @@ impl Recipe {
             on_event: &mut on_event,
         };
         let outcome = trainer.train()?;
-        let shown = held_out.as_ref().map(|split| self.show(&*built.objective, split));
-        report::write(&run, config, done, &shown.transpose()?.unwrap_or_default())?;
+        let samples = held_out.as_ref().map(|split| self.samples(&*built.objective, split));
+        report::write(&run, config, done, &samples.transpose()?.unwrap_or_default())?;
         Ok(outcome)
     }
 
-    /// Held-out figures of a checkpoint over all of the held-out split of `shards`; the same on every
-    /// run, since masks and samples are keyed by example alone.
+    /// Evaluates a checkpoint on the whole held-out split of `shards`. Results are reproducible, since masks and samples
+    /// depend only on the example.
     ///
     /// # Errors
-    /// If the checkpoint is damaged, or shards and config do not fit each other.
+    /// If the checkpoint is damaged, or shards and config do not match.
     pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
         let held_out = self.open_shards(shards, Split::HeldOut)?;
         run.check_vocabulary(shards, held_out.index())?;
         self.evaluate_split(&*self.load_weights(checkpoint)?.objective, &held_out)
     }
 
-    /// The networks of a checkpoint.
+    /// Builds the objective and loads the weights of a checkpoint.
     ///
     /// # Errors
-    /// If the checkpoint is damaged or of another config.
-    pub fn load_weights(&self, checkpoint: &Path) -> Result<Built> {
+    /// If the checkpoint is damaged or does not match the config.
+    pub fn load_weights(&self, checkpoint: &Path) -> Result<BuiltObjective> {
         let built = self.untrained()?;
         let checkpoint = state::open(checkpoint)?;
         let parts = self.config.model.part_names();
@@ -275,12 +275,12 @@ impl Recipe {
         Ok(built)
     }
 
-    /// The networks as they are before they have seen any text.
+    /// Builds the objective with untrained networks.
     ///
     /// # Errors
-    /// If the config is not valid or a part cannot be built.
-    pub fn untrained(&self) -> Result<Built> {
-        // Counts only set initial values of an output bias.
+    /// If the config is invalid or a part cannot be built.
+    pub fn untrained(&self) -> Result<BuiltObjective> {
+        // Counts are only used to initialize an output bias.
         self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
     }
 
@@ -297,15 +297,24 @@ impl Recipe {
         evaluate(objective, batches)
     }
 
-    /// The first held-out sequences as the networks see them.
-    fn show(&self, objective: &PretrainingObjective, split: &ShardSet) -> Result<Vec<Vec<Shown>>> {
-        let mut batches = evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, SHOWN);
+    /// Predictions for the first held-out sequences.
+    fn samples(
+        &self,
+        objective: &PretrainingObjective,
+        split: &ShardSet,
+    ) -> Result<Vec<Vec<TokenPrediction>>> {
+        let masking = self.masking.as_ref();
+        let mut batches = evaluation_batches(split, masking, EVALUATION_SEED, REPORTED_SEQUENCES);
         let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-        Ok(no_grad(|| measured(objective, &batch, &objective.normaliser(&batch)).show()))
+        let whole = objective.normaliser(&batch);
+        Ok(no_grad(|| evaluation_pass(objective, &batch, &whole).token_predictions()))
     }
 
-    /// A session of the config at its start.
-    pub(crate) fn session<'a>(&self, built: &'a Built) -> Result<Session<'a, MaskedBatch>> {
+    /// A new session of the config.
+    pub(crate) fn session<'a>(
+        &self,
+        built: &'a BuiltObjective,
+    ) -> Result<Session<'a, MaskedBatch>> {
         let config = &self.config;
         let plan = Plan {
             objective: &*built.objective,
@@ -322,7 +331,7 @@ impl Recipe {
         Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 })
     }
 
-    /// Batches of `split` for updates after `examples`.
+    /// A loader of `split` that starts after `examples` examples.
     pub(crate) fn loader(&self, split: Arc<ShardSet>, examples: u64) -> Result<Loader> {
         let config = &self.config;
         let loader = LoaderConfig {
@@ -334,30 +343,28 @@ impl Recipe {
         Ok(Loader::new(split, Arc::clone(&self.masking), loader, examples)?)
     }
 
-    pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<Built> {
+    pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<BuiltObjective> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
         let site = ObjectiveSite::new(vs.root(), &self.config.model, &self.parts, unigram_counts);
         let objective = (self.build)(&site)?;
-        Ok(Built { vs, objective })
+        Ok(BuiltObjective { vs, objective })
     }
 
     pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
         let set = ShardSet::open(shards, split)?;
-        let (length, wanted) = (set.sequence_length(), self.config.data.sequence_length);
-        if length != wanted {
-            let found =
-                format!("must be {length}, the length of the shards in {}", shards.display());
-            return Err(Error::value("data.sequence_length", wanted, found));
-        }
-        let (size, wanted) =
-            (set.vocab_size(), self.config.model.discriminator.vocab_size as usize);
-        if size != wanted {
-            let found =
-                format!("must be {size}, the vocabulary of the shards in {}", shards.display());
-            return Err(Error::value("model.vocab_size", wanted, found));
-        }
+        let must_be = |key: &str, configured: usize, found: usize| match configured == found {
+            true => Ok(()),
+            false => {
+                let expected = format!("must be {found}, as in the shards {}", shards.display());
+                Err(Error::value(key, configured, expected))
+            }
+        };
+        let config = &self.config;
+        must_be("data.sequence_length", config.data.sequence_length, set.sequence_length())?;
+        let vocab_size = config.model.discriminator.vocab_size as usize;
+        must_be("model.vocab_size", vocab_size, set.vocab_size())?;
         Ok(set)
     }
 }
@@ -371,20 +378,20 @@ impl std::fmt::Debug for Recipe {
     }
 }
 
-/// An objective with the store of its variables.
+/// An objective and the store of its variables.
 #[derive(Debug)]
-pub struct Built {
+pub struct BuiltObjective {
     /// The variables.
     pub vs: nn::VarStore,
-    /// What they are.
+    /// The objective.
     pub objective: Box<PretrainingObjective>,
 }
 
-impl Built {
+impl BuiltObjective {
     /// The variables, sorted by name.
     ///
     /// # Errors
-    /// If a name is used twice.
+    /// If a name is a duplicate.
     pub fn variables(&self) -> Result<Named> {
         Ok(variables(&self.vs)?)
     }

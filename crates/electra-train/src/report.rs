@@ -1,32 +1,36 @@
-//! `report.html` of pre-training: how far a run is, its last figures, their curves, samples, its config, in one file
-//! that needs nothing else.
+//! `report.html` of pre-training: progress, latest metrics, curves, samples and config in a self-contained file.
 
 use crate::{
     Result, RunConfig,
     html::{Curve, Page, Weight, Word},
     metrics::{self, Figures},
-    objective::Shown,
+    objective::TokenPrediction,
     run_dir::RunDir,
 };
 use electra_tokenize::Vocab;
 
 const NAME: &str = "report.html";
 
-/// Kinds of rows of metrics, and what they are called here.
+/// Kinds of metrics rows, and their names in the report.
 const KINDS: [(&str, &str); 2] = [("train", "training"), ("evaluate", "held-out")];
 
-/// The figures that come first.
+/// The figures to show first.
 const FIRST: [&str; 5] =
     ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "tokens_per_second"];
 
-/// What a row has that is no curve: the row's place, the clock, and what is the same in every row.
+/// Keys of a row that are not plotted: its kind and step, the clock, and a constant.
 const NO_CURVES: [&str; 4] = ["kind", "step", "seconds", "tokens"];
 
-/// Writes the report of a run after `done` updates into its folder, with sequences that its networks saw.
+/// Writes the report of a run after `done` updates into its folder, with the predictions for sample sequences.
 ///
 /// # Errors
-/// Naming the file of the run that cannot be read or written.
-pub fn write(run: &RunDir, config: &RunConfig, done: u64, shown: &[Vec<Shown>]) -> Result<()> {
+/// Naming the file that cannot be read or written.
+pub fn write(
+    run: &RunDir,
+    config: &RunConfig,
+    done: u64,
+    samples: &[Vec<TokenPrediction>],
+) -> Result<()> {
     let (manifest, rows) = (run.manifest()?, metrics::read(&run.metrics())?);
     let name = run.path().file_name().unwrap_or(run.path().as_os_str()).to_string_lossy();
     let mut page = Page::new(&format!("{name}: pre-training"));
@@ -42,30 +46,30 @@ pub fn write(run: &RunDir, config: &RunConfig, done: u64, shown: &[Vec<Shown>]) 
     page.table::<&str, _>(&[], facts.map(|(name, value)| vec![name.to_owned(), value]));
 
     let keys = keys(&rows);
-    page.heading("Last figures");
-    last(&mut page, &rows, &keys);
+    page.heading("Latest metrics");
+    latest(&mut page, &rows, &keys);
     page.heading("Curves");
     page.paragraph(
-        "Training: the batch of each update that has a row in metrics.jsonl. Held-out: the whole held-out split, without dropout.",
+        "Training: single batches, those of the updates with a row in metrics.jsonl. Held-out: the whole held-out split, without dropout.",
     );
     for key in keys {
         let curves = KINDS.map(|(kind, name)| Curve::of(name, &rows, kind, key));
         page.plot(key, "update", &curves);
     }
-    if !shown.is_empty() {
+    if !samples.is_empty() {
         let vocab = Vocab::from_file(&run.tokenizer().join("vocab.txt"))?;
         page.heading("Samples");
         page.paragraph(
-            "The first held-out sequences. Bold: drawn by the generator; the original, where it is another, is struck through before it. The darker a token, the likelier the discriminator finds it replaced.",
+            "The first held-out sequences. Bold: sampled by the generator; if the original differs, it is struck through before it. Darker tokens have a higher probability of being replaced according to the discriminator.",
         );
-        shown.iter().for_each(|sequence| page.words(&words(sequence, &vocab)));
+        samples.iter().for_each(|sequence| page.words(&words(sequence, &vocab)));
     }
     page.heading("Config");
     page.config(config);
     run.write(NAME, &page.finish())
 }
 
-/// The figures of all rows: those that people look at first, then the others as they stand.
+/// The figures of all rows: first those in [`FIRST`], then the others in their order.
 fn keys(rows: &[Figures]) -> Vec<&str> {
     let mut keys: Vec<&str> = Vec::new();
     for key in rows.iter().flat_map(Figures::keys) {
@@ -77,8 +81,8 @@ fn keys(rows: &[Figures]) -> Vec<&str> {
     keys
 }
 
-/// The last row of each kind.
-fn last(page: &mut Page, rows: &[Figures], keys: &[&str]) {
+/// Adds a table with the last row of each kind.
+fn latest(page: &mut Page, rows: &[Figures], keys: &[&str]) {
     let newest = KINDS.map(|(kind, name)| {
         let row = rows.iter().rev().find(|row| row.get("kind").is_some_and(|found| found == kind));
         (name, row)
@@ -99,18 +103,19 @@ fn last(page: &mut Page, rows: &[Figures], keys: &[&str]) {
     );
 }
 
-/// A sequence as it is shown.
-fn words(sequence: &[Shown], vocab: &Vocab) -> Vec<Word> {
+/// The words of a sample sequence.
+fn words(sequence: &[TokenPrediction], vocab: &Vocab) -> Vec<Word> {
     let token = |id: i64| {
         let token = u32::try_from(id).ok().and_then(|id| vocab.token(id));
         token.map_or_else(|| id.to_string(), str::to_owned)
     };
-    let word = |&Shown { original, drawn, replaced }: &Shown| Word {
-        text: token(drawn.unwrap_or(original)),
-        weight: if drawn.is_some() { Weight::Bold } else { Weight::Plain },
-        struck: drawn.filter(|&drawn| drawn != original).map(|_| token(original)),
-        shade: replaced.into(),
-    };
+    let word =
+        |&TokenPrediction { original, sampled, replaced_probability }: &TokenPrediction| Word {
+            text: token(sampled.unwrap_or(original)),
+            weight: if sampled.is_some() { Weight::Bold } else { Weight::Plain },
+            struck: sampled.filter(|&sampled| sampled != original).map(|_| token(original)),
+            shade: replaced_probability.into(),
+        };
     sequence.iter().map(word).collect()
 }
 

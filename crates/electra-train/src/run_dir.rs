@@ -20,35 +20,35 @@ pub struct RunDir {
     path: PathBuf,
 }
 
-/// What made a run: `manifest.json`.
+/// The provenance of a run: `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this project.
     pub version: String,
-    /// Commit of the folder the run was started in, `-dirty` when it had changes; empty outside git.
+    /// Git commit of the working directory at the start, with `-dirty` if it had changes; empty outside git.
     pub git: String,
     /// The objective's name.
     pub objective: String,
     /// `seam=part` for every seam.
     pub parts: Vec<String>,
-    /// The device that was used.
+    /// The device.
     pub device: String,
     /// The run's seed.
     pub seed: u64,
-    /// Trainable parameters.
+    /// Number of trainable parameters.
     pub parameters: i64,
-    /// libtorch's threads, which the bits depend on.
+    /// Number of libtorch threads, on which bit-exact results depend.
     pub threads: i32,
-    /// The machine's processor; empty where the system does not tell, and in runs of version 0.1.0.
+    /// The CPU model; empty if unknown, and in runs of version 0.1.0.
     #[serde(default)]
     pub processor: String,
-    /// The processor's cores that the process may use; 0 where the system does not tell.
+    /// Number of CPU cores available to the process; 0 if unknown.
     #[serde(default)]
     pub cores: usize,
 }
 
 impl Manifest {
-    /// A manifest of a run that starts on this machine.
+    /// The manifest of a new run on this machine.
     pub fn new(
         objective: &str,
         parts: Vec<String>,
@@ -71,7 +71,7 @@ impl Manifest {
         }
     }
 
-    /// The device, the processor with its cores, and libtorch's threads, for people.
+    /// A description of device, CPU model, cores and libtorch threads.
     pub fn hardware(&self) -> String {
         let mut words = vec![self.device.clone()];
         if !self.processor.is_empty() {
@@ -85,7 +85,7 @@ impl Manifest {
     }
 }
 
-/// The first `model name` of Linux's `/proc/cpuinfo`; empty where there is none.
+/// The first `model name` in the contents of Linux's `/proc/cpuinfo`; empty if there is none.
 pub fn processor(cpuinfo: &str) -> String {
     let name = cpuinfo.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -95,11 +95,11 @@ pub fn processor(cpuinfo: &str) -> String {
 }
 
 impl RunDir {
-    /// Makes a new run folder with the manifest and what `fill` writes, or nothing: a run that is to be
-    /// replaced is there until then.
+    /// Creates a run folder with the manifest and the files that `fill` writes, atomically: on failure an existing run is
+    /// kept.
     ///
     /// # Errors
-    /// [`electra_files::Error::NotEmpty`] if the folder is not empty and `existing` refuses it,
+    /// [`electra_files::Error::NotEmpty`] if the folder is not empty and `existing` does not allow replacing it,
     /// [`electra_files::Error::NotReplaced`] if it is not a run; naming the file that cannot be written.
     pub fn create(
         path: &Path,
@@ -116,7 +116,7 @@ impl RunDir {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// A run folder that is there.
+    /// Opens an existing run folder.
     ///
     /// # Errors
     /// If it has no `config.toml`.
@@ -127,10 +127,10 @@ impl RunDir {
         Ok(run)
     }
 
-    /// The lock of a run that is there: see [`folder::lock`].
+    /// Locks an existing run: see [`folder::lock`].
     ///
     /// # Errors
-    /// [`electra_files::Error::InUse`] if another process has it.
+    /// [`electra_files::Error::InUse`] if another process holds the lock.
     pub fn lock(path: &Path) -> Result<Option<File>> {
         Ok(folder::lock(path, MANIFEST)?)
     }
@@ -140,7 +140,7 @@ impl RunDir {
         &self.path
     }
 
-    /// `config.toml`, resolved.
+    /// `config.toml`, with all overrides applied.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
     }
@@ -150,7 +150,7 @@ impl RunDir {
         self.path.join("metrics.jsonl")
     }
 
-    /// The folder of event files for TensorBoard.
+    /// The folder of TensorBoard event files.
     pub fn tensorboard(&self) -> PathBuf {
         self.path.join("tensorboard")
     }
@@ -160,12 +160,12 @@ impl RunDir {
         self.path.join("checkpoints")
     }
 
-    /// The folder of the vocabulary and the tokenizer's settings.
+    /// The tokenizer folder: vocabulary and settings.
     pub fn tokenizer(&self) -> PathBuf {
         self.path.join("tokenizer")
     }
 
-    /// Writes a file of the folder through a temporary one, so that no reader sees half of it.
+    /// Writes a file of the folder atomically.
     ///
     /// # Errors
     /// Naming the file.
@@ -181,29 +181,28 @@ impl RunDir {
         Ok(write_json(&self.path.join(SHARDS), index)?)
     }
 
-    /// Checks that shards have the run's vocabulary, as evaluation needs.
+    /// Checks that shards have the run's vocabulary, as evaluation requires.
     ///
     /// # Errors
     /// [`Error::OtherShards`] naming both hashes.
     pub fn check_vocabulary(&self, shards: &Path, index: &ShardIndex) -> Result<()> {
-        let known = self.shards()?;
         let vocabulary = |index: &ShardIndex| format!("vocabulary {}", index.vocab_hash);
-        self.same(shards, vocabulary(&known), vocabulary(index))
+        self.check_equal(shards, vocabulary(&self.shards()?), vocabulary(index))
     }
 
-    /// Checks that shards are those that the run was begun with, wherever they are now.
+    /// Checks that shards are the ones that the run was started with; their path may differ.
     ///
     /// # Errors
-    /// [`Error::OtherShards`] saying what differs.
+    /// [`Error::OtherShards`] with the difference.
     pub fn check_shards(&self, shards: &Path, index: &ShardIndex) -> Result<()> {
         self.check_vocabulary(shards, index)?;
         let size = |index: &ShardIndex| {
-            format!("{} examples of {} tokens in all", index.train.examples, index.train.tokens)
+            format!("{} examples with {} tokens", index.train.examples, index.train.tokens)
         };
-        self.same(shards, size(&self.shards()?), size(index))
+        self.check_equal(shards, size(&self.shards()?), size(index))
     }
 
-    fn same(&self, shards: &Path, expected: String, found: String) -> Result<()> {
+    fn check_equal(&self, shards: &Path, expected: String, found: String) -> Result<()> {
         match expected == found {
             true => Ok(()),
             false => Err(Error::OtherShards {
@@ -232,7 +231,7 @@ impl RunDir {
     }
 }
 
-/// The commit of the current folder, with `-dirty` when tracked files differ; empty outside git.
+/// The git commit of the current directory, with `-dirty` if tracked files have changes; empty outside git.
 pub fn git_version() -> String {
     let output =
         Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();

@@ -1,17 +1,17 @@
-//! The learning rate as a pure function of the step.
+//! The learning rate schedule, a pure function of the step.
 
 use serde::{Deserialize, Serialize};
 
 /// Linear warm-up times polynomial decay, both from step 0.
 ///
-/// `rate(t) = peak * (1 - min(t, T) / T)^power * min(1, t / warmup)`, where `t` counts the updates
-/// done before: the very first update has rate 0 when there is a warm-up.
+/// `rate(t) = peak * (1 - min(t, T) / T)^power * min(1, t / warmup)`, where `t` is the number of updates
+/// done: with a warm-up, the first update has rate 0.
 ///
 /// Source: reference `model/optimization.py`, `create_optimizer`. Departure: with `warmup_steps = 0`
 /// the warm-up factor is 1 (the reference computes 0/0 at step 0).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Learning rate that decay and warm-up are fractions of.
+    /// Peak learning rate, which the decay and warm-up factors multiply.
     pub peak: f64,
     /// Updates until the warm-up factor is 1.
     pub warmup_steps: u64,

@@ -1,7 +1,7 @@
-//! A session: networks with their optimizers at some step of a run. The one place where a run begins, resumes, steps and
-//! is saved; pre-training, fine-tuning, profiles and the GPU check all step through it.
+//! A session: the networks and optimizers of a run, with the code that starts, resumes, steps and saves it. Pre-training,
+//! fine-tuning, profiles and the GPU check all use it.
 //!
-//! The parts of a step are spans of `tracing`, which cost nothing when nobody listens; `profile.rs` does.
+//! The parts of a step are `tracing` spans, which cost nothing without a subscriber; `profile.rs` is one.
 
 use crate::{
     error::{Error, Result},
@@ -21,32 +21,32 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor, no_grad};
 use tracing::trace_span;
 
-/// What a session is made of.
+/// The arguments of [`Session::new`].
 #[derive(Debug)]
 pub struct Plan<'a, B> {
-    /// What is trained.
+    /// The objective.
     pub objective: &'a dyn Objective<Batch = B>,
     /// Its variables by name.
     pub variables: Named,
     /// `seam=part` for every seam, for checkpoints.
     pub parts: Vec<String>,
-    /// How they are updated.
+    /// The optimizer config.
     pub optimizer: OptimizerConfig,
-    /// The learning rate of every step.
+    /// The learning rate schedule.
     pub schedule: Schedule,
-    /// Parts that each update's batch is divided into.
+    /// Gradient accumulation: the number of passes per update.
     pub accumulate: usize,
     /// Seed of dropout.
     pub seed: u64,
     /// The device of the variables.
     pub device: Device,
-    /// When losses are fetched from it: [`Fetch::of`] says what suits it.
+    /// When to fetch losses from the device, usually [`Fetch::of`] the device.
     pub fetch: Fetch,
     /// The processes that train together.
     pub world: &'a dyn World,
 }
 
-/// Networks with their optimizers after some updates of a run.
+/// The networks and optimizers of a run, and the number of updates done.
 #[derive(Debug)]
 pub struct Session<'a, B> {
     plan: Plan<'a, B>,
@@ -56,33 +56,33 @@ pub struct Session<'a, B> {
     examples: u64,
 }
 
-/// Whether metrics are made of an update.
+/// Whether to compute metrics of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metrics {
-    /// The row of this update is written.
+    /// Compute metrics.
     Observed,
-    /// None is.
+    /// Skip metrics.
     Skipped,
 }
 
-/// What came of an update.
+/// The results of an update.
 #[derive(Debug)]
-pub struct Updated {
-    /// Sums for the row, empty where metrics are skipped.
+pub struct Update {
+    /// Totals of the metrics; empty if metrics are skipped.
     pub totals: Totals,
     /// The learning rate.
     pub rate: f64,
-    /// The global norm of the gradients before clipping, of the last phase; NaN where it was not fetched.
+    /// The global gradient norm before clipping, of the last phase; NaN if it was not fetched.
     pub norm: f64,
-    /// Updates whose losses were fetched from the device.
+    /// Number of updates whose losses were fetched from the device.
     pub fetched: usize,
 }
 
 impl<'a, B: Batch> Session<'a, B> {
-    /// A session at its start; `rule` says how each variable is updated.
+    /// A new session; `rule` maps each variable to its update rule.
     ///
     /// # Errors
-    /// If the optimizer's config is not valid, or the objective's phases train a variable twice or not at all.
+    /// If the optimizer's config is invalid, or a variable is not trained by exactly one of the objective's phases.
     pub fn new(plan: Plan<'a, B>, rule: impl Fn(&str) -> Rule) -> Result<Self> {
         let phases = plan.objective.phases();
         for (name, _) in plan.variables.iter().filter(|(_, tensor)| tensor.requires_grad()) {
@@ -109,12 +109,12 @@ impl<'a, B: Batch> Session<'a, B> {
         self.step
     }
 
-    /// Examples consumed by them when the session was resumed: where the source goes on.
+    /// Examples consumed before the session was resumed: the start position of the source.
     pub fn examples(&self) -> u64 {
         self.examples
     }
 
-    /// What is trained.
+    /// The objective.
     pub fn objective(&self) -> &'a dyn Objective<Batch = B> {
         self.plan.objective
     }
@@ -124,7 +124,7 @@ impl<'a, B: Batch> Session<'a, B> {
         self.plan.world
     }
 
-    /// Makes the folder of a new run, with its manifest and what `fill` writes.
+    /// Creates the folder of a new run, with its manifest and the files that `fill` writes.
     ///
     /// # Errors
     /// As [`RunDir::create`].
@@ -140,10 +140,10 @@ impl<'a, B: Batch> Session<'a, B> {
         RunDir::create(out, existing, &manifest, fill)
     }
 
-    /// Takes weights, moments, step and position of a checkpoint.
+    /// Loads weights, moments, step and position of a checkpoint.
     ///
     /// # Errors
-    /// If it is of another objective, other parts or another seed, or its tensors are not the session's.
+    /// If its objective, parts or tensors do not match the session.
     pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let Plan { objective, parts, variables, .. } = &self.plan;
         checkpoint.load_model(objective.name(), parts, variables)?;
@@ -153,63 +153,63 @@ impl<'a, B: Batch> Session<'a, B> {
         Ok(())
     }
 
-    /// One update: the gradients of the batch's parts, the clipping norm, the optimizer, for each phase. Loss and norm
-    /// are fetched when metrics are observed, or when it is time; nothing else of an update waits for a GPU.
+    /// One update: for each phase the gradients of the batch's parts, the gradient norm and the optimizer step. Loss and
+    /// norm are fetched with metrics, or when due; nothing else in an update synchronizes with a GPU.
     ///
     /// # Errors
     /// [`Error::NonFinite`] naming the first of the fetched updates whose loss or norm is not finite.
-    pub fn update(&mut self, batch: B, metrics: Metrics) -> Result<Updated> {
+    pub fn update(&mut self, batch: B, metrics: Metrics) -> Result<Update> {
         let Plan { objective, schedule, accumulate, seed, world, .. } = &self.plan;
-        // Dropout is a function of (seed, step), so a resumed run draws what an unbroken one did.
+        // Dropout depends on (seed, step) only, so a resumed run has the same masks as an uninterrupted one.
         tch::manual_seed(mix(*seed, self.step));
         let rate = schedule.rate(self.step);
         let (sequences, size) = (batch.sequences(), world.size());
         let own = batch.split(size).into_iter().nth(world.rank()).ok_or_else(|| {
             let expected = format!("must be at least 1 for each of {size} processes");
-            Error::value("sequences of a batch", sequences, expected)
+            Error::value("batch size", sequences, expected)
         })?;
         let whole = world.sum_counts(objective.normaliser(&own));
         let parts = own.split(*accumulate);
         let mut passes: Vec<Option<Box<dyn Pass + '_>>> = parts.iter().map(|_| None).collect();
         let last = self.phases.len() - 1;
-        let mut updated = Updated { totals: Totals::default(), rate, norm: f64::NAN, fetched: 0 };
+        let mut update = Update { totals: Totals::default(), rate, norm: f64::NAN, fetched: 0 };
         for (index, (_, adam)) in self.phases.iter_mut().enumerate() {
             let mut sum: Option<Tensor> = None;
             adam.zero_grad();
-            for (part, kept) in parts.iter().zip(&mut passes) {
-                let mut pass = kept.take().unwrap_or_else(|| objective.pass(part, &whole, true));
+            for (part, slot) in parts.iter().zip(&mut passes) {
+                let mut pass = slot.take().unwrap_or_else(|| objective.pass(part, &whole, true));
                 let loss = pass.loss(index);
                 trace_span!("backward").in_scope(|| loss.backward());
                 let loss = loss.detach().to_kind(tch::Kind::Double);
                 sum = Some(sum.map_or_else(|| loss.shallow_clone(), |sum| sum + &loss));
                 if index < last {
-                    *kept = Some(pass);
+                    *slot = Some(pass);
                 } else if metrics == Metrics::Observed {
-                    updated.totals.add(&no_grad(|| pass.observe()));
+                    update.totals.add(&no_grad(|| pass.observe()));
                 }
             }
             adam.gradients_mut().for_each(|buffer| world.sum_gradients(buffer));
             let norm = trace_span!("clip").in_scope(|| adam.gradient_norm());
             self.losses.push(self.step, &sum.unwrap_or_else(|| Tensor::from(0f64)), &norm);
             if metrics == Metrics::Observed || self.losses.are_due() {
-                updated.fetched += self.losses.look()?;
-                updated.norm = self.losses.norm();
+                update.fetched += self.losses.fetch()?;
+                update.norm = self.losses.norm();
             }
             trace_span!("optimizer").in_scope(|| adam.step(rate, &norm));
         }
         self.step += 1;
-        Ok(updated)
+        Ok(update)
     }
 
-    /// Looks at the losses and norms that were not fetched yet; how many there were.
+    /// Fetches and checks the pending losses and norms; returns how many updates they belong to.
     ///
     /// # Errors
     /// As [`Self::update`].
-    pub fn look(&mut self) -> Result<usize> {
-        self.losses.look()
+    pub fn fetch_losses(&mut self) -> Result<usize> {
+        self.losses.fetch()
     }
 
-    /// Writes a checkpoint into `checkpoints`, after `examples` examples; [`Self::look`] first.
+    /// Writes a checkpoint into `checkpoints`, after `examples` examples; call [`Self::fetch_losses`] before.
     ///
     /// # Errors
     /// Naming the file that cannot be written.
@@ -227,14 +227,14 @@ impl<'a, B: Batch> Session<'a, B> {
     }
 }
 
-/// An update of a run that was asked to stop before its start.
+/// Checks the step to stop after.
 ///
 /// # Errors
-/// Where `stop_after` is not above the updates that are `done`.
+/// If `stop_after` is not greater than `done`, the number of updates done.
 pub(crate) fn check_stop_after(stop_after: Option<u64>, done: u64) -> Result<()> {
     match stop_after.filter(|&stop| stop <= done) {
         Some(stop) => {
-            let expected = format!("must be above {done}, the updates that are done");
+            let expected = format!("must be greater than {done}, the number of updates done");
             Err(Error::value("stop_after", stop, expected))
         }
         None => Ok(()),

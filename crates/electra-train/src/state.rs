@@ -1,4 +1,4 @@
-//! Checkpoints: all state of a run, written so that a reader never sees half of one.
+//! Checkpoints: the complete state of a run, written atomically.
 
 use crate::{Error, Result};
 use electra_files::{Existing, Kind, folder, read_json, sha256, write_json};
@@ -19,16 +19,16 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
-/// What a checkpoint knows besides tensors: `state.json`.
+/// The state other than tensors: `state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Version of the checkpoint's format.
+    /// Version of the checkpoint format.
     pub format: u32,
     /// Updates done.
     pub step: u64,
     /// Examples consumed: the sampler's position.
     pub examples: u64,
-    /// The run's seed; with step and examples it is all the randomness there is.
+    /// The run's seed; with step and examples it determines all random choices.
     pub seed: u64,
     /// The objective's name.
     pub objective: String,
@@ -46,7 +46,7 @@ impl State {
     }
 }
 
-/// A checkpoint whose checksums were right.
+/// A checkpoint with verified checksums.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The folder.
@@ -55,19 +55,19 @@ pub struct Checkpoint {
     pub state: State,
 }
 
-/// A checkpoint's folder, damaged or not: a resumed run makes the same step again from an older checkpoint.
-struct Step;
+/// A checkpoint folder, which may be replaced even if it is damaged: a run resumed from an older checkpoint writes it again.
+struct CheckpointFolder;
 
-impl Kind for Step {
+impl Kind for CheckpointFolder {
     fn differs(&self, _folder: &Path) -> Option<String> {
         None
     }
 }
 
-/// Writes `checkpoints/step-NNNNNNN`, which appears when it is complete.
+/// Writes `checkpoints/step-NNNNNNN` atomically.
 ///
 /// # Errors
-/// Naming the file; an unfinished checkpoint is removed if possible and never read.
+/// Naming the file; an incomplete checkpoint is removed if possible and never read.
 pub fn save(
     checkpoints: &Path,
     mut state: State,
@@ -75,7 +75,7 @@ pub fn save(
     optimizer: &Named,
 ) -> Result<PathBuf> {
     let path = checkpoints.join(format!("step-{:07}", state.step));
-    folder::whole(&path, Existing::Replace, Step, |new| -> Result<()> {
+    folder::whole(&path, Existing::Replace, CheckpointFolder, |new| -> Result<()> {
         for (file, tensors) in [(MODEL, model), (OPTIMIZER, optimizer.as_slice())] {
             let file_path = new.join(file);
             tensors::write(&file_path, tensors)?;
@@ -86,8 +86,8 @@ pub fn save(
     Ok(path)
 }
 
-/// Removes all but the newest `keep_last` checkpoints up to `newest`, which was just written; 0 keeps all. Later ones stay:
-/// damaged ones that were gone on before.
+/// Removes all but the newest `keep_last` checkpoints up to `newest`, the one just written; 0 keeps all. Later ones are
+/// kept: they are damaged ones that were skipped when resuming.
 ///
 /// # Errors
 /// Naming the folder.
@@ -102,11 +102,11 @@ pub fn prune(checkpoints: &Path, newest: &Path, keep_last: usize) -> Result<()> 
     Ok(())
 }
 
-/// The newest checkpoint of a run that is whole; damaged ones are skipped with a warning.
+/// Opens the newest intact checkpoint of a run; skips damaged ones with a warning.
 ///
 /// # Errors
-/// [`Error::NoCheckpoint`] with the reason for each that was refused; what is no damage (a folder that may not be read, a
-/// failing disk) ends the search, lest an older checkpoint is gone on with and takes its place.
+/// [`Error::NoCheckpoint`] with the reason for each that was rejected. Other errors (no permission, a failing disk) end the
+/// search, so that an intact checkpoint is not overwritten after resuming from an older one.
 pub fn newest(run: &Path) -> Result<Checkpoint> {
     let mut rejected = Vec::new();
     for path in list(&run.join("checkpoints"))?.into_iter().rev() {
@@ -129,12 +129,12 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
 /// Opens one checkpoint and verifies its checksums.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] naming the file that is not what was written.
+/// [`Error::Checkpoint`] naming the damaged file.
 pub fn open(path: &Path) -> Result<Checkpoint> {
     let state_path = path.join(STATE);
     let state: State = read_json(&state_path)?;
     if state.format != FORMAT {
-        let message = format!("format {}, this version reads {FORMAT}", state.format);
+        let message = format!("format {} is not supported, only {FORMAT}", state.format);
         return Err(Error::checkpoint(&state_path, message));
     }
     for file in [MODEL, OPTIMIZER] {
@@ -143,7 +143,7 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
         if state.checksums.get(file) != Some(&found) {
             return Err(Error::checkpoint(
                 &file_path,
-                "its checksum is not the one in state.json: the file is damaged",
+                "the file is damaged: its checksum differs from state.json",
             ));
         }
     }
@@ -154,7 +154,7 @@ impl Checkpoint {
     /// Copies the weights into a model's variables, strictly.
     ///
     /// # Errors
-    /// Listing every difference; first of all other parts or another objective.
+    /// If the objective or the parts differ, or listing every difference of the tensors.
     pub fn load_model(
         &self,
         objective: &str,
@@ -164,7 +164,7 @@ impl Checkpoint {
         let path = self.path.join(MODEL);
         if !same_parts(&self.state.parts, parts) || self.state.objective != objective {
             let message = format!(
-                "made with objective {} and parts [{}], this run has {objective} and [{}]",
+                "the checkpoint has objective {} and parts [{}], but this run has {objective} and [{}]",
                 self.state.objective,
                 self.state.parts.join(", "),
                 parts.join(", ")
@@ -174,7 +174,7 @@ impl Checkpoint {
         Ok(tensors::load(&path, &tensors::read(&path)?, model, |_| false, |_| false)?)
     }
 
-    /// Copies the optimizer's moments into its state views, strictly.
+    /// Copies the moments into the optimizer's state, strictly.
     ///
     /// # Errors
     /// Listing every difference.

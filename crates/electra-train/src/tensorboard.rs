@@ -1,6 +1,6 @@
-//! Event files that TensorBoard reads: scalars by step, as TFRecords of `Event` messages.
+//! TensorBoard event files: scalars by step, as TFRecords of `Event` messages.
 //!
-//! Source: TensorFlow's `event.proto`, `summary.proto` and `record_writer.cc`; only the fields that are written.
+//! Source: TensorFlow's `event.proto`, `summary.proto` and `record_writer.cc`, with only the fields written here.
 
 use crate::{
     error::{Error, Result},
@@ -15,9 +15,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// How the name of an event file begins; TensorBoard reads such files in the order of their names.
+/// Prefix of an event file's name; TensorBoard reads event files in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
-/// What the first event of a file has; from version 2 on, TensorBoard purges by [`SessionLog`].
+/// The version in the first event of a file; since version 2, TensorBoard purges events by [`SessionLog`].
 const VERSION: &str = "brain.Event:2";
 /// `SessionLog.SessionStatus.START`.
 const START: i32 = 1;
@@ -57,7 +57,7 @@ struct SessionLog {
     status: i32,
 }
 
-/// An event file that is being written. A reader sees each call's scalars at once.
+/// An event file, open for writing. The scalars of each call are visible to readers immediately.
 #[derive(Debug)]
 pub struct EventFile {
     path: PathBuf,
@@ -65,15 +65,15 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Creates a new event file in the folder `dir`, which is created if it is missing. TensorBoard drops scalars of
-    /// steps above `keep_until` that older files in `dir` have: a resumed run makes them again.
+    /// Creates an event file in the folder `dir`, which is created if it is missing. TensorBoard drops scalars of steps
+    /// after `keep_until` in older files of `dir`, since a resumed run writes them again.
     ///
     /// # Errors
     /// Naming the file or folder.
     pub fn create(dir: &Path, keep_until: u64) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let now = now();
-        // A run may be resumed within a second, or after its clock was set back.
+        // A run may be resumed within a second, or after the clock was set back.
         let seconds = newest(dir)?.map_or(0, |newest| newest + 1).max(now.as_secs());
         let path = dir.join(format!("{PREFIX}{seconds:010}.{}.{}", host(), process::id()));
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
@@ -84,13 +84,13 @@ impl EventFile {
             file_version: Some(VERSION.to_owned()),
             ..Event::default()
         })?;
-        // TensorBoard drops this step, too.
+        // TensorBoard drops this step as well.
         let (step, session_log) = (keep_until as i64 + 1, Some(SessionLog { status: START }));
         events.append(&Event { wall_time, step, session_log, ..Event::default() })?;
         Ok(events)
     }
 
-    /// Writes the scalars of a step, each with its tag; they are rounded to 32 bits. `wall_time` is in seconds since 1970.
+    /// Writes the scalars of a step as float32, each with its tag. `wall_time` is in seconds since 1970.
     ///
     /// # Errors
     /// Naming the file.
@@ -112,8 +112,7 @@ impl EventFile {
     }
 }
 
-/// Each figure of a row is a scalar with the tag `KIND/FIGURE`, such as `train/loss`; figures that are not defined are left
-/// out.
+/// Each metric of a row is a scalar with the tag `KIND/METRIC`, such as `train/loss`; undefined metrics are skipped.
 impl Sink for EventFile {
     fn write(&mut self, row: &Figures) -> Result<()> {
         let kind = row.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default();
@@ -142,12 +141,12 @@ fn record(data: &[u8]) -> Vec<u8> {
     [&length[..], &masked_crc(&length), data, &masked_crc(data)].concat()
 }
 
-/// CRC-32C, masked as TensorFlow does in files, because the checksum of data that contains checksums is weak.
+/// CRC-32C, masked as in TensorFlow's files, because the checksum of data that contains checksums is weak.
 fn masked_crc(data: &[u8]) -> [u8; 4] {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// The largest time in the names of the event files in a folder.
+/// The latest time in the names of a folder's event files.
 fn newest(dir: &Path) -> Result<Option<u64>> {
     let mut newest = None;
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
@@ -159,7 +158,7 @@ fn newest(dir: &Path) -> Result<Option<u64>> {
     Ok(newest)
 }
 
-/// The machine's name, without dots; `localhost` where the system does not tell.
+/// The host name, without dots; `localhost` if unknown.
 fn host() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
@@ -174,7 +173,7 @@ mod tests {
 
     /// Written by the Python package tensorboard 2.21.0 with `summary.writer.record_writer.RecordWriter`.
     #[test]
-    fn a_record_has_the_bytes_of_the_python_package() {
+    fn a_record_equals_that_of_the_python_package() {
         let loss = Value { tag: "loss".to_owned(), simple_value: Some(2.5) };
         let zero = Value { tag: "zero".to_owned(), simple_value: Some(0.0) };
         let event = Event {
@@ -197,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn files_are_in_the_order_in_which_they_were_created() {
-        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    fn file_names_are_in_order_of_creation() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
         let later = "events.out.tfevents.9000000000.host.1";
         let mut paths = vec![dir.path().join(later)];
-        fs::write(&paths[0], "").expect("the folder is there");
+        fs::write(&paths[0], "").expect("the folder exists");
         for step in [0, 5, 3] {
-            let mut events = EventFile::create(dir.path(), step).expect("the folder is there");
-            events.scalars(step + 1, 0.0, [("loss", 1.0)]).expect("the file is open");
+            let mut events = EventFile::create(dir.path(), step).expect("the folder exists");
+            events.scalars(step + 1, 0.0, [("loss", 1.0)]).expect("writable");
             paths.push(events.path.clone());
         }
         assert!(paths.is_sorted(), "{paths:?}");
-        assert_eq!(fs::read_dir(dir.path()).expect("the folder is there").count(), 4);
+        assert_eq!(fs::read_dir(dir.path()).expect("the folder exists").count(), 4);
     }
 }

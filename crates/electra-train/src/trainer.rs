@@ -1,12 +1,12 @@
-//! The one training loop.
+//! The training loop.
 
 use crate::{
     error::Result,
     host,
     metrics::{Figures, MetricsFile, Sink, Totals, number},
-    objective::{Batch, Normaliser, Objective, measured},
+    objective::{Batch, Normaliser, Objective, evaluation_pass},
     run_dir::RunDir,
-    session::{Metrics, Session, Updated},
+    session::{Metrics, Session, Update},
     state,
     tensorboard::EventFile,
 };
@@ -18,40 +18,39 @@ use std::{
 use tch::no_grad;
 use tracing::trace_span;
 
-/// Where batches come from. Its position is a number of examples: with the seed it is all the state
-/// that a source has.
+/// A source of batches. Its only state is the seed and the position, a number of examples.
 pub trait Source {
-    /// What it makes.
+    /// The batch type.
     type Batch: Batch;
 
     /// The batch of the next update.
     ///
     /// # Errors
-    /// Whatever reading or preparing it says.
+    /// If reading or preparing it fails.
     fn next_batch(&mut self) -> Result<Self::Batch>;
 
     /// Examples consumed since the start of the run.
     fn position(&self) -> u64;
 
-    /// Time that the trainer has waited for batches since the last call.
+    /// Time spent waiting for batches since the last call.
     fn take_wait(&mut self) -> Duration;
 }
 
-/// What happens, for whoever shows progress.
+/// A progress event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An update was done.
+    /// An update is done.
     Step {
         /// Updates done.
         step: u64,
-        /// Updates in all.
+        /// Total number of updates.
         total: u64,
     },
-    /// Losses and norms were fetched from the device: those of so many updates. A step waits for a GPU only here, for
-    /// rows of metrics and for checkpoints.
+    /// Losses and norms were fetched from the device. A step synchronizes with a GPU only for this, for rows of metrics and
+    /// for checkpoints.
     Fetched {
-        /// Updates.
+        /// Number of updates that they belong to.
         updates: usize,
     },
     /// A row of metrics was written.
@@ -65,42 +64,42 @@ pub enum Event<'a> {
 pub enum Outcome {
     /// All steps are done.
     Finished,
-    /// It was asked to stop, and a checkpoint was written.
+    /// The run was stopped early, with a checkpoint.
     Stopped,
 }
 
-/// The plain numbers of the loop.
+/// The settings of the loop.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Updates in all.
+    /// Total number of updates.
     pub steps: u64,
     /// Updates between rows of metrics.
     pub log_every: u64,
     /// Updates between checkpoints.
     pub checkpoint_every: u64,
-    /// Checkpoints kept; 0 keeps all.
+    /// How many of the newest checkpoints to keep; 0 keeps all.
     pub keep_last: usize,
-    /// Updates between evaluations; 0 for none.
+    /// Updates between evaluations; 0 disables evaluation.
     pub evaluate_every: u64,
-    /// Stop after this many updates with a checkpoint, as if asked to.
+    /// Stop with a checkpoint after this many updates.
     pub stop_after: Option<u64>,
 }
 
-/// Everything that a run is made of.
+/// A training run.
 pub struct Trainer<'a, B> {
-    /// What is trained, at its start or where it was resumed.
+    /// The networks and optimizers, new or resumed.
     pub session: Session<'a, B>,
-    /// Where batches come from.
+    /// The batches.
     pub source: &'a mut dyn Source<Batch = B>,
-    /// The plain numbers.
+    /// The settings of the loop.
     pub settings: Settings,
-    /// Where everything is written.
+    /// The output folder.
     pub run: RunDir,
-    /// Held-out figures, by [`evaluate`].
+    /// Computes held-out figures, usually with [`evaluate`].
     pub evaluation: &'a dyn Fn() -> Result<Figures>,
-    /// Set by Ctrl-C.
+    /// Set to stop the run, for example by Ctrl-C.
     pub stop: &'a AtomicBool,
-    /// Told what happens.
+    /// Callback for progress events.
     pub on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -108,7 +107,7 @@ impl<B: Batch> Trainer<'_, B> {
     /// Trains to the end.
     ///
     /// # Errors
-    /// [`crate::Error::NonFinite`] naming the step, or whatever reading and writing say.
+    /// [`crate::Error::NonFinite`] naming the step, or if reading or writing fails.
     pub fn train(mut self) -> Result<Outcome> {
         let start = self.session.step();
         let mut sinks = self.sinks(start)?;
@@ -123,9 +122,8 @@ impl<B: Batch> Trainer<'_, B> {
             let reporting = done.is_multiple_of(log_every) || last;
             clock.add(&batch);
             let metrics = if reporting { Metrics::Observed } else { Metrics::Skipped };
-            let Updated { mut totals, rate, norm, fetched } =
-                self.session.update(batch, metrics)?;
-            self.tell_fetched(fetched);
+            let Update { mut totals, rate, norm, fetched } = self.session.update(batch, metrics)?;
+            self.report_fetched(fetched);
 
             (self.on_event)(Event::Step { step: done, total: steps });
             if reporting {
@@ -138,9 +136,8 @@ impl<B: Batch> Trainer<'_, B> {
             if evaluate_every > 0 && (done.is_multiple_of(evaluate_every) || last) {
                 clock.pause(|| self.evaluate(done, &mut sinks))?;
             }
-            let wished =
-                self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
-            let stopping = self.session.world().any(wished);
+            let stop = self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
+            let stopping = self.session.world().any(stop);
             if done.is_multiple_of(checkpoint_every) || last || stopping {
                 clock.pause(|| self.checkpoint(&mut sinks))?;
             }
@@ -151,7 +148,7 @@ impl<B: Batch> Trainer<'_, B> {
         Ok(Outcome::Finished)
     }
 
-    /// Where rows of metrics go: to the run folder, if this process writes it.
+    /// The sinks of metrics; none if this process does not write the run's files.
     fn sinks(&self, start: u64) -> Result<Vec<Box<dyn Sink>>> {
         if !self.session.world().writes() {
             return Ok(Vec::new());
@@ -168,10 +165,10 @@ impl<B: Batch> Trainer<'_, B> {
     }
 
     fn checkpoint(&mut self, sinks: &mut [Box<dyn Sink>]) -> Result<()> {
-        // No checkpoint outlives the rows before it.
+        // The rows up to a checkpoint must be on disk before it.
         sinks.iter_mut().try_for_each(|sink| sink.sync())?;
-        let fetched = self.session.look()?;
-        self.tell_fetched(fetched);
+        let fetched = self.session.fetch_losses()?;
+        self.report_fetched(fetched);
         if !self.session.world().writes() {
             return Ok(());
         }
@@ -182,7 +179,7 @@ impl<B: Batch> Trainer<'_, B> {
         Ok(())
     }
 
-    fn tell_fetched(&mut self, updates: usize) {
+    fn report_fetched(&mut self, updates: usize) {
         if updates > 0 {
             (self.on_event)(Event::Fetched { updates });
         }
@@ -201,12 +198,12 @@ impl<B> std::fmt::Debug for Trainer<'_, B> {
     }
 }
 
-/// Figures of an objective over batches, without dropout; losses are normalised over all of them.
+/// Evaluates an objective over batches, without dropout; losses are normalised over all of them.
 ///
-/// `batches` is called twice: once to count, once to run.
+/// Calls `batches` twice: once to count, once to run.
 ///
 /// # Errors
-/// Whatever reading a batch says.
+/// If reading a batch fails.
 pub fn evaluate<B: Batch, I>(
     objective: &dyn Objective<Batch = B>,
     batches: impl Fn() -> I,
@@ -222,7 +219,7 @@ where
     for batch in batches() {
         let batch = batch?;
         no_grad(|| {
-            totals.add(&measured(objective, &batch, &whole).observe());
+            totals.add(&evaluation_pass(objective, &batch, &whole).observe());
         });
     }
     let mut figures = totals.figures();
@@ -238,8 +235,8 @@ fn row(kind: &str, step: u64, figures: Figures) -> Figures {
     row
 }
 
-/// Tokens and time since the last report, without evaluations and checkpoints: what a row's rates and its wait
-/// share are of. The losses and accuracies in a row are of the reported update's batch alone.
+/// Tokens and time since the last report, without evaluations and checkpoints, for the rates and the wait share in a row.
+/// (The losses and accuracies in a row only cover the batch of its update.)
 struct Clock {
     run: Instant,
     since: Instant,

@@ -1,27 +1,27 @@
 //! The processes that train one run together.
 //!
-//! The session meets them at five places: the examples of a batch, the counts that losses are divided by, the sums of
-//! gradients, the wish to stop, and the files of the run. A process alone has nothing to do at any of them.
+//! They interact at five points: the examples of a batch, the counts that losses are divided by, the gradients, the
+//! decision to stop, and the files of the run. A single process does nothing at these points.
 
 use crate::objective::Normaliser;
 use std::fmt::Debug;
 use tch::Tensor;
 
-/// The processes of a run, as one of them sees them.
+/// The processes of a run, from the point of view of one of them.
 pub trait World: Debug {
-    /// The number of this process, from 0.
+    /// The index of this process, from 0.
     fn rank(&self) -> usize;
 
-    /// How many processes there are.
+    /// The number of processes.
     fn size(&self) -> usize;
 
-    /// The counts of all processes' batches.
+    /// Sums the counts of all processes.
     fn sum_counts(&self, own: Normaliser) -> Normaliser;
 
-    /// Adds up a buffer of gradients over all processes, in place.
+    /// Sums a gradient buffer over all processes, in place.
     fn sum_gradients(&self, buffer: &mut Tensor);
 
-    /// Whether any process wishes it.
+    /// Whether `own` is true in any process.
     fn any(&self, own: bool) -> bool;
 
     /// Whether this process writes the run's files.
@@ -30,7 +30,7 @@ pub trait World: Debug {
     }
 }
 
-/// One process.
+/// A single process.
 #[derive(Clone, Copy, Debug)]
 pub struct Alone;
 

@@ -38,7 +38,9 @@ impl Args {
                     self.tolerance.is_some_and(|tolerance| *largest <= tolerance),
                     format!("differs by up to {largest:.3e} ({relative:.3e} of the largest value)"),
                 ),
-                Verdict::Form(a, b) => (false, format!("{a} in the first, {b} in the second")),
+                Verdict::ShapeOrKind(a, b) => {
+                    (false, format!("{a} in the first, {b} in the second"))
+                }
                 Verdict::OnlyFirst(form) => (false, format!("only in the first: {form}")),
                 Verdict::OnlySecond(form) => (false, format!("only in the second: {form}")),
             };

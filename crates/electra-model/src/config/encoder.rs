@@ -1,52 +1,52 @@
-//! One network: its sizes, its parts, how it computes and how its weights start.
+//! The config of one network: sizes, parts, kernels and initialization.
 
 use super::part_name::PartName;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What a transformer block keeps for its backward pass. Values, draws of dropout and gradients are the same; where
-/// seams hold other parts, as long as they draw from libtorch's generator.
+/// Which activations a transformer block saves for its backward pass. Outputs, dropout masks and gradients are the same
+/// either way; with custom parts, provided that they draw random numbers from libtorch's generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Activations {
-    /// What its layers need.
+    /// All that its layers need.
     #[default]
     Keep,
-    /// Its input, from which the backward pass computes the rest again: a third more work, a fraction of the memory
-    /// ([`crate::memory`]).
+    /// Its input only (activation checkpointing): the backward pass recomputes the rest. A third more work, a fraction
+    /// of the memory ([`crate::memory`]).
     Recompute,
 }
 
-/// The form of the layers.
+/// The implementation of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kernels {
-    /// One pass a layer where there are such kernels: on a CPU those of `electra-torch`, on a GPU [`Self::Gpu`].
+    /// Fused kernels where available: on a CPU those of `electra-torch`, on a GPU [`Self::Gpu`].
     Fused,
-    /// What [`Self::Fused`] is on a GPU, on any device: libtorch's attention in one pass, and everything between two
-    /// products in the precision of the products. Statistics of LayerNorm, softmaxes and losses are in 32 bits.
+    /// The implementation for GPUs, on any device: libtorch's scaled dot-product attention, and activations between
+    /// matrix products in the precision of the products. LayerNorm statistics, softmaxes and losses are float32.
     Gpu,
-    /// libtorch's functions, one after the other.
+    /// A chain of libtorch functions, without fused kernels.
     Plain,
 }
 
-/// What the factors of matrix products are rounded to: those of dense layers, and of fused attention and output layers.
-/// Weights, moments, sums, losses and what residual connections carry are 32-bit floats; the last is rounded on a GPU.
+/// The precision of the operands of matrix products: in dense layers, and in fused attention and output layers.
+/// Weights, moments, accumulators, losses and the residual stream are float32; on a GPU the residual stream is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Precision {
-    /// 32-bit floats: nothing is rounded.
+    /// float32: no rounding.
     F32,
-    /// bfloat16, where the processor or the GPU multiplies them fast.
+    /// bfloat16, for CPUs and GPUs with fast bfloat16 products.
     Bf16,
 }
 
 /// Sizes of one transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tower {
+pub struct EncoderSizes {
     /// Transformer blocks.
     pub layers: i64,
     /// Width `h`.
@@ -57,65 +57,65 @@ pub struct Tower {
     pub intermediate: i64,
 }
 
-/// How weights start.
+/// How weights are initialized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Initializer {
     /// The scheme.
     pub kind: InitializerKind,
-    /// Standard deviation of the normal draws, before truncation.
+    /// Standard deviation of the normal distribution, before truncation.
     pub std: f64,
-    /// How the position table starts.
+    /// How the position embeddings are initialized.
     pub positions: PositionsInit,
-    /// How the generator's output bias starts.
+    /// How the generator's output bias is initialized.
     pub output_bias: OutputBiasInit,
 }
 
-/// The schemes of the reference and of Hugging Face.
+/// The initialization schemes of the reference and of Hugging Face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum InitializerKind {
-    /// Normal truncated at 2 standard deviations; Glorot-uniform for the embedding projection, the
+    /// Normal truncated at 2 standard deviations; Glorot uniform for the embedding projection, the
     /// discriminator's last layer and task heads.
     Reference,
-    /// Untruncated normal everywhere, a zero row 0, which is that of `[PAD]` in Hugging Face's ELECTRA. Where `[PAD]`
-    /// has another id, that row is the one of another token.
+    /// Untruncated normal everywhere, except a zero word embedding for token id 0, which is `[PAD]` in Hugging Face's
+    /// ELECTRA. In a vocabulary where `[PAD]` has another id, the zero row belongs to another token.
     HuggingFace,
 }
 
-/// How the position table starts.
+/// How the position embeddings are initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PositionsInit {
-    /// Like every other table.
+    /// Like the other embeddings.
     Random,
-    /// Sinusoids (Vaswani et al. 2017, section 3.5) scaled to the initializer's deviation; trained on.
+    /// Sinusoids (Vaswani et al. 2017, section 3.5) scaled to the initializer's standard deviation; trained like the rest.
     Sinusoidal,
 }
 
-/// How the generator's output bias starts.
+/// How the generator's output bias is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OutputBiasInit {
-    /// Zero, as the reference.
+    /// Zero, as in the reference.
     Zero,
-    /// Log of the corpus' (add-one) token frequencies.
+    /// Log of the add-one smoothed token frequencies of the corpus.
     Unigram,
 }
 
-/// One network with its embeddings: what a part is built from and a `config.json` describes.
+/// The config of one network, embeddings included: parts are built from it, and `config.json` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
-    /// Entries of the vocabulary.
+    /// Vocabulary size.
     pub vocab_size: i64,
     /// Width `e` of the embeddings.
     pub embedding_size: i64,
-    /// Longest sequence, in tokens.
+    /// Maximum sequence length, in tokens.
     pub max_positions: i64,
-    /// Segment ids.
+    /// Number of segment ids.
     pub segments: i64,
     /// Dropout on embeddings and sub-layer outputs.
     pub dropout: f64,
@@ -131,27 +131,27 @@ pub struct EncoderConfig {
     pub heads: i64,
     /// Width of the feed-forward layer.
     pub intermediate: i64,
-    /// How tokens are embedded.
+    /// The embeddings.
     pub embeddings: PartName,
-    /// What all layers share about positions.
+    /// The position tables that all layers share.
     pub positions: PartName,
-    /// How a layer composes attention, feed-forward layer, residual connections and LayerNorm.
+    /// The block: how a layer composes attention, feed-forward layer, residual connections and LayerNorm.
     pub block: PartName,
-    /// How information moves between positions.
+    /// The self-attention.
     pub attention: PartName,
-    /// What happens at each position.
+    /// The feed-forward layer.
     pub feed_forward: PartName,
-    /// How weights start.
+    /// How weights are initialized.
     pub initializer: Initializer,
-    /// The form in which the shipped layers compute.
+    /// The implementation of the built-in layers.
     pub kernels: Kernels,
-    /// What the factors of products are rounded to.
+    /// The precision of matrix products.
     pub precision: Precision,
-    /// What blocks keep for the backward pass.
+    /// Which activations blocks save for the backward pass.
     pub activations: Activations,
 }
 
-impl Tower {
+impl EncoderSizes {
     /// `layers` blocks of width `hidden`, with the usual feed-forward width of 4 x hidden.
     pub fn new(layers: i64, hidden: i64, heads: i64) -> Self {
         Self { layers, hidden, heads, intermediate: 4 * hidden }
@@ -159,7 +159,7 @@ impl Tower {
 }
 
 impl Initializer {
-    /// The reference's: truncated normal of deviation 0.02, zero output bias.
+    /// As in the reference: truncated normal with standard deviation 0.02, zero output bias.
     pub fn reference() -> Self {
         Self {
             kind: InitializerKind::Reference,
@@ -171,9 +171,9 @@ impl Initializer {
 }
 
 impl EncoderConfig {
-    /// ELECTRA's encoder with the paper's values (Table 6) in the given sizes: dropout 0.1, 512 positions, two
+    /// ELECTRA's encoder in the given sizes, with the paper's other values (Table 6): dropout 0.1, 512 positions, two
     /// segments.
-    pub fn electra(vocab_size: i64, embedding_size: i64, sizes: Tower) -> Self {
+    pub fn electra(vocab_size: i64, embedding_size: i64, sizes: EncoderSizes) -> Self {
         Self {
             vocab_size,
             embedding_size,
@@ -198,16 +198,16 @@ impl EncoderConfig {
         }
     }
 
-    /// Whether it is made of ELECTRA's own parts, whatever its sizes: what other programs take it for.
+    /// Whether all parts are ELECTRA's, so that other programs can load the network. Sizes do not matter.
     pub fn is_electra(&self) -> bool {
-        let sizes = Tower { layers: 1, hidden: 1, heads: 1, intermediate: 1 };
+        let sizes = EncoderSizes { layers: 1, hidden: 1, heads: 1, intermediate: 1 };
         self.seams() == Self::electra(1, 1, sizes).seams()
     }
 
-    /// The same network in other sizes.
+    /// The same config with other sizes.
     #[must_use]
-    pub fn resized(&self, sizes: Tower) -> Self {
-        let Tower { layers, hidden, heads, intermediate } = sizes;
+    pub fn resized(&self, sizes: EncoderSizes) -> Self {
+        let EncoderSizes { layers, hidden, heads, intermediate } = sizes;
         Self { layers, hidden, heads, intermediate, ..self.clone() }
     }
 
@@ -221,7 +221,7 @@ impl EncoderConfig {
         self.seams().map(|(seam, part)| format!("{seam}={part}")).to_vec()
     }
 
-    /// Each seam with the name of the part in it.
+    /// Each seam and the name of its part.
     pub fn seams(&self) -> [(&'static str, &str); 5] {
         [
             ("attention", self.attention.name()),
@@ -232,12 +232,12 @@ impl EncoderConfig {
         ]
     }
 
-    /// Checks that an encoder can be built; `tower` is put before the keys of the tower's sizes.
+    /// Checks that an encoder can be built. Error messages put `prefix` before the keys of [`EncoderSizes`].
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first key that cannot be.
-    pub fn validate(&self, tower: &str) -> Result<()> {
-        let own = |key: &str| format!("{tower}{key}");
+    /// [`Error::Config`] naming the first invalid key.
+    pub fn validate(&self, prefix: &str) -> Result<()> {
+        let own = |key: &str| format!("{prefix}{key}");
         for (key, value) in [
             ("vocab_size".to_owned(), self.vocab_size),
             ("embedding_size".to_owned(), self.embedding_size),
@@ -254,19 +254,20 @@ impl EncoderConfig {
             self.hidden % self.heads == 0,
             &own("hidden"),
             self.hidden,
-            format!("must be divisible by {tower}heads = {}", self.heads),
+            format!("must be divisible by {prefix}heads = {}", self.heads),
         )?;
         for (key, p) in [("dropout", self.dropout), ("attention_dropout", self.attention_dropout)] {
-            check(
-                (0.0..1.0).contains(&p),
-                key,
-                p,
-                "must be a probability from 0 up to, not including, 1",
-            )?;
+            check((0.0..1.0).contains(&p), key, p, "must be at least 0 and less than 1")?;
         }
-        check(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "must be above 0")?;
+        let eps = self.layer_norm_eps;
+        check(eps > 0.0, "layer_norm_eps", eps, "must be greater than 0")?;
         let std = self.initializer.std;
-        check(std > 0.0 && std.is_finite(), "initializer.std", std, "must be above 0 and finite")
+        check(
+            std > 0.0 && std.is_finite(),
+            "initializer.std",
+            std,
+            "must be greater than 0 and finite",
+        )
     }
 }
 

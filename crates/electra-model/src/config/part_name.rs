@@ -1,8 +1,8 @@
-//! The part in a seam, by its name.
+//! The name of a part.
 
 use serde::{Deserialize, Serialize};
 
-/// The part in a seam, by its name: `kind = "softmax"` in a config. [`crate::Parts`] says which there are.
+/// The name of the part in a seam: `kind = "softmax"` in a config. [`crate::Parts`] holds the available parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartName {

@@ -1,4 +1,4 @@
-//! The layout of the `[model]` section: keys that both networks have in common stand once, sizes stand for each.
+//! The layout of the `[model]` section: shared keys are written once, sizes for each network.
 
 use super::{
     encoder::{Activations, EncoderConfig, Initializer, Kernels, Precision},
@@ -6,7 +6,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The `[model]` section. The documentation of its keys is that of [`EncoderConfig`].
+/// The `[model]` section; [`EncoderConfig`] documents its keys.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Section {
@@ -23,7 +23,7 @@ pub(super) struct Section {
     initializer: Initializer,
     embeddings: PartName,
     pub(super) sharing: PartName,
-    // Files of version 0.1 have none of the keys with a default.
+    // The keys with a default are missing in files of version 0.1.
     #[serde(default = "absolute")]
     positions: PartName,
     #[serde(default = "post_norm")]
@@ -36,7 +36,7 @@ pub(super) struct Section {
     activations: Activations,
 }
 
-/// Sizes of one network, and the parts in which it differs from the section's.
+/// The sizes of one network, and the parts that differ from the section's.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Network {
@@ -88,15 +88,15 @@ impl Section {
         }
     }
 
-    /// The section of a discriminator and a generator that has the same settings but for what [`Network`] has.
+    /// The section for a discriminator `common` and a generator that may differ in the fields of [`Network`].
     pub(super) fn new(
         common: EncoderConfig,
         generator: Option<&EncoderConfig>,
         sharing: PartName,
     ) -> Self {
         let network = |own: &EncoderConfig| {
-            /// `own`, where it is another than the section's.
-            fn other<T: PartialEq + Clone>(own: &T, common: &T) -> Option<T> {
+            /// `own`, if it differs from the section's.
+            fn override_of<T: PartialEq + Clone>(own: &T, common: &T) -> Option<T> {
                 (own != common).then(|| own.clone())
             }
             Network {
@@ -104,10 +104,10 @@ impl Section {
                 hidden: own.hidden,
                 heads: own.heads,
                 intermediate: own.intermediate,
-                positions: other(&own.positions, &common.positions),
-                block: other(&own.block, &common.block),
-                attention: other(&own.attention, &common.attention),
-                feed_forward: other(&own.feed_forward, &common.feed_forward),
+                positions: override_of(&own.positions, &common.positions),
+                block: override_of(&own.block, &common.block),
+                attention: override_of(&own.attention, &common.attention),
+                feed_forward: override_of(&own.feed_forward, &common.feed_forward),
             }
         };
         Self {

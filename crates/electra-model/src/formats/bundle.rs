@@ -1,9 +1,9 @@
-//! TensorFlow's checkpoints ("tensor bundle", version 2), in and out, without TensorFlow.
+//! Reads and writes TensorFlow checkpoints ("tensor bundle", version 2) without TensorFlow.
 //!
-//! `PREFIX.index` is a sorted table (LevelDB's format) from names to places, `PREFIX.data-00000-of-00001`
-//! the bytes. Blocks and tensors carry CRC-32C sums, all of which are checked. Every size that the file
-//! claims is compared with the bytes that are there before anything is allocated; blocks and tensors do not
-//! overlap and names are bounded, so memory and time are bounded by the files.
+//! `PREFIX.index` is a sorted table (LevelDB's format) from names to file offsets, and `PREFIX.data-00000-of-00001` has
+//! the bytes. Blocks and tensors have CRC-32C checksums, which are all verified. Claimed sizes are compared with the
+//! actual file size before any allocation; blocks and tensors must not overlap and names are bounded, so memory and time
+//! are bounded by the file sizes.
 //!
 //! Source: TensorFlow `core/util/tensor_bundle`, `core/lib/io/table`, `core/protobuf/tensor_bundle.proto`;
 //! LevelDB `doc/table_format.md`.
@@ -18,19 +18,19 @@ use std::{
 };
 use tch::{Kind, Tensor};
 
-/// Last eight bytes of a table.
+/// Magic number: the last eight bytes of a table.
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
-/// Two block handles, padded, and the magic number.
+/// Size of the footer: two block handles, padded, and the magic number.
 const FOOTER: usize = 48;
-/// A block's compression type and sum.
+/// Size of a block's trailer: compression type and checksum.
 const TRAILER: usize = 5;
-/// Entries between whole keys in the blocks written here.
+/// Restart interval of the blocks written here: one in this many keys is stored without prefix compression.
 const RESTART: usize = 16;
-/// How many times the index's bytes all names may have. One in [`RESTART`] stands whole in a block, and each of the
-/// others adds to it what it spells out itself, so names of TensorFlow's tables have fewer.
+/// Maximum total length of names, in multiples of the index's size. With TensorFlow's restart interval of 16, prefix
+/// compression saves less than this.
 const MAX_NAMES: usize = RESTART;
 
-/// TensorFlow's `DataType` numbers of the kinds that are read.
+/// TensorFlow's `DataType` numbers of the supported kinds.
 const KINDS: [(i32, Kind); 8] = [
     (1, Kind::Float),
     (2, Kind::Double),
@@ -46,7 +46,7 @@ const KINDS: [(i32, Kind); 8] = [
 struct Header {
     #[prost(int32, tag = "1")]
     shards: i32,
-    /// 0 is little.
+    /// 0 is little-endian.
     #[prost(int32, tag = "2")]
     endianness: i32,
     #[prost(message, optional, tag = "3")]
@@ -89,11 +89,11 @@ struct Dimension {
     size: i64,
 }
 
-/// Parts of a partitioned variable, which ELECTRA's checkpoints have none of.
+/// A slice of a partitioned variable; ELECTRA's checkpoints have none.
 #[derive(Clone, PartialEq, Message)]
 struct Slice {}
 
-/// A checkpoint whose index is read; tensors are fetched by name.
+/// An open checkpoint; tensors are read by name.
 #[derive(Debug)]
 pub struct Bundle {
     prefix: PathBuf,
@@ -105,13 +105,13 @@ impl Bundle {
     /// Reads `PREFIX.index`.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
+    /// [`Error::Io`] or [`Error::Format`] naming the file.
     pub fn open(prefix: &Path) -> Result<Self> {
         let path = with_suffix(prefix, ".index");
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
         let (header, entries) = read_index(&bytes)
-            .map_err(|e| Error::format(&path, format!("not a whole TensorFlow index: {e}")))?;
-        apart(&entries).map_err(|message| Error::format(&path, message))?;
+            .map_err(|e| Error::format(&path, format!("invalid TensorFlow index: {e}")))?;
+        check_overlap(&entries).map_err(|message| Error::format(&path, message))?;
         Ok(Self { prefix: prefix.to_owned(), shards: header.shards, entries })
     }
 
@@ -120,29 +120,30 @@ impl Bundle {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry.dimensions()))
     }
 
-    /// One tensor, on the CPU, in the kind that the file has.
+    /// Reads one tensor, on the CPU, in the file's kind.
     ///
     /// # Errors
-    /// If there is none of that name, it is not a plain tensor, or its bytes are not those that were written.
+    /// If the tensor does not exist, is not supported or is damaged.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let entry = self.entries.get(name).ok_or_else(|| {
             Error::format(with_suffix(&self.prefix, ".index"), format!("no tensor {name:?}"))
         })?;
         let path = data_file(&self.prefix, entry.shard, self.shards);
         let fail = |message: String| Error::format(&path, format!("tensor {name:?}: {message}"));
-        let (kind, size) = entry.plain().map_err(fail)?;
+        let (kind, size) = entry.kind_and_size().map_err(fail)?;
         let mut file = File::open(&path).map_err(Error::io(&path))?;
         let length = file.metadata().map_err(Error::io(&path))?.len();
         let offset = entry.offset as u64;
         if offset.checked_add(size).is_none_or(|end| end > length) {
-            let claims = format!("claims {size} bytes from {offset}; the file has {length}");
-            return Err(fail(claims));
+            return Err(fail(format!(
+                "claims {size} bytes at offset {offset}, but the file has {length}"
+            )));
         }
         let mut bytes = vec![0; size as usize];
         file.seek(SeekFrom::Start(offset)).map_err(Error::io(&path))?;
         file.read_exact(&mut bytes).map_err(Error::io(&path))?;
         if masked(crc32c::crc32c(&bytes)) != entry.crc32c {
-            return Err(fail("its bytes are not those that were written (CRC-32C)".to_owned()));
+            return Err(fail("damaged (CRC-32C mismatch)".to_owned()));
         }
         Tensor::f_from_data_size(&bytes, &entry.dimensions(), kind).map_err(|e| fail(e.to_string()))
     }
@@ -153,25 +154,25 @@ impl Entry {
         self.shape.iter().flat_map(|shape| &shape.dimensions).map(|d| d.size).collect()
     }
 
-    /// The kind and the size in bytes of a tensor that is one piece and consistent.
-    fn plain(&self) -> Result<(Kind, u64), String> {
+    /// The kind and the size in bytes, if the entry is supported and consistent.
+    fn kind_and_size(&self) -> Result<(Kind, u64), String> {
         let kind = KINDS.iter().find(|(number, _)| *number == self.dtype);
         let &(_, kind) =
-            kind.ok_or_else(|| format!("TensorFlow's data type {} is not read", self.dtype))?;
+            kind.ok_or_else(|| format!("TensorFlow data type {} is not supported", self.dtype))?;
         if !self.slices.is_empty() {
-            return Err("is a partitioned variable, which is not read".to_owned());
+            return Err("partitioned variables are not supported".to_owned());
         }
         let width = kind.elt_size_in_bytes() as i64;
-        let wanted = self.dimensions().iter().try_fold(width, |n, &d| match d {
+        let expected = self.dimensions().iter().try_fold(width, |n, &d| match d {
             0.. => n.checked_mul(d),
             _ => None,
         });
-        match wanted {
+        match expected {
             Some(size) if size == self.size && self.offset >= 0 && self.shard >= 0 => {
                 Ok((kind, size as u64))
             }
             _ => Err(format!(
-                "shape {:?} of {kind:?} does not have the {} bytes that it claims",
+                "shape {:?} of {kind:?} does not match the claimed size of {} bytes",
                 self.dimensions(),
                 self.size
             )),
@@ -179,10 +180,10 @@ impl Entry {
     }
 }
 
-/// Writes a checkpoint of one data file; parents of `prefix` must exist.
+/// Writes a checkpoint with one data file; the parent folder of `prefix` must exist.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file, [`Error::Format`] for a kind that TensorFlow's checkpoints lack.
+/// [`Error::Io`] naming the file, [`Error::Format`] for an unsupported kind.
 pub fn write(prefix: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let (index_path, data_path) = (with_suffix(prefix, ".index"), data_file(prefix, 0, 1));
     let mut data = Vec::new();
@@ -192,7 +193,7 @@ pub fn write(prefix: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
         let number = KINDS.iter().find(|(_, kind)| *kind == tensor.kind());
         let &(dtype, _) = number.ok_or_else(|| {
             let kind = tensor.kind();
-            Error::format(&data_path, format!("tensor {name:?}: {kind:?} cannot be written"))
+            Error::format(&data_path, format!("tensor {name:?}: cannot write kind {kind:?}"))
         })?;
         let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
         let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
@@ -216,7 +217,7 @@ pub fn write(prefix: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     fs::write(&index_path, table(&entries)).map_err(Error::io(&index_path))
 }
 
-/// Reads every tensor of a checkpoint that is of a plain kind, sorted by name.
+/// Reads every tensor of a checkpoint, sorted by name.
 ///
 /// # Errors
 /// As [`Bundle::tensor`].
@@ -225,12 +226,12 @@ pub fn read(prefix: &Path) -> Result<Named> {
     bundle.entries.keys().map(|name| Ok((name.clone(), bundle.tensor(name)?))).collect()
 }
 
-/// Whether there is a checkpoint of that prefix.
-pub(crate) fn is_there(prefix: &Path) -> bool {
+/// Whether there is a checkpoint with this prefix.
+pub(crate) fn exists(prefix: &Path) -> bool {
     with_suffix(prefix, ".index").is_file()
 }
 
-/// LevelDB's masking of a sum that is stored beside what it is of.
+/// LevelDB's masked CRC, used when a checksum is stored with its data.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -245,51 +246,52 @@ fn data_file(prefix: &Path, shard: i32, shards: i32) -> PathBuf {
     with_suffix(prefix, &format!(".data-{shard:05}-of-{shards:05}"))
 }
 
-/// Refuses tensors that have bytes in common: all of them together would be larger than the data files.
-fn apart(entries: &BTreeMap<String, Entry>) -> Result<(), String> {
-    let some = entries.iter().filter(|(_, entry)| entry.size > 0);
-    let mut places: Vec<_> = some.map(|(name, e)| (e.shard, e.offset, e.size, name)).collect();
-    places.sort_unstable();
-    let overlap = places.windows(2).find(|pair| {
-        let ((shard, offset, size, _), (other, behind, ..)) = (pair[0], pair[1]);
-        shard == other && offset.saturating_add(size) > behind
+/// Rejects overlapping tensors, which could take more memory than the data files have.
+fn check_overlap(entries: &BTreeMap<String, Entry>) -> Result<(), String> {
+    let nonempty = entries.iter().filter(|(_, entry)| entry.size > 0);
+    let mut ranges: Vec<_> = nonempty.map(|(name, e)| (e.shard, e.offset, e.size, name)).collect();
+    ranges.sort_unstable();
+    let overlap = ranges.windows(2).find(|pair| {
+        let ((shard, offset, size, _), (next_shard, next_offset, ..)) = (pair[0], pair[1]);
+        shard == next_shard && offset.saturating_add(size) > next_offset
     });
     match overlap {
         None => Ok(()),
-        Some(pair) => {
-            Err(format!("tensors {:?} and {:?} have bytes in common", pair[0].3, pair[1].3))
-        }
+        Some(pair) => Err(format!("tensors {:?} and {:?} overlap", pair[0].3, pair[1].3)),
     }
 }
 
 fn read_index(bytes: &[u8]) -> Result<(Header, BTreeMap<String, Entry>), String> {
-    let footer = bytes.len().checked_sub(FOOTER).ok_or("it is shorter than a footer")?;
+    let footer = bytes.len().checked_sub(FOOTER).ok_or("shorter than the footer")?;
     let (table, footer) = bytes.split_at(footer);
     let (handles, magic) = footer.split_at(FOOTER - 8);
     if magic != MAGIC.to_le_bytes() {
-        return Err("it does not end in a table's magic number".to_owned());
+        return Err("no magic number at the end".to_owned());
     }
     let mut handles = Cursor(handles);
     let (_meta, index) = (handles.handle()?, handles.handle()?);
     let mut header = None;
     let mut entries = BTreeMap::new();
-    // Keys and blocks ascend strictly through the whole table, so nothing can be visited twice.
+    // Keys and block offsets must increase strictly through the whole table, so that nothing is visited twice.
     let mut last: Option<Vec<u8>> = None;
     let (mut end, mut names) = (0, 0);
-    for_each(block(table, index)?, |_, handle| {
+    for_each_entry(block(table, index)?, |_, handle| {
         let handle = Cursor(handle).handle()?;
         if handle.0 < end {
-            return Err(format!("a block at {} where the one before it ends at {end}", handle.0));
+            return Err(format!(
+                "block at {} overlaps the previous one, which ends at {end}",
+                handle.0
+            ));
         }
         let contents = block(table, handle)?;
         end = handle.0 + handle.1 + TRAILER as u64;
-        for_each(contents, |key, value| {
+        for_each_entry(contents, |key, value| {
             names += key.len();
             if names > bytes.len() * MAX_NAMES {
-                return Err(format!("its names have more than {MAX_NAMES} times its bytes"));
+                return Err(format!("names take more than {MAX_NAMES} times the file size"));
             }
             if last.as_deref().is_some_and(|last| last >= key) {
-                return Err("its names are not in order".to_owned());
+                return Err("names are not sorted".to_owned());
             }
             last = Some(key.to_owned());
             let message = |e: prost::DecodeError| e.to_string();
@@ -303,49 +305,49 @@ fn read_index(bytes: &[u8]) -> Result<(Header, BTreeMap<String, Entry>), String>
             Ok(())
         })
     })?;
-    let header = header.ok_or("it has no header")?;
+    let header = header.ok_or("no header")?;
     if header.endianness != 0 {
-        return Err("it is big-endian, which is not read".to_owned());
+        return Err("big-endian files are not supported".to_owned());
     }
     Ok((header, entries))
 }
 
-/// Place and length of a block.
+/// Offset and size of a block.
 type Handle = (u64, u64);
 
-/// A block's contents, whose sum is right.
+/// A block's contents, after verifying the checksum.
 fn block(table: &[u8], (offset, size): Handle) -> Result<&[u8], String> {
     let range =
         usize::try_from(offset).ok().zip(usize::try_from(size).ok()).and_then(|(from, n)| {
             let end = from.checked_add(n)?.checked_add(TRAILER)?;
             table.get(from..end)
         });
-    let whole =
-        range.ok_or_else(|| format!("a block of {size} bytes at {offset} leaves the file"))?;
-    let (checked, sum) = whole.split_at(whole.len() - 4);
-    if masked(crc32c::crc32c(checked)).to_le_bytes() != sum {
-        return Err(format!("the block at {offset} is damaged (CRC-32C)"));
+    let bytes =
+        range.ok_or_else(|| format!("block of {size} bytes at {offset} exceeds the file"))?;
+    let (checked, checksum) = bytes.split_at(bytes.len() - 4);
+    if masked(crc32c::crc32c(checked)).to_le_bytes() != checksum {
+        return Err(format!("block at {offset} is damaged (CRC-32C mismatch)"));
     }
     match checked.split_last() {
         Some((0, contents)) => Ok(contents),
-        _ => Err(format!("the block at {offset} is compressed, which TensorFlow does not do")),
+        _ => Err(format!("block at {offset} is compressed; TensorFlow writes uncompressed blocks")),
     }
 }
 
 /// Calls `visit` with each key and value of a block.
-fn for_each(
+fn for_each_entry(
     block: &[u8],
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
-    let (rest, count) = block.split_last_chunk::<4>().ok_or("a block without restarts")?;
+    let (rest, count) = block.split_last_chunk::<4>().ok_or("block without a restart count")?;
     let restarts = u64::from(u32::from_le_bytes(*count)) * 4;
-    let end = (rest.len() as u64).checked_sub(restarts).ok_or("more restarts than a block has")?;
+    let end = (rest.len() as u64).checked_sub(restarts).ok_or("restart count exceeds the block")?;
     let mut entries = Cursor(&rest[..end as usize]);
     let mut key = Vec::new();
     while !entries.0.is_empty() {
         let (shared, own, length) = (entries.varint()?, entries.varint()?, entries.varint()?);
         let shared = usize::try_from(shared).ok().filter(|&n| n <= key.len());
-        key.truncate(shared.ok_or("a name that begins as none before it")?);
+        key.truncate(shared.ok_or("shared prefix is longer than the previous name")?);
         key.extend_from_slice(entries.bytes(own)?);
         visit(&key, entries.bytes(length)?)?;
     }
@@ -365,7 +367,7 @@ impl<'a> Cursor<'a> {
 
     fn bytes(&mut self, count: u64) -> Result<&'a [u8], String> {
         let count = usize::try_from(count).ok().filter(|&n| n <= self.0.len());
-        let (taken, rest) = self.0.split_at(count.ok_or("an entry that leaves its block")?);
+        let (taken, rest) = self.0.split_at(count.ok_or("entry exceeds its block")?);
         self.0 = rest;
         Ok(taken)
     }
@@ -379,15 +381,15 @@ fn table(entries: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         let start = file.len();
         file.extend(contents);
         file.push(0);
-        let sum = masked(crc32c::crc32c(&file[start..]));
-        file.extend(sum.to_le_bytes());
+        let checksum = masked(crc32c::crc32c(&file[start..]));
+        file.extend(checksum.to_le_bytes());
         handle
     };
     let pairs: Vec<_> = entries.iter().map(|(k, v)| (k.as_bytes(), v.as_slice())).collect();
-    let data = encode(handle_bytes, append(block_of(&pairs)));
-    let meta = encode(handle_bytes, append(block_of(&[])));
+    let data = encode_handle(append(encode_block(&pairs)));
+    let meta = encode_handle(append(encode_block(&[])));
     let last = pairs.last().map_or(&b""[..], |(key, _)| key);
-    let index = encode(handle_bytes, append(block_of(&[(last, &data)])));
+    let index = encode_handle(append(encode_block(&[(last, &data)])));
     let mut footer = [meta, index].concat();
     footer.resize(FOOTER - 8, 0);
     file.extend(footer);
@@ -395,34 +397,30 @@ fn table(entries: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     file
 }
 
-fn encode<T>(put: impl Fn(T, &mut Vec<u8>), value: T) -> Vec<u8> {
+fn encode_handle((offset, size): Handle) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(value, &mut bytes);
+    prost::encoding::encode_varint(offset, &mut bytes);
+    prost::encoding::encode_varint(size, &mut bytes);
     bytes
 }
 
-fn handle_bytes((offset, size): Handle, into: &mut Vec<u8>) {
-    prost::encoding::encode_varint(offset, into);
-    prost::encoding::encode_varint(size, into);
-}
-
-fn block_of(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+fn encode_block(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     let mut restarts: Vec<u32> = Vec::new();
-    let mut before: &[u8] = b"";
+    let mut previous: &[u8] = b"";
     for (i, (key, value)) in pairs.iter().enumerate() {
-        let whole = i.is_multiple_of(RESTART);
-        if whole {
+        let shared = if i.is_multiple_of(RESTART) {
             restarts.push(block.len() as u32);
-        }
-        let common = before.iter().zip(*key).take_while(|(a, b)| a == b).count();
-        let shared = if whole { 0 } else { common };
+            0
+        } else {
+            previous.iter().zip(*key).take_while(|(a, b)| a == b).count()
+        };
         for number in [shared, key.len() - shared, value.len()] {
             prost::encoding::encode_varint(number as u64, &mut block);
         }
         block.extend_from_slice(&key[shared..]);
         block.extend_from_slice(value);
-        before = key;
+        previous = key;
     }
     if restarts.is_empty() {
         restarts.push(0);
@@ -445,14 +443,14 @@ mod tests {
     }
 
     #[test]
-    fn names_come_back_in_order() {
-        let (header, entries) = read_index(&index()).expect("it is whole");
+    fn a_written_index_is_read_back() {
+        let (header, entries) = read_index(&index()).expect("valid");
         assert_eq!((header.shards, entries.len()), (1, 40));
         assert!(entries.contains_key("electra/encoder/layer_39/kernel"));
     }
 
     #[test]
-    fn every_flipped_bit_of_a_block_is_noticed() {
+    fn a_flipped_bit_in_any_byte_of_a_block_is_detected() {
         let good = index();
         for place in 0..good.len() - FOOTER {
             let mut damaged = good.clone();

@@ -1,16 +1,15 @@
-//! PyTorch's `pytorch_model.bin`: a ZIP of a pickle and raw storages, read without executing anything.
+//! Reads PyTorch's `pytorch_model.bin`, a ZIP of a pickle and raw storages, without executing code.
 //!
-//! A pickle is a program for a stack machine that may call any function. This reader knows the few
-//! opcodes and the few names that a state dict of plain tensors is made of and refuses all others by
-//! name. Its memory is bounded by the file: members do not overlap, each storage is read once and tensors
-//! are windows on it, all tensors together claim at most twice the file's bytes (a tied matrix has two
-//! names), and the program is short.
+//! A pickle is a program for a stack machine that may call any function. This reader supports only the opcodes and
+//! names of a state dict of plain tensors, and rejects all others by name. Its memory is bounded by the file: members do
+//! not overlap, each storage is read once and tensors are views of it, all tensors together claim at most twice the file
+//! size (a tied matrix has two names), and the program size is limited.
 //!
 //! Source: Python's `pickletools`; the names in `torch._utils` and `torch.storage`.
 
 mod archive;
 mod machine;
-mod window;
+mod view;
 
 use crate::{Error, Result, tensors::Named};
 use archive::Archive;
@@ -23,29 +22,29 @@ use std::{
     rc::Rc,
 };
 use tch::Tensor;
-use window::Storage;
+use view::Storage;
 
-/// How many times the file's bytes its tensors may claim: as many as names that a tied matrix has.
-const MAX_NAMES_OF_ONE: u64 = 2;
+/// Maximum total size of the tensors, in multiples of the file size: a tied matrix has two names.
+const MAX_CLAIM: u64 = 2;
 
 /// Reads the tensors of a `pytorch_model.bin`, on the CPU, sorted by name. Tensors that share a storage in the file
 /// share memory.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is not a whole ZIP of PyTorch's, is one of
-/// the older kind without a ZIP, or holds anything but plain tensors.
+/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is damaged, in the legacy format without a ZIP, or has
+/// anything but plain tensors.
 pub fn read(path: &Path) -> Result<Named> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     parse(BufReader::new(file), length).map_err(|message| Error::format(path, message))
 }
 
-/// [`read`] of anything with `length` bytes.
+/// [`read`] for any reader of `length` bytes.
 fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     let mut start = Vec::new();
     file.by_ref().take(2).read_to_end(&mut start).map_err(|e| e.to_string())?;
     if start == [0x80, 0x02] {
-        return Err(OLD.to_owned());
+        return Err(LEGACY.to_owned());
     }
     let mut archive = Archive::open(file, length)?;
     let program = archive.read("data.pkl")?;
@@ -53,7 +52,7 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
         let order = archive.read("byteorder")?;
         if order != b"little" {
             let order = String::from_utf8_lossy(&order).into_owned();
-            return Err(format!("byte order {order:?}; only \"little\" is read"));
+            return Err(format!("byte order {order:?} is not supported, only \"little\""));
         }
     }
     let state = state_dict(&program).map_err(|e| format!("data.pkl: {e}"))?;
@@ -61,24 +60,24 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     let mut storages: HashMap<Rc<str>, Tensor> = HashMap::new();
     let mut claimed: u64 = 0;
     let mut tensors = Named::new();
-    for (name, wanted) in state {
+    for (name, view) in state {
         let about = |message: String| format!("tensor {name:?}: {message}");
-        let Storage { key, kind, .. } = &wanted.storage;
+        let Storage { key, kind, .. } = &view.storage;
         if !storages.contains_key(key) {
             let bytes = archive.read(&format!("data/{key}")).map_err(about)?;
-            let whole = wanted.storage.tensor(&bytes).map_err(about)?;
-            storages.insert(Rc::clone(key), whole);
+            let tensor = view.storage.tensor(&bytes).map_err(about)?;
+            storages.insert(Rc::clone(key), tensor);
         }
         let storage = &storages[key];
         if storage.kind() != *kind {
             let found = storage.kind();
-            return Err(about(format!("its storage {key:?} is of {found:?} and of {kind:?}")));
+            return Err(about(format!("storage {key:?} is used as both {found:?} and {kind:?}")));
         }
-        let tensor = wanted.window(storage).map_err(about)?;
+        let tensor = view.tensor(storage).map_err(about)?;
         claimed += (tensor.numel() * kind.elt_size_in_bytes()) as u64;
-        if claimed > length.saturating_mul(MAX_NAMES_OF_ONE) {
+        if claimed > length.saturating_mul(MAX_CLAIM) {
             return Err(about(format!(
-                "with it the tensors claim {claimed} bytes, more than {MAX_NAMES_OF_ONE} times the file's {length}"
+                "tensors up to this one claim {claimed} bytes, more than {MAX_CLAIM} times the file size of {length}"
             )));
         }
         tensors.push((name.to_string(), tensor));
@@ -87,15 +86,15 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     Ok(tensors)
 }
 
-const OLD: &str = "is of PyTorch's kind from before 1.6 (no ZIP), which only Python reads. Convert it once: \
+const LEGACY: &str = "the legacy format of PyTorch before 1.6 (not a ZIP) is not supported; convert it once: \
     python -c \"import torch, sys; torch.save(torch.load(sys.argv[1], weights_only=True), sys.argv[1])\" FILE";
 
 #[cfg(test)]
 mod tests {
-    use super::{window::Described, *};
+    use super::{view::TensorView, *};
     use tch::Kind;
 
-    /// What `torch.save({"w": torch.zeros(2, 3)})` writes, opcode by opcode.
+    /// The pickle that `torch.save({"w": torch.zeros(2, 3)})` writes, opcode by opcode.
     fn program() -> Vec<u8> {
         let mut p =
             b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02"
@@ -112,48 +111,48 @@ mod tests {
 
     #[test]
     fn a_state_dict_is_read() {
-        let state = state_dict(&program()).expect("it is whole");
+        let state = state_dict(&program()).expect("valid");
         let storage = Storage { kind: Kind::Float, key: "0".into(), elements: 6 };
-        let described = Described { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] };
-        assert_eq!(state, [("w".into(), Rc::new(described))]);
+        let view = TensorView { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] };
+        assert_eq!(state, [("w".into(), Rc::new(view))]);
     }
 
     #[test]
-    fn a_name_outside_the_list_is_refused_and_named() {
+    fn a_function_that_no_tensor_needs_is_rejected_by_name() {
         let attack = b"\x80\x02cposix\nsystem\nX\x07\x00\x00\x00echo hi\x85R.";
         let error = state_dict(attack).expect_err("it would run a command");
-        assert!(error.contains("names posix.system, which no tensor needs"), "{error}");
+        assert!(error.contains("refers to posix.system, which no tensor needs"), "{error}");
     }
 
     #[test]
-    fn windows_that_leave_their_storage_are_refused() {
+    fn views_that_exceed_their_storage_are_rejected() {
         let storage = Storage { kind: Kind::Float, key: "0".into(), elements: 6 };
-        let window = |offset, shape: &[u64], strides: &[u64]| Described {
+        let view = |offset, shape: &[u64], strides: &[u64]| TensorView {
             storage: storage.clone(),
             offset,
             shape: shape.to_vec(),
             strides: strides.to_vec(),
         };
-        let whole = storage.tensor(&[0; 24]).expect("it is whole");
-        let transposed = window(0, &[3, 2], &[1, 3]).window(&whole).expect("it is inside");
+        let whole = storage.tensor(&[0; 24]).expect("valid");
+        let transposed = view(0, &[3, 2], &[1, 3]).tensor(&whole).expect("within the storage");
         assert_eq!(transposed.size(), [3, 2]);
-        for wrong in [
-            window(1, &[2, 3], &[3, 1]),
-            window(0, &[7], &[1]),
-            window(0, &[1 << 40], &[0]),
-            window(u64::MAX, &[2], &[u64::MAX]),
-            window(0, &[2], &[3, 1]),
+        for invalid in [
+            view(1, &[2, 3], &[3, 1]),
+            view(0, &[7], &[1]),
+            view(0, &[1 << 40], &[0]),
+            view(u64::MAX, &[2], &[u64::MAX]),
+            view(0, &[2], &[3, 1]),
         ] {
-            wrong.window(&whole).expect_err("outside");
+            invalid.tensor(&whole).expect_err("exceeds the storage");
         }
-        storage.tensor(&[0; 20]).expect_err("the storage is cut");
-        window(0, &[2, 3], &[3, 1]).window(&whole.narrow(0, 0, 5)).expect_err("another size");
+        storage.tensor(&[0; 20]).expect_err("the storage is truncated");
+        view(0, &[2, 3], &[3, 1]).tensor(&whole.narrow(0, 0, 5)).expect_err("another size");
     }
 
     #[test]
-    fn a_program_is_short() {
+    fn the_size_of_a_program_is_limited() {
         let program = vec![b'N'; machine::MAX_PROGRAM + 1];
         let error = state_dict(&program).expect_err("too long");
-        assert!(error.contains("at most 4194304 are read"), "{error}");
+        assert!(error.contains("the limit is 4194304"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! `config.json`: what `transformers` calls a model, in and out.
+//! Reads and writes `config.json`.
 
 use crate::{
-    config::{EncoderConfig, Initializer, PartName, Tower},
+    config::{EncoderConfig, EncoderSizes, Initializer, PartName},
     error::{Error, Result},
     heads::HeadKind,
 };
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which class of `transformers` a folder is for: an encoder and the head on it.
+/// The `transformers` class of a model: an encoder and its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Architecture {
@@ -21,15 +21,15 @@ pub enum Architecture {
     ElectraForPreTraining,
     /// The generator with its head.
     ElectraForMaskedLM,
-    /// An encoder alone, or with a head that `transformers` has no class for.
+    /// An encoder without a head, or with a head that `transformers` has no class for.
     ElectraModel,
-    /// An encoder with a classifier or a regression: dense, gelu, dense on the first position.
+    /// An encoder with a classification or regression head: dense, gelu, dense on the first position.
     ElectraForSequenceClassification,
     /// An encoder with one dense layer on every position.
     ElectraForTokenClassification,
-    /// An encoder with one dense layer to start and end logits.
+    /// An encoder with one dense layer for start and end logits.
     ElectraForQuestionAnswering,
-    /// An encoder that scores one of several texts.
+    /// An encoder with a head that scores each of several choices.
     ElectraForMultipleChoice,
 }
 
@@ -43,61 +43,61 @@ impl Architecture {
     }
 }
 
-/// What a classifier's outputs mean.
+/// The meaning of a classifier's outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Labels {
-    /// One class each, in order.
+    /// Single-label classification: the classes, in order.
     Classes(Vec<String>),
-    /// One label each, in order, any of which may hold.
+    /// Multi-label classification: the labels, in order.
     Set(Vec<String>),
-    /// A number.
+    /// Regression.
     Number,
 }
 
-/// Whether anything but `config.json` says how many attention heads there are: no shape of a weight does.
+/// Whether the head count of `config.json` is confirmed. Tensor shapes do not confirm it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadCount {
-    /// The weights were made here, or their file says the same.
+    /// The weights were made here, or their file records the same count.
     Verified,
-    /// Nothing else says it. Files that are written with such a count do not confirm it either.
-    Claimed,
+    /// Only `config.json` has it. Files written with this count do not record it.
+    Unverified,
 }
 
-/// A model's class and sizes: what `config.json` says of it.
+/// A model's class, sizes and labels: the contents of `config.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Which head it carries.
+    /// The class.
     pub architecture: Architecture,
-    /// The encoder's sizes.
+    /// The encoder.
     pub encoder: EncoderConfig,
-    /// How sure its number of attention heads is.
+    /// Whether the number of attention heads is confirmed.
     pub head_count: HeadCount,
     /// Id of `[PAD]`.
     pub pad_token_id: i64,
-    /// What a classifier's outputs mean; `None` for other heads.
+    /// The meaning of a classifier's outputs; `None` for other heads.
     pub labels: Option<Labels>,
-    /// Dropout before a task's head, where it is not the encoder's.
+    /// Dropout before a task's head, if it differs from the encoder's.
     pub classifier_dropout: Option<f64>,
 }
 
-/// What `problem_type` says of outputs of which one is the answer, and of which each is one.
+/// Values of `problem_type`.
 const SINGLE_LABEL: &str = "single_label_classification";
 const MULTI_LABEL: &str = "multi_label_classification";
 
-/// Which names the weights go by.
+/// The naming scheme of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Electra,
     Bert,
-    /// ELECTRA's names, with other parts.
+    /// ELECTRA's names, other parts.
     Custom,
 }
 
-/// The `model_type` of a network that has other parts than ELECTRA's. `transformers` has no such type, so it refuses
-/// the folder and does not load the weights as what they are not.
+/// The `model_type` of a network with other parts than ELECTRA's. `transformers` rejects this unknown type instead of
+/// loading the weights into the wrong architecture.
 const CUSTOM: &str = "electra_custom";
 
-/// The parts of such a network, by seam.
+/// The parts of a custom network, by seam.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parts {
@@ -109,7 +109,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn put_into(&self, encoder: &mut EncoderConfig) {
+    fn apply_to(&self, encoder: &mut EncoderConfig) {
         encoder.attention = PartName::new(&self.attention);
         encoder.feed_forward = PartName::new(&self.feed_forward);
         encoder.embeddings = PartName::new(&self.embeddings);
@@ -119,7 +119,7 @@ impl Parts {
 }
 
 impl Config {
-    /// An encoder and a head without labels, of weights that were made here.
+    /// A config without labels, for weights made here.
     pub fn new(architecture: Architecture, encoder: EncoderConfig, pad_token_id: i64) -> Self {
         Self {
             architecture,
@@ -131,8 +131,8 @@ impl Config {
         }
     }
 
-    /// Names and shapes of the tensors of a task's head; none for the heads of pre-training, which have networks of
-    /// their own, and for an encoder alone.
+    /// Names and shapes of a task head's tensors; empty for pre-training heads, which are built as networks, and for an
+    /// encoder without a head.
     ///
     /// Source: transformers 5.23, `modeling_electra.py`.
     pub(crate) fn task_head(&self) -> Vec<(String, Vec<i64>)> {
@@ -163,20 +163,20 @@ impl Config {
     }
 }
 
-/// What a `config.json` says before the weights are known.
+/// A parsed `config.json`, before the weights determine the head.
 #[derive(Debug)]
-pub(super) struct Described {
-    /// Which names the weights go by.
+pub(super) struct ParsedConfig {
+    /// The naming scheme of the weights.
     pub(super) family: Family,
-    /// The head that `architectures` names.
+    /// The class in `architectures`.
     pub(super) declared: Option<Architecture>,
     path: PathBuf,
     config: Config,
     labels: Result<Labels, String>,
 }
 
-impl Described {
-    /// All of it, for a model with that head: labels are those of classifiers alone.
+impl ParsedConfig {
+    /// The config of a model with this head; only classifiers have labels.
     pub(super) fn with_head(self, architecture: Architecture) -> Result<Config> {
         let labels = match architecture {
             Architecture::ElectraForSequenceClassification
@@ -189,9 +189,9 @@ impl Described {
     }
 }
 
-/// The fields that are read. Those without which `transformers` would take a default in silence are required.
+/// The fields that are read. Fields that `transformers` would silently replace with a default are required.
 #[derive(Deserialize)]
-struct File {
+struct ConfigFile {
     model_type: Option<String>,
     #[serde(default)]
     architectures: Option<Vec<String>>,
@@ -240,39 +240,43 @@ fn initializer_range() -> f64 {
 }
 
 /// Reads and checks a folder's `config.json`.
-pub(super) fn read(dir: &Path) -> Result<Described> {
+pub(super) fn read(dir: &Path) -> Result<ParsedConfig> {
     let path = dir.join("config.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let file: File = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
+    let file: ConfigFile = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
     match parse(&file) {
         Ok((family, declared, config)) => {
-            Ok(Described { family, declared, path, config, labels: labels(&file) })
+            Ok(ParsedConfig { family, declared, path, config, labels: labels(&file) })
         }
         Err(message) => Err(Error::format(&path, message)),
     }
 }
 
-fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> {
+fn parse(file: &ConfigFile) -> Result<(Family, Option<Architecture>, Config), String> {
     let family = match file.model_type.as_deref() {
         Some("electra") => Family::Electra,
         Some("bert") => Family::Bert,
         Some(CUSTOM) => Family::Custom,
         Some(other) => {
-            return Err(format!("model_type is {other:?}; \"electra\" and \"bert\" are read"));
+            return Err(format!(
+                "model_type {other:?} is not supported, only \"electra\" and \"bert\""
+            ));
         }
-        None => return Err("has no model_type; write \"electra\" or \"bert\"".to_owned()),
+        None => {
+            return Err("missing field `model_type`: set it to \"electra\" or \"bert\"".to_owned());
+        }
     };
-    let plain = |field: &str, found: &Option<String>, wanted: &[&str]| match found.as_deref() {
-        Some(value) if !wanted.contains(&value) => {
-            Err(format!("{field} is {value:?}; only {:?} is read", wanted[0]))
+    let require = |field: &str, found: &Option<String>, supported: &[&str]| match found.as_deref() {
+        Some(value) if !supported.contains(&value) => {
+            Err(format!("{field} {value:?} is not supported, only {:?}", supported[0]))
         }
         _ => Ok(()),
     };
-    // The tanh forms differ from erf by up to 4.7e-4; RoBERTa's and DeBERTa's positions are other models.
-    plain("hidden_act", &file.hidden_act, &["gelu", "gelu_python"])?;
-    plain("position_embedding_type", &file.position_embedding_type, &["absolute"])?;
+    // The tanh approximations differ from erf by up to 4.7e-4; relative positions are other models.
+    require("hidden_act", &file.hidden_act, &["gelu", "gelu_python"])?;
+    require("position_embedding_type", &file.position_embedding_type, &["absolute"])?;
     if file.is_decoder || file.add_cross_attention {
-        return Err("is of a decoder; only encoders are read".to_owned());
+        return Err("decoders are not supported, only encoders".to_owned());
     }
     let architecture = match file.architectures.as_deref() {
         None | Some([]) => None,
@@ -285,7 +289,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> 
             return Err("missing field `embedding_size`".to_owned());
         }
     };
-    let sizes = Tower {
+    let sizes = EncoderSizes {
         layers: file.num_hidden_layers,
         hidden: file.hidden_size,
         heads: file.num_attention_heads,
@@ -301,20 +305,22 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> 
         ..EncoderConfig::electra(file.vocab_size, embedding_size, sizes)
     };
     match (family, &file.parts) {
-        (Family::Custom, Some(parts)) => parts.put_into(&mut encoder),
-        (Family::Custom, None) => return Err(format!("model_type is {CUSTOM:?}, without `parts`")),
+        (Family::Custom, Some(parts)) => parts.apply_to(&mut encoder),
+        (Family::Custom, None) => {
+            return Err(format!("missing field `parts`, required by model_type {CUSTOM:?}"));
+        }
         (Family::Electra | Family::Bert, Some(_)) => {
-            return Err(format!("has `parts`, which is of model_type {CUSTOM:?}"));
+            return Err(format!("`parts` requires model_type {CUSTOM:?}"));
         }
         (Family::Electra | Family::Bert, None) => {}
     }
-    // `model.hidden` is `hidden_size` there, `model.heads` `num_attention_heads`.
+    // In messages `model.hidden` means `hidden_size`, and `model.heads` means `num_attention_heads`.
     encoder.validate("").map_err(|error| error.to_string())?;
     let config = Config {
-        // Where the file names none, the weights decide.
+        // Without `architectures`, the weights determine the class.
         architecture: architecture.unwrap_or(Architecture::ElectraModel),
         encoder,
-        head_count: HeadCount::Claimed,
+        head_count: HeadCount::Unverified,
         pad_token_id: file.pad_token_id.unwrap_or(0),
         labels: None,
         classifier_dropout: file.classifier_dropout,
@@ -322,7 +328,7 @@ fn parse(file: &File) -> Result<(Family, Option<Architecture>, Config), String> 
     Ok((family, architecture, config))
 }
 
-/// The class of a name; BERT's become the ELECTRA class whose weights they hold.
+/// The class of a name; BERT classes map to the ELECTRA class with the same weights.
 fn architecture(name: &str) -> Result<Architecture, String> {
     match name {
         "BertModel" => return Ok(Architecture::ElectraModel),
@@ -330,12 +336,15 @@ fn architecture(name: &str) -> Result<Architecture, String> {
         _ => {}
     }
     serde_json::from_value(Value::String(name.to_owned())).map_err(|_| {
-        format!("architectures names {name:?}; read are ELECTRA's classes, BertModel, BertForMaskedLM and BertForPreTraining")
+        format!(
+            "architecture {name:?} is not supported, only ELECTRA's classes, BertModel, BertForMaskedLM and \
+             BertForPreTraining"
+        )
     })
 }
 
-/// `id2label` (keys 0, 1, 2, …), or as many labels as `num_labels` says; two without either.
-fn labels(file: &File) -> Result<Labels, String> {
+/// Labels from `id2label` (keys 0, 1, 2, …), or `num_labels` default labels, or two.
+fn labels(file: &ConfigFile) -> Result<Labels, String> {
     let names = match (&file.id2label, file.num_labels) {
         (Some(map), _) => (0..map.len())
             .map(|i| map.get(&i.to_string()).cloned())
@@ -349,12 +358,12 @@ fn labels(file: &File) -> Result<Labels, String> {
         (1, None | Some("regression")) => Ok(Labels::Number),
         (_, None | Some(SINGLE_LABEL)) => Ok(Labels::Classes(names)),
         (count, Some(kind)) => {
-            Err(format!("problem_type is {kind:?} with {count} labels, which is not read"))
+            Err(format!("problem_type {kind:?} with {count} labels is not supported"))
         }
     }
 }
 
-/// Writes `config.json`, with keys sorted as `transformers` sorts them.
+/// Writes `config.json`, with sorted keys as in `transformers`.
 pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
     let e = &config.encoder;
     let mut file = json!({

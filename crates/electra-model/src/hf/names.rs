@@ -1,27 +1,28 @@
-//! Names of weights: whatever a file calls them, the names of today's ELECTRA in `transformers`.
+//! Renames weights to the names of ELECTRA in current `transformers`.
 
 use super::{Architecture, config::Family};
 use crate::{Error, Result, tensors::Named};
 use std::{collections::BTreeMap, path::Path};
 use tch::{Kind, Tensor};
 
-/// Tensors under their names of today, with what was not taken, line by line.
+/// Tensors with current names, and a note on each tensor that was dropped or converted.
 #[derive(Debug)]
 pub(super) struct Renamed {
     pub(super) tensors: Named,
     pub(super) notes: Vec<String>,
 }
 
-/// What is done with a tensor.
-enum Place {
+/// What to do with a tensor.
+enum Action {
+    /// Keep it under this name.
     Keep(String),
-    /// The reason why it is not needed.
+    /// Drop it, for this reason.
     Drop(&'static str),
-    /// A copy of the word table, which a tied output layer does not store.
+    /// The weight of the output layer: a copy of the word embeddings, to be dropped.
     OutputTable,
 }
 
-/// Heads: where their names begin, and whose they are.
+/// Name prefixes of heads, and the classes that have them.
 const HEADS: [(&str, Architecture); 8] = [
     ("discriminator_predictions.", Architecture::ElectraForPreTraining),
     ("generator_predictions.", Architecture::ElectraForMaskedLM),
@@ -30,13 +31,13 @@ const HEADS: [(&str, Architecture); 8] = [
     ("qa_outputs.", Architecture::ElectraForQuestionAnswering),
     ("sequence_summary.", Architecture::ElectraForMultipleChoice),
     ("classifier.", Architecture::ElectraForTokenClassification),
-    // This project's, which `transformers` has no class for.
+    // This project's heads, which `transformers` has no class for.
     ("task_head.", Architecture::ElectraModel),
 ];
 
 const WORDS: &str = "electra.embeddings.word_embeddings.weight";
 
-/// Renames, drops what carries nothing, and makes every weight a finite 32-bit float.
+/// Renames tensors, drops redundant ones, converts weights to float32 and checks that they are finite.
 pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Renamed> {
     let mut renamed: BTreeMap<String, (String, Tensor)> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -44,13 +45,13 @@ pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Rena
     let mut problems = Vec::new();
     let mut converted: BTreeMap<String, usize> = BTreeMap::new();
     for (name, tensor) in tensors {
-        let new = match place(family, &modern(&name)) {
-            Place::Keep(new) => new,
-            Place::Drop(reason) => {
+        let new = match action(family, &current_norm_name(&name)) {
+            Action::Keep(new) => new,
+            Action::Drop(reason) => {
                 notes.push(format!("not used: {name} ({reason})"));
                 continue;
             }
-            Place::OutputTable => {
+            Action::OutputTable => {
                 output_table = Some((name, tensor));
                 continue;
             }
@@ -61,24 +62,25 @@ pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Rena
                 *converted.entry(format!("{:?}", tensor.kind())).or_default() += 1;
             }
             other => {
-                problems.push(format!("{name}: kind {other:?}, weights are floats"));
+                problems.push(format!("{name}: kind {other:?}, expected a float"));
                 continue;
             }
         }
         let tensor = tensor.to_kind(Kind::Float);
         let wrong = tensor.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]);
         if wrong > 0 {
-            problems.push(format!("{name}: {wrong} of {} values are not finite", tensor.numel()));
+            problems
+                .push(format!("{name}: {wrong} of {} values are NaN or infinity", tensor.numel()));
         }
         if let Some((other, _)) = renamed.insert(new.clone(), (name.clone(), tensor)) {
-            problems.push(format!("{other} and {name} are both {new}"));
+            problems.push(format!("duplicate {new}: {other} and {name}"));
         }
     }
     if let (Some((name, table)), Some((words_name, words))) = (output_table, renamed.get(WORDS)) {
         match table.size() == words.size() && table.to_kind(Kind::Float).equal(words) {
-            true => notes.push(format!("not used: {name} (the word table is the output layer)")),
+            true => notes.push(format!("not used: {name} (tied to the word embeddings)")),
             false => problems.push(format!(
-                "{name} differs from {words_name}: an output layer of its own cannot be kept"
+                "{name} differs from {words_name}: untied output layers are not supported"
             )),
         }
     }
@@ -86,20 +88,18 @@ pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Rena
         return Err(Error::Mismatch { path: path.to_owned(), differences: problems });
     }
     notes.extend(
-        converted
-            .iter()
-            .map(|(kind, n)| format!("{n} tensors of kind {kind} became 32-bit floats")),
+        converted.iter().map(|(kind, n)| format!("converted {n} tensors of kind {kind} to Float")),
     );
     let tensors = renamed.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect();
     Ok(Renamed { tensors, notes })
 }
 
-/// The head that a name belongs to; `None` for the encoder.
+/// The class of the head that a name belongs to; `None` for the encoder.
 pub(super) fn head(name: &str) -> Option<Architecture> {
     HEADS.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|&(_, head)| head)
 }
 
-/// The head that a set of names has, by the most specific name.
+/// The class of a model, by the most specific name in it.
 pub(super) fn architecture(tensors: &[(String, Tensor)]) -> Architecture {
     let has = |prefix: &str| tensors.iter().any(|(name, _)| name.starts_with(prefix));
     HEADS
@@ -108,64 +108,62 @@ pub(super) fn architecture(tensors: &[(String, Tensor)]) -> Architecture {
         .map_or(Architecture::ElectraModel, |&(_, head)| head)
 }
 
-/// What names that match nothing have in common with a mistake that is known.
+/// A hint for names that indicate a common mistake.
 pub(super) fn hint(tensors: &[(String, Tensor)]) -> Option<&'static str> {
-    let all = |prefix: &str| tensors.iter().any(|(name, _)| name.starts_with(prefix));
-    if all("discriminator.") || all("generator.electra.") {
-        return Some(
-            "the names are those of a checkpoint of this project: give its run to `electra export`",
-        );
+    let any = |prefix: &str| tensors.iter().any(|(name, _)| name.starts_with(prefix));
+    if any("discriminator.") || any("generator.electra.") {
+        return Some("this is a checkpoint of this project: export its run with `electra export`");
     }
-    if all("bert.") {
-        return Some("the names are BERT's: config.json must say \"model_type\": \"bert\"");
+    if any("bert.") {
+        return Some("these are BERT weights: set \"model_type\": \"bert\" in config.json");
     }
     None
 }
 
-/// TensorFlow's names for LayerNorm's tensors, which files of 2020 have.
-fn modern(name: &str) -> String {
+/// Replaces TensorFlow's names of LayerNorm tensors, found in files from 2020.
+fn current_norm_name(name: &str) -> String {
     let renamed = |old: &str, new: &str| name.strip_suffix(old).map(|stem| format!("{stem}{new}"));
     renamed("LayerNorm.gamma", "LayerNorm.weight")
         .or_else(|| renamed("LayerNorm.beta", "LayerNorm.bias"))
         .unwrap_or_else(|| name.to_owned())
 }
 
-fn place(family: Family, name: &str) -> Place {
+fn action(family: Family, name: &str) -> Action {
     let prefix = match family {
         Family::Electra | Family::Custom => "electra.",
         Family::Bert => "bert.",
     };
-    // A base model's export has no prefix.
+    // Base models are exported without a prefix.
     let inner = name.strip_prefix(prefix).unwrap_or(name);
     let encoder = ["embeddings.", "embeddings_project.", "encoder."];
     match inner {
         "embeddings.position_ids" | "embeddings.token_type_ids" => {
-            return Place::Drop("numbers 0, 1, 2, …");
+            return Action::Drop("a constant");
         }
         _ if encoder.iter().any(|start| inner.starts_with(start)) => {
-            return Place::Keep(format!("electra.{inner}"));
+            return Action::Keep(format!("electra.{inner}"));
         }
         _ if family == Family::Bert && inner.starts_with("pooler.") => {
-            return Place::Drop("ELECTRA has no pooler");
+            return Action::Drop("ELECTRA has no pooler");
         }
         _ => {}
     }
     if family != Family::Bert {
         return match name {
-            "generator_lm_head.weight" => Place::OutputTable,
-            _ => Place::Keep(name.to_owned()),
+            "generator_lm_head.weight" => Action::OutputTable,
+            _ => Action::Keep(name.to_owned()),
         };
     }
     match name {
-        "cls.predictions.decoder.weight" => Place::OutputTable,
-        "cls.predictions.decoder.bias" => Place::Drop("a copy of cls.predictions.bias"),
-        "cls.predictions.bias" => Place::Keep("generator_lm_head.bias".to_owned()),
+        "cls.predictions.decoder.weight" => Action::OutputTable,
+        "cls.predictions.decoder.bias" => Action::Drop("a copy of cls.predictions.bias"),
+        "cls.predictions.bias" => Action::Keep("generator_lm_head.bias".to_owned()),
         _ if name.starts_with("cls.seq_relationship.") => {
-            Place::Drop("ELECTRA predicts no next sentence")
+            Action::Drop("ELECTRA has no next sentence prediction")
         }
         _ => match name.strip_prefix("cls.predictions.transform.") {
-            Some(rest) => Place::Keep(format!("generator_predictions.{rest}")),
-            None => Place::Keep(name.to_owned()),
+            Some(rest) => Action::Keep(format!("generator_predictions.{rest}")),
+            None => Action::Keep(name.to_owned()),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! Which files of a folder hold its weights.
+//! Finds and reads the weights of a folder.
 
 use crate::{Error, Result, formats::pickle, tensors, tensors::Named};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The second kind of file of a sharded model.
+/// The index of a sharded model.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
@@ -16,15 +16,15 @@ struct Index {
 
 type Reader = fn(&Path) -> Result<Named>;
 
-/// What a whole model's weights are called, in the order in which they are looked for.
+/// File names of unsharded weights, in search order.
 const SINGLE: [(&str, Reader); 2] =
     [("model.safetensors", tensors::read), ("pytorch_model.bin", pickle::read)];
 
-/// The end of an index's name.
+/// Suffix of an index's file name.
 const INDEX: &str = ".index.json";
 
-/// `model.safetensors`, the index of its shards, `pytorch_model.bin` or the index of its shards: the first that is
-/// there, as `transformers` does.
+/// The first that exists of `model.safetensors`, its shard index, `pytorch_model.bin` and its shard index, as in
+/// `transformers`.
 pub(crate) fn find(dir: &Path) -> Option<PathBuf> {
     SINGLE
         .iter()
@@ -32,11 +32,10 @@ pub(crate) fn find(dir: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Reads the weights that [`find`] finds, with all shards of an index. Also says which file it was.
+/// Reads the weights that [`find`] finds; also returns the path of the file or index.
 pub(super) fn read(dir: &Path) -> Result<(PathBuf, Named)> {
     let path = find(dir).ok_or_else(|| {
-        let expected = "no model.safetensors, pytorch_model.bin or index of either in this folder";
-        Error::format(dir, expected)
+        Error::format(dir, "no model.safetensors, pytorch_model.bin or index of either")
     })?;
     let tensors = read_file(&path)?;
     Ok((path, tensors))
@@ -55,7 +54,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Named> {
         _ => {
             return Err(Error::format(
                 path,
-                "is no .safetensors, .bin or .pt file or index of one",
+                "expected a .safetensors, .bin or .pt file, or its index",
             ));
         }
     };
@@ -75,31 +74,28 @@ fn read_shards(index: &Path, reader: Reader) -> Result<Named> {
     for file in files {
         let inside = Path::new(file).components().collect::<Vec<_>>();
         if !matches!(inside.as_slice(), [Component::Normal(_)]) {
-            let message =
-                format!("names {file:?}, which leaves the folder: a plain file name is expected");
+            let message = format!("{file:?} is outside the folder: expected a plain file name");
             return Err(Error::format(index, message));
         }
         let path = dir.join(file);
         if !path.is_file() {
-            return Err(Error::format(
-                index,
-                format!("names {file:?}, which is not in the folder"),
-            ));
+            return Err(Error::format(index, format!("shard {file:?} is missing from the folder")));
         }
         for (name, tensor) in reader(&path)? {
             match map.weight_map.get(&name) {
                 Some(place) if place == file => all.push((name, tensor)),
                 Some(place) => {
-                    differences.push(format!("{name} is in {file}, the index says {place}"))
+                    differences.push(format!("{name} is in {file}, but the index says {place}"))
                 }
-                None => differences.push(format!("{name} is in {file} and not in the index")),
+                None => differences.push(format!("{name} is in {file}, but not in the index")),
             }
         }
     }
     let found: BTreeSet<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
     let missing = map.weight_map.iter().filter(|(name, _)| !found.contains(name.as_str()));
     differences.extend(
-        missing.map(|(name, file)| format!("{name} is not in {file}, where the index has it")),
+        missing
+            .map(|(name, file)| format!("{name} is missing from {file}, where the index has it")),
     );
     if !differences.is_empty() {
         return Err(Error::Mismatch { path: index.to_owned(), differences });

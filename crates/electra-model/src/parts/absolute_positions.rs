@@ -3,7 +3,7 @@
 use crate::seam::Positions;
 use tch::Tensor;
 
-/// The embeddings carry the positions; layers share nothing.
+/// Positions are part of the embeddings; there are no tables for layers.
 ///
 /// Source: Clark et al. 2020; reference `model/modeling.py`, `embedding_postprocessor`.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
-//! The feed-forward layer of BERT: two dense layers around a gelu.
+//! The feed-forward layer of BERT: two dense layers with a gelu in between.
 
 use crate::{
     config::{EncoderConfig, Kernels, Precision},
-    cost::{Amount, Cost, FLOAT, factor},
+    cost::{Amount, Cost, FLOAT, operand_bytes},
     error::Result,
     init::{self, Dense},
     kernels::Compute,
@@ -24,7 +24,7 @@ impl GeluMlp {
     /// Variables `intermediate.dense` and `output.dense` under the site's path.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &Site<'_>) -> Result<Self> {
         let (h, f, initializer) =
             (site.config.hidden, site.config.intermediate, &site.config.initializer);
@@ -43,15 +43,15 @@ impl FeedForward for GeluMlp {
         self.compute.dense(&self.output, &self.compute.dense_gelu(&self.intermediate, x_bsh))
     }
 
-    fn takes_bf16(&self) -> bool {
+    fn supports_bf16(&self) -> bool {
         true
     }
 
-    /// Bytes kept: the input, before gelu and after it.
+    /// Saved: the input, before and after gelu.
     fn cost(c: &EncoderConfig) -> Cost {
-        let (h, f, factor) = (c.hidden as f64, c.intermediate as f64, factor(c));
+        let (h, f, operand) = (c.hidden as f64, c.intermediate as f64, operand_bytes(c));
         let before_gelu = match c.kernels {
-            Kernels::Fused | Kernels::Gpu => factor,
+            Kernels::Fused | Kernels::Gpu => operand,
             Kernels::Plain => FLOAT,
         };
         let copies = match c.precision {
@@ -59,10 +59,10 @@ impl FeedForward for GeluMlp {
             Precision::Bf16 => FLOAT / 2.0 * 2.0 * h * f,
         };
         Cost {
-            // Two dense layers, the activation 8 a number.
+            // Two dense layers; 8 per element for the activation.
             reference: Amount::token(2.0 * h * f + 8.0 * f + f + 2.0 * h * f + h),
             products: Amount::token(4.0 * h * f),
-            kept: Amount::token(factor * (h + f) + before_gelu * f),
+            saved: Amount::token(operand * (h + f) + before_gelu * f),
             copies,
             // The gradient after gelu.
             working: Amount::token(FLOAT * f),

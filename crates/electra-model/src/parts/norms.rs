@@ -1,4 +1,4 @@
-//! The two LayerNorms of a layer, under their Hugging Face names.
+//! The two LayerNorms of a block, with their Hugging Face names.
 
 use crate::{error::Result, init::LayerNorm, seam::Site};
 use tch::nn;

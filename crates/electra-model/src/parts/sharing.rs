@@ -1,4 +1,4 @@
-//! Sharing of embeddings between generator and discriminator.
+//! Embedding sharing between generator and discriminator.
 
 use crate::{
     error::Result,
@@ -7,8 +7,7 @@ use crate::{
 };
 use tch::Tensor;
 
-/// One block for both, its LayerNorm included; the variables are the discriminator's. The block is whatever part the
-/// embeddings are.
+/// Both networks use the same embeddings, LayerNorm included; the variables are under the discriminator's path.
 ///
 /// Source: Clark et al. 2020, section 3.2 "weight sharing"; reference scope `electra/embeddings`.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +20,8 @@ impl ShareEmbeddings for Tied {
         discriminator: &Site<'_>,
         build: &BuildEmbeddings<'_>,
     ) -> Result<EmbeddingPair> {
-        let block = Shared::new(build(discriminator)?);
-        Ok(EmbeddingPair { generator: Box::new(block.clone()), discriminator: Box::new(block) })
+        let shared = Shared::new(build(discriminator)?);
+        Ok(EmbeddingPair { generator: Box::new(shared.clone()), discriminator: Box::new(shared) })
     }
 }
 
@@ -40,7 +39,7 @@ impl Embeddings for Shared<Box<dyn Embeddings>> {
     }
 }
 
-/// A block each, both as wide as the discriminator's.
+/// Each network has its own embeddings, both of the same width.
 #[derive(Clone, Copy, Debug)]
 pub struct Untied;
 

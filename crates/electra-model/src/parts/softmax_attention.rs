@@ -2,7 +2,7 @@
 
 use crate::{
     config::{EncoderConfig, Kernels, Precision},
-    cost::{Amount, Cost, FLOAT, factor},
+    cost::{Amount, Cost, FLOAT, operand_bytes},
     error::Result,
     init::{self, Dense},
     kernels::Compute,
@@ -32,7 +32,7 @@ impl SoftmaxAttention {
     /// Variables `self.{query,key,value}` and `output.dense` under the site's path.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &Site<'_>) -> Result<Self> {
         let h = site.config.hidden;
         let dense =
@@ -50,7 +50,7 @@ impl SoftmaxAttention {
         })
     }
 
-    /// The definition, as a chain of libtorch's functions: `[b, s, h]` before the output projection.
+    /// The definition, as a chain of libtorch functions: `[b, s, h]` before the output projection.
     fn plain(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split_heads = |x: Tensor| x.view([b, s, self.heads, self.head_size]).transpose(1, 2);
@@ -66,31 +66,31 @@ impl SoftmaxAttention {
         weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h])
     }
 
-    /// libtorch's attention in one pass (FlashAttention where nothing is padded and there are 16 bits, else its
-    /// memory-efficient one): `[b, s, h]` before the output projection.
+    /// libtorch's scaled dot-product attention (FlashAttention for 16-bit inputs without padding, otherwise memory-efficient
+    /// attention): `[b, s, h]` before the output projection.
     fn gpu(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split = [b, s, 3, self.heads, self.head_size];
-        let parts_3bnsd = self.joint_projection(x_bsh).view(split).permute([2, 0, 3, 1, 4]);
-        let bias_b11s = mask.bias_b11s().map(|bias| bias.to_kind(parts_3bnsd.kind()));
-        let mixed_bnsd = Tensor::scaled_dot_product_attention(
-            &parts_3bnsd.get(0),
-            &parts_3bnsd.get(1),
-            &parts_3bnsd.get(2),
+        let qkv_3bnsd = self.qkv_projection(x_bsh).view(split).permute([2, 0, 3, 1, 4]);
+        let bias_b11s = mask.bias_b11s().map(|bias| bias.to_kind(qkv_3bnsd.kind()));
+        let context_bnsd = Tensor::scaled_dot_product_attention(
+            &qkv_3bnsd.get(0),
+            &qkv_3bnsd.get(1),
+            &qkv_3bnsd.get(2),
             bias_b11s,
             if train { self.dropout } else { 0.0 },
             false,
             None,
             false,
         );
-        mixed_bnsd.transpose(1, 2).reshape([b, s, h])
+        context_bnsd.transpose(1, 2).reshape([b, s, h])
     }
 
-    /// Queries, keys and values by one product: `[.., 3 h]`.
-    fn joint_projection(&self, x_bsh: &Tensor) -> Tensor {
-        let parts = [&self.query, &self.key, &self.value];
-        let weights = Tensor::cat(&parts.map(|part| &part.ws), 0);
-        let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bs.as_ref()).collect();
+    /// Queries, keys and values in one product: `[.., 3 h]`.
+    fn qkv_projection(&self, x_bsh: &Tensor) -> Tensor {
+        let layers = [&self.query, &self.key, &self.value];
+        let weights = Tensor::cat(&layers.map(|layer| &layer.ws), 0);
+        let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bs.as_ref()).collect();
         self.compute.linear(x_bsh, &weights, &Tensor::cat(&biases, 0))
     }
 }
@@ -98,53 +98,53 @@ impl SoftmaxAttention {
 impl SelfAttention for SoftmaxAttention {
     fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor {
         let mask = context.mask;
-        let mixed_bsh = match mask.sequences() {
+        let context_bsh = match mask.sequences() {
             Some(sequences) if self.compute.fuses(x_bsh) => {
-                let qkv_t3h = self.joint_projection(x_bsh).flatten(0, 1);
+                let qkv_t3h = self.qkv_projection(x_bsh).flatten(0, 1);
                 let (heads, p) = (self.heads as usize, self.dropout);
                 ops::attention(&qkv_t3h, sequences, heads, p, train).view_as(x_bsh)
             }
             _ if self.compute.is_gpu(x_bsh.device()) => self.gpu(x_bsh, mask, train),
             _ => self.plain(x_bsh, mask, train),
         };
-        self.compute.dense(&self.output, &mixed_bsh)
+        self.compute.dense(&self.output, &context_bsh)
     }
 
-    fn takes_bf16(&self) -> bool {
+    fn supports_bf16(&self) -> bool {
         true
     }
 
-    fn takes_packed(&self) -> bool {
+    fn supports_packed(&self) -> bool {
         self.compute.kernels == Kernels::Fused
     }
 
-    /// Bytes kept: the input of the projections (rounded for each of them in the plain form in bfloat16), queries, keys
-    /// and values, logarithms of the softmax's sums or its weights, the input of the output projection.
+    /// Saved: the input of the projections (plain bfloat16: one cast for each), queries, keys and values, log-sum-exp or
+    /// weights of the softmax, the input of the output projection.
     fn cost(c: &EncoderConfig) -> Cost {
-        let (h, n, factor) = (c.hidden as f64, c.heads as f64, factor(c));
-        let kept = match c.kernels {
-            Kernels::Fused | Kernels::Gpu => Amount::token(factor * 5.0 * h + FLOAT * n),
+        let (h, n, operand) = (c.hidden as f64, c.heads as f64, operand_bytes(c));
+        let saved = match c.kernels {
+            Kernels::Fused | Kernels::Gpu => Amount::token(operand * 5.0 * h + FLOAT * n),
             Kernels::Plain => {
-                // Weights of the softmax; with dropout also its mask and their product.
+                // Attention weights; with dropout also the mask and their product.
                 let scores = if c.attention_dropout > 0.0 { 3.0 } else { 1.0 };
                 let inputs = if c.precision == Precision::Bf16 { 4.0 } else { 2.0 };
-                Amount { token: factor * inputs * h + FLOAT * 3.0 * h, pair: FLOAT * scores * n }
+                Amount { token: operand * inputs * h + FLOAT * 3.0 * h, pair: FLOAT * scores * n }
             }
         };
         let copies = match (c.precision, c.kernels) {
             (Precision::F32, Kernels::Plain) => 0.0,
-            // The joint matrix of queries, keys and values.
+            // The concatenated query, key and value weights.
             (Precision::F32, Kernels::Fused | Kernels::Gpu) => FLOAT * 3.0 * h * h,
             (Precision::Bf16, _) => FLOAT / 2.0 * 4.0 * h * h,
         };
         Cost {
-            // Projections; scores, softmax 5, dropout 4 and scaling 1 for each head; the mix; the output projection.
+            // Projections; scores, softmax 5, dropout 4 and scaling 1 per head; weighted sum; output projection.
             reference: Amount {
                 token: 6.0 * h * h + 3.0 * h + 2.0 * h * h + h,
                 pair: 2.0 * h + 5.0 * n + 4.0 * n + n + 2.0 * h,
             },
             products: Amount { token: 8.0 * h * h, pair: 4.0 * h },
-            kept,
+            saved,
             copies,
             working: Amount::default(),
         }

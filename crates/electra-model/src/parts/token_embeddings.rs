@@ -2,7 +2,7 @@
 
 use crate::{
     config::{EncoderConfig, InitializerKind, Kernels, PositionsInit, Precision},
-    cost::{Amount, Cost, FLOAT, factor},
+    cost::{Amount, Cost, FLOAT, operand_bytes},
     error::Result,
     init::{self, LayerNorm},
     kernels::Compute,
@@ -28,7 +28,7 @@ impl TokenEmbeddings {
     /// Variables `{word,position,token_type}_embeddings` and `LayerNorm` under the site's path.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &Site<'_>) -> Result<Self> {
         let c = site.config;
         let e = c.embedding_size;
@@ -40,8 +40,8 @@ impl TokenEmbeddings {
         let segments = table("token_type_embeddings", c.segments)?;
         no_grad(|| {
             if c.initializer.kind == InitializerKind::HuggingFace {
-                // Of `[PAD]`: 0 in Hugging Face's ELECTRA and first in the vocabularies made here. A config has no
-                // id of it, and the row is trained like any other.
+                // `[PAD]` has id 0 in Hugging Face's ELECTRA and in the vocabularies made here. The config does not have
+                // the id. The row is trained like any other.
                 let _ = words.narrow(0, 0, 1).zero_();
             }
             if c.initializer.positions == PositionsInit::Sinusoidal {
@@ -52,13 +52,14 @@ impl TokenEmbeddings {
         Ok(Self { words, positions, segments, norm, dropout: c.dropout, compute: Compute::of(c) })
     }
 
-    /// A second handle on the same variables, for a network that shares them.
-    pub fn share(&self) -> Self {
+    /// Embeddings that share the same variables, for another network.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
         Self {
             words: self.words.shallow_clone(),
             positions: self.positions.shallow_clone(),
             segments: self.segments.shallow_clone(),
-            norm: self.norm.share(),
+            norm: self.norm.shallow_clone(),
             dropout: self.dropout,
             compute: self.compute,
         }
@@ -89,12 +90,12 @@ impl Embeddings for TokenEmbeddings {
         ]
     }
 
-    /// The reference counts its tables as dense one-hot products, LayerNorm 5 and dropout 4 a number.
+    /// The reference counts embeddings as dense one-hot products, and 5 for LayerNorm and 4 for dropout per element.
     fn cost(c: &EncoderConfig) -> Cost {
         let (e, h, v) = (c.embedding_size as f64, c.hidden as f64, c.vocab_size as f64);
         let projected = c.embedding_size != c.hidden;
         let mask = if c.kernels == Kernels::Plain && c.dropout > 0.0 { FLOAT * e } else { 0.0 };
-        let input = if projected { factor(c) * e } else { 0.0 };
+        let input = if projected { operand_bytes(c) * e } else { 0.0 };
         let copies = match (c.precision, projected) {
             (Precision::Bf16, true) => FLOAT / 2.0 * e * h,
             _ => 0.0,
@@ -110,7 +111,7 @@ impl Embeddings for TokenEmbeddings {
                 pair: 2.0 * e,
             },
             products: Amount::token(if projected { 2.0 * e * h } else { 0.0 }),
-            kept: Amount::token(FLOAT * e + 8.0 + mask + input),
+            saved: Amount::token(FLOAT * e + 8.0 + mask + input),
             copies,
             working: Amount::default(),
         }

@@ -1,7 +1,7 @@
-"""Small files for the readers of other programs' weights: whole ones, damaged ones and attacks.
+"""Small valid, damaged and malicious files for the readers of other frameworks' weights.
 
-Writes pickle/, bundle/ and safetensors/ beside this file: `python3 make.py`. Needs nothing but Python, and shares no
-code with the readers. `tests/it/corpus.rs` says what is expected of each file; `tests/it/fuzz.rs` mutates them.
+`python3 make.py` writes pickle/, bundle/ and safetensors/ next to this file. It needs only Python, and shares no code with
+the readers. `tests/it/corpus.rs` has the expected result for each file; `tests/it/fuzz.rs` mutates the files.
 """
 
 import json
@@ -26,9 +26,9 @@ def save(path, content):
 
 
 def archive(members, wide=False, at=None, **changes):
-    """A ZIP as PyTorch writes it. `changes` are of the directory's entries: NAME=dict(size, stored, method, flags).
+    """A ZIP as written by PyTorch. `changes` override directory entries: NAME=dict(size, stored, method, flags).
 
-    With `wide` all sizes stand in ZIP64's fields; with `at` all entries point to that member.
+    With `wide` all sizes are in ZIP64 fields; with `at` all entries point to that member.
     """
     body, directory, places = b"", b"", []
     for name, content in members:
@@ -82,7 +82,7 @@ def tensor(shape=(2, 3), strides=(3, 1), offset=0, **of):
 
 
 def program(*items):
-    """A dictionary; items are key and value, each as opcodes."""
+    """A dict; items are keys and values, each as opcodes."""
     return b"\x80\x02}(" + b"".join(items) + b"u."
 
 
@@ -116,10 +116,10 @@ def pickles():
         "ok-zip64": bin_file(wide=True),
         "ok-nan": bin_file(data=NAN),
         "ok-empty": bin_file(program(W, tensor((0, 3), (3, 1), elements=0)), b""),
-        # One tensor under a hundred names: four hundred kilobytes out of eight.
+        # One tensor with a hundred names: 400 kB from 8.
         "many-names": bin_file(many, page),
-        # A hundred members at the place of one.
-        "members-at-one-place": archive(one, at="data/0", **claims),
+        # A hundred members at one offset.
+        "overlapping-members": archive(one, at="data/0", **claims),
         "long-name": bin_file(program(text("w" * 600), tensor())),
         "long-key": bin_file(program(W, tensor(key="0" * 600))),
         "foreign-opcode": bin_file(b"\x80\x02(" + text("echo hi") + b"iposix\nsystem\n."),
@@ -132,24 +132,24 @@ def pickles():
         "storage-claims-a-terabyte": bin_file(program(W, tensor((1 << 38,), (1,), elements=1 << 38))),
         "shape-claims-a-terabyte": bin_file(program(W, tensor((1 << 38,), (0,)))),
         "shape-overflows": bin_file(program(W, tensor((1 << 62, 1 << 62), (1, 1)))),
-        "window-leaves-its-storage": bin_file(program(W, tensor(offset=1))),
+        "view-exceeds-storage": bin_file(program(W, tensor(offset=1))),
         "negative-size": bin_file(program(W, tensor((-1,), (1,)))),
-        "two-kinds-of-one-storage": bin_file(program(W, tensor(), text("i"), tensor(kind="IntStorage"))),
+        "storage-of-two-kinds": bin_file(program(W, tensor(), text("i"), tensor(kind="IntStorage"))),
         "truncated": good[:-1],
         "truncated-half": good[: len(good) // 2],
         "truncated-storage": good[: good.index(FLOATS) + 9],
         "flipped-bit": bytes(flipped),
         "big-endian": bin_file(order=b"big"),
         "no-storage": bin_file(program(W, tensor(key="7"))),
-        "no-dictionary": bin_file(b"\x80\x02]."),
-        "no-tensor": bin_file(program(text("step"), number(7))),
-        "no-text": bin_file(program(number(7), tensor())),
-        "no-end": bin_file(GOOD[:-1]),
+        "not-a-dict": bin_file(b"\x80\x02]."),
+        "not-a-tensor": bin_file(program(text("step"), number(7))),
+        "key-not-a-string": bin_file(program(number(7), tensor())),
+        "no-stop": bin_file(GOOD[:-1]),
         "empty-stack": bin_file(b"\x80\x02\x86."),
-        "nothing-remembered": bin_file(b"\x80\x02h\7."),
-        "two-members-of-one-name": bin_file(more=[("data/0", FLOATS)]),
+        "empty-memo": bin_file(b"\x80\x02h\7."),
+        "duplicate-member": bin_file(more=[("data/0", FLOATS)]),
         "two-pickles": bin_file(more=[("y/data.pkl", GOOD)]),
-        "old": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
+        "legacy": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
         "empty": b"",
     }
     for name, content in files.items():
@@ -195,13 +195,13 @@ def entry(data=FLOATS, dtype=1, shape=(2, 3), offset=0, size=None, crc=None, mor
 
 
 def block(rows):
-    """Rows are (shared, rest of the key, value)."""
+    """Rows are (shared prefix length, rest of the key, value)."""
     content = b"".join(varint(shared) + varint(len(key)) + varint(len(value)) + key + value for shared, key, value in rows)
     return content + struct.pack("<2I", 0, 1)
 
 
 def table(*blocks, handles=None, kind=0):
-    """A table of data blocks; `handles` are the numbers of the blocks that the index block names."""
+    """A table of data blocks; `handles` are the numbers of the blocks in the index block."""
     file, places = b"", []
 
     def append(content):
@@ -235,14 +235,14 @@ def bundles():
         "ok-nan": (index_of(("w", entry(NAN))), NAN),
         "ok-two": (index_of(("a", entry()), ("b", entry(shape=(6,), offset=24))), FLOATS * 2),
         "ok-blocks": (table(block([(0, b"", HEADER)]), block([(0, b"w", entry())])), FLOATS),
-        # Two hundred visits of one empty block.
-        "block-visited-again": (table(block([(0, b"", HEADER)]), block([]), handles=[0] + [1] * 200), FLOATS),
-        # Each name is the one before and a byte more: four hundred kilobytes out of four.
-        "names-grow": (table(block(rows)), FLOATS),
-        "tensors-overlap": (index_of(*two), FLOATS),
-        "one-place-many-tensors": (index_of(*((f"w{i:02}", entry()) for i in range(50))), FLOATS),
+        # Two hundred handles of one empty block.
+        "repeated-block": (table(block([(0, b"", HEADER)]), block([]), handles=[0] + [1] * 200), FLOATS),
+        # Each name is the previous one plus a byte: 400 kB from 4.
+        "growing-names": (table(block(rows)), FLOATS),
+        "overlapping-tensors": (index_of(*two), FLOATS),
+        "many-overlapping-tensors": (index_of(*((f"w{i:02}", entry()) for i in range(50))), FLOATS),
         "claims-a-terabyte": (index_of(("w", entry(shape=(1 << 38,), size=TERABYTE))), FLOATS),
-        "claims-another-shape": (index_of(("w", entry(shape=(1 << 38,)))), FLOATS),
+        "wrong-shape": (index_of(("w", entry(shape=(1 << 38,)))), FLOATS),
         "shape-overflows": (index_of(("w", entry(shape=(1 << 62, 1 << 62)))), FLOATS),
         "negative-size": (index_of(("w", entry(shape=(-6,), size=-24))), FLOATS),
         "negative-offset": (index_of(("w", entry(offset=-8))), FLOATS),
@@ -256,12 +256,12 @@ def bundles():
         "compressed": (table(block([(0, b"", HEADER), (0, b"w", entry())]), kind=1), FLOATS),
         "big-endian": (index_of(("w", entry()), header=HEADER + field(2, 1)), FLOATS),
         "no-header": (table(block([(0, b"w", entry())])), FLOATS),
-        "not-in-order": (index_of(("w", entry()), ("a", entry(offset=24))), FLOATS * 2),
-        "a-name-of-none": (table(block([(0, b"", HEADER), (7, b"w", entry())])), FLOATS),
-        "restarts-leave-the-block": (table(struct.pack("<I", 1 << 30)), FLOATS),
+        "unsorted-names": (index_of(("w", entry()), ("a", entry(offset=24))), FLOATS * 2),
+        "long-shared-prefix": (table(block([(0, b"", HEADER), (7, b"w", entry())])), FLOATS),
+        "too-many-restarts": (table(struct.pack("<I", 1 << 30)), FLOATS),
         "partitioned": (index_of(("w", entry(more=field(7, b"")))), FLOATS),
-        "text": (index_of(("w", entry(dtype=7))), FLOATS),
-        "no-entry": (index_of(("w", b"\xff" * 12)), FLOATS),
+        "string-tensor": (index_of(("w", entry(dtype=7))), FLOATS),
+        "invalid-entry": (index_of(("w", b"\xff" * 12)), FLOATS),
         "other-shard": (index_of(("w", entry(more=field(3, 4)))), FLOATS),
     }
     for name, (index, data) in files.items():
@@ -293,20 +293,20 @@ def safetensors_files():
         "header-claims-a-terabyte": safetensors({"w": view()}, length=TERABYTE),
         "header-claims-all": safetensors({"w": view()}, length=(1 << 64) - 1),
         "claims-a-terabyte": safetensors({"w": view(shape=(1 << 38,), end=TERABYTE)}),
-        "claims-another-shape": safetensors({"w": view(shape=(1 << 38,))}),
+        "wrong-shape": safetensors({"w": view(shape=(1 << 38,))}),
         "shape-overflows": safetensors({"w": view(shape=(1 << 62, 1 << 62))}),
         "empty-and-huge": safetensors({"w": view(shape=(1 << 63, 0), end=0)}, b""),
-        "tensors-overlap": safetensors({"a": view(), "b": view()}),
+        "overlapping-tensors": safetensors({"a": view(), "b": view()}),
         "gap": safetensors({"a": view(begin=8, end=32)}, bytes(32)),
         "end-before-begin": safetensors({"w": view(begin=24, end=0)}),
         "more-data": safetensors({"w": view()}, FLOATS + b"\0"),
         "truncated": good[:-1],
         "truncated-header": good[:40],
         "truncated-length": good[:7],
-        "no-json": safetensors(b"w" * 40),
+        "not-json": safetensors(b"w" * 40),
         "nested": safetensors(b'{"w":' + b"[" * 2000),
-        "not-a-text": safetensors(b'{"\xff\xfe":1}'),
-        "foreign-kind": safetensors({"w": view("F8_E4M3", (24,))}),
+        "not-utf8": safetensors(b'{"\xff\xfe":1}'),
+        "unsupported-kind": safetensors({"w": view("F8_E4M3", (24,))}),
         "unknown-kind": safetensors({"w": view("Q4", (24,))}),
         "negative-size": safetensors({"w": view(shape=(-2, -3))}),
     }

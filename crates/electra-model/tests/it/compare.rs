@@ -1,4 +1,4 @@
-//! Comparisons: what two sides have in common, bit for bit, and every form of file that is compared.
+//! Comparisons of tensors, and all supported file formats.
 
 use super::fixtures;
 use electra_model::{
@@ -13,7 +13,7 @@ use std::fs;
 use tch::{Kind, Tensor};
 
 #[test]
-fn comparisons_tell_every_kind_of_difference() {
+fn every_kind_of_difference_is_reported() {
     let t = |values: &[f32]| Tensor::from_slice(values);
     let first = [
         ("differs".to_owned(), t(&[1.0, -4.0])),
@@ -33,7 +33,7 @@ fn comparisons_tell_every_kind_of_difference() {
     let verdicts: Vec<_> = found.rows.iter().map(|row| (row.name.as_str(), &row.verdict)).collect();
     assert_eq!(verdicts[0], ("differs", &Differs { largest: 0.5, relative: 0.125 }));
     assert_eq!(verdicts[1], ("first", &OnlyFirst("Float [1]".to_owned())));
-    assert_eq!(verdicts[2], ("form", &Form("Float [2]".to_owned(), "Half [1]".to_owned())));
+    assert_eq!(verdicts[2], ("form", &ShapeOrKind("Float [2]".to_owned(), "Half [1]".to_owned())));
     assert!(matches!(verdicts[3], ("nan", Differs { largest, .. }) if largest.is_nan()));
     assert_eq!(verdicts[4], ("same", &Same));
     assert_eq!(verdicts[5], ("second", &OnlySecond("Float [1]".to_owned())));
@@ -46,12 +46,12 @@ fn verdict(a: &Tensor, b: &Tensor) -> Verdict {
 }
 
 #[test]
-fn the_same_is_the_same_bit_for_bit() {
-    let nothing = Differs { largest: 0.0, relative: 0.0 };
+fn tensors_are_compared_bit_for_bit() {
+    let sign_of_zero = Differs { largest: 0.0, relative: 0.0 };
     for kind in [Kind::Float, Kind::Double, Kind::Half, Kind::BFloat16] {
         let zeros = Tensor::from_slice(&[0f32, 0.0, 1.0]).to_kind(kind);
         let negative = Tensor::from_slice(&[0f32, -0.0, 1.0]).to_kind(kind);
-        assert_eq!(verdict(&zeros, &negative), nothing, "{kind:?}");
+        assert_eq!(verdict(&zeros, &negative), sign_of_zero, "{kind:?}");
         assert_eq!(verdict(&negative, &negative.copy()), Same, "{kind:?}");
     }
     let nan = |bits: u32| Tensor::from_slice(&[1.0, f32::from_bits(bits)]);
@@ -60,7 +60,7 @@ fn the_same_is_the_same_bit_for_bit() {
         let found = verdict(&nan(0x7fc0_0000), &nan(other));
         assert!(matches!(found, Differs { largest, .. } if largest.is_nan()), "{found:?}");
     }
-    // Rows of a transposed view are compared, not its memory.
+    // The memory layout does not matter.
     let table = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).view([2, 2]);
     assert_eq!(verdict(&table.transpose(0, 1), &table.transpose(0, 1).contiguous()), Same);
     let ids = |last: i64| Tensor::from_slice(&[7, last]);
@@ -69,7 +69,7 @@ fn the_same_is_the_same_bit_for_bit() {
 }
 
 #[test]
-fn whatever_is_imported_is_compared() {
+fn every_format_that_import_reads_can_be_compared() {
     let read = |name: &str| compare::read(&fixtures().join(name)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     for (folder, file) in [
@@ -89,19 +89,19 @@ fn whatever_is_imported_is_compared() {
             assert!(comparison.same() && found.len() == whole.len(), "{file}: {comparison:?}");
         }
     }
-    // The numbers that TensorFlow was given.
+    // The values that were saved with TensorFlow.
     assert!(compare(&read("tf"), &read("tf/expected.safetensors")).same());
 }
 
 #[test]
-fn what_is_no_weights_is_named() {
+fn errors_name_the_path_without_weights() {
     let dir = tempfile::tempdir().unwrap();
     let error = |name: &str| compare::read(&dir.path().join(name)).unwrap_err().to_string();
     let empty = error("");
-    assert!(empty.contains("holds no model.safetensors, pytorch_model.bin"), "{empty}");
-    assert!(empty.contains("holds no TensorFlow checkpoint"), "{empty}");
+    assert!(empty.contains("no model.safetensors, pytorch_model.bin"), "{empty}");
+    assert!(empty.contains("no TensorFlow checkpoint"), "{empty}");
     fs::write(dir.path().join("notes.txt"), "x").unwrap();
-    assert!(error("notes.txt").contains("notes.txt: is no .safetensors, .bin or .pt file"));
+    assert!(error("notes.txt").contains("notes.txt: expected a .safetensors, .bin or .pt file"));
     assert!(error("gone.safetensors").contains("gone.safetensors: No such file"));
     assert!(error("gone.index").contains("gone.index: No such file"));
 }

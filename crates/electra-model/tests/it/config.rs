@@ -1,9 +1,9 @@
-//! Configs: published sizes, and errors that name the key.
+//! Configs: published sizes, FLOPs and memory, and errors that name the key.
 
 use super::{pair, tiny};
 use electra_model::{
-    Activations, ElectraConfig, EncoderConfig, Kernels, NetworkSpec, PartName, Parts, Precision,
-    Pretraining, Tower,
+    Activations, ElectraConfig, EncoderConfig, EncoderSizes, Kernels, NetworkSpec, PartName, Parts,
+    Precision, Pretraining,
     flops::{self, Products, Work},
     memory::Memory,
     tensors::variables,
@@ -54,7 +54,7 @@ fn check_error(change: impl Fn(&mut ElectraConfig), expected: &str) {
 }
 
 #[test]
-fn errors_name_the_key_and_what_would_be_right() {
+fn errors_name_the_key_and_the_valid_values() {
     check_error(
         |c| c.discriminator.heads = 5,
         "model.discriminator.hidden = 12: must be divisible by discriminator.heads = 5",
@@ -63,11 +63,11 @@ fn errors_name_the_key_and_what_would_be_right() {
     check_error(|c| c.discriminator.vocab_size = -1, "model.vocab_size = -1: must be at least 1");
     check_error(
         |c| c.discriminator.dropout = 1.0,
-        "model.dropout = 1: must be a probability from 0 up to, not including, 1",
+        "model.dropout = 1: must be at least 0 and less than 1",
     );
     check_error(
         |c| c.discriminator.initializer.std = f64::NAN,
-        "model.initializer.std = NaN: must be above 0 and finite",
+        "model.initializer.std = NaN: must be greater than 0 and finite",
     );
 }
 
@@ -80,26 +80,27 @@ fn check_flops(config: &ElectraConfig, batch: u64, length: u64, steps: f64, expe
 }
 
 #[test]
-fn flops_are_the_references() {
+fn flops_equal_the_references() {
     check_flops(&ElectraConfig::small(30_522), 128, 128, 1e6, 1.2937e18);
     check_flops(&ElectraConfig::base(30_522), 256, 512, 766e3, 6.4245e19);
     check_flops(&ElectraConfig::large(30_522), 2048, 512, 400e3, 7.1176e20);
     check_flops(&ElectraConfig::small_plus_plus(30_522), 128, 512, 4e6, 3.5961e19);
 }
 
-/// One token of the tiny preset's length of 16, of which a fifth is masked, by hand.
+/// One token of the tiny preset at its length of 16 with a masking rate of 0.2, calculated by hand.
 #[test]
-fn products_are_what_arithmetic_says() {
-    let tiny = pair(4000, 128, 512, Tower::new(2, 128, 4), Tower::new(1, 128, 4));
+fn flops_of_products_match_a_manual_calculation() {
+    let tiny = pair(4000, 128, 512, EncoderSizes::new(2, 128, 4), EncoderSizes::new(1, 128, 4));
     let products = |config: &ElectraConfig, work: &Work| {
         let networks = NetworkSpec::electra(config).unwrap();
         networks.map(|network| Products::new(&Parts::shipped(), &network, work))
     };
     let [generator, discriminator] = products(&tiny, &Work::of_token(16, 0.2));
-    // A block: 4 * 128^2 + 2 * 128 * 512 = 196,608 numbers; scores and mixing 2 * 16 * 128 = 4,096. No projection.
-    // The head of the masked fifth: 128^2; that of the discriminator 128^2 + 128.
+    // A block: 4 * 128^2 + 2 * 128 * 512 = 196,608 weights; scores and weighted sum 2 * 16 * 128 = 4,096. No projection.
+    // The generator's head, for the masked fifth: 128^2; the discriminator's 128^2 + 128.
     let block = 2.0 * (196_608.0 + 4_096.0);
-    let close = |found: f64, right: f64| assert!((found / right - 1.0).abs() < 1e-12, "{found}");
+    let close =
+        |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12, "{found}");
     close(generator.network, block + 0.2 * 32_768.0);
     close(generator.vocabulary, 0.2 * 2.0 * 128.0 * 4000.0);
     close(discriminator.network, 2.0 * block + 33_024.0);
@@ -114,36 +115,36 @@ fn products_are_what_arithmetic_says() {
     assert!((step(ElectraConfig::base(30_522), 512) - 0.668).abs() < 0.0005);
 }
 
-/// One block of each network and a token without predictions, by hand.
+/// One block of each network and one token without predictions, calculated by hand.
 #[test]
-fn memory_is_what_arithmetic_says() {
-    let mut c = pair(1000, 128, 512, Tower::new(1, 128, 4), Tower::new(1, 128, 4));
+fn memory_matches_a_manual_calculation() {
+    let mut c = pair(1000, 128, 512, EncoderSizes::new(1, 128, 4), EncoderSizes::new(1, 128, 4));
     let token = Work { tokens: 1.0, pairs: 16.0, predictions: 0.0 };
     let memory = |c: &ElectraConfig| {
         Memory::new(&Parts::shipped(), &NetworkSpec::electra(c).unwrap(), 10, &token)
     };
-    let kept = |c: &ElectraConfig| memory(c).activations;
-    // Both: embeddings before LayerNorm, 4 * 128 + 8; a block, 32 * 128 + 8 * 512 + 4 * 4 + 16. The discriminator's
-    // head three times 4 * 128; the objective's numbers 52.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 8224.0) + 1536.0 + 52.0);
+    let saved = |c: &ElectraConfig| memory(c).activations;
+    // Both networks: embeddings before LayerNorm, 4 * 128 + 8; a block, 32 * 128 + 8 * 512 + 4 * 4 + 16. The
+    // discriminator's head three times 4 * 128; the objective 52.
+    assert_eq!(saved(&c), 2.0 * (520.0 + 8224.0) + 1536.0 + 52.0);
     set(&mut c, |network| network.activations = Activations::Recompute);
     // A block's input.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0) + 1536.0 + 52.0);
+    assert_eq!(saved(&c), 2.0 * (520.0 + 512.0) + 1536.0 + 52.0);
     set(&mut c, |network| network.activations = Activations::Keep);
     set(&mut c, |network| network.precision = Precision::Bf16);
-    // 20 * 128 + 4 * 512 + 32; of the head's three 2, 2 and 4 * 128.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 4640.0) + 1024.0 + 52.0);
+    // 20 * 128 + 4 * 512 + 32; the head's three are 2, 2 and 4 * 128.
+    assert_eq!(saved(&c), 2.0 * (520.0 + 4640.0) + 1024.0 + 52.0);
     set(&mut c, |network| network.kernels = Kernels::Plain);
     set(&mut c, |network| network.precision = Precision::F32);
-    // 40 * 128 + 8 * 512 + 12 * 4 * 16 + 16, and the mask of the embeddings.
-    assert_eq!(kept(&c), 2.0 * (520.0 + 512.0 + 10_000.0) + 1536.0 + 52.0);
+    // 40 * 128 + 8 * 512 + 12 * 4 * 16 + 16, and the dropout mask of the embeddings.
+    assert_eq!(saved(&c), 2.0 * (520.0 + 512.0 + 10_000.0) + 1536.0 + 52.0);
 
     let memory = memory(&c);
     assert_eq!((memory.parameters, memory.gradients, memory.moments), (40.0, 40.0, 80.0));
 }
 
 #[test]
-fn the_largest_batch_fits_and_one_more_does_not() {
+fn the_largest_batch_fits_and_a_larger_one_does_not() {
     let mut c = ElectraConfig::small(30_522);
     let sequence = Work::of_token(128, 0.15).times(128.0);
     let parts = Parts::shipped();
@@ -165,7 +166,7 @@ fn the_largest_batch_fits_and_one_more_does_not() {
 }
 
 #[test]
-fn inference_flops_are_the_references() {
+fn inference_flops_equal_the_references() {
     for (config, expected) in [
         (ElectraConfig::small(30_522), 3.68e9),
         (ElectraConfig::base(30_522), 2.86e10),
@@ -177,9 +178,9 @@ fn inference_flops_are_the_references() {
     }
 }
 
-/// Keys that version 0.1 did not have, or did not always have, take the values that it used.
+/// Keys that are missing in files of version 0.1 default to the values that it used.
 #[test]
-fn a_config_of_version_0_1_means_what_it_meant() {
+fn a_config_of_version_0_1_is_read_with_its_defaults() {
     let config = ElectraConfig::small(30_522);
     let mut table = serde_json::to_value(&config).unwrap();
     for key in ["activations", "block", "positions"] {
@@ -189,7 +190,7 @@ fn a_config_of_version_0_1_means_what_it_meant() {
 }
 
 #[test]
-fn the_networks_may_differ_in_their_parts_and_in_nothing_else_that_is_written_once() {
+fn the_networks_may_differ_in_parts_but_not_in_shared_settings() {
     let mut config = tiny();
     generator(&mut config).block = PartName::new("pre-norm");
     let written = serde_json::to_value(&config).unwrap();
@@ -199,7 +200,7 @@ fn the_networks_may_differ_in_their_parts_and_in_nothing_else_that_is_written_on
 
     generator(&mut config).dropout = 0.5;
     let error = config.validate().unwrap_err().to_string();
-    assert!(error.contains("model.generator") && error.contains("must have"), "{error}");
+    assert!(error.contains("model.generator") && error.contains("may differ"), "{error}");
 }
 
 fn generator(config: &mut ElectraConfig) -> &mut EncoderConfig {

@@ -1,4 +1,4 @@
-//! Files: strict reading, Hugging Face folders.
+//! Strict loading of safetensors files and Hugging Face folders.
 
 use super::{input, tiny};
 use electra_model::{
@@ -15,7 +15,7 @@ fn named(name: &str, values: &[f32]) -> (String, Tensor) {
 }
 
 #[test]
-fn tensors_come_back_as_they_were_written() {
+fn written_tensors_are_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.safetensors");
     let transposed = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3]).transpose(0, 1);
@@ -27,7 +27,7 @@ fn tensors_come_back_as_they_were_written() {
     assert_eq!(read[1].1.size(), [3, 2]);
     assert_eq!(read[1].1, transposed);
     assert_eq!(Vec::<i64>::try_from(&read[0].1).unwrap(), [7, -1]);
-    // Eight bytes of header length, then JSON with the metadata that transformers 4 insists on.
+    // Eight bytes of header length, then JSON with the metadata that transformers 4 requires.
     let bytes = fs::read(&path).unwrap();
     assert!(String::from_utf8_lossy(&bytes[8..]).contains(r#""__metadata__":{"format":"pt"}"#));
 }
@@ -51,11 +51,11 @@ fn every_difference_is_listed() {
             "not in the model: extra [1]",
         ]
     );
-    assert_eq!(f64::try_from(&model[0].1).unwrap(), 0.0, "nothing is copied when anything differs");
+    assert_eq!(f64::try_from(&model[0].1).unwrap(), 0.0, "no tensor is copied after a mismatch");
 }
 
 #[test]
-fn a_list_of_differences_has_twenty_lines_at_most() {
+fn a_list_of_differences_has_at_most_twenty_lines() {
     let lines = |count: usize| {
         let file: Vec<_> = (0..count).map(|i| named(&format!("t{i:02}"), &[1.0])).collect();
         let error = tensors::load(Path::new("f"), &file, &[], |_| false, |_| false).unwrap_err();
@@ -69,7 +69,7 @@ fn a_list_of_differences_has_twenty_lines_at_most() {
 }
 
 #[test]
-fn a_truncated_or_foreign_file_is_refused_by_name() {
+fn an_invalid_file_is_rejected_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.safetensors");
     tensors::write(&path, &[named("a", &[1.0; 100])]).unwrap();
@@ -80,12 +80,12 @@ fn a_truncated_or_foreign_file_is_refused_by_name() {
     {
         fs::write(&path, damaged).unwrap();
         let message = tensors::read(&path).unwrap_err().to_string();
-        assert!(message.contains("x.safetensors: not a whole safetensors file"), "{message}");
+        assert!(message.contains("x.safetensors: invalid safetensors file"), "{message}");
     }
 }
 
 #[test]
-fn the_same_tensors_are_the_same_bytes() {
+fn equal_tensors_are_written_as_equal_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let more = [("num_attention_heads", "4".to_owned()), ("a", "b".to_owned())];
     let write = |name: &str| {
@@ -94,8 +94,8 @@ fn the_same_tensors_are_the_same_bytes() {
         fs::read(path).unwrap()
     };
     let first = write("first");
-    for again in 0..8 {
-        assert_eq!(write(&again.to_string()), first);
+    for copy in 0..8 {
+        assert_eq!(write(&copy.to_string()), first);
     }
 }
 
@@ -103,30 +103,30 @@ fn pretraining(encoder: EncoderConfig) -> Config {
     Config::new(Architecture::ElectraForPreTraining, encoder, 0)
 }
 
-/// A discriminator under Hugging Face's names.
+/// A discriminator with Hugging Face's names.
 fn discriminator(vs: &nn::VarStore) -> Discriminator {
     let (root, config, parts) = (vs.root(), tiny().discriminator.clone(), Parts::shipped());
     Discriminator::alone(&root, &config, &parts).unwrap()
 }
 
 #[test]
-fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both() {
+fn an_exported_network_gives_equal_logits_and_includes_shared_embeddings() {
     let dir = tempfile::tempdir().unwrap();
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
     let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped()).unwrap();
     let encoder = networks.discriminator.encoder();
     let state = hf::state_dict(&vs, "discriminator", encoder).unwrap();
-    let described = pretraining(config.discriminator.clone());
-    hf::write(dir.path(), &described, &state).unwrap();
+    let written = pretraining(config.discriminator.clone());
+    hf::write(dir.path(), &written, &state).unwrap();
 
     let read = Pretrained::read(dir.path()).unwrap();
-    assert_eq!(read.config, described);
+    assert_eq!(read.config, written);
     let copy_vs = nn::VarStore::new(Device::Cpu);
     let copy = discriminator(&copy_vs);
     read.load(&copy_vs).unwrap();
     let x = Tensor::randint(50, [3, 8], (Kind::Int64, Device::Cpu));
-    let mask = PaddingMask::all_kept(3, 8, Device::Cpu);
+    let mask = PaddingMask::without_padding(3, 8, Device::Cpu);
     let [a, b] = [&networks.discriminator, &copy]
         .map(|d| d.forward_t(&input(&x, &x.zeros_like(), &mask), false));
     assert_eq!(a, b);
@@ -143,7 +143,7 @@ fn an_exported_network_gives_the_same_logits_and_shared_embeddings_go_with_both(
 }
 
 #[test]
-fn fine_tuning_takes_the_encoder_and_insists_on_all_of_it() {
+fn fine_tuning_loads_the_encoder_and_requires_all_of_its_tensors() {
     let dir = tempfile::tempdir().unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
     let _model = discriminator(&vs);

@@ -1,4 +1,4 @@
-//! Files that other programs wrote (`tests/python/gen_foreign.py`, `gen_tf.py`), and files for them.
+//! Files from and for other frameworks (`tests/python/gen_foreign.py`, `gen_tf.py`).
 
 use super::{fixtures, input};
 use electra_model::{
@@ -17,7 +17,7 @@ fn read(name: &str) -> (Pretrained, HashMap<String, Tensor>) {
     (Pretrained::read(&dir).unwrap(), expected.into_iter().collect())
 }
 
-/// Largest difference on tokens of what the network computes, hidden states and logits.
+/// Largest difference between hidden states and logits on tokens.
 fn largest_difference(pretrained: &Pretrained, expected: &HashMap<String, Tensor>) -> f64 {
     let network = PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu).unwrap();
     let mask = PaddingMask::new(&expected["attention_mask"]);
@@ -38,7 +38,7 @@ fn largest_difference(pretrained: &Pretrained, expected: &HashMap<String, Tensor
 }
 
 #[test]
-fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
+fn every_kind_of_folder_reproduces_the_outputs_of_transformers() {
     use Architecture::*;
     for (name, architecture, notes) in [
         ("sharded", ElectraForPreTraining, &["not verified: 2 attention heads of 4"][..]),
@@ -47,7 +47,7 @@ fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
         (
             "bin-views",
             ElectraForMaskedLM,
-            &["not used: generator_lm_head.weight", "tensors of kind Half became 32-bit"],
+            &["not used: generator_lm_head.weight", "tensors of kind Half to Float"],
         ),
         ("old-names", ElectraForPreTraining, &["not used: electra.embeddings.position_ids"]),
         ("classifier", ElectraForSequenceClassification, &[]),
@@ -57,7 +57,7 @@ fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
         (
             "bert",
             ElectraForMaskedLM,
-            &["cls.seq_relationship.weight (ELECTRA predicts no", "bert.pooler.dense.weight"],
+            &["cls.seq_relationship.weight (ELECTRA has no", "bert.pooler.dense.weight"],
         ),
         ("bert-base", ElectraModel, &["not used: pooler.dense.bias"]),
     ] {
@@ -76,7 +76,7 @@ fn every_form_of_a_folder_is_read_and_computes_what_its_writer_computed() {
 }
 
 #[test]
-fn labels_of_a_classifier_are_read() {
+fn the_labels_of_a_classifier_are_read() {
     let (pretrained, _) = read("classifier");
     let labels = ["no", "maybe", "yes"].map(str::to_owned).to_vec();
     assert_eq!(pretrained.config.labels, Some(Labels::Classes(labels)));
@@ -84,14 +84,17 @@ fn labels_of_a_classifier_are_read() {
 }
 
 #[test]
-fn files_from_before_the_zip_are_named_with_what_converts_them() {
+fn the_error_for_a_legacy_pytorch_file_has_the_command_that_converts_it() {
     let error = Pretrained::read(&fixtures().join("foreign/bin-old")).unwrap_err().to_string();
-    assert!(error.contains("pytorch_model.bin: is of PyTorch's kind from before 1.6"), "{error}");
+    assert!(
+        error.contains("pytorch_model.bin: the legacy format of PyTorch before 1.6"),
+        "{error}"
+    );
     assert!(error.contains("python -c"), "{error}");
 }
 
 #[test]
-fn a_checkpoint_that_tensorflow_wrote_has_the_numbers_that_it_was_given() {
+fn a_tensorflow_checkpoint_has_the_values_that_were_saved() {
     let dir = fixtures().join("tf");
     let expected = tensors::read(&dir.join("expected.safetensors")).unwrap();
     let found = bundle::read(&dir.join("model.ckpt-7")).unwrap();
@@ -101,7 +104,7 @@ fn a_checkpoint_that_tensorflow_wrote_has_the_numbers_that_it_was_given() {
 }
 
 #[test]
-fn both_networks_of_a_tensorflow_checkpoint_have_hugging_faces_names_and_layouts() {
+fn both_networks_of_a_tensorflow_checkpoint_are_converted_to_hugging_faces_names_and_layouts() {
     let dir = fixtures().join("tf");
     let heads = tf::Heads { discriminator: Some(2), generator: None };
     let networks = tf::read(&dir, heads).unwrap();
@@ -113,7 +116,7 @@ fn both_networks_of_a_tensorflow_checkpoint_have_hugging_faces_names_and_layouts
     assert!(
         networks.discriminator.notes.iter().any(|n| n.contains("8 variables (Adam's moments)"))
     );
-    // They load completely, both ways.
+    // They load without missing or unexpected tensors.
     PretrainedNetwork::new(&networks.discriminator, &Parts::shipped(), Device::Cpu).unwrap();
     PretrainedNetwork::new(&generator, &Parts::shipped(), Device::Cpu).unwrap();
 
@@ -156,7 +159,7 @@ fn both_networks_of_a_tensorflow_checkpoint_have_hugging_faces_names_and_layouts
 }
 
 #[test]
-fn what_is_written_for_tensorflow_is_what_was_read_from_it() {
+fn writing_a_tensorflow_checkpoint_reproduces_the_one_that_was_read() {
     let source = fixtures().join("tf");
     let networks = tf::read(&source, tf::Heads::default()).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -172,7 +175,7 @@ fn what_is_written_for_tensorflow_is_what_was_read_from_it() {
 }
 
 #[test]
-fn damage_to_a_tensorflow_checkpoint_is_named() {
+fn errors_name_the_damaged_file_of_a_tensorflow_checkpoint() {
     let source = fixtures().join("tf");
     let dir = tempfile::tempdir().unwrap();
     let names = ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001", "checkpoint"];
@@ -197,13 +200,13 @@ fn damage_to_a_tensorflow_checkpoint_is_named() {
         (
             names[1],
             &(|b: &mut Vec<u8>| b[100] ^= 1) as &dyn Fn(&mut Vec<u8>),
-            "not those that were written (CRC-32C)",
+            "damaged (CRC-32C mismatch)",
         ),
-        (names[1], &|b| b.truncate(b.len() / 2), "; the file has"),
-        (names[0], &|b| b[60] ^= 1, "is damaged (CRC-32C)"),
-        (names[0], &|b| b.truncate(40), "shorter than a footer"),
+        (names[1], &|b| b.truncate(b.len() / 2), ", but the file has"),
+        (names[0], &|b| b[60] ^= 1, "is damaged (CRC-32C mismatch)"),
+        (names[0], &|b| b.truncate(40), "shorter than the footer"),
         (names[0], &|b| b.truncate(b.len() - 1), "magic number"),
-        (names[2], &|b| b.clear(), "has no line model_checkpoint_path"),
+        (names[2], &|b| b.clear(), "no line model_checkpoint_path"),
     ] {
         let error = edit(name, change);
         assert!(error.contains(expected) && error.contains(name), "{name}: {error}");
@@ -214,7 +217,7 @@ fn damage_to_a_tensorflow_checkpoint_is_named() {
 }
 
 #[test]
-fn numbers_of_a_tensorflow_checkpoint_that_are_none_are_named() {
+fn nan_and_infinity_in_a_tensorflow_checkpoint_are_rejected() {
     let networks = tf::read(&fixtures().join("tf"), tf::Heads::default()).unwrap();
     let generator = networks.generator.unwrap();
     for broken in [f64::NAN, f64::INFINITY] {
@@ -232,13 +235,13 @@ fn numbers_of_a_tensorflow_checkpoint_that_are_none_are_named() {
         let dir = tempfile::tempdir().unwrap();
         tf::write(dir.path(), 7, &changed, &generator.tensors).unwrap();
         let error = tf::read(dir.path(), tf::Heads::default()).unwrap_err().to_string();
-        let expected = format!("{name}: has values that are not finite");
+        let expected = format!("{name}: has NaN or infinity");
         assert!(error.contains("model.ckpt-7.index") && error.contains(&expected), "{error}");
     }
 }
 
 #[test]
-fn embeddings_that_agree_in_part_are_not_shared() {
+fn partially_equal_embeddings_are_not_shared() {
     let networks = tf::read(&fixtures().join("tf"), tf::Heads::default()).unwrap();
     let discriminator = networks.discriminator.tensors;
     let mut generator = networks.generator.unwrap().tensors;
@@ -266,7 +269,7 @@ fn embeddings_that_agree_in_part_are_not_shared() {
 }
 
 #[test]
-fn a_checkpoint_may_stand_in_a_folder_whose_name_looks_like_one() {
+fn a_folder_may_have_a_name_that_looks_like_a_checkpoint_file() {
     let source = fixtures().join("tf");
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run.data-2020");

@@ -1,4 +1,4 @@
-//! Containers taken apart and put together again, with all their sums right, so that damage reaches what is inside.
+//! Unpacks and repacks containers with valid checksums, so that mutations reach the code behind the checksums.
 
 use prost::{Message, encoding::decode_varint, encoding::encode_varint};
 
@@ -10,44 +10,44 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
     Some(bytes.iter().rev().fold(0, |n, &b| n << 8 | usize::from(b)))
 }
 
-/// The members of a whole ZIP; nothing where it is not one with 32-bit sizes.
+/// The members of a valid ZIP with 32-bit sizes; otherwise `None`.
 pub(crate) fn unzip(bytes: &[u8]) -> Option<Members> {
     let end = bytes.len().checked_sub(22)?;
     let (count, mut at) = (number(bytes, end + 10, 2)?, number(bytes, end + 16, 4)?);
     let mut members = Vec::new();
     for _ in 0..count {
-        let [size, name, extra, own] = [(20, 4), (28, 2), (30, 2), (42, 4)]
-            .map(|(place, width)| number(bytes, at + place, width));
-        let (size, name, extra, own) = (size?, name?, extra?, own?);
-        let text = String::from_utf8(bytes.get(at + 46..at + 46 + name)?.to_vec()).ok()?;
-        let data = own + 30 + number(bytes, own + 26, 2)? + number(bytes, own + 28, 2)?;
-        members.push((text, bytes.get(data..data.checked_add(size)?)?.to_vec()));
+        let [size, name, extra, local] = [(20, 4), (28, 2), (30, 2), (42, 4)]
+            .map(|(offset, width)| number(bytes, at + offset, width));
+        let (size, name, extra, local) = (size?, name?, extra?, local?);
+        let path = String::from_utf8(bytes.get(at + 46..at + 46 + name)?.to_vec()).ok()?;
+        let data = local + 30 + number(bytes, local + 26, 2)? + number(bytes, local + 28, 2)?;
+        members.push((path, bytes.get(data..data.checked_add(size)?)?.to_vec()));
         at += 46 + name + extra;
     }
     Some(members)
 }
 
-/// A ZIP of members that are stored as they are.
+/// An uncompressed ZIP.
 pub(crate) fn zip(members: &[(String, Vec<u8>)]) -> Vec<u8> {
     let (mut body, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in members {
-        let place = (body.len() as u32).to_le_bytes();
+        let offset = (body.len() as u32).to_le_bytes();
         let size = (content.len() as u32).to_le_bytes();
         let crc = crc32fast::hash(content).to_le_bytes();
         let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
         let common = [&[0u8; 10][..], &crc, &size, &size, &lengths].concat();
         body.extend([b"PK\x03\x04", &common[..], name.as_bytes(), content].concat());
         directory.extend(
-            [b"PK\x01\x02", &[0; 2][..], &common, &[0; 10], &place, name.as_bytes()].concat(),
+            [b"PK\x01\x02", &[0; 2][..], &common, &[0; 10], &offset, name.as_bytes()].concat(),
         );
     }
     let count = (members.len() as u16).to_le_bytes();
-    let (size, place) = (directory.len() as u32, body.len() as u32);
-    let end = [&count[..], &count, &size.to_le_bytes(), &place.to_le_bytes(), &[0; 2]].concat();
+    let (size, offset) = (directory.len() as u32, body.len() as u32);
+    let end = [&count[..], &count, &size.to_le_bytes(), &offset.to_le_bytes(), &[0; 2]].concat();
     [&body[..], &directory, b"PK\x05\x06\0\0\0\0", &end].concat()
 }
 
-/// An entry of a TensorFlow index, as far as these tests need one.
+/// An entry of a TensorFlow index, with the fields that these tests need.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Entry {
     #[prost(int32, tag = "1")]
@@ -64,22 +64,22 @@ pub(crate) struct Entry {
     pub(crate) crc32c: u32,
 }
 
-/// A shape.
+/// The shape of an [`Entry`].
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Shape {
     #[prost(message, repeated, tag = "2")]
     pub(crate) sizes: Vec<Dimension>,
 }
 
-/// One of its sizes.
+/// A dimension of a [`Shape`].
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Dimension {
     #[prost(int64, tag = "1")]
     pub(crate) size: i64,
 }
 
-/// A sum as LevelDB stores it.
-pub(crate) fn sum(bytes: &[u8]) -> u32 {
+/// A checksum as LevelDB stores it.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
@@ -87,7 +87,7 @@ fn varints(bytes: &mut Vec<u8>, numbers: &[usize]) {
     numbers.iter().for_each(|&n| encode_varint(n as u64, bytes));
 }
 
-/// A block in which every key stands whole.
+/// A block without prefix compression.
 pub(crate) fn block(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (key, value) in rows {
@@ -98,7 +98,7 @@ pub(crate) fn block(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-/// The contents of a table's data blocks; nothing where it is not whole.
+/// The contents of a table's data blocks; `None` if the table is damaged.
 pub(crate) fn blocks(table: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut footer = table.get(table.len().checked_sub(48)?..)?;
     let next = |cursor: &mut &[u8]| decode_varint(cursor).ok().map(|n| n as usize);
@@ -123,7 +123,7 @@ pub(crate) fn table(blocks: &[Vec<u8>]) -> Vec<u8> {
         let mut handle = Vec::new();
         varints(&mut handle, &[file.len(), content.len()]);
         let checked = [content, &[0]].concat();
-        file.extend([&checked[..], &sum(&checked).to_le_bytes()].concat());
+        file.extend([&checked[..], &checksum(&checked).to_le_bytes()].concat());
         handle
     };
     let rows: Vec<_> = (0u32..)

@@ -1,6 +1,6 @@
-//! Mutated files: every reader ends in an error that names the file, or in tensors that the file has room for.
+//! Fuzzing with mutated files: every reader returns an error that names the file, or tensors no larger than the file.
 //!
-//! Inputs are numbered, and a number alone decides what its input is. `ELECTRA_FUZZ_INPUTS` says how many there are:
+//! Inputs are numbered, and the number determines the input. `ELECTRA_FUZZ_INPUTS` sets how many there are:
 //!
 //! ```text
 //! ELECTRA_FUZZ_INPUTS=1000000 cargo test -p electra-model --test it fuzz -- --nocapture
@@ -23,10 +23,10 @@ use std::{
 };
 use tch::Kind;
 
-/// Inputs of a run that is part of every test run.
+/// Default number of inputs.
 const INPUTS: u64 = 3000;
 
-/// SplitMix64 (Steele, Lea, Flood 2014), started at a number of its own for every input.
+/// SplitMix64 (Steele, Lea, Flood 2014), seeded by the number of the input.
 struct Rng(u64);
 
 impl Rng {
@@ -37,7 +37,7 @@ impl Rng {
         x ^ (x >> 31)
     }
 
-    /// A number below `limit`; 0 below 0. The bias of the remainder does not matter here.
+    /// A number below `limit`, or 0 if `limit` is 0. Modulo bias does not matter here.
     fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit.max(1) as u64) as usize
     }
@@ -46,7 +46,7 @@ impl Rng {
         self.below(count) == 0
     }
 
-    /// Sizes at which arithmetic goes wrong, and small ones.
+    /// A small size, or an edge case of integer arithmetic.
     fn size(&mut self) -> i64 {
         const EDGES: [i64; 12] = [
             0,
@@ -69,10 +69,10 @@ impl Rng {
     }
 }
 
-/// Changes bytes in one to five places, more often in few.
-fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
-    let most = rng.below(5);
-    for _ in 0..=rng.below(most + 1) {
+/// Mutates bytes in one to five places, preferably few.
+fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
+    let max = rng.below(5);
+    for _ in 0..=rng.below(max + 1) {
         let at = rng.below(bytes.len());
         let reach = rng.below(32).min(bytes.len() - at);
         match rng.below(9) {
@@ -87,8 +87,8 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
             6 => drop(bytes.drain(at..at + reach)),
             7 => {
                 let piece = bytes[at..at + reach].to_vec();
-                let place = rng.below(bytes.len() + 1);
-                bytes.splice(place..place, piece);
+                let target = rng.below(bytes.len() + 1);
+                bytes.splice(target..target, piece);
             }
             _ if rng.one_in(8) => bytes.truncate(at),
             _ => bytes.insert(at, rng.next() as u8),
@@ -96,7 +96,7 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// A file, and the data beside it that TensorFlow's checkpoints have.
+/// A file, and the data file of a TensorFlow checkpoint.
 #[derive(Clone)]
 struct Input {
     file: Vec<u8>,
@@ -105,57 +105,56 @@ struct Input {
 
 const DATA: &str = "data-00000-of-00001";
 
-/// Whole files, and the others of the corpus.
-fn seeds(format: &str, ending: &str, more: &[&str]) -> [Vec<Input>; 2] {
+/// Valid files, and the invalid files of the corpus.
+fn seeds(format: &str, extension: &str, more: &[&str]) -> [Vec<Input>; 2] {
     let entries = fs::read_dir(corpus::folder(format)).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|e| e == ending));
+    paths.retain(|path| path.extension().is_some_and(|e| e == extension));
     paths.sort();
-    let is_whole = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("ok-");
-    let (mut whole, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_whole);
-    whole.extend(more.iter().map(|name| fixtures().join(name)));
+    let is_valid = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("ok-");
+    let (mut valid, invalid): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_valid);
+    valid.extend(more.iter().map(|name| fixtures().join(name)));
     let read = |path: PathBuf| Input {
         file: fs::read(&path).unwrap(),
         data: fs::read(path.with_extension(DATA)).ok(),
     };
-    [whole, others].map(|paths| paths.into_iter().map(read).collect())
+    [valid, invalid].map(|paths| paths.into_iter().map(read).collect())
 }
 
-/// A member of a ZIP or the ZIP itself is damaged; sums are those of what is there.
-fn pytorch(input: &mut Input, rng: &mut Rng) {
-    let whole = forge::unzip(&input.file).filter(|members| !members.is_empty());
-    if let Some(mut members) = whole.filter(|_| !rng.one_in(4)) {
+/// Mutates a member of a ZIP, with valid checksums, or the ZIP itself.
+fn mutate_pytorch(input: &mut Input, rng: &mut Rng) {
+    let members = forge::unzip(&input.file).filter(|members| !members.is_empty());
+    if let Some(mut members) = members.filter(|_| !rng.one_in(4)) {
         let pickle = members.iter().position(|(name, _)| name.ends_with("/data.pkl"));
         let any = rng.below(members.len());
-        let place = pickle.filter(|_| !rng.one_in(4)).unwrap_or(any);
-        damage(&mut members[place].1, rng);
+        let index = pickle.filter(|_| !rng.one_in(4)).unwrap_or(any);
+        mutate(&mut members[index].1, rng);
         input.file = forge::zip(&members);
         if !rng.one_in(8) {
             return;
         }
     }
-    damage(&mut input.file, rng);
+    mutate(&mut input.file, rng);
 }
 
-/// A block of an index or the index itself is damaged, sums made right again or not; or all of it is made anew, with
-/// sizes and places at random.
-fn tensorflow(input: &mut Input, rng: &mut Rng) {
+/// Mutates an index, or one of its blocks with valid checksums, or generates a checkpoint with random sizes and offsets.
+fn mutate_tensorflow(input: &mut Input, rng: &mut Rng) {
     match (rng.below(4), forge::blocks(&input.file).filter(|blocks| !blocks.is_empty())) {
-        (0, _) => damage(&mut input.file, rng),
+        (0, _) => mutate(&mut input.file, rng),
         (1 | 2, Some(mut blocks)) => {
-            let place = rng.below(blocks.len());
-            damage(&mut blocks[place], rng);
+            let index = rng.below(blocks.len());
+            mutate(&mut blocks[index], rng);
             input.file = forge::table(&blocks);
         }
-        _ => *input = checkpoint(rng),
+        _ => *input = random_checkpoint(rng),
     }
     if let Some(data) = input.data.as_mut().filter(|_| rng.one_in(8)) {
-        damage(data, rng);
+        mutate(data, rng);
     }
 }
 
 /// A checkpoint of up to six tensors.
-fn checkpoint(rng: &mut Rng) -> Input {
+fn random_checkpoint(rng: &mut Rng) -> Input {
     let data: Vec<u8> = (0..rng.below(256)).map(|_| rng.next() as u8).collect();
     let mut rows = vec![(Vec::new(), vec![8, 1])];
     let mut end = 0;
@@ -173,7 +172,7 @@ fn checkpoint(rng: &mut Rng) -> Input {
             shard: 0,
             offset: end as i64,
             size,
-            crc32c: forge::sum(content),
+            crc32c: forge::checksum(content),
         };
         match rng.below(12) {
             0 => entry.offset = rng.size(),
@@ -191,17 +190,17 @@ fn checkpoint(rng: &mut Rng) -> Input {
     Input { file: forge::table(&[forge::block(&rows)]), data: Some(data) }
 }
 
-/// The header or anything else is damaged; its length is right or not. Or a number in it is another one.
-fn safetensors(input: &mut Input, rng: &mut Rng) {
+/// Mutates the whole file, or the header with a valid length, or replaces a number in the header.
+fn mutate_safetensors(input: &mut Input, rng: &mut Rng) {
     let length = input.file.first_chunk().map_or(0, |n| u64::from_le_bytes(*n) as usize);
     let header = input.file.get(8..).and_then(|rest| rest.split_at_checked(length));
     let Some((header, data)) = header.filter(|_| !rng.one_in(4)) else {
-        return damage(&mut input.file, rng);
+        return mutate(&mut input.file, rng);
     };
     let mut header = header.to_vec();
     let digits: Vec<_> = (0..header.len()).filter(|&i| header[i].is_ascii_digit()).collect();
     match digits.is_empty() || rng.one_in(2) {
-        true => damage(&mut header, rng),
+        true => mutate(&mut header, rng),
         false => {
             let from = digits[rng.below(digits.len())];
             let to = (from..header.len()).find(|&i| !header[i].is_ascii_digit());
@@ -212,43 +211,50 @@ fn safetensors(input: &mut Input, rng: &mut Rng) {
     input.file = [&header.len().to_le_bytes()[..], &header, data].concat();
 }
 
-/// One of the readers with what it is fed.
+/// A reader and its inputs.
 struct Target {
     name: &'static str,
-    /// The input's file, without the folder.
+    /// The file name of an input.
     file: &'static str,
     read: fn(&Path) -> Result<Named>,
     mutate: fn(&mut Input, &mut Rng),
-    /// How many times the input's bytes its tensors may have.
-    room: usize,
+    /// Maximum size of the tensors, in multiples of the input's size.
+    max_claim: usize,
     seeds: [Vec<Input>; 2],
-    whole: u64,
-    refused: u64,
+    read_count: u64,
+    rejected_count: u64,
 }
 
 impl Target {
     fn all() -> [Self; 3] {
-        let new = |name, file, read, mutate, room, seeds| Self {
+        let new = |name, file, read, mutate, max_claim, seeds| Self {
             name,
             file,
             read,
             mutate,
-            room,
+            max_claim,
             seeds,
-            whole: 0,
-            refused: 0,
+            read_count: 0,
+            rejected_count: 0,
         };
         let bins = ["foreign/bin/pytorch_model.bin", "foreign/bin-views/pytorch_model.bin"];
         let tables = ["tf/model.ckpt-7.index"];
         let safe = ["foreign/base/model.safetensors", "foreign/classifier/model.safetensors"];
         [
             // A tied matrix has two names.
-            new("pickle", "input.bin", pickle::read, pytorch, 2, seeds("pickle", "bin", &bins)),
+            new(
+                "pickle",
+                "input.bin",
+                pickle::read,
+                mutate_pytorch,
+                2,
+                seeds("pickle", "bin", &bins),
+            ),
             new(
                 "bundle",
                 "input.index",
                 |path| bundle::read(&path.with_extension("")),
-                tensorflow,
+                mutate_tensorflow,
                 1,
                 seeds("bundle", "index", &tables),
             ),
@@ -256,7 +262,7 @@ impl Target {
                 "safetensors",
                 "input.safetensors",
                 tensors::read,
-                safetensors,
+                mutate_safetensors,
                 1,
                 seeds("safetensors", "safetensors", &safe),
             ),
@@ -267,14 +273,14 @@ impl Target {
     fn run(&mut self, input: u64, dir: &Path) {
         let mut rng = Rng(input.wrapping_mul(0xd134_2543_de82_ef95));
         let seeds = &self.seeds[usize::from(rng.one_in(4))];
-        let mut made = seeds[rng.below(seeds.len())].clone();
-        (self.mutate)(&mut made, &mut rng);
+        let mut mutated = seeds[rng.below(seeds.len())].clone();
+        (self.mutate)(&mut mutated, &mut rng);
         let path = dir.join(self.file);
         let data = path.with_extension(DATA);
-        // A file that is cut to nothing and written again would be flushed to the disk.
+        // Remove the files first: some file systems flush a truncated and rewritten file to disk, which is slow.
         [&path, &data].map(fs::remove_file).into_iter().for_each(drop);
-        fs::write(&path, &made.file).unwrap();
-        if let Some(bytes) = &made.data {
+        fs::write(&path, &mutated.file).unwrap();
+        if let Some(bytes) = &mutated.data {
             fs::write(&data, bytes).unwrap();
         }
         let about = format!("{} input {input}", self.name);
@@ -283,31 +289,31 @@ impl Target {
             Ok(found) => {
                 let bytes: usize =
                     found.iter().map(|(_, t)| t.numel() * t.kind().elt_size_in_bytes()).sum();
-                let there = made.data.as_ref().unwrap_or(&made.file).len();
+                let available = mutated.data.as_ref().unwrap_or(&mutated.file).len();
                 assert!(
-                    bytes <= self.room * there,
-                    "{about}: {bytes} bytes of tensors out of {there}"
+                    bytes <= self.max_claim * available,
+                    "{about}: {bytes} bytes of tensors from {available}"
                 );
-                // All of them are there to be read.
+                // All values can be read.
                 for (_, tensor) in &found {
                     let _ = tensor.to_kind(Kind::Double).sum(Kind::Double).double_value(&[]);
                 }
-                self.whole += 1;
+                self.read_count += 1;
             }
             Err(error) => {
                 let error = error.to_string();
                 let stem = dir.join("input").display().to_string();
                 assert!(error.starts_with(&stem), "{about}: {error} does not name the file");
-                self.refused += 1;
+                self.rejected_count += 1;
             }
         }
     }
 }
 
 #[test]
-fn mutated_files_end_in_an_error_or_in_tensors_that_they_have_room_for() {
+fn mutated_files_give_an_error_or_tensors_of_bounded_size() {
     let inputs = match env::var("ELECTRA_FUZZ_INPUTS") {
-        Ok(count) => count.parse().expect("ELECTRA_FUZZ_INPUTS is a number"),
+        Ok(count) => count.parse().expect("ELECTRA_FUZZ_INPUTS must be a number"),
         Err(_) => INPUTS,
     };
     let dir = tempfile::tempdir().unwrap();
@@ -315,10 +321,11 @@ fn mutated_files_end_in_an_error_or_in_tensors_that_they_have_room_for() {
     for input in 0..inputs {
         targets[(input % 3) as usize].run(input, dir.path());
     }
-    for Target { name, whole, refused, .. } in &targets {
-        eprintln!("{name}: {whole} inputs were read, {refused} refused");
-        // Mutations that never reach the tensors, or never do harm, would show nothing.
-        let few = inputs / 3 / 50;
-        assert!(*whole >= few && *refused >= few, "{name}: {whole} read, {refused} refused");
+    for Target { name, read_count, rejected_count, .. } in &targets {
+        let counts = format!("{name}: {read_count} inputs read, {rejected_count} rejected");
+        eprintln!("{counts}");
+        // Both outcomes must occur for the test to be meaningful.
+        let min = inputs / 3 / 50;
+        assert!(*read_count >= min && *rejected_count >= min, "{counts}");
     }
 }

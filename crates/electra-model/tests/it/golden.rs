@@ -2,17 +2,17 @@
 
 use super::{fixtures, input, pair};
 use electra_model::{
-    Kernels, PaddingMask, PartName, Parts, Pretraining, Tower, tensors, tensors::variables,
+    EncoderSizes, Kernels, PaddingMask, PartName, Parts, Pretraining, tensors, tensors::variables,
 };
 use std::collections::HashMap;
 use tch::{Device, Tensor, nn, no_grad};
 
-/// Largest absolute difference of hidden states and logits, of a size of 1 to 10, in 32-bit floats.
+/// Absolute tolerance for hidden states and logits, whose magnitudes are 1 to 10, in float32.
 const TOLERANCE: f64 = 1e-5;
 
-fn tower(values: &serde_json::Value) -> Tower {
+fn sizes(values: &serde_json::Value) -> EncoderSizes {
     let [layers, hidden, heads, intermediate] = [0, 1, 2, 3].map(|i| values[i].as_i64().unwrap());
-    Tower { layers, hidden, heads, intermediate }
+    EncoderSizes { layers, hidden, heads, intermediate }
 }
 
 fn check(case: &str) {
@@ -31,8 +31,8 @@ fn check_kernels(case: &str, kernels: Kernels) {
         size("vocab"),
         size("embedding"),
         size("positions"),
-        tower(&facts["discriminator"]),
-        tower(&facts["generator"]),
+        sizes(&facts["discriminator"]),
+        sizes(&facts["generator"]),
     );
     config.networks_mut().for_each(|network| network.kernels = kernels);
     config.sharing = match facts["sharing"].as_str().unwrap() {
@@ -56,10 +56,10 @@ fn check_kernels(case: &str, kernels: Kernels) {
         let get = |name: &str| &all[&format!("{batch}/{name}")];
         let mask = PaddingMask::new(get("attention_mask"));
         let real = mask.keep_bs().ne(0.0);
-        // What stands at padding means nothing.
-        let mut compare = |name: &str, found: &Tensor, of_tokens: bool| {
+        // Outputs at padding are not compared.
+        let mut compare = |name: &str, found: &Tensor, per_token: bool| {
             let difference = (found - get(name)).abs();
-            let difference = if of_tokens { difference.index(&[Some(&real)]) } else { difference };
+            let difference = if per_token { difference.index(&[Some(&real)]) } else { difference };
             let largest = difference.max().double_value(&[]);
             assert!(largest <= TOLERANCE, "{case} {batch} {name}: differs by {largest:e}");
             worst = worst.max(largest);
@@ -92,20 +92,20 @@ fn check_kernels(case: &str, kernels: Kernels) {
             compare("discriminator_logits", &logits, true);
         });
     }
-    eprintln!("{case}, {kernels:?}: hidden states and logits differ by {worst:.2e} at most");
+    eprintln!("{case}, {kernels:?}: hidden states and logits differ by at most {worst:.2e}");
 }
 
 #[test]
-fn networks_with_a_projection_compute_what_transformers_computes() {
+fn networks_with_a_projection_match_transformers() {
     check("projected");
 }
 
 #[test]
-fn networks_without_a_projection_compute_what_transformers_computes() {
+fn networks_without_a_projection_match_transformers() {
     check("unprojected");
 }
 
 #[test]
-fn networks_with_embeddings_of_their_own_compute_what_transformers_computes() {
+fn networks_with_untied_embeddings_match_transformers() {
     check("untied");
 }

@@ -1,5 +1,5 @@
-//! Heads of tasks that transformers made (`tests/python/gen_foreign.py`): whole, and with a tensor missing, misshapen or
-//! misnamed.
+//! Task heads from transformers (`tests/python/gen_foreign.py`): complete ones, and ones with missing, misshapen or misnamed
+//! tensors.
 
 use super::fixtures;
 use electra_model::{
@@ -10,7 +10,7 @@ use electra_model::{
 use std::{fs, path::Path};
 use tch::{Device, Kind, Tensor};
 
-/// What reading and loading a folder says.
+/// Reads and loads a folder.
 fn read(dir: &Path) -> Result<Pretrained, String> {
     let pretrained = Pretrained::read(dir).map_err(|e| e.to_string())?;
     PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu)
@@ -18,7 +18,7 @@ fn read(dir: &Path) -> Result<Pretrained, String> {
     Ok(pretrained)
 }
 
-/// What is said of a fixture whose config.json and tensors were changed.
+/// Reads and loads a copy of a fixture with a changed config.json and changed tensors.
 fn changed(
     fixture: &str,
     config: impl Fn(String) -> String,
@@ -38,7 +38,7 @@ fn zeros(shape: &[i64]) -> Tensor {
     Tensor::zeros(shape, (Kind::Float, Device::Cpu))
 }
 
-/// Names and shapes.
+/// Names and shapes of a head's tensors.
 type Head = &'static [(&'static str, &'static [i64])];
 
 const TASKS: [(&str, Head); 4] = [
@@ -65,7 +65,7 @@ const TASKS: [(&str, Head); 4] = [
 ];
 
 #[test]
-fn every_tensor_of_a_tasks_head_must_be_there() {
+fn every_tensor_of_a_task_head_is_required() {
     for (fixture, head) in TASKS {
         for (name, shape) in head {
             let error = changed(fixture, |c| c, |state| state.retain(|(n, _)| n != name));
@@ -77,7 +77,7 @@ fn every_tensor_of_a_tasks_head_must_be_there() {
 }
 
 #[test]
-fn every_tensor_of_a_tasks_head_must_have_its_shape() {
+fn every_tensor_of_a_task_head_must_have_the_expected_shape() {
     for (fixture, head) in TASKS {
         for (name, shape) in head {
             let mut other = shape.to_vec();
@@ -93,7 +93,7 @@ fn every_tensor_of_a_tasks_head_must_have_its_shape() {
 }
 
 #[test]
-fn a_head_has_nothing_else() {
+fn unexpected_tensors_of_a_task_head_are_rejected() {
     for (fixture, _) in TASKS {
         let add = |state: &mut Named| state.push(("classifier.more.bias".to_owned(), zeros(&[8])));
         let error = changed(fixture, |c| c, add).unwrap_err();
@@ -112,7 +112,7 @@ fn a_head_has_nothing_else() {
 }
 
 #[test]
-fn an_encoder_that_has_a_head_leaves_it_behind_and_says_so() {
+fn the_head_of_a_folder_declared_as_an_encoder_is_dropped_with_a_note() {
     let as_encoder = |c: String| c.replace("ElectraForQuestionAnswering", "ElectraModel");
     let found = changed("question", as_encoder, |_| {}).unwrap();
     assert_eq!(found.config.architecture, Architecture::ElectraModel);
@@ -121,7 +121,7 @@ fn an_encoder_that_has_a_head_leaves_it_behind_and_says_so() {
         let note = format!("not used: {name} (config.json says ElectraModel)");
         assert!(found.notes.contains(&note), "{:?}", found.notes);
     }
-    // This project's heads have no class of their own and stay.
+    // This project's heads have no class and are kept.
     let add = |state: &mut Named| {
         state.retain(|(name, _)| !name.starts_with("qa_outputs"));
         state.push(("task_head.dense.weight".to_owned(), zeros(&[4, 8])));
@@ -131,8 +131,8 @@ fn an_encoder_that_has_a_head_leaves_it_behind_and_says_so() {
 }
 
 #[test]
-fn labels_are_those_of_the_head_that_the_weights_have() {
-    let nameless = |c: String| c.replace("\"architectures\"", "\"unread\"");
+fn labels_match_the_head_that_the_weights_have() {
+    let without_class = |c: String| c.replace("\"architectures\"", "\"ignored\"");
     let labels = |fixture: &str, config: &dyn Fn(String) -> String| {
         let found = changed(fixture, config, |_| {}).unwrap().config;
         (found.architecture, found.labels)
@@ -142,17 +142,21 @@ fn labels_are_those_of_the_head_that_the_weights_have() {
     };
     let expected =
         (Architecture::ElectraForSequenceClassification, classes(&["no", "maybe", "yes"]));
-    assert_eq!(labels("classifier", &nameless), expected);
+    assert_eq!(labels("classifier", &without_class), expected);
     let counted =
-        |c: String| nameless(c).replace("\"id2label\"", "\"num_labels\": 3,\n  \"names\"");
+        |c: String| without_class(c).replace("\"id2label\"", "\"num_labels\": 3,\n  \"names\"");
     let expected = (expected.0, classes(&["LABEL_0", "LABEL_1", "LABEL_2"]));
     assert_eq!(labels("classifier", &counted), expected);
     let expected =
         (Architecture::ElectraForTokenClassification, classes(&["O", "B-X", "I-X", "B-Y", "I-Y"]));
-    assert_eq!(labels("tokens", &nameless), expected);
-    assert_eq!(labels("question", &nameless), (Architecture::ElectraForQuestionAnswering, None));
-    // As many as the head has outputs.
-    let fewer = |c: String| nameless(c).replace("\"id2label\"", "\"num_labels\": 2,\n  \"names\"");
+    assert_eq!(labels("tokens", &without_class), expected);
+    assert_eq!(
+        labels("question", &without_class),
+        (Architecture::ElectraForQuestionAnswering, None)
+    );
+    // The number of labels must match the head's outputs.
+    let fewer =
+        |c: String| without_class(c).replace("\"id2label\"", "\"num_labels\": 2,\n  \"names\"");
     let error = changed("classifier", fewer, |_| {}).unwrap_err();
     let expected = "classifier.out_proj.weight: the file has shape [3, 8], the model [2, 8]";
     assert!(error.contains(expected), "{error}");

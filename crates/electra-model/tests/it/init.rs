@@ -1,4 +1,4 @@
-//! Initial values: the reference's distributions, by bounds from the normal distribution.
+//! Weight initialization: the reference's distributions, checked with statistical bounds.
 
 use super::tiny;
 use electra_model::{
@@ -26,19 +26,19 @@ fn largest(t: &Tensor) -> f64 {
 }
 
 #[test]
-fn the_reference_draws_truncated_normals() {
+fn the_reference_scheme_draws_truncated_normals() {
     let w = weights(&ElectraConfig::small(2000));
     let words = &w["discriminator.electra.embeddings.word_embeddings.weight"];
-    // A normal cut at 2 deviations has deviation sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)) = 0.8796.
-    // 256,000 draws: the sample deviation is within 1 % (7 of its own deviations).
+    // A normal truncated at 2 standard deviations has deviation sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)) = 0.8796.
+    // 256,000 draws: the sample deviation is within 1 % (7 standard errors).
     assert!((std(words) / (0.8796 * 0.02) - 1.0).abs() < 0.01, "{}", std(words));
     assert!(largest(words) <= 0.04);
-    // 4.6 % of untruncated draws are beyond 2 deviations, so the largest of these is close to the cut.
+    // 4.6 % of untruncated draws exceed 2 deviations, so the largest value is close to the truncation.
     assert!(largest(words) > 0.0399);
 }
 
 #[test]
-fn the_reference_draws_glorot_uniforms_where_tensorflow_does() {
+fn the_reference_scheme_draws_glorot_uniforms_where_tensorflow_does() {
     let w = weights(&ElectraConfig::small(100));
     for (name, input, output) in [
         ("discriminator.electra.embeddings_project.weight", 128, 256),
@@ -53,7 +53,7 @@ fn the_reference_draws_glorot_uniforms_where_tensorflow_does() {
 }
 
 #[test]
-fn hugging_face_draws_plain_normals_and_a_zero_pad_row() {
+fn the_hugging_face_scheme_draws_normals_and_a_zero_padding_embedding() {
     let mut config = ElectraConfig::small(2000);
     for network in config.networks_mut() {
         network.initializer.kind = InitializerKind::HuggingFace;
@@ -61,13 +61,13 @@ fn hugging_face_draws_plain_normals_and_a_zero_pad_row() {
     let w = weights(&config);
     let words = &w["discriminator.electra.embeddings.word_embeddings.weight"];
     assert!((std(words) / 0.02 - 1.0).abs() < 0.01);
-    assert!(largest(words) > 0.06, "256,000 draws of a normal pass 3 deviations");
+    assert!(largest(words) > 0.06, "256,000 draws of a normal exceed 3 deviations");
     assert_eq!(largest(&words.get(0)), 0.0);
     assert!(largest(&words.get(1)) > 0.0);
 }
 
 #[test]
-fn biases_are_zero_and_gains_one() {
+fn biases_are_zero_and_layer_norm_weights_one() {
     for (name, tensor) in weights(&tiny()) {
         if name.ends_with("LayerNorm.weight") {
             assert_eq!((&tensor - 1.0).abs().max().double_value(&[]), 0.0, "{name}");
@@ -80,13 +80,13 @@ fn biases_are_zero_and_gains_one() {
 }
 
 #[test]
-fn sinusoids_have_the_asked_size_and_frequencies() {
+fn sinusoids_have_the_requested_amplitude_and_frequencies() {
     let table = sinusoids(64, 10, 0.1).to_kind(Kind::Double);
     assert_eq!(table.size(), [64, 10]);
-    // sin^2 + cos^2 = 1 per pair, so the mean square over a row is half the amplitude squared.
+    // sin^2 + cos^2 = 1 for each pair, so the mean square of a row is half the squared amplitude.
     let mean_square = (&table * &table).mean(Kind::Double).double_value(&[]);
     assert!((mean_square - 0.01).abs() < 1e-8);
-    // Column 2 is sin(position * 10000^(-1/5)) of amplitude 0.1 * sqrt(2).
+    // Column 2 is sin(position * 10000^(-1/5)) with amplitude 0.1 * sqrt(2).
     let expected = 0.1 * 2f64.sqrt() * (3.0 * 10_000f64.powf(-0.2)).sin();
     assert!((table.double_value(&[3, 2]) - expected).abs() < 1e-7);
 

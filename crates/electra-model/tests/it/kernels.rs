@@ -1,4 +1,4 @@
-//! Products in bfloat16 against the products of rounded factors, worked out in 64 bits.
+//! Products in bfloat16, compared with float64 products of rounded operands.
 
 use electra_model::{Compute, Kernels, Precision};
 use tch::{Device, Kind, Tensor, nn};
@@ -7,7 +7,7 @@ fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).to_kind(Kind::Double)
 }
 
-/// Each number is that of the exact one rounded to 8 bits at most twice: a unit of its last place.
+/// Each value is the exact one, rounded to 8 bits at most twice: within one unit in the last place.
 #[track_caller]
 fn near(what: &str, found: &Tensor, exact: &Tensor) {
     assert_eq!((found.kind(), found.size()), (Kind::Float, exact.size()), "{what}");
@@ -16,7 +16,7 @@ fn near(what: &str, found: &Tensor, exact: &Tensor) {
 }
 
 #[test]
-fn a_dense_layer_in_bfloat16_multiplies_rounded_factors() {
+fn a_dense_layer_in_bfloat16_multiplies_rounded_operands() {
     for kernels in [Kernels::Fused, Kernels::Plain] {
         tch::manual_seed(6);
         let compute = Compute { kernels, precision: Precision::Bf16 };
@@ -30,16 +30,16 @@ fn a_dense_layer_in_bfloat16_multiplies_rounded_factors() {
         let gradients = Tensor::run_backward(&[sum], &[&x, weight, bias], false, false);
         let slopes = rounded(&slopes);
         near("result", &y, &(rounded(&x).matmul(&rounded(weight).tr()) + rounded(bias)));
-        near("of the input", &gradients[0], &slopes.matmul(&rounded(weight)));
+        near("input gradient", &gradients[0], &slopes.matmul(&rounded(weight)));
         let slopes = slopes.view([21, 11]);
-        near("of the weight", &gradients[1], &slopes.tr().matmul(&rounded(&x).view([21, 20])));
+        near("weight gradient", &gradients[1], &slopes.tr().matmul(&rounded(&x).view([21, 20])));
         let sums = slopes.sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
-        near("of the bias", &gradients[2], &sums);
+        near("bias gradient", &gradients[2], &sums);
     }
 }
 
 #[test]
-fn what_follows_a_gelu_gets_it_rounded_and_in_single_precision_nothing_is() {
+fn gelu_outputs_are_rounded_in_bfloat16_and_not_in_float32() {
     let vs = nn::VarStore::new(Device::Cpu);
     let dense = nn::linear(vs.root(), 20, 11, nn::LinearConfig::default());
     let x = Tensor::randn([3, 20], (Kind::Float, Device::Cpu));
@@ -53,7 +53,7 @@ fn what_follows_a_gelu_gets_it_rounded_and_in_single_precision_nothing_is() {
         let (single, half) = (of(Precision::F32), of(Precision::Bf16));
         assert_eq!((single.kind(), half.kind()), (Kind::Float, Kind::BFloat16));
         assert!((&single - &exact).abs().max().double_value(&[]) < 1e-5);
-        // Factors of about 1, 20 of them, rounded by 2^-9 each, then the product and the gelu.
+        // 20 operands of about 1, each rounded by 2^-9, then the rounding of the product and the gelu.
         assert!((&half - &exact).abs().max().double_value(&[]) < 0.05);
     }
 }

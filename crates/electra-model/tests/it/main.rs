@@ -1,5 +1,5 @@
-//! Public behaviour of `electra-model`.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! Tests of the public API of `electra-model`.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test and shows its location")]
 
 mod compare;
 mod config;
@@ -16,18 +16,20 @@ mod networks;
 mod parts;
 mod traps;
 
-use electra_model::{ElectraConfig, EncoderConfig, EncoderInput, PaddingMask, PartName, Tower};
+use electra_model::{
+    ElectraConfig, EncoderConfig, EncoderInput, EncoderSizes, PaddingMask, PartName,
+};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
-/// Numbers from outside.
+/// The folder of fixtures generated with other frameworks.
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
-/// A tiny pair of networks with odd sizes: `e != h`, generator narrower than the discriminator.
+/// A tiny pair of networks: `e != h`, and a generator narrower than the discriminator.
 fn tiny() -> ElectraConfig {
-    pair(50, 6, 12, Tower::new(2, 12, 3), Tower::new(3, 4, 1))
+    pair(50, 6, 12, EncoderSizes::new(2, 12, 3), EncoderSizes::new(3, 4, 1))
 }
 
 /// A discriminator and a generator of these sizes.
@@ -35,8 +37,8 @@ fn pair(
     vocab_size: i64,
     embedding_size: i64,
     max_positions: i64,
-    discriminator: Tower,
-    generator: Tower,
+    discriminator: EncoderSizes,
+    generator: EncoderSizes,
 ) -> ElectraConfig {
     let network = |sizes| EncoderConfig {
         max_positions,
@@ -51,5 +53,5 @@ fn pair(
 
 /// A batch of tensors.
 fn input(ids_bs: &Tensor, segments_bs: &Tensor, mask: &PaddingMask) -> EncoderInput {
-    EncoderInput::new(ids_bs.shallow_clone(), segments_bs.shallow_clone(), mask.share())
+    EncoderInput::new(ids_bs.shallow_clone(), segments_bs.shallow_clone(), mask.shallow_clone())
 }

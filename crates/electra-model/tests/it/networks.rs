@@ -1,4 +1,4 @@
-//! Networks: names, sharing, masks, shapes, swapped parts.
+//! Networks: variable names, sharing, masks, shapes, custom parts.
 
 use super::{input, tiny};
 use electra_model::{
@@ -31,7 +31,7 @@ fn variables_have_hugging_faces_names() {
 }
 
 #[test]
-fn a_name_used_twice_is_an_error() {
+fn a_duplicate_variable_name_is_an_error() {
     let vs = nn::VarStore::new(Device::Cpu);
     let root = vs.root();
     let _ = (root.zeros("weight", &[1]), root.zeros("weight", &[1]));
@@ -39,10 +39,10 @@ fn a_name_used_twice_is_an_error() {
 }
 
 #[test]
-fn tied_embeddings_are_trained_by_both_networks_and_untied_ones_are_not() {
+fn the_generator_trains_the_discriminators_embeddings_only_if_they_are_tied() {
     for (sharing, shared) in [(PartName::new("tied"), true), (PartName::new("untied"), false)] {
         let (vs, networks) = build(&ElectraConfig { sharing, ..tiny() });
-        let (x, mask) = (ids(3, 7), PaddingMask::all_kept(3, 7, Device::Cpu));
+        let (x, mask) = (ids(3, 7), PaddingMask::without_padding(3, 7, Device::Cpu));
         let positions = Tensor::from_slice(&[1i64, 9]);
         let logits =
             networks.generator.forward_t(&input(&x, &x.zeros_like(), &mask), &positions, false);
@@ -54,7 +54,7 @@ fn tied_embeddings_are_trained_by_both_networks_and_untied_ones_are_not() {
 }
 
 #[test]
-fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
+fn padding_does_not_change_logits_and_a_batch_of_one_keeps_its_dimension() {
     let (_, networks) = build(&tiny());
     let (x, segments) = (ids(3, 9), ids(3, 9).remainder(2));
     let forward = |x: &Tensor, segments: &Tensor, keep: &[i64]| {
@@ -65,7 +65,10 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
     let keep: Vec<i64> = (0..27).map(|i| i64::from(i < 14)).collect();
     let logits = forward(&x, &segments, &keep);
     assert_eq!(logits.size(), [3, 9]);
-    assert!(logits.isfinite().all().int64_value(&[]) == 1, "a row of padding alone is finite");
+    assert!(
+        logits.isfinite().all().int64_value(&[]) == 1,
+        "a row that is all padding gives finite logits"
+    );
 
     let short = forward(
         &x.narrow(0, 1, 1).narrow(1, 0, 5),
@@ -82,21 +85,21 @@ fn padding_changes_no_token_and_batch_one_keeps_its_axis() {
 }
 
 #[test]
-fn a_mask_without_padding_is_the_same_as_none() {
+fn an_attention_mask_of_ones_is_the_same_as_no_padding() {
     let (_, networks) = build(&tiny());
     let (x, ones) = (ids(2, 6), Tensor::ones([2, 6], (Kind::Int64, Device::Cpu)));
     let run = |mask: &PaddingMask| {
         networks.discriminator.forward_t(&input(&x, &x.zeros_like(), mask), false)
     };
     let (with, without) =
-        (run(&PaddingMask::new(&ones)), run(&PaddingMask::all_kept(2, 6, Device::Cpu)));
+        (run(&PaddingMask::new(&ones)), run(&PaddingMask::without_padding(2, 6, Device::Cpu)));
     assert_eq!(distance(&with, &without), 0.0);
 }
 
 #[test]
-fn segments_positions_and_dropout_matter() {
+fn segments_positions_and_dropout_change_the_logits() {
     let (_, networks) = build(&tiny());
-    let (x, mask) = (ids(1, 8), PaddingMask::all_kept(1, 8, Device::Cpu));
+    let (x, mask) = (ids(1, 8), PaddingMask::without_padding(1, 8, Device::Cpu));
     let run = |x: &Tensor, segments: &Tensor, train| {
         networks.discriminator.forward_t(&input(x, segments, &mask), train)
     };
@@ -106,7 +109,7 @@ fn segments_positions_and_dropout_matter() {
     assert!(distance(&plain, &run(&x, &x.zeros_like(), true)) > 1e-6);
 }
 
-/// An attention that mixes nothing and has one variable, named by its layer.
+/// An attention that only scales each position, by a factor that depends on the layer.
 #[derive(Debug)]
 struct Scale(Tensor);
 
@@ -117,7 +120,7 @@ impl SelfAttention for Scale {
 }
 
 #[test]
-fn a_part_from_outside_replaces_the_shipped_one() {
+fn a_custom_part_replaces_the_built_in_one() {
     let parts = Parts::shipped().with_attention("scale", |site: &Site<'_>| {
         Ok(Scale(site.path.ones("scale", &[1]) * site.layer as f64))
     });
@@ -128,14 +131,14 @@ fn a_part_from_outside_replaces_the_shipped_one() {
     let names: Vec<_> = variables(&vs).unwrap().into_iter().map(|(name, _)| name).collect();
     assert!(names.contains(&"discriminator.electra.encoder.layer.1.attention.scale".to_owned()));
     assert!(!names.iter().any(|name| name.contains("query")));
-    let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+    let (x, mask) = (ids(2, 3), PaddingMask::without_padding(2, 3, Device::Cpu));
     assert_eq!(
         network.discriminator.forward_t(&input(&x, &x.zeros_like(), &mask), false).size(),
         [2, 3]
     );
 }
 
-/// An attention and a feed-forward layer that know 32-bit floats alone.
+/// An attention and a feed-forward layer that only support float32.
 #[derive(Debug)]
 struct Single;
 
@@ -153,23 +156,24 @@ impl FeedForward for Single {
     }
 }
 
-/// Between products of bfloat16 there are 16 bits on a GPU; parts from outside are given 32, and 32 come out.
+/// With [`Kernels::Gpu`] activations between products are bfloat16, but the inputs of custom parts and all outputs are
+/// float32.
 #[test]
-fn parts_from_outside_and_what_is_outside_see_single_precision() {
+fn custom_parts_and_outputs_are_float32() {
     let mut config = tiny();
     for network in config.networks_mut() {
         (network.kernels, network.precision) = (Kernels::Gpu, Precision::Bf16);
     }
     let shipped = Parts::shipped();
-    let outside = shipped
+    let custom = shipped
         .clone()
         .with_attention("single", |_: &Site<'_>| Ok(Single))
         .with_feed_forward("single", |_: &Site<'_>| Ok(Single));
-    for parts in [shipped, outside] {
+    for parts in [shipped, custom] {
         let vs = nn::VarStore::new(Device::Cpu);
         let config = parts.applied_to(&config);
         let networks = Pretraining::new(&vs.root(), &config, &parts).unwrap();
-        let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+        let (x, mask) = (ids(2, 3), PaddingMask::without_padding(2, 3, Device::Cpu));
         let segments = x.zeros_like();
         let mut found =
             networks.discriminator.encoder().hidden_states(&input(&x, &segments, &mask), true);
@@ -183,7 +187,7 @@ fn parts_from_outside_and_what_is_outside_see_single_precision() {
     }
 }
 
-/// Embeddings of words alone.
+/// Word embeddings only.
 #[derive(Debug)]
 struct Words(Tensor);
 
@@ -200,7 +204,7 @@ impl Embeddings for Words {
 }
 
 #[test]
-fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
+fn custom_embeddings_are_shared_like_the_built_in_ones() {
     for (sharing, expected) in [
         (PartName::new("tied"), &["discriminator.electra.embeddings.words"][..]),
         (
@@ -220,8 +224,8 @@ fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
         let embeddings: Vec<_> =
             names.iter().filter(|name| name.contains("electra.embeddings.")).collect();
         assert_eq!(embeddings, expected);
-        // Both networks read the table that the policy gives them, and train it.
-        let (x, mask) = (ids(2, 3), PaddingMask::all_kept(2, 3, Device::Cpu));
+        // The generator uses and trains the embeddings that the policy gives it.
+        let (x, mask) = (ids(2, 3), PaddingMask::without_padding(2, 3, Device::Cpu));
         let hidden =
             networks.generator.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false);
         hidden.square().sum(Kind::Float).backward();
@@ -234,12 +238,12 @@ fn embeddings_from_outside_are_shared_as_the_shipped_ones_are() {
 }
 
 #[test]
-fn hidden_states_end_in_the_last_hidden_state() {
+fn the_last_of_all_hidden_states_is_the_encoders_output() {
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
     let (root, encoder, parts) = (vs.root(), config.discriminator.clone(), Parts::shipped());
     let model = Discriminator::alone(&root, &encoder, &parts).unwrap();
-    let (x, mask) = (ids(2, 5), PaddingMask::all_kept(2, 5, Device::Cpu));
+    let (x, mask) = (ids(2, 5), PaddingMask::without_padding(2, 5, Device::Cpu));
     let states = model.encoder().hidden_states(&input(&x, &x.zeros_like(), &mask), false);
     assert_eq!(states.len(), 3);
     let last = model.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false);

@@ -1,4 +1,4 @@
-//! Seams: blocks, tables that layers share, and parts that a network names.
+//! Seams: blocks, shared position tables, and part names in configs.
 
 use super::{input, tiny};
 use electra_model::{
@@ -26,7 +26,7 @@ fn pre_norm(kernels: Kernels) -> EncoderConfig {
     }
 }
 
-/// `LayerNorm(x)` written out.
+/// `LayerNorm(x)` by its formula.
 fn normalised(x: &Tensor, weights: &dyn Fn(&str) -> Tensor, name: &str) -> Tensor {
     let mean = x.mean_dim([-1i64].as_slice(), true, Kind::Float);
     let variance = (x - &mean).square().mean_dim([-1i64].as_slice(), true, Kind::Float);
@@ -34,10 +34,10 @@ fn normalised(x: &Tensor, weights: &dyn Fn(&str) -> Tensor, name: &str) -> Tenso
     scaled * weights(&format!("{name}.weight")) + weights(&format!("{name}.bias"))
 }
 
-/// Xiong et al. 2020, figure 1 (b): `x + sub_layer(LayerNorm(x))` twice a layer, one LayerNorm at the end. Written out
-/// with one head's attention by hand, beside every form of the arithmetic.
+/// Xiong et al. 2020, figure 1 (b): `x + sub_layer(LayerNorm(x))` twice per layer, and one LayerNorm at the end, computed
+/// here by formula with one attention head, for all implementations.
 #[test]
-fn a_pre_norm_encoder_computes_what_its_formula_says() {
+fn a_pre_norm_encoder_matches_its_formula() {
     for kernels in [Kernels::Plain, Kernels::Fused, Kernels::Gpu] {
         let config = EncoderConfig { heads: 1, layers: 1, embedding_size: 12, ..pre_norm(kernels) };
         let vs = nn::VarStore::new(Device::Cpu);
@@ -64,11 +64,11 @@ fn a_pre_norm_encoder_computes_what_its_formula_says() {
             let part = |name: &str| dense(&y, &format!("attention.self.{name}"));
             let scores = part("query").matmul(&part("key").transpose(-2, -1)) / 12f64.sqrt();
             let bias = (mask.keep_bs().unsqueeze(1) - 1.0) * 10_000.0;
-            let mixed = (scores + bias).softmax(-1, Kind::Float).matmul(&part("value"));
-            let x1 = x_bsh + dense(&mixed, "attention.output.dense");
+            let heads = (scores + bias).softmax(-1, Kind::Float).matmul(&part("value"));
+            let x1 = x_bsh + dense(&heads, "attention.output.dense");
             let y = normalised(&x1, &layer, "output.LayerNorm");
-            let fed = dense(&dense(&y, "intermediate.dense").gelu("none"), "output.dense");
-            normalised(&(x1 + fed), &weights, "final_LayerNorm")
+            let mlp = dense(&dense(&y, "intermediate.dense").gelu("none"), "output.dense");
+            normalised(&(x1 + mlp), &weights, "final_LayerNorm")
         });
         let last =
             no_grad(|| network.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false));
@@ -78,30 +78,31 @@ fn a_pre_norm_encoder_computes_what_its_formula_says() {
     }
 }
 
-/// Equal names of tensors, other computations: neither is taken for the other, nor by `transformers`.
+/// Pre-norm and post-norm networks have equal tensor names, so the config must record the part; `transformers` must reject
+/// the folder.
 #[test]
-fn a_folder_names_its_parts_and_is_built_from_them() {
+fn an_exported_folder_records_its_parts_and_is_built_from_them() {
     let dir = tempfile::tempdir().unwrap();
     let config = pre_norm(Kernels::Fused);
     let vs = nn::VarStore::new(Device::Cpu);
     let network = Discriminator::alone(&vs.root(), &config, &Parts::shipped()).unwrap();
-    let described = Config::new(Architecture::ElectraForPreTraining, config, 0);
-    hf::write(dir.path(), &described, &variables(&vs).unwrap()).unwrap();
+    let config = Config::new(Architecture::ElectraForPreTraining, config, 0);
+    hf::write(dir.path(), &config, &variables(&vs).unwrap()).unwrap();
     let json = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["model_type"], "electra_custom");
     assert_eq!(json["parts"]["block"], "pre-norm");
 
     let read = Pretrained::read(dir.path()).unwrap();
-    let again = PretrainedNetwork::new(&read, &Parts::shipped(), Device::Cpu).unwrap();
-    let (x, mask) = (ids(2, 5), PaddingMask::all_kept(2, 5, Device::Cpu));
+    let loaded = PretrainedNetwork::new(&read, &Parts::shipped(), Device::Cpu).unwrap();
+    let (x, mask) = (ids(2, 5), PaddingMask::without_padding(2, 5, Device::Cpu));
     let batch = input(&x, &x.zeros_like(), &mask);
     let (a, b) =
-        (network.encoder().forward_t(&batch, false), again.encoder().forward_t(&batch, false));
+        (network.encoder().forward_t(&batch, false), loaded.encoder().forward_t(&batch, false));
     assert_eq!(distance(&a, &b), 0.0);
 }
 
-/// Attention with a bias by distance, which the encoder looks up once for all layers.
+/// Attention weights that depend only on a table of distances, which the encoder computes once for all layers.
 #[derive(Debug)]
 struct Biased;
 
@@ -111,7 +112,7 @@ impl SelfAttention for Biased {
     }
 }
 
-/// A learned bias for each distance, through a function, as DeBERTa's is through a LayerNorm.
+/// A learned bias for each distance, passed through a function, as DeBERTa's passes through a LayerNorm.
 #[derive(Debug)]
 struct Distances(Tensor);
 
@@ -132,9 +133,9 @@ fn with_distances() -> Parts {
     )
 }
 
-/// The table is computed once and read by every layer; its gradient is the sum over them, recomputed or not.
+/// The table is computed once and used by every layer; its gradient is the sum over layers, also with recomputation.
 #[test]
-fn a_table_that_layers_share_has_one_owner_and_one_gradient() {
+fn a_shared_position_table_has_one_variable_and_one_gradient() {
     let (parts, name) = (with_distances(), "electra.encoder.distances");
     let build = |activations| {
         let mut config = parts.applied_to_encoder(&tiny().discriminator);
@@ -145,27 +146,27 @@ fn a_table_that_layers_share_has_one_owner_and_one_gradient() {
     };
     let gradient = |(vs, network): &(nn::VarStore, Discriminator)| {
         let x = Tensor::arange(10, (Kind::Int64, Device::Cpu)).view([2, 5]);
-        let mask = PaddingMask::all_kept(2, 5, Device::Cpu);
+        let mask = PaddingMask::without_padding(2, 5, Device::Cpu);
         let logits = network.forward_t(&input(&x, &x.zeros_like(), &mask), true);
         logits.square().sum(Kind::Float).backward();
         vs.variables()[name].grad()
     };
-    let (kept, again) = (build(Activations::Keep), build(Activations::Recompute));
+    let (kept, recomputed) = (build(Activations::Keep), build(Activations::Recompute));
     let from = kept.0.variables();
     assert!(from.contains_key(name));
-    for (name, mut to) in again.0.variables() {
+    for (name, mut to) in recomputed.0.variables() {
         no_grad(|| to.copy_(&from[&name]));
     }
-    let (kept, again) = (gradient(&kept), gradient(&again));
-    let size = kept.abs().max().double_value(&[]);
-    assert!(size > 0.0);
-    // Sums over the layers in another order.
-    let off = distance(&kept, &again);
-    assert!(off < 1e-5 * size, "{off} of {size}");
+    let (kept, recomputed) = (gradient(&kept), gradient(&recomputed));
+    let largest = kept.abs().max().double_value(&[]);
+    assert!(largest > 0.0);
+    // The order of summation over layers differs.
+    let difference = distance(&kept, &recomputed);
+    assert!(difference < 1e-5 * largest, "{difference} of {largest}");
 }
 
 #[test]
-fn a_part_that_is_not_there_or_not_asked_for_is_an_error_that_names_it() {
+fn errors_name_an_unknown_or_unused_part() {
     let vs = nn::VarStore::new(Device::Cpu);
     let unknown = EncoderConfig { attention: PartName::new("mean-mix"), ..tiny().discriminator };
     let error = Discriminator::alone(&vs.root(), &unknown, &Parts::shipped()).unwrap_err();
@@ -179,7 +180,7 @@ fn a_part_that_is_not_there_or_not_asked_for_is_an_error_that_names_it() {
         matches!(&error, Error::UnusedPart { seam: "attention", found, .. } if found == "softmax")
     );
 
-    // One of two networks may have it.
+    // It is enough if one of the two networks uses the part.
     let parts = with_distances();
     let config =
         ElectraConfig { discriminator: parts.applied_to_encoder(&tiny().discriminator), ..tiny() };

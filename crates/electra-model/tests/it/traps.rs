@@ -1,20 +1,20 @@
-//! What `transformers` lets pass in silence: each trap is an error or a note here, or what is written avoids it.
+//! Pitfalls of `transformers`, most of them silent there: reading gives an error or a note for each, or writing avoids it.
 //!
-//! | trap | what happens there | test |
+//! | trap | in `transformers` | test |
 //! |---|---|---|
 //! | 1 | the discriminator's config used for the generator | `trap_1_a_generator_with_the_discriminators_config` |
-//! | 2 | a wrong number of attention heads | `trap_2_a_wrong_head_count`, `trap_2_a_head_count_that_nothing_confirms_stays_so` |
-//! | 3 | a missing projection or layer starts at random | `trap_3_a_missing_projection_or_layer` |
-//! | 4 | names under another prefix start at random | `trap_4_names_under_another_prefix` |
-//! | 5 | version 4 refuses files without `format` | `trap_5_the_metadata_that_transformers_4_insists_on_is_written` |
-//! | 6 | version 5 checks the types of a config's fields | `trap_6_the_types_that_transformers_5_insists_on_are_written` |
-//! | 7 | version 5 ignores `tokenizer.json`'s normalizer | in electra-tokenize, whose folders say it twice |
-//! | 8 | an output layer that differs from the word table | `trap_8_an_output_layer_that_is_not_the_word_table` |
-//! | 9 | the file's kind against the config's | `trap_9_kinds_that_are_not_what_the_config_says` |
+//! | 2 | a wrong number of attention heads | `trap_2_a_wrong_head_count`, `trap_2_an_unverified_head_count_stays_unverified` |
+//! | 3 | a missing projection or layer is initialized at random | `trap_3_a_missing_projection_or_layer` |
+//! | 4 | weights under another prefix are initialized at random | `trap_4_names_under_another_prefix` |
+//! | 5 | version 4 rejects files without `format` | `trap_5_the_metadata_that_transformers_4_requires_is_written` |
+//! | 6 | version 5 checks the types of a config's fields | `trap_6_the_types_that_transformers_5_requires_are_written` |
+//! | 7 | version 5 ignores `tokenizer.json`'s normalizer | in electra-tokenize, which writes the setting twice |
+//! | 8 | an output layer that differs from the word embeddings | `trap_8_an_untied_output_layer` |
+//! | 9 | the file's kind differs from the config's | `trap_9_kinds_that_differ_from_the_config` |
 //! | 10 | dropout before a head: null is not 0 | `trap_10_dropout_before_the_head_is_null_or_zero` |
-//! | 11 | dropout on or off after loading | `trap_11_what_is_read_has_no_dropout` |
-//! | 12 | shards and their index | `trap_12_shards_that_are_missing_elsewhere_or_outside` |
-//! | 13 | views that are not contiguous | `trap_13_views_are_written_row_by_row` |
+//! | 11 | dropout may be on after loading | `trap_11_a_loaded_network_has_no_dropout` |
+//! | 12 | inconsistent shards and index | `trap_12_missing_misplaced_or_outside_shards` |
+//! | 13 | non-contiguous views | `trap_13_views_are_written_contiguously` |
 
 use super::{fixtures, input, tiny};
 use electra_model::{
@@ -36,7 +36,7 @@ fn discriminator(dir: &Path) -> Named {
     state
 }
 
-/// What reading and loading a folder says.
+/// Reads and loads a folder.
 fn read(dir: &Path) -> Result<Pretrained, String> {
     let pretrained = Pretrained::read(dir).map_err(|e| e.to_string())?;
     PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu)
@@ -44,7 +44,7 @@ fn read(dir: &Path) -> Result<Pretrained, String> {
     Ok(pretrained)
 }
 
-/// What is said of a folder whose tensors were changed.
+/// Reads and loads a folder with changed tensors.
 fn with_tensors(change: impl Fn(&mut Named)) -> Result<Pretrained, String> {
     let dir = tempfile::tempdir().unwrap();
     let mut state = discriminator(dir.path());
@@ -53,7 +53,7 @@ fn with_tensors(change: impl Fn(&mut Named)) -> Result<Pretrained, String> {
     read(dir.path())
 }
 
-/// What is said of a folder whose config.json was changed.
+/// Reads and loads a folder with a changed config.json.
 fn with_config(from: &str, to: &str) -> Result<Pretrained, String> {
     let dir = tempfile::tempdir().unwrap();
     discriminator(dir.path());
@@ -64,7 +64,7 @@ fn with_config(from: &str, to: &str) -> Result<Pretrained, String> {
     read(dir.path())
 }
 
-fn says(result: Result<Pretrained, String>, expected: &str) {
+fn fails_with(result: Result<Pretrained, String>, expected: &str) {
     let error = result.expect_err(expected);
     assert!(error.contains(expected), "{expected:?} in {error}");
 }
@@ -78,7 +78,7 @@ fn trap_1_a_generator_with_the_discriminators_config() {
     let networks = Pretraining::new(&vs.root(), &config, &Parts::shipped()).unwrap();
     let state = hf::state_dict(&vs, "generator", networks.generator.encoder()).unwrap();
     tensors::write(&dir.path().join("model.safetensors"), &state).unwrap();
-    says(
+    fails_with(
         read(dir.path()),
         "has the weights of ElectraForMaskedLM, but config.json says ElectraForPreTraining",
     );
@@ -86,31 +86,34 @@ fn trap_1_a_generator_with_the_discriminators_config() {
 
 #[test]
 fn trap_2_a_wrong_head_count() {
-    says(
+    fails_with(
         with_config("\"num_attention_heads\": 3", "\"num_attention_heads\": 4"),
-        "was written with num_attention_heads = 3, config.json says 4",
+        "was written with num_attention_heads = 3, but config.json says 4",
     );
-    says(with_config("\"num_attention_heads\": 3,", ""), "missing field `num_attention_heads`");
-    says(
+    fails_with(
+        with_config("\"num_attention_heads\": 3,", ""),
+        "missing field `num_attention_heads`",
+    );
+    fails_with(
         with_config("\"num_attention_heads\": 3", "\"num_attention_heads\": 5"),
         "config.json: model.hidden = 12: must be divisible by heads = 5",
     );
-    // Without the guard in the file nothing can tell; it is said.
+    // Without the metadata, a wrong count cannot be detected, and a note says so.
     let foreign = with_tensors(|_| {}).unwrap();
-    assert!(foreign.notes[0].starts_with("not verified: 3 attention heads of 4"));
+    assert!(foreign.notes[0].starts_with("not verified: 3 attention heads of size 4"));
 }
 
 #[test]
 fn trap_3_a_missing_projection_or_layer() {
-    says(
+    fails_with(
         with_tensors(|state| state.retain(|(name, _)| !name.contains("embeddings_project"))),
         "missing from the file: electra.embeddings_project.weight [12, 6]",
     );
-    says(
+    fails_with(
         with_tensors(|state| state.retain(|(name, _)| !name.contains("layer.1."))),
         "missing from the file: electra.encoder.layer.1.attention.output.LayerNorm.bias [12]",
     );
-    says(
+    fails_with(
         with_config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1"),
         "not in the model: electra.encoder.layer.1.",
     );
@@ -126,9 +129,9 @@ fn trap_4_names_under_another_prefix() {
             }
         })
     };
-    says(prefixed("discriminator."), "give its run to `electra export`");
-    says(prefixed("model."), "has the weights of ElectraModel, but config.json says");
-    // A base model's names, beside a head's: understood.
+    fails_with(prefixed("discriminator."), "export its run with `electra export`");
+    fails_with(prefixed("model."), "has the weights of ElectraModel, but config.json says");
+    // Encoder names of a base model together with a head are supported.
     let bare = with_tensors(|state| {
         for (name, _) in state {
             *name = name.trim_start_matches("electra.").to_owned();
@@ -138,21 +141,21 @@ fn trap_4_names_under_another_prefix() {
 }
 
 #[test]
-fn trap_2_a_head_count_that_nothing_confirms_stays_so() {
+fn trap_2_an_unverified_head_count_stays_unverified() {
     let foreign = with_tensors(|_| {}).unwrap();
-    assert_eq!(foreign.config.head_count, HeadCount::Claimed);
+    assert_eq!(foreign.config.head_count, HeadCount::Unverified);
     let dir = tempfile::tempdir().unwrap();
     hf::write(dir.path(), &foreign.config, &foreign.tensors).unwrap();
     let metadata = tensors::metadata(&dir.path().join("model.safetensors")).unwrap();
     assert_eq!(metadata.get("num_attention_heads"), None);
     let again = read(dir.path()).unwrap();
-    assert_eq!(again.config.head_count, HeadCount::Claimed);
+    assert_eq!(again.config.head_count, HeadCount::Unverified);
     assert!(
-        again.notes[0].starts_with("not verified: 3 attention heads of 4"),
+        again.notes[0].starts_with("not verified: 3 attention heads of size 4"),
         "{:?}",
         again.notes
     );
-    // What was made here is confirmed, and stays confirmed.
+    // The count of a model made here is verified, and stays verified.
     discriminator(dir.path());
     let own = read(dir.path()).unwrap();
     assert_eq!((own.config.head_count, own.notes.len()), (HeadCount::Verified, 0));
@@ -161,7 +164,7 @@ fn trap_2_a_head_count_that_nothing_confirms_stays_so() {
 }
 
 #[test]
-fn trap_5_the_metadata_that_transformers_4_insists_on_is_written() {
+fn trap_5_the_metadata_that_transformers_4_requires_is_written() {
     let dir = tempfile::tempdir().unwrap();
     discriminator(dir.path());
     let metadata = tensors::metadata(&dir.path().join("model.safetensors")).unwrap();
@@ -169,10 +172,10 @@ fn trap_5_the_metadata_that_transformers_4_insists_on_is_written() {
 }
 
 #[test]
-fn trap_6_the_types_that_transformers_5_insists_on_are_written() {
+fn trap_6_the_types_that_transformers_5_requires_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let mut encoder = tiny().discriminator.clone();
-    // Numbers that are whole must stay floats where floats are asked for.
+    // Integral values of float fields must be written as floats.
     (encoder.dropout, encoder.attention_dropout, encoder.initializer.std) = (0.0, 0.0, 1.0);
     encoder.layer_norm_eps = 1.0;
     let mut config = Config::new(Architecture::ElectraForSequenceClassification, encoder, 0);
@@ -216,7 +219,7 @@ fn trap_6_the_types_that_transformers_5_insists_on_are_written() {
 }
 
 #[test]
-fn trap_8_an_output_layer_that_is_not_the_word_table() {
+fn trap_8_an_untied_output_layer() {
     let dir = tempfile::tempdir().unwrap();
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
@@ -227,29 +230,29 @@ fn trap_8_an_output_layer_that_is_not_the_word_table() {
     let table = networks.generator.encoder().embeddings().token_table().detach();
     state.push(("generator_lm_head.weight".to_owned(), table.copy()));
     hf::write(dir.path(), &config, &state).unwrap();
-    let note = "not used: generator_lm_head.weight (the word table is the output layer)";
+    let note = "not used: generator_lm_head.weight (tied to the word embeddings)";
     assert!(read(dir.path()).unwrap().notes.contains(&note.to_owned()));
     state.last_mut().unwrap().1 = table + 1e-3;
     hf::write(dir.path(), &config, &state).unwrap();
-    says(
+    fails_with(
         read(dir.path()),
         "generator_lm_head.weight differs from electra.embeddings.word_embeddings.weight",
     );
 }
 
 #[test]
-fn trap_9_kinds_that_are_not_what_the_config_says() {
+fn trap_9_kinds_that_differ_from_the_config() {
     let half = with_tensors(|state| {
         for (_, tensor) in state {
             *tensor = tensor.to_kind(Kind::BFloat16);
         }
     });
     let half = half.unwrap();
-    assert!(half.notes.iter().any(|n| n.ends_with("of kind BFloat16 became 32-bit floats")));
+    assert!(half.notes.iter().any(|n| n.ends_with("tensors of kind BFloat16 to Float")));
     assert!(half.tensors.iter().all(|(_, t)| t.kind() == Kind::Float));
-    says(
+    fails_with(
         with_tensors(|state| state[3].1 = state[3].1.to_kind(Kind::Int64)),
-        "kind Int64, weights are floats",
+        "kind Int64, expected a float",
     );
 }
 
@@ -264,11 +267,11 @@ fn trap_10_dropout_before_the_head_is_null_or_zero() {
 }
 
 #[test]
-fn trap_11_what_is_read_has_no_dropout() {
+fn trap_11_a_loaded_network_has_no_dropout() {
     let read = with_config("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 0.5").unwrap();
     let network = PretrainedNetwork::new(&read, &Parts::shipped(), Device::Cpu).unwrap();
     let ids = Tensor::randint(50, [2, 8], (Kind::Int64, Device::Cpu));
-    let mask = electra_model::PaddingMask::all_kept(2, 8, Device::Cpu);
+    let mask = electra_model::PaddingMask::without_padding(2, 8, Device::Cpu);
     let run = || network.encoder().forward_t(&input(&ids, &ids.zeros_like(), &mask), false);
     let (first, second) = (run(), run());
     assert_eq!(first, second);
@@ -276,7 +279,7 @@ fn trap_11_what_is_read_has_no_dropout() {
 }
 
 #[test]
-fn trap_12_shards_that_are_missing_elsewhere_or_outside() {
+fn trap_12_missing_misplaced_or_outside_shards() {
     let source = fixtures().join("foreign/sharded");
     let dir = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&source).unwrap() {
@@ -288,69 +291,75 @@ fn trap_12_shards_that_are_missing_elsewhere_or_outside() {
     read(dir.path()).unwrap();
     let first = "model-00001-of-00004.safetensors";
     for (to, expected) in [
-        ("../model-00001-of-00004.safetensors", "which leaves the folder"),
-        ("/etc/passwd", "which leaves the folder"),
-        ("gone.safetensors", "names \"gone.safetensors\", which is not in the folder"),
+        ("../model-00001-of-00004.safetensors", "is outside the folder"),
+        ("/etc/passwd", "is outside the folder"),
+        ("gone.safetensors", "shard \"gone.safetensors\" is missing from the folder"),
         ("model-00002-of-00004.safetensors", "where the index has it"),
     ] {
         fs::write(&index, good.replace(first, to)).unwrap();
-        says(read(dir.path()), expected);
+        fails_with(read(dir.path()), expected);
     }
     let lines: Vec<_> =
         good.lines().filter(|line| !line.contains("word_embeddings.weight")).collect();
     fs::write(&index, lines.join("\n")).unwrap();
-    says(read(dir.path()), "and not in the index");
+    fails_with(read(dir.path()), "but not in the index");
 }
 
 #[test]
-fn trap_13_views_are_written_row_by_row() {
+fn trap_13_views_are_written_contiguously() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = discriminator(dir.path());
-    let place =
+    let index =
         state.iter().position(|(name, _)| name.ends_with("intermediate.dense.weight")).unwrap();
-    let weight = state[place].1.detach();
-    state[place].1 = weight.transpose(0, 1).contiguous().transpose(0, 1);
-    assert!(!state[place].1.is_contiguous());
+    let weight = state[index].1.detach();
+    state[index].1 = weight.transpose(0, 1).contiguous().transpose(0, 1);
+    assert!(!state[index].1.is_contiguous());
     tensors::write(&dir.path().join("model.safetensors"), &state).unwrap();
-    assert_eq!(read(dir.path()).unwrap().tensors[place].1, weight);
+    assert_eq!(read(dir.path()).unwrap().tensors[index].1, weight);
 }
 
 #[test]
-fn numbers_that_are_none_are_counted() {
+fn nan_values_are_counted() {
     let result = with_tensors(|state| {
         let broken = state[4].1.detach().copy();
         let _ = broken.view(-1).narrow(0, 0, 2).fill_(f64::NAN);
         state[4].1 = broken;
     });
-    says(result, ": 2 of");
+    fails_with(result, ": 2 of");
 }
 
 #[test]
-fn one_weight_under_two_names() {
+fn duplicate_weights_are_rejected() {
     let result = with_tensors(|state| {
         let (name, tensor) =
             state.iter().find(|(n, _)| n.ends_with("embeddings.LayerNorm.weight")).unwrap();
-        let twin = (name.replace("weight", "gamma"), tensor.shallow_clone());
-        state.push(twin);
+        let duplicate = (name.replace("weight", "gamma"), tensor.shallow_clone());
+        state.push(duplicate);
     });
-    says(result, "are both electra.embeddings.LayerNorm.weight");
+    fails_with(result, "duplicate electra.embeddings.LayerNorm.weight: ");
 }
 
 #[test]
-fn other_activations_positions_and_models_are_refused() {
-    says(
+fn unsupported_activations_positions_and_models_are_rejected() {
+    fails_with(
         with_config("\"gelu\"", "\"gelu_new\""),
-        "hidden_act is \"gelu_new\"; only \"gelu\" is read",
+        "hidden_act \"gelu_new\" is not supported, only \"gelu\"",
     );
     with_config("\"gelu\"", "\"gelu_python\"").unwrap();
-    says(with_config("\"electra\"", "\"roberta\""), "model_type is \"roberta\"");
-    says(
+    fails_with(
+        with_config("\"electra\"", "\"roberta\""),
+        "model_type \"roberta\" is not supported",
+    );
+    fails_with(
         with_config("\"dtype\"", "\"position_embedding_type\": \"relative_key\",\n  \"dtype\""),
-        "position_embedding_type is \"relative_key\"",
+        "position_embedding_type \"relative_key\"",
     );
-    says(
+    fails_with(
         with_config("ElectraForPreTraining", "ElectraForCausalLM"),
-        "architectures names \"ElectraForCausalLM\"",
+        "architecture \"ElectraForCausalLM\" is not supported",
     );
-    says(with_config("\"dtype\"", "\"is_decoder\": true,\n  \"dtype\""), "is of a decoder");
+    fails_with(
+        with_config("\"dtype\"", "\"is_decoder\": true,\n  \"dtype\""),
+        "decoders are not supported",
+    );
 }

@@ -5,41 +5,41 @@ use electra_data::{Masking, ReferenceMasking, UniformMasking};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The `[objective.masking]` section: which positions the generator fills.
+/// The `[objective.masking]` section: which positions are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum MaskingConfig {
-    /// Distinct positions, uniformly.
+    /// Distinct positions, drawn uniformly.
     Uniform {
-        /// Share of a sequence's tokens that is chosen.
+        /// Fraction of a sequence's tokens that is chosen.
         rate: f64,
-        /// Share of the chosen positions that shows `[MASK]`; the rest keeps its token.
+        /// Fraction of the chosen positions replaced with `[MASK]`; the others keep their token.
         mask_share: f64,
     },
-    /// The reference's draws with replacement.
+    /// Positions drawn with replacement, as in the reference.
     Reference {
-        /// Share of a sequence's tokens that is drawn.
+        /// Fraction of a sequence's tokens that is drawn.
         rate: f64,
-        /// Share of the draws that shows `[MASK]`.
+        /// Fraction of the drawn positions replaced with `[MASK]`.
         mask_share: f64,
     },
 }
 
 impl MaskingConfig {
-    /// Share of a sequence's tokens that is chosen.
+    /// Fraction of a sequence's tokens that is chosen.
     pub fn rate(&self) -> f64 {
         let (Self::Uniform { rate, .. } | Self::Reference { rate, .. }) = *self;
         rate
     }
 
-    /// Share of the chosen positions that shows `[MASK]`.
+    /// Fraction of the chosen positions replaced with `[MASK]`.
     pub fn mask_share(&self) -> f64 {
         let (Self::Uniform { mask_share, .. } | Self::Reference { mask_share, .. }) = *self;
         mask_share
     }
 
-    /// The masking that the config names.
+    /// Builds the masking.
     pub fn build(&self) -> Arc<dyn Masking> {
         match *self {
             Self::Uniform { rate, mask_share } => Arc::new(UniformMasking { rate, mask_share }),
@@ -50,13 +50,12 @@ impl MaskingConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// Naming the first key that no run can be made with.
+    /// Naming the first invalid key.
     pub fn validate(&self) -> Result<()> {
-        let (Self::Uniform { rate, mask_share } | Self::Reference { rate, mask_share }) = *self;
-        for (key, x) in [("rate", rate), ("mask_share", mask_share)] {
+        for (key, x) in [("rate", self.rate()), ("mask_share", self.mask_share())] {
             if !(x > 0.0 && x <= 1.0) {
                 let key = format!("objective.masking.{key}");
-                return Err(Error::value(&key, x, "must be above 0 and at most 1"));
+                return Err(Error::value(&key, x, "must be greater than 0 and at most 1"));
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! Masked language modelling: BERT's objective, the paper's baseline, with one network.
+//! BERT's masked language modelling: the paper's baseline, with one network.
 
 use super::{
-    cloze::{Cloze, Output},
     inputs::{Inputs, Shapes},
+    masked_prediction::{MaskedPrediction, OutputLayer},
     seam::{Normaliser, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check},
 };
@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use tracing::trace_span;
 
-/// How positions are masked.
+/// The settings of [`Bert`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BertConfig {
-    /// Share of the chosen positions that shows another token, drawn uniformly from the vocabulary; 0.1 in the paper.
-    /// What shows neither `[MASK]` nor another token keeps its own.
+    /// Fraction of the chosen positions replaced with a random token, uniform over the vocabulary; 0.1 in the paper.
+    /// Positions with neither `[MASK]` nor a random token keep their token.
     pub random_share: f64,
-    /// Which positions are chosen, and the share of them that shows `[MASK]`: 0.15 and 0.8 in the paper.
+    /// Which positions are chosen, and the fraction replaced with `[MASK]`: 0.15 and 0.8 in the paper.
     pub masking: MaskingConfig,
 }
 
-/// The mean cross-entropy over the chosen positions. The network is the config's discriminator with the head of a masked
-/// language model; no second one is built.
+/// The mean cross-entropy over the chosen positions. The network is the config's discriminator with a masked language
+/// modelling head; no generator is built.
 ///
 /// Source: Devlin et al. 2019, section 3.1, "Task #1"; Clark et al. 2020, section 3.1, the BERT baseline: no next
 /// sentence prediction.
@@ -42,15 +42,15 @@ struct BertPass<'a> {
     device: Device,
     loss: Tensor,
     labels_p: Tensor,
-    cloze: Cloze,
+    prediction: MaskedPrediction,
 }
 
 impl ObjectiveSettings for BertConfig {
     fn validate(&self, _model: &ElectraConfig) -> Result<()> {
-        let most = 1.0 - self.masking.mask_share();
-        let expected = format!("must be from 0 to {most}, what masking.mask_share leaves");
-        // 1 - 0.8 is a little less than 0.2 in binary.
-        let ok = (0.0..=most + 1e-9).contains(&self.random_share);
+        let max = 1.0 - self.masking.mask_share();
+        let expected = format!("must be from 0 to {max}, which is 1 - masking.mask_share");
+        // 1 - 0.8 is slightly less than 0.2 in floating point.
+        let ok = (0.0..=max + 1e-9).contains(&self.random_share);
         check("random_share", self.random_share, ok, &expected)
     }
 
@@ -68,17 +68,17 @@ impl ObjectiveSettings for BertConfig {
 }
 
 impl BertConfig {
-    /// The ids that the network reads, `[b * s]`, of `vocabulary` tokens: those with `[MASK]`, and other tokens at a share
-    /// of the positions that do not show it. Whether, and which, is a function of the position's one uniform number.
-    pub fn shown(&self, part: &MaskedBatch, vocabulary: i64) -> Vec<i64> {
-        let kept_share = 1.0 - self.masking.mask_share();
+    /// The network's input ids, `[b * s]`: those with `[MASK]`, and random tokens of a vocabulary of size `vocabulary` at
+    /// some of the chosen positions without it. The position's uniform number decides whether, and which token.
+    pub fn input_ids(&self, part: &MaskedBatch, vocabulary: i64) -> Vec<i64> {
+        let unmasked_share = 1.0 - self.masking.mask_share();
         let mut ids = part.generator_ids.clone();
         let positions = part.masked_positions.iter().zip(&part.masked_is_mask);
         for ((&position, &is_mask), &uniform) in positions.zip(&part.sampling_uniforms) {
-            // Below 1, and uniform there, at the share that is random of what is not [MASK].
-            let drawn = f64::from(uniform) * kept_share / self.random_share;
-            if !is_mask && drawn < 1.0 {
-                ids[position as usize] = ((drawn * vocabulary as f64) as i64).min(vocabulary - 1);
+            // Less than 1, and then uniform, with probability random_share / unmasked_share.
+            let scaled = f64::from(uniform) * unmasked_share / self.random_share;
+            if !is_mask && scaled < 1.0 {
+                ids[position as usize] = ((scaled * vocabulary as f64) as i64).min(vocabulary - 1);
             }
         }
         ids
@@ -86,14 +86,14 @@ impl BertConfig {
 }
 
 impl Bert {
-    /// The network under the site's path.
+    /// Builds the network under the site's path.
     ///
     /// # Errors
-    /// If a value is not valid or a part cannot be built.
+    /// If a value is invalid or a part cannot be built.
     pub fn new(config: &BertConfig, site: &ObjectiveSite<'_>) -> Result<Self> {
         config.validate(site.model)?;
         if site.model.generator.is_some() {
-            tracing::warn!("the objective bert trains one network: [model.generator] is not used");
+            tracing::warn!("[model.generator] is not used: the objective bert trains one network");
         }
         let path = &site.path / "encoder";
         Ok(Self {
@@ -143,21 +143,22 @@ impl Objective for Bert {
         let encoder = self.network.encoder().config();
         let (compute, vocabulary) = (Compute::of(encoder), encoder.vocab_size);
         let inputs = Inputs::new(part, Shapes::of(compute, self.device), self.device);
-        let shown_bs =
-            upload(&Tensor::from_slice(&self.config.shown(part, vocabulary)), self.device);
-        let shown = inputs.masked.with_ids(shown_bs.view_as(&inputs.ids_bs));
+        let ids = Tensor::from_slice(&self.config.input_ids(part, vocabulary));
+        let ids_bs = upload(&ids, self.device).view_as(&inputs.ids_bs);
+        let masked = inputs.masked.with_ids(ids_bs);
         let features_pe = trace_span!("encoder")
-            .in_scope(|| self.network.features_t(&shown, &inputs.predicted_p(), train));
-        let output = Output {
+            .in_scope(|| self.network.features_t(&masked, &inputs.predicted_p(), train));
+        let output = OutputLayer {
             table_ve: self.network.table(),
             bias_v: self.network.head().bias(),
             temperature: 1.0,
             compute,
         };
-        let cloze = trace_span!("output")
-            .in_scope(|| output.cloze(&features_pe, &inputs.labels_p, &inputs.uniforms_p));
-        let loss = &cloze.loss / (whole.predictions as f64 + 1e-6);
-        Box::new(BertPass { part, device: self.device, loss, labels_p: inputs.labels_p, cloze })
+        let prediction = trace_span!("output")
+            .in_scope(|| output.predict(&features_pe, &inputs.labels_p, &inputs.uniforms_p));
+        let loss = &prediction.loss / (whole.predictions as f64 + 1e-6);
+        let labels_p = inputs.labels_p;
+        Box::new(BertPass { part, device: self.device, loss, labels_p, prediction })
     }
 }
 
@@ -167,19 +168,20 @@ impl Pass for BertPass<'_> {
     }
 
     fn observe(&self) -> Observations {
-        let shown: Vec<f32> = self.part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
-        let as_mask_p = upload(&Tensor::from_slice(&shown), self.device);
-        // What only fills a place comes last.
-        let p = shown.len() as i64;
+        let is_mask: Vec<f32> = self.part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
+        let is_mask_p = upload(&Tensor::from_slice(&is_mask), self.device);
+        // Fillers come last.
+        let p = is_mask.len() as i64;
+        let MaskedPrediction { best_p, losses_p, .. } = &self.prediction;
         let [best_p, labels_p, losses_p] =
-            [&self.cloze.best_p, &self.labels_p, &self.cloze.losses_p].map(|x| x.narrow(0, 0, p));
+            [best_p, &self.labels_p, losses_p].map(|x| x.narrow(0, 0, p));
         let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
-        let mut seen = Observations::default();
-        seen.sum("loss", &self.loss.detach());
-        seen.mean("masked_lm_loss", &losses_p);
-        seen.ratio("masked_lm_loss_mask", &(&losses_p * &as_mask_p), &as_mask_p);
-        seen.mean("masked_lm_accuracy", &correct_p);
-        seen.ratio("masked_lm_accuracy_mask", &(&correct_p * &as_mask_p), &as_mask_p);
-        seen
+        let mut observations = Observations::default();
+        observations.sum("loss", &self.loss.detach());
+        observations.mean("masked_lm_loss", &losses_p);
+        observations.ratio("masked_lm_loss_mask", &(&losses_p * &is_mask_p), &is_mask_p);
+        observations.mean("masked_lm_accuracy", &correct_p);
+        observations.ratio("masked_lm_accuracy_mask", &(&correct_p * &is_mask_p), &is_mask_p);
+        observations
     }
 }

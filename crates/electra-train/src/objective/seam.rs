@@ -1,48 +1,48 @@
-//! The seam: the traits that the training loop knows.
+//! The traits between objectives and the training loop.
 
-use super::shown::Shown;
+use super::token_prediction::TokenPrediction;
 use crate::metrics::Observations;
 use electra_data::MaskedBatch;
 use electra_model::{ElectraConfig, Encoder, HeadKind, NetworkSpec, Parts, flops::Products};
 use std::fmt::Debug;
 use tch::{Tensor, nn};
 
-/// A batch that a step can be divided into parts of.
+/// A batch that can be split for gradient accumulation.
 pub trait Batch: Sized {
-    /// Sequences.
+    /// Number of sequences.
     fn sequences(&self) -> usize;
 
-    /// Tokens that are not padding.
+    /// Number of tokens without padding.
     fn tokens(&self) -> usize;
 
-    /// `parts` batches of whole sequences, in order, as even as possible.
+    /// Splits into `parts` batches of whole sequences, in order, as even as possible.
     fn split(self, parts: usize) -> Vec<Self>;
 }
 
-/// What is trained on a batch. Owns its networks.
+/// A training objective. Owns its networks.
 pub trait Objective: Debug {
-    /// What a source makes for it.
+    /// Its input, produced by a [`crate::trainer::Source`].
     type Batch: Batch;
 
-    /// The name that goes into manifests and checkpoints.
+    /// The name recorded in manifests and checkpoints.
     fn name(&self) -> &str;
 
-    /// Its networks by role; the first is the one that is kept and fine-tuned. Export, `init.from`, FLOPs, memory and the
-    /// model card go by them. None by default: fine-tuned models have files of their own.
+    /// Its networks by role; the first is the one to fine-tune. Export, `init.from`, FLOPs, memory and the model card use
+    /// them. Empty by default, for fine-tuned models, which have their own files.
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
         Vec::new()
     }
 
-    /// The optimizer steps of one update, in their order; by default one, of all variables.
+    /// The optimizer steps of one update, in order; by default one for all variables.
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::of_all()]
     }
 
-    /// Counts that losses over `batch` are divided by.
+    /// The counts that losses over `batch` are divided by.
     fn normaliser(&self, batch: &Self::Batch) -> Normaliser;
 
-    /// A pass over `part`, whose losses are normalised over `whole`, the step's batch that it is a part of: the gradients
-    /// of the parts add up to the gradient of the whole. What the pass keeps of one phase for the next is its own.
+    /// A pass over `part`, with losses normalised by `whole`, the counts of the update's batch, so that the gradients of
+    /// the parts add up to the gradient of the batch. A pass may keep results of one phase for the next.
     fn pass<'a>(
         &'a self,
         part: &'a Self::Batch,
@@ -50,14 +50,14 @@ pub trait Objective: Debug {
         train: bool,
     ) -> Box<dyn Pass + 'a>;
 
-    /// The parts of an update that a profile times, in the order in which they run; none by default.
+    /// The stages of an update that a profile times, in execution order; none by default.
     fn stages(&self) -> &'static [Stage] {
         &[]
     }
 }
 
-/// A pass over a batch of its own through all phases, without dropout and without optimizer steps, to look at.
-pub fn measured<'a, B: Batch>(
+/// A pass over a batch through all phases, without dropout and optimizer steps, for evaluation.
+pub fn evaluation_pass<'a, B: Batch>(
     objective: &'a dyn Objective<Batch = B>,
     batch: &'a B,
     whole: &Normaliser,
@@ -69,31 +69,30 @@ pub fn measured<'a, B: Batch>(
 
 /// A pass over one part of a batch.
 pub trait Pass {
-    /// The scalar loss of a phase, counted from 0; its gradient trains the phase's variables. Asked once for each phase, in
-    /// order; the optimizer steps in between.
+    /// The scalar loss of a phase, counted from 0; its gradient trains the phase's variables. Called once for each phase, in
+    /// order, with optimizer steps in between.
     fn loss(&mut self, phase: usize) -> Tensor;
 
-    /// Sums for the metrics, after the last phase.
+    /// The contribution to the metrics, after the last phase.
     fn observe(&self) -> Observations;
 
-    /// The sequences of the part, without padding, for people to look at; none by default.
-    fn show(&self) -> Vec<Vec<Shown>> {
+    /// The sequences of the part, without padding, for the report; none by default.
+    fn token_predictions(&self) -> Vec<Vec<TokenPrediction>> {
         Vec::new()
     }
 }
 
-/// One optimizer step of an update: a loss, the variables that it trains, and their clipping norm.
+/// One optimizer step of an update: a loss, the variables that it trains, and their gradient norm for clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
-    /// For messages.
+    /// Name for messages.
     pub name: &'static str,
-    /// Prefixes of the names of the variables that it trains; all variables where there is none. Every variable is
-    /// trained by one phase.
+    /// Name prefixes of the variables that it trains; all variables if empty. Every variable belongs to exactly one phase.
     pub variables: &'static [&'static str],
 }
 
 impl Phase {
-    /// The one phase of an objective that has one.
+    /// A phase that trains all variables.
     pub fn of_all() -> Self {
         Self { name: "update", variables: &[] }
     }
@@ -108,33 +107,33 @@ impl Phase {
 /// A network of an objective.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainedNetwork<'a> {
-    /// Its role, which its variables' names begin with.
+    /// Its role, which is the prefix of its variables' names.
     pub role: &'static str,
-    /// Its embeddings and transformer.
+    /// The encoder.
     pub encoder: &'a Encoder,
-    /// Its head.
+    /// The kind of its head.
     pub head: HeadKind,
 }
 
 impl<'a> TrainedNetwork<'a> {
-    /// For those who count what it costs.
+    /// Its description for computing FLOPs and memory.
     pub fn spec(&self) -> NetworkSpec<'a> {
         NetworkSpec { role: self.role, config: self.encoder.config(), head: self.head }
     }
 }
 
-/// A part of an update that a profile times.
+/// A stage of an update that a profile times.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage {
     /// The name of its `tracing` span.
     pub span: &'static str,
-    /// For people.
+    /// Its label in reports.
     pub label: &'static str,
-    /// Its matrix products, of those of a forward pass of each of [`Objective::networks`].
+    /// FLOPs of its matrix products, given those of a forward pass of each of [`Objective::networks`].
     pub products: fn(&[Products]) -> f64,
 }
 
-/// How many predictions of each kind a whole batch has.
+/// The number of predictions and tokens in a batch, by which losses are normalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Normaliser {
     /// Masked positions, or examples of a task.
@@ -154,22 +153,22 @@ impl std::ops::Add for Normaliser {
     }
 }
 
-/// Where an objective is being built.
+/// The arguments for building an objective.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ObjectiveSite<'a> {
-    /// Root of the variables.
+    /// Root path of the variables.
     pub path: nn::Path<'a>,
-    /// The networks to build.
+    /// Config of the networks.
     pub model: &'a ElectraConfig,
-    /// The parts that they are built from.
+    /// Parts for the networks.
     pub parts: &'a Parts,
-    /// How often each token occurs in the training split, by id.
+    /// Number of occurrences of each token id in the training split.
     pub unigram_counts: &'a [u64],
 }
 
 impl<'a> ObjectiveSite<'a> {
-    /// A place below `path`.
+    /// A site at `path`.
     pub fn new(
         path: nn::Path<'a>,
         model: &'a ElectraConfig,

@@ -1,4 +1,4 @@
-//! What a config says of an objective, whichever it is.
+//! The settings of an objective.
 
 use super::seam::{Objective, ObjectiveSite};
 use crate::{
@@ -8,24 +8,24 @@ use crate::{
 use electra_data::MaskedBatch;
 use electra_model::ElectraConfig;
 
-/// The settings of one kind of objective: its part of the `[objective]` section.
+/// The settings of one kind of objective: the `[objective]` section without `kind`.
 pub trait ObjectiveSettings {
-    /// Checks every value, and that the model has what the objective trains.
+    /// Checks every value, and that the model has the networks that the objective trains.
     ///
     /// # Errors
-    /// Naming the first key that no run can be made with.
+    /// Naming the first invalid key.
     fn validate(&self, model: &ElectraConfig) -> Result<()>;
 
     /// How positions are masked.
     fn masking(&self) -> &MaskingConfig;
 
-    /// The objective, with its networks.
+    /// Builds the objective with its networks.
     ///
     /// # Errors
-    /// If the config is not valid or a part cannot be built.
+    /// If the config is invalid or a part cannot be built.
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>>;
 
-    /// Rows of a model card: what was set, and to what.
+    /// Rows of the model card: name and value of settings.
     fn card(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

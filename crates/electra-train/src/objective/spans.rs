@@ -1,21 +1,21 @@
-//! Spans of `tracing` that begin with a backward pass. They cost nothing when nobody listens; `profile.rs` does.
+//! `tracing` spans that start with a backward pass. They cost nothing without a subscriber; `profile.rs` is one.
 
 use electra_torch::{attach, requires_grad};
 use tch::Tensor;
 use tracing::Span;
 
-/// `loss`; where somebody listens, its backward pass begins by entering `part`, which ends with the span around it.
+/// Returns `loss`; with a subscriber, its backward pass starts by entering `span`, which ends with the enclosing span.
 ///
-/// libtorch's engine runs the nodes of a graph from the newest to the oldest, so what was computed before `loss` is
-/// not run before its backward pass begins, and what was computed after it has been.
-pub(crate) fn backward_of(loss: Tensor, part: Span) -> Tensor {
-    if part.is_disabled() || !requires_grad(&[&loss]) {
+/// libtorch's engine runs the nodes of a graph from newest to oldest: the backward pass of everything computed before
+/// `loss` comes after this mark, and of everything computed after `loss` before it.
+pub(crate) fn mark_backward(loss: Tensor, span: Span) -> Tensor {
+    if span.is_disabled() || !requires_grad(&[&loss]) {
         return loss;
     }
     let marked = loss.detach().copy();
-    attach(&marked, &[&loss], move |slope| {
-        part.with_subscriber(|(id, listener)| listener.enter(id));
-        vec![Some(slope.shallow_clone())]
+    attach(&marked, &[&loss], move |gradient| {
+        span.with_subscriber(|(id, subscriber)| subscriber.enter(id));
+        vec![Some(gradient.shallow_clone())]
     });
     marked
 }

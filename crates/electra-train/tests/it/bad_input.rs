@@ -1,4 +1,4 @@
-//! What no run can be made of, and what ends one.
+//! Invalid input, and errors that end a run.
 
 use crate::Fixture;
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
@@ -12,7 +12,7 @@ use std::fs;
 use tch::Tensor;
 
 #[track_caller]
-fn says<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
+fn fails_with<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
     let message = result.unwrap_err().to_string();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
@@ -28,19 +28,22 @@ fn train(
 }
 
 #[test]
-fn shards_that_are_not_the_configs() {
+fn shards_that_do_not_match_the_config() {
     let fixture = Fixture::new();
-    says(
+    fails_with(
         train(&fixture, &["data.sequence_length=32"], "run"),
         &["data.sequence_length = 32", "must be 16"],
     );
-    says(train(&fixture, &["model.vocab_size=500"], "run"), &["model.vocab_size = 500", "must be"]);
-    says(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
-    // Nothing was begun.
+    fails_with(
+        train(&fixture, &["model.vocab_size=500"], "run"),
+        &["model.vocab_size = 500", "must be"],
+    );
+    fails_with(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
+    // No run folder was created.
     assert!(!fixture.path("run").exists());
 }
 
-/// Same sizes, other tokens: nothing but the hash in the shards' headers tells.
+/// Equal sizes but other tokens: only the hash in the shards' headers differs.
 #[test]
 fn shards_of_another_vocabulary_or_corpus() {
     let fixture = Fixture::new();
@@ -54,7 +57,7 @@ fn shards_of_another_vocabulary_or_corpus() {
     let hash = vocab.hash();
     for (name, vocab, seed, words) in [
         ("words", Vocab::from_tokens(tokens).unwrap(), 1, ["vocabulary", &hash]),
-        ("text", vocab, 2, ["examples of", "was made with"]),
+        ("text", vocab, 2, ["examples with", "was trained with"]),
     ] {
         let corpus = Corpus::open(&fixture.path("corpus.txt"), CorpusConfig::default()).unwrap();
         let build = BuildConfig {
@@ -68,26 +71,29 @@ fn shards_of_another_vocabulary_or_corpus() {
         build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
         let mut other = config.clone();
         other.data.shards = fixture.path(name);
-        says(Recipe::from_config(other).pretrain(&Start::resume(&run)), &words);
+        fails_with(Recipe::from_config(other).pretrain(&Start::resume(&run)), &words);
     }
     let (folder, checkpoint) = locate(&run).unwrap();
     let recipe = Recipe::from_config(config);
-    says(recipe.evaluate(&folder, &checkpoint, &fixture.path("words")), &["vocabulary", &hash]);
+    fails_with(
+        recipe.evaluate(&folder, &checkpoint, &fixture.path("words")),
+        &["vocabulary", &hash],
+    );
     recipe.evaluate(&folder, &checkpoint, &fixture.path("text")).unwrap();
 }
 
 #[test]
-fn a_device_that_is_not_there() {
+fn a_missing_device() {
     let fixture = Fixture::new();
-    says(train(&fixture, &["train.device=gpu"], "run"), &["gpu", "cuda:N"]);
+    fails_with(train(&fixture, &["train.device=gpu"], "run"), &["gpu", "cuda:N"]);
     if !tch::Cuda::is_available() {
-        says(train(&fixture, &["train.device=cuda:0"], "run"), &["cuda:0"]);
+        fails_with(train(&fixture, &["train.device=cuda:0"], "run"), &["cuda:0"]);
     }
 }
 
-/// The reference trains on; here the step is named and the weights before it are kept.
+/// The reference continues; here the run stops, names the step and keeps the checkpoint before it.
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
+fn a_non_finite_loss_stops_the_run_and_names_the_step() {
     let fixture = Fixture::new();
     let overrides = [
         "optimizer.learning_rate=1e30",
@@ -107,21 +113,21 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
 }
 
 #[test]
-fn nothing_to_resume() {
+fn resuming_without_a_checkpoint_is_an_error() {
     let fixture = Fixture::new();
     let resume = |run: &str| {
         Recipe::from_config(fixture.config(&[])).pretrain(&Start::resume(fixture.path(run)))
     };
-    says(resume("nowhere"), &["nowhere"]);
+    fails_with(resume("nowhere"), &["nowhere"]);
     fs::create_dir_all(fixture.path("empty/checkpoints")).unwrap();
     fs::write(fixture.path("empty/config.toml"), fixture.config(&[]).to_toml()).unwrap();
-    says(resume("empty"), &["empty", "no whole checkpoint"]);
+    fails_with(resume("empty"), &["empty", "no intact checkpoint"]);
 }
 
 #[derive(Debug)]
-struct Nothing;
+struct ZeroAttention;
 
-impl SelfAttention for Nothing {
+impl SelfAttention for ZeroAttention {
     fn forward_t(&self, x_bsh: &Tensor, _: &electra_model::LayerContext<'_>, _: bool) -> Tensor {
         x_bsh.zeros_like()
     }
@@ -132,30 +138,33 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let config = fixture.config(&["train.steps=1"]);
-    let parts = Parts::shipped().with_attention("nothing", |_| Ok(Nothing));
+    let parts = Parts::shipped().with_attention("zero", |_| Ok(ZeroAttention));
     Recipe::from_config(config.clone()).with_parts(parts).pretrain(&Start::new(&run)).unwrap();
     let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
-    assert!(manifest.contains("nothing"), "{manifest}");
-    says(Recipe::from_config(config).pretrain(&Start::resume(&run)), &["nothing", "softmax"]);
+    assert!(manifest.contains("attention=zero"), "{manifest}");
+    fails_with(
+        Recipe::from_config(config).pretrain(&Start::resume(&run)),
+        &["attention=zero", "attention=softmax"],
+    );
 }
 
 #[test]
-fn exports_of_runs_that_are_none_and_into_folders_that_are_full() {
+fn export_requires_a_run_and_an_empty_folder() {
     let fixture = Fixture::new();
     let out = fixture.path("out");
     let run = fixture.path("run");
-    says(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["config.toml"]);
+    fails_with(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["config.toml"]);
     train(&fixture, &["train.steps=1"], "run").unwrap();
     fs::create_dir(&out).unwrap();
     fs::write(out.join("precious.txt"), "mine").unwrap();
-    says(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["not empty"]);
+    fails_with(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["not empty"]);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     export(&run, Exported::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
     let config = fs::read_to_string(fixture.path("generator/config.json")).unwrap();
     assert!(config.contains("ElectraForMaskedLM"), "{config}");
 }
 
-/// Writing fails for everybody, root included, where a file stands in the folder's place.
+/// A file in place of the temporary folder makes writing fail, also for root.
 #[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_last_one() {
     let fixture = Fixture::new();
@@ -167,6 +176,6 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_keeps_the_last_one() {
             fs::write(run.join("checkpoints/.step-0000010.tmp"), "in the way").unwrap();
         }
     });
-    says(result, &["step-0000010"]);
+    fails_with(result, &["step-0000010"]);
     assert_eq!(electra_train::state::newest(&run).unwrap().state.step, 5);
 }

@@ -33,10 +33,10 @@ fn config(fixture: &Fixture, overrides: &[&str]) -> RunConfig {
     RunConfig::read(&path, &overrides).unwrap()
 }
 
-/// With weights near 0 every token is as likely: the mean cross-entropy is ln V. The standard deviation of 0.02 moves it
-/// by less than 0.1 at these sizes.
+/// With weights near 0 all tokens have the same probability, so the mean cross-entropy is ln V. The standard deviation of
+/// 0.02 changes it by less than 0.1 at these sizes.
 #[test]
-fn the_loss_begins_at_ln_v() {
+fn the_initial_loss_is_ln_v() {
     let fixture = Fixture::new();
     let config = config(
         &fixture,
@@ -58,11 +58,11 @@ fn the_loss_begins_at_ln_v() {
     assert!((mean - loss).abs() < 1e-4, "{mean}, {loss}");
 }
 
-/// Devlin et al. 2019, section 3.1: of the chosen positions 80 % show `[MASK]`, 10 % another token, 10 % their own.
+/// Devlin et al. 2019, section 3.1: of the chosen positions 80 % become `[MASK]`, 10 % a random token, 10 % keep theirs.
 #[test]
-fn a_tenth_of_the_chosen_positions_shows_a_random_token() {
+fn a_tenth_of_the_chosen_positions_gets_a_random_token() {
     let vocabulary = 50;
-    // Positions that do not show [MASK], with uniform numbers on a grid: half of them, 0.1 of 0.2, are random.
+    // Chosen positions without [MASK], with uniform numbers on a grid: half of them (0.1 of 0.2) become random.
     let n = 1000usize;
     let batch = MaskedBatch {
         batch: n,
@@ -82,18 +82,18 @@ fn a_tenth_of_the_chosen_positions_shows_a_random_token() {
         random_share: 0.1,
         masking: MaskingConfig::Uniform { rate: 0.15, mask_share: 0.8 },
     };
-    let shown = settings.shown(&batch, vocabulary);
-    let random: Vec<i64> = shown.into_iter().filter(|&id| id >= 0).collect();
-    // 1 - 0.8 is not quite 0.2 in binary.
+    let ids = settings.input_ids(&batch, vocabulary);
+    let random: Vec<i64> = ids.into_iter().filter(|&id| id >= 0).collect();
+    // 1 - 0.8 is slightly less than 0.2 in floating point.
     assert!(random.len().abs_diff(n / 2) <= 1, "{}", random.len());
-    // The grid is even, so every token of the vocabulary is drawn as often, but for rounding at both ends of its share.
+    // The grid is even, so all tokens are equally frequent, up to rounding at both ends of each token's interval.
     let counts = (0..vocabulary).map(|id| random.iter().filter(|&&other| other == id).count());
     let (least, most) = (counts.clone().min().unwrap(), counts.max().unwrap());
     assert!(most - least <= 2, "{least} to {most}");
 }
 
 #[test]
-fn one_network_is_trained_resumed_exported_and_its_loss_falls() {
+fn one_network_is_trained_resumed_and_exported_and_its_loss_decreases() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let config = config(&fixture, &["train.steps=40", "evaluate.every=20", "checkpoint.every=20"]);

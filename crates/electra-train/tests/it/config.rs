@@ -1,4 +1,4 @@
-//! Presets and overrides; each mistake names its key.
+//! Presets and overrides, and errors that name the key.
 
 use crate::{Fixture, preset};
 use electra_files::parse_toml;
@@ -7,7 +7,7 @@ use electra_train::{Recipe, RunConfig, Start};
 use std::path::Path;
 
 #[test]
-fn presets_are_the_papers_sizes() {
+fn presets_have_the_papers_sizes() {
     for (name, model) in [
         ("small", ElectraConfig::small(30522)),
         ("base", ElectraConfig::base(30522)),
@@ -20,9 +20,9 @@ fn presets_are_the_papers_sizes() {
     }
 }
 
-/// Table 6 of the paper: steps, batch, learning rate, warm-up, length, lambda, masked share.
+/// Table 6 of the paper: steps, batch size, learning rate, warm-up, length, lambda, masking rate.
 #[test]
-fn presets_are_the_papers_recipes() {
+fn presets_have_the_papers_hyper_parameters() {
     for (name, steps, batch, rate, length, masked) in [
         ("small", 1_000_000, 128, 5e-4, 128, 0.15),
         ("base", 766_000, 256, 2e-4, 512, 0.15),
@@ -41,14 +41,14 @@ fn presets_are_the_papers_recipes() {
 }
 
 #[test]
-fn a_config_survives_being_written() {
+fn a_written_config_is_read_back() {
     let config = Fixture::new().config(&[]);
     let again: RunConfig = parse_toml(&config.to_toml(), Path::new("x.toml"), &[]).unwrap();
     assert_eq!(again, config);
 }
 
 #[track_caller]
-fn refused(overrides: &[&str], words: &[&str]) {
+fn rejected(overrides: &[&str], words: &[&str]) {
     let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
     let message = RunConfig::read(&preset("small"), &overrides).unwrap_err().to_string();
     for word in words {
@@ -57,49 +57,52 @@ fn refused(overrides: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn overrides_change_one_key_and_know_no_other() {
+fn overrides_change_one_key_and_reject_unknown_keys() {
     let read = |set: &str| RunConfig::read(&preset("small"), &[set.to_owned()]).unwrap();
     assert_eq!(read("train.steps=60").train.steps, 60);
     assert_eq!(read("train.steps=1e6").train.steps, 1_000_000);
     assert_eq!(read("optimizer.learning_rate=1").optimizer.learning_rate, 1.0);
     assert_eq!(read("data.shards=some/where").data.shards, Path::new("some/where"));
     assert_eq!(read("data.shards=\"some/where\"").data.shards, Path::new("some/where"));
-    refused(&["train.stepps=1"], &["train.stepps=1", "did you mean \"steps\""]);
-    refused(&["trian.steps=1"], &["did you mean \"train\""]);
-    refused(&["train.steps"], &["section.key=value"]);
-    refused(&["train.steps=many"], &["\"many\"", "integer"]);
-    refused(&["train.steps=1.5"], &["1.5", "integer"]);
+    rejected(&["train.stepps=1"], &["train.stepps=1", "did you mean \"steps\""]);
+    rejected(&["trian.steps=1"], &["did you mean \"train\""]);
+    rejected(&["train.steps"], &["section.key=value"]);
+    rejected(&["train.steps=many"], &["\"many\"", "integer"]);
+    rejected(&["train.steps=1.5"], &["1.5", "integer"]);
 }
 
 #[test]
-fn values_that_no_run_can_be_made_with() {
-    refused(&["model.discriminator.heads=5"], &["heads", "256"]);
-    refused(
+fn invalid_values_are_rejected() {
+    rejected(&["model.discriminator.heads=5"], &["heads", "256"]);
+    rejected(
         &["data.sequence_length=1024"],
         &["data.sequence_length = 1024", "model.max_positions"],
     );
-    refused(&["train.batch_size=0"], &["train.batch_size = 0", "at least 1"]);
-    refused(&["checkpoint.every=0"], &["checkpoint.every = 0"]);
-    refused(&["optimizer.beta2=1.0"], &["optimizer.beta2 = 1"]);
-    refused(&["optimizer.learning_rate=-1.0"], &["optimizer.learning_rate = -1", "above 0"]);
-    refused(&["model.dropout=1.5"], &["dropout", "1.5"]);
-    refused(&["objective.masking.rate=0.0"], &["objective.masking.rate = 0"]);
-    refused(&["objective.temperature=0.0"], &["objective.temperature = 0"]);
+    rejected(&["train.batch_size=0"], &["train.batch_size = 0", "at least 1"]);
+    rejected(&["checkpoint.every=0"], &["checkpoint.every = 0"]);
+    rejected(&["optimizer.beta2=1.0"], &["optimizer.beta2 = 1"]);
+    rejected(
+        &["optimizer.learning_rate=-1.0"],
+        &["optimizer.learning_rate = -1", "greater than 0"],
+    );
+    rejected(&["model.dropout=1.5"], &["dropout", "1.5"]);
+    rejected(&["objective.masking.rate=0.0"], &["objective.masking.rate = 0"]);
+    rejected(&["objective.temperature=0.0"], &["objective.temperature = 0"]);
 }
 
-/// A part may come from outside, so its name is checked by the recipe that has the parts, before any data is opened.
+/// Parts may be custom, so the recipe, which has the parts, checks the name before it opens any data.
 #[test]
-fn a_part_that_is_not_there_is_named_with_those_that_are() {
+fn the_error_for_an_unknown_part_lists_the_known_ones() {
     let overrides = ["model.attention.kind=magic".to_owned()];
     let recipe = Recipe::from_config(RunConfig::read(&preset("small"), &overrides).unwrap());
     let message = recipe.pretrain(&Start::new("nowhere")).unwrap_err().to_string();
-    for word in ["attention = \"magic\"", "there is softmax", "Parts::with_attention"] {
+    for word in ["attention = \"magic\"", "known: softmax", "Parts::with_attention"] {
         assert!(message.contains(word), "{message}");
     }
 }
 
 #[test]
-fn an_unknown_key_in_a_file_is_named_with_its_line_and_the_nearest_one() {
+fn the_error_for_an_unknown_key_has_its_line_and_the_nearest_key() {
     let text = std::fs::read_to_string(preset("small")).unwrap();
     let broken = text.replacen("learning_rate", "learning_rat", 1);
     let line = 1 + text.lines().position(|line| line.starts_with("learning_rate")).unwrap();

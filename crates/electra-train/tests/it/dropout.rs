@@ -1,21 +1,21 @@
-//! Dropout by its statistics: rate, scale, and independence between places, layers, networks and steps.
+//! Statistical tests of dropout: rate, scale, and independence between positions, layers, networks and steps.
 //!
-//! Through public forward passes alone, of networks whose weights let every mask be read off the hidden states:
-//! whatever computes a layer must pass.
+//! The tests only use public forward passes, of networks whose weights make the masks visible in the hidden states, so
+//! that they apply to every implementation of a layer.
 
-use crate::{Turn, preset};
+use crate::{GeneratorLock, preset};
 use electra_model::{Encoder, EncoderInput, PaddingMask, Parts, Pretraining, tensors::variables};
 use electra_train::{RunConfig, mix};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-/// The probability under test: unlike its complement, and unlike the presets' 0.1.
+/// The tested probability: different from its complement, and from the presets' 0.1.
 const P: f64 = 0.25;
-/// Bounds are this many standard deviations of a binomial: one comparison in 5e8 is beyond them by chance.
+/// Bounds in standard deviations of a binomial: one comparison in 5e8 exceeds them by chance.
 const DEVIATIONS: f64 = 6.0;
-/// Single precision through three LayerNorms.
+/// For float32 through three LayerNorms.
 const TOLERANCE: f64 = 1e-4;
 
-/// How the layers are computed: both forms must pass.
+/// The tested implementations.
 const KERNELS: [&str; 2] = ["fused", "plain"];
 
 const BATCH: i64 = 128;
@@ -23,7 +23,7 @@ const LENGTH: i64 = 8;
 const HIDDEN: i64 = 64;
 const HEADS: i64 = 2;
 
-/// Generator and discriminator of the same sizes, embeddings as wide as the layers.
+/// Generator and discriminator of equal sizes, with embeddings as wide as the layers.
 fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStore, Pretraining) {
     let mut overrides = vec![
         "model.vocab_size=10".to_owned(),
@@ -33,8 +33,8 @@ fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStor
         format!("model.attention_dropout={attention_dropout}"),
     ];
     let sizes = [("layers", 3), ("hidden", HIDDEN), ("heads", HEADS), ("intermediate", 8)];
-    for tower in ["discriminator", "generator"] {
-        overrides.extend(sizes.map(|(key, value)| format!("model.{tower}.{key}={value}")));
+    for network in ["discriminator", "generator"] {
+        overrides.extend(sizes.map(|(key, value)| format!("model.{network}.{key}={value}")));
     }
     let config = RunConfig::read(&preset("tiny"), &overrides).unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
@@ -42,10 +42,10 @@ fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStor
     (vs, networks)
 }
 
-/// Sets the variables of both networks whose names end in `.ending`.
-fn set(vs: &nn::VarStore, ending: &str, value: &Tensor) {
+/// Sets the variables of both networks whose names end in `.suffix`.
+fn set(vs: &nn::VarStore, suffix: &str, value: &Tensor) {
     let named = variables(vs).unwrap();
-    let mut own = named.into_iter().filter(|(name, _)| name.ends_with(&format!(".{ending}")));
+    let mut own = named.into_iter().filter(|(name, _)| name.ends_with(&format!(".{suffix}")));
     let mut count = 0;
     no_grad(|| {
         own.by_ref().for_each(|(_, mut variable)| {
@@ -53,7 +53,7 @@ fn set(vs: &nn::VarStore, ending: &str, value: &Tensor) {
             count += 1;
         });
     });
-    assert!(count > 0, "no variable ends in {ending}");
+    assert!(count > 0, "no variable ends in {suffix}");
 }
 
 fn number(x: f64) -> Tensor {
@@ -62,44 +62,44 @@ fn number(x: f64) -> Tensor {
 
 fn states(encoder: &Encoder, train: bool) -> Vec<Tensor> {
     let ids = Tensor::full([BATCH, LENGTH], 5, (Kind::Int64, Device::Cpu));
-    let mask = PaddingMask::all_kept(BATCH, LENGTH, Device::Cpu);
+    let mask = PaddingMask::without_padding(BATCH, LENGTH, Device::Cpu);
     let input = EncoderInput::new(ids.shallow_clone(), ids.zeros_like(), mask);
     let states = no_grad(|| encoder.hidden_states(&input, train));
     states.into_iter().map(|state| state.to_kind(Kind::Double)).collect()
 }
 
-/// Where something was dropped, as 0 and 1, flattened.
+/// A flattened mask: 1 where an element was dropped.
 type Dropped = Tensor;
 
 fn share(dropped: &Dropped) -> f64 {
     dropped.mean(Kind::Double).double_value(&[])
 }
 
-/// Checks that a share of `n` draws is `p` to within the binomial's deviations.
+/// Checks that a fraction of `n` draws is `p` within the bounds of a binomial.
 #[track_caller]
 fn binomial(what: &str, share: f64, n: usize, p: f64) {
     let bound = DEVIATIONS * (p * (1.0 - p) / n as f64).sqrt();
-    assert!((share - p).abs() <= bound, "{what}: a share of {share}, expected {p} +- {bound}");
+    assert!((share - p).abs() <= bound, "{what}: a fraction of {share}, expected {p} +- {bound}");
 }
 
-/// Checks a mask's rate, and that neighbours are dropped together as often as by chance.
+/// Checks a mask's rate, and the independence of neighbours.
 #[track_caller]
 fn check(what: &str, dropped: &Dropped) {
     let n = dropped.numel();
     binomial(what, share(dropped), n, P);
-    // Places 0 and 1, 2 and 3, ...: pairs that do not overlap are draws of their own.
+    // Positions 0 and 1, 2 and 3, ...: non-overlapping pairs are independent draws.
     let pairs = dropped.view([-1, 2]);
     let both = share(&(pairs.select(1, 0) * pairs.select(1, 1)));
     binomial(&format!("{what}, neighbours"), both, n / 2, P * P);
 }
 
-/// Checks that two masks drop the same places as often as by chance.
+/// Checks the independence of two masks.
 #[track_caller]
 fn independent(what: &str, a: &Dropped, b: &Dropped) {
     binomial(what, share(&(a * b)), a.numel(), P * P);
 }
 
-/// Every pair of `masks` is independent.
+/// Checks the independence of every pair of masks.
 fn all_independent(masks: &[(String, Dropped)]) {
     for (i, (a, first)) in masks.iter().enumerate() {
         for (b, second) in &masks[i + 1..] {
@@ -114,24 +114,24 @@ fn normalised(x_bsh: &Tensor) -> Tensor {
 
 #[track_caller]
 fn near(what: &str, found: &Tensor, expected: &Tensor) {
-    let off = (found - expected).abs().max().double_value(&[]);
-    assert!(off < TOLERANCE, "{what} is off by {off:e}");
+    let difference = (found - expected).abs().max().double_value(&[]);
+    assert!(difference < TOLERANCE, "{what} differs by {difference:e}");
 }
 
-/// What hidden dropout multiplies behind attention and feed-forward: more than a row's residuals differ by, so that
-/// the masks can be told, and not so much that its scale could not. Behind the embeddings it multiplies 1.
+/// The input of hidden dropout after attention and feed-forward: larger than the differences of a row's residuals, so that
+/// the masks are visible, and small enough to measure the scale. After the embeddings the input is 1.
 const ADDED: f64 = 16.0;
 
-/// Embeddings are 1 everywhere before their dropout. In layers 0 and 2 attention adds 16 to every number and the
-/// feed-forward layer 0; in layer 1 the feed-forward layer adds 16 to what its first LayerNorm leaves, a ramp from 0
+/// Embeddings are 1 everywhere before dropout. In layers 0 and 2 attention adds 16 to every element and the
+/// feed-forward layer 0; in layer 1 the feed-forward layer adds 16 to the output of the first LayerNorm, a ramp from 0
 /// to 1.
 fn hidden_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
     let (vs, networks) = networks(kernels, P, 0.0);
     set(&vs, "embeddings.LayerNorm.weight", &number(0.0));
     set(&vs, "embeddings.LayerNorm.bias", &number(1.0));
     for layer in 0..3 {
-        let (attention, fed) = if layer == 1 { (0.0, ADDED) } else { (ADDED, 0.0) };
-        for (name, value) in [("attention.output.dense", attention), ("output.dense", fed)] {
+        let (attention, mlp) = if layer == 1 { (0.0, ADDED) } else { (ADDED, 0.0) };
+        for (name, value) in [("attention.output.dense", attention), ("output.dense", mlp)] {
             set(&vs, &format!("layer.{layer}.{name}.weight"), &number(0.0));
             set(&vs, &format!("layer.{layer}.{name}.bias"), &number(value));
         }
@@ -145,7 +145,7 @@ fn ramp() -> Tensor {
     Tensor::arange(HIDDEN, (Kind::Double, Device::Cpu)) / HIDDEN as f64
 }
 
-/// The masks of hidden dropout behind the embeddings and in each layer, with their scale verified.
+/// The masks of hidden dropout after the embeddings and in each layer, after verifying their scale.
 fn hidden_masks(network: &str, encoder: &Encoder) -> Vec<(String, Dropped)> {
     let states = states(encoder, true);
     let scale = 1.0 / (1.0 - P);
@@ -154,7 +154,7 @@ fn hidden_masks(network: &str, encoder: &Encoder) -> Vec<(String, Dropped)> {
     let mut masks = vec![(format!("{network}: embeddings"), dropped.flatten(0, -1))];
     for layer in 0..3usize {
         let (before, after) = (&states[layer], &states[layer + 1]);
-        // A LayerNorm keeps the order of a row: what was added (16 / 0.75) is more than the residuals differ by.
+        // A LayerNorm keeps the order of a row, and the added value (16 / 0.75) exceeds the differences of the residuals.
         let (low, high) = (after.amin([-1], true), after.amax([-1], true));
         let dropped = after.lt_tensor(&((low + high) / 2.0)).to_kind(Kind::Double);
         let added = (1.0 - &dropped) * (ADDED * scale);
@@ -169,8 +169,8 @@ fn hidden_masks(network: &str, encoder: &Encoder) -> Vec<(String, Dropped)> {
 }
 
 #[test]
-fn hidden_dropout_has_its_rate_its_scale_and_a_mask_of_its_own_everywhere() {
-    let _turn = Turn::take();
+fn hidden_dropout_has_the_right_rate_and_scale_and_independent_masks() {
+    let _lock = GeneratorLock::take();
     KERNELS.into_iter().for_each(hidden_dropout);
 }
 
@@ -178,7 +178,7 @@ fn hidden_dropout(kernels: &str) {
     let (_vs, networks) = hidden_networks(kernels);
     let (generator, discriminator) =
         (networks.generator.encoder(), networks.discriminator.encoder());
-    // Two steps as the trainer seeds them, the generator before the discriminator as the objective runs them.
+    // Two steps with the trainer's seeds, in the objective's order: generator, then discriminator.
     let step = |step: u64| {
         tch::manual_seed(mix(1, step));
         let mut masks = hidden_masks(&format!("step {step}, generator"), generator);
@@ -192,26 +192,26 @@ fn hidden_dropout(kernels: &str) {
         check(what, dropped);
     }
     all_independent(&masks);
-    // A step that is done again after a resumption draws the same.
-    for ((what, first), (_, again)) in masks.iter().zip(step(0)) {
-        assert!(first.equal(&again), "{what}");
+    // A repeated step (after resuming) has the same masks.
+    for ((what, first), (_, repeated)) in masks.iter().zip(step(0)) {
+        assert!(first.equal(&repeated), "{what}");
     }
 }
 
-/// Columns of a hidden state in the networks that attention is read from.
+/// Columns of a hidden state in the networks for attention dropout.
 mod columns {
-    /// One for each position: where it is.
+    /// One-hot position.
     pub(super) const POSITION: i64 = 0;
-    /// Each layer's own, one for each head and position: what it kept.
+    /// For each layer, one column per head and position: the attention weights after dropout.
     pub(super) const KEPT: [i64; 2] = [8, 24];
-    /// 1 in every layer: the unit that a LayerNorm's scale is read from.
+    /// Each layer adds 1: shows the scale of a LayerNorm.
     pub(super) const UNIT: i64 = 40;
-    /// 0 in every layer, and before the embeddings' LayerNorm.
+    /// Nothing adds to it: shows the shift of a LayerNorm.
     pub(super) const ZERO: i64 = 41;
 }
 
-/// Queries and keys are 0, so every weight is `1 / s` before its dropout. The value of position `k` is `1` in place
-/// `k` of each head, and layer `l` writes its heads' results into columns of its own.
+/// Queries and keys are 0, so every attention weight is `1 / s` before dropout. The value of position `k` is `1` at index
+/// `k` of each head, and each layer writes its heads' results into its own columns.
 fn attention_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
     let (vs, networks) = networks(kernels, 0.0, P);
     let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
@@ -227,7 +227,7 @@ fn attention_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
     for head in 0..HEADS {
         for k in 0..LENGTH {
             put(&value, head * head_size + k, columns::POSITION + k, 1.0);
-            // A LayerNorm moves all columns of a row alike.
+            // A LayerNorm shifts all columns of a row equally.
             put(&value, head * head_size + k, columns::ZERO, -1.0);
         }
     }
@@ -252,10 +252,10 @@ fn attention_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
     (vs, networks)
 }
 
-/// Attention weights after their dropout in layers 0 and 1: `[b, s, n, s]`, queries before keys.
+/// Attention weights after dropout in layers 0 and 1: `[b, s, n, s]`, queries before keys.
 ///
 /// A block's two LayerNorms are one affine map of each row, `y = (x - m) / d`, since the feed-forward layer adds
-/// nothing. `d` follows from the unit column: the layer adds 1 to what stood there.
+/// nothing. `d` follows from the unit column, to which the layer adds 1.
 fn attention_weights(encoder: &Encoder) -> [Tensor; 2] {
     let states = states(encoder, true);
     let column = |x: &Tensor, c: i64| x.narrow(-1, c, 1);
@@ -265,7 +265,7 @@ fn attention_weights(encoder: &Encoder) -> [Tensor; 2] {
         let unit_before = above_zero(x, columns::UNIT);
         let d_bs1 = (unit_before + 1.0) / above_zero(y, columns::UNIT);
         let kept = y.narrow(-1, columns::KEPT[layer], HEADS * LENGTH) - column(y, columns::ZERO);
-        // The value of position k is what its own column stands above 0.
+        // The value of position k is its column relative to the zero column.
         let values_bk: Vec<Tensor> = (0..LENGTH)
             .map(|k| above_zero(x, columns::POSITION + k).narrow(1, k, 1).squeeze_dim(-1))
             .collect();
@@ -275,8 +275,8 @@ fn attention_weights(encoder: &Encoder) -> [Tensor; 2] {
 }
 
 #[test]
-fn attention_dropout_has_its_rate_its_scale_and_a_mask_of_its_own_everywhere() {
-    let _turn = Turn::take();
+fn attention_dropout_has_the_right_rate_and_scale_and_independent_masks() {
+    let _lock = GeneratorLock::take();
     KERNELS.into_iter().for_each(attention_dropout);
 }
 
@@ -308,18 +308,18 @@ fn attention_dropout(kernels: &str) {
 }
 
 #[test]
-fn without_training_nothing_is_dropped() {
-    let _turn = Turn::take();
-    KERNELS.into_iter().for_each(without_training);
+fn nothing_is_dropped_in_evaluation() {
+    let _lock = GeneratorLock::take();
+    KERNELS.into_iter().for_each(evaluation);
 }
 
-fn without_training(kernels: &str) {
+fn evaluation(kernels: &str) {
     let (_vs, networks) = hidden_networks(kernels);
     let kept = states(networks.discriminator.encoder(), false);
     near("the embeddings", &kept[0], &kept[0].ones_like());
     near("layer 1", &kept[2], &normalised(&(ramp() + ADDED)).expand_as(&kept[2]));
     let (_vs, networks) = attention_networks(kernels);
-    let [first, again] =
+    let [first, second] =
         [0, 1].map(|_| states(networks.discriminator.encoder(), false).pop().unwrap());
-    assert!(first.equal(&again));
+    assert!(first.equal(&second));
 }

@@ -1,4 +1,4 @@
-//! How often the loop waits for the device: the figures of updates are fetched together, whatever depends on them.
+//! How often the training loop fetches losses and norms from the device.
 
 use crate::{Fixture, objective::built};
 use electra_data::{Loader, LoaderConfig, ShardSet, Split, UniformMasking};
@@ -12,7 +12,7 @@ use electra_train::{
 use std::{fs, sync::Arc, sync::atomic::AtomicBool};
 use tch::Device;
 
-/// Trains in `run`; how many updates each fetch was of.
+/// Trains in `run`; returns the number of updates in each fetch.
 fn fetches(
     fixture: &Fixture,
     config: &RunConfig,
@@ -64,7 +64,7 @@ fn fetches(
 }
 
 #[test]
-fn a_step_waits_for_rows_and_checkpoints_alone() {
+fn losses_are_fetched_only_for_rows_and_checkpoints() {
     let fixture = Fixture::new();
     let config = fixture.config(&["train.log_every=5", "checkpoint.every=3"]);
     let (outcome, together) = fetches(&fixture, &config, Fetch::Together, "together");
@@ -75,7 +75,7 @@ fn a_step_waits_for_rows_and_checkpoints_alone() {
     let (outcome, each) = fetches(&fixture, &config, Fetch::Each, "each");
     assert_eq!(outcome.unwrap(), Outcome::Finished);
     assert_eq!(each, [1; 10]);
-    // When they are looked at changes no bit of what is learned.
+    // The time of fetching does not change the weights.
     for file in ["model.safetensors", "optimizer.safetensors"] {
         let [a, b] = ["together", "each"].map(|run| {
             fs::read(fixture.path(&format!("{run}/checkpoints/step-0000010/{file}"))).unwrap()
@@ -87,9 +87,9 @@ fn a_step_waits_for_rows_and_checkpoints_alone() {
 }
 
 #[test]
-fn a_state_that_is_no_number_is_found_before_a_checkpoint_and_its_step_is_named() {
+fn a_non_finite_loss_is_found_before_a_checkpoint_and_its_step_is_named() {
     let fixture = Fixture::new();
-    let wild = |every: &str| {
+    let diverging = |every: &str| {
         fixture.config(&[
             "optimizer.learning_rate=1e30",
             "optimizer.warmup_steps=3",
@@ -104,12 +104,12 @@ fn a_state_that_is_no_number_is_found_before_a_checkpoint_and_its_step_is_named(
         Error::NonFinite { step, .. } => step,
         other => panic!("{other}"),
     };
-    let step = failed(&wild("1"), Fetch::Each, "each");
+    let step = failed(&diverging("1"), Fetch::Each, "each");
     assert!((2..9).contains(&step), "step {step}");
-    // Looked at after all ten updates, at the end, and at the next checkpoint.
+    // Fetched after all ten updates at the end, and at the next checkpoint.
     for (every, run) in [("100", "late"), ("9", "nine")] {
-        assert_eq!(failed(&wild(every), Fetch::Together, run), step);
-        let left = fs::read_dir(fixture.path(run).join("checkpoints")).map_or(0, Iterator::count);
-        assert_eq!(left, 0, "a checkpoint of no numbers in {run}");
+        assert_eq!(failed(&diverging(every), Fetch::Together, run), step);
+        let count = fs::read_dir(fixture.path(run).join("checkpoints")).map_or(0, Iterator::count);
+        assert_eq!(count, 0, "a checkpoint with non-finite weights in {run}");
     }
 }

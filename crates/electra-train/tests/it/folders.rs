@@ -1,4 +1,4 @@
-//! Output folders: whole or not there; what is replaced, when, and what never is.
+//! Output folders: they are written atomically, and only folders of the same kind are replaced.
 
 use crate::Fixture;
 use electra_train::{
@@ -36,16 +36,16 @@ fn write(path: &Path, text: &str) {
 }
 
 #[track_caller]
-fn says<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
+fn fails_with<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
     let message = result.unwrap_err().to_string();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
     }
 }
 
-/// Killed between the two renames that replace a run, a process leaves it under a hidden name.
+/// A process that is killed between the two renames that replace a run leaves it under a hidden name.
 #[test]
-fn a_run_that_was_moved_aside_is_resumed() {
+fn a_run_left_under_its_hidden_name_is_resumed() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let recipe = Recipe::from_config(fixture.config(&["train.steps=2"]));
@@ -55,13 +55,13 @@ fn a_run_that_was_moved_aside_is_resumed() {
     assert!(run.join("checkpoints/step-0000002").is_dir());
 }
 
-/// A run's own `Start`, replacing.
+/// A new run that replaces an existing one.
 fn replacing(out: &Path) -> Start {
     Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(out) }
 }
 
 #[test]
-fn a_run_is_replaced_only_after_everything_was_checked() {
+fn a_run_is_replaced_only_after_all_checks() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let train = |overrides: &[&str]| {
@@ -75,17 +75,17 @@ fn a_run_is_replaced_only_after_everything_was_checked() {
         let mut bytes = whole.clone();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
-        says(train(&["train.steps=2"]), &[shard]);
+        fails_with(train(&["train.steps=2"]), &[shard]);
         fs::write(&path, whole).unwrap();
     };
     damaged("held-out-00000.shard");
     damaged("train-00000.shard");
-    says(train(&["train.device=gpu"]), &["gpu"]);
-    says(train(&["init.from=nowhere"]), &["nowhere"]);
-    // The run's own files cannot be written: there is no tokenizer to copy.
+    fails_with(train(&["train.device=gpu"]), &["gpu"]);
+    fails_with(train(&["init.from=nowhere"]), &["nowhere"]);
+    // Writing the run's files fails, since there is no tokenizer to copy.
     let tokenizer = fixture.path("shards/tokenizer");
     fs::rename(&tokenizer, fixture.path("elsewhere")).unwrap();
-    says(train(&["train.steps=2"]), &["tokenizer"]);
+    fails_with(train(&["train.steps=2"]), &["tokenizer"]);
     fs::rename(fixture.path("elsewhere"), &tokenizer).unwrap();
     assert!(files(&run) == before, "the run has changed");
     train(&["train.steps=2"]).unwrap();
@@ -93,25 +93,25 @@ fn a_run_is_replaced_only_after_everything_was_checked() {
     assert!(!run.join("checkpoints/step-0000001").exists());
 }
 
-/// Many programs have a config.toml; a run has a manifest.
+/// Many programs have a config.toml, so a run is identified by its manifest.
 #[test]
-fn a_folder_with_a_config_is_no_run() {
+fn a_folder_without_a_manifest_is_not_replaced() {
     let fixture = Fixture::new();
     let other = fixture.path("other");
     write(&other.join("config.toml"), "mine = true");
     let result = Recipe::from_config(fixture.config(&[])).pretrain(&replacing(&other));
-    says(result, &["other", "no manifest.json"]);
+    fails_with(result, &["other", "no manifest.json"]);
     assert_eq!(names(&other), ["config.toml"]);
 }
 
 #[test]
-fn an_export_takes_the_place_of_a_model_and_keeps_nothing_of_it() {
+fn an_export_replaces_a_model_completely_and_no_other_folder() {
     let fixture = Fixture::new();
     let (run, out) = (fixture.path("run"), fixture.path("out"));
     Recipe::from_config(fixture.config(&["train.steps=1"])).pretrain(&Start::new(&run)).unwrap();
     let part = Exported::Discriminator;
     export(&run, part, &out, Existing::Refuse).unwrap();
-    let whole = [
+    let expected = [
         "README.md",
         "config.json",
         "model.safetensors",
@@ -119,20 +119,20 @@ fn an_export_takes_the_place_of_a_model_and_keeps_nothing_of_it() {
         "tokenizer_config.json",
         "vocab.txt",
     ];
-    assert_eq!(names(&out), whole);
-    // A stale generator would be gone on from, a stale task.json make it a classifier.
+    assert_eq!(names(&out), expected);
+    // `init.from` would load a stale generator, and a stale task.json would make it a classifier.
     write(&out.join("generator/config.json"), "{}");
     write(&out.join("task.json"), "{}");
     export(&run, part, &out, Existing::Replace).unwrap();
-    assert_eq!(names(&out), whole);
+    assert_eq!(names(&out), expected);
 
     let notes = fixture.path("notes");
     write(&notes.join("thesis.tex"), "mine");
-    says(export(&run, part, &notes, Existing::Replace), &["notes", "no config.json"]);
-    says(export_tf(&run, &notes, Existing::Replace), &["notes", "no checkpoint"]);
+    fails_with(export(&run, part, &notes, Existing::Replace), &["notes", "no config.json"]);
+    fails_with(export_tf(&run, &notes, Existing::Replace), &["notes", "no checkpoint"]);
     assert_eq!(names(&notes), ["thesis.tex"]);
-    // Neither form replaces the other.
-    says(export_tf(&run, &out, Existing::Replace), &["no checkpoint"]);
+    // Neither format replaces the other.
+    fails_with(export_tf(&run, &out, Existing::Replace), &["no checkpoint"]);
     let tf = fixture.path("tf");
     export_tf(&run, &tf, Existing::Refuse).unwrap();
     write(&tf.join("model.ckpt-7.index"), "stale");

@@ -1,7 +1,7 @@
 //! Golden values from transformers and NumPy (`tests/python/gen_networks.py`, `gen_training.py`): losses, every
 //! gradient, and twenty updates.
 
-use super::{Turn, figures, preset, replaced_token};
+use super::{GeneratorLock, figures, preset, replaced_token};
 use electra_data::MaskedBatch;
 use electra_model::{Parts, tensors, tensors::variables};
 use electra_train::{
@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 type Tensors = HashMap<String, Tensor>;
 
-/// A fixture's tensors and facts.
+/// A fixture's path, tensors and metadata.
 fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let path = root.join(format!("{name}.safetensors"));
@@ -26,7 +26,7 @@ fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
     (path, all, facts)
 }
 
-/// How the layers are computed: all forms must pass.
+/// The tested implementations of the layers.
 const KERNELS: [&str; 3] = ["fused", "plain", "gpu"];
 
 /// The paper's loss weights, no dropout, and the fixture's sizes.
@@ -59,7 +59,7 @@ fn config(facts: &serde_json::Value, kernels: &str) -> RunConfig {
     RunConfig::read(&preset("tiny"), &overrides).unwrap()
 }
 
-/// An objective with the fixture's weights, which stand under `prefix`.
+/// An objective with the fixture's weights, whose names start with `prefix`.
 fn objective(
     config: &RunConfig,
     path: &Path,
@@ -99,25 +99,25 @@ fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
         masked_labels: ids("masked_labels"),
         masked_is_mask: ids("masked_is_mask").iter().map(|&m| m == 1).collect(),
         sampling_uniforms: Vec::try_from(get("sampling_uniforms")).unwrap(),
-        // More than any row has: where shapes are fixed, there is padding.
+        // More than in any row, so that fixed shapes have fillers.
         most_masked: 4,
     }
 }
 
-/// The two losses that the total is made of, as the metrics have them.
-fn own_losses(pass: &dyn Pass) -> [(&'static str, f64); 2] {
+/// The losses of both networks, from the metrics.
+fn network_losses(pass: &dyn Pass) -> [(&'static str, f64); 2] {
     let figures = figures(pass);
     ["generator_loss", "discriminator_loss"].map(|name| (name, figures[name].as_f64().unwrap()))
 }
 
-/// `|a - b|` over the largest value of `b`, or over `floor` where all of `b` are smaller.
+/// The largest `|a - b|` divided by the largest `|b|`, or by `floor` if that is larger.
 fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
     let scale = b.abs().max().double_value(&[]).max(floor);
     (a - b).abs().max().double_value(&[]) / scale
 }
 
 fn losses_and_gradients(case: &str) {
-    let _turn = Turn::take();
+    let _lock = GeneratorLock::take();
     KERNELS.into_iter().for_each(|kernels| losses_and_gradients_of(case, kernels));
 }
 
@@ -139,7 +139,7 @@ fn losses_and_gradients_of(case: &str, kernels: &str) {
         let difference = (loss.double_value(&[]) - expected).abs() / expected;
         assert!(difference <= 1e-5, "{case} {label}: the loss differs by {difference:e}");
         worst_loss = worst_loss.max(difference);
-        for (name, found) in own_losses(&*pass) {
+        for (name, found) in network_losses(&*pass) {
             let expected = all[&format!("{label}/{name}")].double_value(&[]);
             let difference = (found - expected).abs() / expected;
             assert!(difference <= 1e-5, "{case} {label}: {name} differs by {difference:e}");
@@ -147,35 +147,35 @@ fn losses_and_gradients_of(case: &str, kernels: &str) {
         }
         for (name, variable) in variables(&vs).unwrap() {
             let expected = &all[&format!("{label}/gradient/{name}")];
-            // A gradient that is 0 but for rounding (a key's bias) is compared with the others' size.
+            // A gradient that is 0 up to rounding (a key's bias) is compared relative to the size of the others.
             let difference = relative(&variable.grad(), expected, 1e-2);
             assert!(difference <= 1e-4, "{case} {label} {name}: differs by {difference:e}");
             worst_gradient = worst_gradient.max(difference);
         }
     }
     eprintln!(
-        "{case}, {kernels}: losses differ by {worst_loss:.2e}, gradients by {worst_gradient:.2e} at most"
+        "{case}, {kernels}: losses differ by at most {worst_loss:.2e}, gradients by {worst_gradient:.2e}"
     );
 }
 
 #[test]
-fn losses_and_every_gradient_are_those_of_transformers() {
+fn losses_and_all_gradients_match_transformers_with_a_projection() {
     losses_and_gradients("projected");
 }
 
 #[test]
-fn without_a_projection_losses_and_every_gradient_are_those_of_transformers() {
+fn losses_and_all_gradients_match_transformers_without_a_projection() {
     losses_and_gradients("unprojected");
 }
 
 #[test]
-fn with_embeddings_apart_losses_and_every_gradient_are_those_of_transformers() {
+fn losses_and_all_gradients_match_transformers_with_untied_embeddings() {
     losses_and_gradients("untied");
 }
 
 #[test]
-fn twenty_updates_are_those_of_an_independent_implementation() {
-    let _turn = Turn::take();
+fn twenty_updates_match_an_independent_implementation() {
+    let _lock = GeneratorLock::take();
     KERNELS.into_iter().for_each(twenty_updates);
 }
 
@@ -201,7 +201,7 @@ fn twenty_updates(kernels: &str) {
         let loss = pass.loss(0);
         loss.backward();
         let (norm, rate) = (adam.gradient_norm(), schedule.rate(step));
-        let [generator, discriminator] = own_losses(&*pass);
+        let [generator, discriminator] = network_losses(&*pass);
         for (name, found, tolerance) in [
             ("total", loss.double_value(&[]), 1e-4),
             (generator.0, generator.1, 1e-4),
@@ -225,18 +225,21 @@ fn twenty_updates(kernels: &str) {
         assert!(difference <= 1e-4, "{name}: differs by {difference:e}");
         worst_weight = worst_weight.max(difference);
         let moved = (end - start).to_kind(Kind::Float).abs().max().double_value(&[]);
-        // A key's bias shifts all scores of a query alike, so its gradient is 0 but for rounding.
-        assert!(moved > 1e-3 || name.ends_with("key.bias"), "{name}: the fixture does not move it");
+        // A key's bias shifts all scores of a query equally, so its gradient is 0 up to rounding.
+        assert!(
+            moved > 1e-3 || name.ends_with("key.bias"),
+            "{name} does not change in the fixture"
+        );
     }
     eprintln!(
-        "20 steps, {kernels}: losses differ by {worst_loss:.2e}, weights by {worst_weight:.2e} at most"
+        "20 steps, {kernels}: losses differ by at most {worst_loss:.2e}, weights by {worst_weight:.2e}"
     );
 }
 
-/// Factors of 8 bits: losses within their rounding, gradients in the right direction.
+/// bfloat16 has 8 bits: losses agree up to rounding, gradients in direction.
 #[test]
-fn products_in_bfloat16_stay_near_those_in_single_precision() {
-    let _turn = Turn::take();
+fn bfloat16_losses_and_gradients_are_close_to_float32() {
+    let _lock = GeneratorLock::take();
     for kernels in KERNELS {
         let (path, all, facts) = read("networks-projected");
         let mut config = config(&facts, kernels);
@@ -250,11 +253,11 @@ fn products_in_bfloat16_stay_near_those_in_single_precision() {
         let loss = pass.loss(0);
         loss.backward();
         let expected = all["full/generator_loss"].double_value(&[]);
-        let [(_, found), _] = own_losses(&*pass);
+        let [(_, found), _] = network_losses(&*pass);
         assert!((found / expected - 1.0).abs() < 0.02, "{kernels}: {found}, {expected}");
         let (mut dot, mut ours, mut theirs) = (0.0, 0.0, 0.0);
         for (name, variable) in variables(&vs).unwrap() {
-            // The generator alone: the discriminator's inputs are samples that rounding may change.
+            // Only the generator: rounding may change the sampled inputs of the discriminator.
             let Some(expected) = all.get(&format!("full/gradient/{name}")) else { continue };
             if !name.starts_with("generator.") {
                 continue;

@@ -1,5 +1,5 @@
-//! The form that layers and batches have on a GPU (`model.kernels = "gpu"`), on a CPU: the same numbers as the plain one
-//! but for rounding.
+//! The GPU implementation of layers and batches (`model.kernels = "gpu"`), run on a CPU: it matches the plain implementation
+//! up to rounding.
 
 use crate::figures;
 use crate::{
@@ -18,15 +18,19 @@ use tch::{Kind, Tensor, nn, no_grad};
 
 const NO_DROPOUT: [&str; 2] = ["model.dropout=0.0", "model.attention_dropout=0.0"];
 
-/// An objective in one form; the weights of all are the same, since they are drawn from the same seed.
-fn form(fixture: &Fixture, kernels: &str, precision: &str) -> (nn::VarStore, ReplacedToken) {
+/// An objective with these kernels; the weights are always the same, since the seed is.
+fn objective_with(
+    fixture: &Fixture,
+    kernels: &str,
+    precision: &str,
+) -> (nn::VarStore, ReplacedToken) {
     let (kernels, precision) =
         (format!("model.kernels={kernels}"), format!("model.precision={precision}"));
     let overrides = [&NO_DROPOUT[..], &[&kernels, &precision]].concat();
     built(fixture, &fixture.config(&overrides))
 }
 
-/// Loss, figures and the gradients of all variables, one after the other.
+/// Loss, metrics and the concatenated gradients of all variables.
 fn step(
     (vs, objective): &(nn::VarStore, ReplacedToken),
     batch: &MaskedBatch,
@@ -40,25 +44,26 @@ fn step(
     (loss.double_value(&[]), no_grad(|| figures(&*pass)), Tensor::cat(&flat, 0))
 }
 
-/// Room for more predictions than there are, and losses at padding, change nothing.
+/// Filler predictions and discriminator losses at padding have no effect.
 #[test]
-fn fixed_shapes_change_no_loss_no_gradient_and_no_figure() {
+fn fixed_shapes_do_not_change_losses_gradients_and_metrics() {
     let fixture = Fixture::new();
-    let (plain, gpu) = (form(&fixture, "plain", "f32"), form(&fixture, "gpu", "f32"));
+    let (plain, gpu) =
+        (objective_with(&fixture, "plain", "f32"), objective_with(&fixture, "gpu", "f32"));
     let mut padded = 0;
     for mut batch in batches(&fixture, 5).into_iter().take(6) {
         padded += usize::from(batch.tokens < batch.input_ids.len());
         assert!(batch.masked_labels.len() <= batch.batch * batch.most_masked);
         let (loss, figures, gradient) = step(&plain, &batch);
-        for room in [batch.most_masked, 11] {
-            batch.most_masked = room;
-            let (other, others, others_gradient) = step(&gpu, &batch);
-            assert!((loss - other).abs() <= 1e-5 * loss, "{loss}, {other} with room for {room}");
-            let off = (&others_gradient - &gradient).abs().max().double_value(&[]);
-            let size = gradient.abs().max().double_value(&[]);
-            assert!(off <= 1e-5 * size, "gradients of {size} differ by {off}");
+        for most_masked in [batch.most_masked, 11] {
+            batch.most_masked = most_masked;
+            let (gpu_loss, gpu_figures, gpu_gradient) = step(&gpu, &batch);
+            assert!((loss - gpu_loss).abs() <= 1e-5 * loss, "{loss}, {gpu_loss}: {most_masked}");
+            let difference = (&gpu_gradient - &gradient).abs().max().double_value(&[]);
+            let largest = gradient.abs().max().double_value(&[]);
+            assert!(difference <= 1e-5 * largest, "gradients differ by {difference} of {largest}");
             for (name, value) in &figures {
-                let [a, b] = [value, &others[name]].map(|x| x.as_f64().unwrap_or(f64::NAN));
+                let [a, b] = [value, &gpu_figures[name]].map(|x| x.as_f64().unwrap_or(f64::NAN));
                 assert!((a - b).abs() <= 1e-5 || a.is_nan() && b.is_nan(), "{name}: {a}, {b}");
             }
         }
@@ -66,26 +71,27 @@ fn fixed_shapes_change_no_loss_no_gradient_and_no_figure() {
     assert!(padded > 0, "no batch had padding");
 }
 
-/// bfloat16 has 8 bits: a product is off by some parts in 2^8, which averages out over a batch.
+/// bfloat16 has 8 bits: the relative error of a product is a few parts in 2^8, which averages out over a batch.
 #[test]
-fn bfloat16_between_products_is_single_precision_but_for_its_rounding() {
+fn bfloat16_on_gpu_kernels_matches_float32_up_to_rounding() {
     let fixture = Fixture::new();
-    let (plain, gpu) = (form(&fixture, "plain", "f32"), form(&fixture, "gpu", "bf16"));
+    let (plain, gpu) =
+        (objective_with(&fixture, "plain", "f32"), objective_with(&fixture, "gpu", "bf16"));
     for batch in batches(&fixture, 16).into_iter().take(2) {
-        let (loss, _, gradient) = step(&plain, &batch);
-        let (other, _, others) = step(&gpu, &batch);
-        assert_eq!(others.kind(), Kind::Float);
-        assert!(loss != other, "nothing was rounded");
-        assert!((loss - other).abs() <= 5e-3 * loss, "{loss}, {other}");
+        let (loss, _, expected) = step(&plain, &batch);
+        let (gpu_loss, _, found) = step(&gpu, &batch);
+        assert_eq!(found.kind(), Kind::Float);
+        assert!(loss != gpu_loss, "nothing was rounded");
+        assert!((loss - gpu_loss).abs() <= 5e-3 * loss, "{loss}, {gpu_loss}");
         let dot = |a: &Tensor, b: &Tensor| (a * b).sum(Kind::Double).double_value(&[]);
         let cosine =
-            dot(&gradient, &others) / (dot(&gradient, &gradient) * dot(&others, &others)).sqrt();
-        assert!(cosine > 0.999, "gradients at a cosine of {cosine}");
+            dot(&expected, &found) / (dot(&expected, &expected) * dot(&found, &found)).sqrt();
+        assert!(cosine > 0.999, "the gradients' cosine is {cosine}");
     }
 }
 
 #[test]
-fn a_run_in_the_form_for_gpus_resumes_bit_for_bit() {
+fn a_run_with_gpu_kernels_resumes_bit_for_bit() {
     let fixture = Fixture::new();
     let config = || {
         fixture.config(&[
@@ -97,12 +103,12 @@ fn a_run_in_the_form_for_gpus_resumes_bit_for_bit() {
         ])
     };
     let train = |start: Start| Recipe::from_config(config()).pretrain(&start).unwrap();
-    train(Start::new(fixture.path("unbroken")));
-    train(Start { stop_after: Some(2), ..Start::new(fixture.path("broken")) });
-    train(Start::resume(fixture.path("broken")));
+    train(Start::new(fixture.path("uninterrupted")));
+    train(Start { stop_after: Some(2), ..Start::new(fixture.path("resumed")) });
+    train(Start::resume(fixture.path("resumed")));
     let weights = |run: &str| {
         fs::read(fixture.path(&format!("{run}/checkpoints/step-0000004/model.safetensors")))
             .unwrap()
     };
-    assert!(weights("unbroken") == weights("broken"));
+    assert!(weights("uninterrupted") == weights("resumed"));
 }

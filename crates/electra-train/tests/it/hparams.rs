@@ -1,4 +1,4 @@
-//! The original's hyper-parameters as a config of this project's.
+//! Conversion of the reference's hyper-parameters to a config.
 
 use electra_train::{RunConfig, config::MaskingConfig, hparams};
 use std::{fs, path::Path};
@@ -11,7 +11,7 @@ fn hparams(text: &str) -> Result<(RunConfig, Vec<String>), String> {
 }
 
 #[test]
-fn the_originals_defaults_are_electra_small() {
+fn the_references_defaults_are_electra_small() {
     let (config, notes) = hparams("{}").unwrap();
     let preset = RunConfig::read(&crate::preset("small"), &[]).unwrap();
     assert_eq!(config.model, preset.model);
@@ -21,8 +21,8 @@ fn the_originals_defaults_are_electra_small() {
 }
 
 #[test]
-fn hyper_parameters_follow_the_originals_rules() {
-    // The block for base that the original has commented out.
+fn hyper_parameters_are_derived_as_in_the_reference() {
+    // The settings for base, which are a comment in the reference.
     let (config, notes) = hparams(
         r#"{"model_size": "base", "max_seq_length": 512, "learning_rate": 2e-4, "train_batch_size": 256,
             "generator_hidden_size": 0.33333, "num_train_steps": 766000, "mask_prob": 0.25, "use_tpu": true,
@@ -40,15 +40,15 @@ fn hyper_parameters_follow_the_originals_rules() {
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(notes[1].contains("use_tpu"));
     for (text, expected) in [
-        (r#"{"learning_rat": 1}"#, "learning_rat is no hyper-parameter of the original"),
-        (r#"{"learning_rate": "fast"}"#, "learning_rate is \"fast\", a number is expected"),
-        (r#"{"electric_objective": true}"#, "Electric is not here yet"),
-        (r#"{"max_predictions_per_seq": 40}"#, "(19) is here"),
-        (r#"{"model_size": "tiny"}"#, "small, base or large"),
-        ("[]", "must be one JSON object"),
+        (r#"{"learning_rat": 1}"#, "learning_rat is not a hyper-parameter of the reference"),
+        (r#"{"learning_rate": "fast"}"#, "learning_rate is \"fast\", expected a number"),
+        (r#"{"electric_objective": true}"#, "Electric is not supported"),
+        (r#"{"max_predictions_per_seq": 40}"#, "(19) is supported"),
+        (r#"{"model_size": "tiny"}"#, "expected small, base or large"),
+        ("[]", "expected a JSON object"),
         (
             r#"{"model_hparam_overrides": {"layers": 2}}"#,
-            "model_hparam_overrides.layers is not known",
+            "unknown key model_hparam_overrides.layers",
         ),
     ] {
         let error = hparams(text).unwrap_err();
@@ -57,18 +57,18 @@ fn hyper_parameters_follow_the_originals_rules() {
 }
 
 #[test]
-fn every_checkpoint_is_kept_for_0_and_for_null() {
+fn keep_checkpoint_max_of_0_or_null_keeps_all_checkpoints() {
     for (text, kept) in [("{}", 5), (r#"{"keep_checkpoint_max": 2}"#, 2)] {
         assert_eq!(hparams(text).unwrap().0.checkpoint.keep_last, kept, "{text}");
     }
-    // 0 keeps all here too.
+    // 0 keeps all here as well.
     for text in [r#"{"keep_checkpoint_max": 0}"#, r#"{"keep_checkpoint_max": null}"#] {
         assert_eq!(hparams(text).unwrap().0.checkpoint.keep_last, 0, "{text}");
     }
 }
 
 #[test]
-fn results_files_are_no_fault_and_debugging_is() {
+fn results_files_are_ignored_and_debug_mode_is_rejected() {
     let (_, notes) =
         hparams(r#"{"results_txt": "a", "results_pkl": "b", "debug": false}"#).unwrap();
     assert_eq!(notes.len(), 2, "{notes:?}");

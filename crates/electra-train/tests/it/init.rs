@@ -1,4 +1,4 @@
-//! Going on from other weights; model cards; TensorFlow's form.
+//! Initialization from trained weights, model cards, TensorFlow checkpoints.
 
 use crate::Fixture;
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
@@ -15,7 +15,7 @@ use electra_train::{
 };
 use std::{fs, path::Path};
 
-/// A run of the fixture and its two networks, exported.
+/// A run of the fixture, with both networks exported.
 struct Folders {
     fixture: Fixture,
 }
@@ -32,9 +32,9 @@ impl Folders {
         Self { fixture }
     }
 
-    /// The weights after no update that moves them: the first has a learning rate of 0.
-    fn begin(&self, overrides: &[&str]) -> Result<tensors::Named, String> {
-        let out = self.fixture.path("begun");
+    /// The initial weights of a run: after one update, whose learning rate is 0.
+    fn initial(&self, overrides: &[&str]) -> Result<tensors::Named, String> {
+        let out = self.fixture.path("new");
         let _ = fs::remove_dir_all(&out);
         let all = ["train.seed=7", "train.steps=1", "evaluate.every=0"];
         let all: Vec<_> = all.iter().chain(overrides).copied().collect();
@@ -58,93 +58,94 @@ fn only(tensors: &[(String, tch::Tensor)], prefix: &str) -> tensors::Named {
 }
 
 #[test]
-fn both_networks_are_gone_on_with() {
+fn both_networks_are_initialized_from_trained_weights() {
     let exported = Folders::new();
     let (from, generator) = (exported.set("init.from", "d"), exported.set("init.generator", "g"));
-    let begun = exported.begin(&[&from, &generator]).unwrap();
-    assert!(compare(&begun, &exported.weights()).same());
-    // A run folder says the same in one key.
-    let begun = exported.begin(&[&exported.set("init.from", "run")]).unwrap();
-    assert!(compare(&begun, &exported.weights()).same());
+    let initial = exported.initial(&[&from, &generator]).unwrap();
+    assert!(compare(&initial, &exported.weights()).same());
+    // A run folder has both networks.
+    let initial = exported.initial(&[&exported.set("init.from", "run")]).unwrap();
+    assert!(compare(&initial, &exported.weights()).same());
 }
 
 #[test]
-fn a_generator_that_is_missing_starts_from_fresh_weights() {
+fn a_missing_generator_gets_random_weights() {
     let exported = Folders::new();
-    let begun = exported.begin(&[&exported.set("init.from", "d")]).unwrap();
+    let initial = exported.initial(&[&exported.set("init.from", "d")]).unwrap();
     let (d, g) = ("discriminator.", "generator.");
-    assert!(compare(&only(&begun, d), &only(&exported.weights(), d)).same());
-    assert!(!compare(&only(&begun, g), &only(&exported.weights(), g)).same());
-    let fresh = exported.begin(&[]).unwrap();
-    assert!(compare(&only(&begun, g), &only(&fresh, g)).same());
+    assert!(compare(&only(&initial, d), &only(&exported.weights(), d)).same());
+    assert!(!compare(&only(&initial, g), &only(&exported.weights(), g)).same());
+    let random = exported.initial(&[]).unwrap();
+    assert!(compare(&only(&initial, g), &only(&random, g)).same());
 }
 
 #[test]
-fn an_encoder_alone_gets_a_fresh_head() {
+fn an_encoder_without_a_head_gets_a_random_head() {
     let exported = Folders::new();
     let run = exported.fixture.path("run");
     export(&run, Exported::Encoder, &exported.fixture.path("e"), Existing::Refuse).unwrap();
-    let begun = exported.begin(&[&exported.set("init.from", "e")]).unwrap();
+    let initial = exported.initial(&[&exported.set("init.from", "e")]).unwrap();
     let encoder = "discriminator.electra.";
-    assert!(compare(&only(&begun, encoder), &only(&exported.weights(), encoder)).same());
+    assert!(compare(&only(&initial, encoder), &only(&exported.weights(), encoder)).same());
     let head = "discriminator.discriminator_predictions.";
-    assert!(!compare(&only(&begun, head), &only(&exported.weights(), head)).same());
+    assert!(!compare(&only(&initial, head), &only(&exported.weights(), head)).same());
 }
 
 #[test]
-fn weights_that_do_not_fit_are_refused_with_what_would() {
+fn the_error_for_mismatched_weights_has_the_settings_that_match() {
     let exported = Folders::new();
     let from = exported.set("init.from", "d");
     let error = exported
-        .begin(&[&from, "model.discriminator.layers=3", "model.embedding_size=8"])
+        .initial(&[&from, "model.discriminator.layers=3", "model.embedding_size=8"])
         .unwrap_err();
-    for line in ["model.discriminator.layers = 2   (is 3)", "model.embedding_size = 12   (is 8)"] {
+    for line in ["model.discriminator.layers = 2   (now 3)", "model.embedding_size = 12   (now 8)"]
+    {
         assert!(error.contains(line), "{error}");
     }
-    let error = exported.begin(&[&from, "model.layer_norm_eps=1e-5"]).unwrap_err();
-    assert!(error.contains("model.layer_norm_eps = 1e-12   (is 1e-5)"), "{error}");
-    assert!(!exported.fixture.path("begun").exists(), "nothing was begun");
-    let error = exported.begin(&[&exported.set("init.generator", "g")]).unwrap_err();
-    assert!(error.contains("init.generator") && error.contains("needs init.from"), "{error}");
-    // A run has a generator of its own.
+    let error = exported.initial(&[&from, "model.layer_norm_eps=1e-5"]).unwrap_err();
+    assert!(error.contains("model.layer_norm_eps = 1e-12   (now 1e-5)"), "{error}");
+    assert!(!exported.fixture.path("new").exists(), "no run folder is created");
+    let error = exported.initial(&[&exported.set("init.generator", "g")]).unwrap_err();
+    assert!(error.contains("init.generator") && error.contains("requires init.from"), "{error}");
+    // A run has its own generator.
     let (run, generator) = (exported.set("init.from", "run"), exported.set("init.generator", "g"));
-    let error = exported.begin(&[&run, &generator]).unwrap_err();
+    let error = exported.initial(&[&run, &generator]).unwrap_err();
     assert!(error.contains("init.generator") && error.contains("must be empty"), "{error}");
 
-    // Another vocabulary of the same size: the same ids would be other words.
+    // Another vocabulary of the same size: ids would mean other tokens.
     let path = exported.fixture.path("d/vocab.txt");
     let vocab = fs::read_to_string(&path).unwrap();
     let mut lines: Vec<&str> = vocab.lines().collect();
     lines.swap(20, 21);
     fs::write(&path, lines.join("\n") + "\n").unwrap();
     fs::remove_file(exported.fixture.path("d/tokenizer.json")).unwrap();
-    let error = exported.begin(&[&from]).unwrap_err();
+    let error = exported.initial(&[&from]).unwrap_err();
     assert!(error.contains("has another vocabulary") && error.contains("id 20 is"), "{error}");
-    // A shorter one, as far as it goes the same.
+    // A prefix of the vocabulary.
     let mut lines: Vec<&str> = vocab.lines().collect();
-    let whole = lines.len();
+    let size = lines.len();
     lines.pop();
     fs::write(&path, lines.join("\n") + "\n").unwrap();
     let tokenizer = WordPiece::new(Vocab::from_file(&path).unwrap(), TokenizerConfig::default());
     tokenizer.unwrap().write_pretrained(&exported.fixture.path("d"), 16).unwrap();
-    let error = exported.begin(&[&from]).unwrap_err();
-    let expected = format!("{} tokens here and {whole} there", whole - 1);
+    let error = exported.initial(&[&from]).unwrap_err();
+    let expected = format!("{} tokens in the model, {size} in the shards", size - 1);
     assert!(error.contains(&expected), "{error}");
 }
 
 #[test]
-fn a_run_goes_to_tensorflow_and_back() {
+fn a_run_is_exported_to_tensorflow_and_read_back() {
     let exported = Folders::new();
     let (run, out) = (exported.fixture.path("run"), exported.fixture.path("tf"));
-    // 2 heads of 8, where the original has one of 64 or less.
+    // 2 heads of size 8; the reference would have 1 head.
     let note = export_tf(&run, &out, Existing::Refuse).unwrap().unwrap();
     assert!(note.contains("--heads 2 --generator-heads 2"), "{note}");
-    let guessed = tf::read(&out, tf::Heads::default()).unwrap().discriminator;
-    assert_eq!(guessed.config.encoder.heads, 1);
+    let by_rule = tf::read(&out, tf::Heads::default()).unwrap().discriminator;
+    assert_eq!(by_rule.config.encoder.heads, 1);
     assert!(
-        guessed.notes.iter().any(|note| note.contains("1 attention heads")),
+        by_rule.notes.iter().any(|note| note.contains("1 attention heads")),
         "{:?}",
-        guessed.notes
+        by_rule.notes
     );
     assert!(out.join("vocab.txt").is_file() && out.join("checkpoint").is_file());
     let networks =
@@ -157,7 +158,7 @@ fn a_run_goes_to_tensorflow_and_back() {
 }
 
 #[test]
-fn the_card_says_what_was_trained_on_what() {
+fn the_model_card_describes_the_training() {
     let exported = Folders::new();
     let card = fs::read_to_string(exported.fixture.path("d/README.md")).unwrap();
     assert!(
@@ -169,16 +170,16 @@ fn the_card_says_what_was_trained_on_what() {
         "| batch | 6 sequences of 16 tokens |",
         "| tokens seen | 960 |",
         "| generator's hidden size | 16 (1.000 of the discriminator's) |",
-        "| learning rate | 0.001 at its peak, 2 updates of warm-up, decay to 0 |",
+        "| learning rate | peak 0.001, 2 updates of warm-up, decay to 0 |",
         "| discriminator auc |",
         "AutoModelForPreTraining.from_pretrained",
     ] {
         assert!(card.contains(line), "{line} in {card}");
     }
     assert!(card.contains("| training time | 0.00 hours |"), "{card}");
-    // By the conventions of the reference's script, the sizes of the fixture put in: a block has 6053 operations a
-    // token, an embedding 24 v + 964, a generator's head (31 v + 552) of which 0.15625 count, a discriminator's 688;
-    // one block and two blocks; 10 updates of 6 x 16 tokens, forward and backward.
+    // By the reference's conventions, for the sizes of the fixture: FLOPs per token are 6053 for a block, 24 v + 964 for
+    // embeddings, (31 v + 552) * 0.15625 for the generator's head and 688 for the discriminator's; there are one and two
+    // blocks, and 10 updates of 6 x 16 tokens, forward and backward.
     let v =
         fs::read_to_string(exported.fixture.path("d/vocab.txt")).unwrap().lines().count() as f64;
     let generator = 6053.0 + (24.0 * v + 964.0) + 0.15625 * (31.0 * v + 552.0);
@@ -187,7 +188,7 @@ fn the_card_says_what_was_trained_on_what() {
     let line = format!("| FLOPs (the reference's count) | {flops:.3e} |");
     assert!(card.contains(&line), "{line} in {card}");
 
-    // As many documents as were not held out of 60.
+    // The 60 documents without the held-out ones.
     let index = fs::read_to_string(exported.fixture.path("shards/index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_str(&index).unwrap();
     let of = |split: &str, key: &str| index[split][key].as_u64().unwrap();
@@ -200,14 +201,14 @@ fn the_card_says_what_was_trained_on_what() {
     );
     assert!(card.contains(&line), "{line} in {card}");
 
-    // The machine that trained, whatever machine exports.
+    // The hardware is that of training, not of export.
     let path = exported.fixture.path("run/manifest.json");
     let manifest = RunDir::open(&exported.fixture.path("run")).unwrap().manifest().unwrap();
     assert_eq!(manifest.cores, std::thread::available_parallelism().unwrap().get());
     let mut changed = manifest.clone();
     (changed.processor, changed.cores, changed.threads) = ("Abacus | 9000".to_owned(), 3, 2);
     fs::write(&path, serde_json::to_string(&changed).unwrap()).unwrap();
-    let out = exported.fixture.path("again");
+    let out = exported.fixture.path("other-hardware");
     export(&exported.fixture.path("run"), Exported::Encoder, &out, Existing::Refuse).unwrap();
     let card = fs::read_to_string(out.join("README.md")).unwrap();
     let line = "| hardware | Cpu, Abacus \\| 9000, 3 cores, 2 threads |";
@@ -215,15 +216,15 @@ fn the_card_says_what_was_trained_on_what() {
 }
 
 #[test]
-fn the_processor_is_what_linux_calls_it() {
+fn the_processor_is_the_model_name_in_cpuinfo() {
     let text = "processor\t: 0\nvendor_id\t: X\nmodel\t\t: 17\nmodel name\t: Some CPU: 9 @ 2 GHz\n";
     assert_eq!(processor(text), "Some CPU: 9 @ 2 GHz");
     assert_eq!(processor("processor\t: 0\nBogoMIPS\t: 50\n"), "");
 }
 
-/// A BERT that transformers wrote: its encoder and its embeddings, the heads of ELECTRA fresh.
+/// A BERT from transformers: encoder and embeddings are loaded, ELECTRA's heads get random weights.
 #[test]
-fn a_bert_is_gone_on_from() {
+fn a_discriminator_is_initialized_from_bert() {
     let exported = Folders::new();
     let fixture = &exported.fixture;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -233,7 +234,7 @@ fn a_bert_is_gone_on_from() {
     for name in ["config.json", "model.safetensors"] {
         fs::copy(source.join(name), bert.join(name)).unwrap();
     }
-    // The fixture's 20 tokens: as many words of the corpus as there is room for.
+    // The fixture's vocabulary has 20 tokens.
     let words = "[PAD] [UNK] [CLS] [SEP] [MASK] red fox runs over hills and green bird sings in trees while . a b";
     let vocab = Vocab::from_tokens(words.split(' ').map(str::to_owned).collect()).unwrap();
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
@@ -248,8 +249,8 @@ fn a_bert_is_gone_on_from() {
     };
     build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
     let (from, shards) = (exported.set("init.from", "bert"), exported.set("data.shards", "words"));
-    let begun = exported
-        .begin(&[
+    let initial = exported
+        .initial(&[
             &from,
             &shards,
             "model.vocab_size=20",
@@ -261,10 +262,10 @@ fn a_bert_is_gone_on_from() {
             "model.discriminator.intermediate=12",
         ])
         .unwrap();
-    // Under BERT's own names, as transformers wrote them.
+    // The file has BERT's names.
     let written = tensors::read(&bert.join("model.safetensors")).unwrap();
-    let encoder = only(&begun, "discriminator.electra.");
-    assert_eq!(encoder.len(), 5 + 2 * 16, "an embedding block and two layers");
+    let encoder = only(&initial, "discriminator.electra.");
+    assert_eq!(encoder.len(), 5 + 2 * 16, "embeddings and two layers");
     for (name, tensor) in encoder {
         let theirs = name.replacen("discriminator.electra.", "bert.", 1);
         let (_, expected) = written.iter().find(|(other, _)| *other == theirs).unwrap();
@@ -273,12 +274,12 @@ fn a_bert_is_gone_on_from() {
 }
 
 #[test]
-fn weights_of_another_kind_are_named() {
+fn the_error_for_weights_of_another_class_names_it() {
     let exported = Folders::new();
     let read = hf::read_config(&exported.fixture.path("d")).unwrap();
     let other = Config { architecture: Architecture::ElectraForMaskedLM, ..read };
     let state = compare::read(&exported.fixture.path("d")).unwrap();
     hf::write(&exported.fixture.path("d"), &other, &state).unwrap();
-    let error = exported.begin(&[&exported.set("init.from", "d")]).unwrap_err();
+    let error = exported.initial(&[&exported.set("init.from", "d")]).unwrap_err();
     assert!(error.contains("has the weights of ElectraForPreTraining"), "{error}");
 }

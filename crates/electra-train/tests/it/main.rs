@@ -1,5 +1,5 @@
-//! Behaviour of the public interface: configs, the objective, the optimizer, runs and their resumption.
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! Tests of the public API: configs, objectives, the optimizer, runs and resuming.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test and shows its location")]
 
 mod bad_input;
 mod bert;
@@ -34,33 +34,33 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
-static TURN: Mutex<()> = Mutex::new(());
+/// libtorch has one random generator per process, so tests that need reproducible results run one at a time.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
-/// One test's turn.
+/// Exclusive use of libtorch's random generator.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct GeneratorLock {
     _guard: MutexGuard<'static, ()>,
 }
 
-impl Turn {
+impl GeneratorLock {
     pub(crate) fn take() -> Self {
-        // A test that failed holding its turn has not spoiled anything.
-        Self { _guard: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
+        // The lock protects no data, so a poisoned one is usable.
+        Self { _guard: GENERATOR.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
-/// A folder with a small corpus, its vocabulary and its shards of length 16; removed at the end.
+/// A temporary folder with a small corpus, its vocabulary and its shards of length 16.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     vocab_size: usize,
-    _turn: Turn,
+    _lock: GeneratorLock,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let turn = Turn::take();
+        let lock = GeneratorLock::take();
         let dir = tempfile::tempdir().unwrap();
         let text = text();
         let corpus = dir.path().join("corpus.txt");
@@ -79,14 +79,14 @@ impl Fixture {
         };
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
             .unwrap();
-        Self { dir, vocab_size, _turn: turn }
+        Self { dir, vocab_size, _lock: lock }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The tiny preset made tinier, over the fixture's shards, with overrides.
+    /// A smaller variant of the tiny preset for the fixture's shards, with overrides.
     pub(crate) fn config(&self, overrides: &[&str]) -> RunConfig {
         let shards = format!("data.shards=\"{}\"", self.path("shards").display());
         let vocab = format!("model.vocab_size={}", self.vocab_size);
@@ -120,7 +120,7 @@ pub(crate) fn preset(name: &str) -> PathBuf {
     root.join(format!("configs/pretrain-{name}.toml"))
 }
 
-/// 60 documents whose words follow each other by a rule, so that there is something to learn.
+/// 60 documents with a regular order of words, which a model can learn.
 fn text() -> String {
     let words = [
         "red", "fox", "runs", "over", "hills", "and", "green", "bird", "sings", "in", "trees",
@@ -144,7 +144,7 @@ pub(crate) fn replaced_token(config: &RunConfig) -> &ReplacedTokenConfig {
     }
 }
 
-/// What a pass says of its batch, after its loss.
+/// The metrics of a pass.
 pub(crate) fn figures(pass: &dyn Pass) -> Figures {
     let mut totals = Totals::default();
     totals.add(&pass.observe());

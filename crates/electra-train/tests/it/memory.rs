@@ -1,4 +1,4 @@
-//! The memory of a step by arithmetic beside what the allocator says the graph of a real one holds.
+//! The memory estimate of a step, compared with the memory that the graph of a real step holds.
 
 use crate::{preset, replaced_token};
 use electra_data::MaskedBatch;
@@ -10,20 +10,20 @@ use electra_train::{
 use std::process::Command;
 use tch::{Device, nn};
 
-/// Set in the process that measures: the allocator counts what all threads of a process hold.
+/// Set in the child process that measures: the allocator counts the memory of all threads, so no other test may run.
 const ALONE: &str = "ELECTRA_TEST_ALONE";
 
-const NAME: &str = "memory::a_graph_holds_what_arithmetic_says";
+const NAME: &str = "memory::the_estimate_matches_the_memory_of_a_graph";
 
 const BATCH: usize = 5;
 const LENGTH: usize = 48;
 const MASKED: usize = 7;
 
-/// Full sequences, of which every sixth token or so is masked.
+/// Full sequences, with about every sixth token masked.
 fn batch() -> MaskedBatch {
     let cells = BATCH * LENGTH;
     let ids = |n: usize| (0..n).map(|i| (7 + i * 31 % 900) as i64).collect::<Vec<_>>();
-    let places = (0..BATCH).flat_map(|row| (0..MASKED).map(move |i| row * LENGTH + 1 + 6 * i));
+    let positions = (0..BATCH).flat_map(|row| (0..MASKED).map(move |i| row * LENGTH + 1 + 6 * i));
     let predictions = BATCH * MASKED;
     MaskedBatch {
         batch: BATCH,
@@ -32,7 +32,7 @@ fn batch() -> MaskedBatch {
         generator_ids: ids(cells),
         token_type_ids: vec![0; cells],
         attention_mask: vec![1; cells],
-        masked_positions: places.map(|place| place as i64).collect(),
+        masked_positions: positions.map(|position| position as i64).collect(),
         masked_labels: ids(predictions),
         masked_is_mask: vec![true; predictions],
         sampling_uniforms: (0..predictions).map(|i| i as f32 / predictions as f32).collect(),
@@ -41,7 +41,7 @@ fn batch() -> MaskedBatch {
     }
 }
 
-/// Bytes that a forward pass leaves behind, and those that it should.
+/// Bytes held after a forward pass, measured and estimated.
 fn measure(sets: &[&str]) -> (f64, f64) {
     let common = ["model.vocab_size=1000", "model.embedding_size=96", "train.device=cpu"];
     let sets: Vec<String> = common.iter().chain(sets).map(|&set| set.to_owned()).collect();
@@ -54,7 +54,7 @@ fn measure(sets: &[&str]) -> (f64, f64) {
     let (batch, pairs) = (batch(), BATCH * LENGTH * LENGTH);
     let whole = objective.normaliser(&batch);
     let forward = || objective.pass(&batch, &whole, true);
-    // What is made once, at the first use, is no part of it.
+    // The first pass allocates memory that is kept for later passes.
     drop(forward());
     let before = electra_torch::allocated().unwrap();
     let loss = forward();
@@ -76,9 +76,9 @@ fn measure(sets: &[&str]) -> (f64, f64) {
 }
 
 #[test]
-fn a_graph_holds_what_arithmetic_says() {
+fn the_estimate_matches_the_memory_of_a_graph() {
     if electra_torch::allocated().is_none() {
-        return; // Nobody counts.
+        return; // The allocator does not count.
     }
     if std::env::var_os(ALONE).is_none() {
         let this = std::env::current_exe().unwrap();
@@ -87,9 +87,9 @@ fn a_graph_holds_what_arithmetic_says() {
             .env(ALONE, "1")
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&child.stdout).into_owned();
-        assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
-        assert!(said.contains("1 passed"), "it ran: {said}");
+        let stdout = String::from_utf8_lossy(&child.stdout).into_owned();
+        assert!(child.status.success(), "{stdout}{}", String::from_utf8_lossy(&child.stderr));
+        assert!(stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let cases = [
@@ -107,10 +107,10 @@ fn a_graph_holds_what_arithmetic_says() {
             format!("model.attention_dropout={p:?}"),
             format!("model.dropout={p:?}"),
         ];
-        let (held, right) = measure(&sets.each_ref().map(String::as_str));
-        let ratio = held / right;
-        println!("{sets:?}: {held} of {right}, {ratio:.4}");
-        // The nodes themselves and the allocator's headers are on top.
-        assert!((0.99..1.06).contains(&ratio), "{sets:?}: {held} of {right}");
+        let (held, estimate) = measure(&sets.each_ref().map(String::as_str));
+        let ratio = held / estimate;
+        println!("{sets:?}: {held} held, {estimate} estimated, {ratio:.4}");
+        // The estimate does not include graph nodes and the allocator's headers.
+        assert!((0.99..1.06).contains(&ratio), "{sets:?}: {held} held, {estimate} estimated");
     }
 }

@@ -1,6 +1,6 @@
-//! Every figure of a batch that was worked out by hand, by networks whose weights make the answers known.
+//! All metrics of a batch, calculated by hand, for networks with known outputs.
 
-use crate::{Turn, figures, preset, replaced_token};
+use crate::{GeneratorLock, figures, preset, replaced_token};
 use electra_data::MaskedBatch;
 use electra_model::{Parts, tensors::variables};
 use electra_train::{
@@ -10,17 +10,17 @@ use electra_train::{
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-/// Single precision through a few layers.
+/// For float32 through a few layers.
 const TOLERANCE: f64 = 1e-5;
 
-/// Share of each token in what the generator says everywhere: 60 % are token 5, 30 % token 8.
+/// The generator's distribution at every position: 60 % for token 5, 30 % for token 8.
 const SHARES: [f32; 10] =
     [0.0125, 0.0125, 0.0125, 0.0125, 0.0125, 0.6, 0.0125, 0.0125, 0.3, 0.0125];
 
-/// Tokens that the discriminator calls replaced.
-const CALLED: [i64; 2] = [5, 9];
+/// Tokens that the discriminator predicts as replaced.
+const PREDICTED: [i64; 2] = [5, 9];
 
-/// 10 tokens; one layer of width 4 each; lambda 50.
+/// A vocabulary of 10 tokens; one layer of width 4 in each network; lambda 50.
 fn config() -> RunConfig {
     let mut overrides: Vec<String> = [
         "train.device=cpu",
@@ -32,20 +32,20 @@ fn config() -> RunConfig {
     ]
     .map(str::to_owned)
     .to_vec();
-    for tower in ["discriminator", "generator"] {
+    for network in ["discriminator", "generator"] {
         for (key, value) in [("layers", 1), ("hidden", 4), ("heads", 1), ("intermediate", 4)] {
-            overrides.push(format!("model.{tower}.{key}={value}"));
+            overrides.push(format!("model.{network}.{key}={value}"));
         }
     }
     RunConfig::read(&preset("tiny"), &overrides).unwrap()
 }
 
-/// All weights 0 but these: attention and feed-forward add nothing, so a hidden state is its normalised word,
-/// `+v` for the tokens that are called and `-v` for the others with `v = (1, -1, 1, -1)`; the discriminator's
+/// All other weights are 0: attention and feed-forward add nothing, so a hidden state is its normalised word embedding,
+/// `+v` for the tokens in `PREDICTED` and `-v` for the others, with `v = (1, -1, 1, -1)`; the discriminator's
 /// logit is `10 gelu(+-1) - 3`, and the generator's logits are its bias.
 fn set_weights(vs: &nn::VarStore) {
     let v = [1.0f32, -1.0, 1.0, -1.0];
-    let word = |token: i64| if CALLED.contains(&token) { v } else { v.map(|x| -x) };
+    let word = |token: i64| if PREDICTED.contains(&token) { v } else { v.map(|x| -x) };
     let words: Vec<f32> = (0..10).flat_map(word).collect();
     let bias = SHARES.map(f32::ln);
     no_grad(|| {
@@ -73,8 +73,8 @@ fn set_weights(vs: &nn::VarStore) {
     });
 }
 
-/// `[CLS] 5 6 7 [SEP]` and `[CLS] 8 9 [SEP]` with one place of padding. Chosen are 5, 6 and 8, which show `[MASK]`,
-/// and 7, which keeps its token.
+/// `[CLS] 5 6 7 [SEP]` and `[CLS] 8 9 [SEP]`, the latter with one padding token. Chosen are 5, 6 and 8, replaced with
+/// `[MASK]`, and 7, which keeps its token.
 fn batch() -> MaskedBatch {
     MaskedBatch {
         batch: 2,
@@ -86,7 +86,7 @@ fn batch() -> MaskedBatch {
         masked_positions: vec![1, 2, 3, 6],
         masked_labels: vec![5, 6, 7, 8],
         masked_is_mask: vec![true, true, false, true],
-        // Sums of the shares: token 5 from 0.0625 to 0.6625, token 8 from 0.6875 to 0.9875.
+        // Cumulative shares: token 5 from 0.0625 to 0.6625, token 8 from 0.6875 to 0.9875.
         sampling_uniforms: vec![0.3, 0.9, 0.1, 0.95],
         tokens: 9,
         most_masked: 3,
@@ -94,8 +94,8 @@ fn batch() -> MaskedBatch {
 }
 
 #[test]
-fn every_figure_is_what_it_is_by_hand() {
-    let _turn = Turn::take();
+fn all_metrics_match_a_manual_calculation() {
+    let _lock = GeneratorLock::take();
     let config = config();
     let vs = nn::VarStore::new(Device::Cpu);
     let parts = Parts::shipped();
@@ -109,22 +109,24 @@ fn every_figure_is_what_it_is_by_hand() {
     let pass = no_grad(|| objective.pass(&batch, &objective.normaliser(&batch), false));
     let figures = figures(&*pass);
 
-    // Sampled: 5 and 8 where they were (real tokens), 8 for 6, and 5 for 7 (replaced). Called replaced of
-    // `[CLS] 5 8 5 [SEP] [CLS] 8 9 [SEP]`: both 5 and the 9, of which only the second 5 is. So of 9 tokens: 1 true
-    // and 2 false positives, 1 false negative (the 8), 5 true negatives.
+    // Sampled: the originals 5 and 8, 8 for 6, and 5 for 7 (the latter two are replaced). Predicted as replaced in
+    // `[CLS] 5 8 5 [SEP] [CLS] 8 9 [SEP]`: both 5 and the 9, but only the second 5 is. So of 9 tokens: 1 true
+    // and 2 false positives, 1 false negative (the first 8), 5 true negatives.
     let softplus = |x: f64| x.exp().ln_1p();
     // gelu(1) = Phi(1), gelu(-1) = -Phi(-1).
-    let (called, passed) = (10.0 * 0.841_344_746 - 3.0, 10.0 * -0.158_655_254 - 3.0);
-    let discriminator =
-        (softplus(-called) + 2.0 * softplus(called) + softplus(-passed) + 5.0 * softplus(passed))
-            / 9.0;
+    let (positive, negative) = (10.0 * 0.841_344_746 - 3.0, 10.0 * -0.158_655_254 - 3.0);
+    let discriminator = (softplus(-positive)
+        + 2.0 * softplus(positive)
+        + softplus(-negative)
+        + 5.0 * softplus(negative))
+        / 9.0;
     let (of_5, of_8, of_rest) = (-0.6f64.ln(), -0.3f64.ln(), -0.0125f64.ln());
     let generator = (of_5 + of_rest + of_rest + of_8) / 4.0;
     for (name, expected) in [
         ("loss", generator + 50.0 * discriminator),
         ("generator_loss", generator),
         ("generator_loss_mask", (of_5 + of_rest + of_8) / 3.0),
-        // It says 5 everywhere.
+        // It predicts 5 everywhere.
         ("generator_accuracy", 1.0 / 4.0),
         ("generator_accuracy_mask", 1.0 / 3.0),
         ("generator_sampled_accuracy", 2.0 / 4.0),
@@ -135,27 +137,27 @@ fn every_figure_is_what_it_is_by_hand() {
         ("discriminator_recall", 1.0 / 2.0),
     ] {
         let found = figures[name].as_f64().unwrap();
-        let off = (found - expected).abs() / expected;
-        assert!(off < TOLERANCE, "{name} is {found}, expected {expected}");
+        let difference = (found - expected).abs() / expected;
+        assert!(difference < TOLERANCE, "{name} is {found}, expected {expected}");
     }
 }
 
-/// Two batches count by their sizes: a mean of means would be (1 + 1/3) / 2.
+/// Batches are weighted by their sizes: a mean of means would be (1 + 1/3) / 2.
 #[test]
-fn figures_of_several_passes_are_weighted_by_what_they_count() {
+fn metrics_of_several_passes_are_weighted_by_their_counts() {
     use electra_train::metrics::Observations;
     let mut totals = Totals::default();
     for values in [&[1.0f32][..], &[1.0, 0.0, 0.0]] {
-        let mut seen = Observations::default();
+        let mut observations = Observations::default();
         let values = Tensor::from_slice(values);
-        seen.mean("mean", &values);
-        seen.ratio("ratio", &values, &values.ones_like());
-        seen.sum("sum", &values.sum(Kind::Float));
-        seen.ratio("nothing", &values, &values.zeros_like());
-        totals.add(&seen);
+        observations.mean("mean", &values);
+        observations.ratio("ratio", &values, &values.ones_like());
+        observations.sum("sum", &values.sum(Kind::Float));
+        observations.ratio("undefined", &values, &values.zeros_like());
+        totals.add(&observations);
     }
     let figures = totals.figures();
     assert_eq!((&figures["mean"], &figures["ratio"]), (&0.5.into(), &0.5.into()));
     assert_eq!(figures["sum"], 2.0);
-    assert!(figures["nothing"].is_null());
+    assert!(figures["undefined"].is_null());
 }

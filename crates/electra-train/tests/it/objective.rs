@@ -1,4 +1,4 @@
-//! Replaced token detection: the paper's loss at its start, labels, sampling, accumulation, metrics.
+//! Replaced token detection: initial loss, labels, sampling, gradient accumulation, metrics.
 
 use crate::{Fixture, figures, replaced_token};
 use electra_data::{MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches};
@@ -6,7 +6,9 @@ use electra_model::tensors::variables;
 use electra_train::{
     Recipe, RunConfig,
     metrics::{area_under_roc, entropy},
-    objective::{Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, Shown, sample},
+    objective::{
+        Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, TokenPrediction, sample,
+    },
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -33,10 +35,10 @@ fn figure(objective: &ReplacedToken, batch: &MaskedBatch, name: &str) -> f64 {
     figures(&*pass)[name].as_f64().unwrap_or(f64::NAN)
 }
 
-/// With weights near 0 the generator is uniform over V tokens and the discriminator says one half: the paper's
-/// loss is `ln V + 50 ln 2`. The standard deviation of 0.02 moves it by less than 0.5 at these sizes.
+/// With weights near 0 the generator is uniform over V tokens and the discriminator predicts one half, so the paper's
+/// loss is `ln V + 50 ln 2`. The standard deviation of 0.02 changes it by less than 0.5 at these sizes.
 #[test]
-fn the_loss_begins_at_ln_v_and_fifty_ln_two() {
+fn the_initial_loss_is_ln_v_plus_50_ln_2() {
     let fixture = Fixture::new();
     let config = fixture.config(&[
         "model.initializer.std=0.02",
@@ -52,63 +54,60 @@ fn the_loss_begins_at_ln_v_and_fifty_ln_two() {
 }
 
 #[test]
-fn labels_say_where_the_token_differs_and_padding_says_nothing() {
+fn labels_mark_tokens_that_differ_from_the_original() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     for batch in batches(&fixture, 5) {
         let replaced = figure(&objective, &batch, "replaced_fraction");
-        let same = figure(&objective, &batch, "generator_sampled_accuracy");
-        // A sample that is the original leaves a real token: the rest of the masked positions is replaced.
-        let expected = batch.masked_labels.len() as f64 * (1.0 - same) / batch.tokens as f64;
+        let accuracy = figure(&objective, &batch, "generator_sampled_accuracy");
+        // Masked positions are replaced unless the sample is the original token.
+        let expected = batch.masked_labels.len() as f64 * (1.0 - accuracy) / batch.tokens as f64;
         assert!((replaced - expected).abs() < 1e-6, "{replaced}, expected {expected}");
     }
 }
 
-/// What is shown is what the figures are made of, in both forms of the arithmetic.
+/// Token predictions have the original tokens, and reproduce the metrics, in both implementations.
 #[test]
-fn what_is_shown_are_the_texts_the_draws_and_the_judgements() {
+fn token_predictions_are_consistent_with_the_metrics() {
     let fixture = Fixture::new();
     for kernels in ["model.kernels=fused", "model.kernels=gpu"] {
         let (_vs, objective) = built(&fixture, &fixture.config(&[kernels]));
         let batch = &batches(&fixture, 5)[0];
         let pass = no_grad(|| objective.pass(batch, &objective.normaliser(batch), false));
-        let shown = pass.show();
-        for (row, sequence) in shown.iter().enumerate() {
+        let predictions = pass.token_predictions();
+        for (row, sequence) in predictions.iter().enumerate() {
             let cells = row * batch.length..(row + 1) * batch.length;
             let tokens = batch.attention_mask[cells.clone()].iter().sum::<i64>() as usize;
             let ids: Vec<i64> = sequence.iter().map(|token| token.original).collect();
             assert_eq!(ids, batch.input_ids[cells.clone()][..tokens]);
-            let drawn = (cells.start as i64..).zip(sequence).filter(|(_, t)| t.drawn.is_some());
-            let asked = |place: &&i64| cells.contains(&(**place as usize));
-            assert!(
-                drawn.map(|(place, _)| place).eq(batch
-                    .masked_positions
-                    .iter()
-                    .filter(asked)
-                    .copied())
-            );
+            let sampled = (cells.start as i64..).zip(sequence).filter(|(_, t)| t.sampled.is_some());
+            let sampled = sampled.map(|(position, _)| position);
+            let in_row = |position: &&i64| cells.contains(&(**position as usize));
+            assert!(sampled.eq(batch.masked_positions.iter().filter(in_row).copied()));
         }
-        let all = || shown.iter().flatten();
-        let is_replaced = |token: &&Shown| token.drawn.is_some_and(|id| id != token.original);
-        let share = |count: usize| count as f64 / batch.tokens as f64;
-        let replaced = share(all().filter(is_replaced).count());
-        let right =
-            share(all().filter(|token| (token.replaced > 0.5) == is_replaced(token)).count());
-        for (name, found) in [("replaced_fraction", replaced), ("discriminator_accuracy", right)] {
+        let all = || predictions.iter().flatten();
+        let is_replaced =
+            |token: &&TokenPrediction| token.sampled.is_some_and(|id| id != token.original);
+        let is_correct =
+            |token: &&TokenPrediction| (token.replaced_probability > 0.5) == is_replaced(token);
+        let fraction = |count: usize| count as f64 / batch.tokens as f64;
+        let replaced = fraction(all().filter(is_replaced).count());
+        let accuracy = fraction(all().filter(is_correct).count());
+        for (name, found) in [("replaced_fraction", replaced), ("discriminator_accuracy", accuracy)]
+        {
             approx::assert_abs_diff_eq!(found, figure(&objective, batch, name), epsilon = 1e-6);
         }
         assert!(replaced > 0.0);
     }
 }
 
-/// The sampler against its own definition: shares within six standard deviations of the binomial.
+/// Evenly spaced uniforms: the fraction of each token is its probability to within 2 / n.
 #[test]
 fn samples_follow_the_softmax() {
     let logits = Tensor::from_slice(&[0.0f32, 1.0, 2.0, -1e9, 0.5]);
     let n = 40_000i64;
     let rows = logits.unsqueeze(0).repeat([n, 1]);
     for temperature in [1.0, 2.0] {
-        // A stratified set of uniforms: every distribution is hit to within 1 / n.
         let uniforms =
             (Tensor::arange(n, (Kind::Double, Device::Cpu)) / n as f64).to_kind(Kind::Float);
         let drawn = sample(&rows, &uniforms, temperature);
@@ -125,8 +124,8 @@ fn samples_follow_the_softmax() {
     }
 }
 
-/// Pearson's statistic of 120,000 draws and more with the loader's own uniforms, over 50 tokens whose probabilities
-/// go from 1e-5 to 0.18 and one of probability 0.
+/// Pearson's chi-squared test with at least 120,000 samples from the loader's uniforms, over 50 tokens with probabilities
+/// from 1e-5 to 0.18 and one token of probability 0.
 #[test]
 fn samples_of_the_loaders_uniforms_follow_the_softmax() {
     let fixture = Fixture::new();
@@ -140,7 +139,7 @@ fn samples_of_the_loaders_uniforms_follow_the_softmax() {
             break;
         }
     }
-    // Likely and unlikely tokens among each other.
+    // Likely and unlikely tokens in mixed order.
     let mut logits: Vec<f32> = (0..50).map(|i| (i * 7 % 50) as f32 * 0.2).collect();
     logits.insert(20, -1e9);
     let n = uniforms.len();
@@ -151,7 +150,7 @@ fn samples_of_the_loaders_uniforms_follow_the_softmax() {
         for token in Vec::<i64>::try_from(drawn).unwrap() {
             counts[token as usize] += 1;
         }
-        assert_eq!(counts[20], 0, "a token of probability 0 was drawn");
+        assert_eq!(counts[20], 0, "a token of probability 0 was sampled");
         let weights = logits.iter().map(|&x| (f64::from(x) / temperature).exp());
         let total: f64 = weights.clone().sum();
         let mut cells: Vec<_> =
@@ -170,7 +169,7 @@ struct ChiSquare {
 }
 
 impl ChiSquare {
-    /// Of (expected, found) cells; those of fewer than 5 expected draws are one.
+    /// The statistic of (expected, found) cells; merges cells with fewer than 5 expected samples.
     fn of(cells: Vec<(f64, f64)>) -> Self {
         let (small, mut cells): (Vec<_>, Vec<_>) =
             cells.into_iter().partition(|(expected, _)| *expected < 5.0);
@@ -181,8 +180,8 @@ impl ChiSquare {
         Self { value: cells.iter().map(term).sum(), degrees: cells.len() - 1 }
     }
 
-    /// What is exceeded by chance once in a million: Wilson and Hilferty's cube of a normal variate, of which 4.7534
-    /// is exceeded as often.
+    /// The critical value at a significance of 1e-6, by Wilson and Hilferty's cube of a normal variate; 4.7534 is the
+    /// normal quantile.
     fn critical(&self) -> f64 {
         let k = self.degrees as f64;
         k * (1.0 - 2.0 / (9.0 * k) + 4.7534 * (2.0 / (9.0 * k)).sqrt()).powi(3)
@@ -190,15 +189,15 @@ impl ChiSquare {
 }
 
 #[test]
-fn samples_stay_in_the_vocabulary_at_the_ends() {
+fn samples_stay_in_the_vocabulary_for_extreme_uniforms() {
     let rows = Tensor::from_slice(&[-1e9f32, 0.0, -1e9]).unsqueeze(0).repeat([2, 1]);
     let drawn = sample(&rows, &Tensor::from_slice(&[0.0f32, 1.0 - f32::EPSILON / 2.0]), 1.0);
     assert_eq!(Vec::<i64>::try_from(drawn).unwrap(), [1, 1]);
 }
 
-/// The gradients of a batch's parts add up to its own; single precision.
+/// The gradients of a batch's parts add up to the gradient of the batch, up to float32 rounding.
 #[test]
-fn accumulated_gradients_are_those_of_the_larger_batch() {
+fn accumulated_gradients_equal_those_of_the_whole_batch() {
     let fixture = Fixture::new();
     let config = fixture.config(&["model.dropout=0.0", "model.attention_dropout=0.0"]);
     let (vs, objective) = built(&fixture, &config);
@@ -217,18 +216,17 @@ fn accumulated_gradients_are_those_of_the_larger_batch() {
         }
         named.into_iter().map(|(name, t)| (name, t.grad().copy())).collect::<Vec<_>>()
     };
-    let at_once = gradients(vec![batch.clone()]);
-    let in_parts = gradients(Batch::split(batch, 3));
-    for ((name, a), (_, b)) in at_once.iter().zip(&in_parts) {
-        let off = (a - b).abs().max().double_value(&[]);
-        let size = a.abs().max().double_value(&[]);
-        assert!(off <= 1e-5 * size.max(1e-3), "{name}: {off} of {size}");
+    let expected = gradients(vec![batch.clone()]);
+    let accumulated = gradients(Batch::split(batch, 3));
+    for ((name, a), (_, b)) in expected.iter().zip(&accumulated) {
+        let difference = (a - b).abs().max().double_value(&[]);
+        let largest = a.abs().max().double_value(&[]);
+        assert!(difference <= 1e-5 * largest.max(1e-3), "{name}: {difference} of {largest}");
     }
 }
 
-/// More padding changes nothing that is measured.
 #[test]
-fn padding_changes_no_figure() {
+fn padding_does_not_change_the_metrics() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = batches(&fixture, 5).remove(0);
@@ -252,7 +250,7 @@ fn padding_changes_no_figure() {
 }
 
 #[test]
-fn both_losses_are_normalised_over_what_they_predict() {
+fn both_losses_are_normalised_by_their_predictions() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = &batches(&fixture, 5)[0];
@@ -270,7 +268,7 @@ fn both_losses_are_normalised_over_what_they_predict() {
 }
 
 #[test]
-fn the_loss_falls_and_evaluation_repeats_itself() {
+fn the_loss_decreases_and_evaluation_is_reproducible() {
     let fixture = Fixture::new();
     let config = fixture.config(&[
         "train.steps=150",
@@ -291,18 +289,18 @@ fn the_loss_falls_and_evaluation_repeats_itself() {
 
     let (folder, checkpoint) = electra_train::export::locate(&run).unwrap();
     let shards = fixture.path("shards");
-    let again = Recipe::from_config(config).evaluate(&folder, &checkpoint, &shards).unwrap();
-    for (name, value) in &again {
+    let repeated = Recipe::from_config(config).evaluate(&folder, &checkpoint, &shards).unwrap();
+    for (name, value) in &repeated {
         assert_eq!(Some(value), held_out[2].get(name), "{name}");
     }
-    // Figures of the loop itself are in the training rows.
+    // Training rows have the metrics of the loop.
     let trained = rows.iter().find(|row| row["kind"] == "train").unwrap();
     for name in
         ["learning_rate", "gradient_norm", "tokens_per_second", "wait_share", "peak_memory_bytes"]
     {
         assert!(trained[name].as_f64().is_some(), "{name} in {trained}");
     }
-    // Those of the objective are in every row; a precision without positives is undefined.
+    // All rows have the metrics of the objective; a precision without positives is undefined.
     for name in [
         "loss",
         "generator_loss",
@@ -322,9 +320,9 @@ fn the_loss_falls_and_evaluation_repeats_itself() {
     }
 }
 
-/// Worked out by hand: of the 2 x 3 pairs 4 are in order, and one tie counts half.
+/// Calculated by hand: of the 2 x 3 pairs 4 are in order, and one tie counts half.
 #[test]
-fn the_area_under_the_curve() {
+fn the_area_under_the_roc_curve() {
     let mut scores = [(0.9, true), (0.4, true), (0.5, false), (0.4, false), (0.1, false)];
     assert!((area_under_roc(&mut scores) - 4.5 / 6.0).abs() < 1e-12);
     assert!((area_under_roc(&mut [(1.0, true), (0.0, false)]) - 1.0).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! Adam and the schedule against the reference's formulas, worked out in double precision.
+//! Adam and the schedule, compared with the reference's formulas in float64.
 
 use electra_train::{
     optim::{Adam, Decay, OptimizerConfig, Rule},
@@ -6,7 +6,7 @@ use electra_train::{
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
-/// Single precision over a few updates of values around 1.
+/// For float32 over a few updates of values around 1.
 const TOLERANCE: f64 = 1e-6;
 
 const CONFIG: OptimizerConfig = OptimizerConfig {
@@ -20,7 +20,7 @@ const CONFIG: OptimizerConfig = OptimizerConfig {
     clip_norm: 1.0,
 };
 
-/// The reference's update of one number, in f64.
+/// The reference's update of one parameter, in f64.
 struct Expected {
     w: f64,
     m: f64,
@@ -36,7 +36,7 @@ impl Expected {
 }
 
 #[test]
-fn updates_are_the_references() {
+fn updates_match_the_reference() {
     let vs = nn::VarStore::new(Device::Cpu);
     let kernel = vs.root().var("kernel", &[2], nn::Init::Const(1.0));
     let bias = vs.root().var("bias", &[1], nn::Init::Const(-2.0));
@@ -62,8 +62,8 @@ fn updates_are_the_references() {
         assert!((measured.double_value(&[]) - norm).abs() < 1e-5, "{measured} {norm}");
         adam.step(0.1, &measured);
         let scale = if norm > 1.0 { 1.0 / norm } else { 1.0 };
-        for ((number, g), decay) in expected.iter_mut().zip(gradients).zip([0.01, 0.01, 0.0]) {
-            number.step(g * scale, 0.1, decay);
+        for ((parameter, g), decay) in expected.iter_mut().zip(gradients).zip([0.01, 0.01, 0.0]) {
+            parameter.step(g * scale, 0.1, decay);
         }
     }
     let found = [kernel.double_value(&[0]), kernel.double_value(&[1]), bias.double_value(&[0])];
@@ -77,7 +77,7 @@ fn updates_are_the_references() {
     assert!((state[3].1.double_value(&[1]) - expected[1].v).abs() < TOLERANCE);
 }
 
-/// Without bias correction the very first update is `0.1 g / sqrt(0.001 g^2) = sqrt(10)` times the rate.
+/// Without bias correction the first update is `0.1 g / sqrt(0.001 g^2) = sqrt(10)` times the rate.
 #[test]
 fn there_is_no_bias_correction() {
     let vs = nn::VarStore::new(Device::Cpu);
@@ -106,9 +106,9 @@ fn norms_and_biases_do_not_decay() {
     }
 }
 
-/// A parameter that a loss does not reach keeps a gradient of zero and is only decayed.
+/// A parameter that the loss does not depend on has a zero gradient and only decays.
 #[test]
-fn an_unused_parameter_is_no_error() {
+fn an_unused_parameter_only_decays() {
     let vs = nn::VarStore::new(Device::Cpu);
     let (used, unused) = (
         vs.root().var("a", &[1], nn::Init::Const(1.0)),
@@ -120,13 +120,13 @@ fn an_unused_parameter_is_no_error() {
         Adam::new(&CONFIG, &variables, |_| Rule { decay: Decay::On, rate: 1.0 }).unwrap();
     used.sum(Kind::Float).backward();
     adam.step(0.1, &Tensor::from(1.0));
-    let left = no_grad(|| unused.double_value(&[0]));
-    assert!((left - (1.0 - 0.1 * 0.01)).abs() < TOLERANCE, "{left}");
+    let decayed = no_grad(|| unused.double_value(&[0]));
+    assert!((decayed - (1.0 - 0.1 * 0.01)).abs() < TOLERANCE, "{decayed}");
 }
 
-/// `peak * (1 - t / T) * min(1, t / warmup)` at T = 100, warmup = 10, by hand.
+/// `peak * (1 - t / T) * min(1, t / warmup)` at T = 100, warmup = 10, calculated by hand.
 #[test]
-fn the_schedule_decays_while_it_warms_up() {
+fn the_schedule_multiplies_warm_up_and_decay() {
     let schedule = Schedule { peak: 1.0, warmup_steps: 10, total_steps: 100, decay_power: 1.0 };
     for (step, expected) in
         [(0, 0.0), (1, 0.099), (5, 0.475), (10, 0.9), (50, 0.5), (100, 0.0), (200, 0.0)]

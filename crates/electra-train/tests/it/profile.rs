@@ -1,25 +1,25 @@
-//! A profile times the parts of real updates: all of them, as often as they happen, within the step.
+//! Profiles of real updates: all stages are timed, and their times add up to at most the total.
 
 use crate::Fixture;
 use electra_train::Recipe;
 
 #[test]
-fn parts_happen_as_often_as_in_an_update_and_add_up_to_no_more_than_it() {
+fn stages_are_entered_as_often_as_expected_and_add_up_to_at_most_the_total() {
     let fixture = Fixture::new();
     for kernels in ["fused", "plain"] {
         let kernels = format!("model.kernels={kernels}");
         let config = fixture.config(&[&kernels, "train.accumulate=3"]);
         let profile = Recipe::from_config(config).profile(2).unwrap();
-        assert_eq!(profile.steps.len(), 2, "the warm-up is left out");
+        assert_eq!(profile.steps.len(), 2, "without the warm-up");
         for step in &profile.steps {
-            // A batch and an update of three passes.
+            // One batch, three passes, one optimizer step.
             assert_eq!(step.times.entered, [1, 3, 3, 3, 3, 3, 1, 1]);
-            for (part, time) in profile.stages.iter().zip(&step.times.stages) {
-                assert!(!time.is_zero(), "{} took no time", part.span);
+            for (stage, time) in profile.stages.iter().zip(&step.times.stages) {
+                assert!(!time.is_zero(), "{} took no time", stage.span);
             }
-            let named: std::time::Duration = step.times.stages.iter().sum();
-            assert_eq!(named + step.times.other(), step.times.whole);
-            // All operations of forward and backward pass are in some part.
+            let sum: std::time::Duration = step.times.stages.iter().sum();
+            assert_eq!(sum + step.times.other(), step.times.whole);
+            // All FLOPs of forward and backward pass belong to a stage.
             let stages = profile.stages.iter();
             let flops: f64 = stages.map(|stage| (stage.products)(&step.products)).sum();
             assert!((flops / step.flops() - 1.0).abs() < 1e-12);

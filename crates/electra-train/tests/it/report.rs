@@ -1,9 +1,9 @@
-//! `report.html` of pre-training from known rows of metrics: figures and curves by arithmetic, nothing from elsewhere.
+//! `report.html` of pre-training, from known rows of metrics.
 
 use crate::preset;
 use electra_train::{
     Existing, RunConfig,
-    objective::Shown,
+    objective::TokenPrediction,
     report,
     run_dir::{Manifest, RunDir},
 };
@@ -31,36 +31,41 @@ fn reported(rows: &str) -> electra_train::Result<String> {
     });
     let run = run.unwrap();
     fs::write(run.metrics(), rows).unwrap();
-    let shown = |original, drawn, replaced| Shown { original, drawn, replaced };
+    let token = |original, sampled, replaced_probability| TokenPrediction {
+        original,
+        sampled,
+        replaced_probability,
+    };
     let sequence = vec![
-        shown(2, None, 0.0),
-        shown(5, Some(6), 0.8),
-        shown(7, Some(7), 0.4),
-        shown(3, None, 1.0),
+        token(2, None, 0.0),
+        token(5, Some(6), 0.8),
+        token(7, Some(7), 0.4),
+        token(3, None, 1.0),
     ];
     report::write(&run, &config, 10, &[sequence])?;
     Ok(fs::read_to_string(path.join("report.html")).unwrap())
 }
 
-/// A plot is 1440 by 520 pixels: from (128, 431) at the lower left to (1423, 16) at the upper right; shares of both
-/// distances are rounded down.
+/// A plot is 1440 by 520 pixels: its lower left corner is at (128, 431), the upper right at (1423, 16). Coordinates are
+/// rounded down from the corner.
 #[test]
-fn figures_and_curves_are_those_of_the_rows() {
+fn metrics_and_curves_match_the_rows() {
     let html = reported(ROWS).unwrap();
     let plot = |title: &str| {
         let from = html.find(&format!("<h3>{title}</h3>")).unwrap();
         &html[from..from + html[from..].find("</svg>").unwrap()]
     };
-    // The loss from 6 to 9 over updates 0 to 10: 8 is two thirds up (276 of 415), 7.125 is three eighths (155).
+    // The loss ranges from 6 to 9 over updates 0 to 10: 8 is at two thirds of the height (276 of 415), 7.125 at three
+    // eighths (155).
     let loss = plot("loss");
     assert!(loss.contains("points=\"775,155 1423,431 \""), "{loss}");
     assert!(loss.contains("points=\"128,16 1423,276 \""), "{loss}");
     assert!(plot("tokens_per_second").contains("points=\"128,431 1423,16 \""));
-    // What people look at first comes first, whatever the order in the rows.
-    let places = ["loss", "discriminator_auc", "tokens_per_second", "learning_rate"]
+    // The main metrics come first, independent of the order in the rows.
+    let offsets = ["loss", "discriminator_auc", "tokens_per_second", "learning_rate"]
         .map(|title| html.find(&format!("<h3>{title}</h3>")).unwrap());
-    assert!(places.is_sorted(), "{places:?}");
-    // No number ever, and what is no curve.
+    assert!(offsets.is_sorted(), "{offsets:?}");
+    // A metric that is always null, and keys that are not plotted.
     for key in ["discriminator_precision", "tokens", "step", "kind"] {
         assert!(!html.contains(&format!("<h3>{key}</h3>")), "{key}");
     }
@@ -79,19 +84,19 @@ fn figures_and_curves_are_those_of_the_rows() {
     }
 }
 
-/// [CLS], "red" for which "blue" was drawn, "<b>" drawn as it was, [SEP]; grounds are three quarters of 0, 0.8, 0.4, 1.
+/// [CLS], "red" replaced with "blue", "<b>" sampled as itself, [SEP]; opacities are three quarters of 0, 0.8, 0.4, 1.
 #[test]
-fn samples_show_what_was_drawn_and_what_the_discriminator_says() {
-    let ground = |shade: &str, text: &str| {
-        format!("<span style=\"background:rgba(213,94,0,{shade})\">{text}</span> ")
+fn samples_show_replacements_and_the_discriminators_probabilities() {
+    let word = |opacity: &str, text: &str| {
+        format!("<span style=\"background:rgba(213,94,0,{opacity})\">{text}</span> ")
     };
     let expected = [
         "<p>",
-        &ground("0.00", "[CLS]"),
+        &word("0.00", "[CLS]"),
         "<s>red</s> ",
-        &ground("0.60", "<b>blue</b>"),
-        &ground("0.30", "<b>&lt;b&gt;</b>"),
-        &ground("0.75", "[SEP]"),
+        &word("0.60", "<b>blue</b>"),
+        &word("0.30", "<b>&lt;b&gt;</b>"),
+        &word("0.75", "[SEP]"),
         "</p>\n",
     ];
     let html = reported(ROWS).unwrap();
@@ -99,7 +104,7 @@ fn samples_show_what_was_drawn_and_what_the_discriminator_says() {
 }
 
 #[test]
-fn it_is_escaped_and_needs_nothing_from_elsewhere() {
+fn the_report_is_escaped_and_self_contained() {
     let html = reported(ROWS).unwrap();
     assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
     assert!(html.contains("<title>a&lt;b: pre-training</title>"), "{html}");
@@ -109,9 +114,8 @@ fn it_is_escaped_and_needs_nothing_from_elsewhere() {
     }
 }
 
-/// A run that was stopped before its first row, and a row that is none.
 #[test]
-fn runs_without_rows_have_a_report_and_damaged_rows_are_named() {
+fn runs_without_rows_have_a_report_and_invalid_rows_are_named() {
     let html = reported("").unwrap();
     assert!(html.contains("10 of 40") && !html.contains("<svg"), "{html}");
     let message = reported(&ROWS.replace("\"step\":5", "\"step\":")).unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! A resumed run equals an unbroken one bit for bit; threads change nothing; damage is survived.
+//! Resumed runs equal uninterrupted ones bit for bit; the number of loader threads does not matter; damaged checkpoints are
+//! skipped.
 
 use crate::Fixture;
 use electra_train::{
@@ -6,14 +7,14 @@ use electra_train::{
 };
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
 
-/// Every byte of a checkpoint that is state.
+/// The files of a checkpoint.
 fn state_of(run: &Path, step: u64) -> BTreeMap<String, Vec<u8>> {
     let dir = run.join(format!("checkpoints/step-{step:07}"));
     let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
     files.map(|file| (file.to_owned(), fs::read(dir.join(file)).unwrap())).into()
 }
 
-/// Rows of metrics.jsonl without what depends on the clock.
+/// Rows of metrics.jsonl without times and memory.
 fn metrics(run: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -36,31 +37,31 @@ fn train(config: RunConfig, start: Start) -> electra_train::Result<Outcome> {
 }
 
 #[test]
-fn ten_steps_are_five_and_five() {
+fn ten_steps_equal_five_steps_and_five_resumed_steps() {
     let fixture = Fixture::new();
-    let (unbroken, broken) = (fixture.path("unbroken"), fixture.path("broken"));
-    assert_eq!(train(fixture.config(&[]), Start::new(&unbroken)).unwrap(), Outcome::Finished);
+    let (uninterrupted, resumed) = (fixture.path("uninterrupted"), fixture.path("resumed"));
+    assert_eq!(train(fixture.config(&[]), Start::new(&uninterrupted)).unwrap(), Outcome::Finished);
 
-    let first = Start { stop_after: Some(5), ..Start::new(&broken) };
+    let first = Start { stop_after: Some(5), ..Start::new(&resumed) };
     let report = |updates: &str| {
-        let html = fs::read_to_string(broken.join("report.html")).unwrap();
+        let html = fs::read_to_string(resumed.join("report.html")).unwrap();
         assert!(
             html.contains(updates) && html.contains("<polyline") && html.contains("Samples</h2>"),
             "{html}"
         );
     };
     assert_eq!(train(fixture.config(&[]), first).unwrap(), Outcome::Stopped);
-    assert!(!broken.join("checkpoints/step-0000010").exists());
+    assert!(!resumed.join("checkpoints/step-0000010").exists());
     report("5 of 10");
-    assert_eq!(train(fixture.config(&[]), Start::resume(&broken)).unwrap(), Outcome::Finished);
+    assert_eq!(train(fixture.config(&[]), Start::resume(&resumed)).unwrap(), Outcome::Finished);
     report("10 of 10");
 
-    assert_eq!(state_of(&unbroken, 10), state_of(&broken, 10));
-    assert_eq!(metrics(&unbroken), metrics(&broken));
+    assert_eq!(state_of(&uninterrupted, 10), state_of(&resumed, 10));
+    assert_eq!(metrics(&uninterrupted), metrics(&resumed));
 }
 
 #[test]
-fn the_number_of_loader_threads_changes_no_bit() {
+fn the_number_of_loader_threads_does_not_change_the_result() {
     let fixture = Fixture::new();
     for threads in [1, 2] {
         let config = fixture.config(&[&format!("data.loader_threads={threads}")]);
@@ -69,9 +70,9 @@ fn the_number_of_loader_threads_changes_no_bit() {
     assert_eq!(state_of(&fixture.path("1"), 10), state_of(&fixture.path("2"), 10));
 }
 
-/// Blocks that keep their input alone give the bits of those that keep everything, also from one step to the next.
+/// Activation recomputation gives bit for bit the same weights, also when resuming between steps.
 #[test]
-fn what_is_kept_for_the_backward_pass_changes_no_bit() {
+fn recomputed_activations_do_not_change_the_result() {
     let fixture = Fixture::new();
     let config = |sets: [&str; 2]| {
         let common = ["train.steps=2", "train.accumulate=2", "evaluate.every=0"];
@@ -82,23 +83,23 @@ fn what_is_kept_for_the_backward_pass_changes_no_bit() {
         let recompute = || config([kernels, "model.activations=recompute"]);
         let kept = run("kept");
         train(config([kernels, "model.activations=keep"]), Start::new(&kept)).unwrap();
-        let broken = run("broken");
-        let first = Start { stop_after: Some(1), ..Start::new(&broken) };
+        let recomputed = run("recomputed");
+        let first = Start { stop_after: Some(1), ..Start::new(&recomputed) };
         train(recompute(), first).unwrap();
-        train(recompute(), Start::resume(&broken)).unwrap();
-        assert_eq!(state_of(&broken, 2), state_of(&kept, 2), "{kernels}");
+        train(recompute(), Start::resume(&recomputed)).unwrap();
+        assert_eq!(state_of(&recomputed, 2), state_of(&kept, 2), "{kernels}");
     }
 }
 
-/// What a crash between two checkpoints leaves in metrics.jsonl is not there twice after it.
+/// After a crash between two checkpoints, metrics.jsonl has rows of steps that are repeated.
 #[test]
-fn rows_of_steps_that_are_done_again_are_written_once() {
+fn rows_of_repeated_steps_are_not_duplicated() {
     let fixture = Fixture::new();
     let (run, config) =
         (fixture.path("run"), ["checkpoint.every=4", "train.log_every=1", "evaluate.every=0"]);
     let first = Start { stop_after: Some(7), ..Start::new(&run) };
     train(fixture.config(&config), first).unwrap();
-    // As if the process had died after step 7 without its last checkpoint.
+    // As if the process had crashed after step 7.
     fs::remove_dir_all(run.join("checkpoints/step-0000007")).unwrap();
     train(fixture.config(&config), Start::resume(&run)).unwrap();
     let steps: Vec<u64> = metrics(&run).iter().map(|row| row["step"].as_u64().unwrap()).collect();
@@ -106,11 +107,11 @@ fn rows_of_steps_that_are_done_again_are_written_once() {
 }
 
 #[test]
-fn a_damaged_newest_checkpoint_is_skipped_and_damage_everywhere_is_named() {
+fn damaged_checkpoints_are_skipped_and_named_if_none_is_intact() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     train(fixture.config(&[]), Start::new(&run)).unwrap();
-    let whole = state_of(&run, 10);
+    let expected = state_of(&run, 10);
     let damage = |step: u64, file: &str| {
         let path = run.join(format!("checkpoints/step-{step:07}/{file}"));
         let mut bytes = fs::read(&path).unwrap();
@@ -121,7 +122,7 @@ fn a_damaged_newest_checkpoint_is_skipped_and_damage_everywhere_is_named() {
     damage(10, "optimizer.safetensors");
     assert_eq!(state::newest(&run).unwrap().state.step, 5);
     train(fixture.config(&[]), Start::resume(&run)).unwrap();
-    assert_eq!(state_of(&run, 10), whole);
+    assert_eq!(state_of(&run, 10), expected);
 
     damage(10, "model.safetensors");
     damage(5, "model.safetensors");
@@ -129,23 +130,23 @@ fn a_damaged_newest_checkpoint_is_skipped_and_damage_everywhere_is_named() {
     assert!(message.contains("step-0000005") && message.contains("step-0000010"), "{message}");
 }
 
-/// What is written after a damaged checkpoint was skipped is kept, whatever its number.
+/// Also if a damaged checkpoint has a higher number.
 #[test]
-fn the_checkpoint_that_was_just_written_is_never_removed() {
+fn the_checkpoint_just_written_is_never_removed() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let config = ["checkpoint.every=4", "checkpoint.keep_last=0"];
     train(fixture.config(&config), Start::new(&run)).unwrap();
     let newest = run.join("checkpoints/step-0000010/model.safetensors");
     fs::write(&newest, "damaged").unwrap();
-    let again = fixture.config(&["checkpoint.every=4", "checkpoint.keep_last=1"]);
-    train(again, Start { stop_after: Some(9), ..Start::resume(&run) }).unwrap();
+    let keep_one = fixture.config(&["checkpoint.every=4", "checkpoint.keep_last=1"]);
+    train(keep_one, Start { stop_after: Some(9), ..Start::resume(&run) }).unwrap();
     assert_eq!(state::newest(&run).unwrap().state.step, 9);
     assert!(!run.join("checkpoints/step-0000008").exists());
 }
 
 #[test]
-fn a_run_that_goes_on_computes_the_same_and_alone() {
+fn a_resumed_run_must_compute_the_same_and_hold_the_lock() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     train(fixture.config(&[]), Start { stop_after: Some(5), ..Start::new(&run) }).unwrap();
@@ -155,31 +156,31 @@ fn a_run_that_goes_on_computes_the_same_and_alone() {
     };
     let seed = error(&["train.seed=7", "train.log_every=3"], None);
     assert!(seed.contains("train.seed was") && !seed.contains("log_every was"), "{seed}");
-    for (stop, words) in [(3, "stop_after = 3"), (5, "must be above 5")] {
+    for (stop, words) in [(3, "stop_after = 3"), (5, "must be greater than 5")] {
         let message = error(&[], Some(stop));
         assert!(message.contains(words), "{message}");
     }
-    // Another process is at it: neither a resumption nor what would replace the run comes between.
+    // While another process holds the lock, the run is neither resumed nor replaced.
     let lock = RunDir::lock(&run).unwrap().unwrap();
     let before = state_of(&run, 5);
     assert!(error(&[], None).contains("is being written by another process"));
     let replace = Start { from: StartFrom::Scratch(Existing::Replace), ..Start::new(&run) };
-    let refused = train(fixture.config(&[]), replace).unwrap_err();
-    assert!(matches!(refused, Error::Files(electra_files::Error::InUse(_))), "{refused}");
+    let in_use = train(fixture.config(&[]), replace).unwrap_err();
+    assert!(matches!(in_use, Error::Files(electra_files::Error::InUse(_))), "{in_use}");
     assert_eq!(state_of(&run, 5), before);
     drop(lock);
     train(fixture.config(&[]), Start::resume(&run)).unwrap();
 }
 
 #[test]
-fn half_a_checkpoint_is_none() {
+fn an_incomplete_checkpoint_is_ignored() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     train(fixture.config(&[]), Start::new(&run)).unwrap();
-    // What a process that dies while writing leaves behind.
-    let half = run.join("checkpoints/.step-0000099.tmp");
-    fs::create_dir(&half).unwrap();
-    fs::write(half.join("model.safetensors"), "half").unwrap();
+    // As left by a process that crashes while writing.
+    let incomplete = run.join("checkpoints/.step-0000099.tmp");
+    fs::create_dir(&incomplete).unwrap();
+    fs::write(incomplete.join("model.safetensors"), "incomplete").unwrap();
     assert_eq!(state::newest(&run).unwrap().state.step, 10);
 }
 
@@ -198,7 +199,7 @@ fn a_stop_flag_ends_the_run_with_a_checkpoint() {
 }
 
 #[test]
-fn old_checkpoints_go_and_the_newest_stay() {
+fn only_the_newest_checkpoints_are_kept() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     train(fixture.config(&["checkpoint.every=2", "checkpoint.keep_last=2"]), Start::new(&run))
@@ -212,7 +213,7 @@ fn old_checkpoints_go_and_the_newest_stay() {
 }
 
 #[test]
-fn a_run_folder_is_not_written_over_unless_it_is_said() {
+fn a_run_folder_is_overwritten_only_on_request() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     train(fixture.config(&["train.steps=1"]), Start::new(&run)).unwrap();
@@ -225,7 +226,7 @@ fn a_run_folder_is_not_written_over_unless_it_is_said() {
     train(fixture.config(&["train.steps=2"]), replace).unwrap();
     assert!(!run.join("checkpoints/step-0000001").exists());
 
-    // A folder of other things is never removed.
+    // A folder that is not a run is never replaced.
     let other = fixture.path("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "mine").unwrap();

@@ -1,4 +1,4 @@
-//! The run folder's event files: one for each start of the run, with a record for each row of metrics.
+//! The run folder's event files: one for each start of a run, with a record for each row of metrics.
 
 use crate::Fixture;
 use electra_train::{Recipe, Start, metrics};
@@ -21,7 +21,7 @@ fn has(record: &[u8], tag: &str) -> bool {
 }
 
 #[test]
-fn every_row_of_metrics_is_an_event_and_a_resumed_run_has_a_file_of_its_own() {
+fn every_row_of_metrics_is_an_event_and_resuming_starts_a_new_file() {
     let fixture = Fixture::new();
     let run = fixture.path("run");
     let config = fixture.config(&["train.log_every=2", "evaluate.every=5", "train.steps=10"]);
@@ -36,7 +36,7 @@ fn every_row_of_metrics_is_an_event_and_a_resumed_run_has_a_file_of_its_own() {
         .into_iter()
         .flat_map(|file| {
             let records = records(&file.unwrap().path());
-            // The version of the format, and the start of a session, by which TensorBoard drops what is made again.
+            // First the format version and the start of a session, by which TensorBoard drops repeated steps.
             assert!(has(&records[0], "brain.Event:2"));
             records.into_iter().skip(2).collect::<Vec<_>>()
         })

@@ -1,35 +1,35 @@
-//! The stack machine of pickles, without its dangerous half.
+//! The stack machine of pickles, restricted to what state dicts need.
 
-use super::window::{Described, Storage};
+use super::view::{Storage, TensorView};
 use std::{collections::HashMap, rc::Rc};
 use tch::Kind;
 
-/// Longest program in bytes; that of a thousand tensors has 200 thousand. A value takes some hundred bytes at most,
-/// however short its opcode, so this bounds what the machine holds.
+/// Maximum size of a program in bytes; a thousand tensors take about 200,000. A value takes at most a few hundred bytes,
+/// so this bounds the machine's memory.
 pub(super) const MAX_PROGRAM: usize = 1 << 22;
 
-/// Longest name of a tensor or a storage, in bytes: a long one that is repeated would be hashed again each time.
+/// Maximum length of a tensor's or storage's name in bytes, which bounds the time for hashing repeated names.
 const MAX_NAME: usize = 512;
 
 type Ref = usize;
 
-/// What the machine can hold.
+/// A value on the stack or in the memo.
 #[derive(Debug)]
 enum Value {
     Mark,
     None,
     Bool,
     Int(i64),
-    Text(Rc<str>),
+    Str(Rc<str>),
     Tuple(Vec<Ref>),
     List(Vec<Ref>),
     Dict(Vec<(Ref, Ref)>),
     Global(Global),
     Storage(Storage),
-    Tensor(Rc<Described>),
+    Tensor(Rc<TensorView>),
 }
 
-/// The names that a state dict needs.
+/// The globals that a state dict needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Global {
     OrderedDict,
@@ -53,50 +53,50 @@ const GLOBALS: [(&str, &str, Global); 11] = [
 ];
 
 /// Tensors by name, in the program's order.
-type State = Vec<(Rc<str>, Rc<Described>)>;
+type State = Vec<(Rc<str>, Rc<TensorView>)>;
 
-/// Runs the program and takes the state dict that it leaves. What cannot be a weight at the top level
-/// (numbers, texts, lists) is refused as well: a training checkpoint is not a state dict.
+/// Runs the program and returns its state dict. Top-level items that are not tensors (numbers, strings, lists) are
+/// rejected: a training checkpoint is not a state dict.
 pub(super) fn state_dict(program: &[u8]) -> Result<State, String> {
     if program.len() > MAX_PROGRAM {
-        return Err(format!("has {} bytes, at most {MAX_PROGRAM} are read", program.len()));
+        return Err(format!("has {} bytes, the limit is {MAX_PROGRAM}", program.len()));
     }
     let mut machine =
         Machine { program, at: 0, arena: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
     let result = machine.run().map_err(|e| format!("byte {}: {e}", machine.at))?;
     let Value::Dict(items) = machine.take(result) else {
-        return Err("is not a dictionary of tensors".to_owned());
+        return Err("is not a dict of tensors".to_owned());
     };
-    // Later items of the same name win, as in a dictionary; one tensor may have two names.
+    // The last item of a name wins, as in a dict; one tensor may have two names.
     let mut tensors = State::new();
-    let mut places: HashMap<Rc<str>, usize> = HashMap::new();
+    let mut indices: HashMap<Rc<str>, usize> = HashMap::new();
     for (key, value) in items {
-        let Value::Text(name) = &machine.arena[key] else {
-            return Err("has a key that is not a text".to_owned());
+        let Value::Str(name) = &machine.arena[key] else {
+            return Err("has a key that is not a string".to_owned());
         };
-        short(name)?;
-        let Value::Tensor(described) = &machine.arena[value] else {
+        check_length(name)?;
+        let Value::Tensor(view) = &machine.arena[value] else {
             return Err(format!("{name:?} is not a plain tensor"));
         };
-        match places.get(name) {
-            Some(&place) => tensors[place].1 = Rc::clone(described),
+        match indices.get(name) {
+            Some(&index) => tensors[index].1 = Rc::clone(view),
             None => {
-                places.insert(Rc::clone(name), tensors.len());
-                tensors.push((Rc::clone(name), Rc::clone(described)));
+                indices.insert(Rc::clone(name), tensors.len());
+                tensors.push((Rc::clone(name), Rc::clone(view)));
             }
         }
     }
     Ok(tensors)
 }
 
-fn short(name: &str) -> Result<(), String> {
+fn check_length(name: &str) -> Result<(), String> {
     match name.len() {
         ..=MAX_NAME => Ok(()),
-        more => Err(format!("has a name of {more} bytes, at most {MAX_NAME} are read")),
+        length => Err(format!("has a name of {length} bytes, the limit is {MAX_NAME}")),
     }
 }
 
-/// The stack machine. Values are never copied: stack and memo hold places in the arena.
+/// The stack machine. Values are never copied: stack and memo hold indices into the arena.
 struct Machine<'a> {
     program: &'a [u8],
     at: usize,
@@ -110,7 +110,7 @@ impl Machine<'_> {
         loop {
             let opcode = self.byte()?;
             match opcode {
-                // PROTO, FRAME: nothing to do.
+                // PROTO and FRAME have no effect.
                 0x80 => drop(self.bytes(1)?),
                 0x95 => drop(self.bytes(8)?),
                 b'.' => return self.pop(),
@@ -135,40 +135,40 @@ impl Machine<'_> {
                 }
                 0x8c => {
                     let length = self.byte()?.into();
-                    self.text(length)?;
+                    self.string(length)?;
                 }
                 b'X' => {
                     let length = u32::from_le_bytes(self.array()?).into();
-                    self.text(length)?;
+                    self.string(length)?;
                 }
                 0x8d => {
                     let length = u64::from_le_bytes(self.array()?);
-                    self.text(length)?;
+                    self.string(length)?;
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
                     self.global(&module, &name)?;
                 }
                 0x93 => {
-                    let (name, module) = (self.pop_text()?, self.pop_text()?);
+                    let (name, module) = (self.pop_string()?, self.pop_string()?);
                     self.global(&module, &name)?;
                 }
                 b'q' => {
-                    let place = self.byte()?.into();
-                    self.remember(place)?;
+                    let key = self.byte()?.into();
+                    self.put_memo(key)?;
                 }
                 b'r' => {
-                    let place = u32::from_le_bytes(self.array()?).into();
-                    self.remember(place)?;
+                    let key = u32::from_le_bytes(self.array()?).into();
+                    self.put_memo(key)?;
                 }
-                0x94 => self.remember(self.memo.len() as u64)?,
+                0x94 => self.put_memo(self.memo.len() as u64)?,
                 b'h' => {
-                    let place = self.byte()?.into();
-                    self.recall(place)?;
+                    let key = self.byte()?.into();
+                    self.get_memo(key)?;
                 }
                 b'j' => {
-                    let place = u32::from_le_bytes(self.array()?).into();
-                    self.recall(place)?;
+                    let key = u32::from_le_bytes(self.array()?).into();
+                    self.get_memo(key)?;
                 }
                 b')' => self.push(Value::Tuple(Vec::new())),
                 b']' => self.push(Value::List(Vec::new())),
@@ -201,11 +201,11 @@ impl Machine<'_> {
                 }
                 b'Q' => self.persistent()?,
                 b'R' => self.reduce()?,
-                // BUILD: an OrderedDict's attributes (`_metadata`), which are no weights.
+                // BUILD sets an OrderedDict's attributes (`_metadata`), which are not weights.
                 b'b' => drop(self.pop()?),
                 other => {
                     return Err(format!(
-                        "opcode {:?} (0x{other:02x}) is not among those that tensors need",
+                        "opcode {:?} (0x{other:02x}) is not supported: no tensor needs it",
                         char::from(other)
                     ));
                 }
@@ -222,22 +222,22 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| UNDERFLOW.to_owned())
     }
 
-    fn take(&mut self, place: Ref) -> Value {
-        std::mem::replace(&mut self.arena[place], Value::None)
+    fn take(&mut self, value: Ref) -> Value {
+        std::mem::replace(&mut self.arena[value], Value::None)
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Ref>, String> {
-        let mark = self.stack.iter().rposition(|&place| matches!(self.arena[place], Value::Mark));
+        let mark = self.stack.iter().rposition(|&value| matches!(self.arena[value], Value::Mark));
         let items = self.stack.split_off(mark.ok_or("no mark on the stack")? + 1);
         self.stack.pop();
         Ok(items)
     }
 
-    fn pop_text(&mut self) -> Result<Rc<str>, String> {
-        let place = self.pop()?;
-        match &self.arena[place] {
-            Value::Text(text) => Ok(Rc::clone(text)),
-            _ => Err("a text was expected".to_owned()),
+    fn pop_string(&mut self) -> Result<Rc<str>, String> {
+        let value = self.pop()?;
+        match &self.arena[value] {
+            Value::Str(string) => Ok(Rc::clone(string)),
+            _ => Err("expected a string".to_owned()),
         }
     }
 
@@ -248,24 +248,24 @@ impl Machine<'_> {
     fn bytes(&mut self, count: u64) -> Result<&[u8], String> {
         let rest = &self.program[self.at..];
         let count = usize::try_from(count).ok().filter(|&n| n <= rest.len());
-        let count = count.ok_or_else(|| "the program ends in the middle".to_owned())?;
+        let count = count.ok_or_else(|| "the program is truncated".to_owned())?;
         self.at += count;
         Ok(&rest[..count])
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.bytes(N as u64)?.try_into().expect("as many bytes as were asked for"))
+        Ok(self.bytes(N as u64)?.try_into().expect("`bytes` returns N bytes"))
     }
 
-    fn text(&mut self, length: u64) -> Result<(), String> {
-        let text = std::str::from_utf8(self.bytes(length)?).map_err(|e| e.to_string())?.into();
-        self.push(Value::Text(text));
+    fn string(&mut self, length: u64) -> Result<(), String> {
+        let string = std::str::from_utf8(self.bytes(length)?).map_err(|e| e.to_string())?.into();
+        self.push(Value::Str(string));
         Ok(())
     }
 
     fn line(&mut self) -> Result<String, String> {
         let rest = &self.program[self.at..];
-        let end = rest.iter().position(|&b| b == b'\n').ok_or("a name without an end")?;
+        let end = rest.iter().position(|&b| b == b'\n').ok_or("a name without a newline")?;
         let line = String::from_utf8_lossy(&rest[..end]).into_owned();
         self.at += end + 1;
         Ok(line)
@@ -276,7 +276,7 @@ impl Machine<'_> {
         let length = self.byte()?;
         let bytes = self.bytes(length.into())?;
         if bytes.len() > 8 {
-            return Err(format!("an integer of {} bytes", bytes.len()));
+            return Err(format!("integers of {} bytes are not supported", bytes.len()));
         }
         let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; 8];
@@ -288,22 +288,21 @@ impl Machine<'_> {
         let known = GLOBALS.iter().find(|(m, n, _)| *m == module && *n == name);
         let &(_, _, global) = known.ok_or_else(|| {
             format!(
-                "names {module}.{name}, which no tensor needs: refused, and nothing was executed"
+                "refers to {module}.{name}, which no tensor needs: rejected without executing anything"
             )
         })?;
         self.push(Value::Global(global));
         Ok(())
     }
 
-    fn remember(&mut self, place: u64) -> Result<(), String> {
+    fn put_memo(&mut self, key: u64) -> Result<(), String> {
         let &top = self.stack.last().ok_or(UNDERFLOW)?;
-        self.memo.insert(place, top);
+        self.memo.insert(key, top);
         Ok(())
     }
 
-    fn recall(&mut self, place: u64) -> Result<(), String> {
-        let &value =
-            self.memo.get(&place).ok_or_else(|| format!("nothing is remembered at {place}"))?;
+    fn get_memo(&mut self, key: u64) -> Result<(), String> {
+        let &value = self.memo.get(&key).ok_or_else(|| format!("no memo entry {key}"))?;
         self.stack.push(value);
         Ok(())
     }
@@ -312,7 +311,7 @@ impl Machine<'_> {
         let &top = self.stack.last().ok_or(UNDERFLOW)?;
         match &mut self.arena[top] {
             Value::List(list) => list.append(&mut items),
-            _ => return Err("appends to what is no list".to_owned()),
+            _ => return Err("append to a value that is not a list".to_owned()),
         }
         Ok(())
     }
@@ -324,40 +323,40 @@ impl Machine<'_> {
         let &top = self.stack.last().ok_or(UNDERFLOW)?;
         match &mut self.arena[top] {
             Value::Dict(dict) => dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            _ => return Err("sets an item of what is no dictionary".to_owned()),
+            _ => return Err("item assignment to a value that is not a dict".to_owned()),
         }
         Ok(())
     }
 
     /// BINPERSID: `('storage', class, key, device, elements)`.
     fn persistent(&mut self) -> Result<(), String> {
-        const SHAPE: &str = "a persistent id that is no storage";
-        let place = self.pop()?;
-        let Value::Tuple(items) = &self.arena[place] else { return Err(SHAPE.to_owned()) };
+        const NOT_STORAGE: &str = "a persistent id that is not a storage";
+        let value = self.pop()?;
+        let Value::Tuple(items) = &self.arena[value] else { return Err(NOT_STORAGE.to_owned()) };
         let &[tag, class, key, _device, elements] = items.as_slice() else {
-            return Err(SHAPE.to_owned());
+            return Err(NOT_STORAGE.to_owned());
         };
         let storage = match (&self.arena[tag], &self.arena[class], &self.arena[key]) {
-            (Value::Text(tag), Value::Global(Global::Storage(kind)), Value::Text(key))
+            (Value::Str(tag), Value::Global(Global::Storage(kind)), Value::Str(key))
                 if &**tag == "storage" =>
             {
-                short(key)?;
+                check_length(key)?;
                 Storage { kind: *kind, key: Rc::clone(key), elements: self.size(elements)? }
             }
-            _ => return Err(SHAPE.to_owned()),
+            _ => return Err(NOT_STORAGE.to_owned()),
         };
         self.push(Value::Storage(storage));
         Ok(())
     }
 
-    /// REDUCE: "calls" one of the known names; nothing else can be on the stack in its place.
+    /// REDUCE: evaluates a call of one of [`GLOBALS`].
     fn reduce(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Value::Global(global) = self.arena[function] else {
-            return Err("calls what is no function".to_owned());
+            return Err("call of a value that is not a function".to_owned());
         };
         let Value::Tuple(arguments) = &self.arena[arguments] else {
-            return Err("calls without a tuple of arguments".to_owned());
+            return Err("call without an argument tuple".to_owned());
         };
         match (global, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
@@ -365,41 +364,41 @@ impl Machine<'_> {
                 let Value::Storage(storage) = &self.arena[storage] else {
                     return Err("a tensor without a storage".to_owned());
                 };
-                let described = Described {
+                let view = TensorView {
                     storage: storage.clone(),
                     offset: self.size(offset)?,
                     shape: self.sizes(shape)?,
                     strides: self.sizes(strides)?,
                 };
-                self.push(Value::Tensor(Rc::new(described)));
+                self.push(Value::Tensor(Rc::new(view)));
             }
             // A parameter is its tensor.
             (Global::RebuildParameter, &[tensor, ..]) => self.stack.push(tensor),
-            _ => return Err(format!("calls {global:?} with {} arguments", arguments.len())),
+            _ => return Err(format!("call of {global:?} with {} arguments", arguments.len())),
         }
         Ok(())
     }
 
-    fn size(&self, place: Ref) -> Result<u64, String> {
-        match self.arena[place] {
-            Value::Int(value) => {
-                u64::try_from(value).map_err(|_| format!("{value} where a size was expected"))
+    fn size(&self, value: Ref) -> Result<u64, String> {
+        match self.arena[value] {
+            Value::Int(size) => {
+                u64::try_from(size).map_err(|_| format!("expected a size, not {size}"))
             }
-            _ => Err("a size that is no integer".to_owned()),
+            _ => Err("expected a size".to_owned()),
         }
     }
 
-    fn sizes(&self, place: Ref) -> Result<Vec<u64>, String> {
-        match &self.arena[place] {
+    fn sizes(&self, value: Ref) -> Result<Vec<u64>, String> {
+        match &self.arena[value] {
             Value::Tuple(items) if items.len() <= MAX_DIMENSIONS => {
                 items.iter().map(|&item| self.size(item)).collect()
             }
-            _ => Err(format!("a shape that is no tuple of at most {MAX_DIMENSIONS} sizes")),
+            _ => Err(format!("expected a shape of at most {MAX_DIMENSIONS} dimensions")),
         }
     }
 }
 
-const UNDERFLOW: &str = "takes from an empty stack";
+const UNDERFLOW: &str = "the stack is empty";
 
-/// More than any weight has; libtorch itself allows 64.
+/// More than any weight has; libtorch allows 64.
 const MAX_DIMENSIONS: usize = 8;

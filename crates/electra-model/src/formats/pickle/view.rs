@@ -1,11 +1,11 @@
-//! Tensors of a pickle: windows on storages, checked before anything is read through them.
+//! Tensors of a pickle: views of storages, checked before they are read.
 
 use std::rc::Rc;
 use tch::{Kind, Tensor};
 
-/// A tensor as the pickle describes it: a window on a storage.
+/// A tensor as described by the pickle: a view of a storage.
 #[derive(Debug, PartialEq)]
-pub(super) struct Described {
+pub(super) struct TensorView {
     pub(super) storage: Storage,
     pub(super) offset: u64,
     pub(super) shape: Vec<u64>,
@@ -20,12 +20,12 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// All of it, `[elements]`.
+    /// The whole storage as a tensor `[elements]`.
     pub(super) fn tensor(&self, bytes: &[u8]) -> Result<Tensor, String> {
         let width = self.kind.elt_size_in_bytes() as u64;
         if self.elements.checked_mul(width) != Some(bytes.len() as u64) {
             return Err(format!(
-                "its storage {:?} claims {} elements of {width} bytes and has {} bytes",
+                "storage {:?} claims {} elements of {width} bytes but has {} bytes",
                 self.key,
                 self.elements,
                 bytes.len()
@@ -36,20 +36,23 @@ impl Storage {
     }
 }
 
-impl Described {
-    /// The tensor: a view of its storage `[elements]`.
-    pub(super) fn window(&self, storage: &Tensor) -> Result<Tensor, String> {
+impl TensorView {
+    /// The tensor, given its storage `[elements]`.
+    pub(super) fn tensor(&self, storage: &Tensor) -> Result<Tensor, String> {
         let available = storage.numel() as u64;
         if self.storage.elements != available {
             return Err(format!(
-                "its storage {:?} claims {} elements and has {available}",
+                "storage {:?} claims {} elements but has {available}",
                 self.storage.key, self.storage.elements
             ));
         }
         if self.shape.len() != self.strides.len() {
-            return Err(format!("shape {:?} and strides {:?} differ", self.shape, self.strides));
+            return Err(format!(
+                "shape {:?} and strides {:?} differ in length",
+                self.shape, self.strides
+            ));
         }
-        // The last element that the window touches, and how many it has: both within the storage.
+        // Both the last element's index and the number of elements must be within the storage.
         let last = self.shape.iter().zip(&self.strides).try_fold(self.offset, |last, (&d, &s)| {
             last.checked_add(d.saturating_sub(1).checked_mul(s)?)
         });
@@ -61,7 +64,7 @@ impl Described {
         };
         if !inside {
             return Err(format!(
-                "shape {:?} with strides {:?} from element {} leaves its storage of {available}",
+                "shape {:?} with strides {:?} at offset {} exceeds the storage of {available} elements",
                 self.shape, self.strides, self.offset
             ));
         }
