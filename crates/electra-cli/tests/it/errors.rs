@@ -146,7 +146,7 @@ fn a_resumed_run_keeps_its_settings() {
     )
     .success();
     let other = "pretrain --resume {}/run --set optimizer.learning_rate=1.0";
-    fails(dir, other, 1, &["optimizer.learning_rate was 0.001, is 1.0"]);
+    fails(dir, other, 1, &["optimizer.learning_rate was 0.001, now is 1.0"]);
     electra(dir, "pretrain --resume {}/run --set train.log_every=1 --set checkpoint.every=1")
         .success();
 
