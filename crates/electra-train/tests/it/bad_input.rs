@@ -142,8 +142,13 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
     Recipe::from_config(config.clone()).with_parts(parts).pretrain(&Start::new(&run)).unwrap();
     let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
     assert!(manifest.contains("attention=zero"), "{manifest}");
+    let shipped = Recipe::from_config(config);
     fails_with(
-        Recipe::from_config(config).pretrain(&Start::resume(&run)),
+        shipped.pretrain(&Start::resume(&run)),
+        &["model.attention.kind was \"zero\"", "now is \"softmax\""],
+    );
+    fails_with(
+        shipped.load_weights(&run.join("checkpoints/step-0000001")),
         &["attention=zero", "attention=softmax"],
     );
 }
