@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 const MAGIC: [u8; 8] = *b"ELECTRAS";
 /// Bytes of the header.
 pub const HEADER: usize = 96;
+
 /// A split of a folder of shards, with verified checksums.
 #[derive(Debug)]
 pub struct ShardSet {

@@ -1,5 +1,5 @@
 //! The output layer over the vocabulary with its softmax, loss, sampling and gradient, computed block by block: the
-//! matrix of logits, the max_of tensor of a pre-training step, is never materialized.
+//! matrix of logits, the largest tensor of a pre-training step, is never materialized.
 
 use super::pieces::{for_pieces, pieces, rows_of};
 use crate::{
@@ -314,7 +314,7 @@ impl Layer<'_> {
     }
 }
 
-/// The sum of exponentials of a block, relative to the max_of logit of the row.
+/// The sum of exponentials of a block, relative to the largest logit of the row.
 fn weight(part: &BlockStats, max: f32) -> f64 {
     f64::from(part.sum) * f64::from(part.max - max).exp()
 }
