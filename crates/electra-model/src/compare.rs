@@ -84,7 +84,7 @@ impl Comparison {
 /// (its prefix, its index or one of its data files), or a folder with one of them (a checkpoint of a run, a model folder).
 ///
 /// # Errors
-/// If it is none of these, or damaged.
+/// If it is not one of these, or is damaged.
 pub fn read(path: &Path) -> Result<Named> {
     if let Some(file) = hf::find(path) {
         return hf::read_file(&file);

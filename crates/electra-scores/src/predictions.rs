@@ -13,7 +13,7 @@ use std::{collections::HashMap, fs::File, path::Path};
 /// passed over.
 ///
 /// # Errors
-/// Naming file and line of a prediction that cannot be read, an index that no row has or that stands twice; or the first
+/// Naming file and line of a prediction that cannot be read, an index that no row has or that is a duplicate; or the first
 /// row with gold that has no prediction.
 pub(crate) fn read<G, T>(
     path: &Path,

@@ -36,7 +36,7 @@ const LABELLED_DIAGNOSTIC: &str = "Label";
 ///
 /// # Errors
 /// Naming file and line of what cannot be read or scored: a wrong number of columns, an unknown label, a number that
-/// is not finite, an index that no row has or that stands twice; or the first row without a prediction.
+/// is not finite, an index that no row has or that is a duplicate; or the first row without a prediction.
 pub fn score(task: &GlueTask, gold: &Path, predicted: &Path) -> Result<Scores> {
     let space = task.label_space();
     let mut described = task.described();

@@ -73,7 +73,7 @@ impl SquadFile {
     ///
     /// # Errors
     /// Naming the file and the place in it: if it cannot be read, is above 1 GiB, is not UTF-8 or not JSON, a key
-    /// is missing or its value of another type, or an id stands twice.
+    /// is missing or its value of another type, or an id is a duplicate.
     pub fn read(path: &Path) -> Result<Self> {
         Self::from_reader(File::open(path).map_err(Error::io(path))?, path)
     }

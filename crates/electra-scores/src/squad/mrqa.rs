@@ -41,7 +41,7 @@ struct Detected {
 /// the answers that were not detected as they are written, at the place of the first: only their texts are used.
 ///
 /// # Errors
-/// Naming the file and the line: if it cannot be read or is not of this form, or an id stands twice.
+/// Naming the file and the line: if it cannot be read or is not of this form, or an id is a duplicate.
 ///
 /// Source: reference `finetune/qa/mrqa_tasks` in `qa_tasks.py` (the first place of the first detected answer).
 pub(super) fn read(reader: impl Read + Send + 'static, path: &Path) -> Result<SquadFile> {
