@@ -66,7 +66,7 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`Self::new`], and if `config` does not use a custom part.
-    pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
+    pub fn from_config(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
         parts.check(&[config])?;
         let embeddings = parts.embeddings(&Site::new(&(path / "embeddings"), config))?;
         Self::new(path, config, parts, embeddings)

@@ -9,7 +9,7 @@ mod config;
 mod names;
 mod weights;
 
-pub use config::{Architecture, Config, HeadCount, Labels};
+pub use config::{Architecture, CONFIG_FILE, Config, HeadCount, Labels};
 pub(crate) use weights::{find, read_file};
 
 use crate::{

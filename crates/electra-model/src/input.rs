@@ -38,7 +38,7 @@ impl EncoderInput {
         let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
         let size = [rows.len() as i64, s as i64];
         let tensor = |values: &[i64]| upload(&Tensor::from_slice(values).view(size), device);
-        let mask = PaddingMask::of_lengths(&lengths, s, device);
+        let mask = PaddingMask::from_lengths(&lengths, s, device);
         Self::new(tensor(&ids), tensor(&segments), mask)
     }
 

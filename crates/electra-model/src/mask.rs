@@ -67,7 +67,7 @@ impl PaddingMask {
     }
 
     /// A mask of right-padded rows with these numbers of tokens, at length `s`.
-    pub fn of_lengths(lengths: &[usize], s: usize, device: Device) -> Self {
+    pub fn from_lengths(lengths: &[usize], s: usize, device: Device) -> Self {
         let (b, length) = (lengths.len() as i64, s as i64);
         if lengths.iter().all(|&length| length == s) {
             return Self::without_padding(b, length, device);

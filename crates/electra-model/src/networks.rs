@@ -78,9 +78,9 @@ impl<H: PretrainingHead> Network<H> {
     ///
     /// # Errors
     /// As [`Self::new`], and if `config` does not use a custom part.
-    pub fn alone(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
+    pub fn from_config(path: &nn::Path<'_>, config: &EncoderConfig, parts: &Parts) -> Result<Self> {
         Ok(Self {
-            encoder: Encoder::alone(&(path / "electra"), config, parts)?,
+            encoder: Encoder::from_config(&(path / "electra"), config, parts)?,
             head: H::new(path, config)?,
         })
     }

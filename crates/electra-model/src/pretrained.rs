@@ -33,12 +33,12 @@ impl PretrainedNetwork {
         let root = vs.root();
         let network = match pretrained.config.architecture {
             Architecture::ElectraForPreTraining => {
-                Self::Discriminator(Discriminator::alone(&root, config, parts)?)
+                Self::Discriminator(Discriminator::from_config(&root, config, parts)?)
             }
             Architecture::ElectraForMaskedLM => {
-                Self::Generator(Generator::alone(&root, config, parts)?)
+                Self::Generator(Generator::from_config(&root, config, parts)?)
             }
-            _ => Self::Encoder(Encoder::alone(&(&root / "electra"), config, parts)?),
+            _ => Self::Encoder(Encoder::from_config(&(&root / "electra"), config, parts)?),
         };
         match network {
             Self::Encoder(_) => pretrained.load_task(&vs)?,

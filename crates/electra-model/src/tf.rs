@@ -23,6 +23,9 @@ use tch::{Kind, Tensor};
 /// Size of an attention head in all of the reference's models.
 const HEAD_SIZE: i64 = 64;
 
+/// The file that identifies a folder with a checkpoint, and names the newest one.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+
 /// Name prefix of embeddings.
 const EMBEDDINGS: &str = "electra.embeddings.";
 
@@ -152,7 +155,7 @@ pub fn write(
     }
     tensors.push(("global_step".to_owned(), Tensor::from(step as i64)));
     bundle::write(&prefix, &tensors)?;
-    let path = dir.join("checkpoint");
+    let path = dir.join(CHECKPOINT_FILE);
     let text =
         format!("model_checkpoint_path: \"{name}\"\nall_model_checkpoint_paths: \"{name}\"\n");
     fs::write(&path, text).map_err(Error::io(&path))
@@ -167,7 +170,7 @@ pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
             .or_else(|| name.rsplit_once(".data-").map(|(stem, _)| stem));
         return Ok(stem.map_or_else(|| source.to_owned(), |stem| source.with_file_name(stem)));
     }
-    let list = source.join("checkpoint");
+    let list = source.join(CHECKPOINT_FILE);
     if list.is_file() {
         let text = fs::read_to_string(&list).map_err(Error::io(&list))?;
         let named = text.lines().find_map(|line| line.strip_prefix("model_checkpoint_path:"));

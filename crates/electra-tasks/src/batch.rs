@@ -109,7 +109,7 @@ impl BatchTensors {
         let numbers_r = upload(&Tensor::from_slice(&numbers), device);
         let of = |tensor: &Tensor| tensor.index_select(0, &numbers_r);
         let lengths: Vec<usize> = rows.iter().map(|row| row.length).collect();
-        let mask = PaddingMask::of_lengths(&lengths, ids_bs.size()[1] as usize, device);
+        let mask = PaddingMask::from_lengths(&lengths, ids_bs.size()[1] as usize, device);
         Self { encoder: EncoderInput::new(of(ids_bs), of(segments_bs), mask), rows }
     }
 }

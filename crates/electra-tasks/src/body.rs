@@ -30,7 +30,7 @@ impl Body {
         pad: u32,
     ) -> electra_model::Result<Self> {
         let path = root / ENCODER;
-        let encoder = Encoder::alone(&path, config, parts)?;
+        let encoder = Encoder::from_config(&path, config, parts)?;
         Ok(Self { encoder, pad, device: root.device() })
     }
 

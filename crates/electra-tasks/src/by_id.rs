@@ -1,7 +1,7 @@
 //! JSON objects of answers by question id.
 
 use crate::{answer::SpanAnswer, error::Result};
-use electra_train::folder::write_file;
+use electra_files::write_file;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 

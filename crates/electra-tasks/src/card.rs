@@ -8,8 +8,9 @@ use crate::{
     report::{Report, Weights},
     task::TaskCard,
 };
+use electra_files::write_file;
 use electra_scores::{Scores, metrics::Summary};
-use electra_train::{card::cell, folder::write_file, run_dir::RunDir};
+use electra_train::{card::cell, run_dir::RunDir};
 use std::{fmt::Write, path::Path};
 
 /// Writes `model/README.md`: what was learned from what, how, with which scores, and how to load it. `best` is

@@ -5,6 +5,7 @@ use crate::{
     config::{FinetuneConfig, HeadConfig, HeadKind},
     error::{Error, Result},
 };
+use electra_files::folder;
 use electra_model::{
     EncoderConfig,
     hf::{self, Architecture, Labels, Pretrained},
@@ -12,7 +13,7 @@ use electra_model::{
 };
 use electra_scores::Metric;
 use electra_tokenize::{Tokenizer, WordPiece};
-use electra_train::{Existing, folder};
+use electra_train::Existing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
@@ -319,7 +320,9 @@ pub(crate) fn write(
     variables: &[(String, Tensor)],
     files: &ModelFiles,
 ) -> Result<()> {
-    folder::whole(dir, Existing::Replace, folder::MODEL, |dir| fill(dir, source, variables, files))
+    folder::whole(dir, Existing::Replace, hf::CONFIG_FILE, |dir| {
+        fill(dir, source, variables, files)
+    })
 }
 
 /// Writes a model into a folder, and those that share its encoder into folders in it.
@@ -378,7 +381,7 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
         };
         return Err(Error::file(&dir, message));
     }
-    folder::whole(out, existing, folder::MODEL, |out| {
+    folder::whole(out, existing, hf::CONFIG_FILE, |out| {
         for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
             let entry = entry.map_err(Error::io(&dir))?;
             let copy = out.join(entry.file_name());

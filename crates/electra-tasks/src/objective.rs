@@ -10,7 +10,7 @@ use crate::{
 use electra_model::{EncoderConfig, Parts};
 use electra_train::{
     metrics::Observations,
-    objective::{Batch, Normaliser, Objective, Pass},
+    objective::{Batch, LossCounts, Objective, Pass},
     optim::{Decay, Rule},
 };
 use tch::{Kind, Tensor, nn};
@@ -62,14 +62,14 @@ impl Objective for Finetuning {
         self.head.name()
     }
 
-    fn normaliser(&self, batch: &TaskBatch) -> Normaliser {
-        Normaliser { predictions: batch.sequences(), tokens: batch.tokens() }
+    fn loss_counts(&self, batch: &TaskBatch) -> LossCounts {
+        LossCounts { predictions: batch.sequences(), tokens: batch.tokens() }
     }
 
     fn pass<'a>(
         &'a self,
         part: &'a TaskBatch,
-        whole: &Normaliser,
+        whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
         let batch = self.body.tensors(&part.inputs());

@@ -7,6 +7,7 @@ use crate::{
     model::folder_of,
     predictor::{Predictor, RowEvent, StreamOptions},
 };
+use electra_files::folder;
 use electra_model::Parts;
 use electra_scores::{
     LabelSpace,
@@ -16,7 +17,7 @@ use electra_scores::{
     },
     table::Rows,
 };
-use electra_train::{Existing, folder};
+use electra_train::Existing;
 use std::{
     collections::BTreeMap,
     fs::File,

@@ -59,7 +59,7 @@ fn bench_preset(c: &mut Criterion, name: &str, rows: usize, length: usize) {
     let rule = |name: &str| Rule { decay: Decay::of(name), rate: 1.0 };
     let mut adam = Adam::new(&config.optimizer, &variables, rule).expect("a preset's optimizer");
     let batch = batch(rows, length, config.model.discriminator.vocab_size);
-    let whole = objective.normaliser(&batch);
+    let whole = objective.loss_counts(&batch);
 
     let mut group = c.benchmark_group(format!("{name}, {rows} x {length}"));
     group.throughput(Throughput::Elements(batch.tokens as u64)).sample_size(10);

@@ -9,7 +9,7 @@ use electra_model::{EncoderInput, Generator, PaddingMask};
 use electra_train::{
     Recipe, RunConfig, Start,
     metrics::Observations,
-    objective::{Normaliser, Objective, ObjectiveSite, Pass, TrainedNetwork},
+    objective::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
 };
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -29,7 +29,7 @@ struct MaskOnlyPass {
 impl MaskOnly {
     fn new(site: &ObjectiveSite<'_>) -> electra_train::Result<Self> {
         let path = &site.path / "encoder";
-        let network = Generator::alone(&path, &site.model.discriminator, site.parts)?;
+        let network = Generator::from_config(&path, &site.model.discriminator, site.parts)?;
         Ok(Self { network, device: site.path.device() })
     }
 }
@@ -46,15 +46,15 @@ impl Objective for MaskOnly {
         vec![TrainedNetwork { role: "encoder", encoder, head }]
     }
 
-    fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
+    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
         let predictions = batch.masked_is_mask.iter().filter(|&&is_mask| is_mask).count();
-        Normaliser { predictions, tokens: batch.tokens }
+        LossCounts { predictions, tokens: batch.tokens }
     }
 
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,
-        whole: &Normaliser,
+        whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
         let shape = [part.batch as i64, part.length as i64];

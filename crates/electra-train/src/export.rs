@@ -4,13 +4,12 @@ use crate::{
     card::card,
     config::RunConfig,
     error::{Error, Result},
-    folder,
     objective::TrainedNetwork,
     recipe::{BuiltObjective, Recipe},
     run_dir::RunDir,
     state,
 };
-use electra_files::Existing;
+use electra_files::{Existing, folder};
 use electra_model::{
     HeadKind,
     hf::{self, Architecture},
@@ -25,10 +24,10 @@ use std::{
 /// Which network to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-pub enum Exported {
+pub enum ExportPart {
     /// The network for fine-tuning with its pre-training head, whichever that is.
     #[cfg_attr(feature = "clap", value(skip))]
-    Kept,
+    Default,
     /// The discriminator with its pre-training head: `ElectraForPreTraining`.
     Discriminator,
     /// The encoder for fine-tuning, without a head: `ElectraModel`.
@@ -37,12 +36,12 @@ pub enum Exported {
     Generator,
 }
 
-impl Exported {
+impl ExportPart {
     /// Selects the network; the first of `networks` is the one to fine-tune.
     fn of<'a>(self, networks: &[TrainedNetwork<'a>]) -> Option<TrainedNetwork<'a>> {
         let head = |head| networks.iter().find(|network| network.head == head).copied();
         match self {
-            Self::Kept | Self::Encoder => networks.first().copied(),
+            Self::Default | Self::Encoder => networks.first().copied(),
             Self::Discriminator => head(HeadKind::ReplacedToken),
             Self::Generator => head(HeadKind::MaskedLm),
         }
@@ -56,7 +55,7 @@ impl Exported {
 ///
 /// # Errors
 /// If there is no intact checkpoint, no vocabulary or no such network, or if `out` is not empty and not a model to replace.
-pub fn export(source: &Path, exported: Exported, out: &Path, existing: Existing) -> Result<()> {
+pub fn export(source: &Path, exported: ExportPart, out: &Path, existing: Existing) -> Result<()> {
     recipe(source)?.export(source, exported, out, existing)
 }
 
@@ -68,7 +67,7 @@ pub fn export(source: &Path, exported: Exported, out: &Path, existing: Existing)
 pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option<String>> {
     let loaded = LoadedCheckpoint::read(&recipe(source)?, source)?;
     let networks = loaded.built.objective.networks();
-    let both = [Exported::Discriminator, Exported::Generator].map(|part| part.of(&networks));
+    let both = [ExportPart::Discriminator, ExportPart::Generator].map(|part| part.of(&networks));
     let [Some(discriminator), Some(generator)] = both else {
         let message = "a TensorFlow checkpoint requires a discriminator and a generator";
         return Err(Error::checkpoint(source, message));
@@ -84,7 +83,7 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option
     };
     let (first, second) = (state(discriminator)?, state(generator)?);
     let step = state::open(&loaded.checkpoint)?.state.step;
-    folder::whole(out, existing, folder::TENSORFLOW, |dir| -> Result<()> {
+    folder::whole(out, existing, tf::CHECKPOINT_FILE, |dir| -> Result<()> {
         tf::write(dir, step, &first, &second)?;
         loaded.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
         Ok(())
@@ -108,7 +107,7 @@ impl Recipe {
     pub fn export(
         &self,
         source: &Path,
-        exported: Exported,
+        exported: ExportPart,
         out: &Path,
         existing: Existing,
     ) -> Result<()> {
@@ -126,7 +125,7 @@ impl Recipe {
         })?;
         let mut tensors = hf::state_dict(&loaded.built.vs, network.role, network.encoder)?;
         let architecture = match exported {
-            Exported::Encoder => {
+            ExportPart::Encoder => {
                 tensors.retain(|(name, _)| !hf::is_head(name));
                 Architecture::ElectraModel
             }
@@ -136,7 +135,7 @@ impl Recipe {
         let sizes = network.encoder.config();
         let config = hf::Config::new(architecture, sizes.clone(), pad);
         let card = card(&loaded.run, self, &loaded.checkpoint, &networks, &config)?;
-        folder::whole(out, existing, folder::MODEL, |dir| {
+        folder::whole(out, existing, hf::CONFIG_FILE, |dir| {
             hf::write(dir, &config, &tensors)?;
             loaded.tokenizer.write_pretrained(dir, sizes.max_positions as usize)?;
             let path = dir.join("README.md");

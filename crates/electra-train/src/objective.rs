@@ -17,7 +17,7 @@ pub use bert::{Bert, BertConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};
 pub use sampling::sample;
 pub use seam::{
-    Batch, Normaliser, Objective, ObjectiveSite, Pass, Phase, Stage, TrainedNetwork,
+    Batch, LossCounts, Objective, ObjectiveSite, Pass, Phase, Stage, TrainedNetwork,
     evaluation_pass,
 };
 pub use settings::ObjectiveSettings;

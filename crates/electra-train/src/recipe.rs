@@ -14,7 +14,7 @@ use crate::{
     session::{Plan, Session, check_stop_after},
     state,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
-    world::Alone,
+    world::SingleProcess,
 };
 use electra_data::{
     Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
@@ -306,7 +306,7 @@ impl Recipe {
         let masking = self.masking.as_ref();
         let mut batches = evaluation_batches(split, masking, EVALUATION_SEED, REPORTED_SEQUENCES);
         let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-        let whole = objective.normaliser(&batch);
+        let whole = objective.loss_counts(&batch);
         Ok(no_grad(|| evaluation_pass(objective, &batch, &whole).token_predictions()))
     }
 
@@ -326,7 +326,7 @@ impl Recipe {
             seed: config.train.seed,
             device: built.vs.device(),
             fetch: Fetch::of(built.vs.device()),
-            world: &Alone,
+            world: &SingleProcess,
         };
         Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 })
     }

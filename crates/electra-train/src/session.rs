@@ -168,7 +168,7 @@ impl<'a, B: Batch> Session<'a, B> {
             let expected = format!("must be at least 1 for each of {size} processes");
             Error::value("batch size", sequences, expected)
         })?;
-        let whole = world.sum_counts(objective.normaliser(&own));
+        let whole = world.sum_counts(objective.loss_counts(&own));
         let parts = own.split(*accumulate);
         let mut passes: Vec<Option<Box<dyn Pass + '_>>> = parts.iter().map(|_| None).collect();
         let last = self.phases.len() - 1;

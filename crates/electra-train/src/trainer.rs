@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     host,
     metrics::{Figures, MetricsFile, Sink, Totals, number},
-    objective::{Batch, Normaliser, Objective, evaluation_pass},
+    objective::{Batch, LossCounts, Objective, evaluation_pass},
     run_dir::RunDir,
     session::{Metrics, Session, Update},
     state,
@@ -211,9 +211,9 @@ pub fn evaluate<B: Batch, I>(
 where
     I: Iterator<Item = Result<B>>,
 {
-    let mut whole = Normaliser::default();
+    let mut whole = LossCounts::default();
     for batch in batches() {
-        whole = whole + objective.normaliser(&batch?);
+        whole = whole + objective.loss_counts(&batch?);
     }
     let mut totals = Totals::default();
     for batch in batches() {

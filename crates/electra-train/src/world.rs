@@ -3,7 +3,7 @@
 //! They interact at five points: the examples of a batch, the counts that losses are divided by, the gradients, the
 //! decision to stop, and the files of the run. A single process does nothing at these points.
 
-use crate::objective::Normaliser;
+use crate::objective::LossCounts;
 use std::fmt::Debug;
 use tch::Tensor;
 
@@ -16,7 +16,7 @@ pub trait World: Debug {
     fn size(&self) -> usize;
 
     /// Sums the counts of all processes.
-    fn sum_counts(&self, own: Normaliser) -> Normaliser;
+    fn sum_counts(&self, own: LossCounts) -> LossCounts;
 
     /// Sums a gradient buffer over all processes, in place.
     fn sum_gradients(&self, buffer: &mut Tensor);
@@ -32,9 +32,9 @@ pub trait World: Debug {
 
 /// A single process.
 #[derive(Clone, Copy, Debug)]
-pub struct Alone;
+pub struct SingleProcess;
 
-impl World for Alone {
+impl World for SingleProcess {
     fn rank(&self) -> usize {
         0
     }
@@ -43,7 +43,7 @@ impl World for Alone {
         1
     }
 
-    fn sum_counts(&self, own: Normaliser) -> Normaliser {
+    fn sum_counts(&self, own: LossCounts) -> LossCounts {
         own
     }
 

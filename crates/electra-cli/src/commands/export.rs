@@ -4,7 +4,7 @@ use super::Overwrite;
 use crate::console;
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
-use electra_train::export::{self, Exported};
+use electra_train::export::{self, ExportPart};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Export a network of a run for `AutoModel.from_pretrained`, or both networks for the original.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     format: Format,
     /// Network of a pre-training run. Default: the discriminator.
     #[arg(long, value_enum)]
-    part: Option<Exported>,
+    part: Option<ExportPart>,
     /// Output folder.
     #[arg(long)]
     out: PathBuf,
@@ -50,7 +50,7 @@ impl Args {
                 electra_tasks::model::export(&self.checkpoint, &self.out, existing)?;
             }
             (Format::Hf, part) => {
-                let part = part.unwrap_or(Exported::Kept);
+                let part = part.unwrap_or(ExportPart::Default);
                 export::export(&self.checkpoint, part, &self.out, existing)?;
             }
         }

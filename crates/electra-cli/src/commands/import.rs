@@ -4,6 +4,7 @@ use super::Overwrite;
 use crate::console;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
+use electra_files::folder;
 use electra_model::{
     Parts, PretrainedNetwork,
     hf::{self, Architecture, Pretrained},
@@ -11,7 +12,7 @@ use electra_model::{
 };
 use electra_tasks::model;
 use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece};
-use electra_train::{folder, hparams};
+use electra_train::hparams;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -116,7 +117,7 @@ impl Args {
             pretrained.config.architecture == Architecture::ElectraForSequenceClassification;
         let name = self.out.file_name().and_then(|name| name.to_str()).unwrap_or("imported");
         let existing = self.overwrite.existing();
-        folder::whole(&self.out, existing, folder::MODEL, |dir| -> anyhow::Result<()> {
+        folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
             write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
             if classifier {
                 let (a, b) = (&self.text_a, self.text_b.as_deref());
@@ -141,7 +142,7 @@ impl Args {
         let vocab = self.vocab.clone().unwrap_or_else(|| folder.join("vocab.txt"));
         let tokenizer = WordPiece::from_file(&vocab, self.tokenizer_config())?;
         let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
-        folder::whole(&self.out, existing, folder::MODEL, |dir| -> anyhow::Result<()> {
+        folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
             write(dir, &networks.discriminator, &tokenizer)?;
             if let Some(generator) = &networks.generator {
                 let dir = dir.join("generator");

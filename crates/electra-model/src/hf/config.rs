@@ -13,6 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The file that identifies a model folder.
+pub const CONFIG_FILE: &str = "config.json";
+
 /// The `transformers` class of a model: an encoder and its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -241,7 +244,7 @@ fn initializer_range() -> f64 {
 
 /// Reads and checks a folder's `config.json`.
 pub(super) fn read(dir: &Path) -> Result<ParsedConfig> {
-    let path = dir.join("config.json");
+    let path = dir.join(CONFIG_FILE);
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let file: ConfigFile = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
     match parse(&file) {
@@ -414,7 +417,7 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
             );
         }
     }
-    let path = dir.join("config.json");
+    let path = dir.join(CONFIG_FILE);
     let json = serde_json::to_string_pretty(&file).map_err(|e| Error::format(&path, e))?;
     fs::write(&path, json + "\n").map_err(Error::io(&path))
 }

@@ -106,7 +106,7 @@ fn pretraining(encoder: EncoderConfig) -> Config {
 /// A discriminator with Hugging Face's names.
 fn discriminator(vs: &nn::VarStore) -> Discriminator {
     let (root, config, parts) = (vs.root(), tiny().discriminator.clone(), Parts::shipped());
-    Discriminator::alone(&root, &config, &parts).unwrap()
+    Discriminator::from_config(&root, &config, &parts).unwrap()
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn fine_tuning_loads_the_encoder_and_requires_all_of_its_tensors() {
 
     let task_vs = nn::VarStore::new(Device::Cpu);
     let (root, config, parts) = (task_vs.root(), tiny().discriminator.clone(), Parts::shipped());
-    electra_model::Encoder::alone(&(&root / "electra"), &config, &parts).unwrap();
+    electra_model::Encoder::from_config(&(&root / "electra"), &config, &parts).unwrap();
     let _ = root.zeros("head", &[3]);
     Pretrained::read(dir.path()).unwrap().load_encoder(&task_vs, |name| name == "head").unwrap();
     let name = "electra.encoder.layer.1.output.dense.weight";

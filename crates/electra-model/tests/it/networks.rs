@@ -242,7 +242,7 @@ fn the_last_of_all_hidden_states_is_the_encoders_output() {
     let config = tiny();
     let vs = nn::VarStore::new(Device::Cpu);
     let (root, encoder, parts) = (vs.root(), config.discriminator.clone(), Parts::shipped());
-    let model = Discriminator::alone(&root, &encoder, &parts).unwrap();
+    let model = Discriminator::from_config(&root, &encoder, &parts).unwrap();
     let (x, mask) = (ids(2, 5), PaddingMask::without_padding(2, 5, Device::Cpu));
     let states = model.encoder().hidden_states(&input(&x, &x.zeros_like(), &mask), false);
     assert_eq!(states.len(), 3);

@@ -41,7 +41,7 @@ fn a_pre_norm_encoder_matches_its_formula() {
     for kernels in [Kernels::Plain, Kernels::Fused, Kernels::Gpu] {
         let config = EncoderConfig { heads: 1, layers: 1, embedding_size: 12, ..pre_norm(kernels) };
         let vs = nn::VarStore::new(Device::Cpu);
-        let network = Discriminator::alone(&vs.root(), &config, &Parts::shipped()).unwrap();
+        let network = Discriminator::from_config(&vs.root(), &config, &Parts::shipped()).unwrap();
         let all = vs.variables();
         // LayerNorms that are not the identity.
         for (name, tensor) in &all {
@@ -49,7 +49,7 @@ fn a_pre_norm_encoder_matches_its_formula() {
                 let _ = no_grad(|| tensor.shallow_clone().uniform_(0.5, 1.5));
             }
         }
-        let (x, mask) = (ids(2, 5), PaddingMask::of_lengths(&[5, 3], 5, Device::Cpu));
+        let (x, mask) = (ids(2, 5), PaddingMask::from_lengths(&[5, 3], 5, Device::Cpu));
         let states =
             no_grad(|| network.encoder().hidden_states(&input(&x, &x.zeros_like(), &mask), false));
 
@@ -85,7 +85,7 @@ fn an_exported_folder_records_its_parts_and_is_built_from_them() {
     let dir = tempfile::tempdir().unwrap();
     let config = pre_norm(Kernels::Fused);
     let vs = nn::VarStore::new(Device::Cpu);
-    let network = Discriminator::alone(&vs.root(), &config, &Parts::shipped()).unwrap();
+    let network = Discriminator::from_config(&vs.root(), &config, &Parts::shipped()).unwrap();
     let config = Config::new(Architecture::ElectraForPreTraining, config, 0);
     hf::write(dir.path(), &config, &variables(&vs).unwrap()).unwrap();
     let json = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
@@ -141,7 +141,7 @@ fn a_shared_position_table_has_one_variable_and_one_gradient() {
         let mut config = parts.applied_to_encoder(&tiny().discriminator);
         (config.activations, config.dropout) = (activations, 0.0);
         let vs = nn::VarStore::new(Device::Cpu);
-        let network = Discriminator::alone(&vs.root(), &config, &parts).unwrap();
+        let network = Discriminator::from_config(&vs.root(), &config, &parts).unwrap();
         (vs, network)
     };
     let gradient = |(vs, network): &(nn::VarStore, Discriminator)| {
@@ -169,13 +169,13 @@ fn a_shared_position_table_has_one_variable_and_one_gradient() {
 fn errors_name_an_unknown_or_unused_part() {
     let vs = nn::VarStore::new(Device::Cpu);
     let unknown = EncoderConfig { attention: PartName::new("mean-mix"), ..tiny().discriminator };
-    let error = Discriminator::alone(&vs.root(), &unknown, &Parts::shipped()).unwrap_err();
+    let error = Discriminator::from_config(&vs.root(), &unknown, &Parts::shipped()).unwrap_err();
     assert!(matches!(error, Error::UnknownPart { seam: "attention", .. }), "{error}");
     assert!(error.to_string().contains("Parts::with_attention(\"mean-mix\""), "{error}");
 
     let vs = nn::VarStore::new(Device::Cpu);
-    let error =
-        Discriminator::alone(&vs.root(), &tiny().discriminator, &with_distances()).unwrap_err();
+    let error = Discriminator::from_config(&vs.root(), &tiny().discriminator, &with_distances())
+        .unwrap_err();
     assert!(
         matches!(&error, Error::UnusedPart { seam: "attention", found, .. } if found == "softmax")
     );

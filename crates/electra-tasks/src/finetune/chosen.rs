@@ -2,9 +2,10 @@
 
 use super::folder::read_json;
 use crate::error::{Error, Result};
+use electra_files::{folder, write_file};
 use electra_model::tensors;
 use electra_scores::Metric;
-use electra_train::{Existing, folder};
+use electra_train::Existing;
 use serde::{Deserialize, Serialize};
 use std::{
     cell::Cell,
@@ -58,7 +59,7 @@ impl BestStep {
         folder::whole(&self.dir, Existing::Replace, SCORE, |dir| -> electra_train::Result<()> {
             tensors::write(&dir.join(MODEL), variables)?;
             let json = serde_json::to_string(&chosen).expect("plain values serialise");
-            Ok(folder::write_file(&dir.join(SCORE), &json)?)
+            Ok(write_file(&dir.join(SCORE), &json)?)
         })?;
         self.known.set(Some(chosen));
         Ok(())

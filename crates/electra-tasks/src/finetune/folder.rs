@@ -8,10 +8,10 @@ use crate::{
     report::{Examples, Weights},
     task::LoadedTask,
 };
-use electra_files::write_json;
+use electra_files::{folder, write_file, write_json};
 use electra_model::same_parts;
 use electra_scores::LeftOut;
-use electra_train::{StartFrom, folder};
+use electra_train::StartFrom;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
@@ -79,7 +79,7 @@ impl Finetune<'_> {
         match self.from {
             StartFrom::Scratch(existing) => {
                 folder::whole(&self.out, existing, INPUTS, |dir| {
-                    folder::write_file(&dir.join(CONFIG), self.config.to_toml())?;
+                    write_file(&dir.join(CONFIG), self.config.to_toml())?;
                     write_json(&dir.join(INPUTS), &self.inputs(&prepared.source, data))
                 })?;
                 // A new folder has a lock of its own.
@@ -147,7 +147,7 @@ impl Finetune<'_> {
             tracing::warn!("{count} of {} are left out: see {}", file.display(), path.display());
         }
         let lines = left_out.iter().flat_map(|of| &of.named).map(|line| format!("{line}\n"));
-        Ok(folder::write_file(&path, lines.collect::<String>())?)
+        Ok(write_file(&path, lines.collect::<String>())?)
     }
 
     /// `model/` is the best of all seeds in the folder, so none of them may be left out.

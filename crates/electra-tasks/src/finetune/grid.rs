@@ -10,8 +10,8 @@ use crate::{
     config::{FinetuneConfig, Finished},
     error::{Error, Result},
 };
-use electra_files::write_json;
-use electra_train::{Existing, StartFrom, folder};
+use electra_files::{folder, write_json};
+use electra_train::{Existing, StartFrom};
 use std::{
     fs, os::unix::fs::symlink, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant,
 };

@@ -5,9 +5,9 @@ use crate::{
     baseline::Baselines, config::FinetuneConfig, details::Details, error::Result, report::Report,
     split::Split,
 };
+use electra_files::write_file;
 use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use electra_train::{
-    folder::write_file,
     html::{Curve, Page},
     metrics::{self, Figures},
     run_dir::RunDir,

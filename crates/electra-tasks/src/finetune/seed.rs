@@ -14,11 +14,11 @@ use crate::{
     report::{SeedReport, best},
     split::Split,
 };
-use electra_files::write_json;
+use electra_files::{folder, write_json};
 use electra_model::tensors::{Named, variables};
 use electra_scores::Scores;
 use electra_train::{
-    Alone, Existing, Fetch, INITIAL_WEIGHTS, Outcome, Plan, Session, StartFrom, Trainer, folder,
+    Existing, Fetch, INITIAL_WEIGHTS, Outcome, Plan, Session, SingleProcess, StartFrom, Trainer,
     metrics::{Figures, number},
     mix,
     run_dir::RunDir,
@@ -154,7 +154,7 @@ impl Finetune<'_> {
             seed,
             device,
             fetch: Fetch::of(device),
-            world: &Alone,
+            world: &SingleProcess,
         };
         let rule = |name: &str| layer_rule(name, encoder.layers, config.optimizer.layer_decay);
         let mut session = Session::new(plan, rule)?;

@@ -11,10 +11,10 @@ use crate::{
     split::Split,
     task::{Answers, RowLosses, Task, TaskCard, TaskData, TaskHead},
 };
+use electra_files::write_file;
 use electra_model::EncoderConfig;
 use electra_scores::{Metric, Scores};
 use electra_torch::upload;
-use electra_train::folder::write_file;
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 use tch::{Kind, Tensor, nn};
 

@@ -9,9 +9,9 @@ use crate::{
     split::{Split, Splits},
     task::{LoadSite, LoadedTask, TaskData},
 };
+use electra_files::write_file;
 use electra_scores::{Form, LeftOut, Pairs, Read, Scores, table::Row};
 use electra_tokenize::{SpecialTokens, Tokenizer};
-use electra_train::folder::write_file;
 use rayon::prelude::*;
 use std::{fmt::Display, path::Path, sync::Arc};
 

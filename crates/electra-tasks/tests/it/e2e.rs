@@ -13,7 +13,7 @@ use electra_tasks::{
 use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
 use electra_train::{
     Existing, Recipe, RunConfig, Start, StartFrom,
-    export::{Exported, export},
+    export::{ExportPart, export},
 };
 use std::{
     convert::Infallible,
@@ -91,7 +91,7 @@ impl Fixture {
             RunConfig::read(&root().join("configs/pretrain-tiny.toml"), &overrides).unwrap();
         Recipe::from_config(config).pretrain(&Start::new(self.path("run"))).unwrap();
         let out = self.path("exported-first");
-        export(&self.path("run"), Exported::Discriminator, &out, Existing::Refuse).unwrap();
+        export(&self.path("run"), ExportPart::Discriminator, &out, Existing::Refuse).unwrap();
         let files = fs::read_dir(out).unwrap().map(|entry| {
             let entry = entry.unwrap();
             (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())

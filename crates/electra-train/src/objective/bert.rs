@@ -3,7 +3,7 @@
 use super::{
     inputs::{Inputs, Shapes},
     masked_prediction::{MaskedPrediction, OutputLayer},
-    seam::{Normaliser, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
+    seam::{LossCounts, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check},
 };
 use crate::{config::MaskingConfig, error::Result, metrics::Observations};
@@ -97,7 +97,7 @@ impl Bert {
         }
         let path = &site.path / "encoder";
         Ok(Self {
-            network: Generator::alone(&path, &site.model.discriminator, site.parts)?,
+            network: Generator::from_config(&path, &site.model.discriminator, site.parts)?,
             config: config.clone(),
             device: site.path.device(),
         })
@@ -130,14 +130,14 @@ impl Objective for Bert {
         &STAGES
     }
 
-    fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
-        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
+        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
     }
 
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,
-        whole: &Normaliser,
+        whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
         let encoder = self.network.encoder().config();

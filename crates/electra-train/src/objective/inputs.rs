@@ -69,7 +69,7 @@ impl Inputs {
         // Padding is on the right, so the lengths determine the mask.
         let rows = part.attention_mask.chunks_exact(part.length.max(1));
         let lengths: Vec<usize> = rows.map(|row| row.iter().sum::<i64>() as usize).collect();
-        let mask = PaddingMask::of_lengths(&lengths, part.length, device);
+        let mask = PaddingMask::from_lengths(&lengths, part.length, device);
         Self {
             ids_bs: grid(0),
             masked: EncoderInput::new(grid(1), grid(2), mask),

@@ -3,7 +3,7 @@
 use super::{
     inputs::{Inputs, Shapes},
     masked_prediction::OutputLayer,
-    seam::{Normaliser, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
+    seam::{LossCounts, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check},
     spans::mark_backward,
     token_prediction::TokenPrediction,
@@ -178,14 +178,14 @@ impl Objective for ReplacedToken {
         &STAGES
     }
 
-    fn normaliser(&self, batch: &MaskedBatch) -> Normaliser {
-        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
+        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
     }
 
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,
-        whole: &Normaliser,
+        whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
         let shapes = Shapes::of(self.compute, self.device);

@@ -39,14 +39,14 @@ pub trait Objective: Debug {
     }
 
     /// The counts that losses over `batch` are divided by.
-    fn normaliser(&self, batch: &Self::Batch) -> Normaliser;
+    fn loss_counts(&self, batch: &Self::Batch) -> LossCounts;
 
     /// A pass over `part`, with losses normalised by `whole`, the counts of the update's batch, so that the gradients of
     /// the parts add up to the gradient of the batch. A pass may keep results of one phase for the next.
     fn pass<'a>(
         &'a self,
         part: &'a Self::Batch,
-        whole: &Normaliser,
+        whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a>;
 
@@ -60,7 +60,7 @@ pub trait Objective: Debug {
 pub fn evaluation_pass<'a, B: Batch>(
     objective: &'a dyn Objective<Batch = B>,
     batch: &'a B,
-    whole: &Normaliser,
+    whole: &LossCounts,
 ) -> Box<dyn Pass + 'a> {
     let mut pass = objective.pass(batch, whole, false);
     (0..objective.phases().len()).for_each(|phase| drop(pass.loss(phase)));
@@ -135,14 +135,14 @@ pub struct Stage {
 
 /// The number of predictions and tokens in a batch, by which losses are normalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Normaliser {
+pub struct LossCounts {
     /// Masked positions, or examples of a task.
     pub predictions: usize,
     /// Tokens that are not padding.
     pub tokens: usize,
 }
 
-impl std::ops::Add for Normaliser {
+impl std::ops::Add for LossCounts {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {

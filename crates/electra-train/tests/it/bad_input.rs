@@ -6,7 +6,7 @@ use electra_model::{Parts, SelfAttention};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
-    export::{Exported, export, locate},
+    export::{ExportPart, export, locate},
 };
 use std::fs;
 use tch::Tensor;
@@ -158,13 +158,13 @@ fn export_requires_a_run_and_an_empty_folder() {
     let fixture = Fixture::new();
     let out = fixture.path("out");
     let run = fixture.path("run");
-    fails_with(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["config.toml"]);
+    fails_with(export(&run, ExportPart::Discriminator, &out, Existing::Refuse), &["config.toml"]);
     train(&fixture, &["train.steps=1"], "run").unwrap();
     fs::create_dir(&out).unwrap();
     fs::write(out.join("precious.txt"), "mine").unwrap();
-    fails_with(export(&run, Exported::Discriminator, &out, Existing::Refuse), &["not empty"]);
+    fails_with(export(&run, ExportPart::Discriminator, &out, Existing::Refuse), &["not empty"]);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
-    export(&run, Exported::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
+    export(&run, ExportPart::Generator, &fixture.path("generator"), Existing::Refuse).unwrap();
     let config = fs::read_to_string(fixture.path("generator/config.json")).unwrap();
     assert!(config.contains("ElectraForMaskedLM"), "{config}");
 }

@@ -10,7 +10,7 @@ use electra_model::{
 use electra_train::{
     Existing, Outcome, Recipe, RunConfig, Start,
     config::MaskingConfig,
-    export::{Exported, export},
+    export::{ExportPart, export},
     metrics,
     objective::BertConfig,
 };
@@ -50,7 +50,7 @@ fn the_initial_loss_is_ln_v() {
     let built = Recipe::from_config(config).untrained().unwrap();
     let objective = &*built.objective;
     let batch = &batches(&fixture, 32)[0];
-    let mut pass = objective.pass(batch, &objective.normaliser(batch), false);
+    let mut pass = objective.pass(batch, &objective.loss_counts(batch), false);
     let loss = pass.loss(0).double_value(&[]);
     assert!((loss - expected).abs() < 0.1, "{loss}, expected about {expected}");
     let figures = no_grad(|| figures(&*pass));
@@ -117,15 +117,15 @@ fn one_network_is_trained_resumed_and_exported_and_its_loss_decreases() {
     assert_eq!(heads, [("encoder", HeadKind::MaskedLm)]);
 
     for (part, name, architecture) in [
-        (Exported::Encoder, "encoder", Architecture::ElectraModel),
-        (Exported::Generator, "masked-lm", Architecture::ElectraForMaskedLM),
-        (Exported::Kept, "kept", Architecture::ElectraForMaskedLM),
+        (ExportPart::Encoder, "encoder", Architecture::ElectraModel),
+        (ExportPart::Generator, "masked-lm", Architecture::ElectraForMaskedLM),
+        (ExportPart::Default, "kept", Architecture::ElectraForMaskedLM),
     ] {
         export(&run, part, &fixture.path(name), Existing::Refuse).unwrap();
         let exported = Pretrained::read(&fixture.path(name)).unwrap();
         assert_eq!(exported.config.architecture, architecture);
     }
-    let error = export(&run, Exported::Discriminator, &fixture.path("none"), Existing::Refuse);
+    let error = export(&run, ExportPart::Discriminator, &fixture.path("none"), Existing::Refuse);
     let message = error.unwrap_err().to_string();
     assert!(message.contains("bert") && message.contains("encoder"), "{message}");
 }

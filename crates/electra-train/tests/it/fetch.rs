@@ -4,7 +4,8 @@ use crate::{Fixture, objective::built};
 use electra_data::{Loader, LoaderConfig, ShardSet, Split, UniformMasking};
 use electra_model::tensors::variables;
 use electra_train::{
-    Alone, Error, Event, Existing, Fetch, Outcome, Plan, Result, RunConfig, Session, Trainer,
+    Error, Event, Existing, Fetch, Outcome, Plan, Result, RunConfig, Session, SingleProcess,
+    Trainer,
     metrics::Figures,
     optim::{Decay, Rule},
     trainer::Settings,
@@ -31,7 +32,7 @@ fn fetches(
         seed: 1,
         device: Device::Cpu,
         fetch,
-        world: &Alone,
+        world: &SingleProcess,
     };
     let session = Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 }).unwrap();
     let shards = Arc::new(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap());

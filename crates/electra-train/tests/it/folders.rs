@@ -3,7 +3,7 @@
 use crate::Fixture;
 use electra_train::{
     Existing, Recipe, Start, StartFrom,
-    export::{Exported, export, export_tf},
+    export::{ExportPart, export, export_tf},
 };
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -109,7 +109,7 @@ fn an_export_replaces_a_model_completely_and_no_other_folder() {
     let fixture = Fixture::new();
     let (run, out) = (fixture.path("run"), fixture.path("out"));
     Recipe::from_config(fixture.config(&["train.steps=1"])).pretrain(&Start::new(&run)).unwrap();
-    let part = Exported::Discriminator;
+    let part = ExportPart::Discriminator;
     export(&run, part, &out, Existing::Refuse).unwrap();
     let expected = [
         "README.md",

@@ -128,7 +128,7 @@ fn losses_and_gradients_of(case: &str, kernels: &str) {
     let (mut worst_loss, mut worst_gradient): (f64, f64) = (0.0, 0.0);
     for label in ["padded", "single", "full"] {
         let batch = batch(&all, label);
-        let whole = objective.normaliser(&batch);
+        let whole = objective.loss_counts(&batch);
         for (_, variable) in variables(&vs).unwrap() {
             variable.shallow_clone().zero_grad();
         }
@@ -195,7 +195,7 @@ fn twenty_updates(kernels: &str) {
     let mut worst_loss: f64 = 0.0;
     for step in 0..config.train.steps {
         let batch = batch(&all, &format!("step-{step:02}"));
-        let whole = objective.normaliser(&batch);
+        let whole = objective.loss_counts(&batch);
         adam.zero_grad();
         let mut pass = objective.pass(&batch, &whole, true);
         let loss = pass.loss(0);
@@ -248,7 +248,7 @@ fn bfloat16_losses_and_gradients_are_close_to_float32() {
         }
         let (vs, objective) = objective(&config, &path, &all, "weights/");
         let batch = batch(&all, "full");
-        let whole = objective.normaliser(&batch);
+        let whole = objective.loss_counts(&batch);
         let mut pass = objective.pass(&batch, &whole, true);
         let loss = pass.loss(0);
         loss.backward();

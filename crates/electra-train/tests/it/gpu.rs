@@ -36,7 +36,7 @@ fn step(
     batch: &MaskedBatch,
 ) -> (f64, Figures, Tensor) {
     let named = variables(vs).unwrap();
-    let mut pass = objective.pass(batch, &objective.normaliser(batch), true);
+    let mut pass = objective.pass(batch, &objective.loss_counts(batch), true);
     let loss = pass.loss(0);
     let all: Vec<&Tensor> = named.iter().map(|(_, variable)| variable).collect();
     let gradients = Tensor::run_backward(&[&loss], &all, false, false);

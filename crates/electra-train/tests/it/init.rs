@@ -10,7 +10,7 @@ use electra_model::{
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
-    export::{Exported, export, export_tf},
+    export::{ExportPart, export, export_tf},
     run_dir::{RunDir, processor},
 };
 use std::{fs, path::Path};
@@ -26,7 +26,7 @@ impl Folders {
         Recipe::from_config(fixture.config(&[]))
             .pretrain(&Start::new(fixture.path("run")))
             .unwrap();
-        for (network, name) in [(Exported::Discriminator, "d"), (Exported::Generator, "g")] {
+        for (network, name) in [(ExportPart::Discriminator, "d"), (ExportPart::Generator, "g")] {
             export(&fixture.path("run"), network, &fixture.path(name), Existing::Refuse).unwrap();
         }
         Self { fixture }
@@ -83,7 +83,7 @@ fn a_missing_generator_gets_random_weights() {
 fn an_encoder_without_a_head_gets_a_random_head() {
     let exported = Folders::new();
     let run = exported.fixture.path("run");
-    export(&run, Exported::Encoder, &exported.fixture.path("e"), Existing::Refuse).unwrap();
+    export(&run, ExportPart::Encoder, &exported.fixture.path("e"), Existing::Refuse).unwrap();
     let initial = exported.initial(&[&exported.set("init.from", "e")]).unwrap();
     let encoder = "discriminator.electra.";
     assert!(compare(&only(&initial, encoder), &only(&exported.weights(), encoder)).same());
@@ -209,7 +209,7 @@ fn the_model_card_describes_the_training() {
     (changed.processor, changed.cores, changed.threads) = ("Abacus | 9000".to_owned(), 3, 2);
     fs::write(&path, serde_json::to_string(&changed).unwrap()).unwrap();
     let out = exported.fixture.path("other-hardware");
-    export(&exported.fixture.path("run"), Exported::Encoder, &out, Existing::Refuse).unwrap();
+    export(&exported.fixture.path("run"), ExportPart::Encoder, &out, Existing::Refuse).unwrap();
     let card = fs::read_to_string(out.join("README.md")).unwrap();
     let line = "| hardware | Cpu, Abacus \\| 9000, 3 cores, 2 threads |";
     assert!(card.contains(line), "{line} in {card}");

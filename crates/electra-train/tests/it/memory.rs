@@ -52,7 +52,7 @@ fn measure(sets: &[&str]) -> (f64, f64) {
     let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
     let objective = ReplacedToken::new(replaced_token(&config), &site).unwrap();
     let (batch, pairs) = (batch(), BATCH * LENGTH * LENGTH);
-    let whole = objective.normaliser(&batch);
+    let whole = objective.loss_counts(&batch);
     let forward = || objective.pass(&batch, &whole, true);
     // The first pass allocates memory that is kept for later passes.
     drop(forward());

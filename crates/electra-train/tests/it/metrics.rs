@@ -106,7 +106,7 @@ fn all_metrics_match_a_manual_calculation() {
     .unwrap();
     set_weights(&vs);
     let batch = batch();
-    let pass = no_grad(|| objective.pass(&batch, &objective.normaliser(&batch), false));
+    let pass = no_grad(|| objective.pass(&batch, &objective.loss_counts(&batch), false));
     let figures = figures(&*pass);
 
     // Sampled: the originals 5 and 8, 8 for 6, and 5 for 7 (the latter two are replaced). Predicted as replaced in

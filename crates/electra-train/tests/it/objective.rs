@@ -7,7 +7,7 @@ use electra_train::{
     Recipe, RunConfig,
     metrics::{area_under_roc, entropy},
     objective::{
-        Batch, Normaliser, Objective, ObjectiveSite, ReplacedToken, TokenPrediction, sample,
+        Batch, LossCounts, Objective, ObjectiveSite, ReplacedToken, TokenPrediction, sample,
     },
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -31,7 +31,7 @@ pub(crate) fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, Rep
 }
 
 fn figure(objective: &ReplacedToken, batch: &MaskedBatch, name: &str) -> f64 {
-    let pass = no_grad(|| objective.pass(batch, &objective.normaliser(batch), false));
+    let pass = no_grad(|| objective.pass(batch, &objective.loss_counts(batch), false));
     figures(&*pass)[name].as_f64().unwrap_or(f64::NAN)
 }
 
@@ -48,7 +48,8 @@ fn the_initial_loss_is_ln_v_plus_50_ln_2() {
     ]);
     let (_vs, objective) = built(&fixture, &config);
     let batch = &batches(&fixture, 32)[0];
-    let loss = objective.pass(batch, &objective.normaliser(batch), false).loss(0).double_value(&[]);
+    let loss =
+        objective.pass(batch, &objective.loss_counts(batch), false).loss(0).double_value(&[]);
     let expected = (config.model.discriminator.vocab_size as f64).ln() + 50.0 * 2.0f64.ln();
     assert!((loss - expected).abs() < 0.5, "{loss}, expected about {expected}");
 }
@@ -73,7 +74,7 @@ fn token_predictions_are_consistent_with_the_metrics() {
     for kernels in ["model.kernels=fused", "model.kernels=gpu"] {
         let (_vs, objective) = built(&fixture, &fixture.config(&[kernels]));
         let batch = &batches(&fixture, 5)[0];
-        let pass = no_grad(|| objective.pass(batch, &objective.normaliser(batch), false));
+        let pass = no_grad(|| objective.pass(batch, &objective.loss_counts(batch), false));
         let predictions = pass.token_predictions();
         for (row, sequence) in predictions.iter().enumerate() {
             let cells = row * batch.length..(row + 1) * batch.length;
@@ -202,7 +203,7 @@ fn accumulated_gradients_equal_those_of_the_whole_batch() {
     let config = fixture.config(&["model.dropout=0.0", "model.attention_dropout=0.0"]);
     let (vs, objective) = built(&fixture, &config);
     let batch = batches(&fixture, 7).remove(0);
-    let whole = objective.normaliser(&batch);
+    let whole = objective.loss_counts(&batch);
     let gradients = |parts: Vec<MaskedBatch>| {
         let named = variables(&vs).unwrap();
         for (_, variable) in &named {
@@ -254,10 +255,10 @@ fn both_losses_are_normalised_by_their_predictions() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = &batches(&fixture, 5)[0];
-    let normaliser = objective.normaliser(batch);
+    let loss_counts = objective.loss_counts(batch);
     assert_eq!(
-        normaliser,
-        Normaliser { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        loss_counts,
+        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
     );
     let [total, generator, discriminator] = ["loss", "generator_loss", "discriminator_loss"]
         .map(|name| figure(&objective, batch, name));

@@ -17,13 +17,14 @@ use crate::{
     task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
     texts::data::{Dataset, TextData, TextTask, dataset, loaded},
 };
+use electra_files::write_file;
 use electra_model::EncoderConfig;
 use electra_scores::{
     Form, MatchCounts, Metric, Scores, check_label,
     multi_label::{MultiLabelTask, by_label, names, scores},
     table::Row,
 };
-use electra_train::{folder::write_file, metrics::Observations};
+use electra_train::metrics::Observations;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tch::{Tensor, nn};
 

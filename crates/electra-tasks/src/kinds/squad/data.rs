@@ -24,6 +24,7 @@ use crate::{
     split::{Split, Splits},
     task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
 };
+use electra_files::write_file;
 use electra_model::EncoderConfig;
 use electra_scores::{
     LeftOut, Metric, Scores,
@@ -32,7 +33,7 @@ use electra_scores::{
         NullOdds, Paragraph, Predictions, Question, SquadFile, Version, read, score_1, score_2,
     },
 };
-use electra_train::{folder::write_file, metrics::Observations};
+use electra_train::metrics::Observations;
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},

@@ -20,13 +20,13 @@ use crate::{
     split::{Split, Splits},
     task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
 };
-use electra_files::nearest;
+use electra_files::{nearest, write_file};
 use electra_model::EncoderConfig;
 use electra_scores::{
     MatchCounts, Metric, Scores,
     tagging::{Columns, Rule, Scheme, Sentence, Sentences, TaggingScores, accuracy, score},
 };
-use electra_train::{folder::write_file, metrics::Observations};
+use electra_train::metrics::Observations;
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
