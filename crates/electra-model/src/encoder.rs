@@ -20,9 +20,10 @@ use tch::{Tensor, nn};
 #[derive(Debug)]
 pub struct Encoder {
     config: EncoderConfig,
-    embeddings: Box<dyn Embeddings>,
+    variables: String,
+    embeddings: Shared<Box<dyn Embeddings>>,
     project: Option<nn::Linear>,
-    positions: Box<dyn Positions>,
+    positions: Shared<Box<dyn Positions>>,
     blocks: Vec<Shared<Box<dyn Block>>>,
     final_norm: Option<LayerNorm>,
 }
@@ -46,7 +47,7 @@ impl Encoder {
             })
             .transpose()?;
         let own = path / "encoder";
-        let positions = parts.positions(&Site::new(&own, config))?;
+        let positions = Shared::new(parts.positions(&Site::new(&own, config))?);
         let layers = &own / "layer";
         let blocks = (0..config.layers)
             .map(|layer| {
@@ -59,7 +60,38 @@ impl Encoder {
             .filter(|block| block.get().needs_final_norm())
             .map(|_| LayerNorm::new(&(&own / "final_LayerNorm"), h, config.layer_norm_eps))
             .transpose()?;
-        Ok(Self { config: config.clone(), embeddings, project, positions, blocks, final_norm })
+        Ok(Self {
+            config: config.clone(),
+            variables: path.components().collect::<Vec<_>>().join("."),
+            embeddings: Shared::new(embeddings),
+            project,
+            positions,
+            blocks,
+            final_norm,
+        })
+    }
+
+    /// The same encoder, with the same variables, for another network.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let project = self.project.as_ref().map(|project| nn::Linear {
+            ws: project.ws.shallow_clone(),
+            bs: project.bs.as_ref().map(Tensor::shallow_clone),
+        });
+        Self {
+            config: self.config.clone(),
+            variables: self.variables.clone(),
+            embeddings: self.embeddings.clone(),
+            project,
+            positions: self.positions.clone(),
+            blocks: self.blocks.clone(),
+            final_norm: self.final_norm.as_ref().map(LayerNorm::shallow_clone),
+        }
+    }
+
+    /// The path of its variables, such as `discriminator.electra`.
+    pub fn variables(&self) -> &str {
+        &self.variables
     }
 
     /// An encoder with its own embeddings, under `path`.
@@ -81,7 +113,7 @@ impl Encoder {
     /// - `input`: `[b, s]`. Result: the last hidden states, `[b, s, h]` float.
     pub fn forward_t(&self, input: &EncoderInput, train: bool) -> Tensor {
         let x_bsh = self.embed(input, train);
-        let tables = self.positions.tables(x_bsh.size()[1], train);
+        let tables = self.positions.get().tables(x_bsh.size()[1], train);
         let apply_blocks = |x: Tensor, mask: &PaddingMask| {
             let context = LayerContext::new(mask).with_tables(&tables);
             self.blocks.iter().fold(x, |x, block| self.block(block, &x, &context, train))
@@ -130,7 +162,7 @@ impl Encoder {
     /// All hidden states, starting with the (projected) embeddings: `layers + 1` tensors `[b, s, h]`.
     pub fn hidden_states(&self, input: &EncoderInput, train: bool) -> Vec<Tensor> {
         let mut x_bsh = self.embed(input, train);
-        let tables = self.positions.tables(x_bsh.size()[1], train);
+        let tables = self.positions.get().tables(x_bsh.size()[1], train);
         let context = LayerContext::new(input.mask()).with_tables(&tables);
         let mut states = vec![to_float(&x_bsh)];
         for block in &self.blocks {
@@ -145,7 +177,7 @@ impl Encoder {
 
     /// The embeddings, for a tied output layer and for export.
     pub fn embeddings(&self) -> &dyn Embeddings {
-        self.embeddings.as_ref()
+        &self.embeddings
     }
 
     fn embed(&self, input: &EncoderInput, train: bool) -> Tensor {

@@ -187,17 +187,25 @@ pub fn write(dir: &Path, config: &Config, tensors: &[(String, Tensor)]) -> Resul
     tensors::write_with(&dir.join("model.safetensors"), tensors, heads.as_slice())
 }
 
-/// The tensors of one network with their Hugging Face names: the variables below `network.`, and the effective
-/// embeddings, which may be shared or computed.
+/// The tensors of one network with their Hugging Face names: the variables of its encoder, those of its head below
+/// `network.`, and the effective embeddings. Encoder and embeddings may be shared with another network.
 ///
 /// # Errors
 /// If the store has a duplicate variable.
 pub fn state_dict(vs: &nn::VarStore, network: &str, encoder: &Encoder) -> Result<Named> {
     const EMBEDDINGS: &str = "electra.embeddings.";
-    let prefix = format!("{network}.");
+    let (own, electra) = (format!("{network}."), format!("{}.", encoder.variables()));
     let mut tensors: Named = tensors::variables(vs)?
         .into_iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), tensor)))
+        .filter_map(|(name, tensor)| {
+            let name = match name.strip_prefix(&electra) {
+                Some(name) => format!("electra.{name}"),
+                None => {
+                    name.strip_prefix(&own).filter(|name| !name.starts_with("electra."))?.to_owned()
+                }
+            };
+            Some((name, tensor))
+        })
         .filter(|(name, _)| !name.starts_with(EMBEDDINGS))
         .collect();
     let embeddings = encoder.embeddings().named_tensors();

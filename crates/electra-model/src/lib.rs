@@ -74,6 +74,6 @@ pub use networks::{Discriminator, Generator, Network, Pretraining};
 pub use parts::*;
 pub use pretrained::PretrainedNetwork;
 pub use seam::{
-    Block, BuildEmbeddings, EmbeddingPair, Embeddings, FeedForward, LayerContext, Positions,
-    SelfAttention, ShareEmbeddings, Site, SubLayers,
+    Block, BuildEmbeddings, EmbeddingPair, Embeddings, FeedForward, LayerContext, Offset,
+    Positions, SelfAttention, ShareEmbeddings, Site, SubLayers,
 };

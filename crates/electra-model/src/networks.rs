@@ -24,32 +24,54 @@ pub type Generator = Network<MaskedLmHead>;
 /// The network that detects replaced tokens (`ElectraForPreTraining`).
 pub type Discriminator = Network<ReplacedTokenHead>;
 
-/// Both networks, with variables under `generator.` and `discriminator.`.
+/// A generator and the network that is trained on its output, which is the one to fine-tune.
 #[derive(Debug)]
-pub struct Pretraining {
+pub struct Pretraining<H = ReplacedTokenHead> {
     /// The generator.
     pub generator: Generator,
-    /// The discriminator.
-    pub discriminator: Discriminator,
+    /// The discriminator, or the network in its place.
+    pub discriminator: Network<H>,
 }
 
 impl Pretraining {
-    /// Both networks, with embeddings built by the sharing policy.
+    /// Both networks of replaced token detection, with variables under `generator.` and `discriminator.`.
+    ///
+    /// # Errors
+    /// As [`Self::with_role`].
+    pub fn new(root: &nn::Path<'_>, config: &ElectraConfig, parts: &Parts) -> Result<Self> {
+        Self::with_role("discriminator", root, config, parts)
+    }
+}
+
+impl<H: PretrainingHead> Pretraining<H> {
+    /// Both networks, with variables under `generator.` and `role.`, weights shared by the config's policy.
     ///
     /// # Errors
     /// If the config is invalid or has no generator, or if a part is unknown, unused or cannot be built.
-    pub fn new(root: &nn::Path<'_>, config: &ElectraConfig, parts: &Parts) -> Result<Self> {
+    pub fn with_role(
+        role: &str,
+        root: &nn::Path<'_>,
+        config: &ElectraConfig,
+        parts: &Parts,
+    ) -> Result<Self> {
         config.validate()?;
         let (g_config, d_config) = (config.generator()?, &config.discriminator);
         parts.check_pair(config)?;
-        let (g_path, d_path) = (root / "generator", root / "discriminator");
+        let (g_path, d_path) = (root / "generator", root / role);
         let g_embeddings = &g_path / "electra" / "embeddings";
         let d_embeddings = &d_path / "electra" / "embeddings";
-        let pair = parts.embedding_pair(
-            &config.sharing,
+        let sharing = parts.sharing(&config.sharing)?;
+        let pair = sharing.pair(
             &Site::new(&g_embeddings, g_config),
             &Site::new(&d_embeddings, d_config),
+            &|site| parts.embeddings(site),
         )?;
+        if sharing.shares_encoder() {
+            let discriminator = Network::<H>::new(&d_path, d_config, parts, pair.discriminator)?;
+            let encoder = discriminator.encoder.shallow_clone();
+            let head = MaskedLmHead::new(&g_path, g_config)?;
+            return Ok(Self { generator: Network { encoder, head }, discriminator });
+        }
         Ok(Self {
             generator: Network::new(&g_path, g_config, parts, pair.generator)?,
             discriminator: Network::new(&d_path, d_config, parts, pair.discriminator)?,

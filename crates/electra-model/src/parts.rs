@@ -17,7 +17,7 @@ pub use absolute_positions::AbsolutePositions;
 pub use gelu_mlp::GeluMlp;
 pub use post_norm::PostNorm;
 pub use pre_norm::PreNorm;
-pub use sharing::{Tied, Untied};
+pub use sharing::{GradientDisentangled, Tied, TiedAll, TiedTokens, Untied};
 pub use softmax_attention::SoftmaxAttention;
 pub use token_embeddings::TokenEmbeddings;
 
@@ -26,8 +26,7 @@ use crate::{
     cost::Cost,
     error::{Error, Result},
     seam::{
-        Block, EmbeddingPair, Embeddings, FeedForward, Positions, SelfAttention, ShareEmbeddings,
-        Site, SubLayers,
+        Block, Embeddings, FeedForward, Positions, SelfAttention, ShareEmbeddings, Site, SubLayers,
     },
 };
 use std::{fmt, sync::Arc};
@@ -86,6 +85,9 @@ impl Parts {
             .with_block("pre-norm", PreNorm::new)
             .with_positions("absolute", |_| Ok(AbsolutePositions))
             .with_sharing("tied", Tied)
+            .with_sharing("tied-tokens", TiedTokens)
+            .with_sharing("tied-all", TiedAll)
+            .with_sharing("gdes", GradientDisentangled)
             .with_sharing("untied", Untied);
         parts.attention.selected = None;
         parts.feed_forward.selected = None;
@@ -206,7 +208,11 @@ impl Parts {
     /// As [`Self::check`].
     pub fn check_pair(&self, config: &ElectraConfig) -> Result<()> {
         self.check(&config.networks().collect::<Vec<_>>())?;
-        self.sharing.check(&[&config.sharing])
+        self.sharing.check(&[&config.sharing])?;
+        match config.generator {
+            Some(_) => self.sharing(&config.sharing)?.check(config),
+            None => Ok(()),
+        }
     }
 
     /// Builds the embeddings of one network.
@@ -217,18 +223,12 @@ impl Parts {
         (self.embeddings.get(&site.config.embeddings)?.build)(site)
     }
 
-    /// Builds the embeddings of a generator and a discriminator.
+    /// The policy called `name`.
     ///
     /// # Errors
-    /// As [`Self::embeddings`].
-    pub fn embedding_pair(
-        &self,
-        sharing: &PartName,
-        generator: &Site<'_>,
-        discriminator: &Site<'_>,
-    ) -> Result<EmbeddingPair> {
-        let policy = &self.sharing.get(sharing)?.build;
-        policy.pair(generator, discriminator, &|site| self.embeddings(site))
+    /// [`Error::UnknownPart`].
+    pub fn sharing(&self, name: &PartName) -> Result<&dyn ShareEmbeddings> {
+        Ok(&*self.sharing.get(name)?.build)
     }
 
     /// Builds the positions of an encoder.

@@ -3,7 +3,11 @@
 //! `parts/` has the built-in parts; [`crate::Parts`] holds these and custom ones.
 
 use crate::{
-    config::EncoderConfig, cost::Cost, error::Result, kernels::to_float, mask::PaddingMask,
+    config::{ElectraConfig, EncoderConfig},
+    cost::Cost,
+    error::Result,
+    kernels::to_float,
+    mask::PaddingMask,
 };
 use std::fmt::Debug;
 use tch::{Tensor, nn};
@@ -124,6 +128,12 @@ pub trait Embeddings: Debug + Send {
     /// The effective tensors with their Hugging Face names below `embeddings.`, for export.
     fn named_tensors(&self) -> Vec<(String, Tensor)>;
 
+    /// Those of [`Self::named_tensors`] that are the sum of another network's tensor and a variable, for loading; none by
+    /// default.
+    fn offsets(&self) -> Vec<Offset> {
+        Vec::new()
+    }
+
     /// The cost, including the projection to the hidden size; zero by default.
     fn cost(_config: &EncoderConfig) -> Cost
     where
@@ -131,6 +141,17 @@ pub trait Embeddings: Debug + Send {
     {
         Cost::default()
     }
+}
+
+/// A tensor that is the sum of another network's tensor and a variable.
+#[derive(Debug)]
+pub struct Offset {
+    /// The name of the sum below `embeddings.`.
+    pub tensor: String,
+    /// The name of the variable below `embeddings.`.
+    pub variable: String,
+    /// The other network's tensor.
+    pub base: Tensor,
 }
 
 /// Computes, once per forward pass, the tensors that every layer's attention reads from
@@ -217,4 +238,17 @@ pub trait ShareEmbeddings: Debug + Send + Sync {
         discriminator: &Site<'_>,
         build: &BuildEmbeddings<'_>,
     ) -> Result<EmbeddingPair>;
+
+    /// Whether the generator also uses the blocks of the discriminator's encoder.
+    fn shares_encoder(&self) -> bool {
+        false
+    }
+
+    /// Checks that the networks of `config` can be shared like this; every config passes by default.
+    ///
+    /// # Errors
+    /// Naming the key.
+    fn check(&self, _config: &ElectraConfig) -> Result<()> {
+        Ok(())
+    }
 }

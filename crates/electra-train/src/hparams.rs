@@ -9,7 +9,7 @@ use crate::{
         CheckpointConfig, DataConfig, EvaluateConfig, InitConfig, MaskingConfig, ObjectiveConfig,
         TrainConfig,
     },
-    objective::ReplacedTokenConfig,
+    objective::{BertConfig, GeneratorKind, LossPositions, ReplacedTokenConfig},
     optim::OptimizerConfig,
 };
 use electra_model::{ElectraConfig, EncoderConfig, EncoderSizes, PartName};
@@ -88,22 +88,17 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     let mut keys = Keys(map);
     let mut notes = Vec::new();
     for (key, default, what) in [
-        ("electra_objective", true, "plain masked language modelling"),
         ("electric_objective", false, "Electric"),
         ("two_tower_generator", false, "the two-tower generator"),
-        ("uniform_generator", false, "the uniform generator"),
-        ("disallow_correct", false, "sampling without the correct token"),
     ] {
         if keys.flag(key, default)? != default {
             return Err(format!("{key} = {}: {what} is not supported", !default));
         }
     }
-    if !keys.flag("untied_generator", true)? {
-        return Err(
-            "untied_generator = false: sharing all weights with the generator is not supported"
-                .to_owned(),
-        );
-    }
+    let replaced_token = keys.flag("electra_objective", true)?;
+    let uniform = keys.flag("uniform_generator", false)?;
+    let untied = keys.flag("untied_generator", true)?;
+    let disallow_correct = keys.flag("disallow_correct", false)?;
     if keys.flag("debug", false)? {
         return Err(
             "debug = true is not supported: the reference then trains another model (3 layers of 144) for 20 updates of 8 sequences and deletes model_dir; remove the key, and set train.steps and train.batch_size"
@@ -159,11 +154,13 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         ..EncoderConfig::electra(vocab_size, embedding_size, discriminator)
     };
     network.initializer.std = model.number("initializer_range", 0.02)?;
-    let mut networks = ElectraConfig {
-        generator: Some(network.resized(generator)),
-        discriminator: network,
-        sharing: PartName::new("tied"),
+    let generator = match (replaced_token && !uniform, untied) {
+        (false, _) => None,
+        (true, true) => Some(network.resized(generator)),
+        (true, false) => Some(network.clone()),
     };
+    let sharing = PartName::new(if untied || generator.is_none() { "tied" } else { "tied-all" });
+    let mut networks = ElectraConfig { generator, discriminator: network, sharing };
     let activation = model.take("hidden_act", "a string", |v| v.as_str().map(str::to_owned))?;
     if activation.is_some_and(|act| act != "gelu") {
         return Err("model_hparam_overrides.hidden_act: only \"gelu\" is supported".to_owned());
@@ -171,7 +168,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
     if let Some(key) = model.0.keys().next() {
         return Err(format!("unknown key model_hparam_overrides.{key}"));
     }
-    if untied_embeddings {
+    if untied_embeddings && untied && networks.generator.is_some() {
         networks.sharing = PartName::new("untied");
         notes.push(format!(
             "untied_generator_embeddings: the generator's embeddings have size {embedding_size} here, {generator_hidden} in the reference"
@@ -191,6 +188,20 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         notes.push("do_lower_case = false: pass --cased to `electra vocab train` and `electra shards build`".to_owned());
     }
     let learning_rate = keys.number("learning_rate", 5e-4)?;
+    let masking = MaskingConfig::Reference { rate, mask_share: 0.85 };
+    let replaced_token_config = ReplacedTokenConfig {
+        generator_weight: keys.number("gen_weight", 1.0)?,
+        discriminator_weight: keys.number("disc_weight", 50.0)?,
+        temperature: keys.number("temperature", 1.0)?,
+        generator: if uniform { GeneratorKind::Uniform } else { GeneratorKind::MaskedLm },
+        disallow_correct,
+        positions: LossPositions::All,
+        masking: masking.clone(),
+    };
+    let objective = match replaced_token {
+        true => ObjectiveConfig::ReplacedToken(replaced_token_config),
+        false => ObjectiveConfig::Bert(BertConfig { random_share: 0.0, masking }),
+    };
     let config = RunConfig {
         init: InitConfig::default(),
         data: DataConfig {
@@ -221,12 +232,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
             weight_decay: keys.number("weight_decay_rate", 0.01)?,
             clip_norm: 1.0,
         },
-        objective: ObjectiveConfig::ReplacedToken(ReplacedTokenConfig {
-            generator_weight: keys.number("gen_weight", 1.0)?,
-            discriminator_weight: keys.number("disc_weight", 50.0)?,
-            temperature: keys.number("temperature", 1.0)?,
-            masking: MaskingConfig::Reference { rate, mask_share: 0.85 },
-        }),
+        objective,
         model: networks,
     };
     for key in IGNORED {

@@ -9,12 +9,13 @@ use crate::{
 };
 use electra_data::ShardIndex;
 use electra_model::{
-    EncoderConfig, HeadKind,
+    EncoderConfig, HeadKind, Offset,
     hf::{self, Architecture, Pretrained},
     tensors::Named,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::path::Path;
+use tch::{Tensor, no_grad};
 
 /// A log message about the initialization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +99,10 @@ impl Initialization<'_> {
         }
         let mut notes = Vec::new();
         let discriminator = self.read(from, first, &mut notes)?;
-        copy(&discriminator, first, self.variables, &mut notes)?;
-        let Some(second) = second else { return Ok(notes) };
+        let Some(second) = second else {
+            self.copy(discriminator, first, &mut notes)?;
+            return Ok(notes);
+        };
         let subfolder = from.join("generator");
         let folder = match has_generator_key {
             true => generator,
@@ -110,15 +113,21 @@ impl Initialization<'_> {
                      init.generator to use a trained one",
                     from.display()
                 )));
+                for Offset { tensor, mut base, .. } in first.encoder.embeddings().offsets() {
+                    let name = format!("{EMBEDDINGS}{tensor}");
+                    if let Some((_, own)) = discriminator.tensors.iter().find(|(n, _)| *n == name) {
+                        no_grad(|| base.copy_(own));
+                    }
+                }
+                self.copy(discriminator, first, &mut notes)?;
                 return Ok(notes);
             }
         };
         let generator = self.read(folder, second, &mut notes)?;
-        copy(&generator, second, self.variables, &mut notes)?;
-        let own = format!("{}.{EMBEDDINGS}", second.role);
-        if !self.variables.iter().any(|(name, _)| name.starts_with(&own)) {
-            notes.extend(embedding_difference(&discriminator, &generator));
-        }
+        notes.extend(self.shared_difference(&discriminator, &generator, second));
+        // The discriminator's embeddings may be relative to the generator's.
+        self.copy(generator, second, &mut notes)?;
+        self.copy(discriminator, first, &mut notes)?;
         Ok(notes)
     }
 
@@ -174,56 +183,86 @@ impl Initialization<'_> {
         notes.extend(pretrained.notes.iter().map(|note| Note::Info(format!("{role}: {note}"))));
         Ok(pretrained)
     }
-}
 
-/// Copies one network; a head that the file does not have keeps its random weights.
-fn copy(
-    pretrained: &Pretrained,
-    network: &TrainedNetwork<'_>,
-    variables: &Named,
-    notes: &mut Vec<Note>,
-) -> Result<()> {
-    let prefix = format!("{}.", network.role);
-    let expected = Architecture::of_head(network.head);
-    let own: Vec<_> = variables
-        .iter()
-        .filter_map(|(name, tensor)| {
+    /// Copies one network; a head that the file does not have keeps its random weights.
+    fn copy(
+        &self,
+        mut pretrained: Pretrained,
+        network: &TrainedNetwork<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<()> {
+        let expected = Architecture::of_head(network.head);
+        let own = self.own_variables(network);
+        for Offset { tensor, variable, base } in network.encoder.embeddings().offsets() {
+            let [tensor, variable] = [tensor, variable].map(|name| format!("{EMBEDDINGS}{name}"));
+            for (name, value) in &mut pretrained.tensors {
+                if *name == tensor {
+                    name.clone_from(&variable);
+                    *value = no_grad(|| &*value - base.to_device(value.device()));
+                }
+            }
+        }
+        let has_head = pretrained.config.architecture == expected;
+        let file_may_have =
+            |name: &str| (!has_head && hf::is_head(name)) || is_shared(network, &own, name);
+        pretrained.copy(&own, file_may_have, |name| !has_head && hf::is_head(name))?;
+        notes.push(Note::Info(match has_head {
+            true => format!("{}: {}", network.role, pretrained.path.display()),
+            false => format!(
+                "{}: {}, encoder only ({:?}); the head starts from random weights",
+                network.role,
+                pretrained.path.display(),
+                pretrained.config.architecture
+            ),
+        }));
+        Ok(())
+    }
+
+    /// The variables of a network, without its role.
+    fn own_variables(&self, network: &TrainedNetwork<'_>) -> Named {
+        let prefix = format!("{}.", network.role);
+        let own = |(name, tensor): &(String, Tensor)| {
             Some((name.strip_prefix(&prefix)?.to_owned(), tensor.shallow_clone()))
+        };
+        self.variables.iter().filter_map(own).collect()
+    }
+
+    /// A warning if tensors of the generator that both networks share differ from the discriminator's, which are used.
+    fn shared_difference(
+        &self,
+        discriminator: &Pretrained,
+        generator: &Pretrained,
+        network: &TrainedNetwork<'_>,
+    ) -> Option<Note> {
+        let own = self.own_variables(network);
+        let largest = generator
+            .tensors
+            .iter()
+            .filter(|(name, _)| is_shared(network, &own, name))
+            .filter_map(|(name, tensor)| {
+                let (_, other) = discriminator.tensors.iter().find(|(other, _)| other == name)?;
+                Some((tensor - other).abs().max().double_value(&[]))
+            })
+            .fold(0.0, f64::max);
+        let what = if shares_encoder(network) { "encoder differs" } else { "embeddings differ" };
+        (largest > 0.0).then(|| {
+            Note::Warning(format!(
+                "generator: its {what} from the discriminator's by up to {largest:.3e}; both networks use the discriminator's"
+            ))
         })
-        .collect();
-    let has_head = pretrained.config.architecture == expected;
-    let tied = !own.iter().any(|(name, _)| name.starts_with(EMBEDDINGS));
-    let file_may_have =
-        |name: &str| (!has_head && hf::is_head(name)) || (tied && name.starts_with(EMBEDDINGS));
-    pretrained.copy(&own, file_may_have, |name| !has_head && hf::is_head(name))?;
-    notes.push(Note::Info(match has_head {
-        true => format!("{}: {}", network.role, pretrained.path.display()),
-        false => format!(
-            "{}: {}, encoder only ({:?}); the head starts from random weights",
-            network.role,
-            pretrained.path.display(),
-            pretrained.config.architecture
-        ),
-    }));
-    Ok(())
+    }
 }
 
-/// A warning if the generator's embeddings differ from the discriminator's, which are used for both.
-fn embedding_difference(discriminator: &Pretrained, generator: &Pretrained) -> Option<Note> {
-    let largest = generator
-        .tensors
-        .iter()
-        .filter(|(name, _)| name.starts_with(EMBEDDINGS))
-        .filter_map(|(name, tensor)| {
-            let (_, other) = discriminator.tensors.iter().find(|(other, _)| other == name)?;
-            Some((tensor - other).abs().max().double_value(&[]))
-        })
-        .fold(0.0, f64::max);
-    (largest > 0.0).then(|| {
-        Note::Warning(format!(
-            "generator: its embeddings differ from the discriminator's by up to {largest:.3e}; both networks use the discriminator's"
-        ))
-    })
+/// Whether a tensor of a network's file is a variable of another network.
+fn is_shared(network: &TrainedNetwork<'_>, own: &Named, name: &str) -> bool {
+    let is_own = own.iter().any(|(own, _)| own == name);
+    let prefix = if shares_encoder(network) { "electra." } else { EMBEDDINGS };
+    name.starts_with(prefix) && !is_own
+}
+
+/// Whether the network's encoder is another network's.
+fn shares_encoder(network: &TrainedNetwork<'_>) -> bool {
+    !network.encoder.variables().starts_with(&format!("{}.", network.role))
 }
 
 /// `key = value` for each setting of the config that would have to change.

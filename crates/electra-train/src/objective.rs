@@ -3,17 +3,29 @@
 //! The training loop only uses the trait and does not depend on ELECTRA; replaced token detection, masked language
 //! modelling and fine-tuning tasks are objectives. A built-in objective is one file here, and one variant and one arm below.
 
+mod adversarial;
+mod all_tokens_mlm;
 mod bert;
+mod corruption;
+mod discrimination;
+mod generators;
 mod inputs;
 mod masked_prediction;
+mod replace_mlm;
 mod replaced_token;
 mod sampling;
 mod seam;
 mod settings;
 mod spans;
 mod token_prediction;
+mod two_stage;
 
+pub use adversarial::{Adversarial, AdversarialConfig, policy_losses};
+pub use all_tokens_mlm::{AllTokensMlm, AllTokensMlmConfig};
 pub use bert::{Bert, BertConfig};
+pub use discrimination::LossPositions;
+pub use generators::GeneratorKind;
+pub use replace_mlm::{ReplaceMlm, ReplaceMlmConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};
 pub use sampling::sample;
 pub use seam::{
@@ -24,6 +36,7 @@ pub use settings::ObjectiveSettings;
 #[cfg(test)]
 pub(crate) use spans::mark_backward;
 pub use token_prediction::TokenPrediction;
+pub use two_stage::{DiscriminatorStart, TwoStage, TwoStageConfig};
 
 use crate::{config::MaskingConfig, error::Result};
 use electra_data::MaskedBatch;
@@ -39,6 +52,14 @@ pub enum ObjectiveConfig {
     ReplacedToken(ReplacedTokenConfig),
     /// Masked language modelling with one network.
     Bert(BertConfig),
+    /// Masked language modelling on the generator's samples.
+    ReplaceMlm(ReplaceMlmConfig),
+    /// The same over all tokens, with a copy mechanism.
+    AllTokensMlm(AllTokensMlmConfig),
+    /// Replaced token detection with a generator that is trained to fool the discriminator.
+    Adversarial(AdversarialConfig),
+    /// First the generator, then the discriminator.
+    TwoStage(TwoStageConfig),
 }
 
 impl ObjectiveConfig {
@@ -46,6 +67,10 @@ impl ObjectiveConfig {
         match self {
             Self::ReplacedToken(settings) => settings,
             Self::Bert(settings) => settings,
+            Self::ReplaceMlm(settings) => settings,
+            Self::AllTokensMlm(settings) => settings,
+            Self::Adversarial(settings) => settings,
+            Self::TwoStage(settings) => settings,
         }
     }
 }

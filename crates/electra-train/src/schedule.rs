@@ -22,6 +22,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The same schedule over another number of updates.
+    #[must_use]
+    pub fn over(&self, total_steps: u64) -> Self {
+        Self { total_steps, ..self.clone() }
+    }
+
     /// The learning rate of the update after `step` updates.
     pub fn rate(&self, step: u64) -> f64 {
         let done = step.min(self.total_steps) as f64 / self.total_steps.max(1) as f64;

@@ -70,7 +70,7 @@ pub enum Metrics {
 pub struct Update {
     /// Totals of the metrics; empty if metrics are skipped.
     pub totals: Totals,
-    /// The learning rate.
+    /// The learning rate of the last phase.
     pub rate: f64,
     /// The global gradient norm before clipping, of the last phase; NaN if it was not fetched.
     pub norm: f64,
@@ -162,7 +162,6 @@ impl<'a, B: Batch> Session<'a, B> {
         let Plan { objective, schedule, accumulate, seed, world, .. } = &self.plan;
         // Dropout depends on (seed, step) only, so a resumed run has the same masks as an uninterrupted one.
         tch::manual_seed(mix(*seed, self.step));
-        let rate = schedule.rate(self.step);
         let (sequences, size) = (batch.sequences(), world.size());
         let own = batch.split(size).into_iter().nth(world.rank()).ok_or_else(|| {
             let expected = format!("must be at least 1 for each of {size} processes");
@@ -171,18 +170,29 @@ impl<'a, B: Batch> Session<'a, B> {
         let whole = world.sum_counts(objective.loss_counts(&own));
         let parts = own.split(*accumulate);
         let mut passes: Vec<Option<Box<dyn Pass + '_>>> = parts.iter().map(|_| None).collect();
-        let last = self.phases.len() - 1;
-        let mut update = Update { totals: Totals::default(), rate, norm: f64::NAN, fetched: 0 };
-        for (index, (_, adam)) in self.phases.iter_mut().enumerate() {
+        let step = self.step;
+        let steps = |phase: &Phase| phase.steps(schedule.total_steps);
+        let mut active: Vec<_> = (self.phases.iter_mut().enumerate())
+            .filter(|(_, (phase, _))| steps(phase).contains(&step))
+            .collect();
+        let last = active.len().saturating_sub(1);
+        let mut update =
+            Update { totals: Totals::default(), rate: 0.0, norm: f64::NAN, fetched: 0 };
+        for (place, (index, (phase, adam))) in active.iter_mut().enumerate() {
+            let steps = steps(phase);
+            update.rate = schedule.over(steps.end - steps.start).rate(step - steps.start);
+            if step == steps.start && step > 0 {
+                objective.begin_phase(*index, &self.plan.variables)?;
+            }
             let mut sum: Option<Tensor> = None;
             adam.zero_grad();
             for (part, slot) in parts.iter().zip(&mut passes) {
                 let mut pass = slot.take().unwrap_or_else(|| objective.pass(part, &whole, true));
-                let loss = pass.loss(index);
+                let loss = pass.loss(*index);
                 trace_span!("backward").in_scope(|| loss.backward());
                 let loss = loss.detach().to_kind(tch::Kind::Double);
                 sum = Some(sum.map_or_else(|| loss.shallow_clone(), |sum| sum + &loss));
-                if index < last {
+                if place < last {
                     *slot = Some(pass);
                 } else if metrics == Metrics::Observed {
                     update.totals.add(&no_grad(|| pass.observe()));
@@ -190,12 +200,12 @@ impl<'a, B: Batch> Session<'a, B> {
             }
             adam.gradients_mut().for_each(|buffer| world.sum_gradients(buffer));
             let norm = trace_span!("clip").in_scope(|| adam.gradient_norm());
-            self.losses.push(self.step, &sum.unwrap_or_else(|| Tensor::from(0f64)), &norm);
+            self.losses.push(step, &sum.unwrap_or_else(|| Tensor::from(0f64)), &norm);
             if metrics == Metrics::Observed || self.losses.are_due() {
                 update.fetched += self.losses.fetch()?;
                 update.norm = self.losses.norm();
             }
-            trace_span!("optimizer").in_scope(|| adam.step(rate, &norm));
+            trace_span!("optimizer").in_scope(|| adam.step(update.rate, &norm));
         }
         self.step += 1;
         Ok(update)

@@ -11,7 +11,7 @@ use electra_data::MaskedBatch;
 use electra_model::{Compute, ElectraConfig, Generator};
 use electra_torch::upload;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use tracing::trace_span;
 
 /// The settings of [`Bert`].
@@ -39,7 +39,6 @@ pub struct Bert {
 
 struct BertPass<'a> {
     part: &'a MaskedBatch,
-    device: Device,
     loss: Tensor,
     labels_p: Tensor,
     prediction: MaskedPrediction,
@@ -104,6 +103,10 @@ impl Bert {
     }
 }
 
+/// Metrics over all chosen positions, and over those replaced by `[MASK]`.
+pub(super) const ALL: [&str; 2] = ["masked_lm_loss", "masked_lm_accuracy"];
+pub(super) const MASKED: [&str; 2] = ["masked_lm_loss_mask", "masked_lm_accuracy_mask"];
+
 const STAGES: [Stage; 3] = [
     Stage { span: "encoder", label: "encoder, forward", products: |p| p[0].network },
     Stage { span: "output", label: "output layer and loss", products: |p| p[0].vocabulary },
@@ -122,8 +125,7 @@ impl Objective for Bert {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let (encoder, head) = (self.network.encoder(), self.network.head_kind());
-        vec![TrainedNetwork { role: "encoder", encoder, head }]
+        vec![TrainedNetwork::of("encoder", &self.network)]
     }
 
     fn stages(&self) -> &'static [Stage] {
@@ -131,7 +133,7 @@ impl Objective for Bert {
     }
 
     fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        LossCounts::of(batch)
     }
 
     fn pass<'a>(
@@ -152,13 +154,14 @@ impl Objective for Bert {
             table_ve: self.network.table(),
             bias_v: self.network.head().bias(),
             temperature: 1.0,
+            disallow_correct: false,
             compute,
         };
         let prediction = trace_span!("output")
             .in_scope(|| output.predict(&features_pe, &inputs.labels_p, &inputs.uniforms_p));
         let loss = &prediction.loss / (whole.predictions as f64 + 1e-6);
         let labels_p = inputs.labels_p;
-        Box::new(BertPass { part, device: self.device, loss, labels_p, prediction })
+        Box::new(BertPass { part, loss, labels_p, prediction })
     }
 }
 
@@ -168,20 +171,9 @@ impl Pass for BertPass<'_> {
     }
 
     fn observe(&self) -> Observations {
-        let is_mask: Vec<f32> = self.part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
-        let is_mask_p = upload(&Tensor::from_slice(&is_mask), self.device);
-        // Fillers come last.
-        let p = is_mask.len() as i64;
-        let MaskedPrediction { best_p, losses_p, .. } = &self.prediction;
-        let [best_p, labels_p, losses_p] =
-            [best_p, &self.labels_p, losses_p].map(|x| x.narrow(0, 0, p));
-        let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
         let mut observations = Observations::default();
         observations.sum("loss", &self.loss.detach());
-        observations.mean("masked_lm_loss", &losses_p);
-        observations.ratio("masked_lm_loss_mask", &(&losses_p * &is_mask_p), &is_mask_p);
-        observations.mean("masked_lm_accuracy", &correct_p);
-        observations.ratio("masked_lm_accuracy_mask", &(&correct_p * &is_mask_p), &is_mask_p);
+        self.prediction.observe(ALL, MASKED, self.part, &self.labels_p, &mut observations);
         observations
     }
 }

@@ -3,7 +3,7 @@
 use electra_data::MaskedBatch;
 use electra_model::{Compute, EncoderInput, Kernels, PaddingMask};
 use electra_torch::upload;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The label of a filler prediction, which `cross_entropy_loss` ignores.
 const IGNORE: i64 = -100;
@@ -84,11 +84,23 @@ impl Inputs {
         self.positions_p.clamp_max(self.ids_bs.numel() as i64 - 1)
     }
 
+    /// `[b, s]` float: 1 at the masked positions.
+    pub(super) fn chosen_bs(&self) -> Tensor {
+        let zeros_bs = self.ids_bs.zeros_like();
+        let ones_p = self.positions_p.ones_like();
+        self.scatter(&zeros_bs, &ones_p).to_kind(Kind::Float)
+    }
+
     /// The original ids with `sampled_p` at the masked positions, `[b, s]`.
     pub(super) fn corrupted_bs(&self, sampled_p: &Tensor) -> Tensor {
+        self.scatter(&self.ids_bs, sampled_p)
+    }
+
+    /// `x_bs` with `values_p` at the masked positions.
+    fn scatter(&self, x_bs: &Tensor, values_p: &Tensor) -> Tensor {
         // One extra cell receives the fillers.
         let cells = self.ids_bs.numel() as i64;
-        let ids = self.ids_bs.flatten(0, 1).constant_pad_nd([0, 1]);
-        ids.scatter(0, &self.positions_p, sampled_p).narrow(0, 0, cells).view_as(&self.ids_bs)
+        let x = x_bs.flatten(0, 1).constant_pad_nd([0, 1]);
+        x.scatter(0, &self.positions_p, values_p).narrow(0, 0, cells).view_as(x_bs)
     }
 }

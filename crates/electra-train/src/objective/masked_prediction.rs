@@ -1,8 +1,10 @@
 //! Masked language modelling at the masked positions: loss, sampled replacements, most likely tokens.
 
 use super::sampling::sample;
+use crate::metrics::Observations;
+use electra_data::MaskedBatch;
 use electra_model::Compute;
-use electra_torch::ops;
+use electra_torch::{ops, upload};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 /// The predictions at the masked positions of a batch.
@@ -26,8 +28,43 @@ pub(super) struct OutputLayer<'a> {
     pub(super) bias_v: &'a Tensor,
     /// Logits are divided by the temperature before sampling.
     pub(super) temperature: f64,
+    /// Whether the label is never sampled.
+    pub(super) disallow_correct: bool,
     /// Fused or plain kernels.
     pub(super) compute: Compute,
+}
+
+/// Logits that give the label of each row a probability of 0.
+fn without_labels(logits_pv: &Tensor, labels_p: &Tensor) -> Tensor {
+    // The rows of fillers lose token 0, but their samples are dropped.
+    logits_pv.scatter_value(-1, &labels_p.clamp_min(0).unsqueeze(-1), f64::NEG_INFINITY)
+}
+
+impl MaskedPrediction {
+    /// Adds mean loss and accuracy over all positions, and over those replaced by `[MASK]`, under the names in `all` and
+    /// `masked`.
+    pub(super) fn observe(
+        &self,
+        all: [&'static str; 2],
+        masked: [&'static str; 2],
+        part: &MaskedBatch,
+        labels_p: &Tensor,
+        observations: &mut Observations,
+    ) {
+        let is_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
+        let is_mask_p = upload(&Tensor::from_slice(&is_mask), labels_p.device());
+        // Fillers come last.
+        let p = is_mask.len() as i64;
+        let [best_p, labels_p, losses_p] =
+            [&self.best_p, labels_p, &self.losses_p].map(|x| x.narrow(0, 0, p));
+        let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
+        for (values_p, name, masked) in
+            [(&losses_p, all[0], masked[0]), (&correct_p, all[1], masked[1])]
+        {
+            observations.mean(name, values_p);
+            observations.ratio(masked, &(values_p * &is_mask_p), &is_mask_p);
+        }
+    }
 }
 
 impl OutputLayer<'_> {
@@ -40,7 +77,8 @@ impl OutputLayer<'_> {
         uniforms_p: &Tensor,
     ) -> MaskedPrediction {
         let (table_ve, bias_v) = (&self.table_ve, self.bias_v);
-        if self.compute.fuses(features_pe) && self.temperature == 1.0 {
+        let fuses = self.compute.fuses(features_pe);
+        if fuses && self.temperature == 1.0 && !self.disallow_correct {
             let features_pe = self.compute.cast(features_pe);
             let ops::Prediction { loss, losses_p, sampled_p, best_p } =
                 ops::predict_tokens(&features_pe, table_ve, bias_v, labels_p, uniforms_p);
@@ -50,11 +88,16 @@ impl OutputLayer<'_> {
         let losses_p =
             logits_pv.cross_entropy_loss(labels_p, None::<&Tensor>, Reduction::None, -100, 0.0);
         let logits_pv = logits_pv.detach();
+        let best_p = logits_pv.argmax(-1, false);
+        let logits_pv = match self.disallow_correct {
+            true => without_labels(&logits_pv, labels_p),
+            false => logits_pv,
+        };
         MaskedPrediction {
             loss: losses_p.sum(Kind::Float),
             losses_p: losses_p.detach(),
             sampled_p: no_grad(|| sample(&logits_pv, uniforms_p, self.temperature)),
-            best_p: logits_pv.argmax(-1, false),
+            best_p,
         }
     }
 }

@@ -1,25 +1,19 @@
 //! Replaced token detection: ELECTRA's objective.
 
 use super::{
-    inputs::{Inputs, Shapes},
-    masked_prediction::OutputLayer,
+    corruption::Corruption,
+    discrimination::{Discrimination, LossPositions, Selection},
+    generators::{Generate, GeneratorKind, Sampling},
+    inputs::Shapes,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
-    settings::{ObjectiveSettings, check},
-    spans::mark_backward,
+    settings::{ObjectiveSettings, check_weight},
     token_prediction::TokenPrediction,
 };
-use crate::{
-    config::MaskingConfig,
-    error::Result,
-    metrics::{Observations, Scores, fetch},
-};
+use crate::{config::MaskingConfig, error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
-use electra_model::{Compute, ElectraConfig, Pretraining, config::OutputBiasInit};
-use electra_torch::upload;
+use electra_model::{Compute, Discriminator, ElectraConfig};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use tch::{Device, Kind, Reduction, Tensor, no_grad};
-use tracing::trace_span;
+use tch::{Device, Tensor};
 
 /// The settings of [`ReplacedToken`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,19 +25,31 @@ pub struct ReplacedTokenConfig {
     pub discriminator_weight: f64,
     /// The generator's logits are divided by the temperature before sampling.
     pub temperature: f64,
+    /// What samples the replacements.
+    #[serde(default)]
+    pub generator: GeneratorKind,
+    /// Whether the original token is never sampled.
+    #[serde(default)]
+    pub disallow_correct: bool,
+    /// Which tokens the discriminator's loss covers.
+    #[serde(default)]
+    pub positions: LossPositions,
     /// Which positions are masked.
     pub masking: MaskingConfig,
 }
 
+impl ReplacedTokenConfig {
+    fn sampling(&self) -> Sampling {
+        let Self { generator: kind, temperature, disallow_correct, .. } = *self;
+        Sampling { kind, temperature, disallow_correct }
+    }
+}
+
 impl ObjectiveSettings for ReplacedTokenConfig {
     fn validate(&self, model: &ElectraConfig) -> Result<()> {
-        model.generator()?;
-        let weight = "must be finite and not negative";
-        let (generator, discriminator) = (self.generator_weight, self.discriminator_weight);
-        check("generator_weight", generator, generator >= 0.0, weight)?;
-        check("discriminator_weight", discriminator, discriminator >= 0.0, weight)?;
-        let temperature = self.temperature;
-        check("temperature", temperature, temperature > 0.0, "must be finite and greater than 0")
+        check_weight("generator_weight", self.generator_weight)?;
+        check_weight("discriminator_weight", self.discriminator_weight)?;
+        self.sampling().validate(model)
     }
 
     fn masking(&self) -> &MaskingConfig {
@@ -71,36 +77,17 @@ impl ObjectiveSettings for ReplacedTokenConfig {
 /// Departures: sampling by inverse transform (`sample`).
 #[derive(Debug)]
 pub struct ReplacedToken {
-    networks: Pretraining,
+    generator: Box<dyn Generate>,
+    discriminator: Discriminator,
     config: ReplacedTokenConfig,
-    compute: Compute,
+    shapes: Shapes,
     device: Device,
 }
 
-/// A forward pass of both networks, with the tensors for the metrics.
 struct ReplacedTokenPass<'a> {
-    part: &'a MaskedBatch,
-    device: Device,
+    corruption: Corruption<'a>,
+    discrimination: Discrimination,
     total: Tensor,
-    generator_best_p: Tensor,
-    generator_losses_p: Tensor,
-    labels_p: Tensor,
-    sampled_p: Tensor,
-    discriminator_logits_t: Tensor,
-    discriminator_losses_t: Tensor,
-    replaced_t: Tensor,
-    /// 1 for tokens and 0 for padding, if `t` includes padding.
-    tokens_t: Option<Tensor>,
-}
-
-impl ReplacedTokenPass<'_> {
-    /// Drops the values of padding.
-    fn without_padding(&self, x_t: &Tensor) -> Tensor {
-        match &self.tokens_t {
-            Some(tokens_t) => x_t.masked_select(&tokens_t.ne(0.0)),
-            None => x_t.shallow_clone(),
-        }
-    }
 }
 
 impl ReplacedToken {
@@ -110,24 +97,11 @@ impl ReplacedToken {
     /// If a value is invalid or a part cannot be built.
     pub fn new(config: &ReplacedTokenConfig, site: &ObjectiveSite<'_>) -> Result<Self> {
         config.validate(site.model)?;
-        let networks = Pretraining::new(&site.path, site.model, site.parts)?;
-        let generator = networks.generator.encoder().config();
-        if generator.initializer.output_bias == OutputBiasInit::Unigram {
-            no_grad(|| {
-                let mut bias_v = networks.generator.head().bias().shallow_clone();
-                bias_v.f_copy_(&log_frequencies(site.unigram_counts))
-            })?;
-        }
-        let compute = Compute::of(generator);
-        Ok(Self { networks, config: config.clone(), compute, device: site.path.device() })
+        let (generator, discriminator) = config.sampling().build("discriminator", site)?;
+        let device = site.path.device();
+        let shapes = Shapes::of(Compute::of(&site.model.discriminator), device);
+        Ok(Self { generator, discriminator, config: config.clone(), shapes, device })
     }
-}
-
-/// Log of add-one token frequencies, `[v]`.
-fn log_frequencies(counts: &[u64]) -> Tensor {
-    let total: f64 = counts.iter().map(|&c| c as f64 + 1.0).sum();
-    let logs: Vec<f32> = counts.iter().map(|&c| ((c as f64 + 1.0) / total).ln() as f32).collect();
-    Tensor::from_slice(&logs)
 }
 
 /// The stages of an update. The rest (making tensors, discriminator labels and losses, zeroing gradients) is "other".
@@ -138,16 +112,22 @@ const STAGES: [Stage; 5] = [
         label: "generator, output layer, loss and sampling",
         products: |p| p[1].vocabulary,
     },
+    DISCRIMINATOR_STAGES[0],
+    DISCRIMINATOR_STAGES[1],
+    Stage {
+        span: "generator_backward",
+        label: "generator, backward",
+        products: |p| 2.0 * (p[1].network + p[1].vocabulary),
+    },
+];
+
+/// The stages without a generator network.
+const DISCRIMINATOR_STAGES: [Stage; 2] = [
     Stage { span: "discriminator", label: "discriminator, forward", products: |p| p[0].network },
     Stage {
         span: "discriminator_backward",
         label: "discriminator, backward",
         products: |p| 2.0 * p[0].network,
-    },
-    Stage {
-        span: "generator_backward",
-        label: "generator, backward",
-        products: |p| 2.0 * (p[1].network + p[1].vocabulary),
     },
 ];
 
@@ -159,27 +139,20 @@ impl Objective for ReplacedToken {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let Pretraining { generator, discriminator } = &self.networks;
-        vec![
-            TrainedNetwork {
-                role: "discriminator",
-                encoder: discriminator.encoder(),
-                head: discriminator.head_kind(),
-            },
-            TrainedNetwork {
-                role: "generator",
-                encoder: generator.encoder(),
-                head: generator.head_kind(),
-            },
-        ]
+        let mut networks = vec![TrainedNetwork::of("discriminator", &self.discriminator)];
+        networks.extend(self.generator.networks());
+        networks
     }
 
     fn stages(&self) -> &'static [Stage] {
-        &STAGES
+        match self.config.generator {
+            GeneratorKind::MaskedLm => &STAGES,
+            GeneratorKind::Uniform | GeneratorKind::Unigram => &DISCRIMINATOR_STAGES,
+        }
     }
 
     fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        LossCounts::of(batch)
     }
 
     fn pass<'a>(
@@ -188,69 +161,22 @@ impl Objective for ReplacedToken {
         whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
-        let shapes = Shapes::of(self.compute, self.device);
-        let inputs = Inputs::new(part, shapes, self.device);
-        let Inputs { ids_bs, masked, labels_p, uniforms_p, .. } = &inputs;
-
-        let generator = &self.networks.generator;
-        let features_pe = trace_span!("generator")
-            .in_scope(|| generator.features_t(masked, &inputs.predicted_p(), train));
-        let output = OutputLayer {
-            table_ve: generator.table(),
-            bias_v: generator.head().bias(),
-            temperature: self.config.temperature,
-            compute: self.compute,
-        };
-        let prediction =
-            trace_span!("sampling").in_scope(|| output.predict(&features_pe, labels_p, uniforms_p));
-        let generator_loss = prediction.loss / (whole.predictions as f64 + 1e-6);
-        let generator_loss = mark_backward(generator_loss, trace_span!("generator_backward"));
-
-        let corrupted_bs = inputs.corrupted_bs(&prediction.sampled_p);
-        let replaced_bs = corrupted_bs.not_equal_tensor(ids_bs).to_kind(Kind::Float);
-
-        let (discriminator, corrupted) =
-            (&self.networks.discriminator, masked.with_ids(corrupted_bs));
-        let logits_bs =
-            trace_span!("discriminator").in_scope(|| discriminator.forward_t(&corrupted, train));
-        // From here on `t` counts tokens: padding is dropped, or has weight 0 with fixed shapes.
-        let mask = masked.mask();
-        let (indices_t, tokens_t) = match shapes {
-            Shapes::Exact => (Some(mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1)), None),
-            Shapes::Fixed => (None, Some(mask.keep_bs().flatten(0, 1))),
-        };
-        let select_tokens = |x_bs: &Tensor| match &indices_t {
-            Some(indices_t) => x_bs.flatten(0, 1).index_select(0, indices_t),
-            None => x_bs.flatten(0, 1),
-        };
-        let (discriminator_logits_t, replaced_t) =
-            (select_tokens(&logits_bs), select_tokens(&replaced_bs));
-        let discriminator_losses_t = discriminator_logits_t.binary_cross_entropy_with_logits(
-            &replaced_t,
-            tokens_t.as_ref(),
-            None::<&Tensor>,
-            Reduction::None,
+        let Self { generator, discriminator, config, shapes, device } = self;
+        let corruption = Corruption::new(&**generator, part, whole, *shapes, *device, train);
+        let selection = Selection::new(config.positions, &corruption, *shapes);
+        let labels_bs = corruption.replaced_bs();
+        let discrimination = Discrimination::new(
+            discriminator,
+            &corruption,
+            selection,
+            &labels_bs,
+            None,
+            config.positions.count(whole),
+            train,
         );
-        let discriminator_loss =
-            discriminator_losses_t.sum(Kind::Float) / (whole.tokens as f64 + 1e-6);
-        let discriminator_loss =
-            mark_backward(discriminator_loss, trace_span!("discriminator_backward"));
-
-        let total = generator_loss * self.config.generator_weight
-            + discriminator_loss * self.config.discriminator_weight;
-        Box::new(ReplacedTokenPass {
-            part,
-            device: self.device,
-            total,
-            generator_best_p: prediction.best_p,
-            generator_losses_p: prediction.losses_p,
-            labels_p: labels_p.shallow_clone(),
-            sampled_p: prediction.sampled_p,
-            discriminator_logits_t: discriminator_logits_t.detach(),
-            discriminator_losses_t: discriminator_losses_t.detach(),
-            replaced_t,
-            tokens_t,
-        })
+        let total = &corruption.loss * config.generator_weight
+            + &discrimination.loss * config.discriminator_weight;
+        Box::new(ReplacedTokenPass { corruption, discrimination, total })
     }
 }
 
@@ -260,63 +186,14 @@ impl Pass for ReplacedTokenPass<'_> {
     }
 
     fn observe(&self) -> Observations {
-        let part = self.part;
-        let is_mask: Vec<f32> = part.masked_is_mask.iter().map(|&m| f32::from(m)).collect();
-        let is_mask_p = upload(&Tensor::from_slice(&is_mask), self.device);
-        // Fillers come last.
-        let p = part.masked_labels.len() as i64;
-        let [best_p, labels_p, sampled_p, losses_p] =
-            [&self.generator_best_p, &self.labels_p, &self.sampled_p, &self.generator_losses_p]
-                .map(|x| x.narrow(0, 0, p));
-        let correct_p = best_p.eq_tensor(&labels_p).to_kind(Kind::Float);
-        let sampled_correct_p = sampled_p.eq_tensor(&labels_p).to_kind(Kind::Float);
-        let [logits_t, discriminator_losses_t, replaced_t] =
-            [&self.discriminator_logits_t, &self.discriminator_losses_t, &self.replaced_t]
-                .map(|x_t| self.without_padding(x_t));
-        let predicted_t = logits_t.gt(0.0).to_kind(Kind::Float);
-        let discriminator_correct_t = predicted_t.eq_tensor(&replaced_t).to_kind(Kind::Float);
-        let true_positives_t = &predicted_t * &replaced_t;
-
         let mut observations = Observations::default();
         observations.sum("loss", &self.total.detach());
-        observations.mean("generator_loss", &losses_p);
-        observations.ratio("generator_loss_mask", &(&losses_p * &is_mask_p), &is_mask_p);
-        observations.mean("generator_accuracy", &correct_p);
-        observations.ratio("generator_accuracy_mask", &(&correct_p * &is_mask_p), &is_mask_p);
-        observations.mean("generator_sampled_accuracy", &sampled_correct_p);
-        observations.mean("discriminator_loss", &discriminator_losses_t);
-        observations.mean("replaced_fraction", &replaced_t);
-        observations.mean("discriminator_accuracy", &discriminator_correct_t);
-        observations.ratio("discriminator_precision", &true_positives_t, &predicted_t);
-        observations.ratio("discriminator_recall", &true_positives_t, &replaced_t);
-        let (logits, labels) = (logits_t, replaced_t);
-        observations.scores(Scores { name: "discriminator_auc", logits, labels });
+        self.corruption.observe(&mut observations);
+        self.discrimination.observe(&mut observations);
         observations
     }
 
     fn token_predictions(&self) -> Vec<Vec<TokenPrediction>> {
-        let part = self.part;
-        let sampled_p = self.sampled_p.to_device(Device::Cpu).to_kind(Kind::Int64).contiguous();
-        let mut sampled = vec![0i64; sampled_p.numel()];
-        let count = sampled.len();
-        sampled_p.copy_data(&mut sampled, count);
-        // `zip` drops the fillers, which come last and have no position.
-        let sampled: HashMap<i64, i64> =
-            part.masked_positions.iter().copied().zip(sampled).collect();
-        let logits_t = self.without_padding(&self.discriminator_logits_t);
-        let mut probabilities = fetch(&logits_t.sigmoid()).into_iter();
-        let cells = part.input_ids.iter().zip(&part.attention_mask);
-        let cells: Vec<_> = (0i64..).zip(cells).collect();
-        let row = |row: &[(i64, (&i64, &i64))]| {
-            let tokens = row.iter().filter(|(_, (_, mask))| **mask == 1);
-            let prediction =
-                |(&(position, (&original, _)), replaced_probability)| TokenPrediction {
-                    original,
-                    sampled: sampled.get(&position).copied(),
-                    replaced_probability,
-                };
-            tokens.zip(probabilities.by_ref()).map(prediction).collect()
-        };
-        cells.chunks(part.length.max(1)).map(row).collect()
+        self.discrimination.token_predictions(&self.corruption)
     }
 }

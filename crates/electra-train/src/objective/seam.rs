@@ -1,10 +1,13 @@
 //! The traits between objectives and the training loop.
 
 use super::token_prediction::TokenPrediction;
-use crate::metrics::Observations;
+use crate::{error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
-use electra_model::{ElectraConfig, Encoder, HeadKind, NetworkSpec, Parts, flops::Products};
-use std::fmt::Debug;
+use electra_model::{
+    ElectraConfig, Encoder, HeadKind, Network, NetworkSpec, Parts, PretrainingHead,
+    flops::Products, tensors::Named,
+};
+use std::{fmt::Debug, ops::Range};
 use tch::{Tensor, nn};
 
 /// A batch that can be split for gradient accumulation.
@@ -38,6 +41,14 @@ pub trait Objective: Debug {
         vec![Phase::of_all()]
     }
 
+    /// Called before the first update of a phase that does not start with the run; `variables` are all variables.
+    ///
+    /// # Errors
+    /// If the phase cannot start.
+    fn begin_phase(&self, _phase: usize, _variables: &Named) -> Result<()> {
+        Ok(())
+    }
+
     /// The counts that losses over `batch` are divided by.
     fn loss_counts(&self, batch: &Self::Batch) -> LossCounts;
 
@@ -69,8 +80,8 @@ pub fn evaluation_pass<'a, B: Batch>(
 
 /// A pass over one part of a batch.
 pub trait Pass {
-    /// The scalar loss of a phase, counted from 0; its gradient trains the phase's variables. Called once for each phase, in
-    /// order, with optimizer steps in between.
+    /// The scalar loss of a phase, counted from 0; its gradient trains the phase's variables. Called once for each phase that
+    /// is active, in order, with optimizer steps in between.
     fn loss(&mut self, phase: usize) -> Tensor;
 
     /// The contribution to the metrics, after the last phase.
@@ -83,18 +94,27 @@ pub trait Pass {
 }
 
 /// One optimizer step of an update: a loss, the variables that it trains, and their gradient norm for clipping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Phase {
     /// Name for messages.
     pub name: &'static str,
     /// Name prefixes of the variables that it trains; all variables if empty. Every variable belongs to exactly one phase.
     pub variables: &'static [&'static str],
+    /// The start and the end of its share of the run, as fractions of the number of updates. Outside of it the loss is not
+    /// computed and the variables do not change. Within it the learning rate goes through the whole schedule.
+    pub share: (f64, f64),
 }
 
 impl Phase {
-    /// A phase that trains all variables.
+    /// A phase of every update that trains all variables.
     pub fn of_all() -> Self {
-        Self { name: "update", variables: &[] }
+        Self { name: "update", variables: &[], share: (0.0, 1.0) }
+    }
+
+    /// The updates of its share, of `total`.
+    pub fn steps(&self, total: u64) -> Range<u64> {
+        let step = |share: f64| (share * total as f64).round() as u64;
+        step(self.share.0)..step(self.share.1)
     }
 
     /// Whether it trains a variable.
@@ -116,6 +136,11 @@ pub struct TrainedNetwork<'a> {
 }
 
 impl<'a> TrainedNetwork<'a> {
+    /// A network with a pre-training head.
+    pub fn of<H: PretrainingHead>(role: &'static str, network: &'a Network<H>) -> Self {
+        Self { role, encoder: network.encoder(), head: network.head_kind() }
+    }
+
     /// Its description for computing FLOPs and memory.
     pub fn spec(&self) -> NetworkSpec<'a> {
         NetworkSpec { role: self.role, config: self.encoder.config(), head: self.head }
@@ -140,6 +165,13 @@ pub struct LossCounts {
     pub predictions: usize,
     /// Tokens that are not padding.
     pub tokens: usize,
+}
+
+impl LossCounts {
+    /// The counts of a batch for pre-training.
+    pub fn of(batch: &MaskedBatch) -> Self {
+        Self { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+    }
 }
 
 impl std::ops::Add for LossCounts {

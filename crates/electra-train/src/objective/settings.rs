@@ -38,3 +38,8 @@ pub(super) fn check(key: &str, x: f64, ok: bool, expected: &str) -> Result<()> {
         false => Err(Error::value(&format!("objective.{key}"), x, expected)),
     }
 }
+
+/// Checks the weight of a loss.
+pub(super) fn check_weight(key: &str, x: f64) -> Result<()> {
+    check(key, x, x >= 0.0, "must be finite and not negative")
+}
