@@ -89,18 +89,22 @@ def batch(vocab, rows, length, lengths, rate=0.3):
     }
 
 
-def losses(g, d, b):
-    """The joint objective of the reference. Also draws samples, and the uniform numbers that give these samples."""
-    inputs = {"attention_mask": b["attention_mask"], "token_type_ids": b["token_type_ids"]}
-    g_out = g.electra(input_ids=b["generator_ids"], output_hidden_states=True, **inputs)
-    at = g_out.last_hidden_state.flatten(0, 1)[b["masked_positions"]]
-    logits = g.generator_lm_head(g.generator_predictions(at))
-    per_position = torch.nn.functional.cross_entropy(logits, b["masked_labels"], reduction="none")
-    generator_loss = per_position.sum() / (len(per_position) + 1e-6)
+def mean(values):
+    """The mean as the reference computes it."""
+    return values.sum() / (values.numel() + 1e-6)
 
-    probabilities = logits.detach().double().softmax(-1)
+
+def corrupt(b, probabilities, one_correct=False):
+    """The input ids with samples at the masked positions. `probabilities` [p, v] are float64.
+
+    The first call for a batch draws the samples, and the uniform numbers that give these samples. With `one_correct`,
+    one of the samples is the original token.
+    """
     if "sampling_uniforms" not in b:
         sampled = torch.multinomial(probabilities, 1).squeeze(-1)
+        if one_correct:
+            likeliest = probabilities.gather(1, b["masked_labels"][:, None]).argmax()
+            sampled[likeliest] = b["masked_labels"][likeliest]
         ends = probabilities.cumsum(-1).gather(1, sampled[:, None]).squeeze(-1)
         own = probabilities.gather(1, sampled[:, None]).squeeze(-1)
         # The middle of the token's interval, so that rounding cannot change the sample.
@@ -108,7 +112,19 @@ def losses(g, d, b):
         b["sampled"] = sampled
     corrupted = b["input_ids"].flatten().clone()
     corrupted[b["masked_positions"]] = b["sampled"]
-    corrupted = corrupted.view_as(b["input_ids"])
+    return corrupted.view_as(b["input_ids"])
+
+
+def losses(g, d, b):
+    """The joint objective of the reference, with samples from the generator (see `corrupt`)."""
+    inputs = {"attention_mask": b["attention_mask"], "token_type_ids": b["token_type_ids"]}
+    g_out = g.electra(input_ids=b["generator_ids"], output_hidden_states=True, **inputs)
+    at = g_out.last_hidden_state.flatten(0, 1)[b["masked_positions"]]
+    logits = g.generator_lm_head(g.generator_predictions(at))
+    per_position = torch.nn.functional.cross_entropy(logits, b["masked_labels"], reduction="none")
+    generator_loss = mean(per_position)
+
+    corrupted = corrupt(b, logits.detach().double().softmax(-1))
     d_out = d.electra(input_ids=corrupted, output_hidden_states=True, **inputs)
     d_logits = d.discriminator_predictions(d_out.last_hidden_state)
     keep = b["attention_mask"] == 1
@@ -116,7 +132,7 @@ def losses(g, d, b):
     per_token = torch.nn.functional.binary_cross_entropy_with_logits(
         d_logits[keep], replaced[keep], reduction="none"
     )
-    discriminator_loss = per_token.sum() / (keep.sum() + 1e-6)
+    discriminator_loss = mean(per_token)
     return {
         "total": generator_loss + 50.0 * discriminator_loss,
         "generator_loss": generator_loss,

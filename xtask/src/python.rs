@@ -96,7 +96,13 @@ pub(crate) fn fixtures(args: &Fixtures) -> Result<()> {
     files::make_folder(&args.out)?;
     let out = text(&args.out);
     let torch = TORCH.interpreter()?;
-    for script in ["gen_networks.py", "gen_training.py", "gen_foreign.py", "gen_tokens.py"] {
+    for script in [
+        "gen_networks.py",
+        "gen_objectives.py",
+        "gen_training.py",
+        "gen_foreign.py",
+        "gen_tokens.py",
+    ] {
         sh::run(&script_command(&torch, script, [out.as_str()]))?;
     }
     sh::run(&script_command(&TENSORFLOW.interpreter()?, "gen_tf.py", [out.as_str()]))?;
