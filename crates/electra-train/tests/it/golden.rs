@@ -15,10 +15,10 @@ use std::{
 };
 use tch::{Device, Kind, Tensor, nn};
 
-type Tensors = HashMap<String, Tensor>;
+pub(crate) type Tensors = HashMap<String, Tensor>;
 
 /// A fixture's path, tensors and metadata.
-fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
+pub(crate) fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let path = root.join(format!("{name}.safetensors"));
     let all = tensors::read(&path).unwrap().into_iter().collect();
@@ -27,17 +27,23 @@ fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
 }
 
 /// The tested implementations of the layers.
-const KERNELS: [&str; 3] = ["fused", "plain", "gpu"];
+pub(crate) const KERNELS: [&str; 3] = ["fused", "plain", "gpu"];
 
 /// The paper's loss weights, no dropout, and the fixture's sizes.
 fn config(facts: &serde_json::Value, kernels: &str) -> RunConfig {
+    let mut overrides = overrides(facts, kernels);
+    let weights = ["objective.generator_weight=1.0", "objective.discriminator_weight=50.0"];
+    overrides.extend(weights.map(str::to_owned));
+    RunConfig::read(&preset("tiny"), &overrides).unwrap()
+}
+
+/// No dropout, and the fixture's sizes and sharing.
+pub(crate) fn overrides(facts: &serde_json::Value, kernels: &str) -> Vec<String> {
     let mut overrides: Vec<String> = [
         "train.device=cpu",
         "model.dropout=0.0",
         "model.attention_dropout=0.0",
         "model.initializer.output_bias=zero",
-        "objective.generator_weight=1.0",
-        "objective.discriminator_weight=50.0",
         "data.sequence_length=8",
     ]
     .map(str::to_owned)
@@ -51,12 +57,13 @@ fn config(facts: &serde_json::Value, kernels: &str) -> RunConfig {
     ] {
         overrides.push(format!("model.{key}={value}"));
     }
-    for network in ["discriminator", "generator"] {
+    let networks = ["discriminator", "generator"];
+    for network in networks.into_iter().filter(|network| !facts[network].is_null()) {
         for (i, key) in ["layers", "hidden", "heads", "intermediate"].iter().enumerate() {
             overrides.push(format!("model.{network}.{key}={}", facts[network][i]));
         }
     }
-    RunConfig::read(&preset("tiny"), &overrides).unwrap()
+    overrides
 }
 
 /// An objective with the fixture's weights, whose names start with `prefix`.
@@ -74,15 +81,20 @@ fn objective(
         &ObjectiveSite::new(vs.root(), &config.model, &parts, &counts),
     )
     .unwrap();
+    load(path, all, prefix, &vs);
+    (vs, objective)
+}
+
+/// Loads the tensors whose names start with `prefix`; they must be the variables.
+pub(crate) fn load(path: &Path, all: &Tensors, prefix: &str, vs: &nn::VarStore) {
     let weights: tensors::Named = all
         .iter()
         .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())))
         .collect();
-    tensors::load(path, &weights, &variables(&vs).unwrap(), |_| false, |_| false).unwrap();
-    (vs, objective)
+    tensors::load(path, &weights, &variables(vs).unwrap(), |_| false, |_| false).unwrap();
 }
 
-fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
+pub(crate) fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
     let get = |name: &str| &all[&format!("{prefix}/{name}")];
     let ids = |name: &str| Vec::<i64>::try_from(get(name).flatten(0, -1)).unwrap();
     let size = get("input_ids").size();
@@ -111,7 +123,7 @@ fn network_losses(pass: &dyn Pass) -> [(&'static str, f64); 2] {
 }
 
 /// The largest `|a - b|` divided by the largest `|b|`, or by `floor` if that is larger.
-fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
+pub(crate) fn relative(a: &Tensor, b: &Tensor, floor: f64) -> f64 {
     let scale = b.abs().max().double_value(&[]).max(floor);
     (a - b).abs().max().double_value(&[]) / scale
 }

@@ -8,6 +8,7 @@ mod dropout;
 mod fetch;
 mod folders;
 mod golden;
+mod golden_objectives;
 mod gpu;
 mod hparams;
 mod init;
