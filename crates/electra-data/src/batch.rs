@@ -2,6 +2,7 @@
 
 use crate::{
     Masking, Result, ShardSet,
+    masking::is_special,
     rng::{CounterRng, Purpose},
 };
 
@@ -20,6 +21,8 @@ pub struct MaskedBatch {
     pub token_type_ids: Vec<i64>,
     /// `[b, s]`: 1 for tokens, 0 for padding.
     pub attention_mask: Vec<i64>,
+    /// `[b, s]`: whether the token is never masked: `[CLS]`, `[SEP]`, `[MASK]` and padding.
+    pub special_tokens_mask: Vec<bool>,
     /// `[p]`: chosen positions, `row * s + column`, ascending.
     pub masked_positions: Vec<i64>,
     /// `[p]`: the original ids at these positions.
@@ -51,6 +54,8 @@ impl MaskedBatch {
         self.input_ids.extend(example.ids.iter().map(|&id| i64::from(id)));
         self.input_ids.extend(std::iter::repeat_n(pad, padding));
         self.generator_ids.extend_from_slice(&self.input_ids[start..]);
+        self.special_tokens_mask.extend(example.ids.iter().map(|id| is_special(*id, special)));
+        self.special_tokens_mask.extend(std::iter::repeat_n(true, padding));
         let segment = |column| i64::from(column >= example.second && column < example.ids.len());
         self.token_type_ids.extend((0..self.length).map(segment));
         self.attention_mask
@@ -100,6 +105,7 @@ impl MaskedBatch {
             generator_ids: self.generator_ids[cells.clone()].to_vec(),
             token_type_ids: self.token_type_ids[cells.clone()].to_vec(),
             attention_mask: self.attention_mask[cells.clone()].to_vec(),
+            special_tokens_mask: self.special_tokens_mask[cells.clone()].to_vec(),
             masked_positions: self.masked_positions[first..last].iter().map(|p| p - low).collect(),
             masked_labels: self.masked_labels[first..last].to_vec(),
             masked_is_mask: self.masked_is_mask[first..last].to_vec(),

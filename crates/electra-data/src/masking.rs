@@ -117,12 +117,16 @@ impl Masking for ReferenceMasking {
     }
 }
 
+/// Whether a token is never masked.
+pub(crate) fn is_special(id: u32, special: &SpecialTokens) -> bool {
+    [special.cls, special.sep, special.mask, special.pad].contains(&id)
+}
+
 /// Positions that may be masked.
 fn candidates(ids: &[u32], special: &SpecialTokens) -> Vec<u32> {
-    let never = [special.cls, special.sep, special.mask, special.pad];
     ids.iter()
         .zip(0..)
-        .filter(|(id, _)| !never.contains(id))
+        .filter(|(id, _)| !is_special(**id, special))
         .map(|(_, position)| position)
         .collect()
 }

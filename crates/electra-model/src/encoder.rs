@@ -7,7 +7,7 @@ use crate::{
     input::EncoderInput,
     kernels::{Compute, to_float},
     mask::PaddingMask,
-    parts::Parts,
+    parts::{Parts, SharedEmbeddings},
     seam::{Block, Embeddings, LayerContext, Positions, Site},
     shared::Shared,
 };
@@ -21,7 +21,7 @@ use tch::{Tensor, nn};
 pub struct Encoder {
     config: EncoderConfig,
     variables: String,
-    embeddings: Shared<Box<dyn Embeddings>>,
+    embeddings: SharedEmbeddings,
     project: Option<nn::Linear>,
     positions: Shared<Box<dyn Positions>>,
     blocks: Vec<Shared<Box<dyn Block>>>,
@@ -63,7 +63,7 @@ impl Encoder {
         Ok(Self {
             config: config.clone(),
             variables: path.components().collect::<Vec<_>>().join("."),
-            embeddings: Shared::new(embeddings),
+            embeddings: SharedEmbeddings::new(embeddings),
             project,
             positions,
             blocks,

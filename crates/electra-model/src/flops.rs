@@ -24,7 +24,7 @@ fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
     let embeddings = parts.embeddings_cost(c).reference.of(1.0, s);
     let positions = match network.head {
         HeadKind::MaskedLm => OUTPUT_FRACTION,
-        HeadKind::ReplacedToken => 1.0,
+        HeadKind::ReplacedToken | HeadKind::Cloze | HeadKind::None => 1.0,
     };
     c.layers as f64 * layer + embeddings + positions * network.head.cost(c).reference
 }

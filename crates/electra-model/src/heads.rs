@@ -18,6 +18,10 @@ pub enum HeadKind {
     MaskedLm,
     /// [`ReplacedTokenHead`].
     ReplacedToken,
+    /// A [`MaskedLmHead`] on every token, over the concatenated states of this network and another one.
+    Cloze,
+    /// None of its own.
+    None,
 }
 
 /// The head of a [`crate::Network`].
@@ -58,7 +62,7 @@ impl<'a> NetworkSpec<'a> {
 }
 
 /// The cost of a head for each position that it is applied to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct HeadCost {
     /// FLOPs by the reference's conventions.
     pub(crate) reference: f64,
@@ -77,7 +81,8 @@ impl HeadKind {
     pub(crate) fn positions(self, work: &Work) -> f64 {
         match self {
             Self::MaskedLm => work.predictions,
-            Self::ReplacedToken => work.tokens,
+            Self::ReplacedToken | Self::Cloze => work.tokens,
+            Self::None => 0.0,
         }
     }
 
@@ -92,8 +97,11 @@ impl HeadKind {
             Precision::F32 => 0.0,
             Precision::Bf16 => FLOAT / 2.0 * weights,
         };
+        // The width of the head's input.
+        let input = if self == Self::Cloze { 2.0 * h } else { h };
         match self {
-            Self::MaskedLm => {
+            Self::None => HeadCost::default(),
+            Self::MaskedLm | Self::Cloze => {
                 let logits = match c.kernels {
                     Kernels::Fused => 0.0,
                     // On a GPU: logits in the precision of the products, their log-softmax in float32.
@@ -101,17 +109,17 @@ impl HeadKind {
                 };
                 HeadCost {
                     reference: 2.0 * e * v
-                        + 2.0 * h * e
+                        + 2.0 * input * e
                         + e
                         + 8.0 * e
                         + 5.0 * e
                         + 5.0 * v
                         + 2.0 * v,
-                    products: 2.0 * h * e,
+                    products: 2.0 * input * e,
                     vocabulary: 2.0 * e * v,
                     // The head's input; before gelu, before and after LayerNorm.
-                    saved: operand_bytes(c) * h + before_gelu * e + 2.0 * FLOAT * e + logits,
-                    copies: copies(h * e),
+                    saved: operand_bytes(c) * input + before_gelu * e + 2.0 * FLOAT * e + logits,
+                    copies: copies(input * e),
                 }
             }
             Self::ReplacedToken => HeadCost {

@@ -5,6 +5,7 @@
 //! were trained in. A built-in part is one file in this folder and one line in that function.
 
 mod absolute_positions;
+mod directional_attention;
 mod gelu_mlp;
 mod norms;
 mod post_norm;
@@ -14,10 +15,11 @@ mod softmax_attention;
 mod token_embeddings;
 
 pub use absolute_positions::AbsolutePositions;
+pub use directional_attention::DirectionalAttention;
 pub use gelu_mlp::GeluMlp;
 pub use post_norm::PostNorm;
 pub use pre_norm::PreNorm;
-pub use sharing::{GradientDisentangled, Tied, TiedAll, TiedTokens, Untied};
+pub use sharing::{GradientDisentangled, SharedEmbeddings, Tied, TiedAll, TiedTokens, Untied};
 pub use softmax_attention::SoftmaxAttention;
 pub use token_embeddings::TokenEmbeddings;
 
@@ -79,6 +81,8 @@ impl Parts {
         };
         let mut parts = empty
             .with_attention("softmax", SoftmaxAttention::new)
+            .with_attention("left-to-right", DirectionalAttention::left_to_right)
+            .with_attention("right-to-left", DirectionalAttention::right_to_left)
             .with_feed_forward("gelu-mlp", GeluMlp::new)
             .with_embeddings("token", TokenEmbeddings::new)
             .with_block("post-norm", PostNorm::new)

@@ -63,7 +63,11 @@ impl Objective for Finetuning {
     }
 
     fn loss_counts(&self, batch: &TaskBatch) -> LossCounts {
-        LossCounts { predictions: batch.sequences(), tokens: batch.tokens() }
+        LossCounts {
+            predictions: batch.sequences(),
+            tokens: batch.tokens(),
+            ..LossCounts::default()
+        }
     }
 
     fn pass<'a>(

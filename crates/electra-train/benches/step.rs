@@ -36,6 +36,7 @@ fn batch(batch: usize, length: usize, vocabulary: i64) -> MaskedBatch {
         generator_ids,
         token_type_ids: vec![0; tokens],
         attention_mask: vec![1; tokens],
+        special_tokens_mask: vec![false; tokens],
         masked_positions,
         masked_is_mask: vec![true; count],
         sampling_uniforms: (0..count).map(|i| i as f32 / count as f32).collect(),

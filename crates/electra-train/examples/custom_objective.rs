@@ -48,7 +48,7 @@ impl Objective for MaskOnly {
 
     fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
         let predictions = batch.masked_is_mask.iter().filter(|&&is_mask| is_mask).count();
-        LossCounts { predictions, tokens: batch.tokens }
+        LossCounts { predictions, ..LossCounts::of(batch) }
     }
 
     fn pass<'a>(

@@ -8,6 +8,7 @@ mod all_tokens_mlm;
 mod bert;
 mod corruption;
 mod discrimination;
+mod electric;
 mod generators;
 mod inputs;
 mod masked_prediction;
@@ -19,11 +20,13 @@ mod settings;
 mod spans;
 mod token_prediction;
 mod two_stage;
+mod two_tower;
 
 pub use adversarial::{Adversarial, AdversarialConfig, policy_losses};
 pub use all_tokens_mlm::{AllTokensMlm, AllTokensMlmConfig};
 pub use bert::{Bert, BertConfig};
 pub use discrimination::LossPositions;
+pub use electric::{Electric, ElectricConfig};
 pub use generators::GeneratorKind;
 pub use replace_mlm::{ReplaceMlm, ReplaceMlmConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};
@@ -58,6 +61,8 @@ pub enum ObjectiveConfig {
     AllTokensMlm(AllTokensMlmConfig),
     /// Replaced token detection with a generator that is trained to fool the discriminator.
     Adversarial(AdversarialConfig),
+    /// An energy-based cloze model, by noise-contrastive estimation.
+    Electric(ElectricConfig),
     /// First the generator, then the discriminator.
     TwoStage(TwoStageConfig),
 }
@@ -70,6 +75,7 @@ impl ObjectiveConfig {
             Self::ReplaceMlm(settings) => settings,
             Self::AllTokensMlm(settings) => settings,
             Self::Adversarial(settings) => settings,
+            Self::Electric(settings) => settings,
             Self::TwoStage(settings) => settings,
         }
     }

@@ -42,6 +42,7 @@ impl Architecture {
         match head {
             HeadKind::MaskedLm => Self::ElectraForMaskedLM,
             HeadKind::ReplacedToken => Self::ElectraForPreTraining,
+            HeadKind::Cloze | HeadKind::None => Self::ElectraModel,
         }
     }
 }

@@ -22,26 +22,37 @@ impl ShareEmbeddings for Tied {
         discriminator: &Site<'_>,
         build: &BuildEmbeddings<'_>,
     ) -> Result<EmbeddingPair> {
-        let shared = Shared::new(build(discriminator)?);
+        let shared = SharedEmbeddings::new(build(discriminator)?);
         Ok(EmbeddingPair { generator: Box::new(shared.clone()), discriminator: Box::new(shared) })
     }
 }
 
-impl Embeddings for Shared<Box<dyn Embeddings>> {
+/// Embeddings of several encoders.
+#[derive(Clone, Debug)]
+pub struct SharedEmbeddings(Shared<Box<dyn Embeddings>>);
+
+impl SharedEmbeddings {
+    /// Clones of the result share the embeddings.
+    pub fn new(embeddings: Box<dyn Embeddings>) -> Self {
+        Self(Shared::new(embeddings))
+    }
+}
+
+impl Embeddings for SharedEmbeddings {
     fn forward_t(&self, ids_bs: &Tensor, segments_bs: &Tensor, train: bool) -> Tensor {
-        self.get().forward_t(ids_bs, segments_bs, train)
+        self.0.get().forward_t(ids_bs, segments_bs, train)
     }
 
     fn token_table(&self) -> Tensor {
-        self.get().token_table()
+        self.0.get().token_table()
     }
 
     fn named_tensors(&self) -> Vec<(String, Tensor)> {
-        self.get().named_tensors()
+        self.0.get().named_tensors()
     }
 
     fn offsets(&self) -> Vec<Offset> {
-        self.get().offsets()
+        self.0.get().offsets()
     }
 }
 

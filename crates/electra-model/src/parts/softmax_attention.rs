@@ -51,7 +51,7 @@ impl SoftmaxAttention {
     }
 
     /// The definition, as a chain of libtorch functions: `[b, s, h]` before the output projection.
-    fn plain(&self, x_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+    fn plain(&self, x_bsh: &Tensor, bias: Option<&Tensor>, train: bool) -> Tensor {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split_heads = |x: Tensor| x.view([b, s, self.heads, self.head_size]).transpose(1, 2);
         let scale = (self.head_size as f64).sqrt().recip();
@@ -59,11 +59,19 @@ impl SoftmaxAttention {
         let k_bnsd = split_heads(self.compute.dense(&self.key, x_bsh));
         let v_bnsd = split_heads(self.compute.dense(&self.value, x_bsh));
         let mut scores_bnss = q_bnsd.matmul(&k_bnsd.transpose(-2, -1));
-        if let Some(bias_b11s) = mask.bias_b11s() {
-            scores_bnss += bias_b11s;
+        if let Some(bias) = bias {
+            scores_bnss += bias;
         }
         let weights_bnss = scores_bnss.softmax(-1, None::<Kind>).dropout(self.dropout, train);
         weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h])
+    }
+
+    /// Attention with another additive mask than the padding's, which is part of it, as a chain of libtorch functions.
+    ///
+    /// # Shapes
+    /// - `x_bsh`: `[b, s, h]` float; `bias`: broadcast to `[b, n, s, s]`. Result: `[b, s, h]`.
+    pub fn with_bias(&self, x_bsh: &Tensor, bias: &Tensor, train: bool) -> Tensor {
+        self.compute.dense(&self.output, &self.plain(x_bsh, Some(bias), train))
     }
 
     /// libtorch's scaled dot-product attention (FlashAttention for 16-bit inputs without padding, otherwise memory-efficient
@@ -105,7 +113,7 @@ impl SelfAttention for SoftmaxAttention {
                 ops::attention(&qkv_t3h, sequences, heads, p, train).view_as(x_bsh)
             }
             _ if self.compute.is_gpu(x_bsh.device()) => self.gpu(x_bsh, mask, train),
-            _ => self.plain(x_bsh, mask, train),
+            _ => self.plain(x_bsh, mask.bias_b11s(), train),
         };
         self.compute.dense(&self.output, &context_bsh)
     }

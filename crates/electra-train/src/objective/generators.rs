@@ -5,6 +5,7 @@ use super::{
     masked_prediction::{MaskedPrediction, OutputLayer},
     seam::{LossCounts, ObjectiveSite, TrainedNetwork},
     settings::check,
+    two_tower::TwoTower,
 };
 use crate::error::{Error, Result};
 use electra_model::{
@@ -28,6 +29,8 @@ pub enum GeneratorKind {
     Uniform,
     /// No network: each token is as likely as in the training split.
     Unigram,
+    /// Two towers of the size of `[model.generator]`, one reading from each side, on the unmasked input.
+    TwoTower,
 }
 
 /// How replacements are sampled.
@@ -50,6 +53,7 @@ impl Sampling {
     pub(super) fn validate(&self, model: &ElectraConfig) -> Result<()> {
         match self.kind {
             GeneratorKind::MaskedLm => drop(model.generator()?),
+            GeneratorKind::TwoTower => TwoTower::validate(model)?,
             GeneratorKind::Uniform | GeneratorKind::Unigram => {
                 let expected = "samples without a network: remove the section [model.generator], or set \
                                 objective.generator = \"masked-lm\" to train it";
@@ -60,10 +64,8 @@ impl Sampling {
         }
         let temperature = self.temperature;
         check("temperature", temperature, temperature > 0.0, "must be finite and greater than 0")?;
-        let without_logits = self.kind != GeneratorKind::MaskedLm;
-        if without_logits && (temperature != 1.0 || self.disallow_correct) {
-            let expected =
-                "has fixed probabilities: requires temperature = 1.0 and disallow_correct = false";
+        if self.kind != GeneratorKind::MaskedLm && (temperature != 1.0 || self.disallow_correct) {
+            let expected = "requires temperature = 1.0 and disallow_correct = false, which apply to \"masked-lm\" only";
             return Err(Error::value("objective.generator", self.kind.name(), expected));
         }
         Ok(())
@@ -92,6 +94,10 @@ impl Sampling {
                 Ok((counts(&vec![1; size]), kept()?))
             }
             GeneratorKind::Unigram => Ok((counts(site.unigram_counts), kept()?)),
+            GeneratorKind::TwoTower => {
+                let (towers, network) = TwoTower::build(role, site, self.temperature)?;
+                Ok((Box::new(towers), network))
+            }
         }
     }
 }
@@ -102,6 +108,7 @@ impl GeneratorKind {
             Self::MaskedLm => "masked-lm",
             Self::Uniform => "uniform",
             Self::Unigram => "unigram",
+            Self::TwoTower => "two-tower",
         }
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Inputs {
     /// Original ids, or [`IGNORE`] for fillers.
     pub(super) labels_p: Tensor,
     pub(super) uniforms_p: Tensor,
+    /// Whether each token of the flattened batch may be masked.
+    maskable: Vec<bool>,
+    device: Device,
 }
 
 impl Inputs {
@@ -76,7 +79,16 @@ impl Inputs {
             positions_p: list(0),
             labels_p: list(1),
             uniforms_p: upload(&Tensor::from_slice(&uniforms), device),
+            maskable: part.special_tokens_mask.iter().map(|special| !special).collect(),
+            device,
         }
+    }
+
+    /// Indices of the tokens that may be masked, in the flattened batch, `[m]` int64.
+    pub(super) fn maskable_m(&self) -> Tensor {
+        let indices = (0i64..).zip(&self.maskable).filter(|(_, maskable)| **maskable);
+        let indices: Vec<i64> = indices.map(|(index, _)| index).collect();
+        upload(&Tensor::from_slice(&indices), self.device)
     }
 
     /// The positions that the generator predicts; for fillers the last position of the batch.

@@ -147,7 +147,7 @@ impl Objective for ReplacedToken {
     fn stages(&self) -> &'static [Stage] {
         match self.config.generator {
             GeneratorKind::MaskedLm => &STAGES,
-            GeneratorKind::Uniform | GeneratorKind::Unigram => &DISCRIMINATOR_STAGES,
+            _ => &DISCRIMINATOR_STAGES,
         }
     }
 

@@ -165,12 +165,15 @@ pub struct LossCounts {
     pub predictions: usize,
     /// Tokens that are not padding.
     pub tokens: usize,
+    /// Tokens that may be masked.
+    pub maskable: usize,
 }
 
 impl LossCounts {
     /// The counts of a batch for pre-training.
     pub fn of(batch: &MaskedBatch) -> Self {
-        Self { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        let maskable = batch.special_tokens_mask.iter().filter(|&&special| !special).count();
+        Self { predictions: batch.masked_labels.len(), tokens: batch.tokens, maskable }
     }
 }
 
@@ -181,6 +184,7 @@ impl std::ops::Add for LossCounts {
         Self {
             predictions: self.predictions + other.predictions,
             tokens: self.tokens + other.tokens,
+            maskable: self.maskable + other.maskable,
         }
     }
 }

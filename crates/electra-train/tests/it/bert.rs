@@ -71,6 +71,7 @@ fn a_tenth_of_the_chosen_positions_gets_a_random_token() {
         generator_ids: vec![-1; n],
         token_type_ids: vec![0; n],
         attention_mask: vec![1; n],
+        special_tokens_mask: vec![false; n],
         masked_positions: (0..n as i64).collect(),
         masked_labels: vec![0; n],
         masked_is_mask: vec![false; n],

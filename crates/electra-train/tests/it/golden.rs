@@ -107,6 +107,8 @@ pub(crate) fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
         token_type_ids: ids("token_type_ids"),
         tokens: attention_mask.iter().sum::<i64>() as usize,
         attention_mask,
+        // Ids below 5 are [PAD], [CLS], [SEP] and [MASK].
+        special_tokens_mask: ids("input_ids").iter().map(|&id| id < 5).collect(),
         masked_positions: ids("masked_positions"),
         masked_labels: ids("masked_labels"),
         masked_is_mask: ids("masked_is_mask").iter().map(|&m| m == 1).collect(),

@@ -32,6 +32,7 @@ fn batch() -> MaskedBatch {
         generator_ids: ids(cells),
         token_type_ids: vec![0; cells],
         attention_mask: vec![1; cells],
+        special_tokens_mask: vec![false; cells],
         masked_positions: positions.map(|position| position as i64).collect(),
         masked_labels: ids(predictions),
         masked_is_mask: vec![true; predictions],

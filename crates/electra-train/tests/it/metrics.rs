@@ -83,6 +83,7 @@ fn batch() -> MaskedBatch {
         generator_ids: vec![2, 4, 4, 7, 3, 2, 4, 9, 3, 0],
         token_type_ids: vec![0; 10],
         attention_mask: vec![1, 1, 1, 1, 1, 1, 1, 1, 1, 0],
+        special_tokens_mask: [2, 5, 6, 7, 3, 2, 8, 9, 3, 0].map(|id| id < 5).to_vec(),
         masked_positions: vec![1, 2, 3, 6],
         masked_labels: vec![5, 6, 7, 8],
         masked_is_mask: vec![true, true, false, true],

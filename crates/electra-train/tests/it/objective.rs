@@ -239,6 +239,9 @@ fn padding_does_not_change_the_metrics() {
     padded.generator_ids = widen(&batch.generator_ids);
     padded.token_type_ids = widen(&batch.token_type_ids);
     padded.attention_mask = widen(&batch.attention_mask);
+    padded.special_tokens_mask = (batch.special_tokens_mask.chunks(batch.length))
+        .flat_map(|row| row.iter().copied().chain([true; 3]))
+        .collect();
     let length = batch.length as i64;
     padded.masked_positions =
         batch.masked_positions.iter().map(|p| p / length * (length + 3) + p % length).collect();
@@ -255,10 +258,17 @@ fn both_losses_are_normalised_by_their_predictions() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = &batches(&fixture, 5)[0];
+    // [CLS], and [SEP] after each segment.
+    let segments = batch.token_type_ids.chunks(batch.length);
+    let special: usize = segments.map(|row| if row.contains(&1) { 3 } else { 2 }).sum();
     let loss_counts = objective.loss_counts(batch);
     assert_eq!(
         loss_counts,
-        LossCounts { predictions: batch.masked_labels.len(), tokens: batch.tokens }
+        LossCounts {
+            predictions: batch.masked_labels.len(),
+            tokens: batch.tokens,
+            maskable: batch.tokens - special,
+        }
     );
     let [total, generator, discriminator] = ["loss", "generator_loss", "discriminator_loss"]
         .map(|name| figure(&objective, batch, name));
