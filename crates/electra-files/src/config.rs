@@ -1,5 +1,6 @@
 //! TOML config files: `KEY=VALUE` overrides, and errors that name the file, the line and the key.
 
+mod extend;
 pub mod section;
 mod value;
 
@@ -11,6 +12,9 @@ use toml::{Table, Value, de::DeTable};
 use value::{explain, of_type, split};
 
 /// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys that the file has.
+///
+/// A file with the key `extends = "FILE"` is read over that one, whose path is relative to its own; `unset = ["KEY", ...]`
+/// removes keys of that one first.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Invalid`] naming the file, line and key (and the nearest known key); [`Error::Set`].
@@ -52,16 +56,21 @@ fn parse<T: DeserializeOwned>(
     let invalid = |message: String| Error::invalid(path, message);
     let fail = |e: toml::de::Error| invalid(explain(&e.to_string()));
     let mut table: Table = text.parse().map_err(fail)?;
-    // Read once before the overrides, so that messages have the line in the file.
     let mut document = DeTable::parse(text).map_err(fail)?;
     let beside = beside.and_then(|name| {
         document.get_mut().remove(name);
         table.remove_entry(name)
     });
-    T::deserialize(toml::Deserializer::from(document)).map_err(|mut e| {
-        e.set_input(Some(text));
-        fail(e)
-    })?;
+    // Read once before the overrides, so that messages have the line in the file.
+    if extend::extends(&table) {
+        table = extend::resolve(table, path)?;
+        T::deserialize(table.clone()).map_err(fail)?;
+    } else {
+        T::deserialize(toml::Deserializer::from(document)).map_err(|mut e| {
+            e.set_input(Some(text));
+            fail(e)
+        })?;
+    }
     let values = match beside {
         None => Table::new(),
         Some((_, Value::Table(values))) => values,

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// Each network has a full config, so that it can be built, exported and loaded alone. The file writes shared keys once
 /// (`section.rs`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Section", into = "Section")]
+#[serde(try_from = "Section", into = "Section")]
 pub struct ElectraConfig {
     /// The network that detects replaced tokens; it is kept and fine-tuned.
     pub discriminator: EncoderConfig,
@@ -108,10 +108,10 @@ impl ElectraConfig {
         let Some(generator) = &self.generator else { return Ok(()) };
         generator.validate("generator.")?;
         // Settings that the file writes once must be equal in both networks.
-        let written = Self::from(Section::from(self.clone()));
+        let written = Self::try_from(Section::from(self.clone()));
         let key = "generator";
         let expected = "only sizes and parts may differ from the discriminator";
-        check(written == *self, key, format!("{generator:?}"), expected)
+        check(written.as_ref() == Ok(self), key, format!("{generator:?}"), expected)
     }
 }
 
@@ -125,13 +125,12 @@ pub fn same_parts(a: &[String], b: &[String]) -> bool {
     without_defaults(a) == without_defaults(b)
 }
 
-impl From<Section> for ElectraConfig {
-    fn from(section: Section) -> Self {
-        Self {
-            discriminator: section.encoder(&section.discriminator),
-            generator: section.generator.as_ref().map(|network| section.encoder(network)),
-            sharing: section.sharing,
-        }
+impl TryFrom<Section> for ElectraConfig {
+    type Error = String;
+
+    fn try_from(section: Section) -> std::result::Result<Self, String> {
+        let (discriminator, generator) = section.networks()?;
+        Ok(Self { discriminator, generator, sharing: section.sharing })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The layout of the `[model]` section: shared keys are written once, sizes for each network.
 
 use super::{
-    encoder::{Activations, EncoderConfig, Initializer, Kernels, Precision},
+    encoder::{Activations, EncoderConfig, EncoderSizes, Initializer, Kernels, Precision},
     part_name::PartName,
 };
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,9 @@ pub(super) struct Section {
     dropout: f64,
     attention_dropout: f64,
     layer_norm_eps: f64,
-    pub(super) discriminator: Network,
+    discriminator: Network,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) generator: Option<Network>,
+    generator: Option<Network>,
     initializer: Initializer,
     embeddings: PartName,
     pub(super) sharing: PartName,
@@ -40,10 +40,20 @@ pub(super) struct Section {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Network {
-    layers: i64,
-    hidden: i64,
-    heads: i64,
-    intermediate: i64,
+    /// The number of layers as a fraction of the discriminator's, instead of `layers`; for the generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    depth: Option<f64>,
+    /// The width as a fraction of the discriminator's, instead of `hidden`, `heads` and `intermediate`; for the generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layers: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hidden: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heads: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    intermediate: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     positions: Option<PartName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,8 +72,76 @@ fn post_norm() -> PartName {
     PartName::new("post-norm")
 }
 
+impl Network {
+    /// The sizes; `name` is the section's, and `whole` the discriminator's sizes, which fractions are of.
+    fn sizes(
+        &self,
+        name: &str,
+        whole: Option<EncoderSizes>,
+    ) -> std::result::Result<EncoderSizes, String> {
+        let given = |key: &str, size: Option<i64>| {
+            size.ok_or_else(|| match whole {
+                None => format!("missing field `{key}` in [model.{name}]"),
+                Some(_) => format!(
+                    "missing field `{key}` in [model.{name}], or `depth` and `width` as fractions"
+                ),
+            })
+        };
+        let fraction = |key: &str, fraction: f64, keys: &[(&str, Option<i64>)]| {
+            let Some(whole) = whole else {
+                return Err(format!(
+                    "[model.{name}] has {key}: only the generator's sizes can be fractions"
+                ));
+            };
+            if let Some((other, _)) = keys.iter().find(|(_, size)| size.is_some()) {
+                return Err(format!("[model.{name}] has both {key} and {other}: keep one of them"));
+            }
+            match fraction > 0.0 && fraction.is_finite() {
+                true => {
+                    Ok((whole, move |size: i64| (size as f64 * fraction).round_ties_even() as i64))
+                }
+                false => Err(format!("model.{name}.{key} = {fraction}: must be greater than 0")),
+            }
+        };
+        let layers = match self.depth {
+            None => given("layers", self.layers)?,
+            Some(depth) => {
+                let (whole, scaled) = fraction("depth", depth, &[("layers", self.layers)])?;
+                scaled(whole.layers)
+            }
+        };
+        let Some(width) = self.width else {
+            return Ok(EncoderSizes {
+                layers,
+                hidden: given("hidden", self.hidden)?,
+                heads: given("heads", self.heads)?,
+                intermediate: given("intermediate", self.intermediate)?,
+            });
+        };
+        let others =
+            [("hidden", self.hidden), ("heads", self.heads), ("intermediate", self.intermediate)];
+        let (whole, scaled) = fraction("width", width, &others)?;
+        // Heads of the discriminator's size.
+        let hidden = scaled(whole.hidden);
+        let heads = (hidden * whole.heads / whole.hidden.max(1)).max(1);
+        Ok(EncoderSizes { layers, hidden, heads, intermediate: scaled(whole.intermediate) })
+    }
+}
+
 impl Section {
-    pub(super) fn encoder(&self, network: &Network) -> EncoderConfig {
+    pub(super) fn networks(
+        &self,
+    ) -> std::result::Result<(EncoderConfig, Option<EncoderConfig>), String> {
+        let sizes = self.discriminator.sizes("discriminator", None)?;
+        let discriminator = self.encoder(&self.discriminator, sizes);
+        let generator = self.generator.as_ref().map(|network| {
+            Ok::<_, String>(self.encoder(network, network.sizes("generator", Some(sizes))?))
+        });
+        Ok((discriminator, generator.transpose()?))
+    }
+
+    fn encoder(&self, network: &Network, sizes: EncoderSizes) -> EncoderConfig {
+        let EncoderSizes { layers, hidden, heads, intermediate } = sizes;
         EncoderConfig {
             vocab_size: self.vocab_size,
             embedding_size: self.embedding_size,
@@ -72,10 +150,10 @@ impl Section {
             dropout: self.dropout,
             attention_dropout: self.attention_dropout,
             layer_norm_eps: self.layer_norm_eps,
-            layers: network.layers,
-            hidden: network.hidden,
-            heads: network.heads,
-            intermediate: network.intermediate,
+            layers,
+            hidden,
+            heads,
+            intermediate,
             embeddings: self.embeddings.clone(),
             positions: network.positions.as_ref().unwrap_or(&self.positions).clone(),
             block: network.block.as_ref().unwrap_or(&self.block).clone(),
@@ -100,10 +178,12 @@ impl Section {
                 (own != common).then(|| own.clone())
             }
             Network {
-                layers: own.layers,
-                hidden: own.hidden,
-                heads: own.heads,
-                intermediate: own.intermediate,
+                depth: None,
+                width: None,
+                layers: Some(own.layers),
+                hidden: Some(own.hidden),
+                heads: Some(own.heads),
+                intermediate: Some(own.intermediate),
                 positions: override_of(&own.positions, &common.positions),
                 block: override_of(&own.block, &common.block),
                 attention: override_of(&own.attention, &common.attention),

@@ -1,6 +1,7 @@
 //! Tests of the public API: configs, objectives, the optimizer, runs and resuming.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test and shows its location")]
 
+mod ablations;
 mod bad_input;
 mod bert;
 mod config;

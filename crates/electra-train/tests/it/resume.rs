@@ -8,7 +8,7 @@ use electra_train::{
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool};
 
 /// The files of a checkpoint.
-fn state_of(run: &Path, step: u64) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn state_of(run: &Path, step: u64) -> BTreeMap<String, Vec<u8>> {
     let dir = run.join(format!("checkpoints/step-{step:07}"));
     let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
     files.map(|file| (file.to_owned(), fs::read(dir.join(file)).unwrap())).into()
