@@ -26,6 +26,8 @@ enum Command {
     Pretrain(commands::pretrain::Args),
     /// Compute held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
+    /// Write the losses and gradients of a given batch.
+    Gradients(commands::gradients::Args),
     /// Export a network of a run to Hugging Face's format, or both networks to TensorFlow's.
     Export(commands::export::Args),
     /// Import weights of other programs, or hyperparameters of the original.
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Shards(command) => command.run(),
         Command::Pretrain(args) => args.run(),
         Command::Evaluate(args) => args.run(),
+        Command::Gradients(args) => args.run(),
         Command::Export(args) => args.run(),
         Command::Import(args) => args.run(),
         Command::Compare(args) => args.run(),

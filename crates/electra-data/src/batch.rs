@@ -31,6 +31,8 @@ pub struct MaskedBatch {
     pub masked_is_mask: Vec<bool>,
     /// `[p]`: uniform numbers in [0, 1), for sampling replacements.
     pub sampling_uniforms: Vec<f32>,
+    /// `[p]`: replacements that are used instead of sampling; empty to sample.
+    pub sampled_ids: Vec<i64>,
     /// Number of tokens, excluding padding.
     pub tokens: usize,
     /// Maximum number of masked positions per row ([`Masking::most`]), for batches of fixed shapes.
@@ -110,6 +112,7 @@ impl MaskedBatch {
             masked_labels: self.masked_labels[first..last].to_vec(),
             masked_is_mask: self.masked_is_mask[first..last].to_vec(),
             sampling_uniforms: self.sampling_uniforms[first..last].to_vec(),
+            sampled_ids: self.sampled_ids.get(first..last).map(<[i64]>::to_vec).unwrap_or_default(),
             tokens: self.attention_mask[cells].iter().sum::<i64>() as usize,
             most_masked: self.most_masked,
         }

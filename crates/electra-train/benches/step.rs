@@ -40,6 +40,7 @@ fn batch(batch: usize, length: usize, vocabulary: i64) -> MaskedBatch {
         masked_positions,
         masked_is_mask: vec![true; count],
         sampling_uniforms: (0..count).map(|i| i as f32 / count as f32).collect(),
+        sampled_ids: Vec::new(),
         tokens,
         most_masked: length.div_ceil(7),
     }

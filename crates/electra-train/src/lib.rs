@@ -12,6 +12,7 @@ pub mod config;
 mod error;
 pub mod export;
 pub mod gpu_check;
+pub mod gradients;
 pub mod host;
 pub mod hparams;
 pub mod html;

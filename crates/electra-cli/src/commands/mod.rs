@@ -9,6 +9,7 @@ pub(crate) mod finetune;
 pub(crate) mod flops;
 pub(crate) mod forward;
 pub(crate) mod gpu_check;
+pub(crate) mod gradients;
 pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod pretrain;

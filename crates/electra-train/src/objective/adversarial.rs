@@ -76,6 +76,8 @@ struct AdversarialPass<'a> {
     rewards_p: Tensor,
     baselines_p: Tensor,
     entropies_p: Tensor,
+    policy_loss: Tensor,
+    baseline_loss: Tensor,
     total: Tensor,
 }
 
@@ -195,8 +197,9 @@ impl Objective for Adversarial {
         let weights_p = corruption.inputs.labels_p.ge(0).to_kind(Kind::Float);
         let mean =
             |x_p: Tensor| (x_p * &weights_p).sum(Kind::Float) / (whole.predictions as f64 + 1e-6);
-        let total = mean(policy_p) * config.generator_weight
-            + mean(baseline_p)
+        let (policy_loss, baseline_loss) = (mean(policy_p), mean(baseline_p));
+        let total = &policy_loss * config.generator_weight
+            + &baseline_loss
             + &discrimination.loss * config.discriminator_weight;
         let entropies_p = entropies(&log_probabilities_pv.detach());
         Box::new(AdversarialPass {
@@ -205,6 +208,8 @@ impl Objective for Adversarial {
             rewards_p,
             baselines_p,
             entropies_p,
+            policy_loss,
+            baseline_loss,
             total,
         })
     }
@@ -213,6 +218,14 @@ impl Objective for Adversarial {
 impl Pass for AdversarialPass<'_> {
     fn loss(&mut self, _phase: usize) -> Tensor {
         self.total.shallow_clone()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        vec![
+            ("generator", self.policy_loss.shallow_clone()),
+            ("baseline", self.baseline_loss.shallow_clone()),
+            ("discriminator", self.discrimination.loss.shallow_clone()),
+        ]
     }
 
     fn observe(&self) -> Observations {

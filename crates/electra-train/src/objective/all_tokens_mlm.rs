@@ -64,6 +64,7 @@ struct AllTokensMlmPass<'a> {
     losses_t: Tensor,
     copied_t: Tensor,
     replaced_t: Tensor,
+    masked_lm_loss: Tensor,
     total: Tensor,
 }
 
@@ -123,13 +124,15 @@ impl Objective for AllTokensMlm {
         // The input token can only be copied where it is the original.
         let copied_t = copy_t.log_sigmoid().logaddexp(&other_t);
         let losses_t = -other_t.where_self(&replaced_t.ne(0.0), &copied_t);
-        let loss = losses_t.sum(Kind::Float) / (whole.tokens as f64 + 1e-6);
-        let total = &corruption.loss * config.generator_weight + loss * config.masked_lm_weight;
+        let masked_lm_loss = losses_t.sum(Kind::Float) / (whole.tokens as f64 + 1e-6);
+        let total =
+            &corruption.loss * config.generator_weight + &masked_lm_loss * config.masked_lm_weight;
         Box::new(AllTokensMlmPass {
             corruption,
             losses_t: losses_t.detach(),
             copied_t: copy_t.detach().sigmoid(),
             replaced_t,
+            masked_lm_loss,
             total,
         })
     }
@@ -140,8 +143,15 @@ impl Pass for AllTokensMlmPass<'_> {
         self.total.shallow_clone()
     }
 
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        vec![
+            ("generator", self.corruption.loss.shallow_clone()),
+            ("masked_lm", self.masked_lm_loss.shallow_clone()),
+        ]
+    }
+
     fn observe(&self) -> Observations {
-        let Self { corruption, losses_t, copied_t, replaced_t, total } = self;
+        let Self { corruption, losses_t, copied_t, replaced_t, total, .. } = self;
         let mut observations = Observations::default();
         observations.sum("loss", &total.detach());
         corruption.observe(&mut observations);

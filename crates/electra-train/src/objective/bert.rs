@@ -170,6 +170,10 @@ impl Pass for BertPass<'_> {
         self.loss.shallow_clone()
     }
 
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        vec![("masked_lm", self.loss.shallow_clone())]
+    }
+
     fn observe(&self) -> Observations {
         let mut observations = Observations::default();
         observations.sum("loss", &self.loss.detach());

@@ -44,9 +44,12 @@ impl<'a> Corruption<'a> {
     pub(super) fn of(
         part: &'a MaskedBatch,
         inputs: Inputs,
-        prediction: MaskedPrediction,
+        mut prediction: MaskedPrediction,
         loss: Tensor,
     ) -> Self {
+        if let Some(given_p) = inputs.given_samples_p(part) {
+            prediction.sampled_p = given_p;
+        }
         let loss = mark_backward(loss, trace_span!("generator_backward"));
         let corrupted = inputs.masked.with_ids(inputs.corrupted_bs(&prediction.sampled_p));
         Self { part, inputs, prediction, loss, corrupted }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{config::MaskingConfig, error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
-use electra_model::{Compute, Discriminator, ElectraConfig};
+use electra_model::{Compute, Discriminator, ElectraConfig, EncoderInput};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -77,6 +77,16 @@ impl Electric {
     }
 }
 
+impl Electric {
+    /// The energy of each token: `-log p(token | other tokens)` up to what the network has not learned.
+    ///
+    /// # Shapes
+    /// - `input`: `[b, s]`, without masks. Result: `[b, s]` float.
+    pub fn energies_bs(&self, input: &EncoderInput) -> Tensor {
+        self.discriminator.forward_t(input, false)
+    }
+}
+
 impl Objective for Electric {
     type Batch = MaskedBatch;
 
@@ -127,6 +137,14 @@ impl Objective for Electric {
 impl Pass for ElectricPass<'_> {
     fn loss(&mut self, _phase: usize) -> Tensor {
         self.total.shallow_clone()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        let Self { corruption, discrimination, .. } = self;
+        vec![
+            ("generator", corruption.loss.shallow_clone()),
+            ("discriminator", discrimination.loss.shallow_clone()),
+        ]
     }
 
     fn observe(&self) -> Observations {

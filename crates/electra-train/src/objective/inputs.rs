@@ -96,6 +96,16 @@ impl Inputs {
         self.positions_p.clamp_max(self.ids_bs.numel() as i64 - 1)
     }
 
+    /// The batch's own replacements, which are used instead of samples; `None` if it has none.
+    pub(super) fn given_samples_p(&self, part: &MaskedBatch) -> Option<Tensor> {
+        if part.sampled_ids.is_empty() {
+            return None;
+        }
+        let mut ids = part.sampled_ids.clone();
+        ids.resize(self.positions_p.numel(), 0);
+        Some(upload(&Tensor::from_slice(&ids), self.device))
+    }
+
     /// `[b, s]` float: 1 at the masked positions.
     pub(super) fn chosen_bs(&self) -> Tensor {
         let zeros_bs = self.ids_bs.zeros_like();

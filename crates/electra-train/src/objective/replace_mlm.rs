@@ -62,6 +62,7 @@ pub struct ReplaceMlm {
 struct ReplaceMlmPass<'a> {
     corruption: Corruption<'a>,
     prediction: MaskedPrediction,
+    masked_lm_loss: Tensor,
     total: Tensor,
 }
 
@@ -115,9 +116,10 @@ impl Objective for ReplaceMlm {
             compute,
         };
         let prediction = output.predict(&features_pe, &inputs.labels_p, &inputs.uniforms_p);
-        let loss = &prediction.loss / (whole.predictions as f64 + 1e-6);
-        let total = &corruption.loss * config.generator_weight + loss * config.masked_lm_weight;
-        Box::new(ReplaceMlmPass { corruption, prediction, total })
+        let masked_lm_loss = &prediction.loss / (whole.predictions as f64 + 1e-6);
+        let total =
+            &corruption.loss * config.generator_weight + &masked_lm_loss * config.masked_lm_weight;
+        Box::new(ReplaceMlmPass { corruption, prediction, masked_lm_loss, total })
     }
 }
 
@@ -126,8 +128,15 @@ impl Pass for ReplaceMlmPass<'_> {
         self.total.shallow_clone()
     }
 
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        vec![
+            ("generator", self.corruption.loss.shallow_clone()),
+            ("masked_lm", self.masked_lm_loss.shallow_clone()),
+        ]
+    }
+
     fn observe(&self) -> Observations {
-        let Self { corruption, prediction, total } = self;
+        let Self { corruption, prediction, total, .. } = self;
         let mut observations = Observations::default();
         observations.sum("loss", &total.detach());
         corruption.observe(&mut observations);

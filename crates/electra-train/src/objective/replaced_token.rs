@@ -185,6 +185,14 @@ impl Pass for ReplacedTokenPass<'_> {
         self.total.shallow_clone()
     }
 
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        let Self { corruption, discrimination, .. } = self;
+        vec![
+            ("generator", corruption.loss.shallow_clone()),
+            ("discriminator", discrimination.loss.shallow_clone()),
+        ]
+    }
+
     fn observe(&self) -> Observations {
         let mut observations = Observations::default();
         observations.sum("loss", &self.total.detach());

@@ -84,6 +84,11 @@ pub trait Pass {
     /// is active, in order, with optimizer steps in between.
     fn loss(&mut self, phase: usize) -> Tensor;
 
+    /// The parts that the loss is a weighted sum of, by name, after the last phase; none by default.
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        Vec::new()
+    }
+
     /// The contribution to the metrics, after the last phase.
     fn observe(&self) -> Observations;
 

@@ -205,6 +205,13 @@ impl Pass for TwoStagePass<'_> {
         self.discrimination.insert(discrimination).loss.shallow_clone()
     }
 
+    fn parts(&self) -> Vec<(&'static str, Tensor)> {
+        let generator = self.corruption.as_ref().map(|c| ("generator", c.loss.shallow_clone()));
+        let discrimination = self.discrimination.as_ref();
+        let discriminator = discrimination.map(|d| ("discriminator", d.loss.shallow_clone()));
+        generator.into_iter().chain(discriminator).collect()
+    }
+
     fn observe(&self) -> Observations {
         let mut observations = Observations::default();
         if let Some(corruption) = &self.corruption {

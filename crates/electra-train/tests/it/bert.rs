@@ -76,6 +76,7 @@ fn a_tenth_of_the_chosen_positions_gets_a_random_token() {
         masked_labels: vec![0; n],
         masked_is_mask: vec![false; n],
         sampling_uniforms: (0..n).map(|i| i as f32 / n as f32).collect(),
+        sampled_ids: Vec::new(),
         tokens: n,
         most_masked: 1,
     };

@@ -113,6 +113,7 @@ pub(crate) fn batch(all: &Tensors, prefix: &str) -> MaskedBatch {
         masked_labels: ids("masked_labels"),
         masked_is_mask: ids("masked_is_mask").iter().map(|&m| m == 1).collect(),
         sampling_uniforms: Vec::try_from(get("sampling_uniforms")).unwrap(),
+        sampled_ids: Vec::new(),
         // More than in any row, so that fixed shapes have fillers.
         most_masked: 4,
     }

@@ -1,19 +1,17 @@
 //! Golden values of the paper's objectives and sharing policies from PyTorch (`tests/python/gen_objectives.py`): losses and
 //! all gradients.
 
-use crate::{
-    GeneratorLock, figures,
-    golden::{self, Tensors},
-    preset,
-};
-use electra_model::{Parts, tensors::variables};
+use crate::{GeneratorLock, golden, preset};
+use electra_model::{EncoderConfig, EncoderSizes, Parts, tensors, tensors::variables};
+use electra_tokenize::SpecialTokens;
 use electra_train::{
-    RunConfig,
+    Recipe, RunConfig,
+    gradients::read_batch,
     objective::{ObjectiveConfig, ObjectiveSettings, ObjectiveSite},
 };
 use serde_json::Value;
 use std::fs;
-use tch::{Device, nn};
+use tch::{Device, Tensor, nn};
 
 /// The config of a fixture: the tiny preset with its sizes, sharing and objective.
 fn config(facts: &Value, kernels: &str) -> RunConfig {
@@ -56,18 +54,15 @@ fn losses_and_gradients(case: &str) {
             let loss = pass.loss(0);
             loss.backward();
             let found = loss.double_value(&[]);
-            check_loss(&format!("{case} {kernels} {label}: the loss"), found, &all, label, "total");
-            let figures = tch::no_grad(|| figures(&*pass));
-            for name in LOSSES {
-                if all.contains_key(&format!("{label}/{name}")) && !is_not_a_metric(case, name) {
-                    let found = figures[metric(case, name)].as_f64().unwrap();
-                    check_loss(
-                        &format!("{case} {kernels} {label}: {name}"),
-                        found,
-                        &all,
-                        label,
-                        name,
-                    );
+            let expected = all[&format!("{label}/total")].double_value(&[]);
+            check_loss(&format!("{case} {kernels} {label}: the loss"), found, expected);
+            let parts = pass.parts();
+            assert!(!parts.is_empty(), "{case}");
+            for (name, part) in parts {
+                // A generator without a network has no loss.
+                if let Some(expected) = all.get(&format!("{label}/{name}_loss")) {
+                    let (found, expected) = (part.double_value(&[]), expected.double_value(&[]));
+                    check_loss(&format!("{case} {kernels} {label}: {name}"), found, expected);
                 }
             }
             for (name, variable) in &named {
@@ -85,24 +80,7 @@ fn losses_and_gradients(case: &str) {
     }
 }
 
-const LOSSES: [&str; 3] = ["generator_loss", "discriminator_loss", "masked_lm_loss"];
-
-/// Whether a part of the total is not a metric: the policy's loss, and that of a cloze model, which is reported at the masked
-/// positions only.
-fn is_not_a_metric(case: &str, name: &str) -> bool {
-    ["adversarial", "two-tower", "electric"].contains(&case) && name == "generator_loss"
-}
-
-/// The metric of a loss in the fixture.
-fn metric<'a>(case: &str, name: &'a str) -> &'a str {
-    match (case, name) {
-        ("all-tokens-mlm", "masked_lm_loss") => "all_tokens_loss",
-        _ => name,
-    }
-}
-
-fn check_loss(what: &str, found: f64, all: &Tensors, label: &str, name: &str) {
-    let expected = all[&format!("{label}/{name}")].double_value(&[]);
+fn check_loss(what: &str, found: f64, expected: f64) {
     let difference = (found - expected).abs() / expected.abs();
     assert!(difference <= 1e-5, "{what} is {found}, not {expected}");
 }
@@ -160,4 +138,79 @@ fn the_two_tower_generator_matches_pytorch() {
 #[test]
 fn electric_matches_pytorch() {
     losses_and_gradients("electric");
+}
+
+/// `electra gradients` on the fixture's batch and samples, as a file without the random numbers that drew them.
+#[test]
+fn gradients_of_a_batch_file_match_pytorch() {
+    let _lock = GeneratorLock::take();
+    let dir = tempfile::tempdir().unwrap();
+    let [weights, input] = ["weights", "input"].map(|name| dir.path().join(name));
+    for case in ["gdes", "adversarial", "electric", "replace-mlm"] {
+        let (_, all, facts) = golden::read(&format!("objective-{case}"));
+        let of = |prefix: &str| -> tensors::Named {
+            let named = |(name, tensor): (&String, &Tensor)| {
+                Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+            };
+            all.iter().filter_map(named).collect()
+        };
+        tensors::write(&weights, &of("weights/")).unwrap();
+        let names = [
+            ("input_ids", "input_ids"),
+            ("attention_mask", "attention_mask"),
+            ("token_type_ids", "token_type_ids"),
+            ("generator_ids", "masked_ids"),
+            ("masked_positions", "positions"),
+            ("sampled", "sampled_ids"),
+        ];
+        let tensor = |(from, to): (&str, &str)| {
+            (to.to_owned(), all[&format!("padded/{from}")].to_kind(tch::Kind::Int64))
+        };
+        tensors::write(&input, &names.map(tensor)).unwrap();
+        let special = SpecialTokens { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
+        let config = config(&facts, "fused");
+        let batch = read_batch(&input, &special, &config.model.discriminator).unwrap();
+        let found: golden::Tensors =
+            Recipe::from_config(config).gradients(&weights, &batch).unwrap().into_iter().collect();
+        let loss = found["loss"].double_value(&[]);
+        check_loss(case, loss, all["padded/total"].double_value(&[]));
+        for (name, expected) in of("padded/gradient/") {
+            let difference = golden::relative(&found[&format!("grad.{name}")], &expected, 1e-2);
+            assert!(difference <= 1e-4, "{case} {name}: the gradient differs by {difference:e}");
+        }
+    }
+}
+
+#[test]
+fn errors_of_a_batch_file_name_the_tensor() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("input");
+    let special = SpecialTokens { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
+    let network = EncoderConfig::electra(10, 4, EncoderSizes::new(1, 4, 1));
+    let batch = |ids: &[i64], mask: &[i64], positions: &[i64], sampled: &[i64]| -> String {
+        let row = |values: &[i64]| Tensor::from_slice(values).view([1, 4]);
+        let named = [
+            ("input_ids", row(ids)),
+            ("attention_mask", row(mask)),
+            ("token_type_ids", row(&[0; 4])),
+            ("positions", Tensor::from_slice(positions)),
+            ("sampled_ids", Tensor::from_slice(sampled)),
+        ];
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor));
+        tensors::write(&input, &named).unwrap();
+        read_batch(&input, &special, &network)
+            .err()
+            .map_or_else(String::new, |error| error.to_string())
+    };
+    let (ids, mask) = ([2, 7, 8, 3], [1; 4]);
+    assert_eq!(batch(&ids, &mask, &[1, 2], &[5, 6]), "");
+    for (message, expected) in [
+        (batch(&[2, 7, 10, 3], &mask, &[1], &[5]), "input_ids has 10: must be from 0 to 9"),
+        (batch(&ids, &[1, 0, 1, 1], &[1], &[5]), "padding on the right"),
+        (batch(&ids, &mask, &[4], &[5]), "positions has 4: must be from 0 to 3"),
+        (batch(&ids, &mask, &[1, 1], &[5, 6]), "positions has 1 twice"),
+        (batch(&ids, &mask, &[1], &[5, 6]), "sampled_ids must be int64 [1]"),
+    ] {
+        assert!(message.contains(expected) && message.contains("input"), "{message}");
+    }
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod bert;
 mod config;
 mod dropout;
+mod estimators;
 mod fetch;
 mod folders;
 mod golden;

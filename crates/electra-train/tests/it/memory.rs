@@ -37,6 +37,7 @@ fn batch() -> MaskedBatch {
         masked_labels: ids(predictions),
         masked_is_mask: vec![true; predictions],
         sampling_uniforms: (0..predictions).map(|i| i as f32 / predictions as f32).collect(),
+        sampled_ids: Vec::new(),
         tokens: cells,
         most_masked: MASKED,
     }

@@ -89,6 +89,7 @@ fn batch() -> MaskedBatch {
         masked_is_mask: vec![true, true, false, true],
         // Cumulative shares: token 5 from 0.0625 to 0.6625, token 8 from 0.6875 to 0.9875.
         sampling_uniforms: vec![0.3, 0.9, 0.1, 0.95],
+        sampled_ids: Vec::new(),
         tokens: 9,
         most_masked: 3,
     }
