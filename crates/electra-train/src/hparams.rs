@@ -9,7 +9,7 @@ use crate::{
         CheckpointConfig, DataConfig, EvaluateConfig, InitConfig, MaskingConfig, ObjectiveConfig,
         TrainConfig,
     },
-    objective::{BertConfig, GeneratorKind, LossPositions, ReplacedTokenConfig},
+    objective::{BertConfig, ElectricConfig, GeneratorKind, LossPositions, ReplacedTokenConfig},
     optim::OptimizerConfig,
 };
 use electra_model::{ElectraConfig, EncoderConfig, EncoderSizes, PartName};
@@ -87,14 +87,8 @@ impl Keys {
 fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<String>), String> {
     let mut keys = Keys(map);
     let mut notes = Vec::new();
-    for (key, default, what) in [
-        ("electric_objective", false, "Electric"),
-        ("two_tower_generator", false, "the two-tower generator"),
-    ] {
-        if keys.flag(key, default)? != default {
-            return Err(format!("{key} = {}: {what} is not supported", !default));
-        }
-    }
+    let electric = keys.flag("electric_objective", false)?;
+    let two_tower = keys.flag("two_tower_generator", false)?;
     let replaced_token = keys.flag("electra_objective", true)?;
     let uniform = keys.flag("uniform_generator", false)?;
     let untied = keys.flag("untied_generator", true)?;
@@ -154,7 +148,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         ..EncoderConfig::electra(vocab_size, embedding_size, discriminator)
     };
     network.initializer.std = model.number("initializer_range", 0.02)?;
-    let generator = match (replaced_token && !uniform, untied) {
+    let generator = match (electric || (replaced_token && !uniform), untied) {
         (false, _) => None,
         (true, true) => Some(network.resized(generator)),
         (true, false) => Some(network.clone()),
@@ -193,14 +187,26 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
         generator_weight: keys.number("gen_weight", 1.0)?,
         discriminator_weight: keys.number("disc_weight", 50.0)?,
         temperature: keys.number("temperature", 1.0)?,
-        generator: if uniform { GeneratorKind::Uniform } else { GeneratorKind::MaskedLm },
+        generator: match (uniform, two_tower) {
+            (true, _) => GeneratorKind::Uniform,
+            (false, true) => GeneratorKind::TwoTower,
+            (false, false) => GeneratorKind::MaskedLm,
+        },
         disallow_correct,
         positions: LossPositions::All,
+        log_conflict: false,
         masking: masking.clone(),
     };
-    let objective = match replaced_token {
-        true => ObjectiveConfig::ReplacedToken(replaced_token_config),
-        false => ObjectiveConfig::Bert(BertConfig { random_share: 0.0, masking }),
+    let ReplacedTokenConfig { generator_weight, discriminator_weight, .. } = replaced_token_config;
+    let objective = match (electric, replaced_token) {
+        // In the reference Electric has two towers, whatever the other keys.
+        (true, _) => ObjectiveConfig::Electric(ElectricConfig {
+            generator_weight,
+            discriminator_weight,
+            masking,
+        }),
+        (false, true) => ObjectiveConfig::ReplacedToken(replaced_token_config),
+        (false, false) => ObjectiveConfig::Bert(BertConfig { random_share: 0.0, masking }),
     };
     let config = RunConfig {
         init: InitConfig::default(),

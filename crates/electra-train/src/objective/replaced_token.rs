@@ -9,7 +9,11 @@ use super::{
     settings::{ObjectiveSettings, check_weight},
     token_prediction::TokenPrediction,
 };
-use crate::{config::MaskingConfig, error::Result, metrics::Observations};
+use crate::{
+    config::MaskingConfig,
+    error::{Error, Result},
+    metrics::Observations,
+};
 use electra_data::MaskedBatch;
 use electra_model::{Compute, Discriminator, ElectraConfig};
 use serde::{Deserialize, Serialize};
@@ -34,6 +38,10 @@ pub struct ReplacedTokenConfig {
     /// Which tokens the discriminator's loss covers.
     #[serde(default)]
     pub positions: LossPositions,
+    /// Whether rows of metrics have `embedding_gradient_cosine`: the cosine between the gradients of the two losses by the word
+    /// embeddings that both networks share. It costs a second pass, without dropout, for each row.
+    #[serde(default)]
+    pub log_conflict: bool,
     /// Which positions are masked.
     pub masking: MaskingConfig,
 }
@@ -49,7 +57,14 @@ impl ObjectiveSettings for ReplacedTokenConfig {
     fn validate(&self, model: &ElectraConfig) -> Result<()> {
         check_weight("generator_weight", self.generator_weight)?;
         check_weight("discriminator_weight", self.discriminator_weight)?;
-        self.sampling().validate(model)
+        self.sampling().validate(model)?;
+        let shared = ["tied", "tied-tokens", "tied-all"].contains(&model.sharing.name());
+        if self.log_conflict && !(shared && self.generator == GeneratorKind::MaskedLm) {
+            let expected = "requires word embeddings that both losses train: model.sharing.kind \"tied\", \"tied-tokens\" or \
+                            \"tied-all\", and objective.generator \"masked-lm\"";
+            return Err(Error::value("objective.log_conflict", true, expected));
+        }
+        Ok(())
     }
 
     fn masking(&self) -> &MaskingConfig {
@@ -85,6 +100,9 @@ pub struct ReplacedToken {
 }
 
 struct ReplacedTokenPass<'a> {
+    objective: &'a ReplacedToken,
+    whole: LossCounts,
+    train: bool,
     corruption: Corruption<'a>,
     discrimination: Discrimination,
     total: Tensor,
@@ -101,6 +119,38 @@ impl ReplacedToken {
         let device = site.path.device();
         let shapes = Shapes::of(Compute::of(&site.model.discriminator), device);
         Ok(Self { generator, discriminator, config: config.clone(), shapes, device })
+    }
+
+    fn forward<'a>(
+        &self,
+        part: &'a MaskedBatch,
+        whole: &LossCounts,
+        train: bool,
+    ) -> (Corruption<'a>, Discrimination) {
+        let Self { generator, discriminator, config, shapes, device } = self;
+        let corruption = Corruption::new(&**generator, part, whole, *shapes, *device, train);
+        let selection = Selection::new(config.positions, &corruption, *shapes);
+        let labels_bs = corruption.replaced_bs();
+        let discrimination = Discrimination::new(
+            discriminator,
+            &corruption,
+            selection,
+            &labels_bs,
+            None,
+            config.positions.count(whole),
+            train,
+        );
+        (corruption, discrimination)
+    }
+
+    /// The cosine between the gradients of the two losses by the shared word embeddings, without dropout.
+    fn conflict(&self, part: &MaskedBatch, whole: &LossCounts) -> Tensor {
+        let table_ve = self.discriminator.encoder().embeddings().token_table();
+        let (corruption, discrimination) = tch::with_grad(|| self.forward(part, whole, false));
+        let [generator, discriminator] = [&corruption.loss, &discrimination.loss].map(|loss| {
+            Tensor::run_backward(&[loss], &[&table_ve], true, false).remove(0).flatten(0, -1)
+        });
+        generator.dot(&discriminator) / (generator.norm() * discriminator.norm())
     }
 }
 
@@ -161,22 +211,11 @@ impl Objective for ReplacedToken {
         whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
-        let Self { generator, discriminator, config, shapes, device } = self;
-        let corruption = Corruption::new(&**generator, part, whole, *shapes, *device, train);
-        let selection = Selection::new(config.positions, &corruption, *shapes);
-        let labels_bs = corruption.replaced_bs();
-        let discrimination = Discrimination::new(
-            discriminator,
-            &corruption,
-            selection,
-            &labels_bs,
-            None,
-            config.positions.count(whole),
-            train,
-        );
-        let total = &corruption.loss * config.generator_weight
-            + &discrimination.loss * config.discriminator_weight;
-        Box::new(ReplacedTokenPass { corruption, discrimination, total })
+        let (corruption, discrimination) = self.forward(part, whole, train);
+        let total = &corruption.loss * self.config.generator_weight
+            + &discrimination.loss * self.config.discriminator_weight;
+        let (objective, whole) = (self, *whole);
+        Box::new(ReplacedTokenPass { objective, whole, train, corruption, discrimination, total })
     }
 }
 
@@ -198,6 +237,10 @@ impl Pass for ReplacedTokenPass<'_> {
         observations.sum("loss", &self.total.detach());
         self.corruption.observe(&mut observations);
         self.discrimination.observe(&mut observations);
+        if self.train && self.objective.config.log_conflict {
+            let cosine = self.objective.conflict(self.corruption.part, &self.whole);
+            observations.mean("embedding_gradient_cosine", &cosine);
+        }
         observations
     }
 

@@ -42,7 +42,6 @@ fn hyper_parameters_are_derived_as_in_the_reference() {
     for (text, expected) in [
         (r#"{"learning_rat": 1}"#, "learning_rat is not a hyper-parameter of the reference"),
         (r#"{"learning_rate": "fast"}"#, "learning_rate is \"fast\", expected a number"),
-        (r#"{"electric_objective": true}"#, "Electric is not supported"),
         (r#"{"max_predictions_per_seq": 40}"#, "(19) is supported"),
         (r#"{"model_size": "tiny"}"#, "expected small, base or large"),
         ("[]", "expected a JSON object"),
