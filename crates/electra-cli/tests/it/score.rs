@@ -201,7 +201,7 @@ fn sets_of_labels_are_scored_from_tables() {
     write(dir, "preds.tsv", b"index\tprediction\n0\ta\xe9\n");
     fails(dir, line, 1, &["preds.tsv:2", "UTF-8", "0xe9"]);
     write(dir, "preds.tsv", "index\tprediction\n0\ta\n");
-    fails(dir, line, 1, &["preds.tsv", "no prediction for index 1", "2 lack one"]);
+    fails(dir, line, 1, &["preds.tsv", "no prediction for index 1", "missing predictions: 2"]);
     write(dir, "task.toml", format!("{}{files}", task.replace("multi-label", "classification")));
     fails(dir, line, 1, &["task.toml", "multi-label"]);
 }

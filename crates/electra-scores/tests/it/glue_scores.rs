@@ -81,11 +81,11 @@ fn sts_has_correlations_which_a_constant_has_not() {
 fn predictions_that_do_not_fit_the_gold_file() {
     let gold = "sentence\tlabel\nA .\t1\nB .\t0\n";
     let fails = |predictions: &str, words: &[&str]| says(scored("sst2", gold, predictions), words);
-    fails("0\t1\n", &["preds.txt", "no prediction for index 1", "1 lack one"]);
+    fails("0\t1\n", &["preds.txt", "no prediction for index 1", "missing predictions: 1"]);
     fails("0\t1\n1\t0\n2\t0\n", &["preds.txt:4", "index \"2\"", "dev.tsv", "0 to 1"]);
     fails("0\t1\n-1\t0\n", &["preds.txt:3", "\"-1\""]);
     fails("0\t1\n0\t1\n", &["preds.txt:3", "index 0", "line 2"]);
-    fails("0\t1\n1\tnegative\n", &["preds.txt:3", "\"negative\"", "no label", "0, 1"]);
+    fails("0\t1\n1\tnegative\n", &["preds.txt:3", "\"negative\"", "task's labels", "0, 1"]);
     fails("0\t1\n1\n", &["preds.txt:3", "1 columns", "2"]);
     let with_gold = |gold: &str, words: &[&str]| says(scored("sst2", gold, "0\t1\n"), words);
     with_gold("sentence\tlabel\nA .\t2\n", &["dev.tsv:2", "\"2\"", "label"]);

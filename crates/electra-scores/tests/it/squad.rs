@@ -127,7 +127,7 @@ fn gold_and_predictions_that_do_not_fit() {
     let gold = read(FILE.as_bytes()).unwrap();
     let predictions = |id: &str| Predictions::from([(id.to_owned(), "bread".to_owned())]);
     let second = |gold: &SquadFile, id: &str| score_2(gold, &predictions(id), None, 1.0);
-    says(second(&gold, "a"), &["answers of \"c\"", "[] where there is none"]);
+    says(second(&gold, "a"), &["answers of \"c\"", "[] if it has no answer"]);
     let whole = FILE.replace("\"question\": \"?\"", "\"question\": \"?\", \"answers\": []");
     let gold = read(whole.as_bytes()).unwrap();
     assert_eq!(second(&gold, "a").unwrap().unmatched.missing, ["b", "c"]);

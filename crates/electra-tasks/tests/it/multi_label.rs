@@ -217,7 +217,7 @@ fn sets_that_are_none() {
     };
     says(json("[\"a\",\"a\"]"), &["t.jsonl:2", "label \"a\" is a duplicate"]);
     says(json("[\"a,b\"]"), &["t.jsonl:2", "\"a,b\"", "separator"]);
-    says(json("[1]"), &["t.jsonl:2", "1 in its list", "strings"]);
+    says(json("[1]"), &["t.jsonl:2", "1 in the list", "string"]);
     says(json("[\"a\\tb\"]"), &["t.jsonl:2", "\"a\\tb\"", "a tab or a line break"]);
     says(json("[\" \"]"), &["t.jsonl:2", "empty string"]);
     says(json("null"), &["t.jsonl:2", "null", "list of strings"]);
