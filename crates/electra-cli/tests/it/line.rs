@@ -122,8 +122,7 @@ fn the_whole_workflow() {
     let grid = "finetune --task data/sample/word-order --model {}/discriminator --preset repo --out {}/grid \
                 --set train.max_length=32 --grid train.epochs=0.1,0.2";
     let table = output(dir, grid);
-    for row in
-        ["median", "train.epochs=0.1 ", "train.epochs=0.2 ", "best by its median: train.epochs="]
+    for row in ["median", "train.epochs=0.1 ", "train.epochs=0.2 ", "best by median: train.epochs="]
     {
         assert!(table.contains(row), "{row} in {table}");
     }
