@@ -15,7 +15,7 @@ pub struct Files {
     pub train: PathBuf,
     /// The dev set, on which seeds are compared.
     pub dev: PathBuf,
-    /// The labelled test set. It is scored at the end; nothing is selected by it.
+    /// The labeled test set. It is scored at the end; nothing is selected by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
     /// The format of tables with another extension.

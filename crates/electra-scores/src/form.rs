@@ -44,7 +44,7 @@ struct Selected {
     /// Why rows cannot be used.
     unusable: Vec<Error>,
     /// The rows without a gold label, as messages.
-    unlabelled: Vec<Error>,
+    unlabeled: Vec<Error>,
 }
 
 impl Form<'_> {
@@ -100,21 +100,21 @@ impl Form<'_> {
     /// Naming file, line and column of the first row that cannot be used, if none or too many may be left out; or
     /// if no row remains.
     pub fn rows(&self, path: &Path) -> Result<Read> {
-        let Selected { rows, unusable, unlabelled } = self.select(path, &self.texts)?;
+        let Selected { rows, unusable, unlabeled } = self.select(path, &self.texts)?;
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
         if rows.is_empty() {
             return Err(Error::file(path, "the file has no rows"));
         }
-        if !unlabelled.is_empty() {
-            let (path, count) = (path.display(), unlabelled.len());
+        if !unlabeled.is_empty() {
+            let (path, count) = (path.display(), unlabeled.len());
             let label = self.no_label.unwrap_or_default();
             tracing::warn!("{path}: {count} rows have the label {label:?} and are left out");
         }
-        let named = unusable.iter().chain(&unlabelled).map(Error::to_string);
+        let named = unusable.iter().chain(&unlabeled).map(Error::to_string);
         Ok(Read { rows, left_out: LeftOut::of(path, named.collect()) })
     }
 
-    /// `parse` applied to the labels of each row of a labelled file; `None` for the rows that are left out. Texts are
+    /// `parse` applied to the labels of each row of a labeled file; `None` for the rows that are left out. Texts are
     /// not read.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Form<'_> {
     ) -> Result<Vec<Option<T>>> {
         let rows = self.select(path, &[])?.rows;
         if rows.iter().all(Option::is_none) {
-            return Err(Error::file(path, "the file has no labelled row"));
+            return Err(Error::file(path, "the file has no labeled row"));
         }
         rows.iter().map(|row| row.as_ref().map(&parse).transpose()).collect()
     }
@@ -149,7 +149,7 @@ impl Form<'_> {
             let usable = match (row, self.no_label) {
                 (Ok(row), Some(label)) if row.fields.last().is_some_and(|last| last == label) => {
                     let message = format!("the label {label:?} means that there is no gold label");
-                    selected.unlabelled.push(fail(row.line, message));
+                    selected.unlabeled.push(fail(row.line, message));
                     None
                 }
                 (Ok(row), _) => Some(row),
@@ -167,7 +167,7 @@ impl Form<'_> {
 
     /// The numbers of the rows that are left out because a text is empty; none if `unusable_rows` is 0.
     pub fn without_text(&self, path: &Path) -> Vec<usize> {
-        // A labelled file may lack the texts, or have them in other columns.
+        // A labeled file may lack the texts, or have them in other columns.
         let reader = self.open(path, &self.texts).ok().filter(|_| self.unusable_rows > 0.0);
         let Some(mut reader) = reader else { return Vec::new() };
         let mut found = Vec::new();

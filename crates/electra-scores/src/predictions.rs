@@ -1,4 +1,4 @@
-//! Files of predictions for the rows of a labelled file.
+//! Files of predictions for the rows of a labeled file.
 
 use crate::{
     error::{Error, Result},

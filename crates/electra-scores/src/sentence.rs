@@ -170,7 +170,7 @@ impl SentenceTask {
         }
     }
 
-    /// The labels of a labelled file, row by row; `None` for the rows that are left out. Texts are not read.
+    /// The labels of a labeled file, row by row; `None` for the rows that are left out. Texts are not read.
     ///
     /// # Errors
     /// Naming file, line and column of the first row that cannot be used.

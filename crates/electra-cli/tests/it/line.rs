@@ -164,7 +164,7 @@ fn candidates(dir: &std::path::Path) {
         assert!(message.contains(words), "{message}");
         assert!(!dir.join("never.tsv").exists());
     };
-    fails("--task cola", "a model of task \"wnli\", not of cola");
+    fails("--task cola", "the model has the task \"wnli\", not cola");
     fails("--probabilities", "no probabilities");
     fails("--threshold 1", "is for questions");
     let line = "score glue --task wnli --gold {}/wnli.tsv --pred {}/wnli-predictions.tsv";

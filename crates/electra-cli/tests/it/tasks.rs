@@ -210,7 +210,7 @@ fn a_task_given_twice_is_two_tasks_on_one_encoder() {
         assert!(table.contains(row), "{row} in {table}");
     }
     let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("kinds/task.toml: [config] is not used"), "{said}");
+    assert!(said.contains("kinds/task.toml: [config] is ignored"), "{said}");
     let html = read(dir, "both/report.html");
     assert!(html.contains("<h2>things</h2>") && html.contains("<h2>kinds</h2>"), "{html}");
 

@@ -27,9 +27,9 @@ pub enum Average {
 }
 
 /// The column of the labels in `diagnostic-full.tsv`.
-const LABELLED_DIAGNOSTIC: &str = "Label";
+const LABELED_DIAGNOSTIC: &str = "Label";
 
-/// The official scores of a file of predictions against a labelled file in GLUE's own format.
+/// The official scores of a file of predictions against a labeled file in GLUE's own format.
 ///
 /// Predictions are TSV with the columns `index` (the row's number in the gold file, from 0) and `prediction` (the label
 /// word, or a number for STS-B); other columns are ignored. Every row needs a prediction, except the rows that
@@ -43,8 +43,8 @@ pub fn score(task: &GlueTask, gold: &Path, predicted: &Path) -> Result<Scores> {
     let space = task.label_space();
     let mut described = task.described();
     // The diagnostic set's file with labels names its columns differently from the file without labels.
-    if Rows::open(gold, &[LABELLED_DIAGNOSTIC]).is_ok() && task.is_diagnostic() {
-        LABELLED_DIAGNOSTIC.clone_into(&mut described.label);
+    if Rows::open(gold, &[LABELED_DIAGNOSTIC]).is_ok() && task.is_diagnostic() {
+        LABELED_DIAGNOSTIC.clone_into(&mut described.label);
     }
     let labels = described.gold(gold, &space)?;
     let parse = |text: &str| prediction(&space, text);

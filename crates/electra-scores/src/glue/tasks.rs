@@ -30,7 +30,7 @@ pub struct GlueTask {
     pub text_a: &'static str,
     /// Column of the second text, for pairs.
     pub text_b: Option<&'static str>,
-    /// Column of the label in labelled files.
+    /// Column of the label in labeled files.
     pub label: &'static str,
     /// The labels.
     pub labels: GlueLabels,
@@ -40,9 +40,9 @@ pub struct GlueTask {
     pub metric: Metric,
     /// Whether the order of a pair's texts matters.
     pub pairs: Pairs,
-    /// The labelled files.
+    /// The labeled files.
     pub training: Training,
-    /// The unlabelled files of a submission to the leaderboard.
+    /// The unlabeled files of a submission to the leaderboard.
     pub tests: &'static [TestFile],
 }
 
@@ -55,12 +55,12 @@ pub enum GlueLabels {
     Range(f64, f64),
 }
 
-/// The labelled files of a GLUE task.
+/// The labeled files of a GLUE task.
 #[derive(Debug, PartialEq)]
 pub enum Training {
     /// `train.tsv` and the dev files.
     Files {
-        /// Names of the columns, if the labelled files have no header.
+        /// Names of the columns, if the labeled files have no header.
         columns: Option<&'static [&'static str]>,
         /// The dev file that seeds are compared on.
         dev: &'static str,

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::Path};
 
-/// The scores of a file of predictions against a labelled file of the task.
+/// The scores of a file of predictions against a labeled file of the task.
 ///
 /// Predictions are TSV with the columns `index` (the row's number in the gold file, from 0) and `prediction` (labels
 /// joined by the task's separator). Every row needs a prediction, except the rows that fine-tuning leaves out

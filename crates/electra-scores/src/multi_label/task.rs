@@ -125,10 +125,10 @@ impl MultiLabelTask {
         check_labels(labels)
     }
 
-    /// The labels of each row of a labelled file; `None` for the rows that are left out. Texts are not read.
+    /// The labels of each row of a labeled file; `None` for the rows that are left out. Texts are not read.
     ///
     /// # Errors
-    /// Naming file and line of the first row that cannot be used, or the file without a labelled row.
+    /// Naming file and line of the first row that cannot be used, or the file without a labeled row.
     pub fn gold(&self, path: &Path) -> Result<Vec<Option<Vec<String>>>> {
         self.form().gold(path, |row| {
             let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);

@@ -30,7 +30,7 @@ pub struct Unmatched {
     pub unknown: Vec<String>,
 }
 
-/// Scores of version 1.1, in per cent.
+/// Scores of version 1.1, in percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquadV1Scores {
     /// The fraction of questions whose answer equals a gold answer, after [`normalize`].
@@ -41,7 +41,7 @@ pub struct SquadV1Scores {
     pub unmatched: Unmatched,
 }
 
-/// Scores of version 2.0, in per cent.
+/// Scores of version 2.0, in percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquadV2Scores {
     /// Over all questions with a prediction.
@@ -60,7 +60,7 @@ pub struct SquadV2Scores {
     pub unmatched: Unmatched,
 }
 
-/// Scores over some of the questions, in per cent.
+/// Scores over some of the questions, in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SubsetScores {
     /// Exact match.
@@ -74,13 +74,13 @@ pub struct SubsetScores {
 /// The highest score over thresholds of the null odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestThreshold {
-    /// The score, in per cent.
+    /// The score, in percent.
     pub score: f64,
     /// Answers with null odds above it are replaced by "no answer".
     pub threshold: f64,
 }
 
-/// Areas under precision-recall curves over the threshold, in per cent.
+/// Areas under precision-recall curves over the threshold, in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AveragePrecision {
     /// With exact matches as true positives.
