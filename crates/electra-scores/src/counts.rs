@@ -16,17 +16,17 @@ pub struct MatchCounts {
 impl MatchCounts {
     /// `right / predicted`; 0 if nothing is predicted.
     pub fn precision(&self) -> f64 {
-        share(self.right, self.predicted)
+        fraction(self.right, self.predicted)
     }
 
     /// `right / gold`; 0 if there is no gold.
     pub fn recall(&self) -> f64 {
-        share(self.right, self.gold)
+        fraction(self.right, self.gold)
     }
 
     /// The harmonic mean of precision and recall; 0 if nothing is right.
     pub fn f1(&self) -> f64 {
-        share(2 * self.right, self.predicted + self.gold)
+        fraction(2 * self.right, self.predicted + self.gold)
     }
 
     /// A TSV table with a row for each name; `heading` is the header of the names.
@@ -55,6 +55,6 @@ impl Sum for MatchCounts {
 }
 
 /// `part / whole`; 0 if `whole` is 0.
-pub(crate) fn share(part: usize, whole: usize) -> f64 {
+pub(crate) fn fraction(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

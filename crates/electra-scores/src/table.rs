@@ -87,7 +87,7 @@ pub struct Rows {
     /// The requested columns.
     columns: Vec<String>,
     /// The positions of the requested columns in a row; empty for JSON lines.
-    places: Vec<usize>,
+    positions: Vec<usize>,
     /// The number of columns in the header; 0 for JSON lines.
     width: usize,
     /// The column in which a JSON list of strings is a field too, and the separator that joins the strings.
@@ -98,7 +98,7 @@ pub struct Rows {
 }
 
 /// A row that was read: its line, and its requested fields or why it cannot be used.
-type Found = (u64, std::result::Result<Vec<String>, String>);
+type RawRow = (u64, std::result::Result<Vec<String>, String>);
 
 enum Source {
     Tsv(Lines),
@@ -158,15 +158,15 @@ impl Rows {
             (Header::Given(names), _) => names.to_vec(),
             (Header::FirstLine, _) => source.header(file)?,
         };
-        let places = match format {
+        let positions = match format {
             Format::JsonLines => Vec::new(),
-            Format::Tsv | Format::Csv => places(file, columns, &names)?,
+            Format::Tsv | Format::Csv => positions(file, columns, &names)?,
         };
         Ok(Self {
             file: file.to_owned(),
             source,
             columns: columns.iter().map(|&name| name.to_owned()).collect(),
-            places,
+            positions,
             width: names.len(),
             list: None,
             index: 0,
@@ -199,10 +199,12 @@ impl Rows {
         }))
     }
 
-    fn fields(&mut self) -> Result<Option<Found>> {
+    fn fields(&mut self) -> Result<Option<RawRow>> {
         let file = &self.file;
         let pick = |fields: &[&str]| match fields.len() == self.width {
-            true => Ok(self.places.iter().map(|&place| fields[place].to_owned()).collect()),
+            true => {
+                Ok(self.positions.iter().map(|&position| fields[position].to_owned()).collect())
+            }
             false => Err(format!("{} columns where there must be {}", fields.len(), self.width)),
         };
         match &mut self.source {
@@ -307,11 +309,11 @@ fn joined(list: &[Value], separator: &str) -> std::result::Result<String, String
 }
 
 /// The position of each requested column among `names`.
-fn places(file: &str, columns: &[&str], names: &[String]) -> Result<Vec<usize>> {
-    let place = |column: &&str| {
-        let mut found = (0..names.len()).filter(|&place| names[place] == *column);
+fn positions(file: &str, columns: &[&str], names: &[String]) -> Result<Vec<usize>> {
+    let position = |column: &&str| {
+        let mut found = (0..names.len()).filter(|&position| names[position] == *column);
         let message = match (found.next(), found.next()) {
-            (Some(place), None) => return Ok(place),
+            (Some(position), None) => return Ok(position),
             (Some(_), Some(_)) => format!("duplicate column {column:?} in the header"),
             (None, _) => {
                 let known = nearest(column, names.iter().map(String::as_str));
@@ -320,7 +322,7 @@ fn places(file: &str, columns: &[&str], names: &[String]) -> Result<Vec<usize>> 
         };
         Err(Error::row(file, 1, message))
     };
-    columns.iter().map(place).collect()
+    columns.iter().map(position).collect()
 }
 
 /// The next record of a CSV file, with its line.

@@ -131,7 +131,7 @@ fn the_whole_workflow() {
     let twice = format!("{grid} --set train.epochs=1 --overwrite");
     let said = String::from_utf8_lossy(&electra(dir, &twice).failure().code(1).get_output().stderr)
         .into_owned();
-    assert!(said.contains("--set and --grid both have train.epochs"), "{said}");
+    assert!(said.contains("--set and --grid both set train.epochs"), "{said}");
     output(
         dir,
         "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv",
@@ -184,7 +184,7 @@ fn streams(dir: &std::path::Path) {
     let file = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
     assert_eq!(String::from_utf8(answers).unwrap(), file);
     let said = predict(&[]).failure().code(1).get_output().stderr.clone();
-    assert!(String::from_utf8_lossy(&said).contains("--format must name"));
+    assert!(String::from_utf8_lossy(&said).contains("standard input needs --format"));
 }
 
 /// Export to and import from formats of other programs; forward and fill-mask on texts.

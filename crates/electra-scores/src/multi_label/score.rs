@@ -2,7 +2,7 @@
 
 use super::task::MultiLabelTask;
 use crate::{
-    counts::{MatchCounts, share},
+    counts::{MatchCounts, fraction},
     error::{Error, Result},
     labels::find_label,
     metrics::{Metric, Scores},
@@ -50,7 +50,7 @@ pub fn score(task: &MultiLabelTask, gold: &Path, predicted: &Path) -> Result<Sco
 
 /// Every score of predicted sets against gold sets; a set has a flag for each label.
 ///
-/// - accuracy: the share of sets that are right in all labels (`accuracy_score`);
+/// - accuracy: the fraction of sets that are right in all labels (`accuracy_score`);
 /// - micro F1: F1 over the labels of all sets together (`f1_score(average="micro")`);
 /// - macro F1: the mean over labels of the F1 of each (`average="macro"`).
 ///
@@ -64,7 +64,7 @@ pub fn scores(predicted: &[Vec<bool>], gold: &[Vec<bool>]) -> Scores {
     let mean = found.iter().map(MatchCounts::f1).sum::<f64>() / labels as f64;
     let defined = |score: f64| (labels > 0).then_some(score);
     Scores::from([
-        (Metric::Accuracy, defined(share(right, gold.len()))),
+        (Metric::Accuracy, defined(fraction(right, gold.len()))),
         (Metric::MicroF1, defined(all.f1())),
         (Metric::MacroF1, defined(mean)),
     ])

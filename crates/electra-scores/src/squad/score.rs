@@ -268,15 +268,15 @@ pub fn score_2(
     if gold.questions().next().is_none() {
         return Err(no_questions());
     }
-    let part = |of: &dyn Fn(&Answered<'_>) -> bool| part(&answered, threshold, of);
-    let all = part(&|_| true).ok_or_else(|| {
+    let subset = |of: &dyn Fn(&Answered<'_>) -> bool| subset(&answered, threshold, of);
+    let all = subset(&|_| true).ok_or_else(|| {
         let expected = "at least one id must be that of a question: do the files belong together?";
         Error::value("predictions", format!("{} ids", predictions.len()), expected)
     })?;
     let mut scores = SquadV2Scores {
         all,
-        has_answer: part(&|question| question.has_answer),
-        no_answer: part(&|question| !question.has_answer),
+        has_answer: subset(&|question| question.has_answer),
+        no_answer: subset(&|question| !question.has_answer),
         best_exact: None,
         best_f1: None,
         average_precision: None,
@@ -300,7 +300,7 @@ pub fn score_2(
 }
 
 /// Scores over the questions for which `of` is true, if there are any.
-fn part(
+fn subset(
     answered: &[Answered<'_>],
     threshold: f64,
     of: impl Fn(&Answered<'_>) -> bool,

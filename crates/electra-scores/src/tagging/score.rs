@@ -2,7 +2,7 @@
 
 use super::file::{Columns, Sentences};
 use crate::{
-    counts::{MatchCounts, share},
+    counts::{MatchCounts, fraction},
     error::{Error, Result},
 };
 use std::{
@@ -158,7 +158,7 @@ pub fn read_pair(
 /// The fraction of words with the gold tag; 0 without words.
 pub fn accuracy(predicted: &[Vec<String>], gold: &[Vec<String>]) -> f64 {
     let pairs = || predicted.iter().flatten().zip(gold.iter().flatten());
-    share(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
+    fraction(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
 }
 
 /// Scores of predicted tags against gold, sentence by sentence.
