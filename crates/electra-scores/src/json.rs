@@ -10,7 +10,7 @@ use serde::{
 };
 use std::{collections::HashSet, fmt, fs::File, io::Read, marker::PhantomData, path::Path};
 
-/// The largest file that is read, in bytes. SQuAD's own files have up to 42 MB; a file is held in memory.
+/// The largest file that is read, in bytes. SQuAD's own files have up to 42 MB; a file is read into memory.
 const LARGEST: u64 = 1 << 30;
 
 /// The value in a file.

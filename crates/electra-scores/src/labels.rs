@@ -16,7 +16,7 @@ pub fn check_label(label: &str) -> Result<(), String> {
 /// [`check_label`] for all labels of a task.
 ///
 /// # Errors
-/// Also if a label is a duplicate.
+/// As [`check_label`]; also if a label is a duplicate.
 pub(crate) fn check_labels(labels: &[String]) -> Result<(), String> {
     for (place, label) in labels.iter().enumerate() {
         check_label(label)?;
@@ -30,7 +30,7 @@ pub(crate) fn check_labels(labels: &[String]) -> Result<(), String> {
 /// The number of `label` among `labels`.
 ///
 /// # Errors
-/// If it is not among them, a message that says so of `origin`, where the labels are given.
+/// If it is not among them: a message that names `origin`, where the labels are given.
 pub(crate) fn find_label(label: &str, labels: &[String], origin: &str) -> Result<usize, String> {
     labels.iter().position(|known| known == label).ok_or_else(|| {
         let known = nearest(label, labels.iter().map(String::as_str));

@@ -292,7 +292,7 @@ fn json_fields(
     columns.iter().map(field).collect()
 }
 
-/// The strings of a list joined by `separator`, or why they could not be told apart again.
+/// The strings of a list joined by `separator`, or why they could not be split again.
 fn joined(list: &[Value], separator: &str) -> std::result::Result<String, String> {
     let text = |value: &Value| match value.as_str() {
         Some(text) if text.trim().is_empty() => {

@@ -108,7 +108,7 @@ pub fn folder(dir: &Path, written: &[Written]) -> Result<()> {
     for table in written {
         let path = dir.join(table.file);
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        predictions(bytes, &path.display().to_string(), table.task, table.rows)?;
+        check_table(bytes, &path.display().to_string(), table.task, table.rows)?;
     }
     Ok(())
 }
@@ -123,10 +123,12 @@ pub fn write_archive(path: &Path, dir: &Path, written: &[Written]) -> Result<()>
     for table in written {
         let source = dir.join(table.file);
         let bytes = fs::read(&source).map_err(Error::io(&source))?;
-        archive.start_file(table.file, SimpleFileOptions::default()).map_err(|e| bad(path, e))?;
+        archive
+            .start_file(table.file, SimpleFileOptions::default())
+            .map_err(|e| zip_error(path, e))?;
         archive.write_all(&bytes).map_err(Error::io(path))?;
     }
-    let mut writer = archive.finish().map_err(|e| bad(path, e))?;
+    let mut writer = archive.finish().map_err(|e| zip_error(path, e))?;
     writer.flush().map_err(Error::io(path))
 }
 
@@ -136,25 +138,25 @@ pub fn write_archive(path: &Path, dir: &Path, written: &[Written]) -> Result<()>
 /// Naming the tables that differ, or the line with a fault.
 pub fn archive(path: &Path, written: &[Written]) -> Result<()> {
     let file = File::open(path).map_err(Error::io(path))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| bad(path, e))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| zip_error(path, e))?;
     let found: BTreeSet<String> = archive.file_names().map(str::to_owned).collect();
     let wanted: BTreeSet<String> = written.iter().map(|table| table.file.to_owned()).collect();
     if found != wanted || archive.len() != wanted.len() {
-        let message = format!("holds {found:?}, the leaderboard takes {wanted:?}");
+        let message = format!("contains {found:?}, but the leaderboard takes {wanted:?}");
         return Err(Error::file(path, message));
     }
     for table in written {
         let name = format!("{}/{}", path.display(), table.file);
         let mut bytes = Vec::new();
-        let mut member = archive.by_name(table.file).map_err(|e| bad(path, e))?;
+        let mut member = archive.by_name(table.file).map_err(|e| zip_error(path, e))?;
         member.read_to_end(&mut bytes).map_err(Error::io(path))?;
-        predictions(bytes, &name, table.task, table.rows)?;
+        check_table(bytes, &name, table.task, table.rows)?;
     }
     Ok(())
 }
 
 /// Checks a table of `rows` predictions of `task`.
-fn predictions(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result<()> {
+fn check_table(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result<()> {
     if !bytes.starts_with(format!("{HEADER}\n").as_bytes()) {
         return Err(Error::row(name, 1, format!("the header must be {HEADER:?}")));
     }
@@ -184,6 +186,6 @@ fn predictions(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result
     }
 }
 
-fn bad(path: &Path, error: ZipError) -> Error {
+fn zip_error(path: &Path, error: ZipError) -> Error {
     Error::file(path, format!("zip: {error}"))
 }

@@ -338,7 +338,7 @@ impl GlueTask {
         }
     }
 
-    /// The task's folder in `glue`, which holds the official folders.
+    /// The task's folder in `glue`, which contains the official folders.
     ///
     /// # Errors
     /// If the folder does not exist.
@@ -348,7 +348,7 @@ impl GlueTask {
             true => Ok(folder),
             false => {
                 let message = format!(
-                    "there is no folder {:?} in it: it must hold GLUE's official folders",
+                    "there is no folder {:?} in it: it must contain GLUE's official folders",
                     self.folder
                 );
                 Err(Error::file(glue, message))

@@ -109,7 +109,7 @@ impl MultiLabelTask {
         self.form().validate()
     }
 
-    /// Checks that `labels` can be told apart in a column.
+    /// Checks that `labels` can be joined by the separator and split again.
     fn check_labels(&self, labels: &[String]) -> std::result::Result<(), String> {
         if labels.is_empty() {
             return Err("there must be at least one label".to_owned());
