@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{collections::HashSet, fs, path::Path};
 use walkdir::WalkDir;
 
-/// Crates of the workspace that each may depend on, besides those that its own dependencies may.
+/// The crates of the workspace that each crate may depend on.
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("electra-files", &[]),
     ("electra-tokenize", &["electra-files"]),
@@ -61,14 +61,14 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("xtask", &[]),
 ];
 
-/// Crates that build and test where libtorch is absent.
+/// Crates that build and test without libtorch.
 const WITHOUT_TCH: [&str; 5] =
     ["electra-files", "electra-tokenize", "electra-data", "electra-scores", "xtask"];
 
-/// Names a test for each claim.
+/// The page that names a test for each claim.
 const FIDELITY: &str = "docs/fidelity.md";
 
-/// Lines of a source file at most.
+/// The largest number of lines of a source file.
 const LONGEST: usize = 500;
 
 pub(crate) fn run() -> Result<()> {
@@ -128,7 +128,7 @@ fn circles_of(root: &Path, name: &str) -> Result<Vec<String>> {
     Ok(found.collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// Tests that a text names as ``crate: `test`, `test` `` and that nobody wrote.
+/// Tests that a text names as ``crate: `test`, `test` `` and that do not exist.
 fn unknown_tests(text: &str, tests: &HashSet<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for (line, text) in text.lines().enumerate() {
@@ -138,7 +138,7 @@ fn unknown_tests(text: &str, tests: &HashSet<String>) -> Vec<String> {
             let Some((_, mut rest)) = text.split_once(&format!("{krate}: `")) else { continue };
             while let Some((name, after)) = rest.split_once('`') {
                 if !tests.contains(name) {
-                    faults.push(format!("{FIDELITY}:{}: no test is called {name:?}", line + 1));
+                    faults.push(format!("{FIDELITY}:{}: there is no test {name:?}", line + 1));
                 }
                 let Some(next) = after.strip_prefix(", `") else { break };
                 rest = next;
@@ -153,7 +153,7 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut fault = |line: usize, what: &str| faults.push(format!("{name}:{line}: {what}"));
     if !contents.starts_with("//!") {
-        fault(1, "a file opens with `//!`: what it holds, why it exists");
+        fault(1, "a file starts with `//!`: what it contains and why");
     }
     let lines = contents.lines().count();
     if lines > LONGEST {
@@ -161,7 +161,7 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     }
     let library =
         name.starts_with("crates/") && name.contains("/src/") && !name.ends_with("tests.rs");
-    // Split so that these lines are not what they look for.
+    // Split, so that these lines do not match themselves.
     let skipped = concat!("#[ign", "ore");
     let panicking = concat!("should_", "panic");
     let unwrap = concat!(".unw", "rap()");
@@ -176,27 +176,30 @@ fn source(name: &str, contents: &str) -> Vec<String> {
             continue;
         }
         if text.contains(skipped) || text.contains(panicking) {
-            fault(line, "no ignored and no panicking tests");
+            fault(line, "tests must not be ignored, or expected to panic");
         }
         if library && text.contains(unwrap) {
-            fault(line, "no unwrap in a library: return the error, or `expect` with the reason");
+            fault(
+                line,
+                "no unwrap in a library: return the error, or use `expect` with the reason",
+            );
         }
         if is_unsafe.iter().any(|word| text.contains(word))
             && !name.starts_with("crates/electra-torch/")
         {
-            fault(line, "unsafe code lives in electra-torch alone");
+            fault(line, "unsafe code is allowed only in electra-torch");
         }
     }
     faults
 }
 
-/// Words that must not be in the project: places of a developer's machine.
+/// Text that must not be in the project: paths on a developer's machine.
 fn foreign(name: &str, contents: &str) -> Vec<String> {
     let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("bash_", "jobs")];
     let lines = contents.lines().enumerate();
     lines
         .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
-        .map(|(i, _)| format!("{name}:{}: a place of some machine", i + 1))
+        .map(|(i, _)| format!("{name}:{}: a path on a developer's machine", i + 1))
         .collect()
 }
 
@@ -227,7 +230,7 @@ fn dependencies(root: &Path) -> Result<Vec<String>> {
 fn direction(name: &str, dependencies: &[&str]) -> Vec<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
         return vec![format!(
-            "{name}: not in the list of xtask/src/tidy.rs; say what it may depend on"
+            "{name}: not in MAY_USE of xtask/src/tidy.rs: add it with its dependencies"
         )];
     };
     let ours = |dependency: &&&str| MAY_USE.iter().any(|(known, _)| known == *dependency);
@@ -235,10 +238,14 @@ fn direction(name: &str, dependencies: &[&str]) -> Vec<String> {
         .iter()
         .filter(ours)
         .filter(|dependency| !allowed.contains(*dependency))
-        .map(|dependency| format!("{name} depends on {dependency}, against the direction"))
+        .map(|dependency| {
+            format!(
+                "{name} depends on {dependency}, which MAY_USE of xtask/src/tidy.rs does not allow"
+            )
+        })
         .collect();
     if WITHOUT_TCH.contains(&name) && dependencies.contains(&"tch") {
-        faults.push(format!("{name} depends on tch, and must build where libtorch is absent"));
+        faults.push(format!("{name} depends on tch, but must build without libtorch"));
     }
     faults
 }
@@ -254,7 +261,7 @@ fn sample(root: &Path) -> Result<Vec<String>> {
         }
         let found = setup::checksum(&root.join("data").join(path))?;
         if found != sum {
-            faults.push(format!("data/{path}: SHA-256 {found}, data/README.md says {sum}"));
+            faults.push(format!("data/{path}: SHA-256 {found}, but data/README.md has {sum}"));
         }
     }
     Ok(faults)
@@ -270,8 +277,8 @@ mod tests {
         let text = "| a | same | train: `one`, `three` |\n| b | `key`; data: `two` |\n| c | model: `one`, tasks: `four` |";
         let faults = unknown_tests(text, &tests);
         assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].ends_with("1: no test is called \"three\""), "{faults:?}");
-        assert!(faults[1].ends_with("3: no test is called \"four\""), "{faults:?}");
+        assert!(faults[0].ends_with("1: there is no test \"three\""), "{faults:?}");
+        assert!(faults[1].ends_with("3: there is no test \"four\""), "{faults:?}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ const TASK: usize = 1 << 16;
 
 /// Tokenizes a corpus, packs it into examples and writes shards. Calls `progress` with the bytes of text processed.
 ///
-/// The output folder appears when it is complete; see [`electra_files::folder::whole`].
+/// The output folder is created atomically; see [`electra_files::folder::whole`].
 ///
 /// # Errors
 /// [`Error::Files`], [`Error::CorpusInOutput`], [`Error::TooSmall`], or an I/O error. On error, `out` is unchanged.

@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 use toml::{Table, Value, de::DeTable};
 use value::{explain, of_type, split};
 
-/// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys that the file has.
+/// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys in the file.
 ///
 /// A file with the key `extends = "FILE"` is read over that one, whose path is relative to its own; `unset = ["KEY", ...]`
 /// removes keys of that one first.
@@ -23,7 +23,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Resu
     parse_toml(&text, path, overrides)
 }
 
-/// [`read_toml`] of a text that was read from `path`.
+/// [`read_toml`] for a text that was read from `path`.
 ///
 /// # Errors
 /// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
@@ -31,8 +31,8 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[Str
     parse(text, path, None, overrides).map(|(value, _)| value)
 }
 
-/// [`parse_toml`] of a file that may also have a section `name` for another config, which is returned beside the value.
-/// The overrides are of the other keys.
+/// [`parse_toml`] for a file that may also have a section `name` for another config. The section is returned with the
+/// value; overrides apply to the other keys.
 ///
 /// # Errors
 /// [`Error::Invalid`] and [`Error::Set`], as [`read_toml`].
@@ -46,22 +46,22 @@ pub fn parse_toml_with<T: DeserializeOwned>(
     Ok((value, Section { path: path.to_owned(), name: name.to_owned(), values }))
 }
 
-/// Reads a text without its section `beside`, and that section.
+/// The value of a text without the section `extra`, and the values of that section.
 fn parse<T: DeserializeOwned>(
     text: &str,
     path: &Path,
-    beside: Option<&str>,
+    extra: Option<&str>,
     overrides: &[String],
 ) -> Result<(T, Table)> {
     let invalid = |message: String| Error::invalid(path, message);
     let fail = |e: toml::de::Error| invalid(explain(&e.to_string()));
     let mut table: Table = text.parse().map_err(fail)?;
     let mut document = DeTable::parse(text).map_err(fail)?;
-    let beside = beside.and_then(|name| {
+    let extra = extra.and_then(|name| {
         document.get_mut().remove(name);
         table.remove_entry(name)
     });
-    // Read once before the overrides, so that messages have the line in the file.
+    // Deserialize once without the overrides, so that messages have the line in the file.
     if extend::extends(&table) {
         table = extend::resolve(table, path)?;
         T::deserialize(table.clone()).map_err(fail)?;
@@ -71,7 +71,7 @@ fn parse<T: DeserializeOwned>(
             fail(e)
         })?;
     }
-    let values = match beside {
+    let values = match extra {
         None => Table::new(),
         Some((_, Value::Table(values))) => values,
         Some((name, other)) => return Err(invalid(format!("{name} = {other}: must be a section"))),
@@ -86,12 +86,11 @@ fn parse<T: DeserializeOwned>(
     Ok((value, values))
 }
 
-/// Sets one key that the table has; the new value must be of the old one's type.
+/// Sets an existing key of the table; the new value must have the type of the old one.
 fn set(table: &mut Table, assignment: &str) -> Result<()> {
     let fail = |message: String| Error::Set { assignment: assignment.to_owned(), message };
-    let (key, text) = assignment
-        .split_once('=')
-        .ok_or_else(|| fail("write it as section.key=value".to_owned()))?;
+    let (key, text) =
+        assignment.split_once('=').ok_or_else(|| fail("expected section.key=value".to_owned()))?;
     let unknown = |what: &str, name: &str, table: &Table| {
         let near = nearest(name, table.keys().map(String::as_str));
         fail(format!("there is no {what} {name:?}{near}"))
@@ -110,7 +109,10 @@ fn set(table: &mut Table, assignment: &str) -> Result<()> {
         (Some(value), _) => value,
         (None, Value::String(_)) => Value::String(text.to_owned()),
         (None, old) => {
-            return Err(fail(format!("{text:?} is not of the key's type, {}", old.type_str())));
+            return Err(fail(format!(
+                "{text:?} does not have the type of the key, {}",
+                old.type_str()
+            )));
         }
     };
     table.insert(last.to_owned(), new);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong with files.
+/// Errors of files, folders and configs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,40 +11,40 @@ pub enum Error {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with the key or line, and what would be right.
+        /// What is wrong, with the key or line, and what is expected.
         message: String,
     },
     /// A `KEY=VALUE` override that does not fit the config.
     #[error("--set {assignment}: {message}")]
     Set {
-        /// As given.
+        /// The override as given.
         assignment: String,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
     /// The output folder is not empty.
-    #[error("{} is not empty: name another folder, continue what it holds with --resume, or replace it with --overwrite", .0.display())]
+    #[error("{} is not empty: choose another folder, resume its run with --resume, or replace it with --overwrite", .0.display())]
     NotEmpty(PathBuf),
     /// The output folder is not empty and was not made by the command that would replace it.
     #[error(
-        "{} is not empty and {reason}: it is not what this command writes, so --overwrite does not replace it; name another folder",
+        "{} is not empty and {reason}, so it was not made by this command and --overwrite does not replace it; choose another folder",
         path.display()
     )]
     NotReplaced {
         /// The folder.
         path: PathBuf,
-        /// How it differs from what the command writes.
+        /// How it differs from a folder that the command makes.
         reason: String,
     },
-    /// Another process has the lock of the output.
+    /// Another process holds the lock of the output.
     #[error("{} is being written by another process: wait for it, stop it, or choose another output", .0.display())]
     InUse(PathBuf),
-    /// A new folder that is complete but could not be moved to its place.
+    /// The new folder is complete but could not be moved to the output path.
     #[error("{source}; the new folder is complete in {}: move it yourself", complete.display())]
     NotMoved {
         /// The new folder.
         complete: PathBuf,
-        /// Why it was not moved.
+        /// Why it could not be moved.
         source: Box<Error>,
     },
     /// A file or folder that could not be read or written.
@@ -57,7 +57,7 @@ pub enum Error {
     },
 }
 
-/// Result of this crate's functions.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

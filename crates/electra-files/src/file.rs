@@ -1,4 +1,4 @@
-//! Files that appear whole: no reader sees half of one, and a failure leaves the old one as it was.
+//! Atomic writes: no reader sees an incomplete file, and a failure leaves the old file unchanged.
 
 use crate::{
     Error, Result, lock,
@@ -12,21 +12,22 @@ use std::{
     path::Path,
 };
 
-/// Writes a file whole; see [`write_file_with`].
+/// Writes a file atomically; see [`write_file_with`].
 ///
 /// # Errors
-/// Naming the file.
+/// An I/O error with the path.
 pub fn write_file(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     write_file_with(path, |writer| writer.write_all(contents.as_ref()).map_err(Error::io(path)))
 }
 
-/// Writes a file whole: into the temporary file `.NAME.tmp` beside it, which is synced and renamed when `write` has
-/// written everything, and removed when anything fails.
+/// Writes a file atomically: `write` writes to the temporary file `.NAME.tmp` next to it, which is then synced and
+/// renamed, or removed after an error.
 ///
-/// A link to a file stays one. An output that is not a regular file (a pipe, a device) is written to directly.
+/// If `path` is a symbolic link, its target is replaced. An output that is not a regular file (a pipe, a device) is
+/// written to directly.
 ///
 /// # Errors
-/// [`Error::InUse`] if another process is writing the same file; naming the file; or whatever `write` returns.
+/// [`Error::InUse`] if another process is writing the same file; an I/O error with the path; or the error of `write`.
 pub fn write_file_with<T, E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<T, E>,
@@ -49,23 +50,23 @@ pub fn write_file_with<T, E: From<Error>>(
     let file = lock::acquire(&temporary, path)?;
     let written = file.set_len(0).map_err(|error| Error::io(path)(error).into());
     let written = written.and_then(|()| fill(file)).and_then(|(value, writer)| {
-        // The file is open, and so locked, until it has its name.
+        // The file stays open, and thereby locked, until it is renamed.
         let moved = writer.get_ref().sync_all().and_then(|()| fs::rename(&temporary, &target));
         moved.map_err(Error::io(path))?;
         sync(parent(&target))?;
         Ok(value)
     });
     if written.is_err() {
-        // The cause is reported; half a file is of no use.
+        // The cause is reported; an incomplete file is of no use.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// Waits until a file, or the list of names in a folder, is on the disk.
+/// Waits until a file, or the list of entries of a folder, is written to the disk.
 ///
 /// # Errors
-/// Naming it.
+/// An I/O error with the path.
 pub fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
 }
@@ -73,7 +74,7 @@ pub fn sync(path: &Path) -> Result<()> {
 /// The SHA-256 of a file's bytes, in hexadecimal.
 ///
 /// # Errors
-/// Naming the file.
+/// An I/O error with the path.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut file = File::open(path).map_err(Error::io(path))?;
@@ -90,7 +91,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text).map_err(|error| Error::invalid(path, error))
 }
 
-/// What was read, or `None` if there is no such file.
+/// The result of `read`, or `None` if the file does not exist.
 ///
 /// # Errors
 /// Any other error of `read`.
@@ -101,10 +102,10 @@ pub fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Writes a value as indented JSON, whole; see [`write_file_with`].
+/// Writes a value as indented JSON, atomically; see [`write_file_with`].
 ///
 /// # Errors
-/// Naming the file.
+/// An I/O error with the path.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Error::invalid(path, error))?;
     write_file(path, json + "\n")

@@ -1,4 +1,4 @@
-//! Output folders that appear whole: a command that fails or is killed leaves what was there before.
+//! Output folders that are created atomically: a command that fails or is killed leaves the previous folder unchanged.
 
 use crate::{
     Error, Result,
@@ -12,24 +12,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The temporary folder inside an output folder that exists and is empty.
+/// The temporary folder inside an existing empty output folder.
 const INSIDE: &str = ".new.tmp";
-/// The lock file inside a folder.
+/// The lock file in a folder.
 const LOCK: &str = ".lock";
 
-/// What to do with an output folder that is not empty.
+/// How to treat an output folder that is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Stop with an error.
+    /// Return an error.
     Refuse,
-    /// Replace it, if it was made by the same command: a run by a run, a model by a model.
+    /// Replace it if the same command made it: a run by a run, a model by a model.
     Replace,
 }
 
-/// The kind of folder that a command makes, and therefore may replace. A file name is the kind of all folders that have
-/// a file of that name.
+/// The kind of folder that a command makes and may therefore replace. A file name stands for all folders that contain
+/// such a file.
 pub trait Kind {
-    /// How `folder` differs from this kind, as the end of "FOLDER is not empty and ..."; `None` if it is of this kind.
+    /// How `folder` differs from this kind, to complete "FOLDER is not empty and ..."; `None` if it is of this kind.
     fn differs(&self, folder: &Path) -> Option<String>;
 }
 
@@ -39,11 +39,11 @@ impl Kind for &str {
     }
 }
 
-/// Locks a folder that has the file `marker`, for as long as the result lives: two processes that write to one run
-/// would leave a mixture. `None` if there is no such folder yet.
+/// Locks a folder that contains the file `marker` until the result is dropped, so that two processes do not write to
+/// the same run. `None` if there is no such folder yet.
 ///
 /// # Errors
-/// [`Error::InUse`] if another process has the lock.
+/// [`Error::InUse`] if another process holds the lock.
 pub fn lock(folder: &Path, marker: &str) -> Result<Option<File>> {
     match folder.join(marker).is_file() {
         true => acquire(&folder.join(LOCK), folder).map(Some),
@@ -51,10 +51,10 @@ pub fn lock(folder: &Path, marker: &str) -> Result<Option<File>> {
     }
 }
 
-/// Moves a folder back that a process had moved aside when it was killed.
+/// Restores the folder `out` if a process was killed while replacing it, after it had moved the old folder aside.
 ///
 /// # Errors
-/// [`Error::InUse`] if that process is still running; naming the folder that could not be renamed.
+/// [`Error::InUse`] if that process is still running; an I/O error if the folder cannot be renamed.
 pub fn recover(out: &Path, kind: impl Kind) -> Result<()> {
     match beside(out, "old") {
         Ok(old) if !out.exists() && old.exists() => {
@@ -65,16 +65,16 @@ pub fn recover(out: &Path, kind: impl Kind) -> Result<()> {
     }
 }
 
-/// Makes the folder `out` with what `fill` writes into the folder that it is given, or nothing.
+/// Creates the folder `out` atomically with the files that `fill` writes.
 ///
-/// That folder is the temporary `.NAME.tmp` beside `out`, locked by `.NAME.lock`; it is synced and renamed. If `out`
-/// exists and is empty, both are inside of it, because it may be the mount point of a volume. With
-/// [`Existing::Replace`] the old folder is removed as a whole, and only after the new one was made; it must be of the
-/// same `kind`. A link to a folder stays one.
+/// `fill` is given a temporary folder, `.NAME.tmp` next to `out`, locked by `.NAME.lock`; it is synced and renamed to
+/// `out`. If `out` exists and is empty, both are inside it, because it may be the mount point of a volume. With
+/// [`Existing::Replace`] the old folder is removed after the new one is complete; it must be of the same `kind`. If
+/// `out` is a symbolic link, its target is replaced.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::NotReplaced`] or [`Error::InUse`] before `fill` is called; whatever `fill` returns;
-/// naming the file that could not be synced; [`Error::NotMoved`]. What was there is left as it was.
+/// [`Error::NotEmpty`], [`Error::NotReplaced`] or [`Error::InUse`] before `fill` is called; the error of `fill`; an I/O
+/// error if a file cannot be synced; [`Error::NotMoved`]. After an error, the previous folder is unchanged.
 pub fn whole<T, E: From<Error>>(
     out: &Path,
     existing: Existing,
@@ -86,7 +86,7 @@ pub fn whole<T, E: From<Error>>(
     let (temporary, lock) = target()?.temporary(out)?;
     fs::create_dir_all(parent(&lock)).map_err(Error::io(parent(&lock)))?;
     let _lock = TemporaryLock::acquire(lock, out)?;
-    // What a process that was killed left.
+    // Leftovers of a process that was killed.
     remove(&temporary)?;
     restore(out, &kind)?;
     if target()?.temporary(out)?.0 != temporary {
@@ -99,7 +99,7 @@ pub fn whole<T, E: From<Error>>(
         Ok(value)
     });
     if filled.is_err() {
-        // The cause is reported; a leftover is removed next time.
+        // The cause is reported; if this fails, the next call removes the folder.
         let _ = fs::remove_dir_all(&temporary);
     }
     let value = filled?;
@@ -108,7 +108,7 @@ pub fn whole<T, E: From<Error>>(
     Ok(value)
 }
 
-/// What is at the path of an output folder.
+/// The state of an output path.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Absent,
@@ -121,11 +121,11 @@ impl Target {
         let entries = match fs::read_dir(out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Absent),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::invalid(out, "is a file: name a folder"));
+                return Err(Error::invalid(out, "is a file: choose a folder"));
             }
             other => other.map_err(Error::io(out))?,
         };
-        // What a process that was killed left does not count.
+        // Leftovers of a process that was killed do not count.
         let temporary = |name: &str| [INSIDE, LOCK].contains(&name);
         let mut others = entries.filter(|entry| {
             !entry.as_ref().is_ok_and(|e| e.file_name().to_str().is_some_and(temporary))
@@ -148,6 +148,7 @@ impl Target {
         }
     }
 
+    /// Moves the new folder to `out`.
     fn put(self, temporary: &Path, out: &Path) -> Result<()> {
         match self {
             Self::Absent => fs::rename(temporary, out).map_err(Error::io(out))?,
@@ -165,7 +166,7 @@ impl Target {
                 remove(&old)?;
                 fs::rename(out, &old).map_err(Error::io(out))?;
                 if let Err(error) = fs::rename(temporary, out) {
-                    // The error is reported; the old folder goes back if it can, else it is `.NAME.old`.
+                    // The error is reported; if the old folder cannot be moved back, it stays as `.NAME.old`.
                     let _ = fs::rename(&old, out);
                     return Err(Error::io(out)(error));
                 }
@@ -176,11 +177,11 @@ impl Target {
     }
 }
 
-/// [`recover`] by the process that has the lock.
+/// [`recover`], for a process that holds the lock.
 fn restore(out: &Path, kind: &impl Kind) -> Result<()> {
     let old = beside(out, "old")?;
     if !out.exists() && old.is_dir() && kind.differs(&old).is_none() {
-        tracing::warn!("{} is back: a process was killed while replacing it", out.display());
+        tracing::warn!("restored {}: a process was killed while replacing it", out.display());
         fs::rename(&old, out).map_err(Error::io(out))?;
     }
     Ok(())
@@ -193,7 +194,7 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Syncs every file below `folder` and the folders themselves.
+/// Syncs all files and folders in `folder`, recursively, and `folder` itself.
 fn sync_all(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();

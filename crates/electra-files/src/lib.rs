@@ -1,9 +1,9 @@
-//! What every crate of the workspace does with files.
+//! Files, folders and configs, as all crates of the workspace handle them.
 //!
 //! - [`config`]: TOML files with `KEY=VALUE` overrides and errors that name the key;
-//! - [`folder`]: output folders that appear whole, replaced only by the command that made them; locks;
-//! - [`write_file_with`] and its relatives: files that appear whole, JSON, checksums;
-//! - [`nearest`]: the "did you mean" of an error message.
+//! - [`folder`]: output folders that are created atomically and replaced only by the command that made them; locks;
+//! - [`write_file_with`] and related functions: atomic writes, JSON, checksums;
+//! - [`nearest`]: "did you mean" suggestions for error messages.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! Lock files. The system releases a lock when its process ends, even when it is killed.
+//! Lock files. The operating system releases a lock when its process ends, even if the process is killed.
 
 use crate::{Error, Result};
 use std::{
@@ -7,17 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Opens the file `path`, which is created if it is missing, and locks it for as long as the result lives. Where the
-/// file system has no locks, the file is only opened.
+/// Opens the file `path`, creating it if it is missing, and locks it until the result is dropped. On a file system
+/// without locks, the file is only opened.
 ///
 /// # Errors
-/// [`Error::InUse`] naming `output` if another process has the lock.
+/// [`Error::InUse`] naming `output` if another process holds the lock.
 pub(crate) fn acquire(path: &Path, output: &Path) -> Result<File> {
     loop {
         let options = OpenOptions::new().create(true).write(true).truncate(false).open(path);
         let file = options.map_err(Error::io(path))?;
         match file.try_lock() {
-            // Its last owner may have renamed or removed the file after it was opened here.
+            // The previous owner may have renamed or removed the file after it was opened here.
             Ok(()) if !is_at(&file, path) => {}
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => return Err(Error::InUse(output.to_owned())),
@@ -29,7 +29,7 @@ pub(crate) fn acquire(path: &Path, output: &Path) -> Result<File> {
     }
 }
 
-/// Whether `path` is still the name of the open file.
+/// Whether the open file is still at `path`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -59,7 +59,7 @@ impl TemporaryLock {
 
 impl Drop for TemporaryLock {
     fn drop(&mut self) {
-        // A lock file that cannot be removed is locked by nobody, so it is in nobody's way.
+        // A lock file that cannot be removed is not locked, so it blocks nobody.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a file or folder is, and the hidden names beside it.
+//! Parent folders, symbolic links, and hidden names next to a file or folder.
 
 use crate::{Error, Result};
 use std::{
@@ -7,15 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folder that `path` is in: `.` for a bare name.
+/// The folder that contains `path`: `.` for a bare name.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// `.NAME.suffix` in the folder that `path` is in.
+/// `.NAME.suffix` in the folder that contains `path`.
 pub(crate) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| {
-        Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, "must end in a name"))
+        Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, "must end in a file name"))
     })?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
@@ -24,7 +24,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// What a link leads to; any other path as it is.
+/// The target of a symbolic link; any other path as it is.
 pub(crate) fn follow(path: &Path) -> Result<PathBuf> {
     match path.is_symlink() {
         true => fs::canonicalize(path).map_err(Error::io(path)),

@@ -1,6 +1,6 @@
-//! "Did you mean": the known name that is most like an unknown one.
+//! "Did you mean": the known name that is most similar to an unknown one.
 
-/// Jaro-Winkler similarity above which a name is suggested.
+/// The Jaro-Winkler similarity above which a name is suggested.
 const ALIKE: f64 = 0.75;
 
 /// The end of a message about an unknown name: `; did you mean "x"?`, or the list of known names if none is similar.

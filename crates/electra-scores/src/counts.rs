@@ -1,35 +1,35 @@
-//! Precision, recall and F1 of things that are looked for: entities, labels.
+//! Precision, recall and F1 of entities and labels.
 
 use std::{fmt::Write, iter::Sum};
 
-/// Things counted.
+/// Counts of gold and predicted entities or labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MatchCounts {
-    /// In the gold answers.
+    /// The number in the gold data.
     pub gold: usize,
-    /// In the predicted ones.
+    /// The number that is predicted.
     pub predicted: usize,
-    /// In both: the same thing in the same place.
+    /// The number that is predicted correctly.
     pub right: usize,
 }
 
 impl MatchCounts {
-    /// Share of what is predicted that is right; 0 where nothing is.
+    /// `right / predicted`; 0 if nothing is predicted.
     pub fn precision(&self) -> f64 {
-        share(self.right, self.predicted)
+        fraction(self.right, self.predicted)
     }
 
-    /// Share of what there is that is found; 0 where there is nothing.
+    /// `right / gold`; 0 if there is no gold.
     pub fn recall(&self) -> f64 {
-        share(self.right, self.gold)
+        fraction(self.right, self.gold)
     }
 
-    /// The harmonic mean of the two; 0 where nothing is right.
+    /// The harmonic mean of precision and recall; 0 if nothing is right.
     pub fn f1(&self) -> f64 {
-        share(2 * self.right, self.predicted + self.gold)
+        fraction(2 * self.right, self.predicted + self.gold)
     }
 
-    /// A table with a row for each of several, its name under `heading` first.
+    /// A TSV table with a row for each name; `heading` is the header of the names.
     pub fn table<'a>(heading: &str, rows: impl IntoIterator<Item = (&'a str, Self)>) -> String {
         let mut table = format!("{heading}\tprecision\trecall\tf1\tgold\tpredicted\tright\n");
         for (name, found) in rows {
@@ -54,7 +54,7 @@ impl Sum for MatchCounts {
     }
 }
 
-/// A part of a whole; 0 of nothing.
-pub(crate) fn share(part: usize, whole: usize) -> f64 {
+/// `part / whole`; 0 if `whole` is 0.
+pub(crate) fn fraction(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

@@ -11,17 +11,17 @@ pub enum Error {
     Row {
         /// The file.
         file: String,
-        /// The line, from 1, header included.
+        /// The line, from 1; the header counts.
         line: u64,
-        /// What is wrong, in which column, and what would be right.
+        /// What is wrong, in which column, and what is expected.
         message: String,
     },
-    /// A task description or data file that cannot be used as a whole.
+    /// A file or folder that cannot be used.
     #[error("{}: {message}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         message: String,
     },
     /// A value out of range.
@@ -31,18 +31,11 @@ pub enum Error {
         key: String,
         /// The value found.
         value: String,
-        /// What would be right.
+        /// What is expected.
         expected: String,
     },
-    /// A file or folder that could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// From the crate of files: a task description that cannot be read, an override that does not fit.
+    /// A file or folder that could not be read or written, a task description with a fault, an override that does not
+    /// fit.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
 }
@@ -51,10 +44,10 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An [`Error::Io`] of a file, for `map_err`.
+    /// An I/O error of the file or folder `path`, for `map_err`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        |source| Self::Io { path, source }
+        |source| Self::Files(electra_files::Error::Io { path, source })
     }
 
     /// An [`Error::File`].

@@ -1,17 +1,17 @@
-//! Figures as the official scripts print them: Python's way to write a number in JSON.
+//! Numbers as the official scripts print them: Python's JSON.
 
 use std::fmt;
 
 /// A number of a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Figure {
-    /// How many there are of something.
+    /// An integer count.
     Count(usize),
-    /// A score; finite.
+    /// A finite score.
     Value(f64),
 }
 
-/// As Python's `repr`: the fewest digits that give the number back, with a point or an exponent.
+/// As Python's `repr`: the fewest digits that identify the number, with a decimal point or an exponent.
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = match *self {
@@ -22,7 +22,7 @@ impl fmt::Display for Figure {
         let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
         let power: i32 = exponent.parse().unwrap_or(0);
         if (-4..16).contains(&power) {
-            // `Debug` of numbers in this range has a point and no exponent up to here; `Display` has no point.
+            // `Display` writes whole numbers without a decimal point.
             let plain = value.to_string();
             let point = if plain.contains('.') { "" } else { ".0" };
             return write!(f, "{plain}{point}");
@@ -32,16 +32,16 @@ impl fmt::Display for Figure {
     }
 }
 
-/// How an object of figures is laid out.
+/// The layout of a JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// On one line.
     Line,
-    /// A figure a line, two spaces in.
+    /// One number per line, indented by two spaces.
     Indented,
 }
 
-/// A JSON object of figures, byte for byte as Python's `json.dumps` writes it.
+/// A JSON object of numbers, byte for byte as Python's `json.dumps` writes it.
 pub fn json(figures: &[(&str, Figure)], layout: Layout) -> String {
     let members = figures.iter().map(|(name, figure)| format!("\"{name}\": {figure}"));
     let members: Vec<String> = members.collect();

@@ -13,31 +13,30 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub struct Files {
     /// The training set.
     pub train: PathBuf,
-    /// The set that seeds are compared on.
+    /// The dev set, on which seeds are compared.
     pub dev: PathBuf,
-    /// The labelled set that is scored at the end and that nothing is chosen by.
+    /// The labeled test set. It is scored at the end; nothing is selected by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
-    /// The format of tables whose extensions do not tell it.
+    /// The format of tables with another extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Names of all columns of .tsv and .csv files that have no header.
+    /// Names of all columns, for .tsv and .csv files without a header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// Further dev sets by name: scored as `dev` is, and nothing is chosen by them.
+    /// Further dev sets by name. They are scored as `dev` is; nothing is selected by them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_dev: BTreeMap<String, PathBuf>,
 }
 
 impl Files {
-    /// Checks that the keys of tables are not used, for files with a format of their own.
+    /// Checks that keys for tables are not set, for tasks whose files are not tables.
     ///
     /// # Errors
     /// Naming the key.
     pub fn without_tables(&self) -> Result<()> {
         if let Some(format) = self.format {
-            let expected =
-                "is for tables: the files of this kind of task have a format of their own";
+            let expected = "is for tables: the files of this kind of task are not tables";
             return Err(Error::value("files.format", format, expected));
         }
         match &self.columns {
@@ -54,10 +53,10 @@ impl Files {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pairs {
-    /// It does, as for a premise and a hypothesis.
+    /// It matters, as for a premise and a hypothesis.
     #[default]
     Ordered,
-    /// It does not: each training pair is learned in both orders (the reference's `double_unordered`), first all as
+    /// It does not matter: each training pair is used in both orders (the reference's `double_unordered`), first all as
     /// they are, then all swapped.
     Unordered,
 }
@@ -66,4 +65,9 @@ impl Pairs {
     pub(crate) fn is_ordered(&self) -> bool {
         *self == Self::Ordered
     }
+}
+
+/// Whether a key has its default of 0.
+pub(crate) fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }

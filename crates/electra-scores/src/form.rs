@@ -1,4 +1,4 @@
-//! Rows of a task's tables, whatever its labels are: which are read, which are left out and named, which are errors.
+//! Rows of a task's tables, for any kind of labels: which are read, which are left out, which are errors.
 
 use crate::{
     error::{Error, Result},
@@ -15,9 +15,9 @@ pub struct Form<'a> {
     pub texts: Vec<&'a str>,
     /// Columns of the labels; their fields come after those of the texts.
     pub labels: Vec<&'a str>,
-    /// The last label of rows without gold.
+    /// The last label of rows without a gold label.
     pub no_label: Option<&'a str>,
-    /// What separates the labels of a row, where they may be a JSON list.
+    /// The separator of the labels in a row, if they may be a JSON list.
     pub separator: Option<&'a str>,
     /// The largest fraction of a file's rows that may be left out because they are malformed.
     pub unusable_rows: f64,
@@ -27,20 +27,31 @@ pub struct Form<'a> {
     pub files: &'a Files,
 }
 
-/// The rows of a file that can be used, and which are left out.
+/// The rows of a file that can be used, and those that are left out.
 #[derive(Debug)]
 pub struct Read {
-    /// The rows, their labels after their texts.
+    /// The usable rows, their labels after their texts.
     pub rows: Vec<Row>,
-    /// The others.
+    /// The other rows.
     pub left_out: Option<LeftOut>,
 }
 
+/// The rows of a file by whether they can be used.
+#[derive(Debug, Default)]
+struct Selected {
+    /// All rows of the file in order; `None` for those that are left out.
+    rows: Vec<Option<Row>>,
+    /// Why rows cannot be used.
+    unusable: Vec<Error>,
+    /// The rows without a gold label, as messages.
+    unlabeled: Vec<Error>,
+}
+
 impl Form<'_> {
-    /// Checks that the keys fit each other.
+    /// Checks that the keys are consistent.
     ///
     /// # Errors
-    /// Naming the first that does not.
+    /// Naming the first key that is not.
     pub fn validate(&self) -> Result<()> {
         if self.pairs == Pairs::Unordered && self.texts.len() < 2 {
             return Err(Error::value("pairs", "unordered", "there is no second text: set text_b"));
@@ -54,14 +65,14 @@ impl Form<'_> {
             if let Some(column) =
                 wanted.find(|&wanted| !columns.iter().any(|known| known == wanted))
             {
-                let expected = format!("must name the column {column:?} that the task reads");
+                let expected = format!("must include the column {column:?}, which the task reads");
                 return Err(Error::value("files.columns", format!("{columns:?}"), expected));
             }
         }
         Ok(())
     }
 
-    /// The wanted columns of a file.
+    /// Opens a file and finds `columns` in its header.
     ///
     /// # Errors
     /// Naming the file that cannot be read or lacks a column.
@@ -70,8 +81,8 @@ impl Form<'_> {
             Some(names) => Header::Given(names),
             None => Header::FirstLine,
         };
-        let unknown = "the extension must be .tsv, .csv, .jsonl or .ndjson, or the key files.format \
-                       must say what the files are";
+        let unknown = "the extension must be .tsv, .csv, .jsonl or .ndjson; for other extensions \
+                       set the key files.format";
         let format = match self.files.format {
             Some(format) => format,
             None => Format::of(path).map_err(|_| Error::file(path, unknown))?,
@@ -83,96 +94,97 @@ impl Form<'_> {
         })
     }
 
-    /// Whether the row has no gold label.
-    fn is_unlabelled(&self, row: &Row) -> bool {
-        self.no_label.is_some() && row.fields.last().map(String::as_str) == self.no_label
-    }
-
-    /// The rows that can be used. What is left out is named.
+    /// The rows that can be used. The others are logged and listed.
     ///
     /// # Errors
-    /// Naming file, line and column of the first row that cannot be used, where none or too many may be left out; or
-    /// if none is left.
+    /// Naming file, line and column of the first row that cannot be used, if none or too many may be left out; or
+    /// if no row remains.
     pub fn rows(&self, path: &Path) -> Result<Read> {
-        let columns: Vec<&str> = self.texts.iter().chain(&self.labels).copied().collect();
-        let mut reader = self.open(path, &columns)?;
-        let (mut rows, mut unusable, mut unlabelled) = (Vec::new(), Vec::new(), Vec::new());
-        let label = self.no_label.unwrap_or_default();
-        while let Some(row) = reader.read()? {
-            match row.and_then(|row| self.not_empty(path, row)) {
-                Ok(row) if self.is_unlabelled(&row) => {
-                    let message = format!("the label {label:?} means that there is no gold");
-                    unlabelled.push(Error::row(&path.display().to_string(), row.line, message));
-                }
-                Ok(row) => rows.push(row),
-                Err(error) if self.unusable_rows == 0.0 => return Err(error),
-                Err(error) => unusable.push(error),
-            }
-        }
-        self.check_unusable(path, &unusable, rows.len() + unlabelled.len())?;
+        let Selected { rows, unusable, unlabeled } = self.select(path, &self.texts)?;
+        let rows: Vec<Row> = rows.into_iter().flatten().collect();
         if rows.is_empty() {
-            return Err(Error::file(path, "it has no rows"));
+            return Err(Error::file(path, "the file has no rows"));
         }
-        if !unlabelled.is_empty() {
-            let (path, count) = (path.display(), unlabelled.len());
-            tracing::warn!("{path}: {count} rows have the label {label:?}: left out");
+        if !unlabeled.is_empty() {
+            let (path, count) = (path.display(), unlabeled.len());
+            let label = self.no_label.unwrap_or_default();
+            tracing::warn!("{path}: {count} rows have the label {label:?} and are left out");
         }
-        let named = unusable.iter().chain(&unlabelled).map(Error::to_string);
+        let named = unusable.iter().chain(&unlabeled).map(Error::to_string);
         Ok(Read { rows, left_out: LeftOut::of(path, named.collect()) })
     }
 
-    /// `parse` applied to the labels of a labelled file, row by row; `None` for the rows that are left out. Texts are
+    /// `parse` applied to the labels of each row of a labeled file; `None` for the rows that are left out. Texts are
     /// not read.
     ///
     /// # Errors
-    /// Naming file and line of the first row that cannot be used, where none or too many may be left out; or if none is
-    /// left.
+    /// Naming file and line of the first row that cannot be used, if none or too many may be left out; or if no row
+    /// remains.
     pub fn gold<T>(
         &self,
         path: &Path,
         parse: impl Fn(&Row) -> Result<T>,
     ) -> Result<Vec<Option<T>>> {
-        let mut reader = self.open(path, &self.labels)?;
-        let (mut gold, mut unusable) = (Vec::new(), Vec::new());
-        while let Some(row) = reader.read()? {
-            match row {
-                Ok(row) if self.is_unlabelled(&row) => gold.push(None),
-                Ok(row) => gold.push(Some(parse(&row)?)),
-                Err(error) if self.unusable_rows == 0.0 => return Err(error),
-                Err(error) => {
-                    unusable.push(error);
-                    gold.push(None);
-                }
-            }
+        let rows = self.select(path, &[])?.rows;
+        if rows.iter().all(Option::is_none) {
+            return Err(Error::file(path, "the file has no labeled row"));
         }
-        self.check_unusable(path, &unusable, gold.len() - unusable.len())?;
-        match gold.iter().all(Option::is_none) {
-            true => Err(Error::file(path, "it has no labelled row")),
-            false => Ok(gold),
-        }
+        rows.iter().map(|row| row.as_ref().map(&parse).transpose()).collect()
     }
 
-    /// The rows of a file that are left out because a text is empty, where such rows may be.
+    /// Reads the columns `texts` and those of the labels, and tells apart the rows that can be used, cannot be used and
+    /// have no gold label.
+    fn select(&self, path: &Path, texts: &[&str]) -> Result<Selected> {
+        let columns: Vec<&str> = texts.iter().chain(&self.labels).copied().collect();
+        let mut reader = self.open(path, &columns)?;
+        let fail = |line, message| Error::row(&path.display().to_string(), line, message);
+        let mut selected = Selected::default();
+        while let Some(row) = reader.read()? {
+            let row = row.and_then(|row| match empty_text(texts, &row) {
+                None => Ok(row),
+                Some(column) => {
+                    Err(fail(row.line, format!("the text in column {column:?} is empty")))
+                }
+            });
+            let usable = match (row, self.no_label) {
+                (Ok(row), Some(label)) if row.fields.last().is_some_and(|last| last == label) => {
+                    let message = format!("the label {label:?} means that there is no gold label");
+                    selected.unlabeled.push(fail(row.line, message));
+                    None
+                }
+                (Ok(row), _) => Some(row),
+                (Err(error), _) if self.unusable_rows == 0.0 => return Err(error),
+                (Err(error), _) => {
+                    selected.unusable.push(error);
+                    None
+                }
+            };
+            selected.rows.push(usable);
+        }
+        self.check_unusable(path, &selected.unusable, selected.rows.len())?;
+        Ok(selected)
+    }
+
+    /// The numbers of the rows that are left out because a text is empty; none if `unusable_rows` is 0.
     pub fn without_text(&self, path: &Path) -> Vec<usize> {
-        // A file whose texts cannot be read, or stand in other columns, says nothing of them.
+        // A labeled file may lack the texts, or have them in other columns.
         let reader = self.open(path, &self.texts).ok().filter(|_| self.unusable_rows > 0.0);
         let Some(mut reader) = reader else { return Vec::new() };
         let mut found = Vec::new();
         while let Ok(Some(row)) = reader.read() {
-            let empty = row.ok().filter(|row| self.empty_text(row).is_some());
+            let empty = row.ok().filter(|row| empty_text(&self.texts, row).is_some());
             found.extend(empty.map(|row| row.index));
         }
         found
     }
 
-    /// Names the rows that cannot be used; too many of them are an error.
-    fn check_unusable(&self, path: &Path, unusable: &[Error], usable: usize) -> Result<()> {
+    /// Logs the rows that cannot be used; too many of them among `all` are an error.
+    fn check_unusable(&self, path: &Path, unusable: &[Error], all: usize) -> Result<()> {
         let Some(first) = unusable.first() else { return Ok(()) };
-        let (count, all) = (unusable.len(), unusable.len() + usable);
-        if count as f64 > self.unusable_rows * all as f64 {
+        let (count, allowed) = (unusable.len(), self.unusable_rows);
+        if count as f64 > allowed * all as f64 {
             let message = format!(
-                "{count} of {all} rows cannot be used, and the key unusable_rows allows a fraction of {}; the first: {first}",
-                self.unusable_rows
+                "{count} of {all} rows cannot be used, and the key unusable_rows allows a fraction of {allowed}; the first: {first}"
             );
             return Err(Error::file(path, message));
         }
@@ -180,34 +192,15 @@ impl Form<'_> {
             tracing::warn!("left out: {error}");
         }
         let (path, more) = (path.display(), count.saturating_sub(LeftOut::NAMED));
-        tracing::warn!("{path}: {count} of {all} rows are left out, {more} of them not named here");
+        tracing::warn!(
+            "{path}: {count} of {all} rows are left out; {more} of them are not listed here"
+        );
         Ok(())
-    }
-
-    fn not_empty(&self, path: &Path, row: Row) -> Result<Row> {
-        match self.empty_text(&row) {
-            None => Ok(row),
-            Some(column) => {
-                let message = format!("the text in column {column:?} is empty");
-                Err(Error::row(&path.display().to_string(), row.line, message))
-            }
-        }
-    }
-
-    /// The column of a row's first text that is empty.
-    fn empty_text(&self, row: &Row) -> Option<&str> {
-        let mut texts = self.texts.iter().zip(&row.fields);
-        texts.find(|(_, text)| text.trim().is_empty()).map(|(column, _)| *column)
     }
 }
 
-/// Checks that a label can be told from what separates the columns and rows of `predictions.tsv`.
-///
-/// # Errors
-/// If it has a tab or a line break.
-pub fn check_label(label: &str) -> std::result::Result<(), String> {
-    match label.contains(['\t', '\n', '\r']) {
-        true => Err(format!("{label:?} has a tab or a line break in it")),
-        false => Ok(()),
-    }
+/// The column of a row's first text that is empty; the fields of `texts` are the first of the row.
+fn empty_text<'a>(texts: &[&'a str], row: &Row) -> Option<&'a str> {
+    let mut texts = texts.iter().zip(&row.fields);
+    texts.find(|(_, text)| text.trim().is_empty()).map(|(column, _)| *column)
 }

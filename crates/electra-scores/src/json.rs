@@ -1,49 +1,36 @@
-//! JSON files read whole, with errors that name the file, the place in the document, the line and the column.
+//! JSON files, with errors that name the file, the place in the document, the line and the column.
 
 use crate::{
     error::{Error, Result},
-    utf8::Utf8Reader,
+    lines::not_utf8,
 };
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, MapAccess, Visitor},
 };
-use std::{
-    collections::HashSet,
-    fmt,
-    fs::File,
-    io::{self, Read},
-    marker::PhantomData,
-    path::Path,
-};
+use std::{collections::HashSet, fmt, fs::File, io::Read, marker::PhantomData, path::Path};
 
-/// The largest file that is read, in bytes: SQuAD's own have up to 42 MB, and a file is held whole.
+/// The largest file that is read, in bytes. SQuAD's own files have up to 42 MB; a file is read into memory.
 const LARGEST: u64 = 1 << 30;
 
-/// The value that a file holds.
+/// The value in a file.
 ///
 /// # Errors
-/// If it cannot be read, is above 1 GiB, is not UTF-8, not JSON, or not of this form.
+/// If the file cannot be read, is larger than 1 GiB, is not UTF-8 or JSON, or has a value of another type.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     read_from(File::open(path).map_err(Error::io(path))?, path)
 }
 
-/// [`read`] of any bytes; `path` is what errors call them.
+/// [`read`] of any bytes; `path` names them in errors.
 pub(crate) fn read_from<T: DeserializeOwned>(reader: impl Read, path: &Path) -> Result<T> {
-    parse(path, &text(path, reader)?)
-}
-
-fn text(path: &Path, file: impl Read) -> Result<String> {
-    let mut text = String::new();
-    let count = Utf8Reader::new(file).take(LARGEST + 1).read_to_string(&mut text);
-    match count {
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(Error::file(path, e)),
-        Err(e) => Err(Error::io(path)(e)),
-        Ok(count) if count as u64 > LARGEST => {
-            Err(Error::file(path, format!("above {LARGEST} bytes: is this the right file?")))
-        }
-        Ok(_) => Ok(text),
+    let mut bytes = Vec::new();
+    let count = reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if count as u64 > LARGEST {
+        let message = format!("larger than {LARGEST} bytes: is this the right file?");
+        return Err(Error::file(path, message));
     }
+    let text = String::from_utf8(bytes).map_err(|e| Error::file(path, not_utf8(&e, 0, 1)))?;
+    parse(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
@@ -51,15 +38,15 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = error.path().to_string();
         let inner = error.into_inner();
-        let what = not_finite(text, &inner).unwrap_or_else(|| inner.to_string());
-        Error::file(path, if place == "." { what } else { format!("{place}: {what}") })
+        let message = not_finite(text, &inner).unwrap_or_else(|| inner.to_string());
+        Error::file(path, if place == "." { message } else { format!("{place}: {message}") })
     })?;
     json.end()
         .map_err(|e| Error::file(path, format!("more after the end of the JSON value: {e}")))?;
     Ok(value)
 }
 
-/// What to say where Python's NaN or Infinity stands, which JSON does not have.
+/// The message for Python's NaN or Infinity, which JSON does not have, if the error is about one.
 fn not_finite(text: &str, error: &serde_json::Error) -> Option<String> {
     let (line, column) = (error.line(), error.column());
     let bytes = text.split('\n').nth(line.checked_sub(1)?)?.as_bytes();
@@ -72,7 +59,7 @@ fn not_finite(text: &str, error: &serde_json::Error) -> Option<String> {
     ))
 }
 
-/// The members of an object in the file's order; a duplicate name is an error.
+/// The members of an object, in the file's order. A duplicate key is an error.
 #[derive(Debug)]
 pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
 

@@ -1,12 +1,12 @@
-//! Reading and scoring labelled text, without libtorch.
+//! Reading and scoring labeled text, without libtorch.
 //!
-//! - [`table`]: TSV, CSV and JSON lines, row by row; [`Form`]: which columns and rows of them a task reads;
-//! - [`SentenceTask`], [`multi_label::MultiLabelTask`]: tasks of texts as a `task.toml` describes them;
+//! - [`table`]: TSV, CSV and JSON lines, row by row; [`Form`]: the columns and rows that a task reads;
+//! - [`SentenceTask`], [`multi_label::MultiLabelTask`]: text tasks as a `task.toml` describes them;
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error, and their [`metrics::Summary`];
-//! - [`squad`]: files of SQuAD and MRQA, and the official scripts' figures in every digit;
-//! - [`tagging`]: CoNLL files, schemes of tags, entities as seqeval and conlleval count them;
-//! - [`multi_label`]: sets of labels, scored as scikit-learn does;
-//! - [`glue`]: GLUE's tasks and official scores, and the files that the leaderboard takes.
+//! - [`squad`]: files of SQuAD and MRQA, and scores equal to those of the official scripts in every digit;
+//! - [`tagging`]: CoNLL files, tagging schemes, scores of entities as in seqeval and conlleval;
+//! - [`multi_label`]: sets of labels, scored as in scikit-learn;
+//! - [`glue`]: GLUE's tasks, official scores, and the files of a submission.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -19,6 +19,7 @@ mod files;
 mod form;
 pub mod glue;
 mod json;
+mod labels;
 mod left_out;
 mod lines;
 pub mod metrics;
@@ -29,12 +30,12 @@ pub mod squad;
 pub mod table;
 pub mod tagging;
 mod task_file;
-mod utf8;
 
 pub use counts::MatchCounts;
 pub use error::{Error, Result};
 pub use files::{Files, Pairs};
-pub use form::{Form, Read, check_label};
+pub use form::{Form, Read};
+pub use labels::check_label;
 pub use left_out::LeftOut;
 pub use lines::LONGEST_LINE;
 pub use metrics::{Metric, Scores};

@@ -1,89 +1,92 @@
-//! Lines of text files, checked to be UTF-8, with their numbers.
+//! Lines of UTF-8 text files, with their numbers.
 
-use crate::{
-    error::{Error, Result},
-    utf8::{NotUtf8, Utf8Reader},
+use crate::error::{Error, Result};
+use std::{
+    io::{BufRead, BufReader, Read},
+    string::FromUtf8Error,
 };
-use std::io::{self, BufRead, BufReader, Read};
 
-/// The longest line of a TSV or JSON lines file, and the longest row of a CSV file, in bytes: above it, the file is
-/// something else.
+/// The longest line of a TSV or JSON lines file, and the longest row of a CSV file, in bytes. A longer one means that
+/// the file is not a table.
 pub const LONGEST_LINE: u64 = 64 << 20;
 
-/// What is said of an empty line that is no row.
+/// The message for an empty line that is not a row.
 pub(crate) const EMPTY_LINE: &str = "an empty line in the middle of the file";
 
-/// The checked bytes of a file.
-pub(crate) type Bytes = Utf8Reader<Box<dyn Read + Send>>;
+/// A source of bytes.
+pub(crate) type Bytes = Box<dyn Read + Send>;
 
-/// Lines without their ends.
+/// A file's lines without their line ends. A byte-order mark at the start is skipped.
 pub(crate) struct Lines {
     reader: BufReader<Bytes>,
+    /// The last line that was read.
     text: String,
+    /// Its number, from 1.
     line: u64,
-    /// How many lines after the last that was handed on the one in `text` stands; those between are empty.
-    empty: u64,
+    /// Bytes up to its end.
+    offset: u64,
+    /// How many lines [`Lines::row`] has read and not returned yet: `text`, and empty lines before it.
+    pending: u64,
 }
 
 impl Lines {
     pub(crate) fn new(bytes: Bytes) -> Self {
         let reader = BufReader::with_capacity(64 * 1024, bytes);
-        Self { reader, text: String::new(), line: 0, empty: 0 }
+        Self { reader, text: String::new(), line: 0, offset: 0, pending: 0 }
     }
 
-    /// The next line, which may be empty, with its number, from 1; `file` names it in errors.
+    /// The next line, which may be empty, with its number; `file` names the file in errors.
     pub(crate) fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         Ok(self.read(file)?.then_some((self.line, &self.text)))
     }
 
     /// Reads the next line into `text`; false at the end.
     fn read(&mut self, file: &str) -> Result<bool> {
-        self.text.clear();
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        bytes.clear();
         let mut limited = (&mut self.reader).take(LONGEST_LINE);
-        let count =
-            limited.read_line(&mut self.text).map_err(|e| read_error(file, self.line + 1, e))?;
+        let count = limited
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| Error::row(file, self.line + 1, error))?;
         if count == 0 {
             return Ok(false);
         }
         self.line += 1;
-        if count as u64 == LONGEST_LINE && !self.text.ends_with('\n') {
+        if count as u64 == LONGEST_LINE && !bytes.ends_with(b"\n") {
             let message = format!("a line longer than {LONGEST_LINE} bytes: is this a table?");
             return Err(Error::row(file, self.line, message));
         }
-        let length = self.text.trim_end_matches('\n').len();
-        self.text.truncate(length);
-        if self.text.ends_with('\r') {
-            self.text.pop();
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Error::row(file, self.line, not_utf8(&error, self.offset, self.line))
+        })?;
+        self.text = match text.strip_prefix('\u{feff}').filter(|_| self.offset == 0) {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
+        self.offset += count as u64;
+        for end in ['\n', '\r'] {
+            if self.text.ends_with(end) {
+                self.text.pop();
+            }
         }
         Ok(true)
     }
 
-    /// The next line with its number. Empty lines at the end of a file are left out.
+    /// The next line with its number. Empty lines at the end of the file are skipped.
     pub(crate) fn row(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
-        match self.empty {
-            0 => {
-                while self.read(file)? {
-                    if !self.text.is_empty() {
-                        let text = if self.empty > 0 { "" } else { self.text.as_str() };
-                        return Ok(Some((self.line - self.empty, text)));
-                    }
-                    self.empty += 1;
-                }
-                self.empty = 0;
-                Ok(None)
+        while self.pending == 0 || self.text.is_empty() {
+            if !self.read(file)? {
+                self.pending = 0;
+                return Ok(None);
             }
-            1 => {
-                self.empty = 0;
-                Ok(Some((self.line, &self.text)))
-            }
-            _ => {
-                self.empty -= 1;
-                Ok(Some((self.line - self.empty, "")))
-            }
+            self.pending += 1;
         }
+        self.pending -= 1;
+        let text = if self.pending == 0 { self.text.as_str() } else { "" };
+        Ok(Some((self.line - self.pending, text)))
     }
 
-    /// [`Lines::row`] of a file that has no empty lines but at its end.
+    /// [`Lines::row`] of a file in which an empty line before the end is an error.
     pub(crate) fn next(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         match self.row(file)? {
             Some((line, "")) => Err(Error::row(file, line, EMPTY_LINE)),
@@ -98,11 +101,13 @@ impl std::fmt::Debug for Lines {
     }
 }
 
-/// An error of reading a line; 0 where the line is not known.
-pub(crate) fn read_error(file: &str, line: u64, error: io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<NotUtf8>()) {
-        Some(bad) => Error::row(file, bad.line, bad),
-        None if line == 0 => Error::Io { path: file.into(), source: error },
-        None => Error::row(file, line, error),
-    }
+/// The message for bytes that are not UTF-8 and start at byte `offset` of a file, in line `line`.
+pub(crate) fn not_utf8(error: &FromUtf8Error, offset: u64, line: u64) -> String {
+    let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+    let offset = offset + valid.len() as u64;
+    let line = line + valid.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    let byte = rest[0];
+    format!(
+        "not UTF-8: byte {offset} of the file (line {line}) is 0x{byte:02x}; convert it, for instance with iconv"
+    )
 }

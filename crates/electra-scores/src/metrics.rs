@@ -3,39 +3,39 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A score that a task can be judged by.
+/// A metric of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Metric {
-    /// Share of right answers; of sets of labels, of those that are right as a whole.
+    /// Fraction of correct predictions; a set of labels is correct if all labels are.
     Accuracy,
-    /// F1: of the second of two classes; for spans, of the words of the answer, the mean over questions; for tags, of
+    /// F1: of the second of two classes; for spans, of the words of an answer, averaged over questions; for tags, of
     /// the entities.
     F1,
     /// F1 over the labels of all sets together.
     MicroF1,
     /// The mean over labels of the F1 of each.
     MacroF1,
-    /// Share of the entities found that are right.
+    /// Fraction of predicted entities that are correct.
     Precision,
-    /// Share of the right entities that are found.
+    /// Fraction of gold entities that are predicted.
     Recall,
-    /// Share of questions whose answer is a gold answer but for case, articles, punctuation and white space.
+    /// Fraction of questions whose answer equals a gold answer, apart from case, articles, punctuation and white space.
     ExactMatch,
-    /// Matthews' correlation, for any number of classes.
+    /// The Matthews correlation, for any number of classes.
     Matthews,
-    /// Pearson's correlation.
+    /// The Pearson correlation.
     Pearson,
-    /// Spearman's rank correlation; ties take their mid-rank.
+    /// The Spearman rank correlation; ties have the mean of their ranks.
     Spearman,
-    /// Mean squared error, in the labels' own units. Lower is better.
+    /// Mean squared error, in the units of the labels. Lower is better.
     MeanSquaredError,
-    /// Of several tasks, the mean of what each is judged by; of one of them, its part in it.
+    /// Of several tasks, the mean of their metrics; of one of them, its contribution to the mean.
     TaskMean,
 }
 
-/// Scores by metric; one that is not defined (a correlation with a constant) is `None`.
+/// Scores by metric; an undefined score (a correlation with a constant) is `None`.
 pub type Scores = BTreeMap<Metric, Option<f64>>;
 
 impl Metric {
@@ -73,7 +73,7 @@ impl Metric {
         }
     }
 
-    /// The score as a number of which more is better; what is not defined counts least.
+    /// The score as a number where higher is better; an undefined score is the lowest.
     pub fn merit(self, score: Option<f64>) -> f64 {
         match (self, score) {
             (_, None) => f64::NEG_INFINITY,
@@ -89,7 +89,7 @@ impl std::fmt::Display for Metric {
     }
 }
 
-/// Every score of a classification into `classes`; F1 where there are two.
+/// Every score of a classification into `classes` classes; F1 if there are two.
 pub fn classification(predicted: &[usize], gold: &[usize], classes: usize) -> Scores {
     let mut scores = Scores::from([
         (Metric::Accuracy, defined(accuracy(predicted, gold))),
@@ -114,13 +114,13 @@ fn defined(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }
 
-/// Share of equal pairs; not a number for none.
+/// The fraction of equal pairs; NaN without pairs.
 pub fn accuracy(predicted: &[usize], gold: &[usize]) -> f64 {
     let right = predicted.iter().zip(gold).filter(|(p, g)| p == g).count();
     right as f64 / gold.len() as f64
 }
 
-/// F1 of class 1 of two: `2 tp / (2 tp + fp + fn)`; 0 where nothing is or was said to be of it.
+/// F1 of class 1 of two: `2 tp / (2 tp + fp + fn)`; 0 without true positives.
 pub fn f1(predicted: &[usize], gold: &[usize]) -> f64 {
     let count = |p: usize, g: usize| {
         predicted.iter().zip(gold).filter(|&(&a, &b)| (a, b) == (p, g)).count() as f64
@@ -132,7 +132,7 @@ pub fn f1(predicted: &[usize], gold: &[usize]) -> f64 {
     }
 }
 
-/// Matthews' correlation from the confusion matrix; 0 where one side has a single class.
+/// The Matthews correlation from the confusion matrix; 0 if one side has a single class.
 ///
 /// Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation
 /// coefficient"; for two classes it is Matthews 1975.
@@ -153,7 +153,7 @@ pub fn matthews(predicted: &[usize], gold: &[usize], classes: usize) -> f64 {
     if spread == 0.0 { 0.0 } else { covariance / spread.sqrt() }
 }
 
-/// Pearson's correlation; not a number where one side is constant.
+/// The Pearson correlation; NaN if one side is constant.
 pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (mx, my) = (mean(x), mean(y));
@@ -164,11 +164,11 @@ pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
         xx += dx * dx;
         yy += dy * dy;
     }
-    // Rounding may leave a hair's breadth over 1.
+    // Rounding may give slightly more than 1.
     (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0)
 }
 
-/// Spearman's correlation: Pearson's of the mid-ranks.
+/// The Spearman correlation: the Pearson correlation of the ranks.
 pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
     pearson(&ranks(x), &ranks(y))
 }
@@ -179,7 +179,7 @@ pub fn mean_squared_error(predicted: &[f64], gold: &[f64]) -> f64 {
     squares.sum::<f64>() / gold.len() as f64
 }
 
-/// Ranks from 1; equal values share the mean of theirs.
+/// Ranks from 1; equal values have the mean of their ranks.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -196,14 +196,14 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Mean, deviation and median of a score over seeds.
+/// Mean, standard deviation and median of a score over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The middle one, or the mean of the two in the middle.
+    /// The middle value, or the mean of the two middle values.
     pub median: f64,
     /// The mean.
     pub mean: f64,
-    /// The sample's standard deviation (n - 1); 0 for a single value.
+    /// The sample standard deviation (n - 1); 0 for a single value.
     pub sd: f64,
     /// The smallest.
     pub min: f64,
@@ -212,7 +212,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of at least one value; `None` for none.
+    /// The summary of `values`; `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

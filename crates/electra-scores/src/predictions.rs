@@ -1,28 +1,29 @@
-//! Files of predictions that say which row of the gold file each is for.
+//! Files of predictions for the rows of a labeled file.
 
 use crate::{
     error::{Error, Result},
+    form::Form,
     table::{Format, Header, Row, Rows},
 };
 use std::{collections::HashMap, fs::File, path::Path};
 
-/// The predictions for the rows of a gold file, in their order, read by `parse`; `None` for rows without gold and those
-/// of `without_text`, which is asked where there are such.
+/// The predictions in `path`, read by `parse`, and the gold labels of the same rows of the file `gold`.
 ///
-/// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction`; others are
-/// passed over.
+/// Predictions are TSV with the columns `index` (the row's number in the gold file, from 0) and `prediction`; other
+/// columns are ignored. `labels` are the gold labels of all rows. Each row that has one needs a prediction, except a row
+/// with an empty text that `form` allows to be left out.
 ///
 /// # Errors
-/// Naming file and line of a prediction that cannot be read, an index that no row has or that is a duplicate; or the first
-/// row with gold that has no prediction.
-pub(crate) fn read<G, T>(
+/// Naming file and line of a prediction that cannot be read, or of an index that is a duplicate or not that of a row;
+/// or the first row without a prediction.
+pub(crate) fn read_with_gold<T>(
     path: &Path,
     gold: &Path,
-    gold_rows: &[Option<G>],
-    without_text: impl FnOnce() -> Vec<usize>,
+    labels: Vec<Option<T>>,
+    form: &Form<'_>,
     parse: impl Fn(&str) -> std::result::Result<T, String>,
-) -> Result<Vec<Option<T>>> {
-    let mut predicted: Vec<Option<T>> = gold_rows.iter().map(|_| None).collect();
+) -> Result<(Vec<T>, Vec<T>)> {
+    let mut predictions: Vec<Option<T>> = labels.iter().map(|_| None).collect();
     let name = path.display().to_string();
     let file = File::open(path).map_err(Error::io(path))?;
     let columns = ["index", "prediction"];
@@ -30,31 +31,40 @@ pub(crate) fn read<G, T>(
     for row in Rows::from_reader(file, Format::Tsv, &name, &columns, Header::FirstLine)? {
         let Row { line, fields, .. } = row?;
         let fail = |message: String| Error::row(&name, line, message);
-        let index = fields[0].parse().ok().filter(|&index: &usize| index < predicted.len());
+        let index = fields[0].parse().ok().filter(|&index: &usize| index < labels.len());
         let index = index.ok_or_else(|| {
+            let (gold, last) = (gold.display(), labels.len() - 1);
             fail(format!(
-                "index {:?}: must be the number of a row of {}, 0 to {}",
-                fields[0],
-                gold.display(),
-                gold_rows.len() - 1
+                "index {:?}: must be the number of a row of {gold}, 0 to {last}",
+                fields[0]
             ))
         })?;
         if let Some(before) = lines.insert(index, line) {
             return Err(fail(format!("duplicate index {index}, first in line {before}")));
         }
-        predicted[index] = Some(parse(&fields[1]).map_err(fail)?);
+        predictions[index] = Some(parse(&fields[1]).map_err(fail)?);
     }
-    let lacking = |index: &usize| gold_rows[*index].is_some() && predicted[*index].is_none();
-    let mut lacking: Vec<usize> = (0..gold_rows.len()).filter(lacking).collect();
-    if !lacking.is_empty() {
-        let without_text = without_text();
-        lacking.retain(|index| !without_text.contains(index));
+
+    let is_missing = |index: &usize| labels[*index].is_some() && predictions[*index].is_none();
+    let mut missing: Vec<usize> = (0..labels.len()).filter(is_missing).collect();
+    if !missing.is_empty() {
+        let without_text = form.without_text(gold);
+        missing.retain(|index| !without_text.contains(index));
     }
-    match lacking.first() {
-        None => Ok(predicted),
-        Some(first) => {
-            let message = format!("no prediction for index {first} ({} lack one)", lacking.len());
-            Err(Error::file(path, message))
-        }
+    if let Some(first) = missing.first() {
+        let message =
+            format!("no prediction for index {first} (missing predictions: {})", missing.len());
+        return Err(Error::file(path, message));
     }
+    let rows = labels.len();
+    let pairs: (Vec<T>, Vec<T>) =
+        predictions.into_iter().zip(labels).filter_map(|(p, label)| p.zip(label)).unzip();
+    let unscored = rows - pairs.0.len();
+    if unscored > 0 {
+        tracing::warn!(
+            "{}: {unscored} rows are not scored: they have no gold label, or neither a text nor a prediction",
+            gold.display()
+        );
+    }
+    Ok(pairs)
 }

@@ -1,13 +1,13 @@
-//! Sentence tasks: one of several classes, or a number, for a text or a pair of texts.
+//! Sentence tasks: classification or regression of a text or a pair of texts.
 
 use crate::{
     error::{Error, Result},
     files::{Files, Pairs},
-    form::{Form, Read, check_label},
+    form::{Form, Read},
+    labels::{check_labels, find_label},
     metrics::{self, Metric, Scores},
     table::Row,
 };
-use electra_files::nearest;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -32,35 +32,35 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SentenceTask {
-    /// What it is called in reports.
+    /// The task's name in reports.
     pub name: String,
-    /// What is predicted.
+    /// Classification or regression.
     pub kind: SentenceKind,
-    /// Column of the (first) text.
+    /// The column of the (first) text.
     pub text_a: String,
-    /// Column of the second text, for pairs.
+    /// The column of the second text, for pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_b: Option<String>,
-    /// Column of the label.
+    /// The column of the label.
     pub label: String,
-    /// The classes in the order of their numbers; by default those of the training file, sorted. A class that no row
-    /// of the training file has is warned about, and refused in the other files.
+    /// The classes in the order of their numbers; by default those of the training file, sorted. A class that is not in
+    /// the training file is logged as a warning, and is an error in the other files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
     /// Smallest and largest value of a regression; by default those of the training file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
-    /// The label of rows without gold (`-` in SNLI and MNLI, where the annotators did not agree); such rows are left
-    /// out and counted.
+    /// The label of rows without a gold label (`-` in SNLI and MNLI, where the annotators did not agree); such rows are
+    /// left out and counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_label: Option<String>,
     /// Whether the order of a pair's texts matters.
     #[serde(default, skip_serializing_if = "Pairs::is_ordered")]
     pub pairs: Pairs,
     /// The largest fraction of a file's rows that may be left out because they are malformed: a wrong number of
-    /// columns, an empty text. Each is named and they are counted. With the default of 0 the first of them is an
-    /// error; an unknown label always is.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// columns, an empty text. They are listed and counted. With the default of 0 a malformed row is an error. An
+    /// unknown label is always an error.
+    #[serde(default, skip_serializing_if = "crate::files::is_zero")]
     pub unusable_rows: f64,
     /// The metric that seeds are compared by.
     pub metric: Metric,
@@ -68,27 +68,27 @@ pub struct SentenceTask {
     pub files: Files,
 }
 
-/// What is predicted.
+/// The kinds of sentence tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SentenceKind {
-    /// One of several classes.
+    /// One of several classes is predicted.
     Classification,
-    /// A number.
+    /// A number is predicted.
     Regression,
 }
 
-/// The labels that a task has: classes, or the range of a number.
+/// The labels of a task: classes, or the range of a number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelSpace {
     /// The classes in the order of their numbers.
     Classes(Vec<String>),
-    /// The range that a regression is scaled from.
+    /// The range of a regression, which is scaled to 0 to 1 for the network.
     Range {
-        /// The value that is 0 to the network.
+        /// The value that is scaled to 0.
         min: f64,
-        /// The value that is 1 to the network.
+        /// The value that is scaled to 1.
         max: f64,
     },
 }
@@ -96,61 +96,68 @@ pub enum LabelSpace {
 /// The label of one example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Label {
-    /// Number of the class.
+    /// The number of the class.
     Class(usize),
-    /// The value, in the file's own units.
+    /// The value, in the file's units.
     Value(f64),
 }
 
 impl SentenceTask {
-    /// Checks that the keys fit each other.
+    /// Checks that the keys are consistent.
     ///
     /// # Errors
-    /// Naming the first key that does not.
+    /// Naming the first key that is not.
     pub fn validate(&self) -> Result<()> {
-        let fits = match self.metric {
-            Metric::Accuracy | Metric::F1 | Metric::Matthews => Some(SentenceKind::Classification),
-            Metric::Pearson | Metric::Spearman | Metric::MeanSquaredError => {
-                Some(SentenceKind::Regression)
-            }
-            _ => None,
+        let (metrics, expected): (&[Metric], _) = match self.kind {
+            SentenceKind::Classification => (
+                &[Metric::Accuracy, Metric::F1, Metric::Matthews],
+                "must be accuracy, f1 or matthews for a classification",
+            ),
+            SentenceKind::Regression => (
+                &[Metric::Pearson, Metric::Spearman, Metric::MeanSquaredError],
+                "must be pearson, spearman or mean-squared-error for a regression",
+            ),
         };
-        if fits != Some(self.kind) {
-            let expected = match self.kind {
-                SentenceKind::Classification => {
-                    "must be accuracy, f1 or matthews for a classification"
-                }
-                SentenceKind::Regression => {
-                    "must be pearson, spearman or mean-squared-error for a regression"
-                }
-            };
+        if !metrics.contains(&self.metric) {
             return Err(Error::value("metric", self.metric, expected));
         }
         if let Some(labels) = &self.labels {
             let value = format!("{labels:?}");
             if self.kind == SentenceKind::Regression {
-                return Err(Error::value("labels", value, "a regression has range instead"));
+                return Err(Error::value(
+                    "labels",
+                    value,
+                    "is for classification: set range for a regression",
+                ));
             }
             check_classes(labels, self.metric).map_err(|why| Error::value("labels", value, why))?;
         }
         if let Some([min, max]) = self.range {
             let value = format!("[{min}, {max}]");
             if self.kind == SentenceKind::Classification {
-                return Err(Error::value("range", value, "a classification has labels instead"));
+                return Err(Error::value(
+                    "range",
+                    value,
+                    "is for regression: set labels for a classification",
+                ));
             }
             if !(min < max && min.is_finite() && max.is_finite()) {
-                return Err(Error::value("range", value, "the first must be below the second"));
+                return Err(Error::value(
+                    "range",
+                    value,
+                    "the first value must be below the second",
+                ));
             }
         }
         self.form().validate()
     }
 
-    /// Columns of the texts.
+    /// The columns of the texts.
     pub fn text_columns(&self) -> Vec<&str> {
         std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect()
     }
 
-    /// The columns that are read, and which rows may be left out.
+    /// The columns to read, and which rows may be left out.
     pub fn form(&self) -> Form<'_> {
         Form {
             texts: self.text_columns(),
@@ -163,7 +170,7 @@ impl SentenceTask {
         }
     }
 
-    /// The labels of a labelled file, row by row; `None` for the rows that are left out. Texts are not read.
+    /// The labels of a labeled file, row by row; `None` for the rows that are left out. Texts are not read.
     ///
     /// # Errors
     /// Naming file, line and column of the first row that cannot be used.
@@ -171,10 +178,10 @@ impl SentenceTask {
         self.form().gold(path, |row| self.label(path, row, space))
     }
 
-    /// The labels of the rows of a file that can be learned from, in order.
+    /// The labels of the usable rows of a file, in order.
     ///
     /// # Errors
-    /// As [`SentenceTask::gold`]; also for empty texts.
+    /// As [`SentenceTask::gold`]; also for an empty text.
     pub fn learnable(&self, path: &Path, space: &LabelSpace) -> Result<Vec<Label>> {
         let Read { rows, .. } = self.form().rows(path)?;
         rows.iter().map(|row| self.label(path, row, space)).collect()
@@ -189,15 +196,14 @@ impl SentenceTask {
             return Ok(Label::Value(self.number(path, row)?));
         };
         let label = &row.fields[row.fields.len() - 1];
-        let class = labels.iter().position(|known| known == label).ok_or_else(|| {
-            let known = nearest(label, labels.iter().map(String::as_str));
-            let origin = if self.labels.is_some() { "key labels" } else { "training file" };
-            let column = &self.label;
-            let message =
-                format!("label {label:?} in column {column:?} is not in the {origin}{known}");
-            Error::row(&path.display().to_string(), row.line, message)
-        })?;
-        Ok(Label::Class(class))
+        let origin = if self.labels.is_some() { "the key labels" } else { "the training file" };
+        match find_label(label, labels, origin) {
+            Ok(class) => Ok(Label::Class(class)),
+            Err(why) => {
+                let message = format!("column {:?}: {why}", self.label);
+                Err(Error::row(&path.display().to_string(), row.line, message))
+            }
+        }
     }
 
     /// The number in a row's last field.
@@ -207,14 +213,14 @@ impl SentenceTask {
     pub fn number(&self, path: &Path, row: &Row) -> Result<f64> {
         let text = row.fields[row.fields.len() - 1].trim();
         text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| {
-            let message = format!("{text:?} in column {:?} is not a (finite) number", self.label);
+            let message = format!("column {:?}: {text:?} is not a (finite) number", self.label);
             Error::row(&path.display().to_string(), row.line, message)
         })
     }
 }
 
 impl LabelSpace {
-    /// Outputs of a network that predicts such labels.
+    /// The number of outputs of a network that predicts such labels.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classes(labels) => labels.len(),
@@ -232,7 +238,7 @@ impl LabelSpace {
         }
     }
 
-    /// The label as it is written: the class's name, or the number.
+    /// The label as text: the name of the class, or the number.
     pub fn text(&self, label: Label) -> String {
         match (self, label) {
             (Self::Classes(labels), Label::Class(class)) => labels[class].clone(),
@@ -241,7 +247,7 @@ impl LabelSpace {
         }
     }
 
-    /// The most frequent class of `labels` (the first of equally frequent ones), or their mean.
+    /// The most frequent class of `labels` (the first one of a tie), or their mean.
     pub fn majority(&self, labels: &[Label]) -> Label {
         match self {
             Self::Classes(names) => {
@@ -278,26 +284,17 @@ pub fn values(labels: &[Label]) -> Vec<f64> {
     labels.iter().filter_map(value).collect()
 }
 
-fn is_zero(x: &f64) -> bool {
-    *x == 0.0
-}
-
 /// Checks that `labels` can be the classes of a task with this metric.
 ///
 /// # Errors
-/// What is wrong with them.
+/// A message about the first fault.
 pub fn check_classes(labels: &[String], metric: Metric) -> std::result::Result<(), String> {
-    let mut sorted = labels.to_vec();
-    sorted.sort();
-    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("duplicate class {:?}", twice[0]));
-    }
-    labels.iter().try_for_each(|label| check_label(label))?;
+    check_labels(labels)?;
     if labels.len() < 2 {
-        return Err("there must be at least 2 classes".to_owned());
+        return Err("a classification needs at least 2 classes".to_owned());
     }
     if metric == Metric::F1 && labels.len() != 2 {
-        return Err("f1 is for 2 classes".to_owned());
+        return Err("f1 needs exactly 2 classes".to_owned());
     }
     Ok(())
 }

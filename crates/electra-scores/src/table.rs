@@ -1,17 +1,17 @@
 //! Tables of named columns: TSV, CSV and JSON lines, read row by row in constant memory.
 //!
-//! - `.tsv`: a header, no quoting at all (GLUE's rule: a quotation mark is a character);
-//! - `.csv`: a header, quoted as RFC 4180; empty lines are no rows (an empty field alone in its row is `""`);
-//!   either may lack its header where the columns' names are given;
-//! - `.jsonl`, `.ndjson`: one object a line; strings, numbers and truth values are fields, and lists of strings where
+//! - `.tsv`: a header, no quoting (as in GLUE: a quotation mark is a character);
+//! - `.csv`: a header, quoted as in RFC 4180; empty lines are skipped (a row of one empty field is `""`);
+//!   both may lack the header if the names of the columns are given;
+//! - `.jsonl`, `.ndjson`: one object per line; strings, numbers and booleans are fields, and lists of strings where
 //!   sets are read.
 //!
-//! An empty line of a TSV of one column is a row whose field is empty. Elsewhere empty lines at the end of a file are no
-//! rows, and one before that is a row that cannot be used.
+//! An empty line of a TSV with one column is a row with an empty field. Elsewhere, empty lines at the end of a file are
+//! skipped, and an empty line before the end is a row that cannot be used.
 
 use crate::{
     error::{Error, Result},
-    lines::{Bytes, EMPTY_LINE, LONGEST_LINE, Lines, read_error},
+    lines::{Bytes, EMPTY_LINE, LONGEST_LINE, Lines},
 };
 use electra_files::nearest;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::{
     fmt::{self, Display},
     fs::File,
-    io::Read,
+    io::{Read, Take},
     path::Path,
 };
 
@@ -33,7 +33,7 @@ pub enum Format {
     Tsv,
     /// Comma-separated with a header, quoted.
     Csv,
-    /// A JSON object a line.
+    /// A JSON object per line.
     #[serde(rename = "jsonl")]
     #[cfg_attr(feature = "clap", value(name = "jsonl"))]
     JsonLines,
@@ -41,11 +41,7 @@ pub enum Format {
 
 impl Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tsv => "tsv",
-            Self::Csv => "csv",
-            Self::JsonLines => "jsonl",
-        })
+        self.serialize(f)
     }
 }
 
@@ -53,7 +49,7 @@ impl Format {
     /// The format that a file's extension names.
     ///
     /// # Errors
-    /// For an extension that names none.
+    /// For another extension.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|e| e.to_str()) {
             Some("tsv") => Ok(Self::Tsv),
@@ -64,41 +60,49 @@ impl Format {
     }
 }
 
-/// Where the columns' names come from.
+/// Where the names of the columns come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header<'a> {
     /// The first line (of JSON lines: each line).
     FirstLine,
-    /// These are all of them, in order; the first line is a row.
+    /// All columns in order; the first line is a row.
     Given(&'a [String]),
 }
 
-/// A row's wanted fields.
+/// The requested fields of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its number among the file's rows, from 0: those that cannot be used count.
+    /// The row's number in the file, from 0. Rows that cannot be used are counted.
     pub index: usize,
-    /// Its (first) line in the file, from 1.
+    /// The row's (first) line in the file, from 1.
     pub line: u64,
-    /// The wanted columns' values, in the order in which they were asked for.
+    /// The values of the requested columns, in the order of the request.
     pub fields: Vec<String>,
 }
 
 /// The rows of a file: an iterator that holds one row at a time.
 pub struct Rows {
     file: String,
+    source: Source,
+    /// The requested columns.
     columns: Vec<String>,
-    reader: Reader,
-    /// The column in which a list of JSON is a field, and what then stands between its strings.
+    /// The positions of the requested columns in a row; empty for JSON lines.
+    positions: Vec<usize>,
+    /// The number of columns in the header; 0 for JSON lines.
+    width: usize,
+    /// The column in which a JSON list of strings is a field too, and the separator that joins the strings.
     list: Option<(String, String)>,
     /// The number of the next row.
     index: usize,
     ended: bool,
 }
 
-enum Reader {
-    Tsv { lines: Lines, places: Vec<usize>, width: usize },
-    Csv { reader: Box<csv::Reader<Bytes>>, places: Vec<usize>, width: usize },
+/// A row that was read: its line, and its requested fields or why it cannot be used.
+type RawRow = (u64, std::result::Result<Vec<String>, String>);
+
+enum Source {
+    Tsv(Lines),
+    Csv(Box<csv::Reader<Take<Bytes>>>),
     JsonLines(Lines),
 }
 
@@ -111,7 +115,7 @@ impl Rows {
         Self::open_with(path, Format::of(path)?, columns, Header::FirstLine)
     }
 
-    /// [`Rows::open`] of a file of a format, whatever its extension, that may have no header.
+    /// [`Rows::open`] with a format that does not depend on the extension; the file may have no header.
     ///
     /// # Errors
     /// As [`Rows::open`].
@@ -125,7 +129,7 @@ impl Rows {
         Self::from_reader(file, format, &path.display().to_string(), columns, header)
     }
 
-    /// [`Rows::open`] of any bytes; `file` names them in errors.
+    /// [`Rows::open`] for any bytes; `file` names them in errors.
     ///
     /// # Errors
     /// As [`Rows::open`].
@@ -136,143 +140,104 @@ impl Rows {
         columns: &[&str],
         header: Header<'_>,
     ) -> Result<Self> {
-        let bytes: Bytes = Bytes::new(Box::new(reader));
-        let given: Option<Vec<&str>> = match header {
-            Header::FirstLine => None,
-            Header::Given(names) => Some(names.iter().map(String::as_str).collect()),
-        };
-        let reader = match format {
-            Format::Tsv => {
-                let mut lines = Lines::new(bytes);
-                let names: Vec<&str> = match given {
-                    Some(names) => names,
-                    None => {
-                        let (_, header) = lines.next(file)?.ok_or_else(|| no_header(file))?;
-                        header.split('\t').collect()
-                    }
-                };
-                let (places, width) = (places(file, columns, &names)?, names.len());
-                Reader::Tsv { lines, places, width }
-            }
+        let bytes: Bytes = Box::new(reader);
+        let mut source = match format {
+            Format::Tsv => Source::Tsv(Lines::new(bytes)),
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new()
-                    .has_headers(given.is_none())
-                    .flexible(true)
-                    .from_reader(bytes);
-                let header;
-                let names: Vec<&str> = match given {
-                    Some(names) => names,
-                    None => {
-                        reader.get_mut().allow(LONGEST_LINE);
-                        header = reader.headers().map_err(|e| csv_error(file, 0, e))?.clone();
-                        header.iter().collect()
-                    }
-                };
-                if names.is_empty() {
-                    return Err(no_header(file));
-                }
-                let (places, width) = (places(file, columns, &names)?, names.len());
-                Reader::Csv { reader: Box::new(reader), places, width }
+                let mut options = csv::ReaderBuilder::new();
+                options.has_headers(false).flexible(true);
+                Source::Csv(Box::new(options.from_reader(bytes.take(LONGEST_LINE))))
             }
-            Format::JsonLines if given.is_some() => {
-                return Err(Error::file(
-                    file,
-                    "every line of JSON names its own columns: none can be given",
-                ));
-            }
-            Format::JsonLines => Reader::JsonLines(Lines::new(bytes)),
+            Format::JsonLines => Source::JsonLines(Lines::new(bytes)),
         };
-        let columns = columns.iter().map(|&name| name.to_owned()).collect();
-        Ok(Self { file: file.to_owned(), columns, reader, list: None, index: 0, ended: false })
+        let names = match (header, format) {
+            (Header::Given(_), Format::JsonLines) => {
+                let message = "JSON lines name their own columns: no column names can be given";
+                return Err(Error::file(file, message));
+            }
+            (Header::Given(names), _) => names.to_vec(),
+            (Header::FirstLine, _) => source.header(file)?,
+        };
+        let positions = match format {
+            Format::JsonLines => Vec::new(),
+            Format::Tsv | Format::Csv => positions(file, columns, &names)?,
+        };
+        Ok(Self {
+            file: file.to_owned(),
+            source,
+            columns: columns.iter().map(|&name| name.to_owned()).collect(),
+            positions,
+            width: names.len(),
+            list: None,
+            index: 0,
+            ended: false,
+        })
     }
 
-    /// Lists of JSON are fields too in one of the columns: their strings with `separator` between them.
+    /// Accepts JSON lists of strings in one column; a field is the strings joined by `separator`.
     pub(crate) fn joining(self, column: &str, separator: &str) -> Self {
         Self { list: Some((column.to_owned(), separator.to_owned())), ..self }
     }
 
-    /// What errors call the file.
+    /// The file's name in errors.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// The next row. The outer error ends the file: the place in it is not certain any more; the inner one is
-    /// of a row that cannot be used, and the rows after it can.
+    /// The next row. After an outer error nothing more can be read; an inner error is about a row that cannot be used,
+    /// and the rows after it can be read.
     ///
     /// # Errors
     /// If nothing more can be read.
     pub(crate) fn read(&mut self) -> Result<Option<Result<Row>>> {
-        let (file, index) = (&self.file, self.index);
+        let Some((line, fields)) = self.fields()? else { return Ok(None) };
+        let index = self.index;
         self.index += 1;
-        let empty = |line| Ok(Some(Err(Error::row(file, line, EMPTY_LINE))));
-        let width_error = |line, found, width| {
-            let message = format!("{found} columns where there must be {width}");
-            Ok(Some(Err(Error::row(file, line, message))))
+        Ok(Some(match fields {
+            Ok(fields) => Ok(Row { index, line, fields }),
+            Err(message) => Err(Error::row(&self.file, line, message)),
+        }))
+    }
+
+    fn fields(&mut self) -> Result<Option<RawRow>> {
+        let file = &self.file;
+        let pick = |fields: &[&str]| match fields.len() == self.width {
+            true => {
+                Ok(self.positions.iter().map(|&position| fields[position].to_owned()).collect())
+            }
+            false => Err(format!("{} columns where there must be {}", fields.len(), self.width)),
         };
-        match &mut self.reader {
-            Reader::Tsv { lines, places, width } => {
-                let line = if *width == 1 { lines.any(file)? } else { lines.row(file)? };
-                let Some((line, text)) = line else { return Ok(None) };
-                if text.is_empty() && *width > 1 {
-                    return empty(line);
-                }
-                let fields: Vec<&str> = text.split('\t').collect();
-                if fields.len() != *width {
-                    return width_error(line, fields.len(), *width);
-                }
-                let fields = places.iter().map(|&i| fields[i].to_owned()).collect();
-                Ok(Some(Ok(Row { index, line, fields })))
+        match &mut self.source {
+            Source::Tsv(lines) => {
+                let line = if self.width == 1 { lines.any(file)? } else { lines.row(file)? };
+                Ok(line.map(|(line, text)| match text.is_empty() && self.width > 1 {
+                    true => (line, Err(EMPTY_LINE.to_owned())),
+                    false => (line, pick(&text.split('\t').collect::<Vec<_>>())),
+                }))
             }
-            Reader::Csv { reader, places, width } => {
-                let mut record = csv::StringRecord::new();
-                let start = reader.position().line();
-                reader.get_mut().allow(LONGEST_LINE);
-                if !reader.read_record(&mut record).map_err(|e| csv_error(file, start, e))? {
-                    return Ok(None);
-                }
-                let line = record.position().map_or(0, csv::Position::line);
-                if record.len() != *width {
-                    return width_error(line, record.len(), *width);
-                }
-                let fields = places.iter().map(|&i| record[i].to_owned()).collect();
-                Ok(Some(Ok(Row { index, line, fields })))
-            }
-            Reader::JsonLines(lines) => {
-                let Some((line, text)) = lines.row(file)? else { return Ok(None) };
-                if text.is_empty() {
-                    return empty(line);
-                }
-                let fail = |message: String| Error::row(file, line, message);
-                let object: serde_json::Map<String, Value> = match serde_json::from_str(text) {
-                    Ok(object) => object,
-                    Err(e) => return Ok(Some(Err(fail(format!("not a JSON object: {e}"))))),
-                };
-                let field = |name: &String| {
-                    let separator = self.list.as_ref().filter(|(column, _)| column == name);
-                    match (object.get(name), separator) {
-                        (None, _) => {
-                            let known = nearest(name, object.keys().map(String::as_str));
-                            Err(fail(format!("there is no field {name:?}{known}")))
-                        }
-                        (Some(Value::String(text)), _) => Ok(text.clone()),
-                        (Some(value @ (Value::Number(_) | Value::Bool(_))), _) => {
-                            Ok(value.to_string())
-                        }
-                        (Some(Value::Array(list)), Some((_, separator))) => joined(list, separator)
-                            .map_err(|why| fail(format!("field {name:?} has {why}"))),
-                        (Some(other), _) => {
-                            let lists =
-                                if separator.is_some() { " or a list of strings" } else { "" };
-                            Err(fail(format!(
-                                "field {name:?} is {other}: it must be a string or a number{lists}"
-                            )))
-                        }
-                    }
-                };
-                let fields = self.columns.iter().map(field).collect::<Result<_>>();
-                Ok(Some(fields.map(|fields| Row { index, line, fields })))
-            }
+            Source::Csv(reader) => Ok(csv_record(reader, file)?
+                .map(|(line, record)| (line, pick(&record.iter().collect::<Vec<_>>())))),
+            Source::JsonLines(lines) => Ok(lines.row(file)?.map(|(line, text)| match text {
+                "" => (line, Err(EMPTY_LINE.to_owned())),
+                text => (line, json_fields(text, &self.columns, self.list.as_ref())),
+            })),
         }
+    }
+}
+
+impl Source {
+    /// The names of the columns in the first line; none for JSON lines.
+    fn header(&mut self, file: &str) -> Result<Vec<String>> {
+        let names = match self {
+            Self::Tsv(lines) => {
+                lines.next(file)?.map(|(_, text)| text.split('\t').map(str::to_owned).collect())
+            }
+            Self::Csv(reader) => csv_record(reader, file)?
+                .map(|(_, record)| record.iter().map(str::to_owned).collect()),
+            Self::JsonLines(_) => Some(Vec::new()),
+        };
+        let message = "the file is empty: its first line must name the columns";
+        names.ok_or_else(|| Error::row(file, 1, message))
     }
 }
 
@@ -298,55 +263,93 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-/// The strings of a list with `separator` between them, or what keeps them from being told apart again.
+/// The values of `columns` in a JSON object; in the column of `list` also lists of strings, joined by the separator.
+fn json_fields(
+    text: &str,
+    columns: &[String],
+    list: Option<&(String, String)>,
+) -> std::result::Result<Vec<String>, String> {
+    let object: serde_json::Map<String, Value> =
+        serde_json::from_str(text).map_err(|e| format!("not a JSON object: {e}"))?;
+    let field = |name: &String| {
+        let separator = list.filter(|(column, _)| column == name).map(|(_, separator)| separator);
+        match (object.get(name), separator) {
+            (None, _) => {
+                let known = nearest(name, object.keys().map(String::as_str));
+                Err(format!("there is no field {name:?}{known}"))
+            }
+            (Some(Value::String(text)), _) => Ok(text.clone()),
+            (Some(value @ (Value::Number(_) | Value::Bool(_))), _) => Ok(value.to_string()),
+            (Some(Value::Array(values)), Some(separator)) => {
+                joined(values, separator).map_err(|why| format!("field {name:?}: {why}"))
+            }
+            (Some(other), _) => {
+                let lists = if separator.is_some() { " or a list of strings" } else { "" };
+                Err(format!("field {name:?} is {other}: it must be a string or a number{lists}"))
+            }
+        }
+    };
+    columns.iter().map(field).collect()
+}
+
+/// The strings of a list joined by `separator`, or why they could not be split again.
 fn joined(list: &[Value], separator: &str) -> std::result::Result<String, String> {
     let text = |value: &Value| match value.as_str() {
         Some(text) if text.trim().is_empty() => {
-            Err("an empty string in its list: a label must have a name".to_owned())
+            Err("the list has an empty string: a label must have a name".to_owned())
         }
-        Some(text) if text.contains(separator) => Err(format!(
-            "{text:?} in its list: a label must not have the separator {separator:?} in it"
-        )),
+        Some(text) if text.contains(separator) => {
+            Err(format!("{text:?} in the list contains the separator {separator:?}"))
+        }
         Some(text) => Ok(text.to_owned()),
-        None => Err(format!("{value} in its list: it must be of strings")),
+        None => Err(format!("{value} in the list is not a string")),
     };
     let texts: Vec<String> = list.iter().map(text).collect::<std::result::Result<_, _>>()?;
     Ok(texts.join(separator))
 }
 
-/// Where each wanted column stands among `names`.
-fn places(file: &str, columns: &[&str], names: &[&str]) -> Result<Vec<usize>> {
-    let place = |column: &&str| {
-        let mut found =
-            names.iter().enumerate().filter(|(_, name)| name == &column).map(|(i, _)| i);
-        match (found.next(), found.next()) {
-            (Some(place), None) => Ok(place),
-            (Some(_), Some(_)) => {
-                Err(Error::row(file, 1, format!("duplicate column {column:?} in the header")))
+/// The position of each requested column among `names`.
+fn positions(file: &str, columns: &[&str], names: &[String]) -> Result<Vec<usize>> {
+    let position = |column: &&str| {
+        let mut found = (0..names.len()).filter(|&position| names[position] == *column);
+        let message = match (found.next(), found.next()) {
+            (Some(position), None) => return Ok(position),
+            (Some(_), Some(_)) => format!("duplicate column {column:?} in the header"),
+            (None, _) => {
+                let known = nearest(column, names.iter().map(String::as_str));
+                format!("there is no column {column:?} in the header{known}")
             }
-            _ => {
-                let known = nearest(column, names.iter().copied());
-                Err(Error::row(
-                    file,
-                    1,
-                    format!("there is no column {column:?} in the header{known}"),
-                ))
-            }
-        }
+        };
+        Err(Error::row(file, 1, message))
     };
-    columns.iter().map(place).collect()
+    columns.iter().map(position).collect()
 }
 
-fn no_header(file: &str) -> Error {
-    Error::row(file, 1, "the file is empty: its first line must name the columns")
-}
-
-/// An error of the record that begins in the line `start`; 0 where that says nothing.
-fn csv_error(file: &str, start: u64, error: csv::Error) -> Error {
-    let line = error.position().map_or(start, csv::Position::line);
-    let text = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => read_error(file, line, error),
-        _ => Error::row(file, line, text),
+/// The next record of a CSV file, with its line.
+fn csv_record(
+    reader: &mut csv::Reader<Take<Bytes>>,
+    file: &str,
+) -> Result<Option<(u64, csv::StringRecord)>> {
+    let mut record = csv::StringRecord::new();
+    let start = reader.position().line();
+    reader.get_mut().set_limit(LONGEST_LINE);
+    let found = reader.read_record(&mut record);
+    if reader.get_ref().limit() == 0 {
+        let message =
+            format!("a row longer than {LONGEST_LINE} bytes: is a quotation mark left open?");
+        return Err(Error::row(file, start, message));
     }
+    let found = found.map_err(|error| {
+        let message = match error.kind() {
+            csv::ErrorKind::Utf8 { err, .. } => format!(
+                "not UTF-8: column {} after {} bytes; convert the file, for instance with iconv",
+                err.field() + 1,
+                err.valid_up_to()
+            ),
+            _ => error.to_string(),
+        };
+        Error::row(file, error.position().map_or(start, csv::Position::line), message)
+    })?;
+    let line = record.position().map_or(start, csv::Position::line);
+    Ok(found.then_some((line, record)))
 }

@@ -1,4 +1,4 @@
-//! Tagging: CoNLL files, schemes of tags, and the scores of entities.
+//! Tagging of words: CoNLL files, tagging schemes, and scores of entities.
 
 mod file;
 mod scheme;

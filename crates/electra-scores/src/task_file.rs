@@ -1,4 +1,4 @@
-//! `task.toml`: the description of a task of some kind, and what it changes in the fine-tuning config.
+//! `task.toml`: the description of a task of any kind, and its section for the fine-tuning config.
 
 use crate::error::{Error, Result};
 use electra_files::{Section, parse_toml_with};
@@ -8,10 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The section of a `task.toml` with keys of the fine-tuning config.
+/// The section of a `task.toml` that overrides keys of the fine-tuning config.
 const CONFIG: &str = "config";
 
-/// The text of a `task.toml`, whatever its kind.
+/// The text of a `task.toml` of any kind of task.
 #[derive(Clone, Debug)]
 pub struct TaskFile {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct TaskFile {
 }
 
 impl TaskFile {
-    /// Reads `task.toml`, or the one in the folder `path`.
+    /// Reads the file `path`, or `task.toml` in the folder `path`.
     ///
     /// # Errors
     /// Naming the file that cannot be read.
@@ -29,17 +29,17 @@ impl TaskFile {
         Ok(Self { path, text })
     }
 
-    /// A description that comes from no file; `name` is what errors call it.
+    /// A description that is not in a file; `name` names it in errors.
     pub fn from_text(name: &str, text: String) -> Self {
         Self { path: name.into(), text }
     }
 
-    /// What errors call it.
+    /// The path, which names it in errors.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The value of its key `kind`, if it can be read and has one.
+    /// The value of the key `kind`, if the text is TOML and has the key.
     pub fn kind(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Peek {
@@ -48,7 +48,7 @@ impl TaskFile {
         toml::from_str::<Peek>(&self.text).ok().and_then(|peek| peek.kind)
     }
 
-    /// The description with `KEY=VALUE` overrides of its keys, and the section `[config]`.
+    /// The description with `KEY=VALUE` overrides, and the section `[config]`.
     ///
     /// # Errors
     /// Naming the file, line and key.

@@ -22,7 +22,7 @@ pub(super) struct Chart<'a> {
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) label: &'a str,
-    pub(super) colour: RGBColor,
+    pub(super) color: RGBColor,
     pub(super) stroke: Stroke,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -68,14 +68,14 @@ fn draw_one(
         .x_desc(x_label)
         .draw()?;
     for line in &chart.lines {
-        let (points, colour) = (line.points.iter().copied(), line.colour);
+        let (points, color) = (line.points.iter().copied(), line.color);
         let series = match line.stroke {
-            Stroke::Solid => axes.draw_series(LineSeries::new(points, colour))?,
+            Stroke::Solid => axes.draw_series(LineSeries::new(points, color))?,
             Stroke::Dashed => {
-                axes.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, colour.into()))?
+                axes.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, color.into()))?
             }
         };
-        let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour);
+        let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color);
         series.label(line.label).legend(sample);
     }
     axes.configure_series_labels()
@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn points_are_drawn_to_scale() {
-        let line = |stroke, colour| {
+        let line = |stroke, color| {
             let points = vec![(0.0, 1.0), (5.0, 2.0), (10.0, 3.0)];
-            Line { label: "f32", colour, stroke, points }
+            Line { label: "f32", color, stroke, points }
         };
         let lines = vec![line(Stroke::Solid, RED), line(Stroke::Dashed, BLUE)];
         let svg = draw(&[Chart { title: "loss", lines }], "updates").unwrap();
-        let of = |colour: &str| -> Vec<&str> {
-            svg.lines().filter(|line| line.contains(colour) && line.contains("<polyline")).collect()
+        let of = |color: &str| -> Vec<&str> {
+            svg.lines().filter(|line| line.contains(color) && line.contains("<polyline")).collect()
         };
         let (_, points) = of("#FF0000")[0].split_once("points=\"").unwrap();
         let points: Vec<(i32, i32)> = points

@@ -1,4 +1,4 @@
-//! Import circles: files of a crate that import from each other, directly or around.
+//! Import circles: files of a crate that import from each other, directly or indirectly.
 
 use super::modules::{self, Definition, Module};
 use anyhow::Result;
@@ -8,19 +8,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Re-exports of re-exports that are followed; more are a path that leads to itself.
+/// The maximum depth of re-exports that are followed; a deeper path leads to itself.
 const DEEPEST: usize = 32;
 
-/// For each file, the files that it imports from, with the first path that does.
+/// For each file, the files that it imports from, with the first import of each.
 type Imports = BTreeMap<PathBuf, BTreeMap<PathBuf, String>>;
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq)]
 enum Target {
     /// An item, by the module that defines it.
     Item(usize),
     Module(usize),
-    /// Another crate, or a name that is not a module's.
+    /// Another crate, or an unknown name.
     Elsewhere,
 }
 
@@ -77,7 +77,7 @@ fn imports(modules: &[Module]) -> Imports {
     imports
 }
 
-/// What `segments` lead to from a module.
+/// The target of the path `segments` in a module.
 fn resolve(modules: &[Module], from: usize, segments: &[String], depth: usize) -> Target {
     let Some((first, mut rest)) = segments.split_first() else { return Target::Elsewhere };
     let wanted = if rest.is_empty() { Wanted::Item } else { Wanted::Module };
@@ -92,7 +92,7 @@ fn resolve(modules: &[Module], from: usize, segments: &[String], depth: usize) -
         target = match name.as_str() {
             "super" => modules[*module].parent.map_or(Target::Elsewhere, Target::Module),
             name => match lookup(modules, *module, name, wanted, depth) {
-                // Something that the module has by a macro.
+                // An item that a macro defines in the module.
                 Target::Elsewhere if !modules[*module].names.contains_key(name) => {
                     Target::Item(*module)
                 }
@@ -104,14 +104,14 @@ fn resolve(modules: &[Module], from: usize, segments: &[String], depth: usize) -
     target
 }
 
-/// Which of the things that have one name.
+/// What to look up: an item and a module may have the same name.
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
     Item,
     Module,
 }
 
-/// What a name stands for in a module.
+/// The meaning of a name in a module.
 fn lookup(modules: &[Module], of: usize, name: &str, wanted: Wanted, depth: usize) -> Target {
     if depth > DEEPEST {
         return Target::Elsewhere;
@@ -135,7 +135,7 @@ fn lookup(modules: &[Module], of: usize, name: &str, wanted: Wanted, depth: usiz
     found.into_iter().next().unwrap_or(Target::Elsewhere)
 }
 
-/// Sets of at least two files in which every file leads to every other.
+/// Sets of at least two files in which each file imports every other, directly or indirectly.
 fn strongly_connected(imports: &Imports) -> Vec<BTreeSet<&PathBuf>> {
     let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> =
         imports.keys().map(|file| (file, reachable(imports, file))).collect();
@@ -150,7 +150,7 @@ fn strongly_connected(imports: &Imports) -> Vec<BTreeSet<&PathBuf>> {
     circles.into_iter().collect()
 }
 
-/// All files that `from` leads to; itself only if it is in a circle.
+/// All files that `from` imports, directly or indirectly; itself only if it is in a circle.
 fn reachable<'a>(imports: &'a Imports, from: &PathBuf) -> BTreeSet<&'a PathBuf> {
     let (mut found, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(file) = next.pop() {

@@ -1,4 +1,4 @@
-//! The modules of a crate, with what each defines and the paths that it names, as far as import circles need them.
+//! The modules of a crate: their items and the paths in them, as far as import circles need them.
 
 use anyhow::{Context, Result, anyhow, bail};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A path that a module names, such as `super::Error::Io`.
+/// A path in a module, such as `super::Error::Io`.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) segments: Vec<String>,
@@ -16,12 +16,12 @@ pub(super) struct Named {
     pub(super) line: usize,
 }
 
-/// What a name stands for in a module.
+/// The meaning of a name in a module.
 #[derive(Clone, Debug)]
 pub(super) enum Definition {
     /// A type, function, trait, constant or macro of the module itself.
     Item,
-    /// A child module, by its place in the crate's modules.
+    /// A child module, by its index in the crate's modules.
     Module(usize),
     /// An import or re-export of a path.
     Import(Vec<String>),
@@ -32,9 +32,9 @@ pub(super) enum Definition {
 pub(super) struct Module {
     pub(super) file: PathBuf,
     pub(super) parent: Option<usize>,
-    /// One name may stand for a module and a function, or for a type and a macro.
+    /// A name may be that of both a module and a function, or of a type and a macro.
     pub(super) names: HashMap<String, Vec<Definition>>,
-    /// Modules all of whose names are imported: `super` for `use super::*`.
+    /// Glob imports: `super` for `use super::*`.
     pub(super) globs: Vec<Named>,
     /// Imports, and other paths of at least two segments.
     pub(super) paths: Vec<Named>,
@@ -47,7 +47,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Module>> {
     Ok(modules)
 }
 
-/// Reads the module in `file`, whose children are in `folder`; its place.
+/// Reads the module in `file`, whose children are in `folder`, and returns its index.
 fn read_file(
     modules: &mut Vec<Module>,
     file: &Path,
@@ -92,7 +92,7 @@ fn read_module(
                 let below = folder.join(name.to_string());
                 let files = [below.with_extension("rs"), below.join("mod.rs")];
                 let Some(found) = files.iter().find(|file| file.is_file()) else {
-                    bail!("{}: there is no file of the module {name}", file.display());
+                    bail!("{}: there is no file for the module {name}", file.display());
                 };
                 let child = read_file(modules, found, &below, Some(this))?;
                 (name, Definition::Module(child))
@@ -129,7 +129,7 @@ impl Module {
         self.names.entry(name).or_default().push(definition);
     }
 
-    /// Finds imports and other paths, in groups too.
+    /// Finds imports and other paths, also in groups.
     fn name_paths(&mut self, mut rest: &[TokenTree]) {
         while let [token, after @ ..] = rest {
             rest = match token {
@@ -150,7 +150,7 @@ impl Module {
         }
     }
 
-    /// Reads one tree of imports below `prefix`; what follows it.
+    /// Reads a tree of imports with the prefix `prefix`, and returns the tokens after it.
     fn import<'a>(&mut self, prefix: &[String], tokens: &'a [TokenTree]) -> &'a [TokenTree] {
         let (mut segments, mut rest) = path(tokens);
         segments.splice(0..0, prefix.iter().cloned());
@@ -188,11 +188,11 @@ impl Module {
     }
 }
 
-/// The path at the beginning of some tokens, and what follows it.
+/// The path at the start of the tokens, and the tokens after it.
 fn path(mut rest: &[TokenTree]) -> (Vec<String>, &[TokenTree]) {
     let mut segments = Vec::new();
     while let [TokenTree::Ident(name), after @ ..] = skip_colons(rest) {
-        // Two names beside each other are no path.
+        // Two adjacent names are not a path.
         if !segments.is_empty() && skip_colons(rest).len() == rest.len() {
             break;
         }
@@ -217,7 +217,7 @@ fn trees(group: &Group) -> Vec<TokenTree> {
     group.stream().into_iter().collect()
 }
 
-/// Tokens without the items that only tests have.
+/// Tokens without items that are only for tests.
 fn without_tests(tokens: TokenStream) -> Vec<TokenTree> {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let (mut kept, mut rest) = (Vec::new(), tokens.as_slice());

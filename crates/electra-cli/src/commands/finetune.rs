@@ -1,4 +1,4 @@
-//! `electra finetune`: a task over several seeds, with baselines.
+//! `electra finetune`: fine-tunes on a task with several seeds, and scores baselines.
 
 use super::{Overwrite, kinds, pretrain};
 use crate::console::{self, Progress};
@@ -23,10 +23,10 @@ use std::{
     process::ExitCode,
 };
 
-/// Fine-tune an exported model on a labelled task: the dev score of each seed, baselines beside it.
+/// Fine-tune an exported model on a labeled task, and print the dev score of each seed and of baselines.
 ///
-/// The task is described by a `task.toml`: its columns, files and metric, and in `[config]` what it changes in the config
-/// of `--config` or `--preset`. Ctrl-C ends it with a checkpoint and exit code 130.
+/// The task is described by a `task.toml`: its columns, files and metric, and in `[config]` overrides of the config of
+/// `--config` or `--preset`. Ctrl-C stops the run with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
@@ -40,65 +40,66 @@ use std::{
   electra finetune --task cola --task rte --data GLUE --temperature 2 --model exported/small \\
     --preset paper --out runs/both")]
 pub(crate) struct Args {
-    /// A task.toml, the folder that holds it, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli,
-    /// qnli, rte, wnli; or wnli-candidates, which is WNLI with the head of pre-training.
+    /// A task.toml or its folder, squad1.1, squad2.0, or a task of GLUE: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte,
+    /// wnli; or wnli-candidates, which is WNLI with the pre-training head.
     ///
-    /// Given more than once, all are learned on one encoder, with a head for each.
+    /// Repeatable: several tasks are learned together on one encoder, with a head for each.
     #[arg(long, required = true)]
     task: Vec<PathBuf>,
-    /// The folder of the task's files, the task's own by default; for a task of GLUE, the one that holds GLUE's folders.
-    /// For several tasks one for all, or as many as tasks.
+    /// Folder of the task's files; for a task of GLUE, the folder with GLUE's folders. Default: the folder of task.toml.
+    /// For several tasks, give it once for all tasks or once per task.
     #[arg(long)]
     data: Vec<PathBuf>,
-    /// Of several tasks: one of n inputs has a share of n^(1/T) of an epoch; 1 takes each input once.
+    /// For several tasks: a task with n inputs is sampled in proportion to n^(1/T); with 1, each input is used once per
+    /// epoch.
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
-    /// Of several tasks: what the losses of each are multiplied by, as in `1,0.5`; 1 by default.
+    /// For several tasks: the weight of each task's loss, as in `1,0.5`; 1 by default.
     #[arg(long, value_delimiter = ',')]
     weights_of_tasks: Vec<f64>,
-    /// The encoder: a Hugging Face folder with its tokenizer, or what an earlier fine-tuning wrote (its head is left).
+    /// The encoder: a Hugging Face folder with its tokenizer, or the output of an earlier fine-tuning (without its head).
     #[arg(long)]
     model: PathBuf,
-    /// How it is learned; by default --preset paper.
+    /// The config. Default: --preset paper.
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
-    /// Published values, for the size of the model and the task.
+    /// Published hyperparameters for the size of the model and the task.
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// Override one key of the config, as in `train.epochs=3`, or of the task, as in
-    /// `task.files.dev="my-dev.json"`; may be given more than once.
+    /// Override a key of the config, as in `train.epochs=3`, or of the task, as in `task.files.dev="my-dev.json"`;
+    /// repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Values of a key to try, as in `train.epochs=3,10`; may be given more than once: every combination is tried, each
-    /// over all seeds in a folder of its own.
+    /// Values of a key to try, as in `train.epochs=3,10`; repeatable. Each combination runs with all seeds, in its own
+    /// folder.
     #[arg(long, value_name = "KEY=VALUE,VALUE")]
     grid: Vec<String>,
-    /// Runs, each from a seed of its own: `train.seed` and those after it.
+    /// Number of runs, with the seeds `train.seed`, `train.seed` + 1, ...
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: u64,
-    /// Whether the model's weights are used.
+    /// Whether to use the weights of the model.
     #[arg(long, value_enum, default_value_t = Weights::Pretrained)]
     weights: Weights,
-    /// Where everything is written.
+    /// Output folder.
     #[arg(long)]
     out: PathBuf,
-    /// Go on with what `--out` holds; finished seeds are skipped.
+    /// Resume the run in --out; finished seeds are skipped.
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
     #[command(flatten)]
     overwrite: Overwrite,
 }
 
-/// What `--set` puts before a key of the task.
+/// The prefix of a task's keys in `--set`.
 const TASK_KEYS: &str = "task.";
 
-/// The most runs of one command.
+/// The largest number of runs of one command.
 const MOST_SEEDS: u64 = 10_000;
 
-/// What the config of a run is made of, besides the command's options.
+/// The parts of a run's config that do not come from the command's options.
 struct Basis {
     group: Group,
-    /// What the task's file says of it.
+    /// The section `[config]` of the task's file.
     section: Section,
 }
 
@@ -114,7 +115,7 @@ impl Args {
         }
         if self.task.len() > 1 {
             if !of_task.is_empty() {
-                bail!("--set task.KEY is for one task; several are described by files");
+                bail!("--set task.KEY is for a single task: for several, edit their task.toml");
             }
             let task = self.several()?;
             let groups: Vec<Group> = task.tasks.iter().map(|one| one.task.group()).collect();
@@ -153,7 +154,7 @@ impl Args {
             self.grid.iter().map(|axis| axis.parse()).collect::<Result<_, _>>()?;
         let set = |key: &str| self.overrides.iter().any(|set| set.split('=').next() == Some(key));
         if let Some(axis) = axes.iter().find(|axis| set(&axis.key)) {
-            bail!("--set and --grid both have {}: name it in one of them", axis.key);
+            bail!("--set and --grid both set {}: remove one of them", axis.key);
         }
         let cells = grid::cells(&axes, |values| self.config(&finetune.model, basis, values))?;
         let completion = Grid { finetune, cells: &cells }.run(&stop, &mut on_event)?;
@@ -161,7 +162,7 @@ impl Args {
         self.ended(completion, |report| grid_table(report, &self.out))
     }
 
-    /// The config of the file or the preset, with what the task's file says over it, and over that `--set` and `more`.
+    /// The config of the file or the preset, overridden by the task's file, then by `--set` and `more`.
     fn config(
         &self,
         model: &Path,
@@ -192,7 +193,7 @@ impl Args {
             }
             Completion::Stopped => {
                 console::print(format_args!(
-                    "stopped with a checkpoint; the same command with --resume goes on: {}",
+                    "stopped with a checkpoint; run the same command with --resume to continue: {}",
                     self.out.display()
                 ))?;
                 Ok(ExitCode::from(console::INTERRUPTED))
@@ -200,11 +201,13 @@ impl Args {
         }
     }
 
-    /// Several tasks as one.
+    /// The tasks combined into one.
     fn several(&self) -> anyhow::Result<MultiTask> {
         let (count, folders) = (self.task.len(), self.data.len());
         if folders > 1 && folders != count {
-            bail!("--data is given {folders} times: once for all of {count} tasks, or for each");
+            bail!(
+                "--data is given {folders} times: give it once, or once for each of the {count} tasks"
+            );
         }
         let weights = self.weights_of_tasks.len();
         if weights > 0 && weights != count {
@@ -214,7 +217,7 @@ impl Args {
             let DescribedTask { task, data, config } = self.describe(number, &[])?;
             if !config.is_empty() {
                 let path = config.path().display();
-                tracing::warn!("{path}: [config] is not used: several tasks have one config");
+                tracing::warn!("{path}: [config] is ignored: several tasks share one config");
             }
             let weight = self.weights_of_tasks.get(number).copied().unwrap_or(1.0);
             Ok(OneOf { task, data, weight })
@@ -224,7 +227,7 @@ impl Args {
         Ok(MultiTask { name: names.join("+"), temperature: self.temperature, tasks })
     }
 
-    /// The task of this number, and the folder of its files.
+    /// The task with this index, and the folder of its files.
     fn describe(
         &self,
         number: usize,
@@ -235,7 +238,7 @@ impl Args {
     }
 }
 
-/// Shows what happens.
+/// Shows an event of a run.
 fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
     let metric = task.metric();
     match event {
@@ -250,7 +253,7 @@ fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
             progress.line(&format!("{} done: dev {median} (median)", cell.name));
         }
         Event::Loaded { examples, steps } => progress.line(&format!(
-            "{}: {} training, {} dev, {} test examples; {steps} updates a seed",
+            "{}: {} training, {} dev, {} test examples; {steps} updates per seed",
             task.name(),
             examples.train,
             examples.dev,
@@ -278,7 +281,7 @@ fn figure(score: Option<f64>) -> String {
     score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))
 }
 
-/// The scores of every seed, their summary, and the baselines.
+/// Prints the scores of each seed, their summary, and the baselines.
 fn table(report: &Report) -> anyhow::Result<()> {
     let metric = report.metric;
     console::print(format_args!("{:<24}{:>10}{:>10}   ({metric})", report.task, "dev", "test"))?;
@@ -308,7 +311,7 @@ fn table(report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The scores of every cell over its seeds, and where the best model is.
+/// Prints the scores of each cell over its seeds, and the folder of the best model.
 fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
     let width = report.cells.iter().map(|cell| cell.name.len()).max().unwrap_or(0);
     let line = |name: &str, figures: [&str; 6]| {
@@ -316,7 +319,7 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
         console::print(format_args!("{name:<width$}{figures}"))
     };
     let seeds = report.seeds.len();
-    console::print(format_args!("{}: dev {}, {seeds} seeds a row", report.task, report.metric))?;
+    console::print(format_args!("{}: dev {}, {seeds} seeds per row", report.task, report.metric))?;
     line("", ["median", "mean", "sd", "best", "seed", "its test"])?;
     for cell in &report.cells {
         let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
@@ -330,10 +333,10 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
         }
     }
     let Some(best) = &report.best else {
-        bail!("every cell has diverged: lower learning rates may do")
+        bail!("all cells have diverged: try lower learning rates")
     };
     console::print(format_args!(
-        "best by its median: {best}; its model: {}",
+        "best by median: {best}; model: {}",
         out.join(best).join("model").display()
     ))
 }

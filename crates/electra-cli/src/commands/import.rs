@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Hugging Face: config.json with model.safetensors or pytorch_model.bin, whole or in shards.
+    /// Hugging Face: config.json with model.safetensors or pytorch_model.bin, in one file or in shards.
     Hf,
     /// TensorFlow: NAME.index and NAME.data-*.
     Tf,

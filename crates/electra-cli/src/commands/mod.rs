@@ -46,7 +46,7 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "must be a number, or inf or -inf".to_owned())
 }
 
-/// The kinds of tasks that the command knows: those that `electra-tasks` has, and WNLI by candidates.
+/// The kinds of tasks: those of `electra-tasks`, and WNLI by candidates.
 pub(crate) fn kinds() -> Kinds {
     Kinds::default().with(WINOGRAD)
 }

@@ -1,4 +1,4 @@
-//! `electra predict`: a fine-tuned model on a file or a stream.
+//! `electra predict`: predicts a file or a stream with a fine-tuned model.
 
 use super::{Overwrite, kinds, number};
 use crate::console::{self, Progress};
@@ -20,7 +20,7 @@ use std::{
 
 /// Standard input or output, in place of a file.
 const STANDARD: &str = "-";
-/// What errors call it.
+/// The names of standard input and output in messages.
 const STANDARD_INPUT: &str = "standard input";
 const STANDARD_OUTPUT: &str = "standard output";
 
@@ -36,43 +36,44 @@ const STANDARD_OUTPUT: &str = "standard output";
   electra predict --model runs/squad --input dev-v2.0.json --output preds.json --null-odds null_odds.json
   electra predict --model exported/base --task wnli --input GLUE/WNLI/dev.tsv --output predictions.tsv")]
 pub(crate) struct Args {
-    /// The folder that `electra finetune` wrote, or the `model` folder in it; for WNLI also a pre-trained discriminator.
+    /// Output folder of `electra finetune`, or the `model` folder in it; for WNLI also a pre-trained discriminator.
     #[arg(long)]
     model: PathBuf,
-    /// The task that the model must be of, as a task.toml or a name; not needed, the model knows its task. A pre-trained
-    /// discriminator answers `wnli`: it says which antecedent looks original in the pronoun's place.
+    /// Check that the model has this task, given as a task.toml or a name. Needed only to predict `wnli` with a
+    /// pre-trained discriminator, by which antecedent looks original in place of the pronoun.
     #[arg(long)]
     task: Option<PathBuf>,
-    /// The rows, `-` for standard input; their text columns are named as in training. Of words, a CoNLL file with the
-    /// words' column in its place; of questions, SQuAD's JSON or MRQA's JSON lines.
+    /// Rows, or `-` for standard input; the text columns have the same names as in training. For words, a CoNLL file
+    /// with the words in the same column as in training; for questions, JSON of SQuAD or JSON lines of MRQA.
     #[arg(long)]
     input: PathBuf,
-    /// The format of a table; needed for standard input, else the file's extension tells it.
+    /// Format of the rows. Required for standard input; the default for a file depends on its extension.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The file to write, `-` for standard output: `index` and `prediction` in the order of the rows, as CSV or JSON
-    /// lines by its extension, else as TSV; on standard output as the input is written. Of words, the input's lines with the
-    /// tag as a further column; of questions, JSON `{id: text}`, with
-    /// an empty text where a model of SQuAD 2.0 finds no answer.
+    /// Output file, or `-` for standard output: `index` and `prediction` in the order of the rows. The format depends on
+    /// the extension (CSV, JSON lines, else TSV); on standard output it is that of the input. For words, the lines of the
+    /// input with a further column for the tag; for questions, JSON `{id: text}`, with an empty text if a model of SQuAD
+    /// 2.0 predicts no answer.
     #[arg(long)]
     output: PathBuf,
-    /// Write the probability of each class (or label) as well; of words, that of the chosen tag.
+    /// Also write the probability of each class (or label); for words, of the predicted tag.
     #[arg(long)]
     probabilities: bool,
-    /// Of questions: also write `{id: number}`, how much speaks for "no answer".
+    /// For questions: also write the score of "no answer" as `{id: number}`.
     #[arg(long)]
     null_odds: Option<PathBuf>,
-    /// Of questions: also write the best answers of each, with their probabilities.
+    /// For questions: also write the n best answers with their probabilities.
     #[arg(long)]
     n_best: Option<PathBuf>,
-    /// Of questions: the null odds above which there is no answer, in place of the model's; `inf` keeps every answer.
+    /// For questions: predict no answer if the null odds are above this. Default: the model's threshold; `inf` keeps
+    /// every answer.
     #[arg(long, allow_hyphen_values = true, value_parser = number)]
     threshold: Option<f64>,
-    /// Rows of one forward pass; 64 by default.
+    /// Rows per forward pass; 64 by default.
     #[arg(long)]
     batch_size: Option<usize>,
-    /// Of rows, and of words in sentences: how many are read, sorted by length and predicted together, 8192 by default; they are
-    /// all that is held. 1 answers each row of a pipe as it comes.
+    /// For rows and words: how many rows or sentences are read, sorted by length and predicted at a time; 8192 by default.
+    /// This bounds memory. With 1, each row of a pipe is predicted as it arrives.
     #[arg(long)]
     window: Option<usize>,
     /// "auto", "cpu" or "cuda:N".
@@ -106,7 +107,7 @@ impl Args {
             }
             false => predictor.stream_to_file(input, &self.output, &options, &mut on_done)?,
         };
-        // Not among the answers.
+        // Standard output is for the predictions.
         let summary = summary(&report);
         match is_standard(&self.output) {
             true => progress.line(&summary),
@@ -118,27 +119,27 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Checks that no output exists already or is named twice.
+    /// Checks that outputs do not exist yet and differ from each other.
     fn check_outputs(&self) -> anyhow::Result<()> {
         let outputs = [Some(&self.output), self.null_odds.as_ref(), self.n_best.as_ref()];
         let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
         for (place, output) in outputs.iter().enumerate() {
             let name = output.display();
             if outputs[..place].contains(output) {
-                bail!("{name} is named for two outputs: each needs a file of its own");
+                bail!("{name} is named for two outputs: use a different file for each");
             }
             if output.is_file() && self.overwrite.existing() == Existing::Refuse {
-                bail!("{name} exists: name another file, or replace it with --overwrite");
+                bail!("{name} exists: use another file, or --overwrite");
             }
         }
         Ok(())
     }
 
-    /// Checks that the model is of the task of `--task`.
+    /// Checks that the model has the task of `--task`.
     fn check_task(&self, predictor: &Predictor) -> anyhow::Result<()> {
         let known = predictor.header().task.as_str();
         let Some(task) = &self.task else { return Ok(()) };
-        // WNLI by candidates answers WNLI.
+        // A model of wnli-candidates predicts WNLI.
         let same = task
             .to_str()
             .is_some_and(|task| task == known || known.strip_suffix("-candidates") == Some(task))
@@ -146,18 +147,18 @@ impl Args {
         match same {
             true => Ok(()),
             false => bail!(
-                "{} is a model of task {known:?}, not of {}",
+                "{}: the model has the task {known:?}, not {}",
                 self.model.display(),
                 task.display()
             ),
         }
     }
 
-    /// Checks that the options of streams are the model's.
+    /// Checks that the options of streams are for the model's kind of task.
     fn check_streams(&self, form: &RequestForm) -> anyhow::Result<()> {
         match form {
             RequestForm::Words { .. } if self.format.is_some() => {
-                bail!("words are read and written in columns: no --format")
+                bail!("words are read and written in columns: remove --format")
             }
             RequestForm::Questions { .. }
                 if self.format.is_some()
@@ -166,7 +167,7 @@ impl Args {
                     || is_standard(&self.output) =>
             {
                 bail!(
-                    "questions are read from and written to files of JSON: no --format, no --window, no `-`"
+                    "questions are read from and written to JSON files: remove --format and --window, and use files instead of `-`"
                 )
             }
             _ => Ok(()),
@@ -180,13 +181,13 @@ impl Args {
                 (Some(format), _) => format,
                 (None, false) => Format::Tsv,
                 (None, true) => {
-                    bail!("--format must name the format of standard input: tsv, csv or jsonl")
+                    bail!("standard input needs --format: tsv, csv or jsonl")
                 }
             };
             return Ok(StreamInput::new(io::stdin(), STANDARD_INPUT, format));
         }
         if is_table && self.format.is_none() {
-            Format::of(&self.input).map_err(|error| anyhow!("{error}; or give --format"))?;
+            Format::of(&self.input).map_err(|error| anyhow!("{error}; or use --format"))?;
         }
         Ok(StreamInput::open(&self.input)?.with_format(self.format))
     }
@@ -211,7 +212,7 @@ impl Args {
     }
 }
 
-/// What was done, how fast, and in how much memory if the system tells.
+/// The number of predictions, the speed and, if known, the peak memory.
 fn summary(report: &StreamReport) -> String {
     let StreamReport { done, unit, seconds } = report;
     let rate = *done as f64 / seconds;

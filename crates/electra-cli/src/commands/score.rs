@@ -1,4 +1,4 @@
-//! `electra score`: the scorers alone, equal to the official ones.
+//! `electra score`: scores files of predictions like the official scripts.
 
 use super::number;
 use crate::console;
@@ -14,18 +14,18 @@ use electra_scores::{
 use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
 
-/// Score files of predictions against gold; one JSON object on standard output.
+/// Score predictions against a labeled file; prints one JSON object.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Predictions for a labelled file of GLUE.
+    /// Score predictions for a labeled file of GLUE.
     Glue(Glue),
-    /// The average over GLUE's tasks, of what `electra score glue` printed.
+    /// Average the outputs of `electra score glue` over GLUE's tasks.
     Average(AverageArgs),
-    /// Answers to SQuAD's questions, as the official script of the version scores them.
+    /// Score answers to the questions of SQuAD, like the official script of the version.
     Squad(Squad),
-    /// Tags of words in CoNLL files: entities as seqeval and conlleval count them.
+    /// Score tags in CoNLL files: entities like seqeval and conlleval.
     Tagging(Tagging),
-    /// Sets of labels, as scikit-learn scores them.
+    /// Score sets of labels, like scikit-learn.
     MultiLabel(MultiLabel),
 }
 
@@ -41,8 +41,8 @@ impl Command {
     }
 }
 
-/// Predictions for a labelled file of GLUE: the task's official metrics, as fractions; null where one is not defined
-/// (a correlation with a constant).
+/// Score predictions for a labeled file of GLUE: the official metrics of the task as fractions; null if undefined (a
+/// correlation with a constant).
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra score glue --task mnli --gold glue/MNLI/dev_mismatched.tsv --pred predictions.tsv")]
@@ -50,10 +50,10 @@ pub(crate) struct Glue {
     /// The task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, or ax, the diagnostic set.
     #[arg(long)]
     task: String,
-    /// The labelled file, in GLUE's own format; of ax diagnostic-full.tsv.
+    /// The labeled file, in GLUE's format; for ax, diagnostic-full.tsv.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// The predictions: TSV with the header `index<TAB>prediction`; the index is the number of the row, from 0.
+    /// Predictions: TSV with the header `index<TAB>prediction`; the index is the row's number, from 0.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
 }
@@ -66,16 +66,16 @@ impl Glue {
     }
 }
 
-/// The average over GLUE's tasks, of what `electra score glue` printed; a fraction.
+/// Average the outputs of `electra score glue` over GLUE's tasks; a fraction.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example (MNLI has two files, matched first):
+#[command(after_help = "Example (MNLI has two files; the matched one comes first):
   electra score average --rule without-wnli --of cola=cola.json --of sst2=sst2.json --of mrpc=mrpc.json \\
     --of stsb=stsb.json --of qqp=qqp.json --of mnli=m.json --of mnli=mm.json --of qnli=qnli.json --of rte=rte.json")]
 pub(crate) struct AverageArgs {
-    /// Scores of a task.
+    /// A task and its scores, as printed by `electra score glue`; repeatable.
     #[arg(long = "of", value_name = "TASK=FILE", required = true, value_parser = task_and_file)]
     scores: Vec<(&'static GlueTask, PathBuf)>,
-    /// What is averaged.
+    /// How to average.
     #[arg(long, default_value = "leaderboard")]
     rule: Average,
 }
@@ -94,13 +94,13 @@ fn task_and_file(text: &str) -> Result<(&'static GlueTask, PathBuf), String> {
     Ok((glue::find(task).map_err(|error| error.to_string())?, file.into()))
 }
 
-/// Answers to SQuAD's questions, as the official script of the version scores them, in per cent.
+/// Score answers to the questions of SQuAD, like the official script of the version, in percent.
 ///
-/// Version 1.1 scores 0 for a question without a prediction, as its official script does; version 2.0 leaves it out of
-/// every figure. Predictions for ids that the gold file lacks count for nothing. Both are warned of.
+/// A question without a prediction scores 0 in version 1.1, as in its official script; version 2.0 leaves it out of all
+/// scores. Predictions for ids that are not in the gold file are ignored. Both are logged as warnings.
 ///
-/// MRQA's files are scored by version 1.1, as their own script does; it can be told to leave out questions without a
-/// prediction, and takes the gold answers from `answers` alone, where here those of `detected_answers` are right too.
+/// Files of MRQA are scored by version 1.1, as in MRQA's script. That script can also leave out questions without a
+/// prediction, and uses only `answers` as gold answers; here `detected_answers` are correct too.
 #[derive(Debug, Parser)]
 #[command(
     disable_version_flag = true,
@@ -109,19 +109,19 @@ fn task_and_file(text: &str) -> Result<(&'static GlueTask, PathBuf), String> {
   electra score squad --version 1.1 --gold NewsQA.jsonl.gz --pred preds.json"
 )]
 pub(crate) struct Squad {
-    /// The version whose official script is followed.
+    /// Version of SQuAD, which selects the official script.
     #[arg(long)]
     version: Version,
-    /// The questions with their answers, in SQuAD's own format, or in MRQA's (.jsonl, .jsonl.gz).
+    /// Questions with their answers, in the format of SQuAD, or of MRQA (.jsonl, .jsonl.gz).
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// The predictions: {id: text}; "" says that there is no answer.
+    /// Predictions: {id: text}; "" predicts no answer.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
-    /// How much speaks for "no answer": {id: number}. Adds the best thresholds and the curves (2.0).
+    /// Scores of "no answer": {id: number}. Adds the best thresholds and the curves (2.0).
     #[arg(long, value_name = "FILE")]
     null_odds: Option<PathBuf>,
-    /// Take back answers whose null odds are above this.
+    /// Replace answers with null odds above this by "no answer".
     #[arg(
         long,
         value_name = "X",
@@ -170,40 +170,38 @@ impl Squad {
         let (file, gold) = (self.pred.display(), self.gold.display());
         let effect = match self.version {
             Version::V1 => "they score 0",
-            Version::V2 => "they are left out of every figure",
+            Version::V2 => "they are left out of all scores",
         };
         if let Some(ids) = listed(&unmatched.missing) {
             tracing::warn!("{file}: no prediction for {ids}: {effect}");
         }
         if let Some(ids) = listed(&unmatched.unknown) {
-            tracing::warn!(
-                "{file}: predictions that {gold} has no question for, passed over: {ids}"
-            );
+            tracing::warn!("{file}: ignored predictions without a question in {gold}: {ids}");
         }
     }
 }
 
-/// Tags of words in CoNLL files; fractions.
+/// Score tags in CoNLL files; fractions.
 ///
-/// Both files must have the same words. The predicted tag stands in the last column, as `electra predict` and the folders of
-/// fine-tuning's seeds have it.
+/// Both files must have the same words. By default the tag is in the last column, as in the outputs of `electra predict`
+/// and `electra finetune`.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra score tagging --gold test.txt --pred tagged.conll")]
 pub(crate) struct Tagging {
-    /// The file with the right tags.
+    /// CoNLL file with the gold tags.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// The file with the predicted tags.
+    /// CoNLL file with the predicted tags.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
-    /// Which runs of tags are an entity.
+    /// Which sequences of tags are an entity.
     #[arg(long, value_enum, default_value_t = Rule::Conll)]
     rule: Rule,
     /// Column of the words: 1 is the first, -1 the last.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     word_column: i64,
-    /// Column of the right tags.
+    /// Column of the gold tags.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     gold_column: i64,
     /// Column of the predicted tags.
@@ -239,19 +237,19 @@ impl Tagging {
     }
 }
 
-/// Sets of labels: accuracy of whole sets, micro and macro F1; fractions.
+/// Score sets of labels: accuracy of whole sets, micro and macro F1; fractions.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra score multi-label --task topics/task.toml --gold topics/dev.tsv --pred predictions.tsv")]
 pub(crate) struct MultiLabel {
-    /// The task.toml that says how labels are written, or its folder. Without the key `labels` the macro average is over the
-    /// labels that stand in either file.
+    /// A task.toml or its folder, for the format of the labels. Without the key `labels`, the macro average is over the
+    /// labels in the two files.
     #[arg(long)]
     task: PathBuf,
-    /// The labelled file.
+    /// The labeled file.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// The predictions: TSV with the header `index<TAB>prediction`; the index is the number of the row, from 0.
+    /// Predictions: TSV with the header `index<TAB>prediction`; the index is the row's number, from 0.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
 }
@@ -265,7 +263,7 @@ impl MultiLabel {
     }
 }
 
-/// The number of ids and the first of them, if there are any.
+/// The number of ids and the first few of them, if there are any.
 fn listed(ids: &[String]) -> Option<String> {
     const SHOWN: usize = 10;
     let more = if ids.len() > SHOWN { ", ..." } else { "" };

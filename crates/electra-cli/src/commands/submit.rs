@@ -1,4 +1,4 @@
-//! `electra submit`: GLUE's test files predicted, as the leaderboard takes them.
+//! `electra submit`: predicts GLUE's test files for the leaderboard.
 
 use super::{Overwrite, kinds};
 use crate::console::{self, Progress};
@@ -11,31 +11,31 @@ use electra_scores::glue::{
 use electra_tasks::submit::{Archive, Missing, RowCounts, Submit};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Predict GLUE's test files with fine-tuned models and write the eleven tables that the leaderboard takes.
+/// Predict GLUE's test files with fine-tuned models and write the eleven files of a submission.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra submit --glue runs/glue --data GLUE --out submission --zip
   electra submit --run rte=runs/rte-2 --run mnli=runs/mnli --data GLUE --missing majority --out submission --zip")]
 pub(crate) struct Args {
-    /// The folder of the runs: each in a folder named as its task (`cola`, `CoLA`), made by `electra finetune`.
+    /// Folder of the runs of `electra finetune`, each in a folder named after its task (`cola`, `CoLA`).
     #[arg(long)]
     glue: Option<PathBuf>,
-    /// One run; replaces what `--glue` has of the task; may be given more than once.
+    /// A run, used instead of the one in --glue; repeatable.
     #[arg(long = "run", value_name = "TASK=DIR")]
     runs: Vec<String>,
-    /// The folder that holds GLUE's official folders.
+    /// The folder with GLUE's official folders.
     #[arg(long)]
     data: PathBuf,
-    /// The folder to write.
+    /// Output folder.
     #[arg(long)]
     out: PathBuf,
-    /// Write submission.zip as well, read it again and check it.
+    /// Also write submission.zip, and check it.
     #[arg(long)]
     zip: bool,
-    /// What happens where a run or a test file is missing.
+    /// What to do if a run or a test file is missing.
     #[arg(long, value_enum, default_value_t = Missing::Refuse)]
     missing: Missing,
-    /// Which numbers of rows the test files may have.
+    /// Which numbers of rows to accept in test files.
     #[arg(long, value_enum, default_value_t = RowCounts::Official)]
     rows: RowCounts,
     /// "auto", "cpu" or "cuda:N".
@@ -50,7 +50,7 @@ impl Args {
         let mut runs = self.glue.as_deref().map(runs).transpose()?.unwrap_or_default();
         for run in &self.runs {
             let Some((task, dir)) = run.split_once('=') else {
-                bail!("--run {run}: write it as TASK=DIR, as in --run cola=runs/cola");
+                bail!("--run {run}: expected TASK=DIR, as in --run cola=runs/cola");
             };
             runs.insert(glue::find(task)?.name, dir.into());
         }

@@ -71,7 +71,7 @@ fn overwriting_a_folder_without_shards_is_an_error() {
     fs::create_dir(dir.join("shards")).unwrap();
     fs::write(dir.join("shards/precious.txt"), "mine").unwrap();
     let line = format!("{BUILD} --overwrite");
-    fails(dir, &line, 1, &["shards", "no index.json of shards", "name another folder"]);
+    fails(dir, &line, 1, &["shards", "no index.json of shards", "choose another folder"]);
     assert_eq!(fs::read_to_string(dir.join("shards/precious.txt")).unwrap(), "mine");
 }
 

@@ -120,7 +120,12 @@ fn glue_needs_its_data_and_its_runs() {
     );
     fails(dir, "submit --run rte --data {} --out {}/out", 1, &["--run rte", "TASK=DIR"]);
     fails(dir, "submit --run rted=x --data {} --out {}/out", 1, &["\"rte\"?"]);
-    fails(dir, "submit --glue {} --data {} --out {}/out", 1, &["no folder in it"]);
+    fails(
+        dir,
+        "submit --glue {} --data {} --out {}/out",
+        1,
+        &["no folder that is named after a task"],
+    );
     let predict = "predict --model {} --input x.tsv --output {}/out --null-odds {}/out";
     fails(dir, predict, 1, &["out is named for two outputs"]);
     assert!(!dir.join("out").exists());

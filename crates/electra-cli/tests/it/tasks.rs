@@ -89,7 +89,7 @@ fn questions_are_learned_scored_and_predicted() {
     assert_eq!(json_of(dir, "p.json"), json_of(dir, preds));
     assert_eq!(json_of(dir, "o.json").as_object().map(|odds| odds.len()), Some(3));
     fails(dir, &line.replace(".json --output", ".json --format jsonl --output"), 1, &["exists"]);
-    fails(dir, "predict --model {}/tuned --input - --output {}/q.json", 1, &["no --format"]);
+    fails(dir, "predict --model {}/tuned --input - --output {}/q.json", 1, &["remove --format"]);
 }
 
 const TAGS: &str = "name = 'things'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'train.conll'\ndev = 'dev.conll'\n";
@@ -135,7 +135,7 @@ fn words_are_tagged_in_a_file_whose_lines_stay_as_they_are() {
     }
     let streamed = "predict --model {}/tuned --input {}/words.conll --output - --window 1";
     assert_eq!(output(dir, streamed), tagged);
-    fails(dir, &format!("{streamed} --format tsv"), 1, &["in columns", "no --format"]);
+    fails(dir, &format!("{streamed} --format tsv"), 1, &["in columns", "remove --format"]);
 }
 
 /// Colours and animals in `kinds`, to be learned by a config of their own.
@@ -210,7 +210,7 @@ fn a_task_given_twice_is_two_tasks_on_one_encoder() {
         assert!(table.contains(row), "{row} in {table}");
     }
     let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("kinds/task.toml: [config] is not used"), "{said}");
+    assert!(said.contains("kinds/task.toml: [config] is ignored"), "{said}");
     let html = read(dir, "both/report.html");
     assert!(html.contains("<h2>things</h2>") && html.contains("<h2>kinds</h2>"), "{html}");
 

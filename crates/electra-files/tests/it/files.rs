@@ -1,4 +1,4 @@
-//! Single files: whole or not there.
+//! Single files: written atomically.
 
 use crate::says;
 use electra_files::{
@@ -20,7 +20,7 @@ fn a_failure_leaves_the_old_file() {
     });
     says(failed, &["the fault"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-    // What a process that was killed left is not in the way, and nothing of it stays.
+    // Leftovers of a process that was killed do not matter, and are removed.
     fs::write(dir.path().join(".file.tmp"), "much longer than the new file").unwrap();
     write_file(&path, "new").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");

@@ -1,10 +1,10 @@
-//! Output folders: whole or not there; what is replaced, when, and what never is.
+//! Output folders: created atomically; which are replaced, and when.
 
 use crate::says;
 use electra_files::{Error, Existing, Result, folder};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Every file below `dir` with its text.
+/// All files in `dir`, recursively, with their text.
 fn files(dir: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -27,7 +27,7 @@ fn names(dir: &Path) -> Vec<String> {
     files(dir).into_keys().collect()
 }
 
-/// Names in `dir` itself, hidden ones too.
+/// The names in `dir` itself, including hidden ones.
 fn entries(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> =
@@ -41,7 +41,7 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Makes the folder `name`, of the kind that has a file `marker`.
+/// Creates the folder `name` of the kind that contains a file `marker`.
 fn make(
     dir: &Path,
     name: &str,
@@ -51,7 +51,7 @@ fn make(
     folder::whole(&dir.join(name), existing, "marker", fill)
 }
 
-/// Fills a folder of that kind.
+/// Writes the files of a folder of that kind.
 fn fill(new: &Path) -> Result<()> {
     write(&new.join("marker"), "new");
     write(&new.join("below/file"), "new");
@@ -93,7 +93,7 @@ fn a_folder_that_cannot_be_filled_changes_nothing() {
     assert_eq!(files(dir.path()), before);
     assert_eq!(entries(dir.path()), ["empty", "old"]);
     assert_eq!(entries(&dir.path().join("empty")), Vec::<String>::new());
-    // A process that was killed leaves its temporary folder and its lock file: they are not in the way.
+    // The temporary folder and lock file of a process that was killed do not matter.
     for (name, left) in [
         ("old", ".old.tmp/half"),
         ("old", ".old.lock"),
@@ -121,7 +121,7 @@ fn what_is_of_another_kind_is_not_replaced() {
     assert_eq!(entries(dir.path()), ["empty", "old"]);
 }
 
-/// Killed between the two renames that replace a folder, a process leaves it under a hidden name.
+/// A process that is killed between the two renames that replace a folder leaves it under a hidden name.
 #[test]
 fn what_was_moved_aside_comes_back() {
     let dir = states();
@@ -138,7 +138,7 @@ fn what_was_moved_aside_comes_back() {
     assert_eq!(entries(dir.path()), ["empty", "old"]);
 }
 
-/// A folder on another disk, by a link: it is replaced there.
+/// A link to a folder on another disk, which is replaced there.
 #[test]
 #[cfg(unix)]
 fn a_link_to_a_folder_stays_one() {
@@ -165,7 +165,7 @@ fn two_writers_of_one_folder_do_not_meet() {
         .unwrap();
         assert_eq!(names(&dir.path().join(name)), ["below/file", "marker"], "{name}");
     }
-    // Nor does a reader take back what a writer has just moved aside.
+    // A reader does not restore a folder that a writer has just moved aside.
     let old = dir.path().join("old");
     make(dir.path(), "old", Existing::Replace, |new| {
         fs::rename(&old, dir.path().join(".old.old")).unwrap();

@@ -1,11 +1,14 @@
-//! The files of a submission to the leaderboard: test files counted, tables and their archive read again and checked.
+//! The files of a submission to the leaderboard: counts of test rows, and checks of the written tables and archive.
 
-use super::tasks::{GlueLabels, GlueTask, TASKS, TestFile, find};
+use super::{
+    score::prediction as parse,
+    tasks::{GlueTask, TASKS, TestFile, find},
+};
 use crate::{
     error::{Error, Result},
+    sentence::{Label, LabelSpace},
     table::{Format, Header, Rows},
 };
-use electra_files::nearest;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
@@ -26,13 +29,13 @@ pub struct Written {
     pub task: &'static GlueTask,
     /// Its file's name.
     pub file: &'static str,
-    /// Rows below the header.
+    /// Rows without the header.
     pub rows: u64,
-    /// What its predictions were made with.
+    /// Where its predictions come from.
     pub origin: Origin,
 }
 
-/// What predictions were made with.
+/// Where predictions come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     /// A fine-tuned model.
@@ -41,10 +44,10 @@ pub enum Origin {
     Constant(String),
 }
 
-/// The runs among the folders of `dir`: those whose names are tasks of GLUE.
+/// The folders in `dir` that are named after tasks of GLUE.
 ///
 /// # Errors
-/// If the folder cannot be read, two are of one task, or none is of any.
+/// If `dir` cannot be read, two folders are named after one task, or no folder after any.
 pub fn runs(dir: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
     let mut runs = BTreeMap::new();
     let entries = fs::read_dir(dir).map_err(Error::io(dir))?;
@@ -57,7 +60,8 @@ pub fn runs(dir: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
         match find(name) {
             Ok(task) => {
                 if let Some(other) = runs.insert(task.name, path.clone()) {
-                    let message = format!("is of {}, and so is {}", task.name, other.display());
+                    let message =
+                        format!("{} is also a run of {}: remove one", other.display(), task.name);
                     return Err(Error::file(path, message));
                 }
             }
@@ -67,16 +71,16 @@ pub fn runs(dir: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
     if runs.is_empty() {
         let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
         let message =
-            format!("no folder in it is named after a task of GLUE: {}", names.join(", "));
+            format!("it has no folder that is named after a task of GLUE ({})", names.join(", "));
         return Err(Error::file(dir, message));
     }
     Ok(runs)
 }
 
-/// Rows of a test file; each must be well-formed and numbered by its position.
+/// The number of rows of a test file. Each row must have all columns, and its position as its index.
 ///
 /// # Errors
-/// Naming file and line of the first row that is not.
+/// Naming file and line of the first row that does not.
 pub fn count_rows(task: &GlueTask, file: &TestFile, path: &Path) -> Result<u64> {
     let mut columns = task.text_columns();
     columns.push(file.index);
@@ -96,20 +100,20 @@ pub fn count_rows(task: &GlueTask, file: &TestFile, path: &Path) -> Result<u64> 
     Ok(rows)
 }
 
-/// Checks the tables of a folder.
+/// Checks the tables in a folder.
 ///
 /// # Errors
-/// Naming the file and line that is wrong.
+/// Naming the file and the line with a fault.
 pub fn folder(dir: &Path, written: &[Written]) -> Result<()> {
     for table in written {
         let path = dir.join(table.file);
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        predictions(bytes, &path.display().to_string(), table.task, table.rows)?;
+        check_table(bytes, &path.display().to_string(), table.task, table.rows)?;
     }
     Ok(())
 }
 
-/// Packs the tables of a folder, each at the archive's top.
+/// Writes the tables in a folder to an archive, without folders.
 ///
 /// # Errors
 /// Naming the file that cannot be read or written.
@@ -119,64 +123,60 @@ pub fn write_archive(path: &Path, dir: &Path, written: &[Written]) -> Result<()>
     for table in written {
         let source = dir.join(table.file);
         let bytes = fs::read(&source).map_err(Error::io(&source))?;
-        archive.start_file(table.file, SimpleFileOptions::default()).map_err(|e| bad(path, e))?;
+        archive
+            .start_file(table.file, SimpleFileOptions::default())
+            .map_err(|e| zip_error(path, e))?;
         archive.write_all(&bytes).map_err(Error::io(path))?;
     }
-    let mut writer = archive.finish().map_err(|e| bad(path, e))?;
+    let mut writer = archive.finish().map_err(|e| zip_error(path, e))?;
     writer.flush().map_err(Error::io(path))
 }
 
-/// Checks an archive: exactly the tables that the leaderboard takes, each whole.
+/// Checks that an archive has exactly the tables that the leaderboard takes, each complete.
 ///
 /// # Errors
-/// Naming the table that lacks or is none, or the line that is wrong.
+/// Naming the tables that differ, or the line with a fault.
 pub fn archive(path: &Path, written: &[Written]) -> Result<()> {
     let file = File::open(path).map_err(Error::io(path))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| bad(path, e))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| zip_error(path, e))?;
     let found: BTreeSet<String> = archive.file_names().map(str::to_owned).collect();
     let wanted: BTreeSet<String> = written.iter().map(|table| table.file.to_owned()).collect();
     if found != wanted || archive.len() != wanted.len() {
-        let message = format!("holds {found:?}, the leaderboard takes {wanted:?}");
+        let message = format!("contains {found:?}, but the leaderboard takes {wanted:?}");
         return Err(Error::file(path, message));
     }
     for table in written {
         let name = format!("{}/{}", path.display(), table.file);
         let mut bytes = Vec::new();
-        let mut member = archive.by_name(table.file).map_err(|e| bad(path, e))?;
+        let mut member = archive.by_name(table.file).map_err(|e| zip_error(path, e))?;
         member.read_to_end(&mut bytes).map_err(Error::io(path))?;
-        predictions(bytes, &name, table.task, table.rows)?;
+        check_table(bytes, &name, table.task, table.rows)?;
     }
     Ok(())
 }
 
-/// Checks a table of predictions of `task`.
-fn predictions(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result<()> {
+/// Checks a table of `rows` predictions of `task`.
+fn check_table(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result<()> {
     if !bytes.starts_with(format!("{HEADER}\n").as_bytes()) {
         return Err(Error::row(name, 1, format!("the header must be {HEADER:?}")));
     }
     let columns: Vec<&str> = HEADER.split('\t').collect();
+    let space = task.label_space();
     let mut count = 0u64;
     let table =
         Rows::from_reader(Cursor::new(bytes), Format::Tsv, name, &columns, Header::FirstLine)?;
     for row in table {
         let row = row?;
         let (index, prediction) = (row.fields[0].as_str(), row.fields[1].as_str());
-        let fail = |message: String| Err(Error::row(name, row.line, message));
+        let fail = |message: String| Error::row(name, row.line, message);
         if index != count.to_string() {
-            return fail(format!("the index is {index:?}, it must be {count}"));
+            return Err(fail(format!("the index is {index:?}, it must be {count}")));
         }
-        match task.labels {
-            GlueLabels::Classes(words) if !words.contains(&prediction) => {
-                let known = nearest(prediction, words.iter().copied());
-                return fail(format!("{prediction:?} is no answer{known}"));
-            }
-            GlueLabels::Range(min, max) => {
-                let value = prediction.parse::<f64>().ok();
-                if !value.is_some_and(|value| (min..=max).contains(&value)) {
-                    return fail(format!("{prediction:?} must be a number from {min} to {max}"));
-                }
-            }
-            GlueLabels::Classes(_) => {}
+        let label = parse(&space, prediction).map_err(fail)?;
+        if let (Label::Value(value), LabelSpace::Range { min, max }) = (label, &space)
+            && !(*min..=*max).contains(&value)
+        {
+            return Err(fail(format!("{prediction:?} must be a number from {min} to {max}")));
         }
         count += 1;
     }
@@ -186,6 +186,6 @@ fn predictions(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result
     }
 }
 
-fn bad(path: &Path, error: ZipError) -> Error {
+fn zip_error(path: &Path, error: ZipError) -> Error {
     Error::file(path, format!("zip: {error}"))
 }

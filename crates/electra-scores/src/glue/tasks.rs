@@ -1,6 +1,6 @@
-//! GLUE's tasks as one table: folders, files, columns, answers, metrics, and what the leaderboard takes.
+//! GLUE's tasks as one table: folders, files, columns, labels, metrics, and the files of a submission.
 //!
-//! A row of [`TASKS`] becomes a [`SentenceTask`] as a user's `task.toml` does; nothing else knows a task of GLUE by name.
+//! A row of [`TASKS`] becomes a [`SentenceTask`], as a user's `task.toml` does. Other code does not name tasks of GLUE.
 //!
 //! Source: Wang et al. 2019, "GLUE: A multi-task benchmark and analysis platform for natural language understanding";
 //! the files of gluebenchmark.com; reference `finetune/classification/classification_tasks.py`.
@@ -14,7 +14,7 @@ use crate::{
 use electra_files::nearest;
 use std::path::{Path, PathBuf};
 
-/// Largest share of a file's rows that may be left out: the official QQP has some that a line break has torn.
+/// The largest fraction of a file's rows that may be left out: the official QQP has rows that a line break splits.
 pub const UNUSABLE_ROWS: f64 = 0.01;
 
 /// One task of GLUE.
@@ -22,7 +22,7 @@ pub const UNUSABLE_ROWS: f64 = 0.01;
 pub struct GlueTask {
     /// Its name here, as `--task` takes it.
     pub name: &'static str,
-    /// Its name in the reference, where that is another.
+    /// Its name in the reference, if different.
     pub reference_name: Option<&'static str>,
     /// The official folder.
     pub folder: &'static str,
@@ -30,55 +30,55 @@ pub struct GlueTask {
     pub text_a: &'static str,
     /// Column of the second text, for pairs.
     pub text_b: Option<&'static str>,
-    /// Column of the label in labelled files.
+    /// Column of the label in labeled files.
     pub label: &'static str,
-    /// What answers look like.
+    /// The labels.
     pub labels: GlueLabels,
     /// The official metrics.
     pub metrics: &'static [Metric],
-    /// What seeds are compared by: the reference's, and Spearman where that has two.
+    /// The metric that seeds are compared by: that of the reference, or Spearman if the reference has two.
     pub metric: Metric,
-    /// Whether the texts of a pair may change places.
+    /// Whether the order of a pair's texts matters.
     pub pairs: Pairs,
-    /// The labelled files.
+    /// The labeled files.
     pub training: Training,
-    /// The files that the leaderboard wants predicted.
+    /// The unlabeled files of a submission to the leaderboard.
     pub tests: &'static [TestFile],
 }
 
-/// What answers to a GLUE task look like.
+/// The labels of a GLUE task.
 #[derive(Debug, PartialEq)]
 pub enum GlueLabels {
-    /// The label words, in the reference's order; the leaderboard takes the same words.
+    /// The names of the classes, in the reference's order; the leaderboard takes the same names.
     Classes(&'static [&'static str]),
     /// The smallest and the largest value.
     Range(f64, f64),
 }
 
-/// The labelled files of a GLUE task.
+/// The labeled files of a GLUE task.
 #[derive(Debug, PartialEq)]
 pub enum Training {
     /// `train.tsv` and the dev files.
     Files {
-        /// Names of the columns where the labelled files have no header.
+        /// Names of the columns, if the labeled files have no header.
         columns: Option<&'static [&'static str]>,
-        /// What seeds are compared on.
+        /// The dev file that seeds are compared on.
         dev: &'static str,
-        /// What is scored beside it: a name and a file.
+        /// Further dev files that are scored: a name and a file.
         more_dev: &'static [(&'static str, &'static str)],
     },
-    /// None: it is predicted with the model of another task.
+    /// No files: the task is predicted with the model of another task.
     ModelOf(&'static str),
 }
 
-/// A file without labels, and what the leaderboard calls its predictions.
+/// A file without labels, and the name of its predictions in a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestFile {
     /// The file in the task's folder.
     pub file: &'static str,
-    /// The column that numbers its rows from 0.
+    /// The column with the number of the row, from 0.
     pub index: &'static str,
-    /// Rows of the official file.
+    /// The number of rows in the official file.
     pub rows: u64,
     /// The file of predictions in the submission.
     pub submission: &'static str,
@@ -91,11 +91,16 @@ const ENTAILMENT: GlueLabels = GlueLabels::Classes(&["entailment", "not_entailme
 const THREE_WAY: GlueLabels = GlueLabels::Classes(&["contradiction", "entailment", "neutral"]);
 const ONE_DEV: Training = Training::Files { columns: None, dev: "dev.tsv", more_dev: &[] };
 
+/// The test file of most tasks.
 const fn test(rows: u64, submission: &'static str) -> TestFile {
-    TestFile { file: "test.tsv", index: "index", rows, submission }
+    test_file("test.tsv", rows, submission)
 }
 
-/// What most tasks have.
+const fn test_file(file: &'static str, rows: u64, submission: &'static str) -> TestFile {
+    TestFile { file, index: "index", rows, submission }
+}
+
+/// The values that most tasks share.
 const SENTENCE: GlueTask = GlueTask {
     name: "",
     reference_name: None,
@@ -119,7 +124,7 @@ pub const TASKS: [GlueTask; 10] = [
         metrics: &[Metric::Matthews],
         metric: Metric::Matthews,
         training: Training::Files {
-            // The source's code, the label, the source's own mark, the sentence.
+            // The code of the source, the label, the mark in the source, the sentence.
             columns: Some(&["source", "label", "mark", "sentence"]),
             dev: "dev.tsv",
             more_dev: &[],
@@ -166,7 +171,7 @@ pub const TASKS: [GlueTask; 10] = [
         text_b: Some("question2"),
         label: "is_duplicate",
         metrics: &[Metric::F1, Metric::Accuracy],
-        // They may change places, but the reference does not double them.
+        // The order does not matter, but the reference learns it in one order only.
         tests: &[TestFile { file: "test.tsv", index: "id", rows: 390_965, submission: "QQP.tsv" }],
         ..SENTENCE
     },
@@ -183,18 +188,8 @@ pub const TASKS: [GlueTask; 10] = [
             more_dev: &[("mismatched", "dev_mismatched.tsv")],
         },
         tests: &[
-            TestFile {
-                file: "test_matched.tsv",
-                index: "index",
-                rows: 9796,
-                submission: "MNLI-m.tsv",
-            },
-            TestFile {
-                file: "test_mismatched.tsv",
-                index: "index",
-                rows: 9847,
-                submission: "MNLI-mm.tsv",
-            },
+            test_file("test_matched.tsv", 9796, "MNLI-m.tsv"),
+            test_file("test_mismatched.tsv", 9847, "MNLI-mm.tsv"),
         ],
         ..SENTENCE
     },
@@ -234,20 +229,15 @@ pub const TASKS: [GlueTask; 10] = [
         metrics: &[Metric::Matthews],
         metric: Metric::Matthews,
         training: Training::ModelOf("mnli"),
-        tests: &[TestFile {
-            file: "diagnostic.tsv",
-            index: "index",
-            rows: 1104,
-            submission: "AX.tsv",
-        }],
+        tests: &[test_file("diagnostic.tsv", 1104, "AX.tsv")],
         ..SENTENCE
     },
 ];
 
-/// The task of that name: ours (`sst2`), the reference's (`sst`) or the official folder's (`SST-2`), in any case.
+/// Finds a task by its name here (`sst2`), in the reference (`sst`) or by its official folder (`SST-2`), in any case.
 ///
 /// # Errors
-/// For another name; the nearest is suggested.
+/// For an unknown name; the nearest known name is suggested.
 pub fn find(name: &str) -> Result<&'static GlueTask> {
     let is = |known: &str| known.eq_ignore_ascii_case(name);
     let found = TASKS
@@ -255,32 +245,31 @@ pub fn find(name: &str) -> Result<&'static GlueTask> {
         .find(|task| is(task.name) || is(task.folder) || task.reference_name.is_some_and(is));
     found.ok_or_else(|| {
         let known = nearest(name, TASKS.iter().map(|task| task.name));
-        Error::value("task", format!("{name:?}"), format!("is no task of GLUE{known}"))
+        Error::value("task", format!("{name:?}"), format!("is not a task of GLUE{known}"))
     })
 }
 
 impl GlueTask {
-    /// The task as a `task.toml` would describe it, all official files included.
+    /// The task as a `task.toml` would describe it, with all official files.
     ///
     /// # Errors
-    /// For the diagnostic set, which nothing is learned from.
+    /// For the diagnostic set, which has no training set.
     pub fn task(&self) -> Result<SentenceTask> {
         match self.training {
             Training::Files { .. } => Ok(self.described()),
             Training::ModelOf(other) => {
-                let expected =
-                    format!("has no training set: it is predicted with a model of {other}");
+                let expected = format!("has no training set: predict it with a model of {other}");
                 Err(Error::value("task", self.name, expected))
             }
         }
     }
 
-    /// Whether it has a test set alone.
+    /// Whether it has only a test set.
     pub fn is_diagnostic(&self) -> bool {
         matches!(self.training, Training::ModelOf(_))
     }
 
-    /// Columns and answers; the names of files are empty where it has none to learn from.
+    /// The columns and labels; without a training set, the names of files are empty.
     pub fn described(&self) -> SentenceTask {
         let (columns, dev, more_dev) = match self.training {
             Training::Files { columns, dev, more_dev } => (columns, dev, more_dev),
@@ -299,7 +288,7 @@ impl GlueTask {
             label: self.label.to_owned(),
             labels,
             range,
-            // GLUE's own files have none; those of MNLI's authors do.
+            // GLUE's files have a gold label in every row; those of MNLI's authors do not.
             no_label: (self.labels == THREE_WAY).then(|| "-".to_owned()),
             pairs: self.pairs,
             unusable_rows: UNUSABLE_ROWS,
@@ -318,7 +307,7 @@ impl GlueTask {
         }
     }
 
-    /// What answers look like.
+    /// The labels as those of a [`SentenceTask`].
     pub fn label_space(&self) -> LabelSpace {
         match self.labels {
             GlueLabels::Classes(words) => {
@@ -333,7 +322,7 @@ impl GlueTask {
         std::iter::once(self.text_a).chain(self.text_b).collect()
     }
 
-    /// The task whose model predicts it: its own, but for the diagnostic set.
+    /// The task whose model predicts it: itself, or MNLI for the diagnostic set.
     pub fn model_task(&self) -> &'static str {
         match self.training {
             Training::Files { .. } => self.name,
@@ -341,7 +330,7 @@ impl GlueTask {
         }
     }
 
-    /// A label as the leaderboard takes it: the word, or the number within its range.
+    /// A label as the leaderboard takes it: the name of the class, or the number clamped to its range.
     pub fn submitted(&self, label: &str) -> String {
         match (&self.labels, label.parse::<f64>()) {
             (GlueLabels::Range(min, max), Ok(value)) => format!("{:.3}", value.clamp(*min, *max)),
@@ -349,17 +338,17 @@ impl GlueTask {
         }
     }
 
-    /// The task's folder below `glue`, which holds the official folders.
+    /// The task's folder in `glue`, which contains the official folders.
     ///
     /// # Errors
-    /// If it is not there.
+    /// If the folder does not exist.
     pub fn data(&self, glue: &Path) -> Result<PathBuf> {
         let folder = glue.join(self.folder);
         match folder.is_dir() {
             true => Ok(folder),
             false => {
                 let message = format!(
-                    "there is no folder {:?} in it: it must hold GLUE's official folders",
+                    "there is no folder {:?} in it: it must contain GLUE's official folders",
                     self.folder
                 );
                 Err(Error::file(glue, message))
@@ -368,21 +357,21 @@ impl GlueTask {
     }
 }
 
-/// The task `name` and its folder below `glue`. A further dev file that is not there is said, and not scored.
+/// The task `name` and its folder in `glue`. A missing further dev file is logged and not scored.
 ///
 /// # Errors
-/// For an unknown name, the diagnostic set, or a folder that is not there.
+/// For an unknown name, the diagnostic set, or a missing folder.
 pub fn open(name: &str, glue: &Path) -> Result<(SentenceTask, PathBuf)> {
     let row = find(name)?;
     let mut task = row.task()?;
     let data = row.data(glue)?;
     task.files.more_dev.retain(|name, file| {
         let path = data.join(file);
-        let there = path.exists();
-        if !there {
-            tracing::warn!("{}: not there, so {name} is not scored", path.display());
+        let exists = path.exists();
+        if !exists {
+            tracing::warn!("{}: no such file, so {name} is not scored", path.display());
         }
-        there
+        exists
     });
     Ok((task, data))
 }

@@ -1,4 +1,4 @@
-//! What is written for the leaderboard and what its reader refuses.
+//! The files of a submission, and the files that its checks reject.
 
 use super::{
     submission::{self as check, Origin, Written},
@@ -19,7 +19,7 @@ fn numbers_stay_within_their_range_and_classes_are_words() {
     assert_eq!(find("cola").expect("it is in the table").submitted("1"), "1");
 }
 
-/// The tables of three tasks with two rows each, good ones.
+/// Valid tables of three tasks with two rows each.
 fn tables(dir: &Path) -> Vec<Written> {
     let texts = [
         ("cola", "CoLA.tsv", "index\tprediction\n0\t1\n1\t0\n"),

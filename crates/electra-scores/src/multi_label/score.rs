@@ -2,52 +2,44 @@
 
 use super::task::MultiLabelTask;
 use crate::{
-    counts::{MatchCounts, share},
+    counts::{MatchCounts, fraction},
     error::{Error, Result},
+    labels::find_label,
     metrics::{Metric, Scores},
-    predictions,
+    predictions::read_with_gold,
 };
-use electra_files::nearest;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-/// The scores of a file of predictions against a labelled file of the task.
+/// The scores of a file of predictions against a labeled file of the task.
 ///
-/// Predictions are TSV with the columns `index` (the number of the gold file's row, from 0) and `prediction` (labels with
-/// the task's separator between them). Every row needs one, but for those that fine-tuning leaves out: rows that
-/// `unusable_rows` allows, of which those with an empty text count where they have one. The labels are those of the
-/// task's key `labels`, or all that stand in either file: what the macro average is over.
+/// Predictions are TSV with the columns `index` (the row's number in the gold file, from 0) and `prediction` (labels
+/// joined by the task's separator). Every row needs a prediction, except the rows that fine-tuning leaves out
+/// (`unusable_rows`); those with an empty text are scored if they have a prediction. The labels are those of the task's
+/// key `labels`, or all labels in the two files: the macro average is over them.
 ///
 /// # Errors
 /// Naming file and line of what cannot be read or scored, or the first row without a prediction.
 pub fn score(task: &MultiLabelTask, gold: &Path, predicted: &Path) -> Result<Scores> {
     let known = task.labels.as_deref();
-    let gold_sets = task.gold(gold)?;
-    let without_text = || task.form().without_text(gold);
-    let predicted = predictions::read(predicted, gold, &gold_sets, without_text, |text| {
+    let sets = task.gold(gold)?;
+    let (predicted, gold_sets) = read_with_gold(predicted, gold, sets, &task.form(), |text| {
         let names = task.parsed(text)?;
-        let unknown = |name: &&str| known.is_some_and(|known| !known.iter().any(|k| k == name));
-        match names.iter().copied().find(unknown) {
-            None => Ok(names.into_iter().map(str::to_owned).collect::<Vec<String>>()),
-            Some(name) => {
-                let near = nearest(name, known.iter().copied().flatten().map(String::as_str));
-                Err(format!("prediction {name:?} is no label of the task{near}"))
+        if let Some(known) = known {
+            for name in &names {
+                find_label(name, known, "the task's labels")?;
             }
         }
+        Ok(names.into_iter().map(str::to_owned).collect::<Vec<String>>())
     })?;
-    let (gold_sets, predicted): (Vec<Vec<String>>, Vec<Vec<String>>) =
-        gold_sets.into_iter().zip(predicted).filter_map(|(gold, found)| gold.zip(found)).unzip();
-    let sets = || gold_sets.iter().chain(&predicted);
     let labels = match known {
         Some(known) => known.to_vec(),
         None => {
-            let mut labels: Vec<String> = sets().flatten().cloned().collect();
-            labels.sort();
-            labels.dedup();
-            labels
+            let sets = gold_sets.iter().chain(&predicted);
+            sets.flatten().cloned().collect::<BTreeSet<String>>().into_iter().collect()
         }
     };
     if labels.is_empty() {
-        return Err(Error::file(gold, "there is no label in it and none in the predictions"));
+        return Err(Error::file(gold, "neither the file nor the predictions have a label"));
     }
     let flags = |sets: &[Vec<String>]| -> Vec<Vec<bool>> {
         let held = |set: &Vec<String>| labels.iter().map(|label| set.contains(label)).collect();
@@ -56,13 +48,14 @@ pub fn score(task: &MultiLabelTask, gold: &Path, predicted: &Path) -> Result<Sco
     Ok(scores(&flags(&predicted), &flags(&gold_sets)))
 }
 
-/// Every score of predicted sets against gold ones; a set says of each label whether it holds.
+/// Every score of predicted sets against gold sets; a set has a flag for each label.
 ///
-/// - accuracy: the share of sets that are right as a whole (`accuracy_score`);
+/// - accuracy: the fraction of sets that are right in all labels (`accuracy_score`);
 /// - micro F1: F1 over the labels of all sets together (`f1_score(average="micro")`);
 /// - macro F1: the mean over labels of the F1 of each (`average="macro"`).
 ///
-/// F1 of labels that neither stand anywhere nor are predicted is 0 (`zero_division=0`). Of no sets nothing is defined.
+/// The F1 of a label that is in no gold set and in no predicted set is 0 (`zero_division=0`). Without sets, no score is
+/// defined.
 pub fn scores(predicted: &[Vec<bool>], gold: &[Vec<bool>]) -> Scores {
     let labels = gold.first().map_or(0, Vec::len);
     let found = by_label(predicted, gold, labels);
@@ -71,13 +64,13 @@ pub fn scores(predicted: &[Vec<bool>], gold: &[Vec<bool>]) -> Scores {
     let mean = found.iter().map(MatchCounts::f1).sum::<f64>() / labels as f64;
     let defined = |score: f64| (labels > 0).then_some(score);
     Scores::from([
-        (Metric::Accuracy, defined(share(right, gold.len()))),
+        (Metric::Accuracy, defined(fraction(right, gold.len()))),
         (Metric::MicroF1, defined(all.f1())),
         (Metric::MacroF1, defined(mean)),
     ])
 }
 
-/// What was found of each of so many labels.
+/// The counts for each of the labels, `labels` in number.
 pub fn by_label(predicted: &[Vec<bool>], gold: &[Vec<bool>], labels: usize) -> Vec<MatchCounts> {
     let found = |label: usize| {
         let mut found = MatchCounts::default();

@@ -3,15 +3,15 @@
 use crate::{
     error::{Error, Result},
     files::{Files, Pairs},
-    form::{Form, check_label},
+    form::Form,
+    labels::{check_labels, find_label},
     metrics::Metric,
     task_file::TaskFile,
 };
-use electra_files::nearest;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A task of sets of labels, as a `task.toml` with `kind = "multi-label"` describes it.
+/// A multi-label task, as a `task.toml` with `kind = "multi-label"` describes it.
 ///
 /// ```
 /// let task: electra_scores::multi_label::MultiLabelTask = toml::from_str(r#"
@@ -30,36 +30,36 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultiLabelTask {
-    /// What it is called in reports.
+    /// The task's name in reports.
     pub name: String,
     /// The kind of task.
     pub kind: MultiLabelKind,
-    /// Column of the (first) text.
+    /// The column of the (first) text.
     pub text_a: String,
-    /// Column of the second text, for pairs.
+    /// The column of the second text, for pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_b: Option<String>,
-    /// Column of a row's labels, with `separator` between them, or in JSON lines a list of strings; an empty one is the
-    /// empty set. Without the key each of `labels` is a column of its own: 1 where the label holds, 0 where not.
+    /// The column of a row's labels, joined by `separator`, or in JSON lines a list of strings. An empty field is the
+    /// empty set. Without this key, each of `labels` is a column: 1 if the row has the label, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// What stands between the labels of a row; white space around a label is not part of it.
+    /// The separator of the labels in a row; white space around a label is ignored.
     #[serde(default = "comma")]
     pub separator: String,
-    /// The labels in the order of their numbers; without it, those of the training file, sorted. One that no training
-    /// row has is warned of.
+    /// The labels in the order of their numbers; by default those of the training file, sorted. A label that no row of
+    /// the training file has is logged as a warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// A label holds where its probability is at least this.
+    /// A label is predicted if its probability is at least this.
     #[serde(default = "half")]
     pub threshold: f64,
-    /// Whether the texts of a pair may change places.
+    /// Whether the order of a pair's texts matters.
     #[serde(default, skip_serializing_if = "Pairs::is_ordered")]
     pub pairs: Pairs,
     /// As [`crate::SentenceTask::unusable_rows`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::files::is_zero")]
     pub unusable_rows: f64,
-    /// What seeds are compared by: `micro-f1`, `macro-f1` or `accuracy`, which is of whole sets.
+    /// The metric that seeds are compared by: `micro-f1`, `macro-f1` or `accuracy` (of whole sets).
     pub metric: Metric,
     /// The data files, relative to the data folder.
     pub files: Files,
@@ -82,61 +82,53 @@ fn half() -> f64 {
 }
 
 impl MultiLabelTask {
-    /// Checks that the keys fit each other.
+    /// Checks that the keys are consistent.
     ///
     /// # Errors
-    /// Naming the first key that does not.
+    /// Naming the first key that is not.
     pub fn validate(&self) -> Result<()> {
         if !matches!(self.metric, Metric::MicroF1 | Metric::MacroF1 | Metric::Accuracy) {
-            let expected = "must be micro-f1, macro-f1 or accuracy for sets of labels";
+            let expected = "must be micro-f1, macro-f1 or accuracy for a multi-label task";
             return Err(Error::value("metric", self.metric, expected));
         }
         if self.separator.is_empty() || self.separator.contains(['\t', '\n', '\r']) {
-            let expected = "must have a character, and no tab or line break";
+            let expected = "must not be empty or contain a tab or a line break";
             return Err(Error::value("separator", format!("{:?}", self.separator), expected));
         }
         if !(self.threshold > 0.0 && self.threshold < 1.0) {
             let expected = "must be a probability between 0 and 1";
             return Err(Error::value("threshold", self.threshold, expected));
         }
-        match (&self.labels, &self.label) {
-            (Some(labels), _) => self
-                .check_labels(labels)
-                .map_err(|why| Error::value("labels", format!("{labels:?}"), why))?,
-            (None, None) => {
-                let expected = "must name the column of a row's labels; or the key labels the columns of each label";
-                return Err(Error::value("label", "nothing", expected));
-            }
-            (None, Some(_)) => {}
+        if let Some(labels) = &self.labels {
+            self.check_labels(labels)
+                .map_err(|why| Error::value("labels", format!("{labels:?}"), why))?;
+        } else if self.label.is_none() {
+            let expected = "must name the column with the labels; or set the key labels, if each label has a column";
+            return Err(Error::value("label", "nothing", expected));
         }
         self.form().validate()
     }
 
-    /// Why `labels` cannot be told from each other, if they cannot.
+    /// Checks that `labels` can be joined by the separator and split again.
     fn check_labels(&self, labels: &[String]) -> std::result::Result<(), String> {
         if labels.is_empty() {
-            return Err("there must be one label at least".to_owned());
+            return Err("there must be at least one label".to_owned());
         }
-        for (place, label) in labels.iter().enumerate() {
+        for label in labels {
             if label.trim() != label || label.is_empty() {
                 return Err(format!("{label:?} is empty or has white space around it"));
             }
-            check_label(label)?;
             if label.contains(&self.separator) {
-                let separator = &self.separator;
-                return Err(format!("{label:?} has the separator {separator:?} in it"));
-            }
-            if labels[..place].contains(label) {
-                return Err(format!("duplicate label {label:?}"));
+                return Err(format!("{label:?} contains the separator {:?}", self.separator));
             }
         }
-        Ok(())
+        check_labels(labels)
     }
 
-    /// The labels of each row of a labelled file; `None` for the rows that are left out. Texts are not looked at.
+    /// The labels of each row of a labeled file; `None` for the rows that are left out. Texts are not read.
     ///
     /// # Errors
-    /// Naming file and line of the first row that cannot be used, or the file that has none.
+    /// Naming file and line of the first row that cannot be used, or the file without a labeled row.
     pub fn gold(&self, path: &Path) -> Result<Vec<Option<Vec<String>>>> {
         self.form().gold(path, |row| {
             let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);
@@ -152,7 +144,7 @@ impl MultiLabelTask {
         })
     }
 
-    /// The labels that stand in `text`, or why they are no set.
+    /// The labels in `text`, or why they are not a set.
     pub fn parsed<'a>(&self, text: &'a str) -> std::result::Result<Vec<&'a str>, String> {
         let mut names = Vec::new();
         if text.trim().is_empty() {
@@ -160,9 +152,7 @@ impl MultiLabelTask {
         }
         for name in text.split(self.separator.as_str()).map(str::trim) {
             if name.is_empty() {
-                return Err(format!(
-                    "{text:?} has an empty label: a set has none between separators"
-                ));
+                return Err(format!("empty label in {text:?}: remove a separator"));
             }
             if names.contains(&name) {
                 return Err(format!("label {name:?} is a duplicate in {text:?}"));
@@ -172,7 +162,7 @@ impl MultiLabelTask {
         Ok(names)
     }
 
-    /// Which labels hold, by the fields behind a row's texts.
+    /// A flag for each of `labels`, from the fields after a row's texts; or what is wrong with them.
     pub fn flags(
         &self,
         fields: &[String],
@@ -186,20 +176,18 @@ impl MultiLabelTask {
             };
             return labels.iter().zip(fields).map(flag).collect();
         };
+        let origin = if self.labels.is_some() { "the key labels" } else { "the training file" };
         let mut held = vec![false; labels.len()];
         let text = fields.last().map(String::as_str).unwrap_or_default();
         for name in self.parsed(text).map_err(|why| format!("column {column:?}: {why}"))? {
-            let label = labels.iter().position(|known| known == name).ok_or_else(|| {
-                let known = nearest(name, labels.iter().map(String::as_str));
-                let origin = if self.labels.is_some() { "key labels" } else { "training file" };
-                format!("label {name:?} in column {column:?} is not in the {origin}{known}")
-            })?;
+            let label = find_label(name, labels, origin)
+                .map_err(|why| format!("column {column:?}: {why}"))?;
             held[label] = true;
         }
         Ok(held)
     }
 
-    /// The columns that are read, and which rows may be left out.
+    /// The columns to read, and which rows may be left out.
     pub fn form(&self) -> Form<'_> {
         let labels: Vec<&str> = match (&self.label, &self.labels) {
             (Some(column), _) => vec![column],
@@ -216,10 +204,10 @@ impl MultiLabelTask {
         }
     }
 
-    /// Reads a `task.toml` (or the one in the folder `path`) of this kind.
+    /// Reads the file `path`, or `task.toml` in the folder `path`.
     ///
     /// # Errors
-    /// Naming the file and key, or another kind of task.
+    /// Naming the file and key; also if it describes another kind of task.
     pub fn read(path: &Path) -> Result<Self> {
         let file = TaskFile::read(path)?;
         if file.kind().as_deref() != Some("multi-label") {
@@ -234,8 +222,4 @@ impl MultiLabelTask {
 /// The names of the labels whose flags are set.
 pub fn names(labels: &[String], flags: &[bool]) -> Vec<String> {
     labels.iter().zip(flags).filter(|(_, set)| **set).map(|(name, _)| name.clone()).collect()
-}
-
-fn is_zero(x: &f64) -> bool {
-    *x == 0.0
 }

@@ -1,4 +1,4 @@
-//! SQuAD's JSON files, versions 1.1 and 2.0, as they stand: nothing is left out or set right.
+//! SQuAD's JSON files, versions 1.1 and 2.0. Nothing is left out or corrected.
 
 use crate::{
     error::{Error, Result},
@@ -7,10 +7,10 @@ use crate::{
 use serde::{Deserialize, Deserializer};
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
-/// A file of questions about paragraphs of articles. Keys that the format does not have are passed over.
+/// A file of questions about paragraphs of articles. Unknown keys are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SquadFile {
-    /// What the file says of its version: "1.1", "v2.0"; other authors' files often say something else.
+    /// The version given in the file: "1.1", "v2.0"; files of other authors often have other values.
     #[serde(default, deserialize_with = "version")]
     pub version: Option<String>,
     /// The articles.
@@ -21,17 +21,17 @@ pub struct SquadFile {
 /// An article.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Article {
-    /// Its title.
+    /// The title.
     #[serde(default)]
     pub title: Option<String>,
-    /// Its paragraphs.
+    /// The paragraphs.
     pub paragraphs: Vec<Paragraph>,
 }
 
 /// A text with questions about it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Paragraph {
-    /// The text in which answers are.
+    /// The text that contains the answers.
     pub context: String,
     /// The questions.
     #[serde(rename = "qas")]
@@ -41,19 +41,19 @@ pub struct Paragraph {
 /// A question with its gold answers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Question {
-    /// Its name in files of predictions; no two questions of a file have the same.
+    /// The id in files of predictions; unique in a file.
     pub id: String,
     /// The question.
     #[serde(rename = "question")]
     pub text: String,
-    /// The answers of several people: empty if the question has none (2.0), `None` where the file has no such
-    /// key (a test file without gold).
+    /// The answers of several annotators: empty if the question has no answer (2.0), `None` if the file lacks the
+    /// key (a test file without gold answers).
     #[serde(default)]
     pub answers: Option<Vec<Answer>>,
-    /// Whether the text does not answer it (2.0).
+    /// Whether the text does not contain an answer (2.0).
     #[serde(default)]
     pub is_impossible: bool,
-    /// What might be mistaken for an answer of an impossible question (2.0).
+    /// Spans that could be mistaken for an answer to an unanswerable question (2.0).
     #[serde(default)]
     pub plausible_answers: Vec<Answer>,
 }
@@ -72,13 +72,13 @@ impl SquadFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// Naming the file and the place in it: if it cannot be read, is above 1 GiB, is not UTF-8 or not JSON, a key
-    /// is missing or its value of another type, or an id is a duplicate.
+    /// Naming the file and the place in it: if it cannot be read, is larger than 1 GiB, is not UTF-8 or JSON, a key is
+    /// missing or has a value of another type, or an id is a duplicate.
     pub fn read(path: &Path) -> Result<Self> {
         Self::from_reader(File::open(path).map_err(Error::io(path))?, path)
     }
 
-    /// [`SquadFile::read`] of any bytes; `path` is what errors call them.
+    /// [`SquadFile::read`] of any bytes; `path` names them in errors.
     ///
     /// # Errors
     /// As [`SquadFile::read`].
@@ -103,12 +103,12 @@ impl SquadFile {
         Ok(file)
     }
 
-    /// All paragraphs in the file's order.
+    /// All paragraphs, in the file's order.
     pub fn paragraphs(&self) -> impl Iterator<Item = &Paragraph> {
         self.articles.iter().flat_map(|article| &article.paragraphs)
     }
 
-    /// All questions in the file's order, each with its context.
+    /// All questions with their contexts, in the file's order.
     pub fn questions(&self) -> impl Iterator<Item = (&str, &Question)> {
         self.paragraphs().flat_map(|paragraph| {
             paragraph.questions.iter().map(|question| (paragraph.context.as_str(), question))
@@ -116,7 +116,7 @@ impl SquadFile {
     }
 }
 
-/// A string, or the number that some files have in its place.
+/// A string, or the number that some files have instead.
 fn version<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<String>, D::Error> {

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use std::{collections::HashMap, io::Read, path::Path};
 
-/// A line: a context with its questions. The first line of a file has a header instead.
+/// A line: a context with its questions. The first line of a file may be a header.
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
@@ -33,24 +33,25 @@ struct MrqaQuestion {
 #[derive(Deserialize)]
 struct Detected {
     text: String,
-    /// First and last character, both included.
+    /// First and last character, inclusive.
     char_spans: Vec<[usize; 2]>,
 }
 
-/// Reads a file. A question's answers are the first place of each detected answer, in the file's order, and after them
-/// the answers that were not detected as they are written, at the place of the first: only their texts are used.
+/// Reads a file. The answers of a question are the first occurrence of each detected answer, in the file's order, then
+/// the texts in `answers` that were not detected. The latter have the start of the first detected answer, which is not
+/// used.
 ///
 /// # Errors
-/// Naming the file and the line: if it cannot be read or is not of this form, or an id is a duplicate.
+/// Naming the file and the line: if it cannot be read or has another format, or an id is a duplicate.
 ///
-/// Source: reference `finetune/qa/mrqa_tasks` in `qa_tasks.py` (the first place of the first detected answer).
+/// Source: reference `finetune/qa/mrqa_tasks` in `qa_tasks.py` (the first occurrence of the first detected answer).
 pub(super) fn read(reader: impl Read + Send + 'static, path: &Path) -> Result<SquadFile> {
     let name = path.display().to_string();
-    let bytes: Box<dyn Read + Send> = match path.extension().is_some_and(|e| e == "gz") {
+    let bytes: Bytes = match path.extension().is_some_and(|e| e == "gz") {
         true => Box::new(MultiGzDecoder::new(reader)),
         false => Box::new(reader),
     };
-    let mut lines = Lines::new(Bytes::new(bytes));
+    let mut lines = Lines::new(bytes);
     let (mut paragraphs, mut places) = (Vec::new(), HashMap::new());
     while let Some((number, text)) = lines.next(&name)? {
         let fail = |message: String| Error::row(&name, number, message);
@@ -64,10 +65,8 @@ pub(super) fn read(reader: impl Read + Send + 'static, path: &Path) -> Result<Sq
         let questions: Vec<Question> = line.qas.into_iter().map(question).collect();
         for question in &questions {
             if let Some(before) = places.insert(question.id.clone(), number) {
-                return Err(fail(format!(
-                    "the id {:?} is also that of a question in line {before}",
-                    question.id
-                )));
+                let message = format!("duplicate id {:?}, first in line {before}", question.id);
+                return Err(fail(message));
             }
         }
         paragraphs.push(Paragraph { context, questions });

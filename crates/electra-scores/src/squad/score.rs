@@ -15,72 +15,72 @@ use std::{
 };
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
-/// Answers by question id; an empty text says that there is none.
+/// Predicted answers by question id; an empty text predicts no answer.
 pub type Predictions = HashMap<String, String>;
 
-/// How much speaks for "no answer", by question id in the file's order, which decides between equals.
+/// Scores of "no answer" by question id, higher for no answer. The file's order breaks ties.
 pub type NullOdds = Vec<(String, f64)>;
 
-/// Ids that one side has and the other has not. The scripts pass over those that the gold file lacks.
+/// Ids in only one of the two files. The official scripts ignore predictions for ids that are not in the gold file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unmatched {
     /// Questions without a prediction, in the gold file's order.
     pub missing: Vec<String>,
-    /// Predictions for ids that no question has, sorted.
+    /// Ids of predictions that are not in the gold file, sorted.
     pub unknown: Vec<String>,
 }
 
-/// Scores of version 1.1, in per cent.
+/// Scores of version 1.1, in percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquadV1Scores {
-    /// Share of questions whose answer is a gold answer, after [`normalize`].
+    /// The fraction of questions whose answer equals a gold answer, after [`normalize`].
     pub exact_match: f64,
-    /// Mean over questions of the best overlap with a gold answer.
+    /// The mean over questions of the best F1 with a gold answer.
     pub f1: f64,
     /// Questions without a prediction score 0.
     pub unmatched: Unmatched,
 }
 
-/// Scores of version 2.0, in per cent.
+/// Scores of version 2.0, in percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquadV2Scores {
     /// Over all questions with a prediction.
     pub all: SubsetScores,
-    /// Over those of them that have an answer, if there is one.
+    /// Over those with a gold answer, if there are any.
     pub has_answer: Option<SubsetScores>,
-    /// Over those of them that have none, if there is one.
+    /// Over those without a gold answer, if there are any.
     pub no_answer: Option<SubsetScores>,
     /// The best threshold of the null odds for exact matches; needs null odds.
     pub best_exact: Option<BestThreshold>,
     /// The best threshold of the null odds for F1; needs null odds.
     pub best_f1: Option<BestThreshold>,
-    /// Areas under curves over the threshold; need null odds and a question that has an answer.
+    /// Areas under precision-recall curves; need null odds and a question with an answer.
     pub average_precision: Option<AveragePrecision>,
-    /// Questions without a prediction are left out of every figure.
+    /// Questions without a prediction are left out of all scores.
     pub unmatched: Unmatched,
 }
 
-/// Scores over some of the questions, in per cent.
+/// Scores over some of the questions, in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SubsetScores {
-    /// Share of right answers.
+    /// Exact match.
     pub exact: f64,
-    /// Mean overlap.
+    /// F1.
     pub f1: f64,
-    /// Questions.
+    /// The number of questions.
     pub total: usize,
 }
 
-/// The highest score that a threshold of the null odds gives.
+/// The highest score over thresholds of the null odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestThreshold {
-    /// The score, in per cent.
+    /// The score, in percent.
     pub score: f64,
-    /// Answers whose null odds are above it are taken back.
+    /// Answers with null odds above it are replaced by "no answer".
     pub threshold: f64,
 }
 
-/// Areas under precision over recall while the threshold rises, in per cent.
+/// Areas under precision-recall curves over the threshold, in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AveragePrecision {
     /// With exact matches as true positives.
@@ -94,7 +94,7 @@ pub struct AveragePrecision {
 /// Reads predictions: `{id: text}`.
 ///
 /// # Errors
-/// Naming the file and the id, for what is no such JSON or has an id twice.
+/// Naming the file and the id, if it is not such JSON or an id is a duplicate.
 pub fn read_predictions(path: &Path) -> Result<Predictions> {
     Ok(json::read::<Members<String>>(path)?.0.into_iter().collect())
 }
@@ -107,8 +107,8 @@ pub fn read_null_odds(path: &Path) -> Result<NullOdds> {
     Ok(json::read::<Members<f64>>(path)?.0)
 }
 
-/// A text as the scripts compare it: lower case, without ASCII punctuation, the words "a", "an" and "the", and
-/// with one space where there is white space. Each step is Python's: its white space, its letters and digits.
+/// A text as the official scripts compare it: in lower case, without ASCII punctuation and the words "a", "an" and
+/// "the", with single spaces. White space, letters and digits are those of Python.
 pub fn normalize(text: &str) -> String {
     let lower = text.to_lowercase();
     let kept = lower.chars().filter(|c| !c.is_ascii_punctuation());
@@ -129,18 +129,18 @@ pub fn normalize(text: &str) -> String {
     rest.split(is_space).filter(|token| !token.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What `\w` matches in Python, but the underscore, which is punctuation.
+/// What `\w` matches in Python, except the underscore, which is punctuation.
 fn is_word(c: char) -> bool {
     let group = c.general_category_group();
     matches!(group, GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
 }
 
-/// What `str.split` splits at in Python: also the separators of ASCII.
+/// What `str.split` splits at in Python: white space, and the separators of ASCII.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// Words of a normalised text that two texts share, over their numbers; `None` where they share none.
+/// F1 of the words that two normalized texts share; `None` if they share none.
 fn overlap(predicted: &[&str], gold: &[&str]) -> Option<f64> {
     let mut left: HashMap<&str, usize> = HashMap::new();
     for &word in gold {
@@ -162,13 +162,13 @@ fn words(normalized: &str) -> Vec<&str> {
     normalized.split(' ').filter(|word| !word.is_empty()).collect()
 }
 
-/// Exact match and F1 of an answer by the rules of version 1.1: the best over the gold answers.
+/// Exact match and F1 of an answer by the rules of version 1.1: the maximum over the gold answers.
 pub fn answer_1(prediction: &str, gold: &[&str]) -> (f64, f64) {
     best(prediction, gold, |predicted, gold| overlap(predicted, gold).unwrap_or(0.0))
 }
 
-/// Exact match and F1 of an answer by the rules of version 2.0: gold answers of which nothing is left count for
-/// nothing; without any other, only an answer of which nothing is left is right.
+/// Exact match and F1 of an answer by the rules of version 2.0: gold answers that are empty after [`normalize`] are
+/// ignored; if there are no others, only an answer that is empty after [`normalize`] is correct.
 pub fn answer_2(prediction: &str, gold: &[&str]) -> (f64, f64) {
     let mut gold: Vec<&str> =
         gold.iter().copied().filter(|text| !normalize(text).is_empty()).collect();
@@ -196,14 +196,14 @@ fn best(prediction: &str, gold: &[&str], f1: impl Fn(&[&str], &[&str]) -> f64) -
 /// Scores of version 1.1.
 ///
 /// # Errors
-/// If the gold file has no question, or one without an answer.
+/// If the gold file has no questions, or a question without an answer.
 pub fn score_1(gold: &SquadFile, predictions: &Predictions) -> Result<SquadV1Scores> {
     let (mut exact, mut f1, mut total) = (0.0, 0.0, 0usize);
     for (_, question) in gold.questions() {
         let answers = texts(question)?;
         if answers.is_empty() {
             let expected =
-                "version 1.1 has an answer for each question; is it a file of version 2.0?";
+                "version 1.1 has an answer for each question: is it a file of version 2.0?";
             return Err(Error::value(&format!("answers of {:?}", question.id), "[]", expected));
         }
         total += 1;
@@ -227,21 +227,21 @@ pub fn score_1(gold: &SquadFile, predictions: &Predictions) -> Result<SquadV1Sco
 struct Answered<'a> {
     id: &'a str,
     has_answer: bool,
-    /// Whether something was predicted.
+    /// Whether the prediction is not empty.
     predicted: bool,
     exact: f64,
     f1: f64,
     odds: f64,
 }
 
-/// Scores of version 2.0. Answers whose null odds are above `threshold` are taken back for the scores, not for
-/// the best thresholds and the curves; the scripts' threshold is 1.
+/// Scores of version 2.0. Answers with null odds above `threshold` count as "no answer" in the scores, but not in the
+/// best thresholds and the curves; the official script's default is 1.
 ///
-/// The script breaks off where a question has no prediction, after it has said so; here the question is left out.
+/// The official script reports a question without a prediction and fails; here the question is left out.
 ///
 /// # Errors
-/// If the gold file has no question or does not say which have answers, no question has a prediction, or null
-/// odds are given and lack one that has.
+/// If the gold file has no questions or lacks `answers`, if no question has a prediction, or if a question with a
+/// prediction lacks null odds while others have them.
 pub fn score_2(
     gold: &SquadFile,
     predictions: &Predictions,
@@ -268,15 +268,15 @@ pub fn score_2(
     if gold.questions().next().is_none() {
         return Err(no_questions());
     }
-    let part = |of: &dyn Fn(&Answered<'_>) -> bool| part(&answered, threshold, of);
-    let all = part(&|_| true).ok_or_else(|| {
-        let expected = "at least one id must be that of a question; are the files of one data set?";
+    let subset = |of: &dyn Fn(&Answered<'_>) -> bool| subset(&answered, threshold, of);
+    let all = subset(&|_| true).ok_or_else(|| {
+        let expected = "at least one id must be that of a question: do the files belong together?";
         Error::value("predictions", format!("{} ids", predictions.len()), expected)
     })?;
     let mut scores = SquadV2Scores {
         all,
-        has_answer: part(&|question| question.has_answer),
-        no_answer: part(&|question| !question.has_answer),
+        has_answer: subset(&|question| question.has_answer),
+        no_answer: subset(&|question| !question.has_answer),
         best_exact: None,
         best_f1: None,
         average_precision: None,
@@ -286,7 +286,7 @@ pub fn score_2(
         let known: HashMap<&str, &Answered<'_>> = answered.iter().map(|q| (q.id, q)).collect();
         let mut order: Vec<&Answered<'_>> =
             odds.iter().filter_map(|(id, _)| known.get(id.as_str()).copied()).collect();
-        // Stable, and 0 is -0, as in Python: equals stay as they stand in the file.
+        // Stable, and 0 equals -0, as in Python: ties keep the file's order.
         order.sort_by(|a, b| a.odds.partial_cmp(&b.odds).unwrap_or(std::cmp::Ordering::Equal));
         scores.best_exact = Some(best_threshold(&order, |question| question.exact));
         scores.best_f1 = Some(best_threshold(&order, |question| question.f1));
@@ -299,25 +299,25 @@ pub fn score_2(
     Ok(scores)
 }
 
-/// Scores over the questions that are `of` a part, if there is one.
-fn part(
+/// Scores over the questions for which `of` is true, if there are any.
+fn subset(
     answered: &[Answered<'_>],
     threshold: f64,
     of: impl Fn(&Answered<'_>) -> bool,
 ) -> Option<SubsetScores> {
     let (mut exact, mut f1, mut total) = (0.0, 0.0, 0);
     for question in answered.iter().filter(|question| of(question)) {
-        let taken_back = question.odds > threshold;
+        let withdrawn = question.odds > threshold;
         let none = f64::from(!question.has_answer);
-        exact += if taken_back { none } else { question.exact };
-        f1 += if taken_back { none } else { question.f1 };
+        exact += if withdrawn { none } else { question.exact };
+        f1 += if withdrawn { none } else { question.f1 };
         total += 1;
     }
     let mean = |sum: f64| 100.0 * sum / total as f64;
     (total > 0).then(|| SubsetScores { exact: mean(exact), f1: mean(f1), total })
 }
 
-/// From all answers taken back to none, in the order of the null odds: the highest score on the way.
+/// The highest score while the threshold rises from below all null odds to above all; `order` is sorted by null odds.
 fn best_threshold(order: &[&Answered<'_>], score: impl Fn(&Answered<'_>) -> f64) -> BestThreshold {
     let mut current = order.iter().filter(|question| !question.has_answer).count() as f64;
     let (mut highest, mut threshold) = (current, 0.0);
@@ -334,7 +334,7 @@ fn best_threshold(order: &[&Answered<'_>], score: impl Fn(&Answered<'_>) -> f64)
     BestThreshold { score: 100.0 * highest / order.len() as f64, threshold }
 }
 
-/// The area under precision over recall; equal odds are one point of the curve.
+/// The area under the precision-recall curve; equal odds are one point of the curve.
 fn average_precision(
     order: &[&Answered<'_>],
     have_answers: usize,
@@ -356,44 +356,41 @@ fn average_precision(
 }
 
 impl SquadV1Scores {
-    /// The figures in the order and by the names of the official script.
+    /// The scores in the order and with the names of the official script.
     pub fn figures(&self) -> Vec<(&'static str, Figure)> {
         vec![("exact_match", Figure::Value(self.exact_match)), ("f1", Figure::Value(self.f1))]
     }
 }
 
 impl SquadV2Scores {
-    /// The figures in the order and by the names of the official script. It has the `pr_` figures only where it
+    /// The scores in the order and with the names of the official script, which has the `pr_` scores only if it
     /// also draws the curves.
     pub fn figures(&self) -> Vec<(&'static str, Figure)> {
-        let part = |part: Option<SubsetScores>, [exact, f1, total]: [&'static str; 3]| {
-            part.into_iter().flat_map(move |part| {
-                [
-                    (exact, Figure::Value(part.exact)),
-                    (f1, Figure::Value(part.f1)),
-                    (total, Figure::Count(part.total)),
-                ]
-            })
-        };
-        let best = |best: Option<BestThreshold>, [score, threshold]: [&'static str; 2]| {
-            best.into_iter().flat_map(move |best| {
-                [(score, Figure::Value(best.score)), (threshold, Figure::Value(best.threshold))]
-            })
-        };
-        let areas = self.average_precision.into_iter().flat_map(|areas| {
-            [
-                ("pr_exact_ap", Figure::Value(areas.exact)),
-                ("pr_f1_ap", Figure::Value(areas.f1)),
-                ("pr_oracle_ap", Figure::Value(areas.oracle)),
-            ]
-        });
-        part(Some(self.all), ["exact", "f1", "total"])
-            .chain(part(self.has_answer, ["HasAns_exact", "HasAns_f1", "HasAns_total"]))
-            .chain(part(self.no_answer, ["NoAns_exact", "NoAns_f1", "NoAns_total"]))
-            .chain(best(self.best_exact, ["best_exact", "best_exact_thresh"]))
-            .chain(best(self.best_f1, ["best_f1", "best_f1_thresh"]))
-            .chain(areas)
-            .collect()
+        let exact = |scores: SubsetScores| Figure::Value(scores.exact);
+        let f1 = |scores: SubsetScores| Figure::Value(scores.f1);
+        let total = |scores: SubsetScores| Figure::Count(scores.total);
+        let score = |best: BestThreshold| Figure::Value(best.score);
+        let threshold = |best: BestThreshold| Figure::Value(best.threshold);
+        let areas = self.average_precision;
+        let figures = [
+            ("exact", Some(exact(self.all))),
+            ("f1", Some(f1(self.all))),
+            ("total", Some(total(self.all))),
+            ("HasAns_exact", self.has_answer.map(exact)),
+            ("HasAns_f1", self.has_answer.map(f1)),
+            ("HasAns_total", self.has_answer.map(total)),
+            ("NoAns_exact", self.no_answer.map(exact)),
+            ("NoAns_f1", self.no_answer.map(f1)),
+            ("NoAns_total", self.no_answer.map(total)),
+            ("best_exact", self.best_exact.map(score)),
+            ("best_exact_thresh", self.best_exact.map(threshold)),
+            ("best_f1", self.best_f1.map(score)),
+            ("best_f1_thresh", self.best_f1.map(threshold)),
+            ("pr_exact_ap", areas.map(|areas| Figure::Value(areas.exact))),
+            ("pr_f1_ap", areas.map(|areas| Figure::Value(areas.f1))),
+            ("pr_oracle_ap", areas.map(|areas| Figure::Value(areas.oracle))),
+        ];
+        figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
     }
 }
 
@@ -411,12 +408,12 @@ impl Unmatched {
 /// The texts of the gold answers.
 fn texts(question: &Question) -> Result<Vec<&str>> {
     let answers = question.answers.as_ref().ok_or_else(|| {
-        let expected = "the gold file needs \"answers\" for each question, [] where there is none";
+        let expected = "the gold file needs \"answers\" for each question, [] if it has no answer";
         Error::value(&format!("answers of {:?}", question.id), "nothing", expected)
     })?;
     Ok(answers.iter().map(|answer| answer.text.as_str()).collect())
 }
 
 fn no_questions() -> Error {
-    Error::value("data", "no question", "the gold file must have one at least")
+    Error::value("data", "no question", "the gold file must have at least one")
 }

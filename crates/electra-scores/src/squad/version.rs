@@ -1,19 +1,19 @@
-//! The versions of SQuAD, and reading a file of any of them.
+//! The versions of SQuAD, and reading a file of any version.
 
 use super::{file::SquadFile, mrqa};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs::File, io::Read, path::Path};
 
-/// The rules by which questions are learned and scored.
+/// The version of SQuAD, which decides how questions are learned and scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Version {
-    /// Every question has an answer. Data of the MRQA shared task are of this kind too.
+    /// Every question has an answer. Data of the MRQA shared task belong here too.
     #[serde(rename = "1.1")]
     #[cfg_attr(feature = "clap", value(name = "1.1"))]
     V1,
-    /// Some have none.
+    /// Some questions have no answer.
     #[serde(rename = "2.0")]
     #[cfg_attr(feature = "clap", value(name = "2.0"))]
     V2,
@@ -21,22 +21,19 @@ pub enum Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V1 => "1.1",
-            Self::V2 => "2.0",
-        })
+        self.serialize(f)
     }
 }
 
-/// Reads questions: MRQA's form if the name ends in `.jsonl` or `.jsonl.gz`, else SQuAD's.
+/// Reads questions: in the format of MRQA if the name ends in `.jsonl` or `.jsonl.gz`, else in that of SQuAD.
 ///
 /// # Errors
-/// Naming the file and the place in it: if it cannot be read, is not of the form, or has a duplicate id.
+/// Naming the file and the place in it: if it cannot be read, has another format, or has a duplicate id.
 pub fn read(path: &Path) -> Result<SquadFile> {
     read_from(File::open(path).map_err(Error::io(path))?, path)
 }
 
-/// [`read`] of any bytes; `name` is what errors call them, and its ending says which form they have.
+/// [`read`] of any bytes; `name` names them in errors, and its extension decides the format.
 ///
 /// # Errors
 /// As [`read`].

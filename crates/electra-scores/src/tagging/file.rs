@@ -1,46 +1,46 @@
-//! CoNLL files: a word a line with its columns, an empty line after each sentence.
+//! CoNLL files: one word per line with its columns, an empty line after each sentence.
 
 use crate::{
     error::{Error, Result},
-    lines::{Bytes, Lines},
+    lines::Lines,
 };
 use std::{fmt::Write, fs::File, io::Read, path::Path};
 
-/// What begins a document in the CoNLL files: no sentence.
+/// The word of the line that begins a document in CoNLL files; it is not part of a sentence.
 const DOCUMENT: &str = "-DOCSTART-";
 
-/// Words of the longest sentence: above it, the empty lines between sentences are missing.
+/// The largest number of words in a sentence. In a longer one, the empty lines between sentences are missing.
 const LONGEST_SENTENCE: usize = 100_000;
 
-/// Which columns of a file are read: 1 is the first, -1 the last.
+/// The columns to read: 1 is the first, -1 the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
-    /// Words.
+    /// The column of the words.
     pub word: i64,
-    /// Tags; `None` where there are none yet.
+    /// The column of the tags; `None` for a file without tags.
     pub tag: Option<i64>,
 }
 
-/// A sentence of a file. Its words are on lines that follow each other.
+/// A sentence of a file. Its words are on consecutive lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
     /// The line of its first word, from 1.
     pub line: u64,
-    /// The lines as they stand in the file.
+    /// The lines of the file.
     pub lines: Vec<String>,
     /// The words.
     pub words: Vec<String>,
-    /// Their tags; none where no column of tags was asked for.
+    /// The tags of the words; empty if no column of tags was requested.
     pub tags: Vec<String>,
 }
 
 impl Sentence {
-    /// Its lines with a tag after each, divided from it as its columns are, and the empty line after it.
+    /// The lines with a tag in a further column, and an empty line at the end.
     pub fn with_tags<'a>(&self, tags: impl IntoIterator<Item = &'a str>) -> String {
         let mut text = String::new();
         for (line, tag) in self.lines.iter().zip(tags) {
-            let divider = if line.contains('\t') { '\t' } else { ' ' };
-            let _ = writeln!(text, "{line}{divider}{tag}");
+            let separator = if line.contains('\t') { '\t' } else { ' ' };
+            let _ = writeln!(text, "{line}{separator}{tag}");
         }
         text + "\n"
     }
@@ -48,14 +48,14 @@ impl Sentence {
 
 /// The sentences of a file: an iterator that holds one at a time.
 ///
-/// Columns are divided by a tab in lines that have one, else by spaces. All lines have as many columns as the first;
-/// those of `-DOCSTART-` only divide sentences.
+/// Columns are separated by tabs in lines that contain a tab, else by spaces. All lines have as many columns as the
+/// first; a line of `-DOCSTART-` only ends a sentence.
 #[derive(Debug)]
 pub struct Sentences {
     file: String,
     lines: Lines,
     columns: Columns,
-    /// Columns of the first word's line.
+    /// The number of columns in the first line.
     width: Option<usize>,
     ended: bool,
 }
@@ -70,13 +70,13 @@ impl Sentences {
         Ok(Self::from_reader(file, &path.display().to_string(), columns))
     }
 
-    /// The sentences of any bytes; `file` names them in errors.
+    /// The sentences in any bytes; `file` names them in errors.
     pub fn from_reader(reader: impl Read + Send + 'static, file: &str, columns: Columns) -> Self {
-        let lines = Lines::new(Bytes::new(Box::new(reader)));
+        let lines = Lines::new(Box::new(reader));
         Self { file: file.to_owned(), lines, columns, width: None, ended: false }
     }
 
-    /// What errors call them.
+    /// The file's name in errors.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -108,7 +108,7 @@ impl Sentences {
             let tag = self.columns.tag.map(place).transpose()?;
             if tag == Some(word) {
                 return Err(fail(format!(
-                    "{width} column{}: word and tag cannot be the same one",
+                    "{width} column{}: the word and the tag must be in different columns",
                     if width == 1 { "" } else { "s" }
                 )));
             }
@@ -144,7 +144,7 @@ impl Iterator for Sentences {
     }
 }
 
-/// A line's columns; none for a line of spaces and tabs. Other white space is what stands in a column.
+/// A line's columns; none for a line of spaces and tabs. Other white space is part of a column.
 fn fields(line: &str) -> Vec<&str> {
     if line.trim_matches([' ', '\t', '\r']).is_empty() {
         return Vec::new();
@@ -155,7 +155,7 @@ fn fields(line: &str) -> Vec<&str> {
     }
 }
 
-/// The place of a column, counted from 1, or from -1 backwards.
+/// The index of a column that is counted from 1, or from -1 backwards.
 fn place(column: i64, width: usize) -> Option<usize> {
     let (width, from_one) = (i64::try_from(width).ok()?, column);
     let place = if from_one > 0 { from_one - 1 } else { width + from_one };

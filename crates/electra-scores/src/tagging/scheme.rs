@@ -1,37 +1,37 @@
-//! Schemes of tags: what a tag may look like in a file, and the one scheme that is learned.
+//! Tagging schemes: the tags in files, and their conversion to BIOES, in which entities are learned.
 
 use super::score::{Entity, Rule, entities};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
-/// How a file's tags are meant.
+/// The tagging scheme of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Scheme {
-    /// Each tag is a class of words, as parts of speech are.
+    /// Each tag is a class, such as a part of speech.
     Plain,
-    /// `B-X` begins an entity of type X, `I-X` goes on with it, `O` is none (IOB2).
+    /// `B-X` begins an entity of type X, `I-X` continues it, `O` is outside of entities (IOB2).
     Bio,
-    /// As BIO, but an entity begins with `I-X` unless the word before ends one of the same type.
+    /// As BIO, but an entity begins with `I-X` unless the previous word ends an entity of the same type.
     Iob1,
-    /// `B-X`, `I-X`, `E-X` for the first, middle and last words of an entity, `S-X` for one of a single word, `O`.
+    /// `B-X`, `I-X`, `E-X` for the first, middle and last words of an entity, `S-X` for a single word, `O` outside.
     Bioes,
 }
 
 const OUTSIDE: &str = "O";
 
 impl Scheme {
-    /// Whether tags make entities, and are not classes by themselves.
+    /// Whether tags mark entities, rather than being classes.
     pub fn has_entities(self) -> bool {
         self != Self::Plain
     }
 
-    /// Checks that a tag is one of the scheme's; whether it may follow the one before it is not asked: as for
-    /// conlleval, what does not go on with an entity begins one.
+    /// Checks that a tag belongs to the scheme. Its order is not checked: as in conlleval, a tag that does not continue
+    /// an entity begins one.
     ///
     /// # Errors
-    /// What would be right.
+    /// A message with the tags of the scheme.
     pub fn check(self, tag: &str) -> std::result::Result<(), String> {
         let prefixes: &[&str] = match self {
             Self::Plain => return Ok(()),
@@ -44,30 +44,26 @@ impl Scheme {
         }
         let begin = prefixes.join(", ");
         Err(format!(
-            "tag {tag:?} is none of the scheme {self}: O, or one of {begin} with a type, as in B-PER"
+            "tag {tag:?} is not a tag of the scheme {self}: expected O, or one of {begin} with a type, as in B-PER"
         ))
     }
 
-    /// Tags as they are learned: plain ones as they are, entities in BIOES, as in the reference.
+    /// The tags to learn for the tags of a file in this scheme: entities in BIOES, as in the reference.
     pub fn learned(self, tags: &[String]) -> Vec<String> {
-        Self::Bioes.of(self, tags)
-    }
-
-    /// Tags that were learned, or a file's, in this scheme, each entity as it is written there.
-    pub fn written(self, tags: &[String]) -> Vec<String> {
-        self.of(self, tags)
-    }
-
-    fn of(self, from: Self, tags: &[String]) -> Vec<String> {
-        match from {
+        match self {
             Self::Plain => tags.to_vec(),
-            _ => self.tags(&found(tags), tags.len()),
+            _ => Self::Bioes.written(tags),
         }
     }
 
-    fn tags(self, found: &[Entity<'_>], words: usize) -> Vec<String> {
-        let mut tags = vec![OUTSIDE.to_owned(); words];
-        let mut before: Option<&Entity<'_>> = None;
+    /// The tags of any scheme with entities, rewritten in this scheme; plain tags as they are.
+    pub fn written(self, tags: &[String]) -> Vec<String> {
+        if self == Self::Plain {
+            return tags.to_vec();
+        }
+        let found = entities(tags, Rule::Conll).expect("a file's tags are checked when it is read");
+        let mut tags = vec![OUTSIDE.to_owned(); tags.len()];
+        let mut before: Option<Entity<'_>> = None;
         for entity in found {
             let adjoins = before.is_some_and(|b| b.end == entity.start && b.kind == entity.kind);
             let own = &mut tags[entity.start..entity.end];
@@ -87,7 +83,7 @@ impl Scheme {
         tags
     }
 
-    /// What is unseen or not: the tag itself, or its entity's type; none for `O`.
+    /// What training data must contain for the tag to be predicted: the tag itself, or its entity type; none for `O`.
     pub fn subject(self, tag: &str) -> Option<&str> {
         match self {
             Self::Plain => Some(tag),
@@ -96,7 +92,7 @@ impl Scheme {
         }
     }
 
-    /// The classes that are learned of the subjects of the training file.
+    /// The classes to learn for the subjects (see [`Scheme::subject`]) of the training file.
     pub fn classes(self, subjects: &BTreeSet<String>) -> Vec<String> {
         match self {
             Self::Plain => subjects.iter().cloned().collect(),
@@ -110,20 +106,11 @@ impl Scheme {
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Bio => "bio",
-            Self::Iob1 => "iob1",
-            Self::Bioes => "bioes",
-        })
+        self.serialize(f)
     }
 }
 
-fn found(tags: &[String]) -> Vec<Entity<'_>> {
-    entities(tags, Rule::Conll).expect("a file's tags are checked when it is read")
-}
-
-/// `B-X`; `B` where the type has no name.
+/// `B-X`; `B` if the type is empty.
 fn named(prefix: &str, kind: &str) -> String {
     match kind {
         "" => prefix.to_owned(),

@@ -1,8 +1,8 @@
-//! Scores of tagged words: entities found, by type and over all, equal to seqeval's and conlleval's.
+//! Scores of tagged words: of entities by type and overall, equal to those of seqeval and conlleval.
 
 use super::file::{Columns, Sentences};
 use crate::{
-    counts::{MatchCounts, share},
+    counts::{MatchCounts, fraction},
     error::{Error, Result},
 };
 use std::{
@@ -10,43 +10,43 @@ use std::{
     path::Path,
 };
 
-/// Which runs of tags are an entity.
+/// Which sequences of tags are an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Rule {
-    /// conlleval's, and seqeval's by default: what does not go on with an entity begins one, whatever its prefix.
+    /// As conlleval, and seqeval by default: a tag that does not continue an entity begins one, with any prefix.
     Conll,
-    /// seqeval's strict mode with IOB2: `B I*`, and nothing else is an entity.
+    /// As seqeval's strict mode with IOB2: only `B I*` is an entity.
     StrictIob2,
-    /// seqeval's strict mode with IOBES: `S` or `B I* E`, and nothing else is an entity.
+    /// As seqeval's strict mode with IOBES: only `S` and `B I* E` are entities.
     StrictIobes,
-    /// None: tags are classes, as parts of speech are.
+    /// No entities: tags are classes, such as parts of speech.
     Plain,
 }
 
 /// An entity in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entity<'a> {
-    /// Its type; empty for tags without one.
+    /// The type; empty if the tags have none.
     pub kind: &'a str,
-    /// Its first word.
+    /// The index of its first word.
     pub start: usize,
-    /// The word after its last.
+    /// The index after its last word.
     pub end: usize,
 }
 
 /// Scores of tagged sentences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaggingScores {
-    /// Entities of all types together.
+    /// Counts of entities of all types together.
     pub overall: MatchCounts,
-    /// Entities by type.
+    /// Counts of entities by type.
     pub by_type: BTreeMap<String, MatchCounts>,
-    /// Share of words whose tag is the gold one.
+    /// The fraction of words with the gold tag.
     pub accuracy: f64,
 }
 
-/// A tag taken apart.
+/// A parsed tag.
 #[derive(Clone, Copy, PartialEq)]
 struct Tag<'a> {
     prefix: char,
@@ -69,7 +69,7 @@ impl<'a> Tag<'a> {
         Ok(prefix.chars().next().map_or(OUTSIDE, |prefix| Self { prefix, kind }))
     }
 
-    /// Whether this tag goes on with the entity of the one before it.
+    /// Whether this tag continues the entity of the tag before it.
     fn continues(self, before: Self) -> bool {
         matches!(before.prefix, 'B' | 'I')
             && matches!(self.prefix, 'I' | 'E')
@@ -80,7 +80,7 @@ impl<'a> Tag<'a> {
 /// The entities of a sentence, in order.
 ///
 /// # Errors
-/// For a tag that is not O and has not one of the rule's prefixes (B, I, O; E and S but for IOB2).
+/// For a tag without a prefix of the rule (B, I, O; also E and S, except with IOB2).
 pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entity<'a>>> {
     if rule == Rule::Plain {
         return Ok(Vec::new());
@@ -94,12 +94,12 @@ pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entit
             continue;
         }
         let (first, last) = (tags[start], tags[end - 1]);
-        let whole = match rule {
+        let is_entity = match rule {
             Rule::Conll | Rule::Plain => first.prefix != 'O',
             Rule::StrictIob2 => first.prefix == 'B',
             Rule::StrictIobes => matches!((first.prefix, last.prefix), ('B', 'E') | ('S', 'S')),
         };
-        if whole {
+        if is_entity {
             found.push(Entity { kind: first.kind, start, end });
         }
         start = end;
@@ -110,10 +110,10 @@ pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entit
 /// Tags of sentences.
 pub type Tags = Vec<Vec<String>>;
 
-/// The tags of two files of columns, which must have the same words: the predicted ones, then the gold ones.
+/// The predicted and the gold tags of two CoNLL files, which must have the same words.
 ///
 /// # Errors
-/// Naming file and line of what cannot be read, or where the first sentence or word differs.
+/// Naming file and line of what cannot be read, or of the first sentence or word that differs.
 pub fn read_pair(
     (predicted, predicted_columns): (&Path, Columns),
     (gold, gold_columns): (&Path, Columns),
@@ -127,11 +127,11 @@ pub fn read_pair(
             (None, None) => return Ok((tags, gold_tags)),
             (Some(found), Some(wanted)) => (found, wanted),
             (Some(found), None) => {
-                let message = format!("a sentence begins here, and {other} has no more");
+                let message = format!("{other} has no more sentences, and one begins here");
                 return Err(Error::row(&name, found.line, message));
             }
             (None, Some(wanted)) => {
-                let message = format!("a sentence begins here, and {name} has no more");
+                let message = format!("{name} has no more sentences, and one begins here");
                 return Err(Error::row(&other, wanted.line, message));
             }
         };
@@ -155,16 +155,16 @@ pub fn read_pair(
     }
 }
 
-/// The share of words whose tag is the gold one, whatever the tags; 0 of no words.
+/// The fraction of words with the gold tag; 0 without words.
 pub fn accuracy(predicted: &[Vec<String>], gold: &[Vec<String>]) -> f64 {
     let pairs = || predicted.iter().flatten().zip(gold.iter().flatten());
-    share(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
+    fraction(pairs().filter(|(predicted, gold)| predicted == gold).count(), pairs().count())
 }
 
 /// Scores of predicted tags against gold, sentence by sentence.
 ///
 /// # Errors
-/// If the numbers of sentences or of words in one differ, there is no word, or a tag is none of the rule.
+/// If the numbers of sentences or of words in a sentence differ, there are no words, or a tag has no prefix of the rule.
 pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Result<TaggingScores> {
     if predicted.len() != gold.len() {
         let expected = format!("must be as many as the gold sentences, {}", gold.len());
@@ -191,7 +191,7 @@ pub fn score(predicted: &[Vec<String>], gold: &[Vec<String>], rule: Rule) -> Res
         }
     }
     if words == 0 {
-        return Err(Error::value("words", 0, "there must be one at least"));
+        return Err(Error::value("words", 0, "there must be at least one"));
     }
     let overall = by_type.values().copied().sum();
     Ok(TaggingScores { overall, by_type, accuracy: accuracy(predicted, gold) })

@@ -42,7 +42,7 @@ fn mrpc_has_a_byte_order_mark_accuracy_and_f1() {
     check("mrpc", gold, "0\t1\n1\t1\n2\t0\n", &expected);
 }
 
-/// Extra columns of a file of predictions, as `electra predict --probabilities` writes, are passed over.
+/// Extra columns in a file of predictions, as from `electra predict --probabilities`, are ignored.
 #[test]
 fn words_are_compared_and_rows_without_gold_are_not_scored() {
     let gold = "index\tquestion\tsentence\tlabel\n0\tq\ts\tentailment\n1\tq\ts\tnot_entailment\n";
@@ -54,7 +54,7 @@ fn words_are_compared_and_rows_without_gold_are_not_scored() {
 }
 
 #[test]
-fn sts_has_correlations_which_a_constant_has_not() {
+fn correlations_of_a_constant_are_undefined() {
     let row = |score| format!("0\tg\tf\ty\t0\ta\tb\ts\tt\t{score}\n");
     let header =
         "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n";
@@ -81,16 +81,16 @@ fn sts_has_correlations_which_a_constant_has_not() {
 fn predictions_that_do_not_fit_the_gold_file() {
     let gold = "sentence\tlabel\nA .\t1\nB .\t0\n";
     let fails = |predictions: &str, words: &[&str]| says(scored("sst2", gold, predictions), words);
-    fails("0\t1\n", &["preds.txt", "no prediction for index 1", "1 lack one"]);
+    fails("0\t1\n", &["preds.txt", "no prediction for index 1", "missing predictions: 1"]);
     fails("0\t1\n1\t0\n2\t0\n", &["preds.txt:4", "index \"2\"", "dev.tsv", "0 to 1"]);
     fails("0\t1\n-1\t0\n", &["preds.txt:3", "\"-1\""]);
     fails("0\t1\n0\t1\n", &["preds.txt:3", "index 0", "line 2"]);
-    fails("0\t1\n1\tnegative\n", &["preds.txt:3", "\"negative\"", "no label", "0, 1"]);
+    fails("0\t1\n1\tnegative\n", &["preds.txt:3", "\"negative\"", "task's labels", "0, 1"]);
     fails("0\t1\n1\n", &["preds.txt:3", "1 columns", "2"]);
     let with_gold = |gold: &str, words: &[&str]| says(scored("sst2", gold, "0\t1\n"), words);
     with_gold("sentence\tlabel\nA .\t2\n", &["dev.tsv:2", "\"2\"", "label"]);
     with_gold("sentence\tlabels\nA .\t1\n", &["dev.tsv:1", "did you mean \"labels\""]);
-    with_gold("sentence\tlabel\n", &["dev.tsv", "no labelled row"]);
+    with_gold("sentence\tlabel\n", &["dev.tsv", "no labeled row"]);
     with_gold("sentence\tlabel\nA .\n", &["dev.tsv", "1 of 1 rows cannot be used", "1 columns"]);
 }
 

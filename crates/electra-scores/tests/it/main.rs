@@ -1,4 +1,4 @@
-//! Behaviour of the public interface: tables, readers, metrics, official scores.
+//! Behavior of the public interface: tables, readers, metrics, official scores.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod glue_scores;
@@ -15,7 +15,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Checks that an error says each of `words`.
+/// Checks that the message of an error contains each of `words`.
 #[track_caller]
 pub(crate) fn says<T: std::fmt::Debug>(result: electra_scores::Result<T>, words: &[&str]) {
     let message = result.unwrap_err().to_string();

@@ -41,9 +41,9 @@ struct Case2 {
     expected: String,
 }
 
-/// Letters, marks, digits, spaces and punctuation of many scripts, and articles beside them.
+/// Letters, marks, digits, spaces and punctuation of many scripts, with articles next to them.
 #[test]
-fn texts_are_normalised_as_the_official_script_does() {
+fn texts_are_normalized_as_the_official_script_does() {
     let texts = fixture::<Squad>("squad.json").normalize;
     assert!(texts.len() > 200);
     for (text, expected) in texts {
@@ -51,7 +51,7 @@ fn texts_are_normalised_as_the_official_script_does() {
     }
 }
 
-/// What is printed is what the script prints, byte for byte.
+/// The output equals that of the script, byte for byte.
 #[test]
 fn scores_of_squad_1_are_the_official_scripts() {
     let Version { gold, cases } = fixture::<Squad>("squad.json").v1;
@@ -70,7 +70,7 @@ fn scores_of_squad_1_are_the_official_scripts() {
     assert!(missing > 20 && unknown > 20, "{missing} missing, {unknown} unknown");
 }
 
-/// The same with null odds of many forms (ties, all equal, tiny, huge) and thresholds, or without.
+/// With and without null odds (ties, all equal, tiny, huge) and thresholds.
 #[test]
 fn scores_of_squad_2_are_the_official_scripts() {
     let Version { gold, cases } = fixture::<Squad>("squad.json").v2;
@@ -93,7 +93,7 @@ fn scores_of_squad_2_are_the_official_scripts() {
     assert!(with_curves >= 15, "{with_curves} cases with curves");
 }
 
-/// Python's `repr` of numbers, from its documentation: the fewest digits that give the number back.
+/// Python's `repr` of numbers, from its documentation: the fewest digits that identify the number.
 #[test]
 fn numbers_are_written_as_python_writes_them() {
     let cases = [
@@ -121,7 +121,7 @@ struct Sets {
     expected: BTreeMap<String, f64>,
 }
 
-/// Also for empty sets, labels that stand nowhere, and a single example.
+/// Also for empty sets, labels that never occur, and a single example.
 #[test]
 fn scores_of_sets_of_labels_are_scikit_learns() {
     let cases: Vec<Sets> = fixture("multi_label.json");
@@ -147,7 +147,7 @@ struct Glue {
     expected: BTreeMap<String, Option<f64>>,
 }
 
-/// Also for one class alone, constants, ties, a single example, values far from 0.
+/// Also for a single class, constants, ties, a single example, values far from 0.
 #[test]
 fn scores_of_sentence_tasks_are_scikit_learns_and_scipys() {
     const TOLERANCE: f64 = 1e-12;

@@ -1,4 +1,4 @@
-//! SQuAD's files: what stands in them, and what is said of those that cannot be used.
+//! SQuAD's files: their contents, and errors of files that cannot be used.
 
 use crate::says;
 use electra_scores::squad::{
@@ -20,7 +20,7 @@ fn read(bytes: &[u8]) -> electra_scores::Result<SquadFile> {
     read_with(SquadFile::read, bytes)
 }
 
-/// What a reader says of a file `dev.json` of these bytes.
+/// The result of a reader for a file `dev.json` with these bytes.
 fn read_with<T>(
     reader: impl Fn(&Path) -> electra_scores::Result<T>,
     bytes: &[u8],
@@ -32,7 +32,7 @@ fn read_with<T>(
 }
 
 #[test]
-fn a_file_is_read_as_it_stands() {
+fn a_file_is_read_unchanged() {
     let file = read(FILE.as_bytes()).unwrap();
     assert_eq!(file.version.as_deref(), Some("v2.0"));
     assert_eq!(file.articles[0].title.as_deref(), Some("Bread"));
@@ -90,7 +90,7 @@ fn bytes_that_are_not_utf_8_are_named() {
     says(read(&bytes), &["dev.json", &format!("byte {place}"), "line 3", "0xe9", "UTF-8"]);
 }
 
-/// Neither the stack nor the memory is used up, wherever the nesting stands.
+/// Neither the stack nor the memory is exhausted, wherever the nesting is.
 #[test]
 fn json_that_is_nested_too_deep() {
     let deep = "[".repeat(200_000);
@@ -127,7 +127,7 @@ fn gold_and_predictions_that_do_not_fit() {
     let gold = read(FILE.as_bytes()).unwrap();
     let predictions = |id: &str| Predictions::from([(id.to_owned(), "bread".to_owned())]);
     let second = |gold: &SquadFile, id: &str| score_2(gold, &predictions(id), None, 1.0);
-    says(second(&gold, "a"), &["answers of \"c\"", "[] where there is none"]);
+    says(second(&gold, "a"), &["answers of \"c\"", "[] if it has no answer"]);
     let whole = FILE.replace("\"question\": \"?\"", "\"question\": \"?\", \"answers\": []");
     let gold = read(whole.as_bytes()).unwrap();
     assert_eq!(second(&gold, "a").unwrap().unmatched.missing, ["b", "c"]);

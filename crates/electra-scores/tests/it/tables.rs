@@ -1,4 +1,4 @@
-//! Rows out of TSV, CSV and JSON lines.
+//! Rows of TSV, CSV and JSON lines.
 
 use crate::says;
 use electra_scores::table::{Format, Header, Rows};
@@ -27,7 +27,7 @@ fn check(format: Format, text: &str, expected: &[(u64, [&str; 2])]) {
 }
 
 #[test]
-fn columns_are_found_by_name_in_the_order_asked_for() {
+fn columns_are_found_by_name_and_returned_in_the_requested_order() {
     check(Format::Tsv, "a\tx\tb\n1\t2\t3\n4\t5\t6\n", &[(2, ["3", "1"]), (3, ["6", "4"])]);
     check(
         Format::Csv,
@@ -41,13 +41,13 @@ fn columns_are_found_by_name_in_the_order_asked_for() {
     );
 }
 
-/// GLUE's files: a byte order mark, quotes that mean nothing, carriage returns, empty lines at the end.
+/// GLUE's files: a byte-order mark, quotation marks without meaning, carriage returns, empty lines at the end.
 #[test]
-fn tsv_is_what_glue_means_by_it() {
+fn tsv_is_read_as_glue_defines_it() {
     check(Format::Tsv, "\u{feff}a\tb\r\n\"x\ty\"\r\n\n\n", &[(2, ["y\"", "\"x"])]);
 }
 
-/// The only place where an empty line says something: an empty text among texts, also at the end.
+/// With one column, an empty line is an empty text, also at the end.
 #[test]
 fn empty_lines_of_one_column_are_rows() {
     let found = rows(Format::Tsv, "a\n1\n\n2\n\r\n\n", &["a"]).unwrap();
@@ -79,13 +79,13 @@ fn rows_that_cannot_be_used() {
 
 #[test]
 fn bytes_that_are_not_utf_8_are_named_with_their_line() {
-    for (format, bytes) in [
-        (Format::Tsv, &b"a\nfine\ncaf\xe9\n"[..]),
-        (Format::Csv, b"a\nfine\n\"caf\xe9\"\n"),
-        (Format::JsonLines, b"{\"a\": 1}\n{\"a\": 2}\n{\"a\": \"caf\xe9\"}\n"),
+    for (format, bytes, place) in [
+        (Format::Tsv, &b"a\nfine\ncaf\xe9\n"[..], "byte 10 of the file (line 3) is 0xe9"),
+        (Format::Csv, b"a\nfine\n\"caf\xe9\"\n", "column 1 after 3 bytes"),
+        (Format::JsonLines, b"{\"a\": 1}\n{\"a\": 2}\n{\"a\": \"caf\xe9\"}\n", "line 3) is 0xe9"),
     ] {
         let found = Rows::from_reader(bytes, format, "file", &["a"], Header::FirstLine)
             .and_then(Iterator::collect::<electra_scores::Result<Vec<_>>>);
-        says(found, &["file:3", "0xe9", "UTF-8"]);
+        says(found, &["file:3", "not UTF-8", place]);
     }
 }

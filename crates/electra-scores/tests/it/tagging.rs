@@ -1,4 +1,4 @@
-//! Scores of tags against those of seqeval and conlleval, from `cargo xtask fixtures`, and what cannot be scored.
+//! Scores of tags against those of seqeval and conlleval, from `cargo xtask fixtures`, and errors.
 
 use crate::{root, says};
 use approx::assert_relative_eq;

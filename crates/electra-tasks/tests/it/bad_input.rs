@@ -35,7 +35,7 @@ fn tasks_whose_keys_do_not_fit() {
     );
     says(read(&TASK.replace("\"accuracy\"", "\"pearson\"")), &["metric = pearson", "accuracy"]);
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
-    says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "duplicate class \"a\""]);
+    says(read(&with("labels = [\"a\", \"a\"]")), &["labels", "duplicate label \"a\""]);
     says(read(&with("labels = [\"a\"]")), &["labels", "at least 2"]);
     says(
         read(&with("labels = [\"a\", \"b\\tc\"]")),
@@ -85,7 +85,7 @@ fn rows_that_cannot_be_learned_from_or_scored() {
     try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"colour\""]);
     try_with("train.tsv", "text\tlabel\nred\tcolour\n", &["train.tsv", "at least 2 classes"]);
     try_with("train.tsv", "text\tlabel\n \tcolour\nx\tanimal\n", &["train.tsv:2", "empty"]);
-    try_with("train.tsv", "text\tlabel\n", &["train.tsv", "it has no rows"]);
+    try_with("train.tsv", "text\tlabel\n", &["train.tsv", "the file has no rows"]);
     try_with("test.tsv", "text\tgold\nred\tcolour\n", &["test.tsv:1", "\"label\"", "gold"]);
     fs::remove_file(fixture.path("task/test.tsv")).unwrap();
     says(run(&fixture.finetune(&task, &config, "out")), &["test.tsv"]);

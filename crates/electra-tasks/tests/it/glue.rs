@@ -234,7 +234,8 @@ fn rows_without_an_agreed_label_are_left_out() {
     fs::write(&path, format!("{}\t-\n", &text[..last])).unwrap();
     let data = load(dir.path(), "mnli").unwrap();
     assert_eq!((data.train.len(), data.scored.dev.len()), (9, 8));
-    let named = vec![format!("{}:10: the label \"-\" means that there is no gold", path.display())];
+    let named =
+        vec![format!("{}:10: the label \"-\" means that there is no gold label", path.display())];
     assert_eq!(data.left_out, [LeftOut { file: path, count: 1, named }]);
 }
 

@@ -217,7 +217,7 @@ fn sets_that_are_none() {
     };
     says(json("[\"a\",\"a\"]"), &["t.jsonl:2", "label \"a\" is a duplicate"]);
     says(json("[\"a,b\"]"), &["t.jsonl:2", "\"a,b\"", "separator"]);
-    says(json("[1]"), &["t.jsonl:2", "1 in its list", "strings"]);
+    says(json("[1]"), &["t.jsonl:2", "1 in the list", "string"]);
     says(json("[\"a\\tb\"]"), &["t.jsonl:2", "\"a\\tb\"", "a tab or a line break"]);
     says(json("[\" \"]"), &["t.jsonl:2", "empty string"]);
     says(json("null"), &["t.jsonl:2", "null", "list of strings"]);
@@ -239,10 +239,10 @@ fn sets_that_are_none() {
 fn tasks_of_sets_whose_keys_do_not_fit() {
     let with = |line: &str| read(&TASK.replace("[files]", &format!("{line}\n[files]")));
     says(read(&TASK.replace("micro-f1", "f1")), &["metric = f1", "micro-f1", "accuracy"]);
-    says(read(&TASK.replace("label = \"kinds\"", "")), &["label", "columns of each label"]);
+    says(read(&TASK.replace("label = \"kinds\"", "")), &["label", "if each label has a column"]);
     says(with("separator = \"\""), &["separator"]);
     says(with("threshold = 1.0"), &["threshold = 1", "between 0 and 1"]);
-    says(with("labels = []"), &["labels", "one label at least"]);
+    says(with("labels = []"), &["labels", "at least one label"]);
     says(with("labels = [\"a\", \"a\"]"), &["labels", "duplicate label \"a\""]);
     says(with("labels = [\"a,b\"]"), &["labels", "separator"]);
     says(with("labels = [\" a\"]"), &["labels", "white space"]);

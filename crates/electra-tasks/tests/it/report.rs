@@ -99,7 +99,7 @@ fn rows_that_are_left_out_are_counted_and_named_by_file() {
     let train = fixture.path("task/train.tsv").display().to_string();
     let named = (66..87).map(|line| format!("{train}:{line}: 1 columns where there must be 2"));
     let mut named: Vec<String> = named.collect();
-    named.push(format!("{train}:87: the label \"-\" means that there is no gold"));
+    named.push(format!("{train}:87: the label \"-\" means that there is no gold label"));
     let dev = fixture.path("task/dev.tsv").display().to_string();
     named.push(format!("{dev}:32: the text in column \"text\" is empty"));
     let listed = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();

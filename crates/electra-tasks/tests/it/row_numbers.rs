@@ -65,7 +65,7 @@ fn answers_have_the_numbers_of_their_rows() {
     assert_relative_eq!(score(&more).unwrap(), (right + 1.0) / 228.0, epsilon = 1e-12);
     let fewer = predictions.replace("\n7\t", "\n5\t");
     fs::write(&more, fewer).unwrap();
-    says(glue::score(mnli, &gold, &more), &["no prediction for index 7 (1 lack one)"]);
+    says(glue::score(mnli, &gold, &more), &["no prediction for index 7 (missing predictions: 1)"]);
 }
 
 const SETS: &str = "name = 'kinds'\nkind = 'multi-label'\ntext_a = 'text'\nlabel = 'kinds'\n\

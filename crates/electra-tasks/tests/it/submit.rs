@@ -244,7 +244,7 @@ fn test_files_that_the_leaderboard_would_not_match() {
     says(runs(&fixture.path("some")), &["some", "no folder", "cola, sst2"]);
     fs::create_dir_all(fixture.path("some/SST-2")).unwrap();
     fs::create_dir_all(fixture.path("some/sst")).unwrap();
-    says(runs(&fixture.path("some")), &["is of sst2, and so is"]);
+    says(runs(&fixture.path("some")), &["is also a run of sst2"]);
 }
 
 /// MNLI, then RTE from its model (the paper's way to GLUE's test set), then WNLI: the encoder goes on, the head is new.
