@@ -2,11 +2,10 @@
 
 use crate::{
     error::{Error, Result},
-    kinds::{
-        multi_label::{self, MultiLabelInfo},
-        sentence::SentenceInfo,
-    },
+    kinds::{multi_label::MultiLabelInfo, sentence::SentenceInfo},
     model::{Header, write_info},
+    model_kind::ModelKind,
+    texts::data::TextColumns,
 };
 use electra_model::hf::{self, Architecture, Labels};
 use electra_scores::{LabelSpace, Metric, check_label};
@@ -24,19 +23,19 @@ pub fn classifier(dir: &Path, task: &str, text_a: &str, text_b: Option<&str>) ->
         (other, _) => return Err(Error::file(dir, format!("{other:?} is not a classifier"))),
     };
     let header = |metric| Header::foreign(task, metric, &config);
-    let (text_a, text_b) = (text_a.to_owned(), text_b.map(str::to_owned));
+    let texts = TextColumns { text_a: text_a.to_owned(), text_b: text_b.map(str::to_owned) };
     let (header, space) = match labels {
         Labels::Classes(names) => (header(Metric::Accuracy), LabelSpace::Classes(names)),
         // The scale that it was trained on is the scale of its outputs.
         Labels::Number => (header(Metric::Pearson), LabelSpace::Range { min: 0.0, max: 1.0 }),
         Labels::Set(labels) => {
-            let header = header(Metric::MicroF1).of_kind(multi_label::KIND);
+            let header = header(Metric::MicroF1).of_kind(MultiLabelInfo::KIND);
             let (threshold, separator) = (0.5, separator(dir, &labels)?);
-            let info = MultiLabelInfo { header, text_a, text_b, labels, threshold, separator };
+            let info = MultiLabelInfo { header, texts, labels, threshold, separator };
             return write_info(dir, &info);
         }
     };
-    write_info(dir, &SentenceInfo { header, text_a, text_b, label: "label".to_owned(), space })
+    write_info(dir, &SentenceInfo { header, texts, label: "label".to_owned(), space })
 }
 
 /// What separates the labels of a set in a table: the first of some that no label contains.

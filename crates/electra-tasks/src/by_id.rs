@@ -1,7 +1,7 @@
 //! JSON objects of answers by question id.
 
 use crate::{answer::SpanAnswer, error::Result};
-use electra_files::write_file;
+use electra_files::write_json;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
@@ -29,7 +29,7 @@ impl<'a, T: Serialize> ById<'a, T> {
     /// # Errors
     /// Naming the file.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        Ok(write_file(path, self.json())?)
+        Ok(write_json(path, self)?)
     }
 }
 

@@ -116,6 +116,18 @@ pub struct HeadConfig {
 }
 
 impl HeadConfig {
+    /// Checks that the pooling is the default, for heads on tokens.
+    pub(crate) fn check_tokens(&self) -> Result<()> {
+        match self.pooling {
+            Pooling::First => Ok(()),
+            Pooling::Mean => {
+                let expected =
+                    "must be \"first\": the task predicts from tokens, not from pooled inputs";
+                Err(Error::value("head.pooling", "mean", expected))
+            }
+        }
+    }
+
     /// The head of `transformers`' classifiers.
     pub(crate) fn hf(dropout: f64) -> Self {
         Self { kind: HeadKind::Hf, dropout, pooling: Pooling::First }

@@ -38,6 +38,19 @@ pub enum Details {
 }
 
 impl Details {
+    /// A table with these columns.
+    pub(crate) fn table<'a>(
+        title: &str,
+        columns: impl IntoIterator<Item = &'a str>,
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Self {
+        Self::Table {
+            title: title.to_owned(),
+            columns: columns.into_iter().map(str::to_owned).collect(),
+            rows: rows.into_iter().collect(),
+        }
+    }
+
     /// Puts the part into a page.
     pub(crate) fn show(&self, page: &mut Page) {
         self.show_under(page, Page::heading);
@@ -97,9 +110,5 @@ pub(crate) fn found<'a>(
         std::iter::once(name.to_owned()).chain(scores).chain(counts).collect()
     };
     let columns = [what, "precision", "recall", "F1", "gold", "predicted", "right"];
-    Details::Table {
-        title: title.to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.into_iter().map(row).collect(),
-    }
+    Details::table(title, columns, rows.into_iter().map(row))
 }

@@ -9,6 +9,7 @@ use crate::{
     answer::TaskModel,
     error::{Error, Result},
     model::{Header, MULTI, is_fine_tuned},
+    model_kind::{ModelKind, open},
     pool::ModelSite,
     task::Task,
 };
@@ -34,6 +35,9 @@ pub struct DescribedTask {
 /// A task, and the section `[config]` of its file.
 pub type Described = Result<(Arc<dyn Task>, Section)>;
 
+/// The header of a folder that is not fine-tuned, or `None` if the folder is not of the kind.
+pub type Untuned = fn(&Path) -> Result<Option<Header>>;
+
 /// A kind of task.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
@@ -48,52 +52,31 @@ pub struct Kind {
     /// Opens a model folder of the kind.
     pub open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
     /// The header of a folder that is not fine-tuned, if such models are of the kind.
-    pub untuned: fn(&Path) -> Result<Option<Header>>,
+    pub untuned: Option<Untuned>,
 }
 
-/// No model is of the kind before it is fine-tuned.
-fn none_untuned(_: &Path) -> Result<Option<Header>> {
-    Ok(None)
+impl Kind {
+    /// The kind whose `task.toml` is `T`, with these values of `kind`, and whose `task.json` is `M`.
+    pub const fn new<T: Task + DeserializeOwned + 'static, M: ModelKind>(
+        task_toml: &'static [&'static str],
+    ) -> Self {
+        Self {
+            task_toml,
+            task_json: M::KIND,
+            named: &[],
+            describe: parse::<T>,
+            open: open::<M>,
+            untuned: None,
+        }
+    }
 }
 
-/// The kinds that this crate has: a new one is a folder and an entry here.
+/// The kinds of this crate: a new one is a folder and an entry here.
 const SHIPPED: [Kind; 4] = [
-    Kind {
-        task_toml: &["classification", "regression"],
-        task_json: sentence::KIND,
-        named: &[],
-        describe: |file, overrides| {
-            parse(file, overrides, |task: &SentenceTask| Ok(task.validate()?))
-        },
-        open: sentence::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["multi-label"],
-        task_json: multi_label::KIND,
-        named: &[],
-        describe: |file, overrides| {
-            parse(file, overrides, |task: &MultiLabelTask| Ok(task.validate()?))
-        },
-        open: multi_label::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["squad"],
-        task_json: squad::KIND,
-        named: &[("squad1.1", squad::SQUAD_1), ("squad2.0", squad::SQUAD_2)],
-        describe: |file, overrides| parse(file, overrides, squad::SquadTask::validate),
-        open: squad::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["tagging"],
-        task_json: tagging::KIND,
-        named: &[],
-        describe: |file, overrides| parse(file, overrides, tagging::TaggingTask::validate),
-        open: tagging::open,
-        untuned: none_untuned,
-    },
+    Kind::new::<SentenceTask, sentence::SentenceInfo>(&["classification", "regression"]),
+    Kind::new::<MultiLabelTask, multi_label::MultiLabelInfo>(&["multi-label"]),
+    Kind { named: squad::NAMED, ..Kind::new::<squad::SquadTask, squad::SquadInfo>(&["squad"]) },
+    Kind::new::<tagging::TaggingTask, tagging::TaggingInfo>(&["tagging"]),
 ];
 
 /// Kinds of tasks by name.
@@ -186,8 +169,8 @@ impl Kinds {
     /// The header of a model folder: that of its `task.json`, or what a kind makes of a folder that is not fine-tuned.
     pub(crate) fn header(&self, dir: &Path) -> Result<Header> {
         if !is_fine_tuned(dir) {
-            for kind in &self.0 {
-                if let Some(header) = (kind.untuned)(dir)? {
+            for untuned in self.0.iter().filter_map(|kind| kind.untuned) {
+                if let Some(header) = untuned(dir)? {
                     return Ok(header);
                 }
             }
@@ -210,17 +193,9 @@ impl Kinds {
     }
 }
 
-/// A task of the type `T` from a `task.toml`, for [`Kind::describe`].
-///
-/// # Errors
-/// Naming the file, line and key.
-pub fn parse<T: Task + DeserializeOwned + 'static>(
-    file: &TaskFile,
-    overrides: &[String],
-    validate: impl FnOnce(&T) -> Result<()>,
-) -> Described {
+fn parse<T: Task + DeserializeOwned + 'static>(file: &TaskFile, overrides: &[String]) -> Described {
     let (task, config) = file.parse::<T>(overrides)?;
-    validate(&task)?;
+    task.validate()?;
     Ok((Arc::new(task), config))
 }
 

@@ -5,7 +5,7 @@ use crate::{
     config::{FinetuneConfig, HeadConfig, HeadKind},
     error::{Error, Result},
 };
-use electra_files::folder;
+use electra_files::{folder, read_json, write_json};
 use electra_model::{
     EncoderConfig,
     hf::{self, Architecture, Labels, Pretrained},
@@ -204,16 +204,12 @@ impl HeadClass {
 
 /// `task.json` with the keys of its kind.
 pub(crate) fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
-    let path = dir.join(TASK);
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
+    Ok(read_json(&dir.join(TASK))?)
 }
 
 /// Writes `task.json`.
 pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
-    let path = dir.join(TASK);
-    let json = serde_json::to_string_pretty(info).expect("plain values serialise");
-    fs::write(&path, json + "\n").map_err(Error::io(&path))
+    Ok(write_json(&dir.join(TASK), info)?)
 }
 
 /// An error about a value of `task.json`, with the file's name.
@@ -299,7 +295,7 @@ fn is_under(name: &str, path: &str) -> bool {
 }
 
 /// Second handles on the tensors whose names are `wanted`.
-fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
+pub(crate) fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
     let wanted = tensors.iter().filter(|(name, _)| wanted(name));
     wanted.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
 }

@@ -4,8 +4,9 @@ use crate::{
     batch::TaskBatch,
     body::{Body, HEAD},
     config::LossReduction,
+    head::{HeadInput, RowLosses},
     split::Split,
-    task::{Answers, RowLosses, TaskHead},
+    task::{Answers, TaskHead},
 };
 use electra_model::{EncoderConfig, Parts};
 use electra_train::{
@@ -74,8 +75,8 @@ impl Objective for Finetuning {
     ) -> Box<dyn Pass + 'a> {
         let batch = self.body.tensors(&part.inputs());
         let hidden_bsh = self.body.forward_t(&batch, train);
-        let RowLosses { losses_b, outputs } =
-            self.head.losses(&hidden_bsh, &batch, part.examples(), train);
+        let x = HeadInput { hidden_bsh: &hidden_bsh, batch: &batch, train };
+        let RowLosses { losses_b, outputs } = self.head.losses(&x, part.examples());
         let sum = losses_b.sum(Kind::Float);
         let loss = match self.reduction {
             LossReduction::Sum => sum,

@@ -1,5 +1,6 @@
 //! The order in which the training inputs of an epoch are learned.
 
+use crate::config::{Batches, TrainConfig};
 use electra_data::rng::{CounterRng, Purpose};
 use std::{fmt, sync::Arc};
 
@@ -16,6 +17,19 @@ impl Order {
     /// The order that `of(seed, epoch)` gives.
     pub fn new(of: impl Fn(u64, u64) -> Vec<usize> + Send + Sync + 'static) -> Self {
         Self(Arc::new(of))
+    }
+
+    /// Each of the inputs with these lengths once an epoch, in batches as `train.batches` says.
+    pub(crate) fn each_once(config: &TrainConfig, lengths: Vec<usize>) -> Self {
+        let batch_size = config.batch_size * config.accumulate;
+        match config.batches {
+            Batches::Shuffled => {
+                Self::new(move |seed, epoch| epoch_order(lengths.len(), seed, epoch))
+            }
+            Batches::ByLength => {
+                Self::new(move |seed, epoch| grouped_order(&lengths, batch_size, seed, epoch))
+            }
+        }
     }
 
     /// The numbers of the inputs of an epoch.

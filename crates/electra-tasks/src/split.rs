@@ -1,7 +1,7 @@
 //! The labelled sets that a task is scored on: the dev set, further dev sets and the test set.
 
-use crate::error::Result;
-use electra_scores::Files;
+use crate::{baseline::SplitScores, error::Result};
+use electra_scores::{Files, Scores};
 use std::{collections::BTreeMap, path::Path};
 
 /// A set of examples that is scored.
@@ -58,13 +58,15 @@ impl<T> Splits<T> {
     ///
     /// # Errors
     /// The first error of `to`.
-    pub fn map<U>(&self, to: impl Fn(&T) -> Result<U>) -> Result<Splits<U>> {
-        let more_dev = self.more_dev.iter().map(|(name, set)| Ok((name.clone(), to(set)?)));
-        Ok(Splits {
-            dev: to(&self.dev)?,
-            more_dev: more_dev.collect::<Result<_>>()?,
-            test: self.test.as_ref().map(to).transpose()?,
-        })
+    pub fn map<U>(self, to: impl Fn(T) -> Result<U>) -> Result<Splits<U>> {
+        let more_dev = self.more_dev.into_iter().map(|(name, value)| Ok((name, to(value)?)));
+        let more_dev = more_dev.collect::<Result<_>>()?;
+        Ok(Splits { dev: to(self.dev)?, more_dev, test: self.test.map(to).transpose()? })
+    }
+
+    /// `score` of the dev set and of the test set.
+    pub fn scores(&self, score: impl Fn(&T) -> Scores) -> SplitScores {
+        SplitScores { dev: score(&self.dev), test: self.test.as_ref().map(score) }
     }
 
     /// The splits that there are.

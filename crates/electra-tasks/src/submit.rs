@@ -3,8 +3,9 @@
 use crate::{
     answer::RequestForm,
     error::{Error, Result},
-    kinds::{Kinds, sentence},
+    kinds::{Kinds, sentence::SentenceInfo},
     model::folder_of,
+    model_kind::ModelKind,
     predictor::{Predictor, RowEvent, StreamOptions},
 };
 use electra_files::folder;
@@ -180,7 +181,7 @@ impl Submit {
             return Err(Error::file(run, message));
         }
         // Labels of other kinds are checked when the tables are read again.
-        if header.kind != sentence::KIND {
+        if header.kind != SentenceInfo::KIND {
             return Ok(predictor);
         }
         let space = task.label_space();

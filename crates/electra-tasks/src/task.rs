@@ -1,14 +1,15 @@
 //! A kind of task, as fine-tuning sees it: the seam where classes, spans, tags and others go.
 
 use crate::{
-    baseline::{Baselines, SplitScores},
-    batch::{BatchTensors, Input},
+    baseline::Baselines,
+    batch::Input,
     body::Body,
-    config::{Batches, FinetuneConfig, TrainConfig},
+    config::FinetuneConfig,
     details::Details,
     error::{Error, Result},
+    head::{HeadInput, HeadSite, RowLosses},
     model::{Header, ModelFiles},
-    order::{Order, epoch_order, grouped_order},
+    order::Order,
     preset::Group,
     report::Examples,
     split::Split,
@@ -18,7 +19,7 @@ use electra_scores::{LeftOut, Metric, Scores};
 use electra_tokenize::WordPiece;
 use electra_train::metrics::Observations;
 use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
-use tch::{Tensor, nn};
+use tch::Tensor;
 
 /// A task: its description (files, columns, metric).
 ///
@@ -39,10 +40,18 @@ pub trait Task: Debug + Send + Sync {
         Group::Usual
     }
 
-    /// Checks the description, and the config against it, before anything is read.
+    /// Checks the description.
     ///
     /// # Errors
-    /// Naming the first key that does not fit.
+    /// Naming the first invalid key.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks that the config suits the task, before anything is read.
+    ///
+    /// # Errors
+    /// Naming the first key that does not.
     fn check(&self, _config: &FinetuneConfig) -> Result<()> {
         Ok(())
     }
@@ -65,34 +74,19 @@ pub trait TaskData: Debug + Send + Sync {
     ///
     /// # Errors
     /// If libtorch refuses the sizes.
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>>;
+    fn head(self: Arc<Self>, site: &HeadSite<'_>) -> electra_model::Result<Box<dyn TaskHead>>;
 
     /// The label of a training input as JSON, for the checksum by which a resumed run knows its data.
     fn label(&self, example: usize) -> serde_json::Value;
 
-    /// Scores without any network; none by default.
-    fn baselines(&self) -> Baselines {
-        Baselines { majority: SplitScores::default(), bag_of_words: None }
-    }
+    /// Scores without a network.
+    fn baselines(&self) -> Baselines;
 
-    /// What the model folder has besides weights; by default, that its head is of your own kind.
-    fn model_files(&self, header: Header) -> ModelFiles {
-        ModelFiles::own(header)
-    }
+    /// The model folder's files besides weights.
+    fn model_files(&self, header: Header) -> ModelFiles;
 
-    /// What the model card says of the task.
-    fn card(&self) -> TaskCard {
-        TaskCard {
-            pipeline: "feature-extraction",
-            rows: Vec::new(),
-            predict: "# with the program that trained it, which has the head",
-        }
-    }
+    /// The task in the model card.
+    fn card(&self) -> TaskCard;
 }
 
 /// The layers of a task on the encoder. It knows the task's data.
@@ -101,31 +95,13 @@ pub trait TaskHead: Debug + Send {
     fn name(&self) -> &'static str;
 
     /// The losses of the training inputs with the numbers `examples`.
-    ///
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`, arbitrary values at padding; `examples`: `b` of them. Losses: `[b]`.
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses;
+    fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses;
 
     /// Adds the head's own metrics to those of a pass; the loss is there already.
     fn observe(&self, _examples: &[usize], _outputs: &[Tensor], _seen: &mut Observations) {}
 
     /// The answers to the examples of `split`, one of [`LoadedTask::splits`].
     fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers>;
-}
-
-/// The losses of a batch, row by row, with what metrics are computed from.
-#[derive(Debug)]
-pub struct RowLosses {
-    /// `[b]` float.
-    pub losses_b: Tensor,
-    /// Whatever [`TaskHead::observe`] needs.
-    pub outputs: Vec<Tensor>,
 }
 
 /// The answers of a network to the examples of a split.
@@ -227,29 +203,6 @@ pub struct LoadedTask {
     pub left_out: Vec<LeftOut>,
     /// The data itself.
     pub data: Arc<dyn TaskData>,
-}
-
-impl LoadedTask {
-    /// Every training input once an epoch, in a new random order each, as the config's `train.batches` says.
-    pub fn each_once(
-        config: &TrainConfig,
-        inputs: impl Into<Arc<[Input]>>,
-        examples: Examples,
-        splits: Vec<Split>,
-        data: impl TaskData + 'static,
-    ) -> Self {
-        let inputs = inputs.into();
-        let count = inputs.len();
-        let batch_size = config.batch_size * config.accumulate;
-        let order = match config.batches {
-            Batches::Shuffled => Order::new(move |seed, epoch| epoch_order(count, seed, epoch)),
-            Batches::ByLength => {
-                let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
-                Order::new(move |seed, epoch| grouped_order(&lengths, batch_size, seed, epoch))
-            }
-        };
-        Self { inputs, order, examples, splits, left_out: Vec::new(), data: Arc::new(data) }
-    }
 }
 
 /// What a model card says of a task.

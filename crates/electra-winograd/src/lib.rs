@@ -24,7 +24,8 @@ mod words;
 pub use schema::Schema;
 pub use task::{WinogradKind, WinogradTask};
 
-use electra_tasks::kinds::{Kind, parse};
+use electra_tasks::{kinds::Kind, model_kind::open_as};
+use model::{WinogradInfo, pretrained};
 
 /// WNLI by the official files' names.
 const WNLI_CANDIDATES: &str = "\
@@ -38,10 +39,9 @@ dev = \"WNLI/dev.tsv\"
 
 /// The kind of task, for [`electra_tasks::Kinds::with`].
 pub const WINOGRAD: Kind = Kind {
-    task_toml: &["winograd"],
-    task_json: model::KIND,
     named: &[("wnli-candidates", WNLI_CANDIDATES)],
-    describe: |file, overrides| parse(file, overrides, WinogradTask::validate),
-    open: model::open,
-    untuned: model::pretrained,
+    // A pre-trained discriminator has no `task.json`.
+    open: |site| open_as(WinogradInfo(site.header.clone()), site),
+    untuned: Some(pretrained),
+    ..Kind::new::<WinogradTask, WinogradInfo>(&["winograd"])
 };

@@ -1,8 +1,7 @@
 //! Early choice: the weights with the best score on dev, kept beside the checkpoints while a seed is trained.
 
-use super::folder::read_json;
 use crate::error::{Error, Result};
-use electra_files::{folder, write_file};
+use electra_files::{folder, if_there, read_json, write_file};
 use electra_model::tensors;
 use electra_scores::Metric;
 use electra_train::Existing;
@@ -39,7 +38,7 @@ impl BestStep {
     /// The best step of the seed in `seed_dir`, if there is one yet.
     pub(super) fn of(seed_dir: &Path, metric: Metric) -> Result<Self> {
         let dir = seed_dir.join(BEST);
-        let known = Cell::new(read_json(&dir.join(SCORE))?);
+        let known = Cell::new(if_there(read_json(&dir.join(SCORE)))?);
         Ok(Self { dir, metric, known })
     }
 

@@ -8,15 +8,15 @@ use crate::{
     report::{Examples, Weights},
     task::LoadedTask,
 };
-use electra_files::{folder, write_file, write_json};
+use electra_files::{folder, if_there, read_json, read_toml, write_file, write_json};
 use electra_model::same_parts;
 use electra_scores::LeftOut;
 use electra_train::StartFrom;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -110,7 +110,7 @@ impl Finetune<'_> {
     /// Checks that the output folder is of these inputs and of this config.
     fn same(&self, source: &Source, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
-        let known: Option<Inputs> = read_json(&inputs_path)?;
+        let known: Option<Inputs> = if_there(read_json(&inputs_path))?;
         let known = known.ok_or_else(|| {
             Error::file(
                 &inputs_path,
@@ -118,7 +118,7 @@ impl Finetune<'_> {
             )
         })?;
         let inputs = self.inputs(source, data);
-        let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
+        let config: FinetuneConfig = read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data.fits(known));
         for (name, same) in [
             ("the task", known.task == inputs.task),
@@ -164,9 +164,4 @@ impl Finetune<'_> {
         }
         Ok(())
     }
-}
-
-/// A JSON file, or `None` if there is none.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    Ok(electra_files::if_there(electra_files::read_json(path))?)
 }

@@ -1,7 +1,6 @@
 //! A grid: every combination of some keys' values, each over all seeds, in a folder of its own.
 
 use super::{
-    folder::read_json,
     grid_report::{CellReport, GridReport},
     page,
     settings::{Completion, Event, Finetune, MODEL, RESULTS},
@@ -10,7 +9,7 @@ use crate::{
     config::{FinetuneConfig, Finished},
     error::{Error, Result},
 };
-use electra_files::{folder, write_json};
+use electra_files::{folder, if_there, read_json, write_json};
 use electra_train::{Existing, StartFrom};
 use std::{
     fs, os::unix::fs::symlink, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant,
@@ -143,7 +142,7 @@ impl Grid<'_> {
             let finetune = self.cell(cell);
             let count = self.cells.len();
             on_event(Event::CellStarted { name: &cell.name, index, count });
-            let cell = match read_json(&finetune.out.join(RESULTS))? {
+            let cell = match if_there(read_json(&finetune.out.join(RESULTS)))? {
                 Some(done) => {
                     // Data is looked at where some of it is still learned from.
                     if !all_done {
@@ -192,7 +191,7 @@ impl Grid<'_> {
             folder::whole(out, existing, GRID, |dir| write_json(&dir.join(GRID), &new))?;
             return Ok(new);
         }
-        let known: Option<GridReport> = read_json(&path)?;
+        let known: Option<GridReport> = if_there(read_json(&path))?;
         let known = known.ok_or_else(|| {
             Error::file(&path, "does not exist: this is not a grid that can be resumed")
         })?;

@@ -1,11 +1,11 @@
 //! `report.html`: a run of fine-tuning for people, in one file that needs nothing else.
 
-use super::{folder::read_json, grid_report::GridReport};
+use super::grid_report::GridReport;
 use crate::{
     baseline::Baselines, config::FinetuneConfig, details::Details, error::Result, report::Report,
     split::Split,
 };
-use electra_files::write_file;
+use electra_files::{if_there, read_json, write_file};
 use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use electra_train::{
     html::{Curve, Page},
@@ -55,9 +55,8 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
     page.plot(title, "update", &curves("train", "loss"));
     let (title, key) = (format!("{metric} on dev"), format!("dev_{metric}"));
     page.plot(&title, "update", &curves("evaluate", &key));
-    let details: Vec<Details> =
-        read_json(&seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS))?
-            .unwrap_or_default();
+    let path = seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS);
+    let details: Vec<Details> = if_there(read_json(&path))?.unwrap_or_default();
     if !details.is_empty() {
         page.paragraph(&format!("Below: the dev set, as seed {} answers it.", report.best_seed));
     }

@@ -1,7 +1,6 @@
 //! All seeds: prepared once, trained and scored one after the other, reported together.
 
 use super::{
-    folder::read_json,
     page,
     settings::{Completion, Event, Finetune, Prepared, RESULT, RESULTS},
 };
@@ -12,7 +11,7 @@ use crate::{
     report::{Report, SeedReport, Weights, best},
     task::LoadSite,
 };
-use electra_files::write_json;
+use electra_files::{if_there, read_json, write_json};
 use electra_scores::{LeftOut, metrics::Summary};
 use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
 
@@ -101,7 +100,8 @@ impl Finetune<'_> {
     fn done(&self) -> Result<BTreeMap<u64, SeedReport>> {
         let mut done = BTreeMap::new();
         for &seed in &self.seeds {
-            done.extend(read_json(&self.seed_dir(seed).join(RESULT))?.map(|report| (seed, report)));
+            let report = if_there(read_json(&self.seed_dir(seed).join(RESULT)))?;
+            done.extend(report.map(|report| (seed, report)));
         }
         Ok(done)
     }
@@ -125,6 +125,7 @@ impl Finetune<'_> {
 
     pub(super) fn check(&self) -> Result<()> {
         self.config.validate()?;
+        self.task.validate()?;
         self.task.check(self.config)?;
         let mut sorted = self.seeds.clone();
         sorted.sort_unstable();

@@ -9,7 +9,8 @@ use crate::{
     batch::EpochSource,
     config::{Choose, Finished},
     error::{Error, Result},
-    model,
+    head::HeadSite,
+    model::{self, handles},
     objective::{Finetuning, layer_rule},
     report::{SeedReport, best},
     split::Split,
@@ -58,7 +59,7 @@ impl Finetune<'_> {
     ) -> Result<Option<SeedReport>> {
         let clock = Instant::now();
         let Built { objective, variables } = self.build(seed, prepared)?;
-        if self.train(seed, prepared, &objective, variables.clone_handles(), stop, on_event)?
+        if self.train(seed, prepared, &objective, handles(&variables, |_| true), stop, on_event)?
             == Outcome::Stopped
         {
             return Ok(None);
@@ -124,7 +125,8 @@ impl Finetune<'_> {
         let (config, pad) = (&prepared.source.config, prepared.source.pad());
         let (parts, reduction) = (&prepared.parts, self.config.train.loss);
         let objective = Finetuning::new(&vs.root(), config, parts, pad, reduction, |path| {
-            Arc::clone(&prepared.loaded.data).head(path, config, self.config)
+            let site = HeadSite::new(path, config, &self.config.head);
+            Arc::clone(&prepared.loaded.data).head(&site)
         })?;
         if let Some(encoder) = &prepared.encoder {
             encoder.load(&vs)?;
@@ -146,7 +148,7 @@ impl Finetune<'_> {
         let device = electra_torch::device(&config.train.device)?;
         let plan = Plan {
             objective,
-            variables: variables.clone_handles(),
+            variables: handles(&variables, |_| true),
             parts: encoder.part_names(),
             optimizer: config.adam(steps),
             schedule: config.schedule(steps),
@@ -170,7 +172,7 @@ impl Finetune<'_> {
             })?,
         };
         let batch_size = config.train.batch_size * config.train.accumulate;
-        let (best_step, handles) = (self.best_step(seed)?, variables.clone_handles());
+        let (best_step, weights) = (self.best_step(seed)?, handles(&variables, |_| true));
         let done = Cell::new(session.step());
         let mut source = EpochSource::new(
             Arc::clone(&prepared.loaded.inputs),
@@ -183,7 +185,7 @@ impl Finetune<'_> {
             let scores = objective.answers(&Split::Dev, self.predict_batch()).score();
             if let Some(best) = &best_step {
                 let score = scores.get(&self.task.metric()).copied().flatten();
-                best.offer(done.get(), score, &handles)?;
+                best.offer(done.get(), score, &weights)?;
             }
             Ok(figures(&scores))
         };
@@ -239,17 +241,6 @@ impl Finetune<'_> {
 
     fn predict_batch(&self) -> usize {
         self.config.train.batch_size * PREDICT_BATCHES
-    }
-}
-
-/// Second handles on the same tensors.
-trait CloneHandles {
-    fn clone_handles(&self) -> Self;
-}
-
-impl CloneHandles for Named {
-    fn clone_handles(&self) -> Self {
-        self.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 }
 

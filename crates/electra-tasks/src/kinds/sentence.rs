@@ -6,6 +6,4 @@ mod model;
 mod task;
 
 pub use head::{SentenceNet, SentencePrediction};
-pub(crate) use model::open;
-pub use model::{KIND, SentenceInfo};
-pub use task::{SentenceData, load};
+pub use model::SentenceInfo;

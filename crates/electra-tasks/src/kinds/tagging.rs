@@ -15,6 +15,5 @@ mod window;
 
 pub use encode::WordPositions;
 pub use head::{TagNet, TokenPredictions};
-pub(crate) use model::open;
-pub use model::{KIND, TaggingInfo};
+pub use model::TaggingInfo;
 pub use task::{TaggingKind, TaggingTask, Unseen};

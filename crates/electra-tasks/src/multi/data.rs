@@ -2,21 +2,19 @@
 
 use crate::{
     baseline::{Baselines, SplitScores},
-    batch::BatchTensors,
     body::Body,
-    config::FinetuneConfig,
     details::Details,
     error::{Error, Result},
+    head::{HeadInput, HeadSite, RowLosses},
     model::{Header, MULTI, MemberModel, ModelFiles},
     split::Split,
-    task::{Answers, RowLosses, Task, TaskCard, TaskData, TaskHead},
+    task::{Answers, Task, TaskCard, TaskData, TaskHead},
 };
-use electra_files::write_file;
-use electra_model::EncoderConfig;
+use electra_files::write_json;
 use electra_scores::{Metric, Scores};
 use electra_torch::upload;
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
-use tch::{Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// The data of all tasks.
 #[derive(Debug)]
@@ -73,15 +71,10 @@ fn mean(scores: &[Scores]) -> Option<f64> {
 }
 
 impl TaskData for MultiData {
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>> {
+    fn head(self: Arc<Self>, site: &HeadSite<'_>) -> electra_model::Result<Box<dyn TaskHead>> {
         let head = |member: &Member| {
-            let path = path / model_folder(member.task.name());
-            Arc::clone(&member.data).head(&path, encoder, config)
+            let path = site.path / model_folder(member.task.name());
+            Arc::clone(&member.data).head(&HeadSite { path: &path, ..*site })
         };
         let heads = self.members.iter().map(head).collect::<electra_model::Result<_>>()?;
         Ok(Box::new(MultiHead { heads, data: self }))
@@ -168,14 +161,8 @@ impl TaskHead for MultiHead {
         "several-tasks"
     }
 
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses {
-        let device = hidden_bsh.device();
+    fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses {
+        let device = x.hidden_bsh.device();
         let mut losses_b = Tensor::zeros([examples.len() as i64], (Kind::Float, device));
         for (head, member) in self.heads.iter().zip(&self.data.members) {
             let own = examples.iter().enumerate().filter(|(_, i)| member.examples.contains(i));
@@ -186,8 +173,9 @@ impl TaskHead for MultiHead {
             }
             let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
             let rows_r = upload(&Tensor::from_slice(&numbers), device);
-            let hidden_rsh = hidden_bsh.index_select(0, &rows_r);
-            let own = head.losses(&hidden_rsh, &batch.select(&rows), &examples, train);
+            let hidden_rsh = x.hidden_bsh.index_select(0, &rows_r);
+            let own = HeadInput { hidden_bsh: &hidden_rsh, batch: &x.batch.select(&rows), ..*x };
+            let own = head.losses(&own, &examples);
             let losses_r = own.losses_b.to_kind(Kind::Float) * member.weight;
             losses_b = losses_b.index_add(0, &rows_r, &losses_r);
         }
@@ -259,9 +247,7 @@ impl Answers for MultiAnswers {
             let dir = dir.join(model_folder(member.task.name()));
             fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
             own.write(&dir)?;
-            let scores = serde_json::to_string_pretty(&member.with_mean(own.score()));
-            let scores = scores.expect("plain values serialise") + "\n";
-            write_file(&dir.join("scores.json"), &scores)?;
+            write_json(&dir.join("scores.json"), &member.with_mean(own.score()))?;
         }
         Ok(())
     }

@@ -43,12 +43,23 @@ pub struct OneOf {
     pub weight: f64,
 }
 
-impl MultiTask {
-    /// Checks that the tasks can be told from each other, and the numbers.
-    ///
-    /// # Errors
-    /// Naming the first that cannot be used.
-    pub fn validate(&self) -> Result<()> {
+impl Task for MultiTask {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The mean over the tasks of the metric of each; one of which lower is better counts with its sign changed.
+    fn metric(&self) -> Metric {
+        Metric::TaskMean
+    }
+
+    fn description(&self) -> Value {
+        let one = |OneOf { task, data, weight }: &OneOf| json!({ "task": task.description(), "data": data, "weight": weight });
+        let tasks: Vec<Value> = self.tasks.iter().map(one).collect();
+        json!({ "name": self.name, "temperature": self.temperature, "tasks": tasks })
+    }
+
+    fn validate(&self) -> Result<()> {
         if self.tasks.len() < 2 {
             return Err(Error::value("tasks", self.tasks.len(), "must be at least 2"));
         }
@@ -68,28 +79,10 @@ impl MultiTask {
         if !(self.temperature >= 1.0 && self.temperature.is_finite()) {
             return Err(Error::value("temperature", self.temperature, "must be 1 or above"));
         }
-        Ok(())
-    }
-}
-
-impl Task for MultiTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The mean over the tasks of the metric of each; one of which lower is better counts with its sign changed.
-    fn metric(&self) -> Metric {
-        Metric::TaskMean
-    }
-
-    fn description(&self) -> Value {
-        let one = |OneOf { task, data, weight }: &OneOf| json!({ "task": task.description(), "data": data, "weight": weight });
-        let tasks: Vec<Value> = self.tasks.iter().map(one).collect();
-        json!({ "name": self.name, "temperature": self.temperature, "tasks": tasks })
+        self.tasks.iter().try_for_each(|OneOf { task, .. }| task.validate())
     }
 
     fn check(&self, config: &FinetuneConfig) -> Result<()> {
-        self.validate()?;
         self.tasks.iter().try_for_each(|OneOf { task, .. }| {
             if task.pretrained_head().is_some() {
                 let expected = "is learned alone: it starts from the discriminator's own head";

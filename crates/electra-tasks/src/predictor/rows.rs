@@ -2,7 +2,7 @@
 
 use super::{
     options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
-    window::{Filled, Window},
+    window::{Filled, fill},
 };
 use crate::{
     answer::{Answer, Request, TaskModel},
@@ -12,6 +12,9 @@ use electra_scores::table::{Format, Header, Row, Rows};
 use electra_train::metrics::{Figures, number};
 use serde_json::Value;
 use std::{io::Write, path::Path};
+
+/// Bytes of text in a window, apart from its last row.
+const WINDOW_BYTES: usize = 16 << 20;
 
 /// What answers are written as.
 pub(super) struct Output<'a> {
@@ -74,13 +77,13 @@ pub(super) fn answer_rows(
     options: &StreamOptions,
     on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut window = Window::new(options.window);
+    let bytes = |row: &Row| row.fields.iter().map(String::len).sum();
     let mut done = 0;
     loop {
-        let filled = window.fill(&mut rows);
-        let requests: Vec<Request> = window.rows().iter().map(request).collect();
+        let (window, filled) = fill(&mut rows, options.window, WINDOW_BYTES, bytes);
+        let requests: Vec<Request> = window.iter().map(request).collect();
         let answers = model.answer(&requests, options.batch_size)?;
-        for (answer, row) in answers.iter().zip(window.rows()) {
+        for (answer, row) in answers.iter().zip(&window) {
             if !answer.is_finite() {
                 on_event(RowEvent::Done(done))?;
                 return Err(Error::row(rows.file(), row.line, NOT_FINITE));

@@ -1,6 +1,9 @@
 //! The words of CoNLL files, tagged in constant memory.
 
-use super::options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions};
+use super::{
+    options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
+    window::{Filled, fill},
+};
 use crate::{
     answer::{Answer, Request, TaggedWord, TaskModel},
     error::{Error, Result},
@@ -8,7 +11,7 @@ use crate::{
 use electra_scores::tagging::{Columns, Sentence, Sentences};
 use std::{io::Write, path::Path};
 
-/// Words that are read, sorted by length and tagged together at most.
+/// Words in a window, apart from its last sentence.
 const WINDOW_WORDS: usize = 1 << 16;
 
 /// Tags sentences, a window of them at a time; returns how many words they have.
@@ -24,31 +27,18 @@ pub(super) fn stream(
     let columns = Columns { word: column, tag: None };
     let file = input.name.display().to_string();
     let mut sentences = Sentences::from_reader(input.reader, &file, columns);
-    let (mut window, mut done) = (Vec::new(), 0);
+    let mut done = 0;
     loop {
-        let mut words = 0;
-        let ended = loop {
-            match sentences.next() {
-                None => break Ok(true),
-                Some(Err(error)) => break Err(error),
-                Some(Ok(sentence)) => {
-                    words += sentence.words.len();
-                    window.push(sentence);
-                }
-            }
-            if window.len() >= options.window || words >= WINDOW_WORDS {
-                break Ok(false);
-            }
-        };
+        let words = |sentence: &Sentence| sentence.words.len();
+        let (window, filled) = fill(&mut sentences, options.window, WINDOW_WORDS, words);
         let written = write(model, &window, &file, writer, name, options);
         writer.flush().map_err(Error::io(name))?;
         written?;
-        done += words as u64;
+        done += window.iter().map(words).sum::<usize>() as u64;
         on_done(done);
-        if ended? {
+        if let Filled::Ended = filled? {
             return Ok(done);
         }
-        window.clear();
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
 use electra_scores::LabelSpace;
 use electra_tasks::{
     Finetune, FinetuneConfig, Kinds, Predictor, Request, Task,
-    kinds::sentence::load,
     predictor::{StreamInput, StreamOptions},
+    texts::data::load,
 };
 use electra_train::{Existing, StartFrom};
 use std::{

@@ -6,7 +6,7 @@ use electra_scores::{
     glue::{self, GlueTask, TASKS, Training},
     table::{Format, Header, Rows},
 };
-use electra_tasks::{kinds::sentence, texts::data::Dataset};
+use electra_tasks::texts::data::{self, Dataset};
 use std::{
     fs,
     io::{self, Read},
@@ -92,7 +92,7 @@ pub(crate) fn write(glue: &Path, task: &GlueTask, rows: usize) {
 
 fn load(glue: &Path, name: &str) -> electra_tasks::Result<Dataset<LabelSpace, Label>> {
     let (task, data) = glue::open(name, glue)?;
-    sentence::load(&task, &data)
+    data::load(&task, &data)
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     strict.unusable_rows = 0.0;
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
     says(
-        sentence::load(&strict, &dir.path().join("QQP")),
+        data::load(&strict, &dir.path().join("QQP")),
         &["train.tsv:19", "4 columns where there must be 6"],
     );
 }

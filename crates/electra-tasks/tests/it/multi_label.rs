@@ -11,8 +11,8 @@ use electra_tasks::{
     Completion, Finetune, Kinds, Predictor,
     answer::RequestForm,
     details::Details,
-    kinds::multi_label::load,
     predictor::{Probabilities, StreamInput, StreamOptions},
+    texts::data::load,
 };
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 

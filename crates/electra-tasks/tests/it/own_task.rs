@@ -5,8 +5,9 @@ use electra_scores::SentenceTask;
 use electra_tasks::{
     FinetuneConfig, Kinds, Preset,
     config::HeadKind,
-    kinds::{DescribedTask, sentence},
+    kinds::DescribedTask,
     preset::{Group, Size},
+    texts::data,
 };
 use std::fs;
 
@@ -98,7 +99,7 @@ fn files_of_other_extensions_are_what_the_task_says() {
         read(&text)?;
         Ok(toml::from_str(&text).unwrap())
     };
-    let load = |format: &str, file: &str| sentence::load(&described(format, file)?, dir.path());
+    let load = |format: &str, file: &str| data::load(&described(format, file)?, dir.path());
     let expected = load("format = 'tsv'", "tsv.txt").unwrap();
     assert_eq!(expected.scored.dev[0].text_a, "red, green");
     for format in ["csv", "jsonl"] {

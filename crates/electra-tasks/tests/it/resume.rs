@@ -4,13 +4,14 @@ use crate::{
     e2e::{Fixture, config, finish},
     says,
 };
+use electra_files::folder;
 use electra_scores::{Metric, SentenceTask};
 use electra_tasks::{
     Completion, Finetune, FinetuneConfig, Grid,
     finetune::{CellReport, GridReport, grid::Cell},
     model::Header,
 };
-use electra_train::{StartFrom, folder};
+use electra_train::StartFrom;
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 fn weights(dir: &Path) -> Vec<u8> {

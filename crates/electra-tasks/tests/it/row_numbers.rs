@@ -10,7 +10,7 @@ use electra_scores::{
     Metric, SentenceTask, glue,
     multi_label::{self, MultiLabelTask},
 };
-use electra_tasks::{Completion, Finetune, details::Details, kinds::sentence::load};
+use electra_tasks::{Completion, Finetune, details::Details, texts::data::load};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 /// The numbers of the rows that a file of predictions is of.

@@ -4,9 +4,10 @@ use crate::says;
 use electra_model::EncoderConfig;
 use electra_scores::squad::{Answer, SquadFile, read};
 use electra_tasks::{
-    FinetuneConfig,
+    FinetuneConfig, HeadNet, HeadSite,
     batch::{BatchTensors, Input},
     config::{HeadKind, SpanConfig},
+    head::HeadInput,
     kinds::squad::{
         AnswerTokens, Context, QuestionEncoder, QuestionWindows, Span, SpanNet, SpanTarget,
         WindowPrediction, decode, most_context, windows,
@@ -189,7 +190,7 @@ fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanNet) {
     settings.kind = kind;
     let vs = nn::VarStore::new(Device::Cpu);
     let encoder = EncoderConfig { hidden: H, ..encoder() };
-    let head = SpanNet::new(&vs.root(), &encoder, &settings, config).unwrap();
+    let head = SpanNet::new(&HeadSite::new(&vs.root(), &encoder, &settings), config).unwrap();
     (vs, head)
 }
 
@@ -206,6 +207,10 @@ fn variable(vs: &nn::VarStore, name: &str) -> Tensor {
 fn layer(vs: &nn::VarStore, name: &str, x: &Tensor) -> Tensor {
     let weight = variable(vs, &format!("{name}.weight"));
     x.matmul(&weight.transpose(0, 1)) + variable(vs, &format!("{name}.bias"))
+}
+
+fn head_input<'a>(hidden_bsh: &'a Tensor, batch: &'a BatchTensors) -> HeadInput<'a> {
+    HeadInput { hidden_bsh, batch, train: true }
 }
 
 /// Hidden states `[b, s, 4]`.
@@ -226,7 +231,7 @@ fn the_loss_of_a_head_that_knows_nothing() {
             SpanTarget { start: 4, end: 5, impossible: false },
             SpanTarget { start: 0, end: 0, impossible: true },
         ];
-        let losses = head.losses(&hidden(2, 7), &inputs, &targets, true).losses_b;
+        let losses = head.losses(&head_input(&hidden(2, 7), &inputs), &targets.each_ref()).losses_b;
         for (row, positions) in [5f64, 3.0].into_iter().enumerate() {
             let wanted = positions.ln() + answerable;
             approx::assert_abs_diff_eq!(losses.double_value(&[row as i64]), wanted, epsilon = 1e-5);
@@ -292,7 +297,7 @@ fn the_references_head_is_its_formulas() {
         SpanTarget { start: 4, end: 5, impossible: false },
         SpanTarget { start: 0, end: 0, impossible: true },
     ];
-    let losses = head.losses(&hidden_bsh, &inputs, &targets, true).losses_b;
+    let losses = head.losses(&head_input(&hidden_bsh, &inputs), &targets.each_ref()).losses_b;
     for (row, (target, formula)) in targets.iter().zip(&formulas).enumerate() {
         let (start, end) = (formula.place(target.start), formula.place(target.end));
         // The end is conditioned on the true start; -ln sigmoid(x) is ln(1 + e^-x).
@@ -303,7 +308,9 @@ fn the_references_head_is_its_formulas() {
     }
 
     let mut found = 0;
-    for (prediction, formula) in head.predict(&hidden_bsh, &inputs).iter().zip(&formulas) {
+    for (prediction, formula) in
+        head.predict(&head_input(&hidden_bsh, &inputs)).iter().zip(&formulas)
+    {
         approx::assert_abs_diff_eq!(prediction.null, formula.impossible, epsilon = 1e-5);
         let best = |scores: &[f64]| {
             let mut order: Vec<usize> = (0..scores.len()).collect();

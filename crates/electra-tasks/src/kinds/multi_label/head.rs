@@ -1,15 +1,12 @@
 //! The head of multi-label classification: a logit for each label.
 
 use crate::{
-    batch::BatchTensors,
-    config::HeadConfig,
-    task::RowLosses,
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
     texts::layers::{SequenceLayers, rows},
 };
-use electra_model::EncoderConfig;
 use electra_torch::upload;
 use electra_train::metrics::Observations;
-use tch::{Kind, Reduction, Tensor, nn};
+use tch::{Kind, Reduction, Tensor};
 
 /// A logit for each label over the layers of [`SequenceLayers`].
 ///
@@ -27,25 +24,21 @@ impl MultiLabelNet {
     ///
     /// # Errors
     /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &HeadConfig,
-        labels: usize,
-    ) -> electra_model::Result<Self> {
-        Ok(Self { layers: SequenceLayers::new(path, encoder, config, labels)? })
+    pub fn new(site: &HeadSite<'_>, labels: usize) -> electra_model::Result<Self> {
+        Ok(Self { layers: SequenceLayers::new(site, labels)? })
     }
+}
+
+impl HeadNet for MultiLabelNet {
+    /// For each label, whether it holds.
+    type Label = Vec<bool>;
+    /// The probability of each label.
+    type Output = Vec<f32>;
 
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `labels`: `b` rows of `c` flags. Losses: `[b]`; outputs: the logits `[b, c]`.
-    pub fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        labels: &[&Vec<bool>],
-        train: bool,
-    ) -> RowLosses {
-        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), train);
+    /// - Outputs: the logits `[b, c]`.
+    fn losses(&self, x: &HeadInput<'_>, labels: &[&Vec<bool>]) -> RowLosses {
+        let logits_bc = self.layers.logits(x);
         let wanted_bc = wanted(labels, &logits_bc);
         let losses_bc = logits_bc.binary_cross_entropy_with_logits::<Tensor>(
             &wanted_bc,
@@ -57,16 +50,12 @@ impl MultiLabelNet {
         RowLosses { losses_b, outputs: vec![logits_bc] }
     }
 
-    /// The probability of each label.
-    ///
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` rows of `c`.
-    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<Vec<f32>> {
-        rows(&self.layers.logits(hidden_bsh, batch.encoder.mask(), false).sigmoid())
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<Vec<f32>> {
+        rows(&self.layers.logits(x).sigmoid())
     }
 
     /// The accuracy of single labels, at a threshold of 0.5.
-    pub fn observe(&self, labels: &[&Vec<bool>], outputs: &[Tensor], seen: &mut Observations) {
+    fn observe(&self, labels: &[&Vec<bool>], outputs: &[Tensor], seen: &mut Observations) {
         if let [logits_bc] = outputs {
             let held_bc = wanted(labels, logits_bc).gt(0.5);
             seen.mean("label_accuracy", &logits_bc.ge(0.0).eq_tensor(&held_bc));

@@ -87,11 +87,8 @@ fn by_kind<'a>(
         let mean = |sum: f64| format!("{:.2}", 100.0 * sum / count as f64);
         vec![kind.to_owned(), count.to_string(), mean(exact), mean(f1)]
     };
-    Details::Table {
-        title: format!("By {of}"),
-        columns: [of, "questions", "exact match", "F1"].map(str::to_owned).to_vec(),
-        rows: kinds.into_iter().map(row).collect(),
-    }
+    let columns = [of, "questions", "exact match", "F1"];
+    Details::table(&format!("By {of}"), columns, kinds.into_iter().map(row))
 }
 
 /// The first of `scored`, which are sorted by their F1.
@@ -100,9 +97,6 @@ fn worst(scored: &[ScoredAnswer<'_>]) -> Details {
         let f1 = format!("{:.2}", 100.0 * s.f1);
         [s.id, &f1, s.question, s.gold, s.predicted].map(str::to_owned).to_vec()
     };
-    Details::Table {
-        title: "Worst answers, by F1".to_owned(),
-        columns: ["id", "F1", "question", "gold", "predicted"].map(str::to_owned).to_vec(),
-        rows: scored.iter().take(HARDEST).map(row).collect(),
-    }
+    let columns = ["id", "F1", "question", "gold", "predicted"];
+    Details::table("Worst answers, by F1", columns, scored.iter().take(HARDEST).map(row))
 }

@@ -1,14 +1,11 @@
 //! The heads of spans: where an answer starts, where it ends given its start, and whether there is one.
 
 use crate::{
-    batch::{BatchTensors, RowShape},
-    config::{HeadConfig, HeadKind, SpanConfig},
-    task::RowLosses,
+    batch::RowShape,
+    config::{HeadKind, SpanConfig},
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
 };
-use electra_model::{
-    EncoderConfig,
-    init::{self, Dense},
-};
+use electra_model::init::{self, Dense};
 use electra_train::metrics::Observations;
 use tch::{Kind, Reduction, Tensor, nn, nn::Module};
 
@@ -81,12 +78,8 @@ impl SpanNet {
     ///
     /// # Errors
     /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        head: &HeadConfig,
-        config: &SpanConfig,
-    ) -> electra_model::Result<Self> {
+    pub fn new(site: &HeadSite<'_>, config: &SpanConfig) -> electra_model::Result<Self> {
+        let HeadSite { path, encoder, config: head } = *site;
         let h = encoder.hidden;
         let dense = |path: &nn::Path<'_>, input, output, kind| {
             init::dense(path, input, output, kind, &encoder.initializer)
@@ -189,21 +182,19 @@ fn positions(row: &RowShape) -> Vec<usize> {
     std::iter::once(0).chain(row.segment_b_start..row.length).collect()
 }
 
-impl SpanNet {
+impl HeadNet for SpanNet {
+    type Label = SpanTarget;
+    type Output = WindowPrediction;
+
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `targets`: `b` of them. Losses: `[b]`; outputs: logits of starts and ends `[b, s]`.
-    pub fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        targets: &[SpanTarget],
-        train: bool,
-    ) -> RowLosses {
-        let device = hidden_bsh.device();
-        let hidden_bsh = hidden_bsh.dropout(self.dropout, train);
+    /// - Outputs: the logits of starts and of ends, `[b, s]` each.
+    fn losses(&self, x: &HeadInput<'_>, targets: &[&SpanTarget]) -> RowLosses {
+        let (device, batch) = (x.hidden_bsh.device(), x.batch);
+        let hidden_bsh = x.hidden_bsh.dropout(self.dropout, x.train);
         let (_, s, h) = hidden_bsh.size3().expect("hidden states are [b, s, h]");
         let of = |pick: &dyn Fn(&SpanTarget) -> i64| {
-            Tensor::from_slice(&targets.iter().map(pick).collect::<Vec<_>>()).to_device(device)
+            let picked: Vec<i64> = targets.iter().copied().map(pick).collect();
+            Tensor::from_slice(&picked).to_device(device)
         };
         let (first_b, last_b) = (of(&|t| t.start as i64), of(&|t| t.end as i64));
         let masked_bs = {
@@ -252,9 +243,8 @@ impl SpanNet {
         }
     }
 
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
-    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<WindowPrediction> {
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<WindowPrediction> {
+        let HeadInput { hidden_bsh, batch, .. } = x;
         let mut predictions = Vec::with_capacity(batch.rows.len());
         for (number, row) in batch.rows.iter().enumerate() {
             let positions = positions(row);
@@ -267,7 +257,7 @@ impl SpanNet {
     }
 
     /// The accuracy of starts and of ends.
-    pub fn observe(&self, targets: &[SpanTarget], outputs: &[Tensor], seen: &mut Observations) {
+    fn observe(&self, targets: &[&SpanTarget], outputs: &[Tensor], seen: &mut Observations) {
         type Pick = fn(&SpanTarget) -> usize;
         let picks: [(&'static str, Pick); 2] =
             [("start_accuracy", |target| target.start), ("end_accuracy", |target| target.end)];

@@ -63,11 +63,9 @@ fn hardest(
             marked(scheme, &sentence.words, predicted),
         ]
     };
-    Details::Table {
-        title: "Sentences with the most wrong tags".to_owned(),
-        columns: ["line", "wrong", "words", "gold", "predicted"].map(str::to_owned).to_vec(),
-        rows: wrong.iter().take(HARDEST).map(row).collect(),
-    }
+    let columns = ["line", "wrong", "words", "gold", "predicted"];
+    let rows = wrong.iter().take(HARDEST).map(row);
+    Details::table("Sentences with the most wrong tags", columns, rows)
 }
 
 /// A sentence with the tag after each word that has one, as in `fox/B-ANIMAL runs`.

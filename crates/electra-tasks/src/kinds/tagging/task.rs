@@ -1,6 +1,5 @@
 //! A tagging task as a `task.toml` describes it.
 
-use crate::error::{Error, Result};
 use electra_scores::{Files, Metric, tagging::Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +15,6 @@ use serde::{Deserialize, Serialize};
 ///     train = "train.txt"
 ///     dev = "dev.txt"
 /// "#)?;
-/// task.validate()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,33 +72,4 @@ fn first() -> i64 {
 
 fn last() -> i64 {
     -1
-}
-
-impl TaggingTask {
-    /// Checks that the keys fit each other.
-    ///
-    /// # Errors
-    /// Naming the first key that does not.
-    pub fn validate(&self) -> Result<()> {
-        match (self.metric, self.scheme.has_entities()) {
-            (Metric::Accuracy, _) | (Metric::F1, true) => {}
-            (metric, true) => {
-                return Err(Error::value("metric", metric, "must be f1 or accuracy for entities"));
-            }
-            (metric, false) => {
-                return Err(Error::value("metric", metric, "must be accuracy for plain tags"));
-            }
-        }
-        for (key, column) in [("word_column", self.word_column), ("tag_column", self.tag_column)] {
-            if column == 0 {
-                let expected = "must be a number from 1, or from -1 for columns from the end";
-                return Err(Error::value(key, column, expected));
-            }
-        }
-        if self.word_column == self.tag_column {
-            let expected = "must be another column than word_column";
-            return Err(Error::value("tag_column", self.tag_column, expected));
-        }
-        Ok(self.files.without_tables()?)
-    }
 }
