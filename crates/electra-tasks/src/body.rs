@@ -1,4 +1,4 @@
-//! The encoder that heads stand on, and answering with it.
+//! The encoder under a head.
 
 use crate::{
     batch::{BatchTensors, Input, chunks},
@@ -8,12 +8,12 @@ use electra_model::{Encoder, EncoderConfig, Parts};
 use std::borrow::Borrow;
 use tch::{Device, Tensor, nn, no_grad};
 
-/// The name of an encoder's variables, as in Hugging Face's folders.
+/// The prefix of an encoder's variables, as in Hugging Face's folders.
 const ENCODER: &str = "electra";
-/// The name of a head's variables.
+/// The prefix of a head's variables.
 pub const HEAD: &str = "task_head";
 
-/// An encoder, whatever its head.
+/// An encoder, without its head.
 #[derive(Debug)]
 pub struct Body {
     encoder: Encoder,
@@ -37,7 +37,7 @@ impl Body {
         Ok(Self { encoder, pad, device: root.device() })
     }
 
-    /// Inputs as the encoder's tensors.
+    /// The tensors of inputs.
     pub fn tensors(&self, inputs: &[&Input]) -> BatchTensors {
         BatchTensors::new(inputs, self.pad, self.device)
     }

@@ -1,4 +1,4 @@
-//! What fine-tuned models have in common: a [`ModelKind`] says what differs, and [`open`] makes a predictor of it.
+//! The code that fine-tuned models of all kinds share: a [`ModelKind`] has what differs between kinds.
 
 use crate::{
     answer::{Answer, Request, RequestForm, TaskModel},

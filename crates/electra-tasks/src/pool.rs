@@ -1,4 +1,4 @@
-//! Networks that threads predict with at the same time.
+//! A network that threads predict with at the same time.
 
 use crate::{
     batch::Input,
@@ -21,20 +21,20 @@ use std::{
 };
 use tch::{Device, nn, no_grad};
 
-/// Where a model is opened.
+/// The inputs of opening a model.
 #[derive(Debug)]
 pub struct ModelSite<'a> {
     /// The model folder.
     pub dir: &'a Path,
-    /// Where it predicts.
+    /// The device it predicts on.
     pub device: Device,
-    /// What the encoder is built from.
+    /// The parts that the encoder is built from.
     pub parts: Parts,
     /// The header of its `task.json`.
     pub header: &'a Header,
 }
 
-/// A network with its weights, its variables under their names.
+/// A network with its named variables.
 struct Network<N> {
     body: Body,
     net: N,
@@ -43,11 +43,11 @@ struct Network<N> {
 
 type Build<N> = dyn Fn() -> electra_model::Result<Network<N>> + Send + Sync;
 
-/// A network that threads share: each predicts with a handle of its own, and all handles have the same weights in
-/// memory. As many are built as threads predict at the same time; no lock is held during a forward pass.
+/// A network that threads share: each thread predicts with a network of its own, and all of them use the same weights in
+/// memory. One network is built for each thread that predicts at the same time; no lock is held during a forward pass.
 ///
-/// `tch`'s tensors may be moved from thread to thread and not shared by reference, and parts from outside may hold
-/// anything: hence handles instead of one network.
+/// A tensor of `tch` can be sent to another thread but not shared by reference, and so can custom parts: hence several
+/// networks instead of one.
 pub struct NetworkPool<N> {
     idle: Mutex<Vec<Network<N>>>,
     weights: Mutex<Named>,
@@ -88,21 +88,21 @@ impl<N: HeadNet> NetworkPool<N> {
     /// The outputs for inputs, in order.
     ///
     /// # Errors
-    /// If one more handle is needed and cannot be built.
+    /// If one more network is needed and cannot be built.
     pub fn predict(
         &self,
         inputs: &[impl Borrow<Input>],
         batch_size: usize,
     ) -> Result<Vec<N::Output>> {
         let idle = lock(&self.idle).pop();
-        let network = idle.map_or_else(|| self.handle(), Ok)?;
+        let network = idle.map_or_else(|| self.build_network(), Ok)?;
         let outputs = network.body.predict(inputs, batch_size, &network.net);
         lock(&self.idle).push(network);
         Ok(outputs)
     }
 
     /// One more network on the same weights.
-    fn handle(&self) -> Result<Network<N>> {
+    fn build_network(&self) -> Result<Network<N>> {
         let mut network = (self.build)().map_err(Error::from)?;
         let weights = lock(&self.weights);
         for ((_, variable), (_, weight)) in network.variables.iter_mut().zip(weights.iter()) {
@@ -113,7 +113,7 @@ impl<N: HeadNet> NetworkPool<N> {
     }
 }
 
-/// A thread that panicked has left nothing half done.
+/// A thread that panicked cannot have left the value in an invalid state.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What kinds of tasks have in common: a [`TaskKind`] says what differs, and [`loaded`] makes a task of it.
+//! The code that all kinds of tasks share: a [`TaskKind`] has what differs between kinds.
 
 use crate::{
     baseline::{Baselines, SplitScores},
@@ -20,7 +20,8 @@ use serde_json::Value;
 use std::{borrow::Borrow, fmt::Debug, path::Path, sync::Arc};
 use tch::Tensor;
 
-/// A kind of task after its data was read; the value holds what was learned from reading it, such as the classes.
+/// A kind of task. A value of the type is a task whose data was read, with what follows from the data, such as its
+/// classes.
 pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
     /// The label of a training input.
     type Label: Debug + Send + Sync;
@@ -57,12 +58,12 @@ pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
         Baselines { majority: SplitScores::default(), bag_of_words: None }
     }
 
-    /// What the report shows of the dev set besides scores; nothing by default.
+    /// Further sections of the report on the dev set; none by default.
     fn details(&self, _: &Self::Examples, _predictions: &[Self::Prediction]) -> Vec<Details> {
         Vec::new()
     }
 
-    /// Writes the predictions for a split into the folder `dir`, beside the scores; nothing by default.
+    /// Writes the predictions for a split into the existing folder `dir`, next to the scores; nothing by default.
     ///
     /// # Errors
     /// Naming the file.
@@ -70,7 +71,7 @@ pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// The model folder's files besides weights; by default those of a head that only your program can build.
+    /// The model folder's files besides weights; by default those of a head that only your program can load.
     fn model_files(&self, header: Header) -> ModelFiles {
         ModelFiles::own(header)
     }
@@ -111,7 +112,7 @@ pub struct TrainingSet<L> {
     pub inputs: Arc<[Input]>,
     /// The label of each input.
     pub labels: Vec<L>,
-    /// What is not used, by file, of all files of the task.
+    /// The examples of all files that are not used, by file.
     pub left_out: Vec<LeftOut>,
 }
 

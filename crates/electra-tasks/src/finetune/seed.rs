@@ -1,4 +1,4 @@
-//! One seed: its network, its updates, its scores.
+//! A run of one seed: building the network, training, scoring.
 
 use super::{
     chosen::BestStep,
@@ -35,10 +35,10 @@ use std::{
 };
 use tch::nn;
 
-/// Batches of predictions are this many times the training batch: they keep no gradients.
+/// The size of batches for prediction, which keep no gradients, as a multiple of the training batch.
 const PREDICT_BATCHES: usize = 4;
 
-/// The scores of a split, beside the answers to it.
+/// The file of the scores of a split, next to the answers.
 const SCORES: &str = "scores.json";
 
 /// A network with its variables.
@@ -48,7 +48,7 @@ pub(super) struct Built {
 }
 
 impl Finetune<'_> {
-    /// One seed to its end, or `None` if it was stopped; `done` are the finished ones.
+    /// Trains and scores one seed; `None` if it was stopped. `done` are the finished seeds.
     pub(super) fn seed(
         &self,
         seed: u64,
@@ -117,7 +117,7 @@ impl Finetune<'_> {
         Ok(Some(report))
     }
 
-    /// The network at its start: new weights drawn by the seed, and the encoder's over them.
+    /// The network before training: fresh weights drawn from the seed, replaced by the encoder's where it has them.
     pub(super) fn build(&self, seed: u64, prepared: &Prepared) -> Result<Built> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(seed, INITIAL_WEIGHTS));
@@ -216,7 +216,7 @@ impl Finetune<'_> {
         })
     }
 
-    /// The newest whole checkpoint of a seed that was begun, if the run is resumed.
+    /// The newest intact checkpoint of a seed, if the run is resumed and the seed was started.
     fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
         let dir = self.seed_dir(seed);
         if self.from != StartFrom::Checkpoint || !dir.exists() {
@@ -231,7 +231,7 @@ impl Finetune<'_> {
         }
     }
 
-    /// The best step of a seed, where the config chooses by it.
+    /// The best step of a seed, if the config selects it.
     fn best_step(&self, seed: u64) -> Result<Option<BestStep>> {
         match self.config.evaluate.choose {
             Choose::Last => Ok(None),

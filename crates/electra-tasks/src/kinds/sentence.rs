@@ -1,4 +1,4 @@
-//! Sentence tasks: one of several classes, or a number, for a text or a pair of texts.
+//! Sentence tasks: a class or a number for a text or a pair of texts.
 
 mod details;
 mod head;

@@ -1,4 +1,4 @@
-//! Question answering by spans of a text: SQuAD 1.1 and 2.0, and files like them.
+//! Extractive question answering: SQuAD 1.1 and 2.0, and data sets in their format.
 
 mod data;
 mod decode;

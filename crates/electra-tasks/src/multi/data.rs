@@ -29,20 +29,20 @@ pub(super) struct Member {
     pub(super) task: Arc<dyn Task>,
     pub(super) data: Arc<dyn TaskData>,
     pub(super) splits: Vec<Split>,
-    /// What its losses are multiplied by.
+    /// The factor of its losses.
     pub(super) weight: f64,
-    /// The numbers of its training inputs among all.
+    /// The numbers of its training inputs among those of all tasks.
     pub(super) examples: Range<usize>,
 }
 
-/// The folder and the variables of a task's model: its name with letters, digits, `-` and `_` alone.
+/// The name of the folder and the variables of a task's model: its name with letters, digits, `-` and `_` only.
 pub(super) fn model_folder(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     name.chars().map(plain).collect()
 }
 
 impl Member {
-    /// Its own split that is a part of `split`.
+    /// The task's part of `split`, if it has one.
     fn own_split(&self, split: &Split) -> Option<Split> {
         let wanted = match split {
             Split::Dev | Split::Test => split.clone(),
@@ -54,7 +54,7 @@ impl Member {
         self.splits.contains(&wanted).then_some(wanted)
     }
 
-    /// Scores with the task's own metric as its part of the mean over tasks.
+    /// Scores with the task's contribution to the mean over tasks.
     fn with_mean(&self, mut scores: Scores) -> Scores {
         let metric = self.task.metric();
         let own = scores.get(&metric).copied().flatten().map(|score| metric.merit(Some(score)));
@@ -63,7 +63,7 @@ impl Member {
     }
 }
 
-/// The mean over tasks of the metric of each; `None` where one has no such score.
+/// The mean of the tasks' metrics; `None` if the metric of a task is not defined.
 fn mean(scores: &[Scores]) -> Option<f64> {
     let all: Option<Vec<f64>> =
         scores.iter().map(|scores| scores.get(&Metric::TaskMean).copied().flatten()).collect();
@@ -115,7 +115,7 @@ impl TaskData for MultiData {
         }
     }
 
-    /// The encoder, and a folder in it for each task: a model of its own kind, the encoder included.
+    /// The encoder, and a subfolder for each task with a complete model of its kind.
     fn model_files(&self, header: Header) -> ModelFiles {
         let members = self.members.iter().map(|member| MemberModel {
             folder: model_folder(member.task.name()),
@@ -149,7 +149,8 @@ impl TaskData for MultiData {
     }
 }
 
-/// The heads of several tasks: each row goes to its task's. Variables: each head's own under the folder name of its task.
+/// The heads of several tasks: each row goes to the head of its task. The variables of a head have the prefix
+/// [`model_folder`].
 #[derive(Debug)]
 struct MultiHead {
     heads: Vec<Box<dyn TaskHead>>,
@@ -193,12 +194,12 @@ impl TaskHead for MultiHead {
     }
 }
 
-/// The answers of the tasks that have the split.
+/// The answers of the tasks with the split.
 #[derive(Debug)]
 struct MultiAnswers {
     data: Arc<MultiData>,
     split: Split,
-    /// With the numbers of the tasks.
+    /// Each with the number of its task.
     answers: Vec<(usize, Box<dyn Answers>)>,
 }
 
@@ -241,7 +242,7 @@ impl Answers for MultiAnswers {
         self.by_task().map(section).collect()
     }
 
-    /// A folder for each task with the files that it writes, and `scores.json`.
+    /// A folder for each task with its files and `scores.json`.
     fn write(&self, dir: &Path) -> Result<()> {
         for (member, own) in self.by_task() {
             let dir = dir.join(model_folder(member.task.name()));

@@ -1,4 +1,4 @@
-//! The rows of tables, predicted in constant memory; answers as rows of a table or lines of JSON.
+//! Prediction of tables in constant memory; answers are rows of a table or lines of JSON.
 
 use super::{
     options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
@@ -13,20 +13,20 @@ use electra_train::metrics::{Figures, number};
 use serde_json::Value;
 use std::{io::Write, path::Path};
 
-/// Bytes of text in a window, apart from its last row.
+/// The limit on the bytes of text in a window, its last row not counted.
 const WINDOW_BYTES: usize = 16 << 20;
 
-/// What answers are written as.
+/// The output of a stream of rows.
 pub(super) struct Output<'a> {
-    /// What errors call the writer.
+    /// The writer's name in errors.
     pub(super) name: &'a Path,
     /// The classes or labels of the model.
     pub(super) classes: &'a [String],
-    /// What separates the labels of a set in a table.
+    /// The separator between the labels of a set in a table.
     pub(super) separator: &'a str,
 }
 
-/// Predicts rows, a window of them at a time; returns how many there are.
+/// Predicts rows, a window at a time; returns their number.
 pub(super) fn stream(
     model: &dyn TaskModel,
     columns: &[String],
@@ -58,15 +58,15 @@ pub(super) fn stream(
     Ok(rows_done)
 }
 
-/// What happens while rows are answered.
+/// An event while rows are answered.
 pub(crate) enum RowEvent<'a> {
-    /// The answer to the row of this number, from 0.
+    /// The answer to the row with this number, from 0.
     Answered(u64, &'a Answer),
-    /// So many rows are done, at the end of each window.
+    /// The number of finished rows, at the end of each window.
     Done(u64),
 }
 
-/// Answers rows in order, a window of them at a time.
+/// Answers rows in order, a window at a time.
 ///
 /// # Errors
 /// The first row that cannot be read or answered, with its line, after the events of all rows before it; or the error
@@ -105,11 +105,11 @@ fn request(row: &Row) -> Request {
     }
 }
 
-/// Writes `index` and `prediction`, and the probabilities of the classes if they are asked for.
+/// Writes the columns `index` and `prediction`, and optionally the probabilities of classes.
 struct AnswerWriter<'a> {
     rows: Encoder<'a>,
     output: &'a Output<'a>,
-    /// Whose probabilities are written.
+    /// The classes whose probabilities are written.
     classes: &'a [String],
 }
 
@@ -119,7 +119,7 @@ enum Encoder<'a> {
 }
 
 impl<'a> AnswerWriter<'a> {
-    /// A writer that has written its header.
+    /// Writes the header.
     ///
     /// # Errors
     /// If the classes' names cannot be written in the format, or the writer's error.
@@ -132,12 +132,12 @@ impl<'a> AnswerWriter<'a> {
         let Output { name, classes, .. } = output;
         let mut table = csv::WriterBuilder::new();
         let rows = match format {
-            // A quotation mark is an ordinary character there, so nothing can guard what separates fields and rows.
+            // TSV has no quotation: a name with a separator cannot be written.
             Format::Tsv => {
                 if let Some(class) = classes.iter().find(|class| class.contains(['\t', '\n', '\r']))
                 {
                     let message = format!(
-                        "the class {class:?} cannot be written as TSV: name a .csv or .jsonl file, or give --format"
+                        "the class {class:?} cannot be written as TSV: write a .csv or .jsonl file, or give --format"
                     );
                     return Err(Error::file(*name, message));
                 }
@@ -149,7 +149,7 @@ impl<'a> AnswerWriter<'a> {
         };
         let classes = match options.probabilities {
             Probabilities::Write if classes.is_empty() => {
-                let message = "the model does not predict classes: there are no probabilities";
+                let message = "the model does not predict classes, so there are no probabilities";
                 return Err(Error::file(*name, message));
             }
             Probabilities::Write => classes,
@@ -194,7 +194,7 @@ impl<'a> AnswerWriter<'a> {
         }
     }
 
-    /// Flushes what is written, so that whoever reads a pipe sees it.
+    /// Flushes the output, so that the reader of a pipe gets it.
     fn flush(&mut self) -> Result<()> {
         let flushed = match &mut self.rows {
             Encoder::Table(table) => table.flush(),

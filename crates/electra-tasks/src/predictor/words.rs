@@ -1,4 +1,4 @@
-//! The words of CoNLL files, tagged in constant memory.
+//! Prediction of tags for CoNLL files in constant memory.
 
 use super::{
     options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
@@ -11,10 +11,10 @@ use crate::{
 use electra_scores::tagging::{Columns, Sentence, Sentences};
 use std::{io::Write, path::Path};
 
-/// Words in a window, apart from its last sentence.
+/// The limit on the words in a window, its last sentence not counted.
 const WINDOW_WORDS: usize = 1 << 16;
 
-/// Tags sentences, a window of them at a time; returns how many words they have.
+/// Tags sentences, a window at a time; returns the number of words.
 pub(super) fn stream(
     model: &dyn TaskModel,
     column: i64,

@@ -1,4 +1,4 @@
-//! Rows of texts as examples and as encoded inputs, whatever their labels are.
+//! Rows of texts as examples and as encoded inputs, with labels of any type.
 
 use crate::{
     answer::{Request, RequestForm},
@@ -25,7 +25,7 @@ pub struct Example<L> {
     pub text_b: Option<String>,
     /// The label.
     pub label: L,
-    /// The number of its row in the file, from 0: rows that are left out count.
+    /// The number of its row in the file, from 0; rows that are left out are counted.
     pub row: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The layers of heads on the whole input.
+//! The layers of heads that pool the input.
 
 use crate::{
     config::{HeadConfig, HeadKind, Pooling},
@@ -7,10 +7,10 @@ use crate::{
 use electra_model::init::{self, Dense};
 use tch::{Kind, Tensor, nn, nn::Module};
 
-/// One dense layer over the vector of the whole input, or Hugging Face's two; the head says what its logits mean.
+/// One dense layer over the pooled hidden states, or the two of Hugging Face's heads.
 ///
 /// Source: reference `finetune/classification/classification_tasks.py`; transformers' `ElectraClassificationHead`.
-/// Departures: mean pooling as a choice.
+/// Departures: optional mean pooling.
 #[derive(Debug)]
 pub struct SequenceLayers {
     hidden: Option<nn::Linear>,
@@ -19,11 +19,11 @@ pub struct SequenceLayers {
 }
 
 impl SequenceLayers {
-    /// Layers with so many logits. Variables `weight` and `bias` under `path`; for Hugging Face's
+    /// Layers with `outputs` logits. Variables `weight` and `bias`; those of Hugging Face's heads are
     /// `{dense,out_proj}.{weight,bias}`.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &HeadSite<'_>, outputs: usize) -> electra_model::Result<Self> {
         let HeadSite { path, encoder, config } = *site;
         let (h, outputs) = (encoder.hidden, outputs as i64);

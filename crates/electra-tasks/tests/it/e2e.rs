@@ -473,6 +473,6 @@ fn a_classifier_of_transformers_is_adopted() {
     };
     assert_eq!(named("well, no").unwrap(), ";");
     assert_eq!(named("no, no; yes").unwrap(), "|");
-    says(named("a,b;c|d / e"), &["nothing divides them"]);
+    says(named("a,b;c|d / e"), &["no separator is left"]);
     says(named("a\\tb"), &["\"a\\tb\"", "a tab"]);
 }

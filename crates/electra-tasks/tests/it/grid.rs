@@ -78,7 +78,7 @@ fn axes_and_cells() {
     says(parse("train.epochs"), &["grid = train.epochs", "KEY=VALUE,VALUE"]);
     says(parse("train.epochs=1,1"), &["a duplicate value"]);
     says(parse("train.epochs=1,"), &["an empty value"]);
-    says(parse("train.seed=1,2"), &["several seeds instead"]);
+    says(parse("train.seed=1,2"), &["use --seeds"]);
     let of = |texts: &[&str]| cells(&axes(texts), |values| base.with_overrides("base", values));
     says(of(&[EPOCHS, EPOCHS]), &["train.epochs", "is a duplicate"]);
     says(of(&["train.epoch=1,2"]), &["train.epoch=1", "did you mean \"epochs\""]);

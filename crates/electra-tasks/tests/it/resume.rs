@@ -35,7 +35,7 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     ] {
         let whole = fs::read_to_string(data.join(file)).unwrap();
         fs::write(data.join(file), whole.replacen(from, to, 1)).unwrap();
-        says(go_on(&run), &["out", "a different value of the data"]);
+        says(go_on(&run), &["out", "another value of the data"]);
         fs::write(data.join(file), whole).unwrap();
     }
     // Another process is at it.
@@ -56,7 +56,7 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     finish(&run);
     inputs["data"]["examples"]["dev"] = 31.into();
     fs::write(&path, inputs.to_string()).unwrap();
-    says(go_on(&run), &["out", "a different value of the data"]);
+    says(go_on(&run), &["out", "another value of the data"]);
     fs::write(&path, kept).unwrap();
     // Older ones have none at all.
     let mut inputs: serde_json::Map<String, serde_json::Value> =

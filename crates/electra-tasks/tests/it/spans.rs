@@ -85,16 +85,16 @@ fn answers_that_do_not_stand_where_they_say() {
     };
     assert_eq!(
         align("bread", 32),
-        "at answer_start 32 is \" brea\", not the answer \"bread\", which is at 33"
+        "the context has \" brea\" at answer_start 32, not the answer \"bread\", which starts at 33"
     );
-    assert!(align("cake", 26).contains("which the context does not have"));
+    assert!(align("cake", 26).contains("which does not occur in the context"));
     // The byte place of 京 is another than its character place.
-    assert!(align("京", BAKERY.find('京').unwrap()).contains("which is at 24"));
+    assert!(align("京", BAKERY.find('京').unwrap()).contains("which starts at 24"));
     assert!(align("bread", 45).contains("45 is beyond the 45 characters"));
-    assert!(align("\u{a0}", 14).contains("has no token"));
+    assert!(align("\u{a0}", 14).contains("has no tokens"));
     // Nothing, at the start of a token and within one.
-    assert!(align("", 8).contains("has no token"));
-    assert!(align("", 9).contains("has no token"));
+    assert!(align("", 8).contains("has no tokens"));
+    assert!(align("", 9).contains("has no tokens"));
 }
 
 /// By hand, from the reference's loop: windows of 4 tokens, 2 apart.

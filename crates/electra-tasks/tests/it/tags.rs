@@ -292,7 +292,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
     parse(&with("word_column = 2")).unwrap();
     says(parse(&TASK.replace("\"bio\"", "\"bilou\"")), &["bilou", "bioes"]);
     says(parse(&TASK.replace("\"bio\"", "\"plain\"")), &["metric = f1", "accuracy"]);
-    says(parse(&with("tag_column = 0")), &["tag_column = 0", "from 1"]);
+    says(parse(&with("tag_column = 0")), &["tag_column = 0", "1 or more"]);
     says(parse(&with("tag_column = 1")), &["tag_column = 1", "word_column"]);
     says(parse(&with("tag_colunm = 1")), &["did you mean \"tag_column\""]);
     let fixture = fixture(TASK);

@@ -331,7 +331,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let again = Finetune::new(&*task, &glue, &model, &config, fixture.path("again"));
     says(
         again.run(&AtomicBool::new(false), &mut |_| {}),
-        &["discriminator_predictions", "a discriminator's head"],
+        &["discriminator_predictions", "a discriminator with its head"],
     );
     assert!(!fixture.path("again").exists());
 }
@@ -360,5 +360,8 @@ fn files_of_wnli_that_nothing_is_learned_from() {
     let tasks = vec![one(candidates), one(kinds().named("squad1.1", &[]).unwrap().unwrap())];
     let both = MultiTask { name: "both".to_owned(), temperature: 1.0, tasks };
     let finetune = Finetune::new(&both, "", fixture.path("model"), &config, fixture.path("out"));
-    says(finetune.run(&AtomicBool::new(false), &mut |_| {}), &["wnli-candidates", "alone"]);
+    says(
+        finetune.run(&AtomicBool::new(false), &mut |_| {}),
+        &["wnli-candidates", "with other tasks"],
+    );
 }

@@ -1,4 +1,4 @@
-//! What a report shows of sets of labels: scores of each label, and the examples with the most wrong ones.
+//! The report on a multi-label task: scores of each label, and the examples with the most wrong labels.
 
 use crate::{
     details::{self, Details, HARDEST},
@@ -6,7 +6,7 @@ use crate::{
 };
 use electra_scores::multi_label::{by_label, names};
 
-/// Tables of examples with their gold and their predicted sets.
+/// The sections of a report.
 pub(super) fn details(
     labels: &[String],
     separator: &str,

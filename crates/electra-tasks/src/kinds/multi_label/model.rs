@@ -31,7 +31,7 @@ pub struct MultiLabelInfo {
 }
 
 /// For each label, whether it is predicted.
-pub(super) fn holds(probabilities: &[f32], threshold: f64) -> Vec<bool> {
+pub(super) fn predicted(probabilities: &[f32], threshold: f64) -> Vec<bool> {
     probabilities.iter().map(|&p| f64::from(p) >= threshold).collect()
 }
 
@@ -54,7 +54,7 @@ impl ModelKind for MultiLabelInfo {
     fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
         let inputs = self.texts.inputs(requests, model.tokenizer, self.header.max_length)?;
         let answer = |probabilities: Vec<f32>| {
-            let labels = names(&self.labels, &holds(&probabilities, self.threshold));
+            let labels = names(&self.labels, &predicted(&probabilities, self.threshold));
             Answer::Labels { labels, probabilities }
         };
         Ok(model.predict(&inputs)?.into_iter().map(answer).collect())

@@ -3,7 +3,7 @@
 use super::{
     details::details,
     head::MultiLabelNet,
-    model::{MultiLabelInfo, holds},
+    model::{MultiLabelInfo, predicted},
 };
 use crate::{
     baseline::{BagOfWords, Baselines},
@@ -116,7 +116,7 @@ impl TaskKind for TextData<MultiLabelTask> {
 
     fn predict(&self, network: &Network<'_, Self>, set: &Examples) -> Vec<Vec<bool>> {
         let probabilities = network.predict(&set.inputs);
-        probabilities.iter().map(|row| holds(row, self.task.threshold)).collect()
+        probabilities.iter().map(|row| predicted(row, self.task.threshold)).collect()
     }
 
     fn score(&self, set: &Examples, predictions: &[Vec<bool>]) -> Scores {

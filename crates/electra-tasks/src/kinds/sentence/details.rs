@@ -1,4 +1,4 @@
-//! What a report shows of a sentence task: a confusion matrix and the hardest examples.
+//! The report on a sentence task: a confusion matrix and the hardest examples.
 
 use super::head::SentencePrediction;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use electra_scores::{Label, LabelSpace};
 
-/// The parts of a report.
+/// The sections of a report.
 pub(super) fn details(
     space: &LabelSpace,
     set: &EncodedSet<Label>,
@@ -41,7 +41,7 @@ fn hardest(
     let columns = columns.chain(text_columns(texts).iter().copied());
     let mut order: Vec<(usize, f64)> =
         gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
-    // Losses of NaN come first, as the largest: their sign is set.
+    // `total_cmp` puts a positive NaN first.
     order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     let row = |&(index, loss): &(usize, f64)| {
         let prediction = &predicted[index];

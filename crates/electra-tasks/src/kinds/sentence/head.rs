@@ -1,4 +1,4 @@
-//! The head of sentence tasks: logits of classes, or a number.
+//! The head of sentence tasks.
 
 use crate::{
     head::{HeadInput, HeadNet, HeadSite, RowLosses},
@@ -26,17 +26,17 @@ pub struct SentenceNet {
 /// The prediction for one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentencePrediction {
-    /// The most probable class, or the number in the labels' own units.
+    /// The most probable class, or the number in the units of the labels.
     pub label: Label,
-    /// Probabilities of the classes; empty for a number.
+    /// The probabilities of the classes; empty for a number.
     pub probabilities: Vec<f32>,
 }
 
 impl SentenceNet {
-    /// Variables as [`SequenceLayers::new`] has them.
+    /// The variables are those of [`SequenceLayers::new`].
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &HeadSite<'_>, space: &LabelSpace) -> electra_model::Result<Self> {
         Ok(Self { layers: SequenceLayers::new(site, space.outputs())?, space: space.clone() })
     }
@@ -49,7 +49,7 @@ impl HeadNet for SentenceNet {
     /// # Shapes
     /// - Outputs: the logits `[b, c]`.
     fn losses(&self, x: &HeadInput<'_>, labels: &[&Label]) -> RowLosses {
-        // Of a number `[b, 1]`, on the scale of 0 to 1.
+        // For a number `[b, 1]`, on the scale from 0 to 1.
         let logits_bc = self.layers.logits(x);
         let losses_b = match self.space {
             LabelSpace::Range { min, max } => {
@@ -104,7 +104,7 @@ fn class_tensor(labels: &[&Label]) -> Tensor {
     Tensor::from_slice(&numbers)
 }
 
-/// Index of the largest value, the first of ties.
+/// The index of the largest value, the first of equals.
 fn largest(values: &[f32]) -> usize {
     let start = (0, f32::NEG_INFINITY);
     let better =

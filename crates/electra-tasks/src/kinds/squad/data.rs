@@ -1,4 +1,4 @@
-//! Question answering as fine-tuning sees it: its data, its head, the answers and their scores.
+//! Fine-tuning on question answering.
 
 use super::{
     decode::decode_all,
@@ -38,7 +38,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// A task of questions with the settings that answers are found by.
+/// A task of questions with the settings of decoding.
 #[derive(Debug)]
 struct SquadData {
     task: SquadTask,
@@ -46,7 +46,7 @@ struct SquadData {
     head: HeadKind,
 }
 
-/// The questions of a split, with their gold answers.
+/// The questions of a split with their gold answers.
 #[derive(Debug)]
 struct QuestionSet {
     gold: SquadFile,
@@ -63,7 +63,7 @@ impl Task for SquadTask {
     }
 
     fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialise")
+        serde_json::to_value(self).expect("plain values serialize")
     }
 
     fn group(&self) -> Group {
@@ -113,13 +113,13 @@ impl SquadTask {
         config.squad.as_ref().ok_or_else(|| {
             Error::value(
                 "squad",
-                "no such section",
-                "must be there, as in configs/finetune-squad-small.toml",
+                "missing",
+                "the config needs a section [squad], as in configs/finetune-squad-small.toml",
             )
         })
     }
 
-    /// The answer that a training question is learned with, or why the question is left out.
+    /// The answer of a training question, or why the question is left out.
     fn training_answer(
         &self,
         context: &Context,
@@ -128,13 +128,14 @@ impl SquadTask {
         match (self.version, question.is_impossible, question.answers.as_deref()) {
             (Version::V2, true, _) => Ok(AnswerTokens::Impossible),
             (Version::V1, true, _) => {
-                Err("is_impossible, and version 1.1 has an answer for each question".to_owned())
+                Err("is_impossible = true, but in version 1.1 every question has an answer"
+                    .to_owned())
             }
-            // The reference learns from the first answer alone.
+            // As in the reference, training uses the first answer only.
             (_, false, Some([first, ..])) => {
                 context.align(first).map(AnswerTokens::Answer).map_err(|why| why.to_string())
             }
-            (_, false, _) => Err("there is no answer".to_owned()),
+            (_, false, _) => Err("it has no answer".to_owned()),
         }
     }
 
@@ -157,25 +158,25 @@ impl SquadTask {
             None
         })?;
         let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Threads find them in any order.
+        // The order depends on the threads.
         left_out.sort();
         if passages.iter().all(|passage| passage.questions.is_empty()) {
-            let why = left_out.first().map_or("it has none", String::as_str);
-            return Err(Error::file(path, format!("no question can be learned from: {why}")));
+            let why = left_out.first().map_or("the file has no questions", String::as_str);
+            return Err(Error::file(path, format!("no question can be used for training: {why}")));
         }
         Ok((passages, LeftOut::of(path, left_out)))
     }
 
-    /// Questions that are scored.
+    /// Reads the questions of a split.
     fn scored_set(&self, encoder: &QuestionEncoder<'_>, path: &Path) -> Result<QuestionSet> {
         let gold = read(path)?;
         let mut any = false;
         for (_, question) in gold.questions() {
             any = true;
             let wanted = match (self.version, question.answers.as_deref()) {
-                (_, None) => "must be there, [] where there is none: it is scored",
+                (_, None) => "must be given to be scored ([] for no answer)",
                 (Version::V1, Some([])) => {
-                    "must be there: version 1.1 has an answer for each question"
+                    "must not be empty: in version 1.1 every question has an answer"
                 }
                 _ => continue,
             };
@@ -183,14 +184,14 @@ impl SquadTask {
             return Err(Error::file(path, message));
         }
         if !any {
-            return Err(Error::file(path, "there is no question in it"));
+            return Err(Error::file(path, "the file has no questions"));
         }
         let paragraphs: Vec<&Paragraph> = gold.paragraphs().collect();
         let passages = encoder.passages(&paragraphs, |_, _| Some(AnswerTokens::Unknown))?;
         Ok(QuestionSet { gold, passages })
     }
 
-    /// The official figures of answers to `gold`, by the names of the official scripts, and the scores among them.
+    /// The official metrics of answers, named as in the official scripts, and the scores.
     fn official(
         &self,
         gold: &SquadFile,

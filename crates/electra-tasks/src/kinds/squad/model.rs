@@ -1,4 +1,4 @@
-//! A fine-tuned model of questions.
+//! A fine-tuned model for questions.
 
 use super::{
     decode::decode_all,
@@ -20,18 +20,18 @@ use electra_tokenize::WordPiece;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Paragraphs (or questions of requests) whose windows are sorted by length and answered together.
+/// The number of paragraphs (or questions of requests) whose windows are sorted by length and predicted together.
 pub(super) const PARAGRAPHS: usize = 64;
 
 /// The `task.json` of a task of questions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SquadInfo {
-    /// What every kind has.
+    /// The keys of every kind.
     #[serde(flatten)]
     pub header: Header,
-    /// The rules by which it was learned.
+    /// The version of the task.
     pub version: Version,
-    /// How spans are found.
+    /// The settings of decoding.
     pub squad: SpanConfig,
 }
 
@@ -84,8 +84,8 @@ impl ModelKind for SquadInfo {
             })?;
         let mut answers = Vec::new();
         for questions in questions.chunks(PARAGRAPHS) {
-            // Questions about one text share its tokens.
-            let same_text: Vec<_> = questions.chunk_by(|a, b| a.1 == b.1).collect();
+            // Consecutive questions about the same text share its tokens.
+            let by_context: Vec<_> = questions.chunk_by(|a, b| a.1 == b.1).collect();
             let passage = |questions: &&[(&String, &String)]| {
                 let context = Context::new(model.tokenizer, questions[0].1)?;
                 let windows = questions.iter().map(|(question, _)| {
@@ -95,7 +95,7 @@ impl ModelKind for SquadInfo {
                 Ok(Passage { context, questions })
             };
             let passages: Vec<Passage> =
-                same_text.par_iter().map(passage).collect::<Result<_>>()?;
+                by_context.par_iter().map(passage).collect::<Result<_>>()?;
             let outputs = model.predict(&inputs(&passages))?;
             let found = decode_all(&passages, &outputs, &self.squad, self.header.head.kind);
             answers.extend(found.into_iter().map(Answer::Span));

@@ -1,4 +1,4 @@
-//! A task of questions as a `task.toml` describes it.
+//! The `task.toml` of a task of questions.
 
 use electra_scores::{Files, Metric, squad::Version};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ train = \"train-v2.0.json\"
 dev = \"dev-v2.0.json\"
 ";
 
-/// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
+/// A task of questions whose answers are spans of a text: a `task.toml` with `kind = "squad"`.
 ///
 /// ```
 /// let task: electra_tasks::kinds::squad::SquadTask = toml::from_str(r#"
@@ -43,13 +43,13 @@ dev = \"dev-v2.0.json\"
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquadTask {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
     /// The kind of task.
     pub kind: SquadKind,
-    /// By which rules it is learned and scored.
+    /// The version, whose rules apply to training and scores.
     pub version: Version,
-    /// What seeds are compared by.
+    /// The metric that seeds are compared by: `f1` or `exact-match`.
     pub metric: Metric,
     /// The files: SQuAD's JSON, or MRQA's `.jsonl` and `.jsonl.gz`.
     pub files: Files,

@@ -1,4 +1,4 @@
-//! Tagging as fine-tuning sees it: its data, its head, the answers and their scores.
+//! Fine-tuning on tagging tasks.
 
 use super::{
     details::details,
@@ -31,23 +31,23 @@ use std::{
     path::Path,
 };
 
-/// The data of a tagging task, encoded.
+/// A tagging task with the classes of its training file.
 #[derive(Debug)]
 struct TaggingData {
     task: TaggingTask,
     classes: Vec<String>,
-    /// The most frequent class of each word of the training file, and of all of them.
+    /// The most frequent class of each word of the training file, and of all its words.
     frequent: (HashMap<String, usize>, usize),
 }
 
-/// Sentences that are scored.
+/// The sentences of a split.
 #[derive(Debug)]
 struct TaggedSet {
     sentences: Vec<Sentence>,
-    /// Their tags, each entity as the scheme writes it.
+    /// Their tags, with entities in the canonical form of the scheme.
     gold: Vec<Vec<String>>,
     inputs: Vec<Input>,
-    /// The words of the inputs.
+    /// The positions of the words in the inputs.
     positions: Vec<WordPositions>,
 }
 
@@ -61,7 +61,7 @@ impl Task for TaggingTask {
     }
 
     fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialise")
+        serde_json::to_value(self).expect("plain values serialize")
     }
 
     fn group(&self) -> Group {
@@ -103,7 +103,7 @@ impl Task for TaggingTask {
         let known: BTreeSet<String> = subjects.map(str::to_owned).collect();
         let classes = self.scheme.classes(&known);
         if classes.len() < 2 {
-            let message = format!("has the tags {classes:?}: there must be at least 2");
+            let message = format!("has the tags {classes:?}, but a task needs at least 2");
             return Err(Error::file(site.data.join(&self.files.train), message));
         }
         let numbers: HashMap<&str, usize> =
@@ -131,7 +131,7 @@ impl Task for TaggingTask {
 }
 
 impl TaggingTask {
-    /// The sentences of a file, their tags checked to be of the scheme.
+    /// Reads the sentences of a file and checks that their tags belong to the scheme.
     fn read(&self, path: &Path) -> Result<Vec<Sentence>> {
         let columns = Columns { word: self.word_column, tag: Some(self.tag_column) };
         let mut sentences = Vec::new();
@@ -144,12 +144,12 @@ impl TaggingTask {
             sentences.push(sentence);
         }
         match sentences.is_empty() {
-            true => Err(Error::file(path, "there is no sentence in it")),
+            true => Err(Error::file(path, "the file has no sentences")),
             false => Ok(sentences),
         }
     }
 
-    /// Sentences that are scored; `known` are the tags or types of the training file.
+    /// Reads the sentences of a split; `known` are the tags or types of the training file.
     fn tagged(
         &self,
         site: &LoadSite<'_>,
@@ -167,7 +167,7 @@ impl TaggingTask {
                 if self.unseen == Unseen::Refuse {
                     let near = nearest(subject, known.iter().map(String::as_str));
                     let message = format!(
-                        "tag {tag:?}: the training file has no {subject:?}{near}; unseen = \"wrong\" in the task counts such words as missed"
+                        "tag {tag:?}: the training file has no {subject:?}{near}; unseen = \"wrong\" in task.toml counts such words as missed"
                     );
                     return Err(Error::row(&path.display().to_string(), line, message));
                 }
@@ -304,12 +304,12 @@ impl TaggingData {
     }
 }
 
-/// The entities matched, by type and over all.
+/// The scores of entities, by type and over all.
 fn entities(set: &TaggedSet, tags: &[Vec<String>]) -> TaggingScores {
     score(tags, &set.gold, Rule::Conll).expect("both are tags of a scheme for the same words")
 }
 
-/// The most frequent class of each word and of all words, the first of equally frequent ones.
+/// The most frequent class of each word and of all words, the first of equals.
 fn frequent(
     words: &[&[String]],
     classes: &[Vec<usize>],

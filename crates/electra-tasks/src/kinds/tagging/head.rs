@@ -1,4 +1,4 @@
-//! The head of tagging: one dense layer on every token.
+//! The head of tagging.
 
 use super::encode::WordPositions;
 use crate::{
@@ -12,18 +12,18 @@ use electra_train::metrics::Observations;
 use tch::{Kind, Reduction, Tensor, nn, nn::Module};
 
 /// Dropout and one dense layer on every token: the reference's head (which has no dropout) and that of transformers'
-/// `ElectraForTokenClassification`, which loads either; they differ in how fresh weights are drawn.
+/// `ElectraForTokenClassification`, which loads either; they differ in the initialization only.
 ///
 /// The loss of a row is the sum of the softmax cross-entropies of its words, each on its first piece.
 ///
-/// Source: reference `finetune/tagging/tagging_tasks.py`, `get_prediction_module`. Departures: dropout as a choice.
+/// Source: reference `finetune/tagging/tagging_tasks.py`, `get_prediction_module`. Departures: optional dropout.
 #[derive(Debug)]
 pub struct TagNet {
     output: nn::Linear,
     dropout: f64,
 }
 
-/// The predictions for a row, token by token; for padding too.
+/// The output for a row, token by token, padding included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenPredictions {
     /// The most probable class of each token.
@@ -33,10 +33,10 @@ pub struct TokenPredictions {
 }
 
 impl TagNet {
-    /// Variables `weight` and `bias` under `path`.
+    /// Variables `weight` and `bias`.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
+    /// If libtorch rejects the sizes.
     pub fn new(site: &HeadSite<'_>, classes: usize) -> electra_model::Result<Self> {
         let HeadSite { path, encoder, config } = *site;
         let kind = match config.kind {

@@ -20,18 +20,18 @@ use serde::{Deserialize, Serialize};
 /// The `task.json` of a tagging task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaggingInfo {
-    /// What every kind has.
+    /// The keys of every kind.
     #[serde(flatten)]
     pub header: Header,
-    /// The scheme that tags are written in.
+    /// The scheme of predicted tags.
     pub scheme: Scheme,
-    /// Column of the word.
+    /// The column of the word.
     pub word_column: i64,
-    /// The classes in the order of their numbers: plain tags, or tags in BIOES.
+    /// The classes in the order of their logits: plain tags, or tags in BIOES.
     pub classes: Vec<String>,
 }
 
-/// The classes of all words, window by window, as tags of `scheme` for sentences of these numbers of words.
+/// The classes of all words, in order, as tags of `scheme` for sentences with these numbers of words.
 pub(super) fn tags_of(
     predicted: impl IntoIterator<Item = usize>,
     words: impl IntoIterator<Item = usize>,
@@ -46,7 +46,7 @@ pub(super) fn tags_of(
     words.into_iter().map(tags).collect()
 }
 
-/// The class and probability of each word, from the predictions for the windows.
+/// The class and probability of each word, from the outputs for the windows.
 pub(super) fn word_predictions<'a>(
     words: impl IntoIterator<Item = &'a WordPositions> + 'a,
     predictions: &'a [TokenPredictions],
