@@ -1,4 +1,4 @@
-//! Fine-tuning ELECTRA on tasks, and predicting with the result.
+//! Fine-tuning ELECTRA on tasks, and prediction with fine-tuned models.
 //!
 //! - [`Finetune`]: trains a task over several seeds, with layer-wise learning rates and baselines, and keeps the best
 //!   seed's model; [`Grid`]: every combination of some hyperparameters;

@@ -18,7 +18,7 @@ use electra_model::Parts;
 use electra_scores::table::Rows;
 use std::{io::Write, path::Path, time::Instant};
 
-use options::NOT_FINITE;
+use options::{NOT_FINITE, Stream};
 pub use options::{Probabilities, StreamInput, StreamOptions, StreamReport};
 pub(crate) use rows::RowEvent;
 
@@ -125,22 +125,17 @@ impl Predictor {
         options: &StreamOptions,
         on_done: &mut dyn FnMut(u64),
     ) -> Result<StreamReport> {
-        let (clock, writer): (_, &mut dyn Write) = (Instant::now(), &mut writer);
-        let (model, form) = (&*self.model, self.form());
+        let (clock, form) = (Instant::now(), self.form());
         options.check(&form)?;
+        let model = &*self.model;
+        let stream = Stream { model, input, writer: &mut writer, name, options, on_done };
         let (done, unit) = match form {
             RequestForm::Rows { columns, classes, separator } => {
-                let output = rows::Output { name, classes: &classes, separator: &separator };
-                (rows::stream(model, &columns, input, writer, &output, options, on_done)?, "rows")
+                (rows::stream(stream, &columns, &classes, &separator)?, "rows")
             }
-            RequestForm::Words { column } => {
-                (words::stream(model, column, input, writer, name, options, on_done)?, "words")
-            }
+            RequestForm::Words { column } => (words::stream(stream, column)?, "words"),
             RequestForm::Questions { null_threshold } => {
-                let threshold = options.threshold.or(null_threshold);
-                let done =
-                    questions::stream(model, threshold, input, writer, name, options, on_done)?;
-                (done, "questions")
+                (questions::stream(stream, options.threshold.or(null_threshold))?, "questions")
             }
         };
         Ok(StreamReport { done, unit, seconds: clock.elapsed().as_secs_f64() })

@@ -21,6 +21,24 @@ use electra_train::metrics::Observations;
 use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
 use tch::Tensor;
 
+/// The methods of [`Task`] that are the same for every description with the keys `name` and `metric`.
+#[macro_export]
+macro_rules! described_by_keys {
+    () => {
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn metric(&self) -> electra_scores::Metric {
+            self.metric
+        }
+
+        fn description(&self) -> serde_json::Value {
+            serde_json::to_value(self).expect("plain values serialize")
+        }
+    };
+}
+
 /// A task: its description (files, columns, metric).
 ///
 /// [`crate::Finetune`] uses this trait alone: data is read once, every seed builds a head, and the head's answers for
@@ -214,4 +232,11 @@ pub struct TaskCard {
     pub rows: Vec<(&'static str, String)>,
     /// A command that predicts with `FOLDER`.
     pub predict: &'static str,
+}
+
+impl TaskCard {
+    /// The entries with `task` as the only row.
+    pub fn new(pipeline: &'static str, task: String, predict: &'static str) -> Self {
+        Self { pipeline, rows: vec![("task", task)], predict }
+    }
 }

@@ -24,7 +24,7 @@ use tch::{Kind, Reduction, Tensor};
 
 /// The name of the pre-training head in `transformers`.
 pub(crate) const PRETRAINED: &str = "discriminator_predictions";
-/// Why a row has no candidates.
+/// The reason why a row has no candidates.
 pub(crate) const NOT_A_SCHEMA: &str =
     "not a clause of sentence1 with a candidate in a pronoun's place";
 /// The columns of the texts.
@@ -103,13 +103,13 @@ fn mean_over_tokens(values_bs: &Tensor, candidates: &[&Candidate]) -> Tensor {
 pub(crate) struct EncodedRows {
     pub(crate) inputs: Vec<Input>,
     pub(crate) candidates: Vec<Candidate>,
-    /// The numbers of each row's candidates, its own first; empty if the row is not a schema.
+    /// For each row the numbers of its candidates, its own first; empty if the row is not a schema.
     pub(crate) rows: Vec<Range<usize>>,
 }
 
 impl EncodedRows {
     /// Adds a row, with an input for each of its candidates that has tokens; `antecedent` is whether its own candidate is
-    /// the antecedent. Returns how many inputs that are: none if the row is not a schema, or its own candidate has no token.
+    /// the antecedent. Returns the number of inputs: 0 if the row is not a schema, or its own candidate has no tokens.
     pub(crate) fn push(
         &mut self,
         tokenizer: &WordPiece,
@@ -155,8 +155,8 @@ impl EncodedRows {
     }
 }
 
-/// `[CLS] before candidate after [SEP]`, and the tokens of the candidate. Inputs that are too long are cut at the end, then
-/// at the beginning.
+/// `[CLS] before candidate after [SEP]`, and the tokens of the candidate. Inputs that are too long are truncated at the end,
+/// then at the beginning.
 fn input(
     tokenizer: &WordPiece,
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! WNLI's candidates as a task: a discriminator is fine-tuned on them, starting from the head of its pre-training.
+//! Fine-tuning of a discriminator on WNLI's candidates, starting from its pre-training head.
 
 use crate::model::{
     Candidate, CandidateNet, EncodedRows, NOT_A_SCHEMA, PRETRAINED, TEXTS, WinogradInfo,
@@ -19,8 +19,8 @@ use electra_tasks::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// WNLI, learned as in the paper: with the antecedent in the pronoun's place the candidate's tokens are to look original,
-/// with every other candidate replaced.
+/// WNLI, trained as in the paper: the tokens of the antecedent in the pronoun's place are labeled original, those of every
+/// other candidate replaced.
 ///
 /// The training inputs of a row with label 1 are all its candidates; of one with label 0, its own candidate alone.
 /// Rows that are not schemas are left out and listed. The `[head]` section is not used.
@@ -73,24 +73,14 @@ impl LabeledRows {
             set.labels.push(number);
         }
         match set.labels.is_empty() {
-            true => Err(Error::file(path, "it has no rows")),
+            true => Err(Error::file(path, "the file has no rows")),
             false => Ok(set),
         }
     }
 }
 
 impl Task for WinogradTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialize")
-    }
+    electra_tasks::described_by_keys!();
 
     fn validate(&self) -> Result<()> {
         if self.metric != Metric::Accuracy {
@@ -110,10 +100,10 @@ impl Task for WinogradTask {
         if examples == 0 {
             return Err(Error::file(
                 path,
-                format!("no row to learn from: every row is {NOT_A_SCHEMA}"),
+                format!("no row can be used for training: every row is {NOT_A_SCHEMA}"),
             ));
         }
-        // Where a row's own candidate is wrong, nothing is known of the others.
+        // If a row's own candidate is not the antecedent, the labels of the others are unknown.
         let known = encoded.rows.iter().zip(&labels).flat_map(|(row, label)| match label {
             1 => row.clone(),
             _ => row.start..row.end.min(row.start + 1),
@@ -136,10 +126,10 @@ impl Task for WinogradTask {
     }
 }
 
-/// What is known from the training file.
+/// The task after its data was read.
 #[derive(Debug)]
 struct WinogradData {
-    /// The most frequent label.
+    /// The most frequent label of the training file.
     majority: usize,
 }
 
@@ -194,10 +184,10 @@ impl TaskKind for WinogradData {
 
     fn card(&self) -> TaskCard {
         let task = "which antecedent of a pronoun looks original in its place (WNLI)".to_owned();
-        TaskCard {
-            pipeline: "token-classification",
-            rows: vec![("task", task)],
-            predict: "electra predict --model FOLDER --input WNLI/test.tsv --output predictions.tsv",
-        }
+        TaskCard::new(
+            "token-classification",
+            task,
+            "electra predict --model FOLDER --input WNLI/test.tsv --output predictions.tsv",
+        )
     }
 }

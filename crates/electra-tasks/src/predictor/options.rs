@@ -1,14 +1,14 @@
 //! The input and the options of a stream.
 
 use crate::{
-    answer::RequestForm,
+    answer::{RequestForm, TaskModel},
     error::{Error, Result},
 };
 use electra_scores::table::Format;
 use std::{
     fmt,
     fs::File,
-    io::Read,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -47,6 +47,18 @@ impl fmt::Debug for StreamInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamInput").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// A stream that is predicted.
+pub(super) struct Stream<'a> {
+    pub(super) model: &'a dyn TaskModel,
+    pub(super) input: StreamInput,
+    pub(super) writer: &'a mut dyn Write,
+    /// The writer's name in errors.
+    pub(super) name: &'a Path,
+    pub(super) options: &'a StreamOptions,
+    /// Gets the number of finished rows, words or questions.
+    pub(super) on_done: &'a mut dyn FnMut(u64),
 }
 
 /// The options of a stream.

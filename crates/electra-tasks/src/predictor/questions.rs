@@ -1,28 +1,21 @@
 //! Prediction of answers to the questions of a file.
 
-use super::options::{NOT_FINITE, StreamInput, StreamOptions};
+use super::options::{NOT_FINITE, Stream};
 use crate::{
-    answer::{Answer, Request, SpanAnswer, TaskModel},
+    answer::{Answer, Request, SpanAnswer},
     by_id::ById,
     error::{Error, Result},
 };
 use electra_scores::squad::{Paragraph, SquadFile, read_from};
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 /// The number of paragraphs whose questions are answered together.
 const PARAGRAPHS: usize = 64;
 
 /// Answers a file of SQuAD or MRQA; returns the number of questions. If the null odds are above `threshold`, the answer is
 /// empty.
-pub(super) fn stream(
-    model: &dyn TaskModel,
-    threshold: Option<f64>,
-    input: StreamInput,
-    writer: &mut dyn Write,
-    name: &Path,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
-) -> Result<u64> {
+pub(super) fn stream(stream: Stream<'_>, threshold: Option<f64>) -> Result<u64> {
+    let Stream { model, input, writer, name, options, on_done } = stream;
     let files = [options.null_odds.as_ref(), options.n_best.as_ref()];
     files.into_iter().flatten().try_for_each(|output| check_output(output))?;
     let file: SquadFile = read_from(input.reader, &input.name)?;

@@ -1,7 +1,7 @@
 //! Prediction of tables in constant memory; answers are rows of a table or lines of JSON.
 
 use super::{
-    options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
+    options::{NOT_FINITE, Probabilities, Stream, StreamInput, StreamOptions},
     window::{Filled, fill},
 };
 use crate::{
@@ -17,26 +17,25 @@ use std::{io::Write, path::Path};
 const WINDOW_BYTES: usize = 16 << 20;
 
 /// The output of a stream of rows.
-pub(super) struct Output<'a> {
+struct Output<'a> {
     /// The writer's name in errors.
-    pub(super) name: &'a Path,
+    name: &'a Path,
     /// The classes or labels of the model.
-    pub(super) classes: &'a [String],
+    classes: &'a [String],
     /// The separator between the labels of a set in a table.
-    pub(super) separator: &'a str,
+    separator: &'a str,
 }
 
 /// Predicts rows, a window at a time; returns their number.
 pub(super) fn stream(
-    model: &dyn TaskModel,
+    stream: Stream<'_>,
     columns: &[String],
-    input: StreamInput,
-    writer: &mut dyn Write,
-    output: &Output<'_>,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
+    classes: &[String],
+    separator: &str,
 ) -> Result<u64> {
+    let Stream { model, input, writer, name: output, options, on_done } = stream;
     let StreamInput { reader, name, format } = input;
+    let output = &Output { name: output, classes, separator };
     let format = match format {
         Some(format) => format,
         None => Format::of(&name)?,

@@ -1,7 +1,7 @@
 //! Prediction of tags for CoNLL files in constant memory.
 
 use super::{
-    options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
+    options::{NOT_FINITE, Probabilities, Stream, StreamOptions},
     window::{Filled, fill},
 };
 use crate::{
@@ -15,15 +15,8 @@ use std::{io::Write, path::Path};
 const WINDOW_WORDS: usize = 1 << 16;
 
 /// Tags sentences, a window at a time; returns the number of words.
-pub(super) fn stream(
-    model: &dyn TaskModel,
-    column: i64,
-    input: StreamInput,
-    writer: &mut dyn Write,
-    name: &Path,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
-) -> Result<u64> {
+pub(super) fn stream(stream: Stream<'_>, column: i64) -> Result<u64> {
+    let Stream { model, input, writer, name, options, on_done } = stream;
     let columns = Columns { word: column, tag: None };
     let file = input.name.display().to_string();
     let mut sentences = Sentences::from_reader(input.reader, &file, columns);

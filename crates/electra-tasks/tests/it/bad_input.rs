@@ -125,7 +125,7 @@ fn models_that_cannot_be_tuned() {
     let short = config(&["train.epochs=0.001"]);
     says(
         run(&fixture.finetune(&task, &short, "out")),
-        &["train.epochs = 0.001", "64 training examples"],
+        &["train.epochs = 0.001", "64 training inputs"],
     );
 
     let whole = config(&[]);

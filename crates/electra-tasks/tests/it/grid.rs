@@ -189,7 +189,7 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     other.finetune.from = StartFrom::Checkpoint;
     says(run(&other), &["train.epochs=1", "the config"]);
     other.finetune.out = fixture.path("nowhere");
-    says(run(&other), &["nowhere/grid.json", "not a grid that can be resumed"]);
+    says(run(&other), &["nowhere/grid.json", "the folder has no grid to resume"]);
 }
 
 /// Scores on dev by update, as the metrics of a seed have them.

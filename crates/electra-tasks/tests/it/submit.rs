@@ -187,9 +187,12 @@ fn what_is_missing_is_listed_or_filled_as_asked() {
     fixture.random("rte");
     fs::remove_file(fixture.path("glue/WNLI/test.tsv")).unwrap();
     let message = run(&fixture.submit(Missing::Refuse)).unwrap_err().to_string();
-    for word in
-        ["all 11 tables", "10 of them", "CoLA.tsv (no run of cola)", "AX.tsv (no run of mnli)"]
-    {
+    for word in [
+        "all 11 tables",
+        "of 10 is missing",
+        "CoLA.tsv (no run of cola)",
+        "AX.tsv (no run of mnli)",
+    ] {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
     }
     assert!(!message.contains("RTE.tsv"), "{message}");

@@ -350,7 +350,7 @@ fn files_of_wnli_that_nothing_is_learned_from() {
     let header = "index\tsentence1\tsentence2\tlabel\n";
     fails(&format!("{header}0\ta\tb\tyes\n"), &["train.tsv:2", "\"yes\"", "0 or 1"]);
     fails(&format!("{header}0\ta\tb\t1\n"), &["train.tsv", "no row", "pronoun"]);
-    fails(header, &["train.tsv", "it has no rows"]);
+    fails(header, &["train.tsv", "the file has no rows"]);
     says(
         kinds().named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
         &["metric = f1", "accuracy"],

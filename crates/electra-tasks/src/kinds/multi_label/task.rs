@@ -20,7 +20,7 @@ use crate::{
 };
 use electra_files::write_file;
 use electra_scores::{
-    Form, MatchCounts, Metric, Scores, check_label,
+    Form, MatchCounts, Scores, check_label,
     multi_label::{MultiLabelTask, by_label, names, scores},
     table::Row,
 };
@@ -68,17 +68,7 @@ impl TextTask for MultiLabelTask {
 }
 
 impl Task for MultiLabelTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialize")
-    }
+    crate::described_by_keys!();
 
     fn validate(&self) -> Result<()> {
         Ok(MultiLabelTask::validate(self)?)

@@ -19,7 +19,7 @@ use crate::{
     texts::data::{EncodedSet, Example, TextColumns, TextData, TextTask, load_encoded},
 };
 use electra_scores::{
-    Form, Label, LabelSpace, Metric, Scores, SentenceTask,
+    Form, Label, LabelSpace, Scores, SentenceTask,
     sentence::{SentenceKind, check_classes, classes},
     table::Row,
 };
@@ -88,17 +88,7 @@ impl TextTask for SentenceTask {
 }
 
 impl Task for SentenceTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialize")
-    }
+    crate::described_by_keys!();
 
     /// RTE and STS-B, by their names here or in the reference, are trained for longer.
     fn group(&self) -> Group {

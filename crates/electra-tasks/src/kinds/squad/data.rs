@@ -54,17 +54,7 @@ struct QuestionSet {
 }
 
 impl Task for SquadTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialize")
-    }
+    crate::described_by_keys!();
 
     fn group(&self) -> Group {
         Group::Questions
@@ -290,10 +280,10 @@ impl TaskKind for SquadData {
     fn card(&self) -> TaskCard {
         let version = self.task.version;
         let task = format!("questions, answers are spans of a text; version {version}");
-        TaskCard {
-            pipeline: "question-answering",
-            rows: vec![("task", task)],
-            predict: "electra predict --model FOLDER --input questions.json --output preds.json",
-        }
+        TaskCard::new(
+            "question-answering",
+            task,
+            "electra predict --model FOLDER --input questions.json --output preds.json",
+        )
     }
 }

@@ -52,17 +52,7 @@ struct TaggedSet {
 }
 
 impl Task for TaggingTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialize")
-    }
+    crate::described_by_keys!();
 
     fn group(&self) -> Group {
         Group::Chunking
@@ -288,11 +278,11 @@ impl TaskKind for TaggingData {
             Scheme::Plain => format!("tags of words: {subjects}"),
             scheme => format!("entities ({scheme}): {subjects}"),
         };
-        TaskCard {
-            pipeline: "token-classification",
-            rows: vec![("task", task)],
-            predict: "electra predict --model FOLDER --input words.conll --output tagged.conll",
-        }
+        TaskCard::new(
+            "token-classification",
+            task,
+            "electra predict --model FOLDER --input words.conll --output tagged.conll",
+        )
     }
 }
 
