@@ -1,4 +1,5 @@
-//! A kind of task of your own, from outside the crate: its data made in code, its head, its predictions and their scores.
+//! A kind of task of your own, from outside the crate: its data made in code, its head, its predictions and their
+//! scores.
 //!
 //! Run with `cargo run -p electra-tasks --example custom_task -- MODEL CONFIG OUT`.
 

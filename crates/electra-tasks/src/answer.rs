@@ -148,8 +148,8 @@ pub struct Candidate {
     pub probability: f64,
 }
 
-/// The scores of the candidates for a pronoun's place: means over their tokens of the log-probability of being original.
-/// Empty if the row is not a clause of its first text with a candidate in a pronoun's place.
+/// The scores of the candidates for a pronoun's place: means over their tokens of the log-probability of being
+/// original. Empty if the row is not a clause of its first text with a candidate in a pronoun's place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CandidateScores {
     /// The row's own candidate first, then the others.

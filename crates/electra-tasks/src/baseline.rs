@@ -19,12 +19,13 @@ pub struct SplitScores {
 pub struct Baselines {
     /// The most frequent class (or tag, or set of labels) of the training set, or the mean of its numbers.
     pub majority: SplitScores,
-    /// For classes, and for each label of a set, naive Bayes over token counts; for tags, each word's most frequent tag.
+    /// For classes, and for each label of a set, naive Bayes over token counts; for tags, each word's most frequent
+    /// tag.
     pub bag_of_words: Option<SplitScores>,
 }
 
-/// Multinomial naive Bayes over token counts, with add-one smoothing; the tokens of the second text are features of their
-/// own. The order of tokens is ignored.
+/// Multinomial naive Bayes over token counts, with add-one smoothing; the tokens of the second text are features of
+/// their own. The order of tokens is ignored.
 ///
 /// Source: McCallum & Nigam 1998, "A comparison of event models for naive Bayes text classification".
 #[derive(Clone, Debug)]

@@ -166,8 +166,8 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// The batches of a training set in memory, in a new order each epoch.
 ///
-/// A batch is a function of the seed and the position, so a run needs no other state to resume. The last batch of an epoch
-/// may be smaller; no batch spans two epochs.
+/// A batch is a function of the seed and the position, so a run needs no other state to resume. The last batch of an
+/// epoch may be smaller; no batch spans two epochs.
 ///
 /// Departure from the reference, which shuffles once on disk and then in a buffer of 100.
 #[derive(Debug)]

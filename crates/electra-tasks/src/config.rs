@@ -270,8 +270,8 @@ impl FinetuneConfig {
         self.for_task(origin, &Section::default(), overrides)
     }
 
-    /// The config with the `[config]` section of a task's file ([`crate::kinds::DescribedTask`]) and, over that, `KEY=VALUE`
-    /// overrides; only the result must be valid. `origin` is the name of the config in errors.
+    /// The config with the `[config]` section of a task's file ([`crate::kinds::DescribedTask`]) and, over that,
+    /// `KEY=VALUE` overrides; only the result must be valid. `origin` is the name of the config in errors.
     ///
     /// # Errors
     /// Naming the key, and the task's file if the value is from there.
@@ -390,8 +390,8 @@ impl FinetuneConfig {
 
     /// The number of updates for `examples` training inputs: `floor(ceil(examples / batch) * epochs)`.
     ///
-    /// Source: reference `finetune/preprocessing.py` and `run_finetuning.py`, which pad the training set to full batches
-    /// with rows without a loss.
+    /// Source: reference `finetune/preprocessing.py` and `run_finetuning.py`, which pad the training set to full
+    /// batches with rows without a loss.
     pub fn steps(&self, examples: usize) -> u64 {
         let batches = examples.div_ceil(self.train.batch_size * self.train.accumulate);
         (batches as f64 * self.train.epochs) as u64

@@ -132,7 +132,8 @@ impl Kinds {
     }
 
     /// The task of `--task`: an existing `task.toml` or its folder, a name of GLUE or of [`Kind::named`]. `data` is the
-    /// folder of its files (of GLUE's folders), by default that of `task.toml`; `overrides` are `KEY=VALUE` of its keys.
+    /// folder of its files (of GLUE's folders), by default that of `task.toml`; `overrides` are `KEY=VALUE` of its
+    /// keys.
     ///
     /// # Errors
     /// Naming the file, line and key, or the folder that must be given.

@@ -4,8 +4,8 @@
 //!   seed's model; [`Grid`]: every combination of some hyperparameters;
 //! - [`preset`]: the hyperparameters of the paper and of the released code;
 //! - [`Predictor`]: a fine-tuned model of any kind, for requests in memory and files of any size;
-//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words;
-//!   [`kinds::Kinds`] finds them by name and accepts kinds of other crates, such as `electra-winograd`;
+//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words; [`kinds::Kinds`] finds them by
+//!   name and accepts kinds of other crates, such as `electra-winograd`;
 //! - [`MultiTask`]: several tasks on one encoder;
 //! - [`submit`]: predictions for GLUE's test files in the leaderboard's format;
 //! - [`Task`] and [`TaskKind`]: what a new kind of task implements, and [`model_kind::ModelKind`] what its models do.

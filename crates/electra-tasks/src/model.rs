@@ -36,8 +36,8 @@ pub const MULTI: &str = "multi";
 pub struct Header {
     /// Version of the file's format.
     pub format: u32,
-    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` if a file
-    /// of an earlier version has none.
+    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` if a
+    /// file of an earlier version has none.
     #[serde(default = "sentence")]
     pub kind: String,
     /// The task's name.
@@ -255,8 +255,8 @@ impl Source {
     }
 }
 
-/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task are dropped, except the head
-/// that the task starts from.
+/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task are dropped, except the
+/// head that the task starts from.
 #[derive(Debug)]
 pub(crate) struct EncoderWeights(Pretrained);
 
@@ -357,8 +357,8 @@ pub fn is_fine_tuned(dir: &Path) -> bool {
 /// Copies the model of a fine-tuning run, or a model folder, to `out`, for `transformers`.
 ///
 /// # Errors
-/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or is not a model that may
-/// be replaced.
+/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or is not a model that
+/// may be replaced.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = folder_of(run);
     let kind = Header::read(&dir)?.kind;

@@ -99,8 +99,8 @@ impl Pass for TaskPass<'_> {
     }
 }
 
-/// The update rule of a variable: its learning rate is multiplied by `layer_decay^(L + 2 - depth)`, where the embeddings
-/// and their projection have depth 0, layer `i` (from 0) has depth `i + 1`, and the head `L + 2`.
+/// The update rule of a variable: its learning rate is multiplied by `layer_decay^(L + 2 - depth)`, where the
+/// embeddings and their projection have depth 0, layer `i` (from 0) has depth `i + 1`, and the head `L + 2`.
 ///
 /// The head's factor is 1 and the top layer's `layer_decay^2`: no variable has depth `L + 1`, as in the reference.
 ///

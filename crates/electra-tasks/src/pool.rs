@@ -43,8 +43,9 @@ struct Network<N> {
 
 type Build<N> = dyn Fn() -> electra_model::Result<Network<N>> + Send + Sync;
 
-/// A network that threads share: each thread predicts with a network of its own, and all of them use the same weights in
-/// memory. One network is built for each thread that predicts at the same time; no lock is held during a forward pass.
+/// A network that threads share: each thread predicts with a network of its own, and all of them use the same weights
+/// in memory. One network is built for each thread that predicts at the same time; no lock is held during a forward
+/// pass.
 ///
 /// A tensor of `tch` can be sent to another thread but not shared by reference, and so can custom parts: hence several
 /// networks instead of one.
@@ -55,8 +56,8 @@ pub struct NetworkPool<N> {
 }
 
 impl<N: HeadNet> NetworkPool<N> {
-    /// Reads a model folder, which must have every tensor and no other. `head_name` is the name of the head's variables in
-    /// the folder; `net` builds the head.
+    /// Reads a model folder, which must have every tensor and no other. `head_name` is the name of the head's variables
+    /// in the folder; `net` builds the head.
     ///
     /// # Errors
     /// Naming the file that is missing or incomplete.

@@ -48,7 +48,8 @@ const _: () = {
 };
 
 impl Predictor {
-    /// Opens a model folder, or the one in the folder of a fine-tuning run; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
+    /// Opens a model folder, or the one in the folder of a fine-tuning run; `device` is `"auto"`, `"cpu"` or
+    /// `"cuda:N"`.
     ///
     /// # Errors
     /// Naming the file that is missing or incomplete, or the invalid key of `task.json`.
@@ -107,16 +108,16 @@ impl Predictor {
     /// Predicts a stream of any length: the rows of a table, the words of a CoNLL file, or the questions of a SQuAD or
     /// MRQA file, depending on the model. `name` is the writer's name in errors.
     ///
-    /// - Rows: the columns `index` and `prediction`, and optionally probabilities, as a table or JSON lines. A window of
-    ///   rows is in memory at a time; the output is flushed after each.
+    /// - Rows: the columns `index` and `prediction`, and optionally probabilities, as a table or JSON lines. A window
+    ///   of rows is in memory at a time; the output is flushed after each.
     /// - Words: the input's lines with a further column for the tag (and one for its probability), likewise.
     /// - Questions: `{id: text}` when all are answered. If the null odds are above the threshold, the text is empty.
     ///
     /// `on_done` gets the number of finished rows, words or questions.
     ///
     /// # Errors
-    /// An option that the model does not take; the first row, sentence or question that cannot be read or answered, with
-    /// its line (answers to rows and words before it are written); or the writer's error.
+    /// An option that the model does not take; the first row, sentence or question that cannot be read or answered,
+    /// with its line (answers to rows and words before it are written); or the writer's error.
     pub fn stream(
         &self,
         input: StreamInput,

@@ -1,7 +1,7 @@
 //! Published hyperparameters of fine-tuning, by the size of the model and the group of the task.
 //!
-//! The paper and the code released with it differ in two values: the weight decay is 0 in the paper and 0.01 in the code,
-//! and the learning rate of Small is 3e-4 and 1e-4.
+//! The paper and the code released with it differ in two values: the weight decay is 0 in the paper and 0.01 in the
+//! code, and the learning rate of Small is 3e-4 and 1e-4.
 //!
 //! Source: Clark et al. 2020, Table 7; reference `configure_finetuning.py`.
 

@@ -34,8 +34,8 @@ const CANDIDATES: &str = "-candidates";
 pub struct Submit {
     /// The folder of GLUE's official folders.
     pub data: PathBuf,
-    /// Fine-tuned models by the task's name: output folders of fine-tuning or model folders; for WNLI also the folder of a
-    /// pre-trained discriminator.
+    /// Fine-tuned models by the task's name: output folders of fine-tuning or model folders; for WNLI also the folder
+    /// of a pre-trained discriminator.
     pub runs: BTreeMap<&'static str, PathBuf>,
     /// The output folder.
     pub out: PathBuf,

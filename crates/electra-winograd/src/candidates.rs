@@ -1,7 +1,8 @@
-//! Rules that find candidates for the antecedent of a pronoun: names, and noun phrases after an article or a preposition.
+//! Rules that find candidates for the antecedent of a pronoun: names, and noun phrases after an article or a
+//! preposition.
 //!
-//! They use lists of function words and frequent verbs, not a parser, so a phrase may have a word too many or too few. A
-//! wrong candidate does little harm: its tokens do not look original.
+//! They use lists of function words and frequent verbs, not a parser, so a phrase may have a word too many or too few.
+//! A wrong candidate does little harm: its tokens do not look original.
 
 use crate::words::Word;
 use std::ops::Range;

@@ -1,9 +1,9 @@
 //! WNLI with a discriminator: the candidate whose tokens look most original in a pronoun's place is its antecedent.
 //!
 //! A row of WNLI is a Winograd schema: `sentence2` repeats a clause of `sentence1` with a candidate in the place of a
-//! pronoun, so the clause identifies the pronoun. Rules find the other candidates in `sentence1`. Each candidate replaces the
-//! pronoun in turn, and a discriminator scores its tokens. The row's candidate is the antecedent (label 1) if no other has a
-//! higher score.
+//! pronoun, so the clause identifies the pronoun. Rules find the other candidates in `sentence1`. Each candidate
+//! replaces the pronoun in turn, and a discriminator scores its tokens. The row's candidate is the antecedent (label 1)
+//! if no other has a higher score.
 //!
 //! The discriminator is pre-trained only, or fine-tuned on the candidates ([`WinogradTask`]), as in the paper.
 //!

@@ -108,8 +108,9 @@ pub(crate) struct EncodedRows {
 }
 
 impl EncodedRows {
-    /// Adds a row, with an input for each of its candidates that has tokens; `antecedent` is whether its own candidate is
-    /// the antecedent. Returns the number of inputs: 0 if the row is not a schema, or its own candidate has no tokens.
+    /// Adds a row, with an input for each of its candidates that has tokens; `antecedent` is whether its own candidate
+    /// is the antecedent. Returns the number of inputs: 0 if the row is not a schema, or its own candidate has no
+    /// tokens.
     pub(crate) fn push(
         &mut self,
         tokenizer: &WordPiece,

@@ -24,7 +24,8 @@ pub struct Schema {
     pub others: Vec<String>,
 }
 
-/// A clause of `sentence1`: the index of the pronoun, and the numbers of words in `sentence2` before and after the candidate.
+/// A clause of `sentence1`: the index of the pronoun, and the numbers of words in `sentence2` before and after the
+/// candidate.
 struct Clause {
     pronoun: usize,
     before: usize,
@@ -81,8 +82,8 @@ fn clause(first: &[Word], second: &[Word]) -> Option<Clause> {
     clauses.rev().max_by_key(|clause| clause.before + clause.after)
 }
 
-/// A phrase with the capitalization of the pronoun that it replaces: upper case if the pronoun is; otherwise an article or
-/// another function word becomes lower case.
+/// A phrase with the capitalization of the pronoun that it replaces: upper case if the pronoun is; otherwise an article
+/// or another function word becomes lower case.
 fn in_place_of(pronoun: &str, phrase: &str) -> String {
     let capital = pronoun.starts_with(char::is_uppercase);
     let word = phrase.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();

@@ -19,8 +19,8 @@ use electra_tasks::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// WNLI, trained as in the paper: the tokens of the antecedent in the pronoun's place are labeled original, those of every
-/// other candidate replaced.
+/// WNLI, trained as in the paper: the tokens of the antecedent in the pronoun's place are labeled original, those of
+/// every other candidate replaced.
 ///
 /// The training inputs of a row with label 1 are all its candidates; of one with label 0, its own candidate alone.
 /// Rows that are not schemas are left out and listed. The `[head]` section is not used.

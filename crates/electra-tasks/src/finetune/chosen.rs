@@ -42,7 +42,8 @@ impl BestStep {
         Ok(Self { dir, metric, known })
     }
 
-    /// Keeps the weights of `step` if its score is higher than at every step before. An undefined score is never the best.
+    /// Keeps the weights of `step` if its score is higher than at every step before. An undefined score is never the
+    /// best.
     pub(super) fn offer(
         &self,
         step: u64,

@@ -39,8 +39,8 @@ struct Inputs {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct DataMark {
     examples: Examples,
-    /// XXH3, in hexadecimal, of the training inputs in order: for each its length, its ids and the start of segment 1, all
-    /// as little-endian u64. Folders of version 0.1 have none.
+    /// XXH3, in hexadecimal, of the training inputs in order: for each its length, its ids and the start of segment 1,
+    /// all as little-endian u64. Folders of version 0.1 have none.
     #[serde(default)]
     inputs: Option<String>,
     /// XXH3 of the labels of the training inputs in order, each as JSON on a line.

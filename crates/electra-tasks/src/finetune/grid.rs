@@ -60,8 +60,8 @@ pub struct Cell {
     pub config: FinetuneConfig,
 }
 
-/// Every combination of the values of `axes`, the last axis changing fastest; `config` returns the config with `KEY=VALUE`
-/// overrides.
+/// Every combination of the values of `axes`, the last axis changing fastest; `config` returns the config with
+/// `KEY=VALUE` overrides.
 ///
 /// # Errors
 /// If an axis is a duplicate, or an error of `config`.
@@ -109,13 +109,13 @@ pub fn cells(
 
 /// A task over the cells of a grid, each over several seeds.
 ///
-/// Data is read and encoded again only if a cell's config reads it differently from the cell before (`train.max_length`,
-/// for example). The output folder has a folder of fine-tuning for each cell, `grid.json` with the scores, and `model`, a
-/// link to the model of the best cell.
+/// Data is read and encoded again only if a cell's config reads it differently from the cell before
+/// (`train.max_length`, for example). The output folder has a folder of fine-tuning for each cell, `grid.json` with the
+/// scores, and `model`, a link to the model of the best cell.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
-    /// The settings that all cells share; its config is not used. With [`StartFrom::Checkpoint`], finished cells are skipped,
-    /// and there may be more cells than before.
+    /// The settings that all cells share; its config is not used. With [`StartFrom::Checkpoint`], finished cells are
+    /// skipped, and there may be more cells than before.
     pub finetune: Finetune<'a>,
     /// The combinations.
     pub cells: &'a [Cell],

@@ -15,8 +15,8 @@ pub struct GridReport {
     pub seeds: Vec<u64>,
     /// The finished cells, in order.
     pub cells: Vec<CellReport>,
-    /// The name of the cell with the best median on dev (among equals the best mean, then the first). The grid's `model` is a
-    /// link to the `model` in its folder. None if all cells diverged.
+    /// The name of the cell with the best median on dev (among equals the best mean, then the first). The grid's
+    /// `model` is a link to the `model` in its folder. None if all cells diverged.
     pub best: Option<String>,
     /// The duration in seconds, of this process.
     pub seconds: f64,
@@ -37,8 +37,8 @@ pub struct CellReport {
     pub best_dev: Option<f64>,
     /// Its test score.
     pub best_test: Option<f64>,
-    /// The error, if the loss of a seed became NaN or infinite. Such a cell is never the best, and is run again when the grid
-    /// is resumed.
+    /// The error, if the loss of a seed became NaN or infinite. Such a cell is never the best, and is run again when
+    /// the grid is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverged: Option<String>,
 }

@@ -28,8 +28,8 @@ impl Finetune<'_> {
         self.run_after(&mut None, stop, on_event)
     }
 
-    /// [`Finetune::run`] with the data that another run of the same task, files and model has read, if it has; afterwards
-    /// `read` has the data of this run.
+    /// [`Finetune::run`] with the data that another run of the same task, files and model has read, if it has;
+    /// afterwards `read` has the data of this run.
     pub(super) fn run_after(
         &self,
         read: &mut Option<Prepared>,

@@ -3,8 +3,8 @@
 use crate::order::permutation;
 use electra_data::rng::{CounterRng, Purpose};
 
-/// Tasks with these numbers of inputs; the share of each in an epoch is proportional to `size^(1/T)`. An epoch has as many
-/// inputs as all tasks together.
+/// Tasks with these numbers of inputs; the share of each in an epoch is proportional to `size^(1/T)`. An epoch has as
+/// many inputs as all tasks together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {
     sizes: Vec<usize>,
@@ -17,7 +17,8 @@ impl Mixture {
         Self { sizes, temperature }
     }
 
-    /// The number of inputs of each task in an epoch: its share, rounded by largest remainders so that the sum is exact.
+    /// The number of inputs of each task in an epoch: its share, rounded by largest remainders so that the sum is
+    /// exact.
     pub fn counts(&self) -> Vec<usize> {
         let total: usize = self.sizes.iter().sum();
         let power = |&size: &usize| (size as f64).powf(1.0 / self.temperature);
@@ -34,8 +35,8 @@ impl Mixture {
         counts
     }
 
-    /// The numbers of the inputs of an epoch, in order; inputs are numbered task after task. If a task's count is below its
-    /// number of inputs, they are a random subset; if it is above, inputs are repeated equally often, up to one.
+    /// The numbers of the inputs of an epoch, in order; inputs are numbered task after task. If a task's count is below
+    /// its number of inputs, they are a random subset; if it is above, inputs are repeated equally often, up to one.
     pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         let tasks = self.sizes.len() as u64;
         let (mut places, mut first) = (Vec::new(), 0);

@@ -19,14 +19,15 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Several tasks trained at once, of any kinds whose heads have fresh weights: one encoder, a head for each task.
 ///
-/// Source: reference `finetune/run_finetuning.py` and `model_builder`: examples of all tasks are mixed, the loss of a row
-/// is that of its task. Departures: optional weights and temperature; a row runs through the head of its task alone.
+/// Source: reference `finetune/run_finetuning.py` and `model_builder`: examples of all tasks are mixed, the loss of a
+/// row is that of its task. Departures: optional weights and temperature; a row runs through the head of its task
+/// alone.
 #[derive(Clone, Debug)]
 pub struct MultiTask {
     /// What it is called in reports.
     pub name: String,
-    /// The temperature `T` of sampling: a task with `n` inputs has a share of an epoch proportional to `n^(1/T)`, so a larger
-    /// temperature makes the shares more equal. With 1 every input is used once, as in the reference.
+    /// The temperature `T` of sampling: a task with `n` inputs has a share of an epoch proportional to `n^(1/T)`, so a
+    /// larger temperature makes the shares more equal. With 1 every input is used once, as in the reference.
     pub temperature: f64,
     /// The tasks; their names must differ.
     pub tasks: Vec<OneOf>,

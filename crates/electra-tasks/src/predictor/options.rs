@@ -66,8 +66,8 @@ pub(super) struct Stream<'a> {
 pub struct StreamOptions {
     /// The number of inputs in a forward pass.
     pub batch_size: usize,
-    /// The number of rows or sentences that are read, sorted by length and predicted together; only these and their answers
-    /// are in memory. A window ends early at 16 MiB of text, or 65,536 words.
+    /// The number of rows or sentences that are read, sorted by length and predicted together; only these and their
+    /// answers are in memory. A window ends early at 16 MiB of text, or 65,536 words.
     pub window: usize,
     /// Whether probabilities are written.
     pub probabilities: Probabilities,
@@ -77,8 +77,8 @@ pub struct StreamOptions {
     pub null_odds: Option<PathBuf>,
     /// For questions: a file for the best answers, `{id: [{text, answer_start, score, probability}]}`.
     pub n_best: Option<PathBuf>,
-    /// For questions of version 2.0: the null odds above which "no answer" is predicted, instead of the model's; infinity
-    /// keeps every answer.
+    /// For questions of version 2.0: the null odds above which "no answer" is predicted, instead of the model's;
+    /// infinity keeps every answer.
     pub threshold: Option<f64>,
 }
 

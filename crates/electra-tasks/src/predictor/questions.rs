@@ -12,8 +12,8 @@ use std::path::Path;
 /// The number of paragraphs whose questions are answered together.
 const PARAGRAPHS: usize = 64;
 
-/// Answers a file of SQuAD or MRQA; returns the number of questions. If the null odds are above `threshold`, the answer is
-/// empty.
+/// Answers a file of SQuAD or MRQA; returns the number of questions. If the null odds are above `threshold`, the answer
+/// is empty.
 pub(super) fn stream(stream: Stream<'_>, threshold: Option<f64>) -> Result<u64> {
     let Stream { model, input, writer, name, options, on_done } = stream;
     let files = [options.null_odds.as_ref(), options.n_best.as_ref()];

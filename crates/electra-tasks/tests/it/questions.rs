@@ -413,8 +413,8 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     assert!(Kinds::default().named("squad3.0", &[]).unwrap().is_none());
 }
 
-/// Answers of real files, cut from the text by the offsets of tokens, are exactly the gold answers unless an answer ends
-/// within a token.
+/// Answers of real files, cut from the text by the offsets of tokens, are exactly the gold answers unless an answer
+/// ends within a token.
 #[test]
 fn the_official_answers_are_found_in_their_contexts() {
     use electra_scores::squad::read;

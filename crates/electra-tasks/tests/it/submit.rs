@@ -199,8 +199,8 @@ fn missing_tables_are_listed_or_filled() {
     assert!(!fixture.path("out").exists());
 
     let written = run(&fixture.submit(Missing::Majority)).unwrap();
-    // In 7 rows with the labels in turn, the first label is the most frequent; the numbers are
-    // 0.0, 1.1, 2.2, 3.3, 4.4, 0.5, 1.6.
+    // In 7 rows with the labels in turn, the first label is the most frequent; the numbers are 0.0, 1.1, 2.2, 3.3, 4.4,
+    // 0.5, 1.6.
     for (file, answer) in [
         ("CoLA.tsv", "0"),
         ("QNLI.tsv", "entailment"),
@@ -250,7 +250,8 @@ fn test_files_that_the_leaderboard_would_not_match() {
     says(runs(&fixture.path("some")), &["is of sst2, and so is"]);
 }
 
-/// MNLI, then RTE from its model (as in the paper for GLUE's test set), then WNLI: the encoder is kept, the head is new.
+/// MNLI, then RTE from its model (as in the paper for GLUE's test set), then WNLI: the encoder is kept, the head is
+/// new.
 #[test]
 fn a_fine_tuned_model_gives_its_encoder_to_the_next_task() {
     for head in ["head.kind=reference", "head.kind=hf"] {

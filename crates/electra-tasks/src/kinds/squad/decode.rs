@@ -12,12 +12,12 @@ use crate::{
 
 /// The answer to a question from the outputs for its windows.
 ///
-/// A span is used only from the window that has the most context for its start; of spans with equal texts, the one with the
-/// highest score is kept.
+/// A span is used only from the window that has the most context for its start; of spans with equal texts, the one with
+/// the highest score is kept.
 ///
 /// Source: reference `finetune/qa/qa_metrics.py`, `SpanBasedQAScorer.get_results`. Departures: the text is cut from the
-/// context by the offsets of tokens, where the reference joins word pieces and searches for them; the answer to a question
-/// without a span is the empty text, not the word "empty".
+/// context by the offsets of tokens, where the reference joins word pieces and searches for them; the answer to a
+/// question without a span is the empty text, not the word "empty".
 pub fn decode(
     context: &Context,
     question: &QuestionWindows,

@@ -22,8 +22,8 @@ pub struct SpanTarget {
     pub start: usize,
     /// Its last token.
     pub end: usize,
-    /// Whether the question has no answer in the whole context; false, as in the reference, for a window that just does not
-    /// contain it.
+    /// Whether the question has no answer in the whole context; false, as in the reference, for a window that just does
+    /// not contain it.
     pub impossible: bool,
 }
 
@@ -32,8 +32,8 @@ pub struct SpanTarget {
 pub struct WindowPrediction {
     /// The possible answers: spans without `[CLS]`, with start before end, of at most `max_answer_length` tokens.
     pub spans: Vec<Span>,
-    /// The score of "no answer": the reference's logit, or the sum of Hugging Face's logits of `[CLS]`; NaN if the score of
-    /// any span is NaN or infinite.
+    /// The score of "no answer": the reference's logit, or the sum of Hugging Face's logits of `[CLS]`; NaN if the
+    /// score of any span is NaN or infinite.
     pub null: f64,
 }
 
@@ -162,8 +162,8 @@ impl SpanNet {
         WindowPrediction { spans, null: if finite { null } else { f64::NAN } }
     }
 
-    /// The logit of "no answer" for rows `[b, s, h]` or one row `[s, h]`, from the hidden state of `[CLS]` and the mean of all
-    /// weighted by the probabilities of starts.
+    /// The logit of "no answer" for rows `[b, s, h]` or one row `[s, h]`, from the hidden state of `[CLS]` and the mean
+    /// of all weighted by the probabilities of starts.
     fn impossible(&self, hidden_sh: &Tensor, starts_s: &Tensor) -> Tensor {
         let Layers::Reference { impossible_hidden, impossible, .. } = &self.layers else {
             return Tensor::zeros([1], (Kind::Float, hidden_sh.device()));

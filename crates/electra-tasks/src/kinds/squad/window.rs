@@ -83,8 +83,8 @@ impl Context {
     /// # Errors
     /// If the answer is not at its `answer_start`, or has no token.
     ///
-    /// Departs from the reference, which searches for the answer's tokens among those of the words around it, and accepts an
-    /// answer with different case or white space.
+    /// Departs from the reference, which searches for the answer's tokens among those of the words around it, and
+    /// accepts an answer with different case or white space.
     pub fn align(&self, answer: &Answer) -> std::result::Result<Range<usize>, Misaligned> {
         let Answer { text, start } = answer;
         let mut places = self.text.char_indices().map(|(byte, _)| byte);
@@ -114,8 +114,8 @@ impl Context {
     }
 }
 
-/// Windows of at most `room` tokens over `tokens`, each starting at most `stride` after the one before, until a window has
-/// the last token; one empty window for no tokens.
+/// Windows of at most `room` tokens over `tokens`, each starting at most `stride` after the one before, until a window
+/// has the last token; one empty window for no tokens.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `featurize`; there a context without tokens has no window, and its
 /// question no prediction.
@@ -132,8 +132,8 @@ pub fn windows(tokens: usize, room: usize, stride: usize) -> Vec<Range<usize>> {
     }
 }
 
-/// The window in which `token` has the most context: the smaller number of tokens left or right of it, plus a hundredth of
-/// the window's length; the first of equals.
+/// The window in which `token` has the most context: the smaller number of tokens left or right of it, plus a hundredth
+/// of the window's length; the first of equals.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `_check_is_max_context`.
 pub fn most_context(windows: &[Range<usize>], token: usize) -> Option<usize> {

@@ -14,8 +14,8 @@ pub struct WordPositions {
     pub classes: Vec<usize>,
 }
 
-/// The inputs of sentences, in order; `classes` are those of the words of each sentence, or empty. The windows of a sentence
-/// follow each other, so that the words of all inputs are all words in order.
+/// The inputs of sentences, in order; `classes` are those of the words of each sentence, or empty. The windows of a
+/// sentence follow each other, so that the words of all inputs are all words in order.
 ///
 /// A word without pieces (a control character) becomes `[UNK]`; one that is longer than an input is truncated.
 ///
