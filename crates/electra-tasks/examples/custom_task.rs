@@ -1,27 +1,20 @@
-//! A kind of task of your own, from outside the crate: its data made in code, its head, its answers and their scores.
+//! A kind of task of your own, from outside the crate: its data made in code, its head, its predictions and their
+//! scores.
 //!
 //! Run with `cargo run -p electra-tasks --example custom_task -- MODEL CONFIG OUT`.
 
-use electra_model::{EncoderConfig, Result};
 use electra_scores::{Label, LabelSpace, Metric, Scores};
-use electra_tasks::{Answers, Finetune, FinetuneConfig, LoadSite, LoadedTask, Split, report};
-use electra_tasks::{Task, TaskData, TaskHead, kinds::sentence::SentenceNet, task::RowLosses};
-use electra_tasks::{batch::BatchTensors, batch::Input, body::Body};
-use std::sync::Arc;
-use tch::{Tensor, nn::Path};
+use electra_tasks::task_kind::{Network, TaskKind, TrainingSet};
+use electra_tasks::{Finetune, FinetuneConfig, HeadSite, LoadSite, LoadedTask, Task};
+use electra_tasks::{
+    batch::Input, kinds::sentence::SentenceNet, kinds::sentence::SentencePrediction,
+};
+use electra_tasks::{split::Splits, task_kind};
+use std::collections::BTreeMap;
 
 /// Are more than three of the words `a`? Learned from all lines of six words `a` and `b`, and scored on them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Majority(pub(crate) LabelSpace);
-
-#[derive(Debug)]
-struct Lines(LabelSpace, Vec<Input>, Vec<Label>);
-
-#[derive(Debug)]
-struct Head(SentenceNet, Arc<Lines>);
-
-#[derive(Debug)]
-struct Predicted(Arc<Lines>, Vec<Label>);
 
 impl Task for Majority {
     fn name(&self) -> &str {
@@ -38,44 +31,43 @@ impl Task for Majority {
         let input = |bits| Input::encode(site.tokenizer, &text(bits).collect::<String>(), None, 16);
         let inputs = (0..64).map(input).collect::<electra_tasks::Result<Vec<_>>>()?;
         let label = |bits: u32| Label::Class(usize::from(bits.count_ones() > 3));
-        let lines = Lines(self.0.clone(), inputs.clone(), (0..64).map(label).collect());
-        let examples = report::Examples { train: 64, dev: 64, test: 0 };
-        Ok(LoadedTask::each_once(&site.config.train, inputs, examples, vec![Split::Dev], lines))
+        let labels: Vec<Label> = (0..64).map(label).collect();
+        let dev = (inputs.clone(), labels.clone());
+        let train =
+            TrainingSet { examples: 64, inputs: inputs.into(), labels, left_out: Vec::new() };
+        let splits = Splits { dev, more_dev: BTreeMap::new(), test: None };
+        Ok(task_kind::loaded(self.clone(), &site.config.train, train, splits))
     }
 }
 
-impl TaskData for Lines {
-    fn head(
-        self: Arc<Self>,
-        path: &Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> Result<Box<dyn TaskHead>> {
-        Ok(Box::new(Head(SentenceNet::new(path, encoder, &config.head, &self.0)?, self)))
-    }
-    fn label(&self, example: usize) -> serde_json::Value {
-        self.0.text(self.2[example]).into()
-    }
-}
+impl TaskKind for Majority {
+    type Label = Label;
+    type Examples = (Vec<Input>, Vec<Label>);
+    type Net = SentenceNet;
+    type Prediction = SentencePrediction;
 
-impl TaskHead for Head {
-    fn name(&self) -> &'static str {
+    fn head_name(&self) -> &'static str {
         "majority"
     }
-    fn losses(&self, x: &Tensor, batch: &BatchTensors, lines: &[usize], train: bool) -> RowLosses {
-        let labels: Vec<Label> = lines.iter().map(|&line| self.1.2[line]).collect();
-        self.0.losses(x, batch, &labels, train)
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SentenceNet> {
+        SentenceNet::new(site, &self.0)
     }
-    fn answers(&self, body: &Body, _: &Split, batch_size: usize) -> Box<dyn Answers> {
-        let predicted = body.predict(&self.1.1, batch_size, |x, batch| self.0.predict(x, batch));
-        let labels = predicted.into_iter().map(|prediction| prediction.label).collect();
-        Box::new(Predicted(Arc::clone(&self.1), labels))
+    fn label_json(&self, label: &Label) -> serde_json::Value {
+        self.0.text(*label).into()
     }
-}
-
-impl Answers for Predicted {
-    fn score(&self) -> Scores {
-        self.0.0.score(&self.1, &self.0.2)
+    fn count(&self, (inputs, _): &Self::Examples) -> usize {
+        inputs.len()
+    }
+    fn predict(
+        &self,
+        network: &Network<'_, Self>,
+        (inputs, _): &Self::Examples,
+    ) -> Vec<SentencePrediction> {
+        network.predict(inputs)
+    }
+    fn score(&self, (_, labels): &Self::Examples, predictions: &[SentencePrediction]) -> Scores {
+        let predicted: Vec<Label> = predictions.iter().map(|p| p.label).collect();
+        self.0.score(&predicted, labels)
     }
 }
 

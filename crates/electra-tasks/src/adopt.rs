@@ -1,22 +1,21 @@
-//! Classifiers that `transformers` has trained, made ready to predict here.
+//! Prediction with classifiers trained by `transformers`.
 
 use crate::{
     error::{Error, Result},
-    kinds::{
-        multi_label::{self, MultiLabelInfo},
-        sentence::SentenceInfo,
-    },
+    kinds::{multi_label::MultiLabelInfo, sentence::SentenceInfo},
     model::{Header, write_info},
+    model_kind::ModelKind,
+    texts::data::TextColumns,
 };
 use electra_model::hf::{self, Architecture, Labels};
 use electra_scores::{LabelSpace, Metric, check_label};
 use std::path::Path;
 
-/// Writes `task.json` beside a classifier that `transformers` has trained, so that it predicts here. Its inputs are
-/// in the columns `text_a` and, for pairs, `text_b`; `task` is what it is called.
+/// Writes `task.json` into the folder of a classifier trained by `transformers`, so that [`crate::Predictor`] opens it.
+/// `task` is the name of the task; the texts are in the columns `text_a` and, for pairs, `text_b`.
 ///
 /// # Errors
-/// If the folder is of another kind of model.
+/// If the folder has another kind of model.
 pub fn classifier(dir: &Path, task: &str, text_a: &str, text_b: Option<&str>) -> Result<()> {
     let config = hf::read_config(dir)?;
     let labels = match (config.architecture, &config.labels) {
@@ -24,22 +23,22 @@ pub fn classifier(dir: &Path, task: &str, text_a: &str, text_b: Option<&str>) ->
         (other, _) => return Err(Error::file(dir, format!("{other:?} is not a classifier"))),
     };
     let header = |metric| Header::foreign(task, metric, &config);
-    let (text_a, text_b) = (text_a.to_owned(), text_b.map(str::to_owned));
+    let texts = TextColumns { text_a: text_a.to_owned(), text_b: text_b.map(str::to_owned) };
     let (header, space) = match labels {
         Labels::Classes(names) => (header(Metric::Accuracy), LabelSpace::Classes(names)),
-        // The scale that it was trained on is the scale of its outputs.
+        // Its outputs are already on the scale that it was trained on.
         Labels::Number => (header(Metric::Pearson), LabelSpace::Range { min: 0.0, max: 1.0 }),
         Labels::Set(labels) => {
-            let header = header(Metric::MicroF1).of_kind(multi_label::KIND);
+            let header = header(Metric::MicroF1).of_kind(MultiLabelInfo::KIND);
             let (threshold, separator) = (0.5, separator(dir, &labels)?);
-            let info = MultiLabelInfo { header, text_a, text_b, labels, threshold, separator };
+            let info = MultiLabelInfo { header, texts, labels, threshold, separator };
             return write_info(dir, &info);
         }
     };
-    write_info(dir, &SentenceInfo { header, text_a, text_b, label: "label".to_owned(), space })
+    write_info(dir, &SentenceInfo { header, texts, label: "label".to_owned(), space })
 }
 
-/// What separates the labels of a set in a table: the first of some that no label contains.
+/// The separator between the labels of a set in a table: the first of a fixed list that no label contains.
 fn separator(dir: &Path, labels: &[String]) -> Result<String> {
     labels.iter().try_for_each(|label| check_label(label)).map_err(|why| Error::file(dir, why))?;
     let free = |separator: &&str| labels.iter().all(|label| !label.contains(*separator));
@@ -47,7 +46,7 @@ fn separator(dir: &Path, labels: &[String]) -> Result<String> {
         Some(separator) => Ok(separator.to_owned()),
         None => Err(Error::file(
             dir,
-            "its labels have `,`, `;`, `|` and ` / ` in them: nothing divides them in a table",
+            "the labels contain `,`, `;`, `|` and ` / `: no separator is left for tables; rename the labels",
         )),
     }
 }

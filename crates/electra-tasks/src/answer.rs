@@ -1,10 +1,10 @@
-//! What a model is asked and what it answers, whatever its kind.
+//! Requests and answers of models of every kind.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// One input of a model.
+/// One request to a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum Request {
     Question {
         /// The question.
         question: String,
-        /// The text in which the answer is looked for.
+        /// The text that contains the answer.
         context: String,
     },
 }
@@ -42,7 +42,7 @@ impl Request {
         Self::Text { text_a: text_a.to_owned(), text_b: Some(text_b.to_owned()) }
     }
 
-    /// A sentence's words.
+    /// The words of a sentence.
     pub fn words<S: AsRef<str>>(words: &[S]) -> Self {
         Self::Words { words: words.iter().map(|word| word.as_ref().to_owned()).collect() }
     }
@@ -52,14 +52,14 @@ impl Request {
         Self::Question { question: question.to_owned(), context: context.to_owned() }
     }
 
-    /// All of `requests` as texts, or as pairs if the model is of pairs.
+    /// `requests` as single texts, or as pairs of texts if `pairs`.
     ///
     /// # Errors
-    /// Naming the number of the request that is something else.
+    /// Naming the number of the first request of another form.
     pub fn texts(requests: &[Self], pairs: bool) -> Result<Vec<(&str, Option<&str>)>> {
         let expected = match pairs {
             true => "must be a pair of texts: the second text is missing",
-            false => "must be a single text: the model is not of pairs",
+            false => "must be a single text: the model does not take pairs",
         };
         Self::all(requests, expected, |request| match request {
             Self::Text { text_a, text_b } if text_b.is_some() == pairs => {
@@ -69,10 +69,10 @@ impl Request {
         })
     }
 
-    /// `part` of all of `requests`.
+    /// `part` of each request.
     ///
     /// # Errors
-    /// Naming the number of the request that has none, with what is expected.
+    /// Naming the number of the first request for which `part` is `None`, and what is expected.
     pub fn all<'a, T>(
         requests: &'a [Self],
         expected: &str,
@@ -85,7 +85,7 @@ impl Request {
     }
 }
 
-/// The answer to one request. As JSON it is an object of these keys.
+/// The answer to one request; as JSON, an object with these keys.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
@@ -97,11 +97,11 @@ pub enum Answer {
         /// Probabilities of the classes, in the order of [`RequestForm::Rows`].
         probabilities: Vec<f32>,
     },
-    /// A number, in the units of the labels that were learned.
+    /// A number, in the units of the training labels.
     Number(f64),
     /// A set of labels.
     Labels {
-        /// The labels that hold; there may be none.
+        /// The predicted labels; may be empty.
         labels: Vec<String>,
         /// The probability of each label, in the order of [`RequestForm::Rows`].
         probabilities: Vec<f32>,
@@ -110,37 +110,37 @@ pub enum Answer {
     Tags(Vec<TaggedWord>),
     /// A span of the text.
     Span(SpanAnswer),
-    /// Whether the candidate in a pronoun's place is its antecedent.
+    /// Whether the candidate in the place of a pronoun is its antecedent.
     Antecedent(CandidateScores),
 }
 
 /// The tag of a word.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaggedWord {
-    /// The tag, in the scheme of the files that were learned from.
+    /// The tag, in the scheme of the training file.
     pub tag: String,
-    /// The probability of its class (for entities: of its tag in BIOES).
+    /// The probability of its class (for entities, of its tag in BIOES).
     pub probability: f32,
 }
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpanAnswer {
-    /// The best span's text, whatever the null odds; empty if no span may be an answer.
+    /// The text of the best span, whatever the null odds; empty if no span is a possible answer.
     pub text: String,
     /// The score of "no answer": the smallest logit over the windows (the reference's head), or the smallest sum of the
     /// logits of `[CLS]` minus the best span's (Hugging Face's). Infinite if the network returned NaN or infinity.
     pub null_odds: f64,
-    /// The best spans, best first, no two with the same text.
+    /// The best spans with distinct texts, best first.
     pub n_best: Vec<Candidate>,
 }
 
-/// A span that may be the answer.
+/// A possible answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Candidate {
-    /// Its text, exactly as the context has it.
+    /// Its text, exactly as in the context.
     pub text: String,
-    /// Unicode characters of the context before it.
+    /// The number of Unicode characters before it in the context.
     pub answer_start: usize,
     /// Its log-probability within its window, or Hugging Face's sum of two logits.
     pub score: f64,
@@ -148,7 +148,7 @@ pub struct Candidate {
     pub probability: f64,
 }
 
-/// How original the candidates for a pronoun's place look: means over their tokens of the log-probability of being
+/// The scores of the candidates for a pronoun's place: means over their tokens of the log-probability of being
 /// original. Empty if the row is not a clause of its first text with a candidate in a pronoun's place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CandidateScores {
@@ -157,8 +157,8 @@ pub struct CandidateScores {
 }
 
 impl CandidateScores {
-    /// `"1"` if the row's candidate is the antecedent: no other looks more original, and one without others is more
-    /// likely original than not; else `"0"`.
+    /// `"1"` if the row's candidate is the antecedent: no other has a higher score; without others, its mean probability of
+    /// being original must be at least 0.5. Else `"0"`.
     pub fn label(&self) -> &'static str {
         match self.scores.as_slice() {
             [own, others @ ..]
@@ -208,17 +208,17 @@ impl Answer {
     }
 }
 
-/// Which requests a model takes, and from which files.
+/// The requests that a model takes, and the files it reads them from.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RequestForm {
     /// Texts or pairs of texts, from tables.
     Rows {
-        /// The columns of the text and, for pairs, of the second text.
+        /// The column of the text and, for pairs, that of the second text.
         columns: Vec<String>,
-        /// The classes or labels whose probabilities an answer has; none for a number.
+        /// The classes or labels of [`Answer::probabilities`]; empty for a number.
         classes: Vec<String>,
-        /// What separates the labels of a set in a table.
+        /// The separator between the labels of a set in a table.
         separator: String,
     },
     /// Sentences, from CoNLL files.
@@ -228,20 +228,20 @@ pub enum RequestForm {
     },
     /// Questions, from files of SQuAD or MRQA.
     Questions {
-        /// The null odds above which there is no answer; `None` if every question has one.
+        /// The null odds above which a question has no answer; `None` if every question has one.
         null_threshold: Option<f64>,
     },
 }
 
 /// A fine-tuned model of some kind.
 pub trait TaskModel: Debug + Send + Sync {
-    /// Which requests it takes.
+    /// The form of its requests.
     fn form(&self) -> RequestForm;
 
-    /// The answers to requests of its form, in order; `batch_size` inputs in a forward pass. They may be NaN or infinite
-    /// if the weights are corrupt.
+    /// The answers to requests of its form, in order, with `batch_size` inputs in a forward pass. They may be NaN or
+    /// infinite if the weights are corrupt.
     ///
     /// # Errors
-    /// Naming the request that is of another form, or that the tokenizer cannot read.
+    /// Naming the request that is of another form, or that the tokenizer fails on.
     fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>>;
 }

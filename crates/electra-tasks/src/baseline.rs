@@ -1,4 +1,4 @@
-//! Baselines without any network, to compare a model's scores with.
+//! Baselines without a network, for comparison with a model's scores.
 
 use crate::batch::Input;
 use electra_scores::Scores;
@@ -14,31 +14,31 @@ pub struct SplitScores {
     pub test: Option<Scores>,
 }
 
-/// What the training set alone gives without any network.
+/// Scores of predictions from the training set alone, without a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
-    /// Always the most frequent class (or tag, or set of labels) of the training set, or the mean of its numbers.
+    /// The most frequent class (or tag, or set of labels) of the training set, or the mean of its numbers.
     pub majority: SplitScores,
-    /// What words alone give: of classes, and of each label, naive Bayes over token counts; of tags, each word's most
-    /// frequent one.
+    /// For classes, and for each label of a set, naive Bayes over token counts; for tags, each word's most frequent
+    /// tag.
     pub bag_of_words: Option<SplitScores>,
 }
 
-/// Multinomial naive Bayes with add-one counts over tokens; those of the second text are features of
-/// their own. It sees which tokens there are, and not their order.
+/// Multinomial naive Bayes over token counts, with add-one smoothing; the tokens of the second text are features of
+/// their own. The order of tokens is ignored.
 ///
 /// Source: McCallum & Nigam 1998, "A comparison of event models for naive Bayes text classification".
 #[derive(Clone, Debug)]
 pub struct BagOfWords {
     log_priors: Vec<f64>,
-    /// By class, then token (first text) or vocabulary size + token (second).
+    /// Indexed by class, then by token (first text) or vocabulary size + token (second text).
     log_likelihoods: Vec<Vec<f64>>,
     special: SpecialTokens,
     vocab_size: usize,
 }
 
 impl BagOfWords {
-    /// Learns the counts of a training set: inputs with their classes.
+    /// Counts the tokens of a training set of inputs with their classes.
     pub fn train<'a>(
         train: impl Iterator<Item = (&'a Input, usize)> + Clone,
         classes: usize,
@@ -78,7 +78,7 @@ impl BagOfWords {
         let places: Vec<usize> = self.places(input).collect();
         let score = |class: usize| {
             let likelihoods = &self.log_likelihoods[class];
-            // A second text where training had none is not known.
+            // Tokens of a second text are ignored if no training input had one.
             let known = places.iter().filter_map(|&place| likelihoods.get(place));
             self.log_priors[class] + known.sum::<f64>()
         };

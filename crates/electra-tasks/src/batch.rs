@@ -1,4 +1,4 @@
-//! From texts to padded batches: encoding, truncation, tensors, the batches of an epoch.
+//! Encoding and truncation of texts, padded tensors, the batches of an epoch.
 
 use crate::{
     error::{Error, Result},
@@ -11,22 +11,22 @@ use electra_train::{objective::Batch, trainer::Source};
 use std::{ops::Range, sync::Arc, time::Duration};
 use tch::{Device, Tensor};
 
-/// Token ids of one input, special tokens included.
+/// The token ids of one input, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     /// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
     pub ids: Vec<u32>,
-    /// Where segment 1 (`b [SEP]`) begins; the length where there is no second text.
+    /// The start of segment 1 (`b [SEP]`); the number of tokens if there is no second text.
     pub segment_b_start: usize,
 }
 
 impl Input {
     /// `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens.
     ///
-    /// A pair loses tokens from the end of its longer text (of the second if they are equally long).
+    /// A pair is truncated at the end of its longer text (of the second if both are equally long).
     ///
     /// # Errors
-    /// If the tokenizer cannot read a text.
+    /// If the tokenizer fails on a text.
     ///
     /// Source: reference `finetune/classification/classification_tasks.py`, `_truncate_seq_pair`.
     pub fn encode(
@@ -52,7 +52,7 @@ impl Input {
         let segment_b_start = ids.len();
         ids.extend_from_slice(&b[..kept_b]);
         ids.push(sep);
-        // All inputs of a data set are kept in memory, and truncated texts were longer.
+        // All inputs of a data set stay in memory, and truncated texts were longer.
         ids.shrink_to_fit();
         Ok(Self { ids, segment_b_start })
     }
@@ -63,15 +63,15 @@ fn truncated(a: usize, b: usize, room: usize) -> (usize, usize) {
     if a + b <= room {
         return (a, b);
     }
-    // Where both are cut they end equally long, or `a` one longer.
+    // If both are truncated, they end up equally long, or `a` one longer.
     let b_kept = b.min((room / 2).max(room.saturating_sub(a)));
     (room - b_kept, b_kept)
 }
 
-/// The tensors of some inputs, padded to the longest.
+/// The tensors of inputs, padded to the longest.
 #[derive(Debug)]
 pub struct BatchTensors {
-    /// What the encoder reads, `[b, s]`.
+    /// The encoder's input, `[b, s]`.
     pub encoder: EncoderInput,
     /// The segments of each row.
     pub rows: Vec<RowShape>,
@@ -80,9 +80,9 @@ pub struct BatchTensors {
 /// The segments of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowShape {
-    /// Tokens; padding comes after them.
+    /// The number of tokens; padding comes after them.
     pub length: usize,
-    /// Where segment 1 begins; `length` where there is no second text.
+    /// The start of segment 1; `length` if there is no second text.
     pub segment_b_start: usize,
 }
 
@@ -100,7 +100,7 @@ impl BatchTensors {
         Self { encoder: EncoderInput::from_rows(&rows, pad, device), rows: shapes.collect() }
     }
 
-    /// Some of the rows, by their numbers.
+    /// The rows with these numbers.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let rows: Vec<RowShape> = rows.iter().map(|&row| self.rows[row]).collect();
@@ -114,7 +114,7 @@ impl BatchTensors {
     }
 }
 
-/// Training inputs of one forward pass, by their numbers; they become tensors when the pass is run.
+/// The numbers of the training inputs of one forward pass; their tensors are made when it runs.
 #[derive(Clone, Debug)]
 pub struct TaskBatch {
     inputs: Arc<[Input]>,
@@ -122,7 +122,7 @@ pub struct TaskBatch {
 }
 
 impl TaskBatch {
-    /// The inputs of these numbers, at least one.
+    /// The inputs with these numbers, at least one.
     pub fn new(inputs: Arc<[Input]>, examples: Vec<usize>) -> Self {
         Self { inputs, examples }
     }
@@ -147,7 +147,7 @@ impl Batch for TaskBatch {
         self.inputs().iter().map(|input| input.ids.len()).sum()
     }
 
-    /// The last batch of an epoch may have fewer rows than `parts`: it is then divided into its rows.
+    /// The last batch of an epoch may have fewer rows than `parts`: it is then split into single rows.
     fn split(self, parts: usize) -> Vec<Self> {
         let (rows, parts) = (self.examples.len(), parts.clamp(1, self.examples.len().max(1)));
         let cut = |i: usize| rows * i / parts;
@@ -164,10 +164,10 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
 }
 
-/// Batches of a training set in memory, in an order of its own each epoch.
+/// The batches of a training set in memory, in a new order each epoch.
 ///
-/// A batch is a function of the seed and the position: no other state is needed to resume. The last batch of an epoch
-/// may be smaller; no batch has examples of two epochs.
+/// A batch is a function of the seed and the position, so a run needs no other state to resume. The last batch of an
+/// epoch may be smaller; no batch spans two epochs.
 ///
 /// Departure from the reference, which shuffles once on disk and then in a buffer of 100.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl EpochSource {
     /// Starts after `position` examples.
     ///
     /// # Errors
-    /// If there are no inputs.
+    /// If there are no inputs, or the batch size is 0.
     pub fn new(
         inputs: Arc<[Input]>,
         order: Order,
@@ -194,7 +194,7 @@ impl EpochSource {
         position: u64,
     ) -> Result<Self> {
         if inputs.is_empty() {
-            return Err(Error::value("training set", "no examples", "must have at least one"));
+            return Err(Error::value("training set", "empty", "must have at least one input"));
         }
         if batch_size == 0 {
             return Err(Error::value("batch size", 0, "must be at least 1"));
@@ -224,7 +224,7 @@ impl Source for EpochSource {
         self.position
     }
 
-    /// Batches are cut from memory: there is no wait to speak of.
+    /// The inputs are in memory: there is no wait.
     fn take_wait(&mut self) -> Duration {
         Duration::ZERO
     }

@@ -1,16 +1,19 @@
-//! The encoder that heads stand on, and answering with it.
+//! The encoder under a head.
 
-use crate::batch::{BatchTensors, Input, chunks};
+use crate::{
+    batch::{BatchTensors, Input, chunks},
+    head::{HeadInput, HeadNet},
+};
 use electra_model::{Encoder, EncoderConfig, Parts};
 use std::borrow::Borrow;
 use tch::{Device, Tensor, nn, no_grad};
 
-/// The name of an encoder's variables, as in Hugging Face's folders.
+/// The prefix of an encoder's variables, as in Hugging Face's folders.
 const ENCODER: &str = "electra";
-/// The name of a head's variables.
+/// The prefix of a head's variables.
 pub const HEAD: &str = "task_head";
 
-/// An encoder, whatever its head.
+/// An encoder, without its head.
 #[derive(Debug)]
 pub struct Body {
     encoder: Encoder,
@@ -34,7 +37,7 @@ impl Body {
         Ok(Self { encoder, pad, device: root.device() })
     }
 
-    /// Inputs as the encoder's tensors.
+    /// The tensors of inputs.
     pub fn tensors(&self, inputs: &[&Input]) -> BatchTensors {
         BatchTensors::new(inputs, self.pad, self.device)
     }
@@ -45,26 +48,28 @@ impl Body {
         self.encoder.forward_t(&batch.encoder, train)
     }
 
-    /// The predictions of `head` (one for each row of a batch, from hidden states) for each input, in order. Batches
-    /// are made by length.
-    pub fn predict<T>(
+    /// The outputs of `net` for inputs, in order. Batches are made of inputs of similar length.
+    pub fn predict<N: HeadNet>(
         &self,
         inputs: &[impl Borrow<Input>],
         batch_size: usize,
-        head: impl Fn(&Tensor, &BatchTensors) -> Vec<T>,
-    ) -> Vec<T> {
+        net: &N,
+    ) -> Vec<N::Output> {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         order.sort_by_key(|&i| inputs[i].borrow().ids.len());
-        let mut predictions: Vec<Option<T>> = inputs.iter().map(|_| None).collect();
+        let mut outputs: Vec<Option<N::Output>> = inputs.iter().map(|_| None).collect();
         for range in chunks(order.len(), batch_size.max(1)) {
             let numbers = &order[range];
             let rows: Vec<&Input> = numbers.iter().map(|&i| inputs[i].borrow()).collect();
             let batch = self.tensors(&rows);
-            let predicted = no_grad(|| head(&self.forward_t(&batch, false), &batch));
-            for (&number, prediction) in numbers.iter().zip(predicted) {
-                predictions[number] = Some(prediction);
+            let predicted = no_grad(|| {
+                let hidden_bsh = &self.forward_t(&batch, false);
+                net.predict(&HeadInput { hidden_bsh, batch: &batch, train: false })
+            });
+            for (&number, output) in numbers.iter().zip(predicted) {
+                outputs[number] = Some(output);
             }
         }
-        predictions.into_iter().flatten().collect()
+        outputs.into_iter().flatten().collect()
     }
 }

@@ -1,27 +1,27 @@
 //! JSON objects of answers by question id.
 
 use crate::{answer::SpanAnswer, error::Result};
-use electra_files::write_file;
+use electra_files::write_json;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
-/// A JSON object whose keys are in the order of the questions.
+/// A JSON object with a key for each question, in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct ById<'a, T>(Vec<(&'a str, T)>);
 
 impl<'a, T: Serialize> ById<'a, T> {
-    /// `figure` of every answer.
+    /// `value` of every answer.
     pub(crate) fn of(
         ids: &[&'a str],
         answers: &'a [SpanAnswer],
-        figure: impl Fn(&'a SpanAnswer) -> T,
+        value: impl Fn(&'a SpanAnswer) -> T,
     ) -> ById<'a, T> {
-        ById(ids.iter().copied().zip(answers.iter().map(figure)).collect())
+        ById(ids.iter().copied().zip(answers.iter().map(value)).collect())
     }
 
     /// The object as text.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain values serialise") + "\n"
+        serde_json::to_string_pretty(self).expect("plain values serialize") + "\n"
     }
 
     /// Writes the object.
@@ -29,7 +29,7 @@ impl<'a, T: Serialize> ById<'a, T> {
     /// # Errors
     /// Naming the file.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        Ok(write_file(path, self.json())?)
+        Ok(write_json(path, self)?)
     }
 }
 

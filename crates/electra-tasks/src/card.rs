@@ -13,8 +13,8 @@ use electra_scores::{Scores, metrics::Summary};
 use electra_train::{card::cell, run_dir::RunDir};
 use std::{fmt::Write, path::Path};
 
-/// Writes `model/README.md`: what was learned from what, how, with which scores, and how to load it. `best` is
-/// the best seed's folder, which knows the machine.
+/// Writes `model/README.md`: the task, the training, the scores, and how to load the model. `best` is the best seed's
+/// folder, whose manifest has the hardware.
 ///
 /// # Errors
 /// Naming the file.
@@ -44,9 +44,9 @@ pub(crate) fn write(
     Ok(write_file(&model.join("README.md"), &card)?)
 }
 
-/// The block that the hub reads: what the model is for, and the best seed's score on dev.
+/// The metadata for the hub: the model's purpose, and the best seed's score on dev.
 fn front_matter(report: &Report, pipeline: &str) -> String {
-    // JSON's texts are YAML's.
+    // A JSON string is a YAML string.
     let name = serde_json::Value::from(report.task.as_str());
     let metric = report.metric.hub_name();
     let score = report.best(|seed| seed.dev_score(report.metric));
@@ -104,7 +104,7 @@ fn seconds(report: &Report) -> f64 {
     report.seeds.iter().map(|seed| seed.seconds).sum()
 }
 
-/// The table of scores, baselines beside them.
+/// The table of scores, with baselines.
 fn scores(card: &mut String, report: &Report) {
     let metric = report.metric;
     let _ = write!(card, "\n## Scores\n\n| {metric} | dev | test |\n|---|---|---|\n");

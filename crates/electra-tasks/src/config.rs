@@ -1,4 +1,4 @@
-//! The fine-tuning config: the whole TOML file.
+//! The fine-tuning config.
 
 use crate::error::{Error, Result};
 use electra_files::{Section, parse_toml, read_toml};
@@ -7,23 +7,23 @@ use electra_train::{optim::OptimizerConfig, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The most inputs of a batch, and the most batches of an update: above it, a value is a slip.
+/// The upper limit of `train.batch_size` and `train.accumulate`: a larger value is taken for a mistake.
 const LARGEST_BATCH: usize = 1 << 20;
 
-/// A whole fine-tuning config.
+/// A fine-tuning config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinetuneConfig {
-    /// How long, how much at once, where.
+    /// Epochs, batches, device and inputs.
     pub train: TrainConfig,
-    /// Adam, its schedule, and rates by layer.
+    /// Adam, its schedule, and layer-wise learning rates.
     pub optimizer: RatesConfig,
-    /// What stands on the encoder.
+    /// The head on the encoder.
     pub head: HeadConfig,
-    /// How spans are learned and found; for question answering alone.
+    /// Training and decoding of spans; for question answering only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squad: Option<SpanConfig>,
-    /// When state is saved.
+    /// When checkpoints are saved.
     pub checkpoint: CheckpointConfig,
     /// When the dev set is scored during training.
     pub evaluate: EvaluateConfig,
@@ -33,49 +33,49 @@ pub struct FinetuneConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Passes over the training set; may be a fraction.
+    /// Passes over the training set; may be fractional.
     pub epochs: f64,
-    /// Examples of one forward and backward pass.
+    /// Examples in one forward and backward pass.
     pub batch_size: usize,
-    /// Passes whose gradients make one update; the batch of an update is `batch_size * accumulate`.
+    /// Passes whose gradients are summed for one update; an update has `batch_size * accumulate` examples.
     pub accumulate: usize,
-    /// The first seed; N seeds are this one and the N - 1 after it.
+    /// The first seed; N seeds are this seed and the next N - 1.
     pub seed: u64,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
-    /// What the factors of products are rounded to while training.
+    /// The precision of the factors of matrix products while training.
     pub precision: Precision,
     /// Updates between rows of metrics.jsonl.
     pub log_every: u64,
-    /// Longest input in tokens, special tokens included; longer texts are cut.
+    /// The length of the longest input in tokens, special tokens included; longer texts are truncated.
     pub max_length: usize,
-    /// How the losses of a batch become one.
+    /// The reduction of the losses of a batch.
     pub loss: LossReduction,
-    /// Which inputs are in a batch together.
+    /// How inputs are grouped into batches.
     #[serde(default)]
     pub batches: Batches,
 }
 
-/// Which inputs are in a batch together.
+/// How inputs are grouped into batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Batches {
-    /// Any.
+    /// At random.
     #[default]
     Shuffled,
-    /// Those of much the same length, which saves padding where padding costs: on a GPU.
+    /// Inputs of similar length together, which saves padding on a GPU.
     ByLength,
 }
 
-/// How the losses of a batch become one.
+/// The reduction of the losses of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LossReduction {
-    /// Their sum (the reference; with `clip_norm` the gradient is then nearly always clipped).
+    /// The sum (the reference's; with `clip_norm` the gradient is then nearly always clipped).
     Sum,
-    /// Their mean.
+    /// The mean.
     Mean,
 }
 
@@ -83,9 +83,9 @@ pub enum LossReduction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RatesConfig {
-    /// Peak learning rate, that of the head.
+    /// The peak learning rate, which is the head's.
     pub learning_rate: f64,
-    /// Share of all updates that is linear warm-up.
+    /// The fraction of all updates with linear warm-up.
     pub warmup_fraction: f64,
     /// Exponent of the decay to 0; 1 is linear.
     pub decay_power: f64,
@@ -99,7 +99,7 @@ pub struct RatesConfig {
     pub weight_decay: f64,
     /// Global gradient norm above which gradients are scaled down to it.
     pub clip_norm: f64,
-    /// Factor on the learning rate from each layer to the one below it; 1 for one rate for all.
+    /// The factor of the learning rate from each layer to the layer below it; 1 for one rate.
     pub layer_decay: f64,
 }
 
@@ -107,22 +107,34 @@ pub struct RatesConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConfig {
-    /// The layers on the encoder.
+    /// The layers of the head.
     pub kind: HeadKind,
-    /// Dropout on the sentence vector, a probability.
+    /// The probability of dropout before the head.
     pub dropout: f64,
-    /// Which vector stands for the whole input.
+    /// How hidden states are pooled.
     pub pooling: Pooling,
 }
 
 impl HeadConfig {
+    /// Checks that the pooling is the default, for heads on tokens.
+    pub(crate) fn check_tokens(&self) -> Result<()> {
+        match self.pooling {
+            Pooling::First => Ok(()),
+            Pooling::Mean => {
+                let expected =
+                    "must be \"first\": the task predicts from tokens, not from pooled inputs";
+                Err(Error::value("head.pooling", "mean", expected))
+            }
+        }
+    }
+
     /// The head of `transformers`' classifiers.
     pub(crate) fn hf(dropout: f64) -> Self {
         Self { kind: HeadKind::Hf, dropout, pooling: Pooling::First }
     }
 }
 
-/// The layers on the encoder.
+/// The layers of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -133,14 +145,14 @@ pub enum HeadKind {
     Hf,
 }
 
-/// Which vector stands for the whole input.
+/// How hidden states are pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Pooling {
-    /// That of `[CLS]` (the reference).
+    /// The hidden state of `[CLS]` (the reference).
     First,
-    /// The mean over all tokens, special tokens included and padding not.
+    /// The mean over all tokens, special tokens included, padding excluded.
     Mean,
 }
 
@@ -150,19 +162,19 @@ pub enum Pooling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpanConfig {
-    /// Tokens of the question; longer ones are cut.
+    /// The most tokens of a question; longer questions are truncated.
     pub max_query_length: usize,
-    /// Tokens of the context from the start of one window to that of the next.
+    /// Tokens of the context from the start of a window to the start of the next.
     pub stride: usize,
-    /// Tokens of the longest answer.
+    /// The most tokens of an answer.
     pub max_answer_length: usize,
-    /// Answers that are kept of each question.
+    /// The number of best answers kept for each question.
     pub n_best: usize,
-    /// Starts that are looked at in each window, and ends of each of them.
+    /// The number of starts scored in each window, and of ends for each start.
     pub beam: usize,
-    /// Weight of the loss of whether there is an answer (the reference's head alone).
+    /// The weight of the answerability loss (the reference's head only).
     pub answerable_weight: f64,
-    /// Null odds above which a question is taken to have no answer (version 2.0); the reference's for its models.
+    /// Null odds above which "no answer" is predicted (version 2.0); the default is the reference's for its models.
     pub null_threshold: f64,
 }
 
@@ -170,7 +182,7 @@ impl SpanConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// Naming the first key that no answer can be found with.
+    /// Naming the first invalid key.
     pub(crate) fn validate(&self) -> Result<()> {
         for (key, value) in [
             ("squad.max_query_length", self.max_query_length),
@@ -198,21 +210,21 @@ impl SpanConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Updates between checkpoints; one is always written at the end of a seed and on Ctrl-C.
+    /// Updates between checkpoints; a checkpoint is always written at the end of a seed and on Ctrl-C.
     pub every: u64,
-    /// Newest checkpoints kept; 0 keeps all.
+    /// The number of newest checkpoints kept; 0 keeps all.
     pub keep_last: usize,
-    /// What happens to the checkpoints of a seed that is done and scored.
+    /// What happens to the checkpoints of a finished seed.
     pub finished: Finished,
 }
 
-/// What happens to the checkpoints of a seed that is done and scored.
+/// What happens to the checkpoints of a finished seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Finished {
-    /// Deleted: the best seed's weights are in `model/`, and the score of each in `result.json`.
+    /// They are deleted; the best seed's weights are in `model/`, and the scores of each seed in `result.json`.
     Delete,
-    /// Kept.
+    /// They are kept.
     Keep,
 }
 
@@ -220,7 +232,7 @@ pub enum Finished {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
-    /// Updates between scores on the dev set in metrics.jsonl; 0 for the end alone.
+    /// Updates between evaluations on the dev set, logged in metrics.jsonl; 0 evaluates only at the end.
     pub every: u64,
     /// Which weights of a seed are scored and kept.
     #[serde(default)]
@@ -231,11 +243,11 @@ pub struct EvaluateConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Choose {
-    /// Those after the last update (the paper's protocol, and the reference's).
+    /// The weights after the last update (the protocol of the paper and of the reference).
     #[default]
     Last,
-    /// Those with the best score on the dev set among the scores of training, the first of equals. The dev score is
-    /// then chosen by, so it flatters more; the test score does not.
+    /// The weights with the best dev score during training, the first of equals. This makes the dev score more
+    /// optimistic, not the test score.
     Best,
 }
 
@@ -250,7 +262,7 @@ impl FinetuneConfig {
         Ok(config)
     }
 
-    /// The config with `KEY=VALUE` overrides, every value checked; `origin` is what errors call it.
+    /// The config with `KEY=VALUE` overrides, every value checked; `origin` is its name in errors.
     ///
     /// # Errors
     /// Naming the key.
@@ -258,11 +270,11 @@ impl FinetuneConfig {
         self.for_task(origin, &Section::default(), overrides)
     }
 
-    /// The config with what a task's file says of it ([`crate::kinds::DescribedTask`]) and, over that, `KEY=VALUE` overrides;
-    /// only what comes out must fit together. `origin` is what errors call the config itself.
+    /// The config with the `[config]` section of a task's file ([`crate::kinds::DescribedTask`]) and, over that,
+    /// `KEY=VALUE` overrides; only the result must be valid. `origin` is the name of the config in errors.
     ///
     /// # Errors
-    /// Naming the key, and the task's file where that has it.
+    /// Naming the key, and the task's file if the value is from there.
     pub fn for_task(&self, origin: &str, task: &Section, overrides: &[String]) -> Result<Self> {
         let config = task.over(self)?;
         let config: Self = parse_toml(&config.to_toml(), origin.as_ref(), overrides)?;
@@ -279,8 +291,8 @@ impl FinetuneConfig {
         Ok(config)
     }
 
-    /// Whether data that was read with this config is what the other would read: they differ at most in how long,
-    /// how fast, where and with what reports is learned.
+    /// Whether the config reads the same data as another: they may differ in epochs, learning rates, seed, device,
+    /// precision, logging, loss, checkpoints and evaluation only.
     pub(crate) fn reads_as(&self, other: &Self) -> bool {
         let train = TrainConfig {
             epochs: self.train.epochs,
@@ -303,13 +315,13 @@ impl FinetuneConfig {
 
     /// The config as TOML.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a config of plain values serialises")
+        toml::to_string(self).expect("a config of plain values serializes")
     }
 
-    /// Checks every value that does not need the data.
+    /// Checks every value that does not depend on the data.
     ///
     /// # Errors
-    /// Naming the first key that no run can be made with.
+    /// Naming the first invalid key.
     pub fn validate(&self) -> Result<()> {
         self.adam(0).validate()?;
         self.squad.as_ref().map_or(Ok(()), SpanConfig::validate)?;
@@ -336,7 +348,7 @@ impl FinetuneConfig {
             return Err(Error::value("train.max_length", self.train.max_length, room));
         }
         if self.evaluate.choose == Choose::Best && self.evaluate.every == 0 {
-            let expected = "needs evaluate.every above 0: the scores that are chosen from";
+            let expected = "needs evaluate.every above 0, so that there are scores to choose from";
             return Err(Error::value("evaluate.choose", "best", expected));
         }
         if self.head.kind == HeadKind::Hf && self.head.pooling != Pooling::First {
@@ -376,16 +388,16 @@ impl FinetuneConfig {
         Ok(())
     }
 
-    /// Updates of a training set of `examples`: `floor(ceil(examples / batch) * epochs)`.
+    /// The number of updates for `examples` training inputs: `floor(ceil(examples / batch) * epochs)`.
     ///
-    /// Source: reference `finetune/preprocessing.py` and `run_finetuning.py`, where the set is padded
-    /// to whole batches with rows that have no loss.
+    /// Source: reference `finetune/preprocessing.py` and `run_finetuning.py`, which pad the training set to full
+    /// batches with rows without a loss.
     pub fn steps(&self, examples: usize) -> u64 {
         let batches = examples.div_ceil(self.train.batch_size * self.train.accumulate);
         (batches as f64 * self.train.epochs) as u64
     }
 
-    /// The learning rate of every step of a run of `steps`.
+    /// The learning rate schedule of a run of `steps`.
     pub fn schedule(&self, steps: u64) -> Schedule {
         Schedule {
             peak: self.optimizer.learning_rate,

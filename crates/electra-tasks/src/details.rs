@@ -1,13 +1,13 @@
-//! What a report shows of the answers to a split: a confusion matrix, the hardest examples, tables by kind.
+//! The sections of a report on the answers for a split: a confusion matrix, the hardest examples, scores by type.
 
 use electra_scores::MatchCounts;
 use electra_train::html::Page;
 use serde::{Deserialize, Serialize};
 
-/// Rows of a table of the hardest examples.
+/// The number of rows in a table of the hardest examples.
 pub(crate) const HARDEST: usize = 50;
 
-/// A part of a report: `details.json` beside the answers of the dev set has a list of them.
+/// A section of a report; `details.json`, next to the answers for the dev set, has a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -16,29 +16,42 @@ pub enum Details {
     Confusion {
         /// The classes.
         labels: Vec<String>,
-        /// By the gold class, then by the predicted one.
+        /// Indexed by the gold class, then by the predicted class.
         counts: Vec<Vec<u64>>,
     },
     /// A table.
     Table {
-        /// What it is of.
+        /// Its title.
         title: String,
         /// Names of its columns.
         columns: Vec<String>,
         /// Its rows, a cell for each column.
         rows: Vec<Vec<String>>,
     },
-    /// What is shown of one of several tasks.
+    /// The sections of one of several tasks.
     Task {
-        /// The task.
+        /// The name of the task.
         name: String,
-        /// Its parts.
+        /// Its sections.
         details: Vec<Details>,
     },
 }
 
 impl Details {
-    /// Puts the part into a page.
+    /// A table with these columns.
+    pub(crate) fn table<'a>(
+        title: &str,
+        columns: impl IntoIterator<Item = &'a str>,
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Self {
+        Self::Table {
+            title: title.to_owned(),
+            columns: columns.into_iter().map(str::to_owned).collect(),
+            rows: rows.into_iter().collect(),
+        }
+    }
+
+    /// Adds the section to a page.
     pub(crate) fn show(&self, page: &mut Page) {
         self.show_under(page, Page::heading);
     }
@@ -72,7 +85,7 @@ pub struct Texts {
     pub text_b: Option<String>,
 }
 
-/// Columns of texts or of pairs of them.
+/// The columns of texts or pairs of texts.
 pub(crate) fn text_columns(texts: &[Texts]) -> &'static [&'static str] {
     match texts.iter().any(|texts| texts.text_b.is_some()) {
         true => &["text", "second text"],
@@ -80,12 +93,12 @@ pub(crate) fn text_columns(texts: &[Texts]) -> &'static [&'static str] {
     }
 }
 
-/// The cells of these columns.
+/// The cells of [`text_columns`].
 pub(crate) fn text_cells(texts: &Texts) -> impl Iterator<Item = String> + use<> {
     std::iter::once(texts.text_a.clone()).chain(texts.text_b.clone())
 }
 
-/// The counts and scores of several things, each of which is a `what`.
+/// Counts and scores, a row for each class, label or type; `what` is the title of the first column.
 pub(crate) fn found<'a>(
     title: &str,
     what: &str,
@@ -97,9 +110,5 @@ pub(crate) fn found<'a>(
         std::iter::once(name.to_owned()).chain(scores).chain(counts).collect()
     };
     let columns = [what, "precision", "recall", "F1", "gold", "predicted", "right"];
-    Details::Table {
-        title: title.to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.into_iter().map(row).collect(),
-    }
+    Details::table(title, columns, rows.into_iter().map(row))
 }

@@ -2,43 +2,47 @@
 
 use std::path::PathBuf;
 
-/// What can go wrong with tasks, fine-tuning and predictions.
+/// An error of tasks, fine-tuning or predictions.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A row, a file or a value that cannot be used, from this crate or from the one that reads and scores.
+    /// An invalid row, file or value, of this crate or of `electra-scores`.
     #[error(transparent)]
     Data(#[from] electra_scores::Error),
+    /// An error of training, or of a crate below it: the tokenizer, the networks, libtorch.
+    #[error(transparent)]
+    Train(#[from] electra_train::Error),
     /// The loss of a seed became NaN or infinite.
     #[error("seed {seed}: {source}")]
     Diverged {
         /// The seed.
         seed: u64,
-        /// Which update, and what its loss was.
+        /// The step and its loss.
         source: electra_train::Error,
     },
-    /// From the crate of files: a config that cannot be read, an output folder that is not replaced.
-    #[error(transparent)]
-    Files(#[from] electra_files::Error),
-    /// From training.
-    #[error(transparent)]
-    Train(#[from] electra_train::Error),
-    /// From the tokenizer crate.
-    #[error(transparent)]
-    Tokenize(#[from] electra_tokenize::Error),
-    /// From the model crate.
-    #[error(transparent)]
-    Model(#[from] electra_model::Error),
-    /// From the libtorch layer.
-    #[error(transparent)]
-    Torch(#[from] electra_torch::Error),
-    /// From libtorch itself.
-    #[error("libtorch: {0}")]
-    Tch(#[from] tch::TchError),
 }
 
 /// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Errors of lower crates are those of the crate that wraps them.
+macro_rules! wrapped {
+    ($($variant:ident: $error:ty),+ $(,)?) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(error.into())
+            }
+        }
+    )+};
+}
+
+wrapped!(
+    Data: electra_files::Error,
+    Train: electra_tokenize::Error,
+    Train: electra_model::Error,
+    Train: electra_torch::Error,
+    Train: tch::TchError,
+);
 
 impl Error {
     /// An I/O error of a file, for `map_err`.

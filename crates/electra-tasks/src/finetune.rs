@@ -1,4 +1,4 @@
-//! A task over several seeds, and over the cells of a grid: what `electra finetune` runs.
+//! Fine-tuning of a task over several seeds and over the cells of a grid: `electra finetune`.
 
 mod chosen;
 mod folder;

@@ -1,4 +1,4 @@
-//! The kinds of tasks, a folder each, and the table of them by name; kinds from outside are added to it.
+//! The kinds of tasks, a folder each, and their table; kinds of other crates can be added to it.
 
 pub mod multi_label;
 pub mod sentence;
@@ -9,6 +9,7 @@ use crate::{
     answer::TaskModel,
     error::{Error, Result},
     model::{Header, MULTI, is_fine_tuned},
+    model_kind::{ModelKind, open},
     pool::ModelSite,
     task::Task,
 };
@@ -20,7 +21,7 @@ use std::{
     sync::Arc,
 };
 
-/// A task with the folder of its files, and what its `task.toml` changes in the fine-tuning config.
+/// A task with the folder of its files, and the changes of its `task.toml` to the fine-tuning config.
 #[derive(Clone, Debug)]
 pub struct DescribedTask {
     /// The task.
@@ -31,8 +32,11 @@ pub struct DescribedTask {
     pub config: Section,
 }
 
-/// A task, and the section `[config]` of its file.
+/// A task, and the `[config]` section of its file.
 pub type Described = Result<(Arc<dyn Task>, Section)>;
+
+/// The header of a folder without `task.json`, or `None` if the folder is not of the kind.
+pub type Untuned = fn(&Path) -> Result<Option<Header>>;
 
 /// A kind of task.
 #[derive(Clone, Copy, Debug)]
@@ -41,59 +45,38 @@ pub struct Kind {
     pub task_toml: &'static [&'static str],
     /// The value of `kind` in a model's `task.json`.
     pub task_json: &'static str,
-    /// Tasks with names of their own, and their `task.toml`.
+    /// Names of tasks, each with its `task.toml`.
     pub named: &'static [(&'static str, &'static str)],
-    /// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
+    /// The task of a `task.toml` with `KEY=VALUE` overrides of its keys, and its `[config]` section.
     pub describe: fn(&TaskFile, &[String]) -> Described,
     /// Opens a model folder of the kind.
     pub open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
-    /// The header of a folder that is not fine-tuned, if such models are of the kind.
-    pub untuned: fn(&Path) -> Result<Option<Header>>,
+    /// The header of a folder without `task.json`; `None` if the kind has only fine-tuned models.
+    pub untuned: Option<Untuned>,
 }
 
-/// No model is of the kind before it is fine-tuned.
-fn none_untuned(_: &Path) -> Result<Option<Header>> {
-    Ok(None)
+impl Kind {
+    /// A kind whose `task.toml` is a `T`, with these values of its key `kind`, and whose `task.json` is an `M`.
+    pub const fn new<T: Task + DeserializeOwned + 'static, M: ModelKind>(
+        task_toml: &'static [&'static str],
+    ) -> Self {
+        Self {
+            task_toml,
+            task_json: M::KIND,
+            named: &[],
+            describe: parse::<T>,
+            open: open::<M>,
+            untuned: None,
+        }
+    }
 }
 
-/// The kinds that this crate has: a new one is a folder and an entry here.
+/// The kinds of this crate: a new one is a folder and an entry here.
 const SHIPPED: [Kind; 4] = [
-    Kind {
-        task_toml: &["classification", "regression"],
-        task_json: sentence::KIND,
-        named: &[],
-        describe: |file, overrides| {
-            parse(file, overrides, |task: &SentenceTask| Ok(task.validate()?))
-        },
-        open: sentence::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["multi-label"],
-        task_json: multi_label::KIND,
-        named: &[],
-        describe: |file, overrides| {
-            parse(file, overrides, |task: &MultiLabelTask| Ok(task.validate()?))
-        },
-        open: multi_label::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["squad"],
-        task_json: squad::KIND,
-        named: &[("squad1.1", squad::SQUAD_1), ("squad2.0", squad::SQUAD_2)],
-        describe: |file, overrides| parse(file, overrides, squad::SquadTask::validate),
-        open: squad::open,
-        untuned: none_untuned,
-    },
-    Kind {
-        task_toml: &["tagging"],
-        task_json: tagging::KIND,
-        named: &[],
-        describe: |file, overrides| parse(file, overrides, tagging::TaggingTask::validate),
-        open: tagging::open,
-        untuned: none_untuned,
-    },
+    Kind::new::<SentenceTask, sentence::SentenceInfo>(&["classification", "regression"]),
+    Kind::new::<MultiLabelTask, multi_label::MultiLabelInfo>(&["multi-label"]),
+    Kind { named: squad::NAMED, ..Kind::new::<squad::SquadTask, squad::SquadInfo>(&["squad"]) },
+    Kind::new::<tagging::TaggingTask, tagging::TaggingInfo>(&["tagging"]),
 ];
 
 /// Kinds of tasks by name.
@@ -107,19 +90,19 @@ impl Default for Kinds {
 }
 
 impl Kinds {
-    /// One more kind, from outside.
+    /// Adds a kind of another crate.
     #[must_use]
     pub fn with(mut self, kind: Kind) -> Self {
         self.0.push(kind);
         self
     }
 
-    /// The task of a `task.toml`, with `KEY=VALUE` overrides of its keys, and its section `[config]`.
+    /// The task of a `task.toml` with `KEY=VALUE` overrides of its keys, and its `[config]` section.
     ///
     /// # Errors
     /// Naming the file, line and key.
     pub fn describe(&self, file: &TaskFile, overrides: &[String]) -> Described {
-        // A file without a kind is refused by whatever parses it, which names the line.
+        // Any parser reports a file without a kind, with the line.
         let wanted = file.kind().unwrap_or_else(|| self.0[0].task_toml[0].to_owned());
         let kind = self.0.iter().find(|kind| kind.task_toml.contains(&wanted.as_str()));
         let kind = kind.ok_or_else(|| {
@@ -129,7 +112,7 @@ impl Kinds {
         (kind.describe)(file, overrides)
     }
 
-    /// The task of a `task.toml`, or of the one in the folder `path`, without its section `[config]`.
+    /// The task of a `task.toml`, or of the folder that has one, without its `[config]` section.
     ///
     /// # Errors
     /// Naming the file, line and key.
@@ -137,10 +120,10 @@ impl Kinds {
         Ok(self.describe(&TaskFile::read(path)?, overrides)?.0)
     }
 
-    /// The task that is called `name`, if there is one, with `KEY=VALUE` overrides of its keys.
+    /// The task with this name, if there is one, with `KEY=VALUE` overrides of its keys.
     ///
     /// # Errors
-    /// If an override is of an unknown key.
+    /// If an override has an unknown key.
     pub fn named(&self, name: &str, overrides: &[String]) -> Result<Option<Arc<dyn Task>>> {
         let mut named = self.0.iter().flat_map(|kind| kind.named);
         let Some((_, text)) = named.find(|(known, _)| *known == name) else { return Ok(None) };
@@ -148,9 +131,9 @@ impl Kinds {
         Ok(Some(self.describe(&file, overrides)?.0))
     }
 
-    /// The task that `--task` names: an existing `task.toml` or its folder; GLUE's names, and those of [`Kind::named`].
-    /// `data` is the folder of its files (of GLUE's folders), by default the one that `task.toml` is in. `overrides` are
-    /// of its keys.
+    /// The task of `--task`: an existing `task.toml` or its folder, a name of GLUE or of [`Kind::named`]. `data` is the
+    /// folder of its files (of GLUE's folders), by default that of `task.toml`; `overrides` are `KEY=VALUE` of its
+    /// keys.
     ///
     /// # Errors
     /// Naming the file, line and key, or the folder that must be given.
@@ -183,11 +166,11 @@ impl Kinds {
         Ok(DescribedTask { task, data, config })
     }
 
-    /// The header of a model folder: that of its `task.json`, or what a kind makes of a folder that is not fine-tuned.
+    /// The header of a model folder: that of its `task.json`, or of [`Kind::untuned`].
     pub(crate) fn header(&self, dir: &Path) -> Result<Header> {
         if !is_fine_tuned(dir) {
-            for kind in &self.0 {
-                if let Some(header) = (kind.untuned)(dir)? {
+            for untuned in self.0.iter().filter_map(|kind| kind.untuned) {
+                if let Some(header) = untuned(dir)? {
                     return Ok(header);
                 }
             }
@@ -201,31 +184,25 @@ impl Kinds {
         let message = match self.0.iter().find(|kind| kind.task_json == wanted) {
             Some(kind) => return (kind.open)(site),
             None if wanted == MULTI => {
-                "holds the models of several tasks: name the folder of one of them, in it"
+                "has the models of several tasks: open the folder of one of them inside it"
                     .to_owned()
             }
-            None => format!("task.json: there is no head here for models of kind {wanted:?}"),
+            None => format!(
+                "task.json: unknown kind of model {wanted:?}: open it with the program that trained it"
+            ),
         };
         Err(Error::file(site.dir, message))
     }
 }
 
-/// A task of the type `T` from a `task.toml`, for [`Kind::describe`].
-///
-/// # Errors
-/// Naming the file, line and key.
-pub fn parse<T: Task + DeserializeOwned + 'static>(
-    file: &TaskFile,
-    overrides: &[String],
-    validate: impl FnOnce(&T) -> Result<()>,
-) -> Described {
+fn parse<T: Task + DeserializeOwned + 'static>(file: &TaskFile, overrides: &[String]) -> Described {
     let (task, config) = file.parse::<T>(overrides)?;
-    validate(&task)?;
+    task.validate()?;
     Ok((Arc::new(task), config))
 }
 
 /// `task` with `KEY=VALUE` overrides of its keys.
 fn with_overrides<T: Serialize + DeserializeOwned>(task: &T, overrides: &[String]) -> Result<T> {
-    let text = toml::to_string(task).expect("plain values serialise");
+    let text = toml::to_string(task).expect("plain values serialize");
     Ok(parse_toml(&text, "task".as_ref(), overrides)?)
 }

@@ -1,14 +1,14 @@
-//! Fine-tuning ELECTRA on tasks, and predicting with the result.
+//! Fine-tuning ELECTRA on tasks, and prediction with fine-tuned models.
 //!
-//! - [`Finetune`]: trains a task over several seeds with the one training loop, layer-wise rates and baselines beside the
-//!   scores, and keeps the best seed's model; [`Grid`]: every combination of some values;
-//! - [`preset`]: the paper's and the released code's values;
-//! - [`Predictor`]: a fine-tuned model of any kind, on requests at hand and on files of any size;
-//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words;
-//!   [`kinds::Kinds`] knows them by name, and takes kinds from outside, such as those of `electra-winograd`;
+//! - [`Finetune`]: trains a task over several seeds, with layer-wise learning rates and baselines, and keeps the best
+//!   seed's model; [`Grid`]: every combination of some hyperparameters;
+//! - [`preset`]: the hyperparameters of the paper and of the released code;
+//! - [`Predictor`]: a fine-tuned model of any kind, for requests in memory and files of any size;
+//! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words; [`kinds::Kinds`] finds them by
+//!   name and accepts kinds of other crates, such as `electra-winograd`;
 //! - [`MultiTask`]: several tasks on one encoder;
-//! - [`submit`]: GLUE's test files predicted, as the leaderboard takes them;
-//! - [`Task`]: the seam where kinds of tasks go, with [`TaskData`], [`TaskHead`] and [`Answers`].
+//! - [`submit`]: predictions for GLUE's test files in the leaderboard's format;
+//! - [`Task`] and [`TaskKind`]: what a new kind of task implements, and [`model_kind::ModelKind`] what its models do.
 //!
 //! Tables, readers, metrics and official scorers are in `electra-scores`.
 
@@ -27,8 +27,10 @@ pub mod config;
 pub mod details;
 mod error;
 pub mod finetune;
+pub mod head;
 pub mod kinds;
 pub mod model;
+pub mod model_kind;
 pub mod multi;
 pub mod objective;
 pub mod order;
@@ -39,12 +41,14 @@ pub mod report;
 pub mod split;
 pub mod submit;
 pub mod task;
+pub mod task_kind;
 pub mod texts;
 
 pub use answer::{Answer, Request};
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, grid::Grid};
+pub use head::{HeadNet, HeadSite};
 pub use kinds::Kinds;
 pub use multi::MultiTask;
 pub use predictor::Predictor;
@@ -52,3 +56,4 @@ pub use preset::Preset;
 pub use report::{Report, Weights};
 pub use split::Split;
 pub use task::{Answers, LoadSite, LoadedTask, Task, TaskData, TaskHead};
+pub use task_kind::TaskKind;

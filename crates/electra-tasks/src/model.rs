@@ -5,7 +5,7 @@ use crate::{
     config::{FinetuneConfig, HeadConfig, HeadKind},
     error::{Error, Result},
 };
-use electra_files::folder;
+use electra_files::{folder, read_json, write_json};
 use electra_model::{
     EncoderConfig,
     hf::{self, Architecture, Labels, Pretrained},
@@ -24,31 +24,31 @@ use tch::{Tensor, nn};
 /// The version of `task.json` that is written and read.
 const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
-/// Tokens of the shortest input: three special ones and one of text, as for `train.max_length`.
+/// The least `max_length`: three special tokens and one of text, as for `train.max_length`.
 const MIN_LENGTH: i64 = 4;
-/// The kind of a model with a head that this crate does not know.
+/// The kind of a model with a head of another program.
 const OWN: &str = "own";
-/// The kind of a model of several tasks, each with a model of its own in the folder.
+/// The kind of a folder with the models of several tasks.
 pub const MULTI: &str = "multi";
 
-/// What `task.json` has whatever the kind of task.
+/// The keys of `task.json` that every kind of task has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the file's format.
     pub format: u32,
-    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` where
-    /// files of earlier versions have none.
+    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` if a
+    /// file of an earlier version has none.
     #[serde(default = "sentence")]
     pub kind: String,
     /// The task's name.
     pub task: String,
     /// The metric that seeds were compared by.
     pub metric: Metric,
-    /// Longest input in tokens.
+    /// The length of the longest input in tokens.
     pub max_length: usize,
     /// The head's settings.
     pub head: HeadConfig,
-    /// The seed that the model is of.
+    /// The seed of the model.
     pub seed: u64,
 }
 
@@ -57,7 +57,7 @@ fn sentence() -> String {
 }
 
 impl Header {
-    /// The header of a model with a head of your own kind.
+    /// The header of a model with a head of another program.
     pub fn new(task: &str, metric: Metric, config: &FinetuneConfig, seed: u64) -> Self {
         Self {
             format: FORMAT,
@@ -70,7 +70,7 @@ impl Header {
         }
     }
 
-    /// The header of a model that was not fine-tuned here.
+    /// The header of a model that was not fine-tuned by this crate.
     pub fn foreign(task: &str, metric: Metric, config: &hf::Config) -> Self {
         Self {
             format: FORMAT,
@@ -83,7 +83,7 @@ impl Header {
         }
     }
 
-    /// The same of another kind.
+    /// The header with another kind.
     #[must_use]
     pub fn of_kind(self, kind: &str) -> Self {
         Self { kind: kind.to_owned(), ..self }
@@ -92,19 +92,20 @@ impl Header {
     /// Reads the header of a fine-tuned model's folder.
     ///
     /// # Errors
-    /// If it has no `task.json`, or one of another version.
+    /// If it has no `task.json`, or one of an unsupported version.
     pub fn read(dir: &Path) -> Result<Self> {
         let header: Self = read_info(dir)?;
         match header.format {
             FORMAT => Ok(header),
             other => {
-                let message = format!("format {other}, this version reads {FORMAT}");
+                let message =
+                    format!("has format {other}; this version of electra reads format {FORMAT}");
                 Err(Error::file(dir.join(TASK), message))
             }
         }
     }
 
-    /// Checks that the encoder of the folder can be given inputs of this length.
+    /// Checks that the encoder of the folder takes inputs of this length.
     ///
     /// # Errors
     /// Naming `task.json` and the key.
@@ -121,25 +122,25 @@ impl Header {
     }
 }
 
-/// What a model folder has besides weights.
+/// The files of a model folder besides weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFiles {
-    /// `task.json`: has at least the keys of [`Header`].
+    /// `task.json`, which has at least the keys of [`Header`].
     pub info: serde_json::Value,
-    /// The class of `transformers` that the folder is for.
+    /// The class of `transformers` that loads the folder.
     pub class: HeadClass,
-    /// Models in it that share the encoder; if there are some, the folder itself is the encoder alone.
+    /// Models in the folder that share its encoder; if there are any, the folder itself is the encoder alone.
     pub members: Vec<MemberModel>,
 }
 
 impl ModelFiles {
-    /// Those of a model whose `task.json` is `info`.
+    /// The files of a model whose `task.json` is `info`.
     pub fn new<I: Serialize>(info: &I, class: HeadClass) -> Self {
-        let info = serde_json::to_value(info).expect("plain values serialise");
+        let info = serde_json::to_value(info).expect("plain values serialize");
         Self { info, class, members: Vec::new() }
     }
 
-    /// Those of a model with a head of your own kind.
+    /// The files of a model with a head of another program.
     pub fn own(header: Header) -> Self {
         Self::new(&header, HeadClass::none())
     }
@@ -148,22 +149,22 @@ impl ModelFiles {
 /// A model in the folder of another, with the same encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberModel {
-    /// Its folder in that one; its variables have the same name among those of heads.
+    /// The name of its folder, which is also the prefix of its variables within the head's.
     pub folder: String,
     /// Its files.
     pub files: ModelFiles,
 }
 
-/// The class of `transformers` that loads a model folder, and what it calls the head.
+/// The class of `transformers` that loads a model folder, and its name for the head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadClass {
-    /// The class; [`Architecture::ElectraModel`] where none has such a head.
+    /// The class; [`Architecture::ElectraModel`] if no class has such a head.
     pub architecture: Architecture,
-    /// What its outputs mean.
+    /// The meaning of its outputs.
     pub labels: Option<Labels>,
-    /// Dropout before the head, where it is not the encoder's.
+    /// Dropout before the head, if it differs from the encoder's.
     pub dropout: Option<f64>,
-    /// The name of the head's variables.
+    /// The prefix of the head's variables.
     pub head: &'static str,
 }
 
@@ -173,7 +174,7 @@ impl HeadClass {
         Self { architecture: Architecture::ElectraModel, labels: None, dropout: None, head: HEAD }
     }
 
-    /// The class of a head on the whole input with such outputs, if it has one.
+    /// The class of a head on the pooled input with these outputs, if there is one.
     pub fn of_sequences(head: &HeadConfig, labels: Labels) -> Self {
         match head.kind {
             HeadKind::Reference => Self::none(),
@@ -202,27 +203,23 @@ impl HeadClass {
     }
 }
 
-/// `task.json` with the keys of its kind.
+/// Reads `task.json` with the keys of its kind.
 pub(crate) fn read_info<T: DeserializeOwned>(dir: &Path) -> Result<T> {
-    let path = dir.join(TASK);
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
+    Ok(read_json(&dir.join(TASK))?)
 }
 
 /// Writes `task.json`.
 pub(crate) fn write_info<T: Serialize>(dir: &Path, info: &T) -> Result<()> {
-    let path = dir.join(TASK);
-    let json = serde_json::to_string_pretty(info).expect("plain values serialise");
-    fs::write(&path, json + "\n").map_err(Error::io(&path))
+    Ok(write_json(&dir.join(TASK), info)?)
 }
 
-/// An error about a value of `task.json`, with the file's name.
+/// For `map_err`: an error about a value of `task.json`.
 pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
     let path = dir.join(TASK);
     |error| Error::file(path, error)
 }
 
-/// Checks that a network of the folder has an embedding for every token.
+/// Checks that the model of a folder has an embedding for every token.
 ///
 /// # Errors
 /// If it has fewer.
@@ -237,7 +234,7 @@ pub fn check_vocabulary(dir: &Path, tokenizer: &WordPiece, encoder: &EncoderConf
     }
 }
 
-/// A model folder's sizes and tokenizer.
+/// The encoder's config and the tokenizer of a model folder.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) config: EncoderConfig,
@@ -245,7 +242,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads `config.json` and the tokenizer, and checks that they belong together.
+    /// Reads `config.json` and the tokenizer, and checks that they fit.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let config = hf::read_config(dir)?.encoder;
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
@@ -258,33 +255,33 @@ impl Source {
     }
 }
 
-/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task are dropped, except the one
-/// that is asked for.
+/// The encoder's weights of a folder: `electra.*`. Heads of pre-training or of another task are dropped, except the
+/// head that the task starts from.
 #[derive(Debug)]
 pub(crate) struct EncoderWeights(Pretrained);
 
 impl EncoderWeights {
-    /// Weights with those of the head that the folder calls `head`, if one is given.
+    /// The encoder's weights, and with `head` those of the head with this name in the folder.
     pub(crate) fn read(dir: &Path, head: Option<&str>) -> Result<Self> {
         let mut pretrained = Pretrained::read(dir)?;
         for note in &pretrained.notes {
             tracing::info!("{}: {note}", dir.display());
         }
-        let begun = match head {
+        let initial_head = match head {
             None => Vec::new(),
             Some(head) => {
                 let own = handles(&pretrained.tensors, |name| is_under(name, head));
                 if own.is_empty() {
                     let message =
-                        format!("has no {head}.*: the task starts from a discriminator's head");
+                        format!("has no {head}.*: the task needs a discriminator with its head");
                     return Err(Error::file(dir, message));
                 }
                 renamed(own, head, HEAD)
             }
         };
-        // A head of the same name, of another task, would be loaded or be of a wrong shape.
+        // The head of another task may have the same name.
         pretrained.tensors.retain(|(name, _)| !hf::is_head(name));
-        pretrained.tensors.extend(begun);
+        pretrained.tensors.extend(initial_head);
         Ok(Self(pretrained))
     }
 
@@ -293,18 +290,18 @@ impl EncoderWeights {
     }
 }
 
-/// Whether a variable is under `path`.
+/// Whether a variable has the prefix `path`.
 fn is_under(name: &str, path: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Second handles on the tensors whose names are `wanted`.
-fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
+/// Handles on the tensors whose names are `wanted`.
+pub(crate) fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
     let wanted = tensors.iter().filter(|(name, _)| wanted(name));
     wanted.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
 }
 
-/// Names that begin with `from` with `to` in its place.
+/// `tensors` with the prefix `from` of their names replaced by `to`.
 pub(crate) fn renamed(tensors: Named, from: &str, to: &str) -> Named {
     let rename = |name: String| match name.strip_prefix(from).filter(|rest| rest.starts_with('.')) {
         Some(rest) => format!("{to}{rest}"),
@@ -313,7 +310,7 @@ pub(crate) fn renamed(tensors: Named, from: &str, to: &str) -> Named {
     tensors.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect()
 }
 
-/// Writes a model folder, whole or not at all; its card is written when all seeds are done.
+/// Writes a model folder atomically; its card is written when all seeds are finished.
 pub(crate) fn write(
     dir: &Path,
     source: &Source,
@@ -325,7 +322,7 @@ pub(crate) fn write(
     })
 }
 
-/// Writes a model into a folder, and those that share its encoder into folders in it.
+/// Writes a model into a folder, and the models that share its encoder into subfolders.
 fn fill(
     dir: &Path,
     source: &Source,
@@ -352,28 +349,26 @@ fn fill(
     Ok(())
 }
 
-/// Whether a folder is of a fine-tuned model.
+/// Whether a folder has a fine-tuned model.
 pub fn is_fine_tuned(dir: &Path) -> bool {
     dir.join(TASK).exists()
 }
 
-/// Copies the model of a fine-tuning run (or a model folder) to where `transformers` is to load it.
+/// Copies the model of a fine-tuning run, or a model folder, to `out`, for `transformers`.
 ///
 /// # Errors
-/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or not a model to
-/// replace.
+/// If it has the reference's head, which `transformers` has no class for, or `out` is not empty or is not a model that
+/// may be replaced.
 pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     let dir = folder_of(run);
     let kind = Header::read(&dir)?.kind;
     if hf::read_config(&dir)?.architecture == Architecture::ElectraModel {
         let message = match kind.as_str() {
             MULTI => {
-                "is the encoder of several tasks: export the folder of one of them, in it; or load the encoder with \
+                "is the encoder of several tasks: export the folder of one of them inside it, or load the encoder with \
                  AutoModel"
             }
-            OWN => {
-                "has a head of its own kind, which transformers has no class for; load its encoder with AutoModel"
-            }
+            OWN => "has a head that transformers has no class for; load its encoder with AutoModel",
             _ => {
                 "has the reference's head, which transformers has no class for; fine-tune with --set head.kind=hf to \
                  export a model with its head, or load its encoder with AutoModel"
@@ -391,7 +386,7 @@ pub fn export(run: &Path, out: &Path, existing: Existing) -> Result<()> {
     })
 }
 
-/// The model folder of a fine-tuning run, or `run` itself where it has none: it is one then.
+/// The model folder of a fine-tuning run, or `run` itself if it is a model folder.
 pub fn folder_of(run: &Path) -> PathBuf {
     let inner = run.join("model");
     if inner.is_dir() { inner } else { run.to_owned() }

@@ -1,4 +1,4 @@
-//! Several tasks on one encoder: a head for each, examples of all of them mixed.
+//! Several tasks on one encoder: a head for each task, and batches with examples of all tasks.
 
 mod data;
 mod mixture;

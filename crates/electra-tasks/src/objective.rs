@@ -1,11 +1,12 @@
-//! Fine-tuning as an objective: an encoder, a task's head, and the learning rates of their layers.
+//! The objective of fine-tuning: an encoder, a task's head, and the learning rates of their layers.
 
 use crate::{
     batch::TaskBatch,
     body::{Body, HEAD},
     config::LossReduction,
+    head::{HeadInput, RowLosses},
     split::Split,
-    task::{Answers, RowLosses, TaskHead},
+    task::{Answers, TaskHead},
 };
 use electra_model::{EncoderConfig, Parts};
 use electra_train::{
@@ -23,7 +24,7 @@ pub struct Finetuning {
     reduction: LossReduction,
 }
 
-/// A forward pass, and what it leaves for the metrics.
+/// A forward pass with its loss and the tensors for the metrics.
 struct TaskPass<'a> {
     head: &'a dyn TaskHead,
     part: &'a TaskBatch,
@@ -49,7 +50,7 @@ impl Finetuning {
         Ok(Self { body, head: head(&(root / HEAD))?, reduction })
     }
 
-    /// The answers to the examples of a split.
+    /// The answers for a split.
     pub fn answers(&self, split: &Split, batch_size: usize) -> Box<dyn Answers> {
         self.head.answers(&self.body, split, batch_size)
     }
@@ -78,8 +79,8 @@ impl Objective for Finetuning {
     ) -> Box<dyn Pass + 'a> {
         let batch = self.body.tensors(&part.inputs());
         let hidden_bsh = self.body.forward_t(&batch, train);
-        let RowLosses { losses_b, outputs } =
-            self.head.losses(&hidden_bsh, &batch, part.examples(), train);
+        let x = HeadInput { hidden_bsh: &hidden_bsh, batch: &batch, train };
+        let RowLosses { losses_b, outputs } = self.head.losses(&x, part.examples());
         let sum = losses_b.sum(Kind::Float);
         let loss = match self.reduction {
             LossReduction::Sum => sum,
@@ -102,11 +103,10 @@ impl Pass for TaskPass<'_> {
     }
 }
 
-/// How a variable is updated: `layer_decay^(L + 2 - depth)` times the learning rate, where the embeddings and their
-/// projection have depth 0, layer `i` (from 0) `i + 1`, and the head `L + 2`.
+/// The update rule of a variable: its learning rate is multiplied by `layer_decay^(L + 2 - depth)`, where the
+/// embeddings and their projection have depth 0, layer `i` (from 0) has depth `i + 1`, and the head `L + 2`.
 ///
-/// So the head learns at the full rate and the top layer at `layer_decay^2` of it: no variable has depth `L + 1`, as in
-/// the reference.
+/// The head's factor is 1 and the top layer's `layer_decay^2`: no variable has depth `L + 1`, as in the reference.
 ///
 /// Source: reference `model/optimization.py`, `_get_layer_lrs`. Departures: none.
 pub fn layer_rule(name: &str, layers: i64, layer_decay: f64) -> Rule {
@@ -114,7 +114,7 @@ pub fn layer_rule(name: &str, layers: i64, layer_decay: f64) -> Rule {
     Rule { decay: Decay::of(name), rate: layer_decay.powi(exponent as i32) }
 }
 
-/// Depth of a variable: see [`layer_rule`].
+/// The depth of a variable in [`layer_rule`].
 fn depth(name: &str, layers: i64) -> i64 {
     let Some(rest) = name.strip_prefix("electra.") else {
         return layers + 2;

@@ -1,4 +1,4 @@
-//! One predictor for models of every kind: requests at hand, and streams and files of any size.
+//! Prediction with models of every kind: requests in memory, streams and files of any size.
 
 mod options;
 mod questions;
@@ -18,14 +18,13 @@ use electra_model::Parts;
 use electra_scores::table::Rows;
 use std::{io::Write, path::Path, time::Instant};
 
-use options::NOT_FINITE;
+use options::{NOT_FINITE, Stream};
 pub use options::{Probabilities, StreamInput, StreamOptions, StreamReport};
 pub(crate) use rows::RowEvent;
 
 /// A fine-tuned model of any kind.
 ///
-/// Threads share it and predict at the same time. An answer depends on its request and the model, and on the other
-/// requests of a call only by rounding.
+/// Threads can share it and predict at the same time. The other requests of a call change an answer by rounding only.
 ///
 /// ```no_run
 /// use electra_tasks::{Predictor, Request};
@@ -42,22 +41,23 @@ pub struct Predictor {
     model: Box<dyn TaskModel>,
 }
 
-/// Threads of a server share it.
+/// The threads of a server share it.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Predictor>();
 };
 
 impl Predictor {
-    /// Opens the folder of a fine-tuning run, or the model folder in it; `device` is `"auto"`, `"cpu"` or `"cuda:N"`.
+    /// Opens a model folder, or the one in the folder of a fine-tuning run; `device` is `"auto"`, `"cpu"` or
+    /// `"cuda:N"`.
     ///
     /// # Errors
-    /// Naming the file that is missing or incomplete, or the key of `task.json` that cannot be used.
+    /// Naming the file that is missing or incomplete, or the invalid key of `task.json`.
     pub fn open(dir: &Path, device: &str) -> Result<Self> {
         Self::open_with(dir, device, &Kinds::default(), &Parts::shipped())
     }
 
-    /// [`Predictor::open`] for models of other kinds, and encoders of other parts, than the shipped ones.
+    /// [`Predictor::open`] with other kinds of models and other parts of encoders than the shipped ones.
     ///
     /// # Errors
     /// As [`Predictor::open`].
@@ -70,12 +70,12 @@ impl Predictor {
         Ok(Self { header, model })
     }
 
-    /// What `task.json` has whatever the kind.
+    /// The keys of `task.json` that every kind has.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Which requests the model takes.
+    /// The requests that the model takes.
     pub fn form(&self) -> RequestForm {
         self.model.form()
     }
@@ -83,7 +83,7 @@ impl Predictor {
     /// The answers to requests, in order.
     ///
     /// # Errors
-    /// Naming the request that the model does not take, or whose answer is NaN or infinite.
+    /// Naming the request that has the wrong form, or whose answer is NaN or infinite.
     pub fn answer(&self, requests: &[Request]) -> Result<Vec<Answer>> {
         let answers = self.model.answer(requests, StreamOptions::default().batch_size)?;
         match answers.iter().position(|answer| !answer.is_finite()) {
@@ -92,7 +92,7 @@ impl Predictor {
         }
     }
 
-    /// Answers the rows of a table in order, a window of them at a time.
+    /// Answers the rows of a table in order, a window of rows at a time.
     ///
     /// # Errors
     /// The first row that cannot be read or answered, with its line; or the error of `on_event`.
@@ -106,18 +106,18 @@ impl Predictor {
     }
 
     /// Predicts a stream of any length: the rows of a table, the words of a CoNLL file, or the questions of a SQuAD or
-    /// MRQA file, as the model takes them. `name` is what errors call the writer.
+    /// MRQA file, depending on the model. `name` is the writer's name in errors.
     ///
-    /// - Rows: `index` and `prediction`, and the probabilities if asked for, as a table or JSON lines. A window of rows
-    ///   is held at a time; each is flushed.
-    /// - Words: the input's lines with the tag as a further column (and its probability as one more), likewise.
-    /// - Questions: `{id: text}` when all are answered. With null odds above the threshold the text is empty.
+    /// - Rows: the columns `index` and `prediction`, and optionally probabilities, as a table or JSON lines. A window
+    ///   of rows is in memory at a time; the output is flushed after each.
+    /// - Words: the input's lines with a further column for the tag (and one for its probability), likewise.
+    /// - Questions: `{id: text}` when all are answered. If the null odds are above the threshold, the text is empty.
     ///
-    /// `on_done` is told how many rows, words or questions are done.
+    /// `on_done` gets the number of finished rows, words or questions.
     ///
     /// # Errors
-    /// An option that the model does not take. The first row, sentence or question that cannot be read or answered,
-    /// with its line; answers to rows and words before it are written. Or the writer's error.
+    /// An option that the model does not take; the first row, sentence or question that cannot be read or answered,
+    /// with its line (answers to rows and words before it are written); or the writer's error.
     pub fn stream(
         &self,
         input: StreamInput,
@@ -126,28 +126,23 @@ impl Predictor {
         options: &StreamOptions,
         on_done: &mut dyn FnMut(u64),
     ) -> Result<StreamReport> {
-        let (clock, writer): (_, &mut dyn Write) = (Instant::now(), &mut writer);
-        let (model, form) = (&*self.model, self.form());
+        let (clock, form) = (Instant::now(), self.form());
         options.check(&form)?;
+        let model = &*self.model;
+        let stream = Stream { model, input, writer: &mut writer, name, options, on_done };
         let (done, unit) = match form {
             RequestForm::Rows { columns, classes, separator } => {
-                let output = rows::Output { name, classes: &classes, separator: &separator };
-                (rows::stream(model, &columns, input, writer, &output, options, on_done)?, "rows")
+                (rows::stream(stream, &columns, &classes, &separator)?, "rows")
             }
-            RequestForm::Words { column } => {
-                (words::stream(model, column, input, writer, name, options, on_done)?, "words")
-            }
+            RequestForm::Words { column } => (words::stream(stream, column)?, "words"),
             RequestForm::Questions { null_threshold } => {
-                let threshold = options.threshold.or(null_threshold);
-                let done =
-                    questions::stream(model, threshold, input, writer, name, options, on_done)?;
-                (done, "questions")
+                (questions::stream(stream, options.threshold.or(null_threshold))?, "questions")
             }
         };
         Ok(StreamReport { done, unit, seconds: clock.elapsed().as_secs_f64() })
     }
 
-    /// [`Predictor::stream`] into a file, which appears when it is complete. An output that is not a file (a pipe, a
+    /// [`Predictor::stream`] into a file, which is written atomically. An output that is not a regular file (a pipe, a
     /// device) is written directly.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! The published ways to fine-tune, resolved over the size of the model and the task.
+//! Published hyperparameters of fine-tuning, by the size of the model and the group of the task.
 //!
-//! The paper and the code that was released with it disagree in two values: weight decay is 0 in the paper and 0.01 in
-//! the code, and the rate of Small 3e-4 and 1e-4.
+//! The paper and the code released with it differ in two values: the weight decay is 0 in the paper and 0.01 in the
+//! code, and the learning rate of Small is 3e-4 and 1e-4.
 //!
 //! Source: Clark et al. 2020, Table 7; reference `configure_finetuning.py`.
 
@@ -15,29 +15,29 @@ use crate::{
 use electra_model::{EncoderConfig, Precision, hf};
 use std::path::Path;
 
-/// Whose values.
+/// The source of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Preset {
-    /// The paper's, Table 7.
+    /// Table 7 of the paper.
     Paper,
-    /// The defaults of the released code: weight decay 0.01, and for Small a rate of 1e-4.
+    /// The defaults of the released code: weight decay 0.01, and for Small a learning rate of 1e-4.
     Repo,
 }
 
-/// The sizes that values are published for.
+/// The model sizes with published values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Narrower than Base.
+    /// Below 768 hidden units.
     Small,
-    /// From Base on.
+    /// From 768 hidden units on.
     Base,
-    /// From Large on.
+    /// From 1024 hidden units on.
     Large,
 }
 
 impl Size {
-    /// The size whose values suit an encoder: below 768 hidden units Small, from 1024 on Large.
+    /// The size of an encoder by its hidden units.
     pub fn of(encoder: &EncoderConfig) -> Self {
         match encoder.hidden {
             ..768 => Self::Small,
@@ -47,9 +47,9 @@ impl Size {
     }
 }
 
-/// Tasks that are learned alike; [`crate::Task::group`] is a task's.
+/// Groups of tasks with the same hyperparameters; see [`crate::Task::group`].
 ///
-/// Departure: the reference goes by the name alone, looks for `squad` or `qa` anywhere in it, and so misses `naturalqs`.
+/// Departure: the reference looks for `squad` or `qa` in the name of a task, which misses `naturalqs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// 3 epochs, inputs of up to 128 tokens.
@@ -63,8 +63,8 @@ pub enum Group {
 }
 
 impl Group {
-    /// The group of tasks that are learned together: that of the one with the longest inputs; of others [`Group::Long`]
-    /// if all of them are.
+    /// The group of several tasks trained together: that of the task with the longest inputs, or [`Group::Long`] if all
+    /// of them are in it.
     pub fn of_all(groups: &[Self]) -> Self {
         let long = groups.iter().all(|&group| group == Self::Long);
         [Self::Questions, Self::Chunking]
@@ -75,7 +75,7 @@ impl Group {
 }
 
 impl Preset {
-    /// Its name, as `--preset` takes it.
+    /// The value of `--preset`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
@@ -83,22 +83,22 @@ impl Preset {
         }
     }
 
-    /// The values for the model in the folder `model` and a group of tasks.
+    /// The config for the model in the folder `model` and a group of tasks.
     ///
     /// # Errors
-    /// If the folder has no `config.json` that can be read.
+    /// If the folder has no readable `config.json`.
     pub fn read(self, model: &Path, group: Group) -> Result<FinetuneConfig> {
         let encoder = hf::read_config(model)?.encoder;
         let size = Size::of(&encoder);
         tracing::info!(
-            "preset {}: the values of {size:?} for a model of {} hidden units, and for tasks of the group {group:?}",
+            "preset {}: the values of {size:?} for a model with {} hidden units, and of the group {group:?}",
             self.name(),
             encoder.hidden
         );
         Ok(self.config(size, group))
     }
 
-    /// The values for a size and a group of tasks.
+    /// The config for a size and a group of tasks.
     pub fn config(self, size: Size, group: Group) -> FinetuneConfig {
         let learning_rate = match (size, self) {
             (Size::Small, Self::Paper) => 3e-4,
@@ -148,7 +148,7 @@ impl Preset {
             },
             head: HeadConfig {
                 kind: HeadKind::Reference,
-                // The head of questions has none.
+                // The reference's head for questions has no dropout.
                 dropout: if group == Group::Questions { 0.0 } else { 0.1 },
                 pooling: Pooling::First,
             },

@@ -1,18 +1,18 @@
-//! What fine-tuning says at the end: `results.json`.
+//! The report of fine-tuning: `results.json`.
 
 use crate::baseline::Baselines;
 use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Whether an encoder's weights are used.
+/// The initial weights of the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Weights {
-    /// Those of the model folder.
+    /// The weights of the model folder.
     Pretrained,
-    /// Random ones in the sizes of the folder's `config.json`: the control that shows what pre-training is worth.
+    /// Random weights with the sizes of the folder's `config.json`: a control that shows the effect of pre-training.
     Random,
 }
 
@@ -21,50 +21,50 @@ pub enum Weights {
 pub struct Report {
     /// The task's name.
     pub task: String,
-    /// What seeds are compared by.
+    /// The metric that seeds are compared by.
     pub metric: Metric,
     /// The folder of the encoder.
     pub model: PathBuf,
-    /// Whether its weights were used, or its sizes alone.
+    /// Its initial weights.
     pub weights: Weights,
-    /// Numbers of examples.
+    /// The numbers of examples.
     pub examples: Examples,
-    /// Updates of each seed.
+    /// The number of updates of each seed.
     pub steps: u64,
-    /// One entry per seed, in the order in which they were asked for.
+    /// One entry per seed, in the requested order.
     pub seeds: Vec<SeedReport>,
     /// The seed with the best dev score (the first of equals); its model is in `model/`.
     pub best_seed: u64,
-    /// The metric on the dev set, over seeds; `None` if it is not defined for any.
+    /// The metric on the dev set, over seeds; `None` if it is not defined for any seed.
     pub dev: Option<Summary>,
     /// The metric on the test set, over seeds.
     pub test: Option<Summary>,
-    /// Test score of the best seed on dev: what may be reported as "the best model's".
+    /// The test score of the seed with the best dev score: that of the model in `model/`.
     pub best_seed_test: Option<f64>,
-    /// What no network gives.
+    /// Scores without a network.
     pub baselines: Baselines,
-    /// What is not used of the files, but for those that are used whole.
+    /// The examples that are not used, by file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// Seconds of all of it, of this process.
+    /// The duration in seconds, of this process.
     pub seconds: f64,
 }
 
 impl Report {
-    /// A figure of the best seed.
-    pub fn best<T>(&self, figure: impl Fn(&SeedReport) -> Option<T>) -> Option<T> {
-        self.seeds.iter().find(|seed| seed.seed == self.best_seed).and_then(figure)
+    /// A value of the best seed.
+    pub fn best<T>(&self, value: impl Fn(&SeedReport) -> Option<T>) -> Option<T> {
+        self.seeds.iter().find(|seed| seed.seed == self.best_seed).and_then(value)
     }
 }
 
-/// Numbers of examples.
+/// The numbers of examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Examples {
-    /// Learned from.
+    /// In the training set.
     pub train: usize,
-    /// Seeds are compared on.
+    /// In the dev set.
     pub dev: usize,
-    /// Scored at the end; 0 without a test file.
+    /// In the test set; 0 without a test file.
     pub test: usize,
 }
 
@@ -75,28 +75,28 @@ pub struct SeedReport {
     pub seed: u64,
     /// Every score on the dev set.
     pub dev: Scores,
-    /// Every score on each further dev set, by its name; of several tasks, on that of each.
+    /// Every score on each further dev set, by its name; for several tasks, also on the dev set of each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_dev: BTreeMap<String, Scores>,
     /// Every score on the test set.
     pub test: Option<Scores>,
-    /// Updates after which its weights were taken, where `evaluate.choose = "best"` chose them; else all.
+    /// With `evaluate.choose = "best"`, the step of its weights; otherwise they are those after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_step: Option<u64>,
-    /// Of several tasks, every score on the test set of each that has one.
+    /// For several tasks, every score on the test set of each task that has one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_test: BTreeMap<String, Scores>,
-    /// Seconds of training and scoring, of the process that ended it.
+    /// The duration of training and scoring in seconds, of the process that finished it.
     pub seconds: f64,
 }
 
 impl SeedReport {
-    /// The dev score that seeds are compared by.
+    /// The dev score by a metric.
     pub fn dev_score(&self, metric: Metric) -> Option<f64> {
         self.dev.get(&metric).copied().flatten()
     }
 
-    /// The test score by the same metric.
+    /// The test score by a metric.
     pub fn test_score(&self, metric: Metric) -> Option<f64> {
         self.test.as_ref()?.get(&metric).copied().flatten()
     }

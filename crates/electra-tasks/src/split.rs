@@ -1,22 +1,22 @@
-//! The labelled sets that a task is scored on: the dev set, further dev sets and the test set.
+//! The splits that a task is scored on: the dev set, further dev sets and the test set.
 
-use crate::error::Result;
-use electra_scores::Files;
+use crate::{baseline::SplitScores, error::Result};
+use electra_scores::{Files, Scores};
 use std::{collections::BTreeMap, path::Path};
 
-/// A set of examples that is scored.
+/// A split that is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Seeds are compared on it.
+    /// The split that seeds are compared on.
     Dev,
-    /// A further dev set with a name: it is scored as the dev set is, and nothing is chosen by it.
+    /// A further dev set with a name: it is scored as the dev set, but nothing is selected by its scores.
     MoreDev(String),
-    /// Scored at the end, and nothing is chosen by it.
+    /// Scored at the end; nothing is selected by its scores.
     Test,
 }
 
 impl Split {
-    /// Its name, which is its folder's.
+    /// The name, which is also the folder's.
     pub fn name(&self) -> String {
         match self {
             Self::Dev => "dev".to_owned(),
@@ -38,7 +38,7 @@ pub struct Splits<T> {
 }
 
 impl<T> Splits<T> {
-    /// Reads the files that are scored, which are below `data`.
+    /// Reads the files of all splits, which are below `data`.
     ///
     /// # Errors
     /// The first error of `read`.
@@ -58,16 +58,18 @@ impl<T> Splits<T> {
     ///
     /// # Errors
     /// The first error of `to`.
-    pub fn map<U>(&self, to: impl Fn(&T) -> Result<U>) -> Result<Splits<U>> {
-        let more_dev = self.more_dev.iter().map(|(name, set)| Ok((name.clone(), to(set)?)));
-        Ok(Splits {
-            dev: to(&self.dev)?,
-            more_dev: more_dev.collect::<Result<_>>()?,
-            test: self.test.as_ref().map(to).transpose()?,
-        })
+    pub fn map<U>(self, to: impl Fn(T) -> Result<U>) -> Result<Splits<U>> {
+        let more_dev = self.more_dev.into_iter().map(|(name, value)| Ok((name, to(value)?)));
+        let more_dev = more_dev.collect::<Result<_>>()?;
+        Ok(Splits { dev: to(self.dev)?, more_dev, test: self.test.map(to).transpose()? })
     }
 
-    /// The splits that there are.
+    /// `score` of the dev set and of the test set.
+    pub fn scores(&self, score: impl Fn(&T) -> Scores) -> SplitScores {
+        SplitScores { dev: score(&self.dev), test: self.test.as_ref().map(score) }
+    }
+
+    /// The splits of the task.
     pub fn names(&self) -> Vec<Split> {
         let more = self.more_dev.keys().cloned().map(Split::MoreDev);
         let test = self.test.as_ref().map(|_| Split::Test);
@@ -77,13 +79,13 @@ impl<T> Splits<T> {
     /// The value of a split, one of [`Splits::names`].
     ///
     /// # Panics
-    /// For another split.
+    /// If the task does not have the split.
     pub fn of(&self, split: &Split) -> &T {
         let value = match split {
             Split::Dev => Some(&self.dev),
             Split::MoreDev(name) => self.more_dev.get(name),
             Split::Test => self.test.as_ref(),
         };
-        value.expect("only the splits that a task has are asked for")
+        value.expect("the split is one of the task's")
     }
 }

@@ -1,10 +1,11 @@
-//! A submission to GLUE's leaderboard: eleven tables of predictions and the archive that it takes.
+//! A submission to GLUE's leaderboard: eleven tables of predictions, and their archive.
 
 use crate::{
     answer::RequestForm,
     error::{Error, Result},
-    kinds::{Kinds, sentence},
+    kinds::{Kinds, sentence::SentenceInfo},
     model::folder_of,
+    model_kind::ModelKind,
     predictor::{Predictor, RowEvent, StreamOptions},
 };
 use electra_files::folder;
@@ -25,40 +26,40 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the name of a task ends with whose model answers a task of GLUE by candidates.
+/// The suffix of the names of tasks whose models answer a task of GLUE by candidates.
 const CANDIDATES: &str = "-candidates";
 
-/// What a submission is made of.
+/// A submission.
 #[derive(Clone, Debug)]
 pub struct Submit {
-    /// The folder that holds GLUE's official folders.
+    /// The folder of GLUE's official folders.
     pub data: PathBuf,
-    /// Fine-tuned models: the output folder of fine-tuning, or a model folder, by the task's name; of WNLI a folder of
-    /// a pre-trained discriminator as well.
+    /// Fine-tuned models by the task's name: output folders of fine-tuning or model folders; for WNLI also the folder
+    /// of a pre-trained discriminator.
     pub runs: BTreeMap<&'static str, PathBuf>,
-    /// Where the tables are written.
+    /// The output folder.
     pub out: PathBuf,
-    /// Whether what `out` holds may be replaced.
+    /// Whether the contents of `out` may be replaced.
     pub existing: Existing,
-    /// What happens where a table cannot be predicted.
+    /// What happens if a table cannot be predicted.
     pub missing: Missing,
-    /// Which numbers of rows are taken.
+    /// Which numbers of rows are accepted.
     pub rows: RowCounts,
     /// Whether [`ARCHIVE`] is written.
     pub archive: Archive,
     /// `"auto"`, `"cpu"` or `"cuda:N"`.
     pub device: String,
-    /// The kinds that models may be of.
+    /// The kinds of models.
     pub kinds: Kinds,
 }
 
-/// What happens where a run or a test file is missing; the leaderboard takes all tables or none.
+/// What happens if a run or a test file is missing; the leaderboard accepts complete submissions only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Missing {
     /// An error that lists them.
     Refuse,
-    /// The training set's most frequent class (or its mean) stands in every row.
+    /// The most frequent class of the training set (or its mean) is predicted for every row.
     Majority,
 }
 
@@ -66,18 +67,18 @@ pub enum Missing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum RowCounts {
-    /// That of the official file.
+    /// The number of the official file.
     Official,
-    /// Any, for trying out a part of the data; the leaderboard refuses the result, and a warning says so.
+    /// Any number, for a try with a part of the data; a warning is logged, because the leaderboard rejects the result.
     AsGiven,
 }
 
 /// Whether the archive is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archive {
-    /// The tables alone.
+    /// Only the tables are written.
     Omit,
-    /// They and a zip file of them, which is read again and checked.
+    /// A zip file of the tables is written as well, and read back and checked.
     Zip,
 }
 
@@ -86,17 +87,17 @@ struct Planned {
     task: &'static GlueTask,
     file: &'static TestFile,
     rows: u64,
-    /// The model, or what is missing.
+    /// The model, or a message of what is missing.
     model: std::result::Result<PathBuf, String>,
 }
 
 impl Submit {
-    /// Predicts every test file, writes the tables (and the archive), reads them again and checks them.
-    /// `on_rows` is told the table and how many of its rows are done.
+    /// Predicts every test file, writes the tables (and the archive), reads them back and checks them.
+    /// `on_rows` gets the table and the number of its finished rows.
     ///
     /// # Errors
-    /// Before anything is predicted: what is missing, a test file with another number of rows than the official
-    /// one or with an index that does not count from 0, a model of another task. `out` is then as it was.
+    /// Before anything is predicted: missing runs and files, a test file whose number of rows differs from the official
+    /// file's or whose index does not count from 0, a model of another task. `out` is then unchanged.
     pub fn run(&self, on_rows: &mut dyn FnMut(&str, u64)) -> Result<Vec<Written>> {
         let planned = self.plan()?;
         folder::whole(&self.out, self.existing, TASKS[0].tests[0].submission, |dir| {
@@ -124,7 +125,7 @@ impl Submit {
         })
     }
 
-    /// Every table with its rows counted and its model opened once, or the list of what is missing.
+    /// Every table with its number of rows; every model is opened once. An error lists what is missing.
     fn plan(&self) -> Result<Vec<Planned>> {
         let mut planned = Vec::new();
         for task in &TASKS {
@@ -139,7 +140,7 @@ impl Submit {
                     true => (self.count(task, file, &path)?, model.clone()),
                     false => (
                         file.rows,
-                        model.clone().and(Err(format!("{} is not there", path.display()))),
+                        model.clone().and(Err(format!("{} does not exist", path.display()))),
                     ),
                 };
                 planned.push(Planned { task, file, rows, model });
@@ -156,7 +157,7 @@ impl Submit {
             (true, _) => {}
             (false, Missing::Refuse) => {
                 let message = format!(
-                    "the leaderboard takes all {} tables, and there is no model or no file for {} of them: {}; \
+                    "the leaderboard needs all {} tables, and the model or the file of {} is missing: {}; \
                      --missing majority fills them with the training set's most frequent class",
                     planned.len(),
                     missing.len(),
@@ -179,8 +180,8 @@ impl Submit {
             let message = format!("is a model of {:?}, not of {wanted:?}", header.task);
             return Err(Error::file(run, message));
         }
-        // Labels of other kinds are checked when the tables are read again.
-        if header.kind != sentence::KIND {
+        // The labels of other kinds are checked when the tables are read back.
+        if header.kind != SentenceInfo::KIND {
             return Ok(predictor);
         }
         let space = task.label_space();
@@ -195,20 +196,20 @@ impl Submit {
         match predictor.form() {
             RequestForm::Rows { classes, .. } if sorted(classes.clone()) == wanted => Ok(predictor),
             other => {
-                let message = format!("predicts {other:?}; the leaderboard takes {space:?}");
+                let message = format!("predicts {other:?}, but the leaderboard takes {space:?}");
                 Err(Error::file(run, message))
             }
         }
     }
 
-    /// Rows of a test file.
+    /// The number of rows in a test file.
     fn count(&self, task: &GlueTask, file: &TestFile, path: &Path) -> Result<u64> {
         let rows = count_rows(task, file, path)?;
         if rows == file.rows {
             return Ok(rows);
         }
         let message = format!(
-            "has {rows} rows, the official file {}: the leaderboard refuses another number",
+            "has {rows} rows, but the official file has {}: the leaderboard rejects other numbers",
             file.rows
         );
         match self.rows {
@@ -252,7 +253,7 @@ impl Submit {
         Ok(Origin::Model(model.clone()))
     }
 
-    /// The label that is right most often in the training set.
+    /// The most frequent label of the training set, or its mean.
     fn constant(&self, task: &GlueTask) -> Result<String> {
         let task = find(task.model_task())?;
         let (described, space) = (task.task()?, task.label_space());

@@ -1,14 +1,15 @@
-//! A kind of task, as fine-tuning sees it: the seam where classes, spans, tags and others go.
+//! The interface between fine-tuning and tasks of any kind.
 
 use crate::{
-    baseline::{Baselines, SplitScores},
-    batch::{BatchTensors, Input},
+    baseline::Baselines,
+    batch::Input,
     body::Body,
-    config::{Batches, FinetuneConfig, TrainConfig},
+    config::FinetuneConfig,
     details::Details,
     error::{Error, Result},
+    head::{HeadInput, HeadSite, RowLosses},
     model::{Header, ModelFiles},
-    order::{Order, epoch_order, grouped_order},
+    order::Order,
     preset::Group,
     report::Examples,
     split::Split,
@@ -18,36 +19,62 @@ use electra_scores::{LeftOut, Metric, Scores};
 use electra_tokenize::WordPiece;
 use electra_train::metrics::Observations;
 use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
-use tch::{Tensor, nn};
+use tch::Tensor;
+
+/// The methods of [`Task`] that are the same for every description with the keys `name` and `metric`.
+#[macro_export]
+macro_rules! described_by_keys {
+    () => {
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn metric(&self) -> electra_scores::Metric {
+            self.metric
+        }
+
+        fn description(&self) -> serde_json::Value {
+            serde_json::to_value(self).expect("plain values serialize")
+        }
+    };
+}
 
 /// A task: its description (files, columns, metric).
 ///
-/// [`crate::Finetune`] knows this trait and no kind of task: data is read once, every seed builds a head, and
-/// the head's answers to the examples of a split are scored and written.
+/// [`crate::Finetune`] uses this trait alone: data is read once, every seed builds a head, and the head's answers for
+/// each split are scored and written.
 pub trait Task: Debug + Send + Sync {
-    /// What it is called in reports.
+    /// The name in reports.
     fn name(&self) -> &str;
 
     /// The metric that seeds are compared by.
     fn metric(&self) -> Metric;
 
-    /// The description as JSON, for `inputs.json`: a run is resumed only with an equal one.
+    /// The description as JSON, for `inputs.json`: a run can be resumed only with an equal description.
     fn description(&self) -> serde_json::Value;
 
-    /// The published values that suit it.
+    /// The group whose published hyperparameters are used.
     fn group(&self) -> Group {
         Group::Usual
     }
 
-    /// Checks the description, and the config against it, before anything is read.
+    /// Checks the description.
     ///
     /// # Errors
-    /// Naming the first key that does not fit.
+    /// Naming the first invalid key.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks that the config suits the task, before anything is read.
+    ///
+    /// # Errors
+    /// Naming the first key that does not.
     fn check(&self, _config: &FinetuneConfig) -> Result<()> {
         Ok(())
     }
 
-    /// The variables in the encoder's folder that the head starts from; `None` for a new head.
+    /// The name of the variables in the encoder's folder that initialize the head; `None` for a new head.
     fn pretrained_head(&self) -> Option<&'static str> {
         None
     }
@@ -55,80 +82,47 @@ pub trait Task: Debug + Send + Sync {
     /// Reads and encodes the data.
     ///
     /// # Errors
-    /// Naming file, line and column of what cannot be used.
+    /// Naming file, line and column of the first invalid entry.
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask>;
 }
 
-/// The data of a task, and what was learned from reading it, such as the classes. Shared by all seeds.
+/// The data of a task, shared by all seeds.
 pub trait TaskData: Debug + Send + Sync {
-    /// The head with fresh weights under `path`.
+    /// The head with fresh weights.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>>;
+    /// If libtorch rejects the sizes.
+    fn head(self: Arc<Self>, site: &HeadSite<'_>) -> electra_model::Result<Box<dyn TaskHead>>;
 
-    /// The label of a training input as JSON, for the checksum by which a resumed run knows its data.
+    /// The label of a training input as JSON, for the checksum that a resumed run compares.
     fn label(&self, example: usize) -> serde_json::Value;
 
-    /// Scores without any network; none by default.
-    fn baselines(&self) -> Baselines {
-        Baselines { majority: SplitScores::default(), bag_of_words: None }
-    }
+    /// Scores without a network.
+    fn baselines(&self) -> Baselines;
 
-    /// What the model folder has besides weights; by default, that its head is of your own kind.
-    fn model_files(&self, header: Header) -> ModelFiles {
-        ModelFiles::own(header)
-    }
+    /// The model folder's files besides weights.
+    fn model_files(&self, header: Header) -> ModelFiles;
 
-    /// What the model card says of the task.
-    fn card(&self) -> TaskCard {
-        TaskCard {
-            pipeline: "feature-extraction",
-            rows: Vec::new(),
-            predict: "# with the program that trained it, which has the head",
-        }
-    }
+    /// The task in the model card.
+    fn card(&self) -> TaskCard;
 }
 
-/// The layers of a task on the encoder. It knows the task's data.
+/// The layers of a task on the encoder, with the task's data.
 pub trait TaskHead: Debug + Send {
-    /// The name that goes into manifests and checkpoints.
+    /// The name of the head in manifests and checkpoints.
     fn name(&self) -> &'static str;
 
     /// The losses of the training inputs with the numbers `examples`.
-    ///
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`, arbitrary values at padding; `examples`: `b` of them. Losses: `[b]`.
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses;
+    fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses;
 
-    /// Adds the head's own metrics to those of a pass; the loss is there already.
+    /// Adds the head's own metrics to those of a pass; the loss is already among them.
     fn observe(&self, _examples: &[usize], _outputs: &[Tensor], _seen: &mut Observations) {}
 
-    /// The answers to the examples of `split`, one of [`LoadedTask::splits`].
+    /// The answers for `split`, one of [`LoadedTask::splits`].
     fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers>;
 }
 
-/// The losses of a batch, row by row, with what metrics are computed from.
-#[derive(Debug)]
-pub struct RowLosses {
-    /// `[b]` float.
-    pub losses_b: Tensor,
-    /// Whatever [`TaskHead::observe`] needs.
-    pub outputs: Vec<Tensor>,
-}
-
-/// The answers of a network to the examples of a split.
+/// The answers of a network for a split.
 pub trait Answers: Debug {
     /// Every score.
     fn score(&self) -> Scores;
@@ -138,12 +132,12 @@ pub trait Answers: Debug {
         BTreeMap::new()
     }
 
-    /// What a report shows besides scores: the hardest examples, tables by kind.
+    /// Further sections of the report: the hardest examples, scores by type.
     fn details(&self) -> Vec<Details> {
         Vec::new()
     }
 
-    /// Writes the answers into the existing folder `dir`, beside the scores; nothing by default.
+    /// Writes the answers into the existing folder `dir`, next to the scores; nothing by default.
     ///
     /// # Errors
     /// Naming the file.
@@ -152,11 +146,11 @@ pub trait Answers: Debug {
     }
 }
 
-/// What data is read with.
+/// The inputs of [`Task::load`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LoadSite<'a> {
-    /// The folder that the task's files are in.
+    /// The folder of the task's files.
     pub data: &'a Path,
     /// The encoder's folder, for errors.
     pub model: &'a Path,
@@ -169,7 +163,7 @@ pub struct LoadSite<'a> {
 }
 
 impl<'a> LoadSite<'a> {
-    /// A site whose encoder has the positions that the config asks for.
+    /// Checks that the encoder has `train.max_length` positions.
     ///
     /// # Errors
     /// If it has fewer.
@@ -189,7 +183,7 @@ impl<'a> LoadSite<'a> {
         Ok(Self { data, model, encoder, tokenizer, config })
     }
 
-    /// The site of another task's files.
+    /// The same for another folder of files.
     pub(crate) fn with_data<'b>(&self, data: &'b Path) -> LoadSite<'b>
     where
         'a: 'b,
@@ -200,11 +194,11 @@ impl<'a> LoadSite<'a> {
     /// Checks that the encoder has an embedding for second segments.
     ///
     /// # Errors
-    /// If it has not.
+    /// If it has none.
     pub fn two_segments(&self) -> Result<()> {
         match self.encoder.segments {
             0 | 1 => {
-                let message = "the model has one segment, and the task has pairs of texts";
+                let message = "the model has one segment, but the task has pairs of texts";
                 Err(Error::file(self.model, message))
             }
             _ => Ok(()),
@@ -212,53 +206,37 @@ impl<'a> LoadSite<'a> {
     }
 }
 
-/// A task, read.
+/// A task whose data was read and encoded.
 #[derive(Debug)]
 pub struct LoadedTask {
-    /// The training inputs: one or several of each example.
+    /// The training inputs: one or several per example.
     pub inputs: Arc<[Input]>,
     /// The order of the training inputs in an epoch.
     pub order: Order,
-    /// Numbers of examples, before they were divided into inputs.
+    /// The numbers of examples.
     pub examples: Examples,
-    /// What is scored: the dev set and whatever else there is.
+    /// The splits that are scored: the dev set and all others.
     pub splits: Vec<Split>,
-    /// What is not used, by file: written to `left-out.txt` and to the report.
+    /// The examples that are not used, by file: listed in `left-out.txt` and in the report.
     pub left_out: Vec<LeftOut>,
     /// The data itself.
     pub data: Arc<dyn TaskData>,
 }
 
-impl LoadedTask {
-    /// Every training input once an epoch, in a new random order each, as the config's `train.batches` says.
-    pub fn each_once(
-        config: &TrainConfig,
-        inputs: impl Into<Arc<[Input]>>,
-        examples: Examples,
-        splits: Vec<Split>,
-        data: impl TaskData + 'static,
-    ) -> Self {
-        let inputs = inputs.into();
-        let count = inputs.len();
-        let batch_size = config.batch_size * config.accumulate;
-        let order = match config.batches {
-            Batches::Shuffled => Order::new(move |seed, epoch| epoch_order(count, seed, epoch)),
-            Batches::ByLength => {
-                let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
-                Order::new(move |seed, epoch| grouped_order(&lengths, batch_size, seed, epoch))
-            }
-        };
-        Self { inputs, order, examples, splits, left_out: Vec::new(), data: Arc::new(data) }
-    }
-}
-
-/// What a model card says of a task.
+/// The entries of a task in a model card.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskCard {
     /// The hub's `pipeline_tag`.
     pub pipeline: &'static str,
-    /// Rows of the table of training: what is predicted, from what.
+    /// Rows of the table of training.
     pub rows: Vec<(&'static str, String)>,
     /// A command that predicts with `FOLDER`.
     pub predict: &'static str,
+}
+
+impl TaskCard {
+    /// The entries with `task` as the only row.
+    pub fn new(pipeline: &'static str, task: String, predict: &'static str) -> Self {
+        Self { pipeline, rows: vec![("task", task)], predict }
+    }
 }

@@ -1,4 +1,4 @@
-//! What kinds of tasks on rows of texts share: reading and encoding their data, the layers of their heads, the answers.
+//! The code that kinds of tasks on rows of texts share: reading and encoding data, the layers of heads, predictions.
 
 pub mod data;
 pub mod layers;

@@ -1,26 +1,27 @@
-//! Rules that find what a pronoun may stand for: names, and phrases behind an article or a preposition.
+//! Rules that find candidates for the antecedent of a pronoun: names, and noun phrases after an article or a
+//! preposition.
 //!
-//! They know closed classes of words and no verbs but frequent past tenses, so a phrase may have a word too many or too
-//! few. A candidate that is none costs little: its tokens do not look original.
+//! They use lists of function words and frequent verbs, not a parser, so a phrase may have a word too many or too few.
+//! A wrong candidate does little harm: its tokens do not look original.
 
 use crate::words::Word;
 use std::ops::Range;
 
-/// Words of the longest phrase, an article included.
+/// The most words in a phrase, an article included.
 const LONGEST: usize = 4;
 
-/// What a phrase may begin with.
+/// Words that a phrase may begin with.
 const ARTICLES: &str = "\
     the a an this that these those my your his her its our their some any no every each another both \
     many few several two three all";
 
-/// What a phrase without an article may stand behind.
+/// Words that may precede a phrase without an article.
 const PREPOSITIONS: &str = "\
     of with in on at from by for to into onto over under below above behind between through around about \
     after before near beside against during without like than across along toward towards inside outside \
     upon beneath";
 
-/// Other words that no phrase has: pronouns, conjunctions, auxiliaries, adverbs, and frequent verbs.
+/// Other words that are not part of a phrase: pronouns, conjunctions, auxiliaries, adverbs, and frequent verbs.
 const OTHERS: &str = "\
     i me you he him she it we us they them hers theirs mine yours himself herself itself themselves who \
     whom whose which what where when why how there here someone somebody anyone anybody everyone \
@@ -34,26 +35,26 @@ const OTHERS: &str = "\
     fought found find held hold kept keep left leave let lost met paid read sent sold spoke stood threw \
     won wrote yes oh don didn doesn isn wasn weren couldn wouldn";
 
-/// Titles, whose full stop ends no phrase.
+/// Titles, whose period does not end a phrase.
 const TITLES: &[&str] = &["mr", "mrs", "ms", "dr"];
 
-/// Whether a class, its words with spaces between, has a word.
+/// Whether a space-separated list contains a word.
 fn has(class: &str, word: &str) -> bool {
     class.split_ascii_whitespace().any(|known| known == word)
 }
 
-/// Whether a word in lower case is of a closed class.
-pub(crate) fn is_closed(word: &str) -> bool {
+/// Whether a lower-case word is in one of the lists.
+pub(crate) fn is_listed(word: &str) -> bool {
     [ARTICLES, PREPOSITIONS, OTHERS].into_iter().any(|class| has(class, word))
 }
 
-/// The word that a phrase is about: its last, but for `'s`.
-pub(crate) fn subject(words: &[Word]) -> Option<&str> {
+/// The head of a phrase: its last word apart from `'s`.
+pub(crate) fn head_word(words: &[Word]) -> Option<&str> {
     let words = words.iter().rev().map(|word| word.key.as_str());
     words.into_iter().find(|word| !word.starts_with('\''))
 }
 
-/// Candidates in a text for the pronoun at the place of a word; no two are about the same word.
+/// The candidates in a text for the pronoun with index `pronoun`; no two have the same head.
 pub(crate) fn candidates(text: &str, words: &[Word], pronoun: usize) -> Vec<Range<usize>> {
     let phrases = Phrases { text, words, pronoun };
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -64,7 +65,7 @@ pub(crate) fn candidates(text: &str, words: &[Word], pronoun: usize) -> Vec<Rang
         let known = |phrase: &Range<usize>| {
             found
                 .iter()
-                .any(|other| subject(&words[other.clone()]) == subject(&words[phrase.clone()]))
+                .any(|other| head_word(&words[other.clone()]) == head_word(&words[phrase.clone()]))
         };
         if let Some(phrase) = phrase.filter(|phrase| !known(phrase)) {
             found.push(phrase);
@@ -80,7 +81,7 @@ struct Phrases<'a> {
 }
 
 impl Phrases<'_> {
-    /// The phrase that begins with a word, or that a name before it is the owner in, if there is one.
+    /// The phrase that begins at a word, or whose possessive `'s` is at it, if there is one.
     fn starting(&self, at: usize) -> Option<Range<usize>> {
         let key = self.words[at].key.as_str();
         if key == "'s" {
@@ -107,18 +108,18 @@ impl Phrases<'_> {
         (preposition && end > at).then_some(at..end)
     }
 
-    /// Where the words end that a phrase may have, from one place on and before another.
+    /// The end of the words from `from` on, and before `limit`, that may be in a phrase.
     fn end(&self, from: usize, limit: usize) -> usize {
         let limit = limit.min(self.words.len());
         let fits = |&i: &usize| self.is_open(i) && (i == from || !self.divided(i));
         from + (from..limit).take_while(fits).count()
     }
 
-    /// Whether a word may be in a phrase: of no closed class, and no past tense by its ending.
+    /// Whether a word may be in a phrase: not in a list, and without the ending of a past tense or participle.
     fn is_open(&self, i: usize) -> bool {
         let key = self.words[i].key.as_str();
         let verb = key.len() > 4 && (key.ends_with("ed") || key.ends_with("ing"));
-        i != self.pronoun && !key.starts_with('\'') && !is_closed(key) && !verb
+        i != self.pronoun && !key.starts_with('\'') && !is_listed(key) && !verb
     }
 
     fn is_name(&self, i: usize) -> bool {
@@ -126,7 +127,7 @@ impl Phrases<'_> {
         capital && self.is_open(i)
     }
 
-    /// Whether punctuation stands before a word.
+    /// Whether there is punctuation before a word.
     fn divided(&self, i: usize) -> bool {
         let Some(before) = i.checked_sub(1).map(|i| &self.words[i]) else { return true };
         let gap = &self.text[before.range.end..self.words[i].range.start];

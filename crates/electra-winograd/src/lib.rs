@@ -1,15 +1,15 @@
-//! WNLI by its candidates: which antecedent of a pronoun a discriminator takes for the original.
+//! WNLI with a discriminator: the candidate whose tokens look most original in a pronoun's place is its antecedent.
 //!
-//! A row of WNLI is a Winograd schema in disguise: `sentence2` repeats a clause of `sentence1` with a candidate in a
-//! pronoun's place. The clause says which pronoun it is; rules find the other candidates in `sentence1`; each is put in
-//! the pronoun's place, and a discriminator scores how original its tokens look there. The row's candidate is the
-//! antecedent (label 1) if none of the others looks more original.
+//! A row of WNLI is a Winograd schema: `sentence2` repeats a clause of `sentence1` with a candidate in the place of a
+//! pronoun, so the clause identifies the pronoun. Rules find the other candidates in `sentence1`. Each candidate
+//! replaces the pronoun in turn, and a discriminator scores its tokens. The row's candidate is the antecedent (label 1)
+//! if no other has a higher score.
 //!
-//! The discriminator is pre-trained, or fine-tuned on the candidates ([`WinogradTask`]), as the paper does.
+//! The discriminator is pre-trained only, or fine-tuned on the candidates ([`WinogradTask`]), as in the paper.
 //!
-//! Source: Clark et al. 2020, appendix B, in a few lines: antecedents by rules, as in Liu et al. 2019; the discriminator
-//! is fine-tuned so that its scores of the antecedent's tokens are high. Neither rules nor code were published; the rules
-//! here are in `candidates.rs`.
+//! Source: Clark et al. 2020, appendix B, which describes it briefly: candidates by rules, as in Liu et al. 2019, and a
+//! discriminator fine-tuned so that the antecedent's tokens get high scores. Neither rules nor code were published; the
+//! rules of this crate are in `candidates.rs`.
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
@@ -24,9 +24,10 @@ mod words;
 pub use schema::Schema;
 pub use task::{WinogradKind, WinogradTask};
 
-use electra_tasks::kinds::{Kind, parse};
+use electra_tasks::{kinds::Kind, model_kind::open_as};
+use model::{WinogradInfo, pretrained};
 
-/// WNLI by the official files' names.
+/// The `task.toml` of WNLI with the names of the official files.
 const WNLI_CANDIDATES: &str = "\
 name = \"wnli-candidates\"
 kind = \"winograd\"
@@ -38,10 +39,9 @@ dev = \"WNLI/dev.tsv\"
 
 /// The kind of task, for [`electra_tasks::Kinds::with`].
 pub const WINOGRAD: Kind = Kind {
-    task_toml: &["winograd"],
-    task_json: model::KIND,
     named: &[("wnli-candidates", WNLI_CANDIDATES)],
-    describe: |file, overrides| parse(file, overrides, WinogradTask::validate),
-    open: model::open,
-    untuned: model::pretrained,
+    // A pre-trained discriminator has no `task.json`.
+    open: |site| open_as(WinogradInfo(site.header.clone()), site),
+    untuned: Some(pretrained),
+    ..Kind::new::<WinogradTask, WinogradInfo>(&["winograd"])
 };

@@ -2,33 +2,32 @@
 
 use crate::schema::Schema;
 use electra_model::{
-    EncoderConfig, ReplacedTokenHead,
+    ReplacedTokenHead,
     hf::{self, Architecture},
 };
 use electra_scores::Metric;
 use electra_tasks::{
     Result,
-    answer::{Answer, CandidateScores, Request, RequestForm, TaskModel},
+    answer::{Answer, CandidateScores, Request, RequestForm},
     batch::Input,
-    model::Header,
-    pool::{ModelSite, NetworkPool},
-    task::RowLosses,
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
+    model::{HeadClass, Header},
+    model_kind::{Inference, ModelKind},
     texts::layers::rows,
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use electra_torch::upload;
 use electra_train::metrics::Observations;
+use serde::{Deserialize, Serialize};
 use std::{ops::Range, path::Path};
-use tch::{Kind, Reduction, Tensor, nn};
+use tch::{Kind, Reduction, Tensor};
 
-/// The kind in `task.json`.
-pub(crate) const KIND: &str = "winograd";
-/// `transformers`' name of the head of pre-training.
+/// The name of the pre-training head in `transformers`.
 pub(crate) const PRETRAINED: &str = "discriminator_predictions";
-/// Why a row has no candidates.
+/// The reason why a row has no candidates.
 pub(crate) const NOT_A_SCHEMA: &str =
-    "are not a clause of sentence1 with a candidate in a pronoun's place";
-/// The columns of a row.
+    "not a clause of sentence1 with a candidate in a pronoun's place";
+/// The columns of the texts.
 pub(crate) const TEXTS: [&str; 2] = ["sentence1", "sentence2"];
 
 /// A candidate in an input.
@@ -40,38 +39,52 @@ pub(crate) struct Candidate {
     pub(crate) antecedent: bool,
 }
 
-/// The head of pre-training, used on a candidate's tokens alone.
+/// The pre-training head, used on a candidate's tokens alone.
 ///
-/// The loss of a row is the mean over these tokens of the sigmoid cross-entropy of "was replaced", which the tokens of
-/// every candidate but the antecedent are to be.
-pub(crate) type CandidateNet = ReplacedTokenHead;
+/// The loss of a row is the mean over these tokens of the sigmoid cross-entropy of "was replaced": the target is 0 for
+/// the antecedent and 1 for every other candidate.
+#[derive(Debug)]
+pub(crate) struct CandidateNet(ReplacedTokenHead);
 
-/// # Shapes
-/// - `hidden_bsh`: `[b, s, h]`; `candidates`: `b` of them. Losses: `[b]`; outputs: the logits `[b, s]`.
-pub(crate) fn losses(
-    net: &CandidateNet,
-    hidden_bsh: &Tensor,
-    candidates: &[&Candidate],
-) -> RowLosses {
-    let logits_bs = net.forward(hidden_bsh);
-    let replaced: Vec<f32> = candidates.iter().map(|c| (!c.antecedent).into()).collect();
-    let replaced_b1 = upload(&Tensor::from_slice(&replaced), logits_bs.device()).unsqueeze(-1);
-    let losses_bs = logits_bs.binary_cross_entropy_with_logits::<Tensor>(
-        &replaced_b1.expand_as(&logits_bs),
-        None,
-        None,
-        Reduction::None,
-    );
-    let losses_b = mean_over_tokens(&losses_bs, candidates);
-    RowLosses { losses_b, outputs: vec![logits_bs] }
+impl CandidateNet {
+    pub(crate) fn new(site: &HeadSite<'_>) -> electra_model::Result<Self> {
+        Ok(Self(ReplacedTokenHead::at(site.path, site.encoder)?))
+    }
 }
 
-/// The accuracy of the mean logits of candidates.
-pub(crate) fn observe(candidates: &[&Candidate], logits_bs: &Tensor, seen: &mut Observations) {
-    let antecedents: Vec<bool> = candidates.iter().map(|c| c.antecedent).collect();
-    let antecedents_b = upload(&Tensor::from_slice(&antecedents), logits_bs.device());
-    let original_b = mean_over_tokens(logits_bs, candidates).lt(0.0);
-    seen.mean("candidate_accuracy", &original_b.eq_tensor(&antecedents_b));
+impl HeadNet for CandidateNet {
+    type Label = Candidate;
+    /// The log-probability of being original, token by token.
+    type Output = Vec<f32>;
+
+    /// # Shapes
+    /// - Outputs: the logits `[b, s]`.
+    fn losses(&self, x: &HeadInput<'_>, candidates: &[&Candidate]) -> RowLosses {
+        let logits_bs = self.0.forward(x.hidden_bsh);
+        let replaced: Vec<f32> = candidates.iter().map(|c| (!c.antecedent).into()).collect();
+        let replaced_b1 = upload(&Tensor::from_slice(&replaced), logits_bs.device()).unsqueeze(-1);
+        let losses_bs = logits_bs.binary_cross_entropy_with_logits::<Tensor>(
+            &replaced_b1.expand_as(&logits_bs),
+            None,
+            None,
+            Reduction::None,
+        );
+        let losses_b = mean_over_tokens(&losses_bs, candidates);
+        RowLosses { losses_b, outputs: vec![logits_bs] }
+    }
+
+    /// The accuracy of the mean logits of candidates.
+    fn observe(&self, candidates: &[&Candidate], outputs: &[Tensor], seen: &mut Observations) {
+        let [logits_bs] = outputs else { return };
+        let antecedents: Vec<bool> = candidates.iter().map(|c| c.antecedent).collect();
+        let antecedents_b = upload(&Tensor::from_slice(&antecedents), logits_bs.device());
+        let original_b = mean_over_tokens(logits_bs, candidates).lt(0.0);
+        seen.mean("candidate_accuracy", &original_b.eq_tensor(&antecedents_b));
+    }
+
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<Vec<f32>> {
+        rows(&(-self.0.forward(x.hidden_bsh)).log_sigmoid())
+    }
 }
 
 /// Means `[b]` over the candidates' tokens of values `[b, s]`.
@@ -85,49 +98,72 @@ fn mean_over_tokens(values_bs: &Tensor, candidates: &[&Candidate]) -> Tensor {
     (values_bs * weights_bs).sum_dim_intlist(1, false, Kind::Float)
 }
 
-/// The log-probability of being original, token by token.
-pub(crate) fn original(net: &CandidateNet, hidden_bsh: &Tensor) -> Vec<Vec<f32>> {
-    rows(&(-net.forward(hidden_bsh)).log_sigmoid())
+/// The candidates of rows, encoded.
+#[derive(Debug, Default)]
+pub(crate) struct EncodedRows {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) candidates: Vec<Candidate>,
+    /// For each row the numbers of its candidates, its own first; empty if the row is not a schema.
+    pub(crate) rows: Vec<Range<usize>>,
 }
 
-/// The scores of candidates: means over their tokens.
-pub(crate) fn scores(original: &[Vec<f32>], candidates: &[Candidate]) -> CandidateScores {
-    let mean = |(logarithms, candidate): (&Vec<f32>, &Candidate)| {
-        let own = &logarithms[candidate.tokens.clone()];
-        own.iter().map(|&x| f64::from(x)).sum::<f64>() / own.len() as f64
-    };
-    CandidateScores { scores: original.iter().zip(candidates).map(mean).collect() }
-}
-
-/// An input for each candidate of a row that has tokens, the row's own first; `antecedent` is whether that is the
-/// antecedent. None if the row is not a schema, or its own candidate has no token.
-pub(crate) fn encode(
-    tokenizer: &WordPiece,
-    [sentence1, sentence2]: [&str; 2],
-    antecedent: bool,
-    max_length: usize,
-) -> Result<Vec<(Input, Candidate)>> {
-    let Some(schema) = Schema::parse(sentence1, sentence2) else { return Ok(Vec::new()) };
-    let own = input(tokenizer, &schema, &schema.candidate, antecedent, max_length)?;
-    if own.1.tokens.is_empty() {
-        return Ok(Vec::new());
+impl EncodedRows {
+    /// Adds a row, with an input for each of its candidates that has tokens; `antecedent` is whether its own candidate
+    /// is the antecedent. Returns the number of inputs: 0 if the row is not a schema, or its own candidate has no
+    /// tokens.
+    pub(crate) fn push(
+        &mut self,
+        tokenizer: &WordPiece,
+        [sentence1, sentence2]: [&str; 2],
+        antecedent: bool,
+        max_length: usize,
+    ) -> Result<usize> {
+        let first = self.inputs.len();
+        if let Some(schema) = Schema::parse(sentence1, sentence2) {
+            let own = [(&schema.candidate, antecedent)].into_iter();
+            for (candidate, antecedent) in own.chain(schema.others.iter().map(|o| (o, false))) {
+                let (input, tokens) = input(tokenizer, &schema, candidate, max_length)?;
+                if !tokens.is_empty() {
+                    self.inputs.push(input);
+                    self.candidates.push(Candidate { tokens, antecedent });
+                } else if self.inputs.len() == first {
+                    break;
+                }
+            }
+        }
+        self.rows.push(first..self.inputs.len());
+        Ok(self.inputs.len() - first)
     }
-    let mut all = vec![own];
-    for other in &schema.others {
-        let other = input(tokenizer, &schema, other, false, max_length)?;
-        all.extend(Some(other).filter(|(_, candidate)| !candidate.tokens.is_empty()));
+
+    /// Logs how many rows of `file` are not schemas.
+    pub(crate) fn warn(&self, file: &str) {
+        let unparsed = self.rows.iter().filter(|row| row.is_empty()).count();
+        if unparsed > 0 {
+            let all = self.rows.len();
+            tracing::warn!("{file}: {unparsed} of {all} rows are {NOT_A_SCHEMA}: 0 is predicted");
+        }
     }
-    Ok(all)
+
+    /// The scores of each row's candidates: means over their tokens of the log-probabilities in `outputs`.
+    pub(crate) fn scores(&self, outputs: &[Vec<f32>]) -> Vec<CandidateScores> {
+        let mean = |i: usize| {
+            let own = &outputs[i][self.candidates[i].tokens.clone()];
+            own.iter().map(|&x| f64::from(x)).sum::<f64>() / own.len() as f64
+        };
+        let scores =
+            |row: &Range<usize>| CandidateScores { scores: row.clone().map(mean).collect() };
+        self.rows.iter().map(scores).collect()
+    }
 }
 
-/// `[CLS] before candidate after [SEP]`. What does not fit is cut from the end, then from the beginning.
+/// `[CLS] before candidate after [SEP]`, and the tokens of the candidate. Inputs that are too long are truncated at the end,
+/// then at the beginning.
 fn input(
     tokenizer: &WordPiece,
     schema: &Schema,
     candidate: &str,
-    antecedent: bool,
     max_length: usize,
-) -> Result<(Input, Candidate)> {
+) -> Result<(Input, Range<usize>)> {
     let special = tokenizer.vocab().special();
     let mut before = tokenizer.encode(&schema.before)?;
     let mut own = tokenizer.encode(candidate)?;
@@ -139,33 +175,39 @@ fn input(
     let start = 1 + before.len();
     let tokens = start..start + own.len();
     let ids = [vec![special.cls], before, own, after, vec![special.sep]].concat();
-    Ok((Input { segment_b_start: ids.len(), ids }, Candidate { tokens, antecedent }))
+    Ok((Input { segment_b_start: ids.len(), ids }, tokens))
 }
 
-/// A discriminator that answers WNLI.
-#[derive(Debug)]
-struct WinogradModel {
-    max_length: usize,
-    tokenizer: WordPiece,
-    network: NetworkPool<CandidateNet>,
-}
+/// The `task.json` of the task: the keys of every kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct WinogradInfo(pub(crate) Header);
 
-/// The header of a folder with a discriminator as it was pre-trained, which has none of its own; `None` for another
+/// The header of a folder with a discriminator as it was pre-trained, which has no `task.json`; `None` for another
 /// folder.
 pub(crate) fn pretrained(dir: &Path) -> Result<Option<Header>> {
     let config = hf::read_config(dir)?;
     Ok((config.architecture == Architecture::ElectraForPreTraining)
-        .then(|| Header::foreign("wnli", Metric::Accuracy, &config).of_kind(KIND)))
+        .then(|| Header::foreign("wnli", Metric::Accuracy, &config).of_kind(WinogradInfo::KIND)))
 }
 
-/// Opens a model of the kind.
-pub(crate) fn open(site: &ModelSite<'_>) -> Result<Box<dyn TaskModel>> {
-    let build = |path: &nn::Path<'_>, encoder: &EncoderConfig| CandidateNet::at(path, encoder);
-    let (network, tokenizer) = NetworkPool::read(site, PRETRAINED, build)?;
-    Ok(Box::new(WinogradModel { max_length: site.header.max_length, tokenizer, network }))
-}
+impl ModelKind for WinogradInfo {
+    const KIND: &'static str = "winograd";
+    type Net = CandidateNet;
 
-impl TaskModel for WinogradModel {
+    fn class(&self) -> HeadClass {
+        HeadClass {
+            architecture: Architecture::ElectraForPreTraining,
+            labels: None,
+            dropout: None,
+            head: PRETRAINED,
+        }
+    }
+
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<CandidateNet> {
+        CandidateNet::new(site)
+    }
+
     fn form(&self) -> RequestForm {
         RequestForm::Rows {
             columns: TEXTS.map(str::to_owned).to_vec(),
@@ -174,26 +216,14 @@ impl TaskModel for WinogradModel {
         }
     }
 
-    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>> {
-        let (mut inputs, mut candidates, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
+        let mut rows = EncodedRows::default();
         for (sentence1, sentence2) in Request::texts(requests, true)? {
-            let sentences = [sentence1, sentence2.unwrap_or_default()];
-            let first = inputs.len();
-            for (input, candidate) in encode(&self.tokenizer, sentences, false, self.max_length)? {
-                inputs.push(input);
-                candidates.push(candidate);
-            }
-            rows.push(first..inputs.len());
+            let texts = [sentence1, sentence2.unwrap_or_default()];
+            rows.push(model.tokenizer, texts, false, self.0.max_length)?;
         }
-        let unparsed = rows.iter().filter(|row| row.is_empty()).count();
-        if unparsed > 0 {
-            tracing::warn!("{unparsed} of {} rows {NOT_A_SCHEMA}: 0 is predicted", rows.len());
-        }
-        let original =
-            self.network.predict(&inputs, batch_size, |net, hidden, _| original(net, hidden))?;
-        let answer = |row: Range<usize>| {
-            Answer::Antecedent(scores(&original[row.clone()], &candidates[row]))
-        };
-        Ok(rows.into_iter().map(answer).collect())
+        rows.warn("requests");
+        let scores = rows.scores(&model.predict(&rows.inputs)?);
+        Ok(scores.into_iter().map(Answer::Antecedent).collect())
     }
 }

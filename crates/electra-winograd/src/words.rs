@@ -1,4 +1,4 @@
-//! The words of a text, with their places in it.
+//! The words of a text, with their byte offsets.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut chars = text.char_indices().peekable();
     while let Some((start, c)) = chars.next() {
         let apostrophe = matches!(c, '\'' | '\u{2019}');
-        let goes_on = chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
-        if !(c.is_alphanumeric() || apostrophe && goes_on) {
+        let in_word = chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
+        if !(c.is_alphanumeric() || apostrophe && in_word) {
             continue;
         }
         let mut end = start + c.len_utf8();
@@ -31,7 +31,7 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// The text from the first to the last of some words.
+/// The text from the first to the last of `words`.
 pub(crate) fn text<'a>(text: &'a str, words: &[Word]) -> &'a str {
     match (words.first(), words.last()) {
         (Some(first), Some(last)) => &text[first.range.start..last.range.end],

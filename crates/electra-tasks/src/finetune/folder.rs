@@ -1,4 +1,4 @@
-//! The output folder of fine-tuning: created, checked before it is resumed, and its JSON files.
+//! The output folder of fine-tuning: created, or checked before it is resumed.
 
 use super::settings::{CONFIG, Finetune, Prepared};
 use crate::{
@@ -8,21 +8,21 @@ use crate::{
     report::{Examples, Weights},
     task::LoadedTask,
 };
-use electra_files::{folder, write_file, write_json};
+use electra_files::{folder, if_there, read_json, read_toml, write_file, write_json};
 use electra_model::same_parts;
 use electra_scores::LeftOut;
 use electra_train::StartFrom;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
 const INPUTS: &str = "inputs.json";
 
-/// What must be the same when a run is resumed: `inputs.json`.
+/// The inputs of a run, which must be the same when it is resumed: `inputs.json`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Inputs {
     /// The task's description.
@@ -35,12 +35,12 @@ struct Inputs {
     data: Option<DataMark>,
 }
 
-/// What tells data from other data, wherever its files are.
+/// A fingerprint of the data, independent of the paths of its files.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct DataMark {
     examples: Examples,
-    /// XXH3 of the training inputs in order (for each its length, its ids, the start of segment 1, all as little-endian
-    /// u64), in hexadecimal. Folders of version 0.1 have none.
+    /// XXH3, in hexadecimal, of the training inputs in order: for each its length, its ids and the start of segment 1,
+    /// all as little-endian u64. Folders of version 0.1 have none.
     #[serde(default)]
     inputs: Option<String>,
     /// XXH3 of the labels of the training inputs in order, each as JSON on a line.
@@ -62,7 +62,7 @@ impl DataMark {
         Self { examples: loaded.examples, inputs: hex(inputs), labels: hex(labels) }
     }
 
-    /// Whether it may be of the same data: checksums that an older folder lacks are not compared.
+    /// Whether the data may be the same: checksums that an older folder lacks are not compared.
     fn fits(&self, known: &Self) -> bool {
         let same = |own: &Option<String>, known: &Option<String>| known.is_none() || own == known;
         self.examples == known.examples
@@ -72,7 +72,7 @@ impl DataMark {
 }
 
 impl Finetune<'_> {
-    /// Makes the output folder, or checks that it is this run's; its lock.
+    /// Creates the output folder, or checks that it has this run; returns its lock.
     pub(super) fn begin(&self, prepared: &Prepared) -> Result<Option<File>> {
         let data = Some(DataMark::of(&prepared.loaded));
         let lock = folder::lock(&self.out, INPUTS)?;
@@ -82,7 +82,7 @@ impl Finetune<'_> {
                     write_file(&dir.join(CONFIG), self.config.to_toml())?;
                     write_json(&dir.join(INPUTS), &self.inputs(&prepared.source, data))
                 })?;
-                // A new folder has a lock of its own.
+                // The new folder needs a lock of its own.
                 Ok(folder::lock(&self.out, INPUTS)?)
             }
             StartFrom::Checkpoint => self.same(&prepared.source, data).map(|()| lock),
@@ -99,7 +99,7 @@ impl Finetune<'_> {
         }
     }
 
-    /// Checks that a cell that is done is of the same settings, and of the same data where that was read.
+    /// Checks that a finished cell has the same settings, and the same data if that was read.
     pub(super) fn check_done(&self, prepared: Option<&Prepared>) -> Result<()> {
         match prepared {
             Some(prepared) => self.begin(prepared).map(drop),
@@ -107,37 +107,35 @@ impl Finetune<'_> {
         }
     }
 
-    /// Checks that the output folder is of these inputs and of this config.
+    /// Checks that the output folder has these inputs and this config.
     fn same(&self, source: &Source, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
-        let known: Option<Inputs> = read_json(&inputs_path)?;
+        let known: Option<Inputs> = if_there(read_json(&inputs_path))?;
         let known = known.ok_or_else(|| {
-            Error::file(
-                &inputs_path,
-                "does not exist: this is not a folder of fine-tuning that can be resumed",
-            )
+            Error::file(&inputs_path, "does not exist: the folder has no fine-tuning run to resume")
         })?;
         let inputs = self.inputs(source, data);
-        let config: FinetuneConfig = electra_files::read_toml(&config_path, &[])?;
+        let config: FinetuneConfig = read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data.fits(known));
         for (name, same) in [
             ("the task", known.task == inputs.task),
             ("the model", known.model == inputs.model),
-            ("the choice of weights", known.weights == inputs.weights),
-            ("the model's parts", same_parts(&known.parts, &inputs.parts)),
+            ("the initial weights", known.weights == inputs.weights),
+            ("the parts of the model", same_parts(&known.parts, &inputs.parts)),
             ("the config", config == *self.config),
             ("the data", known.data.as_ref().is_none_or(same_data)),
         ] {
             if !same {
-                let message =
-                    format!("was started with a different value of {name}: choose another folder");
+                let message = format!(
+                    "was started with another value of {name}: use the same, or another output folder"
+                );
                 return Err(Error::file(&self.out, message));
             }
         }
         self.no_other_seeds()
     }
 
-    /// Logs how many examples are left out, and writes which: `left-out.txt`.
+    /// Logs how many examples are left out, and lists them in `left-out.txt`.
     pub(super) fn list_left_out(&self, left_out: &[LeftOut]) -> Result<()> {
         if left_out.is_empty() {
             return Ok(());
@@ -146,11 +144,11 @@ impl Finetune<'_> {
         for LeftOut { file, count, .. } in left_out {
             tracing::warn!("{count} of {} are left out: see {}", file.display(), path.display());
         }
-        let lines = left_out.iter().flat_map(|of| &of.named).map(|line| format!("{line}\n"));
+        let lines = left_out.iter().flat_map(|file| &file.named).map(|line| format!("{line}\n"));
         Ok(write_file(&path, lines.collect::<String>())?)
     }
 
-    /// `model/` is the best of all seeds in the folder, so none of them may be left out.
+    /// Checks that all seeds in the folder were requested: `model/` is the best of them all.
     fn no_other_seeds(&self) -> Result<()> {
         for entry in fs::read_dir(&self.out).map_err(Error::io(&self.out))? {
             let path = entry.map_err(Error::io(&self.out))?.path();
@@ -164,9 +162,4 @@ impl Finetune<'_> {
         }
         Ok(())
     }
-}
-
-/// A JSON file, or `None` if there is none.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    Ok(electra_files::if_there(electra_files::read_json(path))?)
 }

@@ -1,7 +1,6 @@
-//! A grid: every combination of some keys' values, each over all seeds, in a folder of its own.
+//! A grid search: every combination of the values of some keys, each over all seeds and in a folder of its own.
 
 use super::{
-    folder::read_json,
     grid_report::{CellReport, GridReport},
     page,
     settings::{Completion, Event, Finetune, MODEL, RESULTS},
@@ -10,21 +9,21 @@ use crate::{
     config::{FinetuneConfig, Finished},
     error::{Error, Result},
 };
-use electra_files::{folder, write_json};
+use electra_files::{folder, if_there, read_json, write_json};
 use electra_train::{Existing, StartFrom};
 use std::{
     fs, os::unix::fs::symlink, path::Path, str::FromStr, sync::atomic::AtomicBool, time::Instant,
 };
 
-/// What is tried, of the grid in a folder; it marks the folder as one.
+/// The report of a grid, which also marks its folder.
 const GRID: &str = "grid.json";
 
 /// A key of the config and the values to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// The key, as `--set` takes it.
+    /// The key, as in `--set`.
     pub key: String,
-    /// Its values, as `--set` takes them.
+    /// Its values, as in `--set`.
     pub values: Vec<String>,
 }
 
@@ -44,7 +43,7 @@ impl FromStr for Axis {
         let mut sorted = axis.values.clone();
         sorted.sort();
         match sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            _ if axis.key == "train.seed" => fail("is not an axis: ask for several seeds instead"),
+            _ if axis.key == "train.seed" => fail("cannot be a key of the grid: use --seeds"),
             _ if axis.values.iter().any(String::is_empty) => fail("has an empty value"),
             true => fail("has a duplicate value"),
             false => Ok(axis),
@@ -55,17 +54,17 @@ impl FromStr for Axis {
 /// One combination of values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// `KEY=VALUE` of each axis, with commas between; its folder's name too.
+    /// `KEY=VALUE` of each axis, separated by commas; also the name of its folder.
     pub name: String,
-    /// The config that they give.
+    /// The config with these values.
     pub config: FinetuneConfig,
 }
 
-/// Every combination of the values of `axes`, the last changing fastest; `config` makes one from `KEY=VALUE`
-/// overrides.
+/// Every combination of the values of `axes`, the last axis changing fastest; `config` returns the config with
+/// `KEY=VALUE` overrides.
 ///
 /// # Errors
-/// If an axis is a duplicate, or whatever `config` says of a key or value.
+/// If an axis is a duplicate, or an error of `config`.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,7 +87,7 @@ pub fn cells(
             return Err(Error::value(
                 "grid",
                 &axis.key,
-                "is a duplicate: give all its values at once",
+                "is a duplicate key: give all its values at once",
             ));
         }
     }
@@ -101,7 +100,7 @@ pub fn cells(
         combinations = combinations.iter().flat_map(longer).collect();
     }
     let cell = |overrides: Vec<String>| {
-        // A value may be a path.
+        // A value can be a path, but the name must be a single folder.
         let name = overrides.join(",").replace(['/', '\\'], "-");
         Ok(Cell { name, config: config(&overrides)? })
     };
@@ -110,12 +109,12 @@ pub fn cells(
 
 /// A task over the cells of a grid, each over several seeds.
 ///
-/// Data is read and encoded once, or once for each set of cells that differ in how it is read (`train.max_length`,
-/// say). The folder has one of fine-tuning for each cell, `grid.json` with the table, and `model`, a link to the
-/// model of the best cell.
+/// Data is read and encoded again only if a cell's config reads it differently from the cell before
+/// (`train.max_length`, for example). The output folder has a folder of fine-tuning for each cell, `grid.json` with the
+/// scores, and `model`, a link to the model of the best cell.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
-    /// What all cells have in common; its config is not looked at. With [`StartFrom::Checkpoint`] cells that are done are
+    /// The settings that all cells share; its config is not used. With [`StartFrom::Checkpoint`], finished cells are
     /// skipped, and there may be more cells than before.
     pub finetune: Finetune<'a>,
     /// The combinations.
@@ -126,7 +125,7 @@ impl Grid<'_> {
     /// Trains and scores every cell; see [`Grid`].
     ///
     /// # Errors
-    /// As [`Finetune::run`]; if the folder is of a grid of other seeds, or has cells that are not asked for.
+    /// As [`Finetune::run`]; if the folder has a grid of other seeds, or cells that were not requested.
     pub fn run(
         &self,
         stop: &AtomicBool,
@@ -134,7 +133,7 @@ impl Grid<'_> {
     ) -> Result<Completion<GridReport>> {
         let clock = Instant::now();
         if self.cells.is_empty() {
-            return Err(Error::value("grid", "no cells", "must have at least one"));
+            return Err(Error::value("grid", "empty", "must have at least one cell"));
         }
         let mut report = self.begin()?;
         let mut read = None;
@@ -143,9 +142,9 @@ impl Grid<'_> {
             let finetune = self.cell(cell);
             let count = self.cells.len();
             on_event(Event::CellStarted { name: &cell.name, index, count });
-            let cell = match read_json(&finetune.out.join(RESULTS))? {
+            let cell = match if_there(read_json(&finetune.out.join(RESULTS)))? {
                 Some(done) => {
-                    // Data is looked at where some of it is still learned from.
+                    // If all cells are finished, the data is not needed.
                     if !all_done {
                         read = Some(finetune.prepare(read.take())?);
                     }
@@ -166,7 +165,7 @@ impl Grid<'_> {
             let before = report.best.clone();
             self.add(&mut report, cell);
             report.seconds = clock.elapsed().as_secs_f64();
-            // Before models are removed: a resumed grid does that again.
+            // Before models are removed: a resumed grid removes them again.
             write_json(&self.finetune.out.join(GRID), &report)?;
             self.keep_best(&report, before.as_deref(), &finetune)?;
             page::write_grid(&self.finetune.out, &report)?;
@@ -174,7 +173,7 @@ impl Grid<'_> {
         Ok(Completion::Finished(Box::new(report)))
     }
 
-    /// Makes the folder of the grid, or finds what is done in it.
+    /// Creates the folder of the grid, or reads the report of the finished cells.
     fn begin(&self) -> Result<GridReport> {
         let (out, task) = (&self.finetune.out, self.finetune.task);
         let path = out.join(GRID);
@@ -187,18 +186,18 @@ impl Grid<'_> {
             seconds: 0.0,
         };
         if let StartFrom::Scratch(existing) = self.finetune.from {
-            // What the first cell cannot be made with is said before a folder is replaced.
+            // An invalid first cell must be reported before a folder is replaced.
             self.cell(&self.cells[0]).check()?;
             folder::whole(out, existing, GRID, |dir| write_json(&dir.join(GRID), &new))?;
             return Ok(new);
         }
-        let known: Option<GridReport> = read_json(&path)?;
+        let known: Option<GridReport> = if_there(read_json(&path))?;
         let known = known.ok_or_else(|| {
-            Error::file(&path, "does not exist: this is not a grid that can be resumed")
+            Error::file(&path, "does not exist: the folder has no grid to resume")
         })?;
         if (&known.task, &known.seeds) != (&new.task, &new.seeds) {
             let message = format!(
-                "was started for task {:?} and the seeds {:?}, not {:?} and {:?}: choose another folder",
+                "was started with task {:?} and seeds {:?}, not {:?} and {:?}: use the same, or another output folder",
                 known.task, known.seeds, new.task, new.seeds
             );
             return Err(Error::file(&path, message));
@@ -213,7 +212,7 @@ impl Grid<'_> {
         }
     }
 
-    /// Fine-tuning of one cell, new or gone on with.
+    /// Fine-tuning of one cell, new or resumed.
     fn cell<'c>(&'c self, cell: &'c Cell) -> Finetune<'c> {
         let out = self.finetune.out.join(&cell.name);
         let from = match self.finetune.from {
@@ -223,7 +222,7 @@ impl Grid<'_> {
         Finetune { config: &cell.config, out, from, ..self.finetune.clone() }
     }
 
-    /// Puts a cell into its place in the report, and says which is the best.
+    /// Adds a cell to the report, in order, and updates the best cell.
     fn add(&self, report: &mut GridReport, cell: CellReport) {
         report.cells.retain(|known| known.name != cell.name);
         report.cells.push(cell);
@@ -232,7 +231,7 @@ impl Grid<'_> {
         report.best = report.best_cell().map(|cell| cell.name.clone());
     }
 
-    /// Points `model` at the best cell's. Models of other cells are removed unless the config keeps what is finished.
+    /// Links `model` to the best cell's model. The models of other cells are removed unless the config keeps them.
     fn keep_best(
         &self,
         report: &GridReport,
@@ -252,7 +251,7 @@ impl Grid<'_> {
         if let Some(before) = before.filter(|before| deletes && *before != best) {
             remove(&model_of(before))?;
         }
-        // Grids of version 0.1 have the best cell's model itself there.
+        // In grids of version 0.1 it is the model folder itself.
         let link = self.finetune.model_dir();
         if !model_of(best).exists() {
             return Ok(());

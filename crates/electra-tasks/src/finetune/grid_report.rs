@@ -1,4 +1,4 @@
-//! What a grid reports: `grid.json`.
+//! The report of a grid: `grid.json`.
 
 use crate::{error::Error, report::Report};
 use electra_scores::{Metric, metrics::Summary};
@@ -9,25 +9,25 @@ use serde::{Deserialize, Serialize};
 pub struct GridReport {
     /// The task's name.
     pub task: String,
-    /// What cells are compared by.
+    /// The metric that cells are compared by.
     pub metric: Metric,
-    /// Seeds of each cell.
+    /// The seeds of each cell.
     pub seeds: Vec<u64>,
-    /// The cells in their order; while the grid runs, those that are done.
+    /// The finished cells, in order.
     pub cells: Vec<CellReport>,
-    /// The cell with the highest median on dev (of ties, the highest mean; then the first). The model of its
-    /// best seed is the folder `model` in its folder; the grid's `model` is a link to that. None if all have diverged.
+    /// The name of the cell with the best median on dev (among equals the best mean, then the first). The grid's
+    /// `model` is a link to the `model` in its folder. None if all cells diverged.
     pub best: Option<String>,
-    /// Seconds of all of it, of this process.
+    /// The duration in seconds, of this process.
     pub seconds: f64,
 }
 
 /// The scores of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellReport {
-    /// Its name, which is its folder's.
+    /// Its name, which is also the folder's.
     pub name: String,
-    /// The metric on the dev set, over seeds; `None` if it is not defined for any.
+    /// The metric on the dev set, over seeds; `None` if it is not defined for any seed.
     pub dev: Option<Summary>,
     /// The metric on the test set, over seeds.
     pub test: Option<Summary>,
@@ -37,8 +37,8 @@ pub struct CellReport {
     pub best_dev: Option<f64>,
     /// Its test score.
     pub best_test: Option<f64>,
-    /// Why it did not finish, if the loss of a seed became NaN or infinite. Such a cell is never the best, and is run
-    /// again when the grid is resumed.
+    /// The error, if the loss of a seed became NaN or infinite. Such a cell is never the best, and is run again when
+    /// the grid is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverged: Option<String>,
 }
@@ -70,18 +70,18 @@ impl CellReport {
 }
 
 impl GridReport {
-    /// The best of the cells, see [`GridReport::best`]: of ties the one that was the best before, whose model is kept.
+    /// The best cell, see [`GridReport::best`]; among equals the one that was the best before, whose model is kept.
     pub(super) fn best_cell(&self) -> Option<&CellReport> {
         let Self { metric, cells, best, .. } = self;
         let merit = |cell: &CellReport| {
             let of = |figure: fn(&Summary) -> f64| metric.merit(cell.dev.as_ref().map(figure));
             [of(|dev| dev.median), of(|dev| dev.mean)]
         };
-        let held = |cell: &CellReport| best.as_ref() == Some(&cell.name);
+        let is_best = |cell: &CellReport| best.as_ref() == Some(&cell.name);
         let order = |a: &&CellReport, b: &&CellReport| {
             let ([a_median, a_mean], [b_median, b_mean]) = (merit(a), merit(b));
             let by_score = a_median.total_cmp(&b_median).then(a_mean.total_cmp(&b_mean));
-            by_score.then(held(a).cmp(&held(b)))
+            by_score.then(is_best(a).cmp(&is_best(b)))
         };
         cells.iter().filter(|cell| cell.diverged.is_none()).rev().max_by(order)
     }

@@ -1,11 +1,11 @@
-//! `report.html`: a run of fine-tuning for people, in one file that needs nothing else.
+//! `report.html`: the report of fine-tuning or of a grid as a self-contained page.
 
-use super::{folder::read_json, grid_report::GridReport};
+use super::grid_report::GridReport;
 use crate::{
     baseline::Baselines, config::FinetuneConfig, details::Details, error::Result, report::Report,
     split::Split,
 };
-use electra_files::write_file;
+use electra_files::{if_there, read_json, write_file};
 use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
 use electra_train::{
     html::{Curve, Page},
@@ -15,7 +15,7 @@ use electra_train::{
 use std::{collections::BTreeSet, path::Path};
 
 const NAME: &str = "report.html";
-/// What a report shows of the answers to the dev set, beside them.
+/// The file of the sections on the dev set, next to its answers.
 pub(super) const DETAILS: &str = "details.json";
 
 /// Writes the report of a run of fine-tuning into its folder `out`.
@@ -55,9 +55,8 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
     page.plot(title, "update", &curves("train", "loss"));
     let (title, key) = (format!("{metric} on dev"), format!("dev_{metric}"));
     page.plot(&title, "update", &curves("evaluate", &key));
-    let details: Vec<Details> =
-        read_json(&seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS))?
-            .unwrap_or_default();
+    let path = seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS);
+    let details: Vec<Details> = if_there(read_json(&path))?.unwrap_or_default();
     if !details.is_empty() {
         page.paragraph(&format!("Below: the dev set, as seed {} answers it.", report.best_seed));
     }
@@ -69,7 +68,7 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
     Ok(write_file(&out.join(NAME), page.finish())?)
 }
 
-/// Writes the report of a grid into its folder; each cell has one of its own.
+/// Writes the report of a grid into its folder; each cell has its own report.
 pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     let mut page = Page::new(&format!("{}: grid", report.task));
     page.paragraph(&format!(
@@ -99,8 +98,8 @@ pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     Ok(write_file(&out.join(NAME), page.finish())?)
 }
 
-/// Every score of every seed, of the baselines, and their summary by the metric; further dev sets and the tasks of
-/// several by themselves.
+/// Every score of every seed and of the baselines, and a summary by the metric; then further dev sets and, for several
+/// tasks, each task.
 fn scores(page: &mut Page, report: &Report) {
     page.heading("Scores");
     let seeds = report.seeds.iter().map(|seed| {
@@ -135,7 +134,7 @@ fn scores(page: &mut Page, report: &Report) {
     }
 }
 
-/// Every score of some rows on dev, and on test where one has it.
+/// The scores of some rows on dev, and on test if a row has them.
 fn table(page: &mut Page, rows: &[(String, &Scores, Option<&Scores>)]) {
     let metrics: BTreeSet<Metric> =
         rows.iter().flat_map(|(_, dev, _)| dev.keys()).copied().collect();
@@ -159,13 +158,13 @@ fn table(page: &mut Page, rows: &[(String, &Scores, Option<&Scores>)]) {
     page.table(&header, rows.iter().map(row));
 }
 
-/// How many rows or questions of each file are not used, and the first of them.
+/// The number of rows or questions of each file that are not used, and the first of them.
 fn left_out(page: &mut Page, files: &[LeftOut]) {
     if files.is_empty() {
         return;
     }
     page.heading("Left out");
-    page.paragraph("What cannot be learned from or scored; left-out.txt has all of it.");
+    page.paragraph("Rows and questions that are not used for training or scores; left-out.txt lists all of them.");
     for LeftOut { file, count, named } in files {
         page.subheading(&format!("{}: {count}", file.display()));
         let header = format!("{} of {count}", named.len());

@@ -1,7 +1,6 @@
-//! All seeds: prepared once, trained and scored one after the other, reported together.
+//! A run over all seeds: read the data once, train and score seed after seed, write the report.
 
 use super::{
-    folder::read_json,
     page,
     settings::{Completion, Event, Finetune, Prepared, RESULT, RESULTS},
 };
@@ -12,7 +11,7 @@ use crate::{
     report::{Report, SeedReport, Weights, best},
     task::LoadSite,
 };
-use electra_files::write_json;
+use electra_files::{if_there, read_json, write_json};
 use electra_scores::{LeftOut, metrics::Summary};
 use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
 
@@ -20,7 +19,7 @@ impl Finetune<'_> {
     /// Trains and scores every seed; writes `seed-N/`, `model/` (the best seed's) and `results.json`.
     ///
     /// # Errors
-    /// If data, model or config cannot be used, `out` is not empty, or is of another run.
+    /// If data, model or config are invalid, or `out` is not empty or has another run.
     pub fn run(
         &self,
         stop: &AtomicBool,
@@ -29,7 +28,8 @@ impl Finetune<'_> {
         self.run_after(&mut None, stop, on_event)
     }
 
-    /// [`Finetune::run`] with what another run of the same task, data and model has read; leaves what this one has.
+    /// [`Finetune::run`] with the data that another run of the same task, files and model has read, if it has;
+    /// afterwards `read` has the data of this run.
     pub(super) fn run_after(
         &self,
         read: &mut Option<Prepared>,
@@ -40,7 +40,7 @@ impl Finetune<'_> {
         self.check()?;
         let prepared = self.prepare(read.take())?;
         let prepared = read.insert(prepared);
-        // Errors of building a network come before a folder is replaced.
+        // Building a network may fail; an existing folder must then be kept.
         self.build(self.seeds[0], prepared)?;
         let _lock = self.begin(prepared)?;
         self.list_left_out(&prepared.loaded.left_out)?;
@@ -101,12 +101,13 @@ impl Finetune<'_> {
     fn done(&self) -> Result<BTreeMap<u64, SeedReport>> {
         let mut done = BTreeMap::new();
         for &seed in &self.seeds {
-            done.extend(read_json(&self.seed_dir(seed).join(RESULT))?.map(|report| (seed, report)));
+            let report = if_there(read_json(&self.seed_dir(seed).join(RESULT)))?;
+            done.extend(report.map(|report| (seed, report)));
         }
         Ok(done)
     }
 
-    /// Checks that `model/` is the best seed's: somebody may have removed that.
+    /// Checks that `model/` has the best seed's model, which may have been removed.
     fn check_kept(&self, chosen: &SeedReport) -> Result<()> {
         let model = self.model_dir();
         match Header::read(&model)?.seed {
@@ -114,7 +115,7 @@ impl Finetune<'_> {
             kept => {
                 let best = self.seed_dir(chosen.seed);
                 let message = format!(
-                    "is of seed {kept}, and seed {} is the best: remove {} and resume, which trains it again",
+                    "has the model of seed {kept}, but seed {} is the best: remove {} and resume to train it again",
                     chosen.seed,
                     best.display()
                 );
@@ -125,6 +126,7 @@ impl Finetune<'_> {
 
     pub(super) fn check(&self) -> Result<()> {
         self.config.validate()?;
+        self.task.validate()?;
         self.task.check(self.config)?;
         let mut sorted = self.seeds.clone();
         sorted.sort_unstable();
@@ -132,13 +134,13 @@ impl Finetune<'_> {
             return Err(Error::value(
                 "seeds",
                 format!("{:?}", self.seeds),
-                "must be at least one, without duplicates",
+                "must be one or more seeds, without duplicates",
             ));
         }
         Ok(())
     }
 
-    /// Reads tokenizer, data and weights, and encodes the data, unless that is what `read` has.
+    /// Reads tokenizer, data and weights, and encodes the data, unless `read` has the same.
     pub(super) fn prepare(&self, read: Option<Prepared>) -> Result<Prepared> {
         let mut prepared = match read.filter(|read| read.config.reads_as(self.config)) {
             Some(read) => read,
@@ -148,7 +150,9 @@ impl Finetune<'_> {
         let inputs = prepared.loaded.inputs.len();
         prepared.steps = self.config.steps(inputs);
         if prepared.steps == 0 {
-            let few = format!("is less than one update of the {inputs} training examples");
+            let few = format!(
+                "gives no update with {inputs} training inputs: use more epochs, or a smaller batch"
+            );
             return Err(Error::value("train.epochs", self.config.train.epochs, few));
         }
         Ok(prepared)

@@ -1,4 +1,4 @@
-//! One seed: its network, its updates, its scores.
+//! A run of one seed: building the network, training, scoring.
 
 use super::{
     chosen::BestStep,
@@ -9,7 +9,8 @@ use crate::{
     batch::EpochSource,
     config::{Choose, Finished},
     error::{Error, Result},
-    model,
+    head::HeadSite,
+    model::{self, handles},
     objective::{Finetuning, layer_rule},
     report::{SeedReport, best},
     split::Split,
@@ -34,10 +35,10 @@ use std::{
 };
 use tch::nn;
 
-/// Batches of predictions are this many times the training batch: they keep no gradients.
+/// The size of batches for prediction, which keep no gradients, as a multiple of the training batch.
 const PREDICT_BATCHES: usize = 4;
 
-/// The scores of a split, beside the answers to it.
+/// The file of the scores of a split, next to the answers.
 const SCORES: &str = "scores.json";
 
 /// A network with its variables.
@@ -47,7 +48,7 @@ pub(super) struct Built {
 }
 
 impl Finetune<'_> {
-    /// One seed to its end, or `None` if it was stopped; `done` are the finished ones.
+    /// Trains and scores one seed; `None` if it was stopped. `done` are the finished seeds.
     pub(super) fn seed(
         &self,
         seed: u64,
@@ -58,7 +59,7 @@ impl Finetune<'_> {
     ) -> Result<Option<SeedReport>> {
         let clock = Instant::now();
         let Built { objective, variables } = self.build(seed, prepared)?;
-        if self.train(seed, prepared, &objective, variables.clone_handles(), stop, on_event)?
+        if self.train(seed, prepared, &objective, handles(&variables, |_| true), stop, on_event)?
             == Outcome::Stopped
         {
             return Ok(None);
@@ -116,7 +117,7 @@ impl Finetune<'_> {
         Ok(Some(report))
     }
 
-    /// The network at its start: new weights drawn by the seed, and the encoder's over them.
+    /// The network before training: fresh weights drawn from the seed, replaced by the encoder's where it has them.
     pub(super) fn build(&self, seed: u64, prepared: &Prepared) -> Result<Built> {
         let device = electra_torch::device(&self.config.train.device)?;
         tch::manual_seed(mix(seed, INITIAL_WEIGHTS));
@@ -124,7 +125,8 @@ impl Finetune<'_> {
         let (config, pad) = (&prepared.source.config, prepared.source.pad());
         let (parts, reduction) = (&prepared.parts, self.config.train.loss);
         let objective = Finetuning::new(&vs.root(), config, parts, pad, reduction, |path| {
-            Arc::clone(&prepared.loaded.data).head(path, config, self.config)
+            let site = HeadSite::new(path, config, &self.config.head);
+            Arc::clone(&prepared.loaded.data).head(&site)
         })?;
         if let Some(encoder) = &prepared.encoder {
             encoder.load(&vs)?;
@@ -146,7 +148,7 @@ impl Finetune<'_> {
         let device = electra_torch::device(&config.train.device)?;
         let plan = Plan {
             objective,
-            variables: variables.clone_handles(),
+            variables: handles(&variables, |_| true),
             parts: encoder.part_names(),
             optimizer: config.adam(steps),
             schedule: config.schedule(steps),
@@ -170,7 +172,7 @@ impl Finetune<'_> {
             })?,
         };
         let batch_size = config.train.batch_size * config.train.accumulate;
-        let (best_step, handles) = (self.best_step(seed)?, variables.clone_handles());
+        let (best_step, weights) = (self.best_step(seed)?, handles(&variables, |_| true));
         let done = Cell::new(session.step());
         let mut source = EpochSource::new(
             Arc::clone(&prepared.loaded.inputs),
@@ -183,7 +185,7 @@ impl Finetune<'_> {
             let scores = objective.answers(&Split::Dev, self.predict_batch()).score();
             if let Some(best) = &best_step {
                 let score = scores.get(&self.task.metric()).copied().flatten();
-                best.offer(done.get(), score, &handles)?;
+                best.offer(done.get(), score, &weights)?;
             }
             Ok(figures(&scores))
         };
@@ -214,7 +216,7 @@ impl Finetune<'_> {
         })
     }
 
-    /// The newest whole checkpoint of a seed that was begun, if the run is resumed.
+    /// The newest intact checkpoint of a seed, if the run is resumed and the seed was started.
     fn checkpoint(&self, seed: u64) -> Result<Option<state::Checkpoint>> {
         let dir = self.seed_dir(seed);
         if self.from != StartFrom::Checkpoint || !dir.exists() {
@@ -229,7 +231,7 @@ impl Finetune<'_> {
         }
     }
 
-    /// The best step of a seed, where the config chooses by it.
+    /// The best step of a seed, if the config selects it.
     fn best_step(&self, seed: u64) -> Result<Option<BestStep>> {
         match self.config.evaluate.choose {
             Choose::Last => Ok(None),
@@ -239,17 +241,6 @@ impl Finetune<'_> {
 
     fn predict_batch(&self) -> usize {
         self.config.train.batch_size * PREDICT_BATCHES
-    }
-}
-
-/// Second handles on the same tensors.
-trait CloneHandles {
-    fn clone_handles(&self) -> Self;
-}
-
-impl CloneHandles for Named {
-    fn clone_handles(&self) -> Self {
-        self.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 }
 

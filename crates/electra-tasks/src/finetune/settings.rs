@@ -1,4 +1,4 @@
-//! What fine-tuning is made of, and what happens during it.
+//! The settings of fine-tuning, and its events.
 
 use super::grid_report::CellReport;
 use crate::{
@@ -17,7 +17,7 @@ pub(super) const RESULT: &str = "result.json";
 pub(super) const RESULTS: &str = "results.json";
 pub(super) const MODEL: &str = "model";
 
-/// Everything that fine-tuning is made of.
+/// Fine-tuning of a task over several seeds.
 ///
 /// ```no_run
 /// use electra_tasks::{Completion, Finetune, FinetuneConfig};
@@ -35,75 +35,75 @@ pub(super) const MODEL: &str = "model";
 pub struct Finetune<'a> {
     /// The task.
     pub task: &'a dyn Task,
-    /// The folder that the task's files are in.
+    /// The folder of the task's files.
     pub data: PathBuf,
-    /// The encoder: a Hugging Face folder with its tokenizer.
+    /// The encoder: a Hugging Face folder with a tokenizer.
     pub model: PathBuf,
-    /// Whether its weights are used.
+    /// The initial weights of the encoder.
     pub weights: Weights,
     /// The fine-tuning config.
     pub config: &'a FinetuneConfig,
-    /// One run each, in `seed-N`.
+    /// The seeds, each with a run in `seed-N`.
     pub seeds: Vec<u64>,
-    /// Where everything is written.
+    /// The output folder.
     pub out: PathBuf,
-    /// Whether `out` is new or resumed; finished seeds are then skipped.
+    /// Whether `out` is new or resumed; a resumed run skips finished seeds.
     pub from: StartFrom,
-    /// What the encoder is built from; `None` for the shipped parts.
+    /// The parts of the encoder; `None` for the shipped parts.
     pub parts: Option<Parts>,
 }
 
-/// How fine-tuning ended, with a report of all seeds, or of a grid.
+/// How fine-tuning ended, with the report of all seeds, or of a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion<R = Report> {
-    /// Everything is done.
+    /// It is finished.
     Finished(Box<R>),
-    /// It was asked to stop; a checkpoint was written, from which the run can be resumed.
+    /// It was stopped; a checkpoint was written, from which the run can be resumed.
     Stopped,
 }
 
-/// What happens, for whoever shows progress.
+/// An event of fine-tuning, for showing progress.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A cell of a grid begins.
     CellStarted {
-        /// Its name, which is its folder's.
+        /// Its name, which is also the folder's.
         name: &'a str,
-        /// How many were before it.
+        /// Its index, from 0.
         index: usize,
-        /// How many there are.
+        /// The number of cells.
         count: usize,
     },
-    /// A cell of a grid is done, or was done before.
+    /// A cell of a grid is finished, now or before the run was resumed.
     CellFinished(&'a CellReport),
-    /// The data is read and encoded, or there already from the cell before.
+    /// The data is read and encoded, now or for an earlier cell.
     Loaded {
-        /// Numbers of examples.
+        /// The numbers of examples.
         examples: Examples,
-        /// Updates of each seed.
+        /// The number of updates of each seed.
         steps: u64,
     },
     /// A seed begins.
     SeedStarted {
         /// The seed.
         seed: u64,
-        /// How many were before it.
+        /// Its index, from 0.
         index: usize,
-        /// How many there are.
+        /// The number of seeds.
         count: usize,
     },
-    /// From the loop, within a seed.
+    /// An event of the training loop, within a seed.
     Training(electra_train::Event<'a>),
-    /// A seed is done.
+    /// A seed is finished.
     SeedFinished(&'a SeedReport),
-    /// A seed was done before and is skipped.
+    /// A seed was finished before the run was resumed.
     SeedSkipped(&'a SeedReport),
 }
 
-/// What all seeds have in common, read once; cells of a grid too, where they read the same.
+/// The data that all seeds share, and the cells of a grid whose configs read the same data.
 pub(super) struct Prepared {
-    /// What it was read with.
+    /// The config that it was read with.
     pub(super) config: FinetuneConfig,
     pub(super) source: Source,
     pub(super) encoder: Option<EncoderWeights>,
@@ -113,7 +113,7 @@ pub(super) struct Prepared {
 }
 
 impl<'a> Finetune<'a> {
-    /// Pre-trained weights, the config's one seed, shipped parts, a new folder.
+    /// Fine-tuning with pre-trained weights, the seed of the config, shipped parts, and a new output folder.
     pub fn new(
         task: &'a dyn Task,
         data: impl Into<PathBuf>,
@@ -134,7 +134,7 @@ impl<'a> Finetune<'a> {
         }
     }
 
-    /// The encoder's folder, whose config names the parts from outside.
+    /// The encoder's config, with the names of custom parts, and its tokenizer.
     pub(super) fn source(&self) -> Result<Source> {
         let mut source = Source::read(&self.model)?;
         if let Some(parts) = &self.parts {

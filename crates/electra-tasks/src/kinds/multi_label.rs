@@ -1,6 +1,6 @@
 //! Multi-label classification: a set of labels for a text or a pair of texts.
 //!
-//! Each label is predicted by itself, whatever the others. A text may have none of them.
+//! Each label is predicted independently of the others; the set may be empty.
 
 mod details;
 mod head;
@@ -8,6 +8,4 @@ mod model;
 mod task;
 
 pub use head::MultiLabelNet;
-pub(crate) use model::open;
-pub use model::{KIND, MultiLabelInfo};
-pub use task::{MultiLabelData, load};
+pub use model::MultiLabelInfo;

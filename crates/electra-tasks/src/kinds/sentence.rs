@@ -1,4 +1,4 @@
-//! Sentence tasks: one of several classes, or a number, for a text or a pair of texts.
+//! Sentence tasks: a class or a number for a text or a pair of texts.
 
 mod details;
 mod head;
@@ -6,6 +6,4 @@ mod model;
 mod task;
 
 pub use head::{SentenceNet, SentencePrediction};
-pub(crate) use model::open;
-pub use model::{KIND, SentenceInfo};
-pub use task::{SentenceData, load};
+pub use model::SentenceInfo;

@@ -1,4 +1,4 @@
-//! Question answering by spans of a text: SQuAD 1.1 and 2.0, and files like them.
+//! Extractive question answering: SQuAD 1.1 and 2.0, and data sets in their format.
 
 mod data;
 mod decode;
@@ -12,8 +12,7 @@ mod window;
 pub use decode::decode;
 pub use encode::{AnswerTokens, Passage, QuestionEncoder, QuestionWindows};
 pub use head::{Span, SpanNet, SpanTarget, WindowPrediction};
-pub(crate) use model::open;
-pub use model::{KIND, SquadInfo};
-pub(crate) use task::{SQUAD_1, SQUAD_2};
+pub use model::SquadInfo;
+pub(crate) use task::NAMED;
 pub use task::{SquadKind, SquadTask};
 pub use window::{Context, Misaligned, most_context, windows};

@@ -1,9 +1,8 @@
-//! Tagging: a tag for every word of a sentence, from CoNLL files. Named entities, chunks (entities in the schemes BIO,
-//! IOB1 and BIOES) or parts of speech (plain tags).
+//! Token classification: a tag for every word of a sentence, from CoNLL files. The tags are named entities or chunks
+//! (in the schemes BIO, IOB1 and BIOES) or plain, such as parts of speech.
 //!
-//! A sentence that is longer than an input is cut into windows that overlap; each word is learned and predicted once,
-//! in the window where it has most context, so no word is without a prediction. A word of which the tokenizer leaves
-//! nothing is `[UNK]`.
+//! A sentence that is longer than an input is cut into overlapping windows; each word is trained on and predicted once,
+//! in the window where it has most context, so every word has a prediction. A word without tokens becomes `[UNK]`.
 
 mod data;
 mod details;
@@ -15,6 +14,5 @@ mod window;
 
 pub use encode::WordPositions;
 pub use head::{TagNet, TokenPredictions};
-pub(crate) use model::open;
-pub use model::{KIND, TaggingInfo};
+pub use model::TaggingInfo;
 pub use task::{TaggingKind, TaggingTask, Unseen};

@@ -2,21 +2,19 @@
 
 use crate::{
     baseline::{Baselines, SplitScores},
-    batch::BatchTensors,
     body::Body,
-    config::FinetuneConfig,
     details::Details,
     error::{Error, Result},
+    head::{HeadInput, HeadSite, RowLosses},
     model::{Header, MULTI, MemberModel, ModelFiles},
     split::Split,
-    task::{Answers, RowLosses, Task, TaskCard, TaskData, TaskHead},
+    task::{Answers, Task, TaskCard, TaskData, TaskHead},
 };
-use electra_files::write_file;
-use electra_model::EncoderConfig;
+use electra_files::write_json;
 use electra_scores::{Metric, Scores};
 use electra_torch::upload;
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
-use tch::{Kind, Tensor, nn};
+use tch::{Kind, Tensor};
 
 /// The data of all tasks.
 #[derive(Debug)]
@@ -31,20 +29,20 @@ pub(super) struct Member {
     pub(super) task: Arc<dyn Task>,
     pub(super) data: Arc<dyn TaskData>,
     pub(super) splits: Vec<Split>,
-    /// What its losses are multiplied by.
+    /// The factor of its losses.
     pub(super) weight: f64,
-    /// The numbers of its training inputs among all.
+    /// The numbers of its training inputs among those of all tasks.
     pub(super) examples: Range<usize>,
 }
 
-/// The folder and the variables of a task's model: its name with letters, digits, `-` and `_` alone.
+/// The name of the folder and the variables of a task's model: its name with letters, digits, `-` and `_` only.
 pub(super) fn model_folder(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     name.chars().map(plain).collect()
 }
 
 impl Member {
-    /// Its own split that is a part of `split`.
+    /// The task's part of `split`, if it has one.
     fn own_split(&self, split: &Split) -> Option<Split> {
         let wanted = match split {
             Split::Dev | Split::Test => split.clone(),
@@ -56,7 +54,7 @@ impl Member {
         self.splits.contains(&wanted).then_some(wanted)
     }
 
-    /// Scores with the task's own metric as its part of the mean over tasks.
+    /// Scores with the task's contribution to the mean over tasks.
     fn with_mean(&self, mut scores: Scores) -> Scores {
         let metric = self.task.metric();
         let own = scores.get(&metric).copied().flatten().map(|score| metric.merit(Some(score)));
@@ -65,7 +63,7 @@ impl Member {
     }
 }
 
-/// The mean over tasks of the metric of each; `None` where one has no such score.
+/// The mean of the tasks' metrics; `None` if the metric of a task is not defined.
 fn mean(scores: &[Scores]) -> Option<f64> {
     let all: Option<Vec<f64>> =
         scores.iter().map(|scores| scores.get(&Metric::TaskMean).copied().flatten()).collect();
@@ -73,15 +71,10 @@ fn mean(scores: &[Scores]) -> Option<f64> {
 }
 
 impl TaskData for MultiData {
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>> {
+    fn head(self: Arc<Self>, site: &HeadSite<'_>) -> electra_model::Result<Box<dyn TaskHead>> {
         let head = |member: &Member| {
-            let path = path / model_folder(member.task.name());
-            Arc::clone(&member.data).head(&path, encoder, config)
+            let path = site.path / model_folder(member.task.name());
+            Arc::clone(&member.data).head(&HeadSite { path: &path, ..*site })
         };
         let heads = self.members.iter().map(head).collect::<electra_model::Result<_>>()?;
         Ok(Box::new(MultiHead { heads, data: self }))
@@ -122,7 +115,7 @@ impl TaskData for MultiData {
         }
     }
 
-    /// The encoder, and a folder in it for each task: a model of its own kind, the encoder included.
+    /// The encoder, and a subfolder for each task with a complete model of its kind.
     fn model_files(&self, header: Header) -> ModelFiles {
         let members = self.members.iter().map(|member| MemberModel {
             folder: model_folder(member.task.name()),
@@ -156,7 +149,8 @@ impl TaskData for MultiData {
     }
 }
 
-/// The heads of several tasks: each row goes to its task's. Variables: each head's own under the folder name of its task.
+/// The heads of several tasks: each row goes to the head of its task. The variables of a head have the prefix
+/// [`model_folder`].
 #[derive(Debug)]
 struct MultiHead {
     heads: Vec<Box<dyn TaskHead>>,
@@ -168,14 +162,8 @@ impl TaskHead for MultiHead {
         "several-tasks"
     }
 
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses {
-        let device = hidden_bsh.device();
+    fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses {
+        let device = x.hidden_bsh.device();
         let mut losses_b = Tensor::zeros([examples.len() as i64], (Kind::Float, device));
         for (head, member) in self.heads.iter().zip(&self.data.members) {
             let own = examples.iter().enumerate().filter(|(_, i)| member.examples.contains(i));
@@ -186,8 +174,9 @@ impl TaskHead for MultiHead {
             }
             let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
             let rows_r = upload(&Tensor::from_slice(&numbers), device);
-            let hidden_rsh = hidden_bsh.index_select(0, &rows_r);
-            let own = head.losses(&hidden_rsh, &batch.select(&rows), &examples, train);
+            let hidden_rsh = x.hidden_bsh.index_select(0, &rows_r);
+            let own = HeadInput { hidden_bsh: &hidden_rsh, batch: &x.batch.select(&rows), ..*x };
+            let own = head.losses(&own, &examples);
             let losses_r = own.losses_b.to_kind(Kind::Float) * member.weight;
             losses_b = losses_b.index_add(0, &rows_r, &losses_r);
         }
@@ -205,12 +194,12 @@ impl TaskHead for MultiHead {
     }
 }
 
-/// The answers of the tasks that have the split.
+/// The answers of the tasks with the split.
 #[derive(Debug)]
 struct MultiAnswers {
     data: Arc<MultiData>,
     split: Split,
-    /// With the numbers of the tasks.
+    /// Each with the number of its task.
     answers: Vec<(usize, Box<dyn Answers>)>,
 }
 
@@ -253,15 +242,13 @@ impl Answers for MultiAnswers {
         self.by_task().map(section).collect()
     }
 
-    /// A folder for each task with the files that it writes, and `scores.json`.
+    /// A folder for each task with its files and `scores.json`.
     fn write(&self, dir: &Path) -> Result<()> {
         for (member, own) in self.by_task() {
             let dir = dir.join(model_folder(member.task.name()));
             fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
             own.write(&dir)?;
-            let scores = serde_json::to_string_pretty(&member.with_mean(own.score()));
-            let scores = scores.expect("plain values serialise") + "\n";
-            write_file(&dir.join("scores.json"), &scores)?;
+            write_json(&dir.join("scores.json"), &member.with_mean(own.score()))?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! How several tasks share an epoch.
+//! The shares of several tasks in an epoch.
 
 use crate::order::permutation;
 use electra_data::rng::{CounterRng, Purpose};
 
-/// Tasks of these numbers of inputs, which share an epoch as `size^(1/T)`; an epoch has as many inputs as there are
-/// inputs in all.
+/// Tasks with these numbers of inputs; the share of each in an epoch is proportional to `size^(1/T)`. An epoch has as
+/// many inputs as all tasks together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {
     sizes: Vec<usize>,
@@ -12,12 +12,13 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// Shares for a temperature of 1 or above.
+    /// The mixture for a temperature of 1 or above.
     pub fn new(sizes: Vec<usize>, temperature: f64) -> Self {
         Self { sizes, temperature }
     }
 
-    /// Inputs of each task in an epoch: its share, rounded so that the sum is right (largest remainders).
+    /// The number of inputs of each task in an epoch: its share, rounded by largest remainders so that the sum is
+    /// exact.
     pub fn counts(&self) -> Vec<usize> {
         let total: usize = self.sizes.iter().sum();
         let power = |&size: &usize| (size as f64).powf(1.0 / self.temperature);
@@ -34,13 +35,13 @@ impl Mixture {
         counts
     }
 
-    /// The inputs of an epoch by their numbers, those of the first task first. A task with fewer places than inputs
-    /// has a random part of them, one with more has each as often as the next but for one.
+    /// The numbers of the inputs of an epoch, in order; inputs are numbered task after task. If a task's count is below
+    /// its number of inputs, they are a random subset; if it is above, inputs are repeated equally often, up to one.
     pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         let tasks = self.sizes.len() as u64;
         let (mut places, mut first) = (Vec::new(), 0);
         for (task, (&size, count)) in (0u64..).zip(self.sizes.iter().zip(self.counts())) {
-            // Stream 0 is that of the mixing below; each pass over a task has one of its own.
+            // Stream 0 is for the mixing below; each pass over a task has its own stream.
             let stream =
                 |pass: u64| CounterRng::new(seed, Purpose::Order, epoch, 1 + task + tasks * pass);
             let passes = (0u64..).flat_map(|pass| permutation(size, stream(pass)));

@@ -17,16 +17,17 @@ use electra_scores::Metric;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-/// Several tasks that are learned at once, of any kinds whose heads are new: one encoder, a head for each.
+/// Several tasks trained at once, of any kinds whose heads have fresh weights: one encoder, a head for each task.
 ///
-/// Source: reference `finetune/run_finetuning.py` and `model_builder`: examples of all tasks are mixed, a row's loss is
-/// that of its own task. Departures: weights and the temperature as a choice; a row runs through its own head alone.
+/// Source: reference `finetune/run_finetuning.py` and `model_builder`: examples of all tasks are mixed, the loss of a
+/// row is that of its task. Departures: optional weights and temperature; a row runs through the head of its task
+/// alone.
 #[derive(Clone, Debug)]
 pub struct MultiTask {
     /// What it is called in reports.
     pub name: String,
-    /// The larger, the more alike the tasks' shares of an epoch: a task of `n` inputs has one of `n^(1/T)`. 1 takes each
-    /// input once, as the reference.
+    /// The temperature `T` of sampling: a task with `n` inputs has a share of an epoch proportional to `n^(1/T)`, so a
+    /// larger temperature makes the shares more equal. With 1 every input is used once, as in the reference.
     pub temperature: f64,
     /// The tasks; their names must differ.
     pub tasks: Vec<OneOf>,
@@ -39,16 +40,27 @@ pub struct OneOf {
     pub task: Arc<dyn Task>,
     /// The folder of its files.
     pub data: PathBuf,
-    /// What its losses are multiplied by.
+    /// The factor of its losses.
     pub weight: f64,
 }
 
-impl MultiTask {
-    /// Checks that the tasks can be told from each other, and the numbers.
-    ///
-    /// # Errors
-    /// Naming the first that cannot be used.
-    pub fn validate(&self) -> Result<()> {
+impl Task for MultiTask {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The mean of the tasks' metrics; a metric for which lower is better counts with its sign changed.
+    fn metric(&self) -> Metric {
+        Metric::TaskMean
+    }
+
+    fn description(&self) -> Value {
+        let one = |OneOf { task, data, weight }: &OneOf| json!({ "task": task.description(), "data": data, "weight": weight });
+        let tasks: Vec<Value> = self.tasks.iter().map(one).collect();
+        json!({ "name": self.name, "temperature": self.temperature, "tasks": tasks })
+    }
+
+    fn validate(&self) -> Result<()> {
         if self.tasks.len() < 2 {
             return Err(Error::value("tasks", self.tasks.len(), "must be at least 2"));
         }
@@ -68,31 +80,14 @@ impl MultiTask {
         if !(self.temperature >= 1.0 && self.temperature.is_finite()) {
             return Err(Error::value("temperature", self.temperature, "must be 1 or above"));
         }
-        Ok(())
-    }
-}
-
-impl Task for MultiTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The mean over the tasks of the metric of each; one of which lower is better counts with its sign changed.
-    fn metric(&self) -> Metric {
-        Metric::TaskMean
-    }
-
-    fn description(&self) -> Value {
-        let one = |OneOf { task, data, weight }: &OneOf| json!({ "task": task.description(), "data": data, "weight": weight });
-        let tasks: Vec<Value> = self.tasks.iter().map(one).collect();
-        json!({ "name": self.name, "temperature": self.temperature, "tasks": tasks })
+        self.tasks.iter().try_for_each(|OneOf { task, .. }| task.validate())
     }
 
     fn check(&self, config: &FinetuneConfig) -> Result<()> {
-        self.validate()?;
         self.tasks.iter().try_for_each(|OneOf { task, .. }| {
             if task.pretrained_head().is_some() {
-                let expected = "is learned alone: it starts from the discriminator's own head";
+                let expected =
+                    "cannot be trained with other tasks: it starts from the discriminator's head";
                 return Err(Error::value("task", format!("{:?}", task.name()), expected));
             }
             task.check(config)

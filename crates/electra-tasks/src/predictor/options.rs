@@ -1,23 +1,23 @@
-//! What is streamed, and how.
+//! The input and the options of a stream.
 
 use crate::{
-    answer::RequestForm,
+    answer::{RequestForm, TaskModel},
     error::{Error, Result},
 };
 use electra_scores::table::Format;
 use std::{
     fmt,
     fs::File,
-    io::Read,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
-/// A stream that is predicted.
+/// The input of a stream.
 pub struct StreamInput {
     pub(super) reader: Box<dyn Read + Send>,
-    /// What errors call it; for questions, its ending says whether it is MRQA's (`.jsonl`, `.jsonl.gz`).
+    /// Its name in errors; for questions, the extensions `.jsonl` and `.jsonl.gz` are MRQA's.
     pub(super) name: PathBuf,
-    /// The format of a table; by default the one of the name's extension.
+    /// The format of a table; by default that of the name's extension.
     pub(super) format: Option<Format>,
 }
 
@@ -31,12 +31,12 @@ impl StreamInput {
         Ok(Self { reader: Box::new(file), name: path.to_owned(), format: None })
     }
 
-    /// Any bytes; `name` is what errors call them.
+    /// Any reader; `name` is its name in errors.
     pub fn new(reader: impl Read + Send + 'static, name: &str, format: Format) -> Self {
         Self { reader: Box::new(reader), name: name.into(), format: Some(format) }
     }
 
-    /// The same as a table of this format.
+    /// The input with another format of tables, if one is given.
     #[must_use]
     pub fn with_format(self, format: Option<Format>) -> Self {
         Self { format: format.or(self.format), ..self }
@@ -49,24 +49,36 @@ impl fmt::Debug for StreamInput {
     }
 }
 
-/// How a stream is predicted.
+/// A stream that is predicted.
+pub(super) struct Stream<'a> {
+    pub(super) model: &'a dyn TaskModel,
+    pub(super) input: StreamInput,
+    pub(super) writer: &'a mut dyn Write,
+    /// The writer's name in errors.
+    pub(super) name: &'a Path,
+    pub(super) options: &'a StreamOptions,
+    /// Gets the number of finished rows, words or questions.
+    pub(super) on_done: &'a mut dyn FnMut(u64),
+}
+
+/// The options of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
-    /// Inputs of one forward pass.
+    /// The number of inputs in a forward pass.
     pub batch_size: usize,
-    /// Rows (or sentences of words) that are read, sorted by length and predicted together; they and their answers are
-    /// all that is held. Fewer where their texts have more than 16 MiB, or sentences more than 65,536 words.
+    /// The number of rows or sentences that are read, sorted by length and predicted together; only these and their
+    /// answers are in memory. A window ends early at 16 MiB of text, or 65,536 words.
     pub window: usize,
     /// Whether probabilities are written.
     pub probabilities: Probabilities,
-    /// How the answers to rows are written; by default as the input.
+    /// The output format of rows; by default that of the input.
     pub format: Option<Format>,
-    /// For questions: a file for `{id: number}`, the null odds.
+    /// For questions: a file for the null odds, `{id: number}`.
     pub null_odds: Option<PathBuf>,
-    /// For questions: a file for `{id: [{text, answer_start, score, probability}]}`, the best answers.
+    /// For questions: a file for the best answers, `{id: [{text, answer_start, score, probability}]}`.
     pub n_best: Option<PathBuf>,
-    /// For questions of version 2.0: the null odds above which there is no answer, instead of the model's; infinity keeps
-    /// every answer.
+    /// For questions of version 2.0: the null odds above which "no answer" is predicted, instead of the model's;
+    /// infinity keeps every answer.
     pub threshold: Option<f64>,
 }
 
@@ -85,19 +97,23 @@ impl Default for StreamOptions {
 }
 
 impl StreamOptions {
-    /// Checks that a model of the form takes the options.
+    /// Checks that a model with this form of requests takes the options.
     pub(super) fn check(&self, form: &RequestForm) -> Result<()> {
         let refuse = |option: &str, value: &str, expected: &str| {
             Err(Error::value(
                 option,
                 value,
-                format!("is for {expected}, which the model is not of"),
+                format!("is an option for models of {expected}; this model is of another kind"),
             ))
         };
         match form {
             RequestForm::Questions { null_threshold } => {
                 if self.probabilities == Probabilities::Write {
-                    return refuse("probabilities", "asked for", "classes (n_best has a span's)");
+                    return refuse(
+                        "probabilities",
+                        "write",
+                        "classes or tags (n_best has the probabilities of spans)",
+                    );
                 }
                 match (self.threshold, null_threshold) {
                     (Some(threshold), _) if threshold.is_nan() => {
@@ -105,14 +121,15 @@ impl StreamOptions {
                         Err(Error::value("threshold", threshold, expected))
                     }
                     (Some(threshold), None) => {
-                        let expected = "a model of version 1.1 has an answer to every question and takes no threshold";
+                        let expected =
+                            "does not apply to models of version 1.1, which answer every question";
                         Err(Error::value("threshold", threshold, expected))
                     }
                     _ => Ok(()),
                 }
             }
             _ => {
-                let questions = "questions (null_odds, n_best, threshold)";
+                let questions = "questions";
                 match (&self.null_odds, &self.n_best, self.threshold) {
                     (Some(path), ..) => refuse("null_odds", &path.to_string_lossy(), questions),
                     (_, Some(path), _) => refuse("n_best", &path.to_string_lossy(), questions),
@@ -127,20 +144,20 @@ impl StreamOptions {
 /// Whether probabilities are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probabilities {
-    /// The prediction alone.
+    /// Only the prediction is written.
     Omit,
-    /// A column for each class or label after it, with its name; in JSON lines an object `probabilities`.
+    /// A column for each class or label follows, with its name; in JSON lines an object `probabilities`.
     Write,
 }
 
-/// What was predicted.
+/// The result of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamReport {
-    /// How many rows, words or questions.
+    /// The number of rows, words or questions.
     pub done: u64,
-    /// Which of them.
+    /// `"rows"`, `"words"` or `"questions"`.
     pub unit: &'static str,
-    /// Seconds, without loading the model.
+    /// The duration in seconds, without loading the model.
     pub seconds: f64,
 }
 

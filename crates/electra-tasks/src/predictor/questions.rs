@@ -1,27 +1,21 @@
-//! The questions of a file, answered in its order.
+//! Prediction of answers to the questions of a file.
 
-use super::options::{NOT_FINITE, StreamInput, StreamOptions};
+use super::options::{NOT_FINITE, Stream};
 use crate::{
-    answer::{Answer, Request, SpanAnswer, TaskModel},
+    answer::{Answer, Request, SpanAnswer},
     by_id::ById,
     error::{Error, Result},
 };
 use electra_scores::squad::{Paragraph, SquadFile, read_from};
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-/// Paragraphs whose questions are answered together.
+/// The number of paragraphs whose questions are answered together.
 const PARAGRAPHS: usize = 64;
 
-/// Answers a file of SQuAD or MRQA; returns how many questions it has. Null odds above `threshold` take an answer back.
-pub(super) fn stream(
-    model: &dyn TaskModel,
-    threshold: Option<f64>,
-    input: StreamInput,
-    writer: &mut dyn Write,
-    name: &Path,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
-) -> Result<u64> {
+/// Answers a file of SQuAD or MRQA; returns the number of questions. If the null odds are above `threshold`, the answer
+/// is empty.
+pub(super) fn stream(stream: Stream<'_>, threshold: Option<f64>) -> Result<u64> {
+    let Stream { model, input, writer, name, options, on_done } = stream;
     let files = [options.null_odds.as_ref(), options.n_best.as_ref()];
     files.into_iter().flatten().try_for_each(|output| check_output(output))?;
     let file: SquadFile = read_from(input.reader, &input.name)?;
@@ -60,14 +54,16 @@ pub(super) fn stream(
     Ok(answers.len() as u64)
 }
 
-/// Checks that a file can be written to `output`, before the work whose result it is.
+/// Checks that `output` can be written, before anything is predicted.
 fn check_output(output: &Path) -> Result<()> {
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
     if output.is_dir() {
-        return Err(Error::file(output, "is a folder: name a file"));
+        return Err(Error::file(output, "is a folder: give the path of a file"));
     }
     match parent {
-        Some(parent) if !parent.is_dir() => Err(Error::file(parent, "there is no such folder")),
+        Some(parent) if !parent.is_dir() => {
+            Err(Error::file(parent, "the folder does not exist: create it, or write elsewhere"))
+        }
         _ => Ok(()),
     }
 }

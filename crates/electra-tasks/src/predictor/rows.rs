@@ -1,8 +1,8 @@
-//! The rows of tables, predicted in constant memory; answers as rows of a table or lines of JSON.
+//! Prediction of tables in constant memory; answers are rows of a table or lines of JSON.
 
 use super::{
-    options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions},
-    window::{Filled, Window},
+    options::{NOT_FINITE, Probabilities, Stream, StreamInput, StreamOptions},
+    window::{Filled, fill},
 };
 use crate::{
     answer::{Answer, Request, TaskModel},
@@ -13,27 +13,29 @@ use electra_train::metrics::{Figures, number};
 use serde_json::Value;
 use std::{io::Write, path::Path};
 
-/// What answers are written as.
-pub(super) struct Output<'a> {
-    /// What errors call the writer.
-    pub(super) name: &'a Path,
+/// The limit on the bytes of text in a window, its last row not counted.
+const WINDOW_BYTES: usize = 16 << 20;
+
+/// The output of a stream of rows.
+struct Output<'a> {
+    /// The writer's name in errors.
+    name: &'a Path,
     /// The classes or labels of the model.
-    pub(super) classes: &'a [String],
-    /// What separates the labels of a set in a table.
-    pub(super) separator: &'a str,
+    classes: &'a [String],
+    /// The separator between the labels of a set in a table.
+    separator: &'a str,
 }
 
-/// Predicts rows, a window of them at a time; returns how many there are.
+/// Predicts rows, a window at a time; returns their number.
 pub(super) fn stream(
-    model: &dyn TaskModel,
+    stream: Stream<'_>,
     columns: &[String],
-    input: StreamInput,
-    writer: &mut dyn Write,
-    output: &Output<'_>,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
+    classes: &[String],
+    separator: &str,
 ) -> Result<u64> {
+    let Stream { model, input, writer, name: output, options, on_done } = stream;
     let StreamInput { reader, name, format } = input;
+    let output = &Output { name: output, classes, separator };
     let format = match format {
         Some(format) => format,
         None => Format::of(&name)?,
@@ -55,15 +57,15 @@ pub(super) fn stream(
     Ok(rows_done)
 }
 
-/// What happens while rows are answered.
+/// An event while rows are answered.
 pub(crate) enum RowEvent<'a> {
-    /// The answer to the row of this number, from 0.
+    /// The answer to the row with this number, from 0.
     Answered(u64, &'a Answer),
-    /// So many rows are done, at the end of each window.
+    /// The number of finished rows, at the end of each window.
     Done(u64),
 }
 
-/// Answers rows in order, a window of them at a time.
+/// Answers rows in order, a window at a time.
 ///
 /// # Errors
 /// The first row that cannot be read or answered, with its line, after the events of all rows before it; or the error
@@ -74,13 +76,13 @@ pub(super) fn answer_rows(
     options: &StreamOptions,
     on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut window = Window::new(options.window);
+    let bytes = |row: &Row| row.fields.iter().map(String::len).sum();
     let mut done = 0;
     loop {
-        let filled = window.fill(&mut rows);
-        let requests: Vec<Request> = window.rows().iter().map(request).collect();
+        let (window, filled) = fill(&mut rows, options.window, WINDOW_BYTES, bytes);
+        let requests: Vec<Request> = window.iter().map(request).collect();
         let answers = model.answer(&requests, options.batch_size)?;
-        for (answer, row) in answers.iter().zip(window.rows()) {
+        for (answer, row) in answers.iter().zip(&window) {
             if !answer.is_finite() {
                 on_event(RowEvent::Done(done))?;
                 return Err(Error::row(rows.file(), row.line, NOT_FINITE));
@@ -102,11 +104,11 @@ fn request(row: &Row) -> Request {
     }
 }
 
-/// Writes `index` and `prediction`, and the probabilities of the classes if they are asked for.
+/// Writes the columns `index` and `prediction`, and optionally the probabilities of classes.
 struct AnswerWriter<'a> {
     rows: Encoder<'a>,
     output: &'a Output<'a>,
-    /// Whose probabilities are written.
+    /// The classes whose probabilities are written.
     classes: &'a [String],
 }
 
@@ -116,7 +118,7 @@ enum Encoder<'a> {
 }
 
 impl<'a> AnswerWriter<'a> {
-    /// A writer that has written its header.
+    /// Writes the header.
     ///
     /// # Errors
     /// If the classes' names cannot be written in the format, or the writer's error.
@@ -129,12 +131,12 @@ impl<'a> AnswerWriter<'a> {
         let Output { name, classes, .. } = output;
         let mut table = csv::WriterBuilder::new();
         let rows = match format {
-            // A quotation mark is an ordinary character there, so nothing can guard what separates fields and rows.
+            // TSV has no quotation: a name with a separator cannot be written.
             Format::Tsv => {
                 if let Some(class) = classes.iter().find(|class| class.contains(['\t', '\n', '\r']))
                 {
                     let message = format!(
-                        "the class {class:?} cannot be written as TSV: name a .csv or .jsonl file, or give --format"
+                        "the class {class:?} cannot be written as TSV: write a .csv or .jsonl file, or give --format"
                     );
                     return Err(Error::file(*name, message));
                 }
@@ -146,7 +148,7 @@ impl<'a> AnswerWriter<'a> {
         };
         let classes = match options.probabilities {
             Probabilities::Write if classes.is_empty() => {
-                let message = "the model does not predict classes: there are no probabilities";
+                let message = "the model does not predict classes, so there are no probabilities";
                 return Err(Error::file(*name, message));
             }
             Probabilities::Write => classes,
@@ -191,7 +193,7 @@ impl<'a> AnswerWriter<'a> {
         }
     }
 
-    /// Flushes what is written, so that whoever reads a pipe sees it.
+    /// Flushes the output, so that the reader of a pipe gets it.
     fn flush(&mut self) -> Result<()> {
         let flushed = match &mut self.rows {
             Encoder::Table(table) => table.flush(),

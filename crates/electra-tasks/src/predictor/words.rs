@@ -1,6 +1,9 @@
-//! The words of CoNLL files, tagged in constant memory.
+//! Prediction of tags for CoNLL files in constant memory.
 
-use super::options::{NOT_FINITE, Probabilities, StreamInput, StreamOptions};
+use super::{
+    options::{NOT_FINITE, Probabilities, Stream, StreamOptions},
+    window::{Filled, fill},
+};
 use crate::{
     answer::{Answer, Request, TaggedWord, TaskModel},
     error::{Error, Result},
@@ -8,47 +11,27 @@ use crate::{
 use electra_scores::tagging::{Columns, Sentence, Sentences};
 use std::{io::Write, path::Path};
 
-/// Words that are read, sorted by length and tagged together at most.
+/// The limit on the words in a window, its last sentence not counted.
 const WINDOW_WORDS: usize = 1 << 16;
 
-/// Tags sentences, a window of them at a time; returns how many words they have.
-pub(super) fn stream(
-    model: &dyn TaskModel,
-    column: i64,
-    input: StreamInput,
-    writer: &mut dyn Write,
-    name: &Path,
-    options: &StreamOptions,
-    on_done: &mut dyn FnMut(u64),
-) -> Result<u64> {
+/// Tags sentences, a window at a time; returns the number of words.
+pub(super) fn stream(stream: Stream<'_>, column: i64) -> Result<u64> {
+    let Stream { model, input, writer, name, options, on_done } = stream;
     let columns = Columns { word: column, tag: None };
     let file = input.name.display().to_string();
     let mut sentences = Sentences::from_reader(input.reader, &file, columns);
-    let (mut window, mut done) = (Vec::new(), 0);
+    let mut done = 0;
     loop {
-        let mut words = 0;
-        let ended = loop {
-            match sentences.next() {
-                None => break Ok(true),
-                Some(Err(error)) => break Err(error),
-                Some(Ok(sentence)) => {
-                    words += sentence.words.len();
-                    window.push(sentence);
-                }
-            }
-            if window.len() >= options.window || words >= WINDOW_WORDS {
-                break Ok(false);
-            }
-        };
+        let words = |sentence: &Sentence| sentence.words.len();
+        let (window, filled) = fill(&mut sentences, options.window, WINDOW_WORDS, words);
         let written = write(model, &window, &file, writer, name, options);
         writer.flush().map_err(Error::io(name))?;
         written?;
-        done += words as u64;
+        done += window.iter().map(words).sum::<usize>() as u64;
         on_done(done);
-        if ended? {
+        if let Filled::Ended = filled? {
             return Ok(done);
         }
-        window.clear();
     }
 }
 

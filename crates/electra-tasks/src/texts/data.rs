@@ -1,18 +1,19 @@
-//! Rows of texts as examples and as encoded inputs, whatever their labels are.
+//! Rows of texts as examples and as encoded inputs, with labels of any type.
 
 use crate::{
-    baseline::SplitScores,
+    answer::{Request, RequestForm},
     batch::Input,
     details::Texts,
     error::Result,
-    report::Examples,
-    split::{Split, Splits},
-    task::{LoadSite, LoadedTask, TaskData},
+    split::Splits,
+    task::{LoadSite, LoadedTask, TaskCard},
+    task_kind::{TaskKind, TrainingSet, loaded},
 };
 use electra_files::write_file;
-use electra_scores::{Form, LeftOut, Pairs, Read, Scores, table::Row};
+use electra_scores::{Form, LeftOut, Pairs, Read, table::Row};
 use electra_tokenize::{SpecialTokens, Tokenizer};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::{fmt::Display, path::Path, sync::Arc};
 
 /// A text or a pair of texts with its label.
@@ -24,7 +25,7 @@ pub struct Example<L> {
     pub text_b: Option<String>,
     /// The label.
     pub label: L,
-    /// The number of its row in the file, from 0: rows that are left out count.
+    /// The number of its row in the file, from 0; rows that are left out are counted.
     pub row: usize,
 }
 
@@ -38,33 +39,33 @@ impl<L: Clone> Example<L> {
     }
 }
 
-/// The examples of a task; `S` says which labels there are, `L` is one.
+/// The examples of a task; `S` is the type of its label space, `L` of a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset<S, L> {
-    /// The labels that there are.
+    /// The label space.
     pub space: S,
     /// The training set.
     pub train: Vec<Example<L>>,
-    /// What is scored.
+    /// The splits that are scored.
     pub scored: Splits<Vec<Example<L>>>,
-    /// Rows that were left out, by file: without gold, or of those that `unusable_rows` allows.
+    /// Rows that were left out, by file: those without gold, and malformed ones that `unusable_rows` allows.
     pub left_out: Vec<LeftOut>,
 }
 
 /// A task whose inputs are texts or pairs of texts in rows of tables.
 pub trait TextTask: Clone {
-    /// Which labels there are.
+    /// The label space.
     type Space;
     /// The label of a row.
     type Label: Clone;
 
-    /// What is read.
+    /// The files, their columns, and the rows that may be left out.
     fn form(&self) -> Form<'_>;
 
-    /// Which labels there are, by the description and the rows of the training file.
+    /// The label space, from the description and the rows of the training file.
     ///
     /// # Errors
-    /// Naming file, line and column of a label that cannot be used.
+    /// Naming file, line and column of an invalid label.
     fn space(&self, path: &Path, rows: &[Row]) -> Result<Self::Space>;
 
     /// The label of a row, from the fields after its texts.
@@ -73,17 +74,15 @@ pub trait TextTask: Clone {
     /// Naming file, line and column.
     fn label(&self, path: &Path, row: &Row, space: &Self::Space) -> Result<Self::Label>;
 
-    /// Checks the rows of a file that is scored against the training set.
+    /// The labels that no training example has.
+    fn untrained<'a>(&self, space: &'a Self::Space, train: &[Example<Self::Label>])
+    -> Vec<&'a str>;
+
+    /// Checks the rows of a file that is scored; `untrained` are the labels that no training example has.
     ///
     /// # Errors
     /// Naming file and line of the first row that cannot be scored.
-    fn check_scored(
-        &self,
-        _path: &Path,
-        _rows: &[Row],
-        _space: &Self::Space,
-        _train: &[Example<Self::Label>],
-    ) -> Result<()> {
+    fn check_scored(&self, _path: &Path, _rows: &[Row], _untrained: &[&str]) -> Result<()> {
         Ok(())
     }
 }
@@ -91,8 +90,8 @@ pub trait TextTask: Clone {
 /// Reads every file of a task below `data`.
 ///
 /// # Errors
-/// Naming file, line and column of the first row that cannot be used, or the file that is empty.
-pub fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::Label>> {
+/// Naming file, line and column of the first invalid row, or the file that is empty.
+pub fn load<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::Label>> {
     let form = task.form();
     let path = data.join(&form.files.train);
     let Read { rows, left_out } = form.rows(&path)?;
@@ -103,12 +102,19 @@ pub fn dataset<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T
         let swapped: Vec<_> = train.iter().map(Example::swapped).collect();
         train.extend(swapped);
     }
+    let untrained = task.untrained(&space, &train);
     let scored = Splits::read(form.files, data, |path| {
         let read = form.rows(path)?;
         left_out.extend(read.left_out);
-        task.check_scored(path, &read.rows, &space, &train)?;
+        task.check_scored(path, &read.rows, &untrained)?;
         examples(task, path, read.rows, &space)
     })?;
+    if !untrained.is_empty() {
+        tracing::warn!(
+            "{}: no row has {untrained:?} of the key labels: the model cannot learn to predict them",
+            path.display()
+        );
+    }
     Ok(Dataset { space, train, scored, left_out })
 }
 
@@ -129,55 +135,65 @@ fn examples<T: TextTask>(
     rows.into_iter().map(example).collect()
 }
 
-/// The examples of a split, encoded.
+/// The encoded examples of a split.
 #[derive(Debug)]
 pub struct EncodedSet<L> {
     /// The inputs.
     pub inputs: Vec<Input>,
     /// Their labels.
     pub labels: Vec<L>,
-    /// The numbers of their rows in the file.
-    rows: Vec<usize>,
+    /// Their texts.
+    pub texts: Vec<Texts>,
 }
 
-/// The examples of a task of texts, encoded.
+impl<L> EncodedSet<L> {
+    fn new(examples: Vec<Example<L>>, site: &LoadSite<'_>) -> Result<Self> {
+        let texts: Vec<_> =
+            examples.iter().map(|e| (e.text_a.as_str(), e.text_b.as_deref())).collect();
+        let inputs = encode(site.tokenizer, &texts, site.config.train.max_length)?;
+        let (labels, texts) = examples
+            .into_iter()
+            .map(|Example { text_a, text_b, label, row }| (label, Texts { row, text_a, text_b }))
+            .unzip();
+        Ok(Self { inputs, labels, texts })
+    }
+
+    /// Writes `predictions.tsv`: the predictions, each with the number of its row in the file.
+    ///
+    /// # Errors
+    /// Naming the file.
+    pub fn write_predictions(
+        &self,
+        predictions: impl Iterator<Item = String>,
+        dir: &Path,
+    ) -> Result<()> {
+        write_predictions(self.texts.iter().map(|texts| texts.row).zip(predictions), dir)
+    }
+}
+
+/// A task of texts after its data was read.
 #[derive(Debug)]
 pub struct TextData<T: TextTask> {
     /// The task.
     pub task: T,
-    /// The labels that there are.
+    /// The label space.
     pub space: T::Space,
     /// The training inputs.
     pub train: Arc<[Input]>,
-    /// The labels of the training inputs.
-    pub train_labels: Vec<T::Label>,
-    /// What is scored.
-    pub scored: Splits<EncodedSet<T::Label>>,
-    /// The texts of the dev set, for the report.
-    pub dev_texts: Vec<Texts>,
-    /// Tokens of the vocabulary.
+    /// The number of tokens in the vocabulary.
     pub vocab_size: usize,
     /// The vocabulary's special tokens.
     pub special: SpecialTokens,
 }
 
 impl<T: TextTask> TextData<T> {
-    /// Writes `predictions.tsv`: the predictions for a split, each with the number of its row in the file.
-    ///
-    /// # Errors
-    /// Naming the file.
-    pub fn write_predictions(
-        &self,
-        split: &Split,
-        predictions: impl Iterator<Item = String>,
-        dir: &Path,
-    ) -> Result<()> {
-        write_predictions(self.scored.of(split).rows.iter().copied().zip(predictions), dir)
-    }
-
-    /// Scores of the dev set and of the test set, if there is one.
-    pub fn split_scores(&self, score: impl Fn(&EncodedSet<T::Label>) -> Scores) -> SplitScores {
-        SplitScores { dev: score(&self.scored.dev), test: self.scored.test.as_ref().map(score) }
+    /// The task in a model card; `about` are its labels.
+    pub(crate) fn text_card(&self, about: String) -> TaskCard {
+        TaskCard {
+            pipeline: "text-classification",
+            rows: vec![("task", about), ("text columns", self.task.form().texts.join(", "))],
+            predict: "electra predict --model FOLDER --input new.tsv --output predictions.tsv",
+        }
     }
 }
 
@@ -196,65 +212,72 @@ pub fn write_predictions<A: Display>(
     Ok(write_file(&dir.join("predictions.tsv"), &text)?)
 }
 
-/// A task's examples as encoded data.
+/// Reads and encodes a task of texts.
 ///
 /// # Errors
-/// If the tokenizer cannot read a text, or the encoder has one segment and the task pairs of texts.
-pub fn loaded<T>(
-    task: &T,
-    site: &LoadSite<'_>,
-    dataset: Dataset<T::Space, T::Label>,
-) -> Result<LoadedTask>
+/// As [`load`]; if the tokenizer fails on a text, or the encoder has one segment and the task pairs of texts.
+pub fn load_encoded<T>(task: &T, site: &LoadSite<'_>) -> Result<LoadedTask>
 where
     T: TextTask,
-    T::Label: Sync,
-    TextData<T>: TaskData + 'static,
+    TextData<T>: TaskKind<Label = T::Label, Examples = EncodedSet<T::Label>>,
 {
     if task.form().texts.len() > 1 {
         site.two_segments()?;
     }
-    let Dataset { space, train, scored, left_out } = dataset;
-    let examples = Examples {
-        train: train.len(),
-        dev: scored.dev.len(),
-        test: scored.test.as_ref().map_or(0, Vec::len),
-    };
-    let encode = |examples: &Vec<Example<T::Label>>| {
-        let texts: Vec<_> =
-            examples.iter().map(|e| (e.text_a.as_str(), e.text_b.as_deref())).collect();
-        let inputs = encode(site.tokenizer, &texts, site.config.train.max_length)?;
-        let (labels, rows) = examples.iter().map(|e| (e.label.clone(), e.row)).unzip();
-        Ok(EncodedSet { inputs, labels, rows })
-    };
-    let texts = |example: &Example<T::Label>| {
-        let Example { text_a, text_b, row, .. } = example;
-        Texts { row: *row, text_a: text_a.clone(), text_b: text_b.clone() }
-    };
-    let EncodedSet { inputs, labels: train_labels, .. } = encode(&train)?;
+    let Dataset { space, train, scored, left_out } = load(task, site.data)?;
+    let EncodedSet { inputs, labels, .. } = EncodedSet::new(train, site)?;
     let inputs: Arc<[Input]> = inputs.into();
-    let splits = scored.names();
+    let vocab = site.tokenizer.vocab();
     let data = TextData {
         task: task.clone(),
         space,
         train: Arc::clone(&inputs),
-        train_labels,
-        scored: scored.map(encode)?,
-        dev_texts: scored.dev.iter().map(texts).collect(),
-        vocab_size: site.tokenizer.vocab().len(),
-        special: *site.tokenizer.vocab().special(),
+        vocab_size: vocab.len(),
+        special: *vocab.special(),
     };
-    let loaded = LoadedTask::each_once(&site.config.train, inputs, examples, splits, data);
-    Ok(LoadedTask { left_out, ..loaded })
+    let train = TrainingSet { examples: labels.len(), inputs, labels, left_out };
+    let splits = scored.map(|examples| EncodedSet::new(examples, site))?;
+    Ok(loaded(data, &site.config.train, train, splits))
 }
 
 /// Texts or pairs of texts as inputs, on all of rayon's threads.
 ///
 /// # Errors
-/// If the tokenizer cannot read a text.
-pub(crate) fn encode(
+/// If the tokenizer fails on a text.
+fn encode(
     tokenizer: &dyn Tokenizer,
     texts: &[(&str, Option<&str>)],
     max_length: usize,
 ) -> Result<Vec<Input>> {
     texts.par_iter().map(|(a, b)| Input::encode(tokenizer, a, *b, max_length)).collect()
+}
+
+/// The columns of texts, in `task.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextColumns {
+    /// The column of the (first) text.
+    pub text_a: String,
+    /// The column of the second text, for pairs.
+    pub text_b: Option<String>,
+}
+
+impl TextColumns {
+    /// The form of requests for texts in these columns, answered with `classes`; `separator` separates those of a set.
+    pub(crate) fn form(&self, classes: Vec<String>, separator: &str) -> RequestForm {
+        let columns = std::iter::once(&self.text_a).chain(&self.text_b).cloned().collect();
+        RequestForm::Rows { columns, classes, separator: separator.to_owned() }
+    }
+
+    /// Requests as inputs.
+    ///
+    /// # Errors
+    /// Naming the request that is of another form; if the tokenizer fails on a text.
+    pub(crate) fn inputs(
+        &self,
+        requests: &[Request],
+        tokenizer: &dyn Tokenizer,
+        max_length: usize,
+    ) -> Result<Vec<Input>> {
+        encode(tokenizer, &Request::texts(requests, self.text_b.is_some())?, max_length)
+    }
 }

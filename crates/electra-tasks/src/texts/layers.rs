@@ -1,16 +1,16 @@
-//! The layers of heads on the whole input.
+//! The layers of heads that pool the input.
 
-use crate::config::{HeadConfig, HeadKind, Pooling};
-use electra_model::{
-    EncoderConfig, PaddingMask,
-    init::{self, Dense},
+use crate::{
+    config::{HeadConfig, HeadKind, Pooling},
+    head::{HeadInput, HeadSite},
 };
+use electra_model::init::{self, Dense};
 use tch::{Kind, Tensor, nn, nn::Module};
 
-/// One dense layer over the vector of the whole input, or Hugging Face's two; the head says what its logits mean.
+/// One dense layer over the pooled hidden states, or the two of Hugging Face's heads.
 ///
 /// Source: reference `finetune/classification/classification_tasks.py`; transformers' `ElectraClassificationHead`.
-/// Departures: mean pooling as a choice.
+/// Departures: optional mean pooling.
 #[derive(Debug)]
 pub struct SequenceLayers {
     hidden: Option<nn::Linear>,
@@ -19,17 +19,13 @@ pub struct SequenceLayers {
 }
 
 impl SequenceLayers {
-    /// Layers with so many logits. Variables `weight` and `bias` under `path`; for Hugging Face's
+    /// Layers with `outputs` logits. Variables `weight` and `bias`; those of Hugging Face's heads are
     /// `{dense,out_proj}.{weight,bias}`.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &HeadConfig,
-        outputs: usize,
-    ) -> electra_model::Result<Self> {
+    /// If libtorch rejects the sizes.
+    pub fn new(site: &HeadSite<'_>, outputs: usize) -> electra_model::Result<Self> {
+        let HeadSite { path, encoder, config } = *site;
         let (h, outputs) = (encoder.hidden, outputs as i64);
         let dense = |path: &nn::Path<'_>, outputs, kind| {
             init::dense(path, h, outputs, kind, &encoder.initializer)
@@ -44,12 +40,13 @@ impl SequenceLayers {
         Ok(Self { hidden, output, config: config.clone() })
     }
 
-    /// Logits `[b, c]` of hidden states `[b, s, h]`.
-    pub fn logits(&self, hidden_bsh: &Tensor, mask: &PaddingMask, train: bool) -> Tensor {
+    /// Logits `[b, c]`.
+    pub fn logits(&self, x: &HeadInput<'_>) -> Tensor {
+        let HeadInput { hidden_bsh, batch, train } = *x;
         let pooled_bh = match self.config.pooling {
             Pooling::First => hidden_bsh.select(1, 0),
             Pooling::Mean => {
-                let keep_bs1 = mask.keep_bs().unsqueeze(-1);
+                let keep_bs1 = batch.encoder.mask().keep_bs().unsqueeze(-1);
                 let sum_bh = (hidden_bsh * &keep_bs1).sum_dim_intlist(1, false, Kind::Float);
                 sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
             }

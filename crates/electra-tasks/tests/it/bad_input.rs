@@ -1,4 +1,4 @@
-//! Bad input: each error says what, where and what would be right, and nothing is lost.
+//! Bad input: each error has the place, the cause and the expected value, and no output is lost.
 
 use crate::{
     e2e::{Fixture, TASK, config},
@@ -7,8 +7,8 @@ use crate::{
 use electra_scores::LabelSpace;
 use electra_tasks::{
     Finetune, FinetuneConfig, Kinds, Predictor, Request, Task,
-    kinds::sentence::load,
     predictor::{StreamInput, StreamOptions},
+    texts::data::load,
 };
 use electra_train::{Existing, StartFrom};
 use std::{
@@ -46,7 +46,7 @@ fn tasks_whose_keys_do_not_fit() {
 }
 
 #[test]
-fn configs_that_nothing_can_be_tuned_with() {
+fn invalid_configs_name_the_key() {
     let read = |set: &str| {
         FinetuneConfig::read(&root().join("configs/finetune-small.toml"), &[set.to_owned()])
     };
@@ -66,7 +66,7 @@ fn configs_that_nothing_can_be_tuned_with() {
 }
 
 #[test]
-fn rows_that_cannot_be_learned_from_or_scored() {
+fn invalid_rows_name_file_and_line() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&[]));
     let try_with = |name: &str, text: &str, words: &[&str]| {
@@ -79,34 +79,34 @@ fn rows_that_cannot_be_learned_from_or_scored() {
     };
     try_with(
         "dev.tsv",
-        "text\tlabel\nred\tcolour\nrose\tplant\n",
-        &["dev.tsv:3", "\"plant\"", "training file", "colour"],
+        "text\tlabel\nred\tcolor\nrose\tplant\n",
+        &["dev.tsv:3", "\"plant\"", "training file", "color"],
     );
-    try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"colour\""]);
-    try_with("train.tsv", "text\tlabel\nred\tcolour\n", &["train.tsv", "at least 2 classes"]);
-    try_with("train.tsv", "text\tlabel\n \tcolour\nx\tanimal\n", &["train.tsv:2", "empty"]);
+    try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"color\""]);
+    try_with("train.tsv", "text\tlabel\nred\tcolor\n", &["train.tsv", "at least 2 classes"]);
+    try_with("train.tsv", "text\tlabel\n \tcolor\nx\tanimal\n", &["train.tsv:2", "empty"]);
     try_with("train.tsv", "text\tlabel\n", &["train.tsv", "the file has no rows"]);
-    try_with("test.tsv", "text\tgold\nred\tcolour\n", &["test.tsv:1", "\"label\"", "gold"]);
+    try_with("test.tsv", "text\tgold\nred\tcolor\n", &["test.tsv:1", "\"label\"", "gold"]);
     fs::remove_file(fixture.path("task/test.tsv")).unwrap();
     says(run(&fixture.finetune(&task, &config, "out")), &["test.tsv"]);
 }
 
-/// A class that the key `labels` has and no training row: a warning, and an error where it is asked for.
+/// A class of the key `labels` without a training row: a warning, and an error if a scored row has it.
 #[test]
-fn labels_that_the_training_set_lacks() {
+fn labels_missing_from_the_training_set() {
     let fixture = Fixture::new();
     fixture.write(
         "task/task.toml",
-        TASK.replace("[files]", "labels = [\"animal\", \"plant\", \"colour\"]\n[files]"),
+        TASK.replace("[files]", "labels = [\"animal\", \"plant\", \"color\"]\n[files]"),
     );
     let task = fixture.read_task();
     let data = fixture.path("task");
-    let labels = ["animal", "plant", "colour"].map(str::to_owned).to_vec();
+    let labels = ["animal", "plant", "color"].map(str::to_owned).to_vec();
     assert_eq!(load(&task, &data).unwrap().space, LabelSpace::Classes(labels));
     for name in ["dev.tsv", "test.tsv"] {
         let path = data.join(name);
         let before = fs::read_to_string(&path).unwrap();
-        fs::write(&path, "text\tlabel\nred\tcolour\nrose\tplant\n").unwrap();
+        fs::write(&path, "text\tlabel\nred\tcolor\nrose\tplant\n").unwrap();
         let place = format!("{name}:3");
         says(load(&task, &data), &[&place, "\"plant\"", "not in the training file", "key labels"]);
         fs::write(&path, "text\tlabel\nsand\tstone\n").unwrap();
@@ -117,7 +117,7 @@ fn labels_that_the_training_set_lacks() {
 }
 
 #[test]
-fn models_that_cannot_be_tuned() {
+fn models_that_cannot_be_fine_tuned() {
     let fixture = Fixture::new();
     let task = fixture.read_task();
     let long = config(&["train.max_length=65"]);
@@ -125,7 +125,7 @@ fn models_that_cannot_be_tuned() {
     let short = config(&["train.epochs=0.001"]);
     says(
         run(&fixture.finetune(&task, &short, "out")),
-        &["train.epochs = 0.001", "64 training examples"],
+        &["train.epochs = 0.001", "64 training inputs"],
     );
 
     let whole = config(&[]);
@@ -141,7 +141,7 @@ fn models_that_cannot_be_tuned() {
 }
 
 #[test]
-fn folders_that_are_full_or_of_another_run() {
+fn output_folders_that_are_not_empty_or_of_another_run() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     fixture.write("out/thesis.tex", "mine");
@@ -155,7 +155,7 @@ fn folders_that_are_full_or_of_another_run() {
     resumed.from = StartFrom::Checkpoint;
     says(run(&resumed), &["inputs.json"]);
     run(&fixture.finetune(&task, &config, "tuned")).unwrap();
-    // What replaces a run is checked as far as the networks before the run is gone.
+    // A run is replaced only after the networks of the new one could be built.
     for broken in ["train.device=cuda:63", "train.device=gpu"] {
         let broken = super::e2e::config(&[broken]);
         let mut replacing = fixture.finetune(&task, &broken, "tuned");
@@ -173,7 +173,7 @@ fn folders_that_are_full_or_of_another_run() {
 }
 
 #[test]
-fn predictions_that_cannot_be_made() {
+fn invalid_inputs_of_prediction() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     run(&fixture.finetune(&task, &config, "out")).unwrap();
@@ -204,7 +204,7 @@ fn predictions_that_cannot_be_made() {
     assert!(!output.exists());
     assert!(!fixture.path(".output.tsv.tmp").exists());
 
-    // An output that is no file is written into; what cannot be is named as it was given.
+    // An output that is not a regular file is written directly; an error has the path as given.
     #[cfg(target_os = "linux")]
     {
         fixture.write("input.tsv", "text\nred\n");

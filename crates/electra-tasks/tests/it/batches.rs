@@ -33,7 +33,7 @@ fn texts_are_cut_as_the_reference_cuts_them() {
 
 proptest! {
     #[test]
-    fn a_pair_is_cut_no_more_than_needed(a in 0usize..12, b in 0usize..12, max_length in 4usize..20) {
+    fn a_pair_is_truncated_no_more_than_needed(a in 0usize..12, b in 0usize..12, max_length in 4usize..20) {
         let text = |n: usize| vec!["a"; n].join(" ");
         let input = Input::encode(&letters(), &text(a), Some(&text(b)), max_length).unwrap();
         prop_assert_eq!(input.ids.len(), (a + b + 3).min(max_length));

@@ -1,4 +1,4 @@
-//! The example of a kind of task of one's own: it learns what it is of, and is short.
+//! The example of a custom kind of task: it is learned, and the source is short.
 
 use crate::{e2e::turn, root};
 use electra_scores::{LabelSpace, Metric};
@@ -29,7 +29,7 @@ fn a_task_of_your_own_is_trained_scored_and_written() {
     let mut finetune = Finetune::new(&task, "", dir.path(), &config, &out);
     finetune.weights = Weights::Random;
     let done = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+    let Completion::Finished(report) = done else { panic!("the run was not stopped") };
     // 22 of 64 lines have more than three words `a`: a constant is right for 42 of them.
     let score = report.seeds[0].dev_score(Metric::Accuracy).unwrap();
     assert!(score > 42.0 / 64.0, "{score}");

@@ -1,4 +1,4 @@
-//! The whole line on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
+//! The whole pipeline on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
 use crate::{described, root, says, texts};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
@@ -22,10 +22,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
 };
 
-/// libtorch's generator is the process's: runs that are to be repeated bit for bit take turns.
+/// The random generator of libtorch is global: tests that train run one after the other.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The model that every test tunes, trained once.
+/// The model that every test fine-tunes, trained once.
 static MODEL: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
 
 /// Waits until no other test trains.
@@ -60,7 +60,7 @@ impl Fixture {
         fs::write(path, contents).unwrap();
     }
 
-    /// 20 steps on colours and animals, exported: the files of the discriminator's folder.
+    /// The files of a discriminator after 20 steps on colors and animals.
     fn pretrain(&self) -> Vec<(String, Vec<u8>)> {
         let text =
             (0..40).map(|i| format!("{}.", phrase(i, i % 2))).collect::<Vec<_>>().join("\n\n");
@@ -99,10 +99,10 @@ impl Fixture {
         files.collect()
     }
 
-    /// Which of two kinds a phrase is of: colours or animals.
+    /// Classification of phrases: colors or animals.
     fn task(&self) {
         let rows = |from: usize, n: usize| {
-            let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["colour", "animal"][i % 2]);
+            let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["color", "animal"][i % 2]);
             "text\tlabel\n".to_owned() + &(from..from + n).map(row).collect::<String>()
         };
         self.write("task/train.tsv", rows(0, 64));
@@ -159,7 +159,7 @@ fn config_error(overrides: &[&str]) -> String {
 pub(crate) fn finish(finetune: &Finetune<'_>) -> Report {
     match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -174,7 +174,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     let mut finetune = fixture.finetune(&task, &config, "out");
     finetune.seeds = vec![1, 2];
     let report = finish(&finetune);
-    // Half of the examples are of each kind, and no word is of both.
+    // Half of the examples have each class, and no word is in both.
     assert_eq!(report.baselines.majority.dev[&Metric::Accuracy], Some(0.5));
     assert_eq!(report.baselines.bag_of_words.as_ref().unwrap().dev[&Metric::Accuracy], Some(1.0));
     assert!(report.dev.unwrap().min > 0.9, "{report:?}");
@@ -184,10 +184,10 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     let model = fixture.path("out/model");
     let predictor = Predictor::open(&model, "cpu").unwrap();
     let predictions = predictor.answer(&texts(&["red green blue", "fox bird", ""])).unwrap();
-    assert_eq!([predictions[0].text(), predictions[1].text()], ["colour", "animal"]);
+    assert_eq!([predictions[0].text(), predictions[1].text()], ["color", "animal"]);
     assert!((predictions[0].probabilities().iter().sum::<f32>() - 1.0).abs() < 1e-5);
 
-    // A file's predictions are the texts' predictions in the file's order, and score what the report says.
+    // The predictions for a file are those for its texts, in order, and have the score of the report.
     let options =
         StreamOptions { batch_size: 7, probabilities: Probabilities::Write, ..Default::default() };
     let output = fixture.path("predictions.tsv");
@@ -196,7 +196,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     assert_eq!(done.done, 30);
     let text = fs::read_to_string(output).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("index\tprediction\tanimal\tcolour"));
+    assert_eq!(lines.next(), Some("index\tprediction\tanimal\tcolor"));
     let gold = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
     let gold: Vec<&str> =
         gold.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
@@ -209,7 +209,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     let best = report.seeds.iter().find(|seed| seed.seed == report.best_seed).unwrap();
     assert_eq!(best.dev[&Metric::Accuracy], Some(right as f64 / 30.0));
 
-    // The same answers stand in the seed's folder.
+    // The seed's folder has the same predictions.
     let dir = fixture.path(&format!("out/seed-{}/dev", report.best_seed));
     let kept = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
     let first_two = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join("\t");
@@ -219,7 +219,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     assert_eq!(scores, best.dev);
 }
 
-/// Before there were other kinds, `task.json` named none.
+/// The first version of `task.json` has no kind.
 #[test]
 fn a_model_folder_without_a_kind_is_of_a_sentence_task() {
     let fixture = Fixture::new();
@@ -264,7 +264,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
         serde_json::from_str(&fs::read_to_string(fixture.path("unbroken/results.json")).unwrap())
             .unwrap();
     assert_eq!(report.dev, whole.dev);
-    // The keys that others read, `cargo xtask quickstart` among them.
+    // Keys that other programs read, such as `cargo xtask quickstart`.
     let text = fs::read_to_string(fixture.path("unbroken/results.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     for key in [
@@ -289,7 +289,7 @@ fn random_weights_are_other_weights_and_need_only_the_config() {
     assert_ne!(weights(&fixture.path("random")), weights(&fixture.path("pretrained")));
 }
 
-/// Numbers in their own units; the mean is what a constant predicts best.
+/// Numbers in their own units; the best constant is the mean.
 #[test]
 fn a_regression_on_pairs() {
     let fixture = Fixture::new();
@@ -328,7 +328,7 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
     finish(&fixture.finetune(&task, &config, "out"));
     let described = hf::read_config(&fixture.path("out/model")).unwrap();
     assert_eq!(described.architecture, Architecture::ElectraForSequenceClassification);
-    let labels = ["animal", "colour"].map(str::to_owned).to_vec();
+    let labels = ["animal", "color"].map(str::to_owned).to_vec();
     assert_eq!(described.labels, Some(Labels::Classes(labels)));
     let names: Vec<_> = Pretrained::read(&fixture.path("out/model")).unwrap().tensors;
     for name in ["classifier.dense.weight", "classifier.out_proj.bias"] {
@@ -340,7 +340,7 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
     let exported = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
     assert_eq!(answer(&exported), before);
-    // An export replaces an export, whole.
+    // An export replaces an earlier export.
     fixture.write("exported/generator/config.json", "{}");
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Replace).unwrap();
     assert!(!fixture.path("exported/generator").exists());
@@ -351,7 +351,7 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
 }
 
 #[test]
-fn the_card_says_what_was_learned_from_what_and_how_well() {
+fn the_model_card_has_task_training_and_scores() {
     let fixture = Fixture::new();
     for (kind, class) in
         [("reference", "AutoModel.from_pretrained"), ("hf", "AutoModelForSequenceClassification.")]
@@ -377,7 +377,7 @@ fn the_card_says_what_was_learned_from_what_and_how_well() {
             "    - type: accuracy".to_owned(),
             format!("      value: {:.4}", best.1),
             "# kinds".to_owned(),
-            "| task | classification: animal, colour |".to_owned(),
+            "| task | classification: animal, color |".to_owned(),
             "| examples | 64 training, 30 dev, 30 test |".to_owned(),
             format!("| base model | {} |", fixture.path("model").display()),
             format!("| seeds | 3, 4; this is the model of seed {} |", best.0),
@@ -391,7 +391,7 @@ fn the_card_says_what_was_learned_from_what_and_how_well() {
                 (score(0).1 + score(1).1) / 2.0,
                 (score(0).2 + score(1).2) / 2.0
             ),
-            // Half of the examples are of each kind, and no word is of both.
+            // Half of the examples have each class, and no word is in both.
             "| majority | 0.5000 | 0.5000 |".to_owned(),
             "| bag of words | 1.0000 | 1.0000 |".to_owned(),
         ];
@@ -408,7 +408,7 @@ fn the_card_says_what_was_learned_from_what_and_how_well() {
 }
 
 #[test]
-fn the_references_head_cannot_be_exported_and_the_error_says_why() {
+fn the_references_head_cannot_be_exported() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     finish(&fixture.finetune(&task, &config, "out"));
@@ -422,8 +422,8 @@ fn the_references_head_cannot_be_exported_and_the_error_says_why() {
     assert!(mean.contains("head.pooling") && mean.contains("\"first\""), "{mean}");
 }
 
-/// A classifier that transformers made predicts what it predicted there: its logits are of the fixture's third row,
-/// `[CLS] w12 [SEP]`. They are those of sets of labels where the config says so.
+/// A classifier of transformers gives the same predictions: the expected logits are those of the fixture's third row,
+/// `[CLS] w12 [SEP]`, with the config of classes and of sets of labels.
 #[test]
 fn a_classifier_of_transformers_is_adopted() {
     let source = root().join("tests/fixtures/foreign/classifier");
@@ -462,7 +462,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let held = ["no", "maybe", "yes"].iter().zip(found.probabilities()).filter(|(_, p)| **p >= 0.5);
     assert_eq!(found.text(), held.map(|(name, _)| *name).collect::<Vec<_>>().join(","));
 
-    // What divides labels in a table stands in none of them.
+    // The separator of labels in a table does not occur in a label.
     let named = |name: &str| {
         fs::write(&path, config.replace("\"vocab_size\"", sets).replace("maybe", name)).unwrap();
         adopt::classifier(dir.path(), "replies", "text", None)?;
@@ -473,6 +473,6 @@ fn a_classifier_of_transformers_is_adopted() {
     };
     assert_eq!(named("well, no").unwrap(), ";");
     assert_eq!(named("no, no; yes").unwrap(), "|");
-    says(named("a,b;c|d / e"), &["nothing divides them"]);
+    says(named("a,b;c|d / e"), &["no separator is left"]);
     says(named("a\\tb"), &["\"a\\tb\"", "a tab"]);
 }

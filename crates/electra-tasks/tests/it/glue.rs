@@ -1,4 +1,4 @@
-//! GLUE's official layouts, on files of a few rows and, where they are, on the whole ones.
+//! GLUE's official layouts, on files of a few rows and, if they are available, on the official files.
 
 use crate::says;
 use electra_scores::{
@@ -6,7 +6,7 @@ use electra_scores::{
     glue::{self, GlueTask, TASKS, Training},
     table::{Format, Header, Rows},
 };
-use electra_tasks::{kinds::sentence, texts::data::Dataset};
+use electra_tasks::texts::data::{self, Dataset};
 use std::{
     fs,
     io::{self, Read},
@@ -48,7 +48,7 @@ fn row(header: &str, number: usize, fields: &[(&str, &str)]) -> String {
     header.trim_start_matches('\u{feff}').split('\t').map(field).collect::<Vec<_>>().join("\t")
 }
 
-/// The label words of `task` over and over, or numbers.
+/// The labels of `task` in turn, or numbers.
 fn label(task: &GlueTask, number: usize) -> String {
     match task.label_space() {
         LabelSpace::Classes(words) => words[number % words.len()].clone(),
@@ -92,7 +92,7 @@ pub(crate) fn write(glue: &Path, task: &GlueTask, rows: usize) {
 
 fn load(glue: &Path, name: &str) -> electra_tasks::Result<Dataset<LabelSpace, Label>> {
     let (task, data) = glue::open(name, glue)?;
-    sentence::load(&task, &data)
+    data::load(&task, &data)
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn tasks_have_their_names_labels_and_metrics() {
     says(glue::open("rte", Path::new("nowhere")), &["nowhere", "\"RTE\""]);
 }
 
-/// Whatever the table says, a user's own file can say too.
+/// A `task.toml` can describe every task of the table.
 #[test]
 fn a_task_of_glue_is_a_task_that_a_file_can_describe() {
     for row in &TASKS {
@@ -188,7 +188,7 @@ fn a_task_of_glue_is_a_task_that_a_file_can_describe() {
     says(all.validate(), &["unusable_rows = 1"]);
 }
 
-/// A line break inside a question, as the official QQP has some: two rows that are none.
+/// A line break inside a question, as in the official QQP: two malformed rows.
 #[test]
 fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
@@ -197,7 +197,7 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
     let data = load(dir.path(), "qqp").unwrap();
-    // Both texts of row 17 are torn: three lines for one row.
+    // Both texts of row 17 have a line break: three lines for one row.
     assert_eq!(data.train.len(), 299);
     let [LeftOut { file, count: 3, named }] = &data.left_out[..] else {
         panic!("{:?}", data.left_out)
@@ -218,7 +218,7 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     strict.unusable_rows = 0.0;
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
     says(
-        sentence::load(&strict, &dir.path().join("QQP")),
+        data::load(&strict, &dir.path().join("QQP")),
         &["train.tsv:19", "4 columns where there must be 6"],
     );
 }
@@ -279,9 +279,9 @@ fn files_that_cannot_be_read_name_their_line() {
     says(load(dir.path(), "cola"), &["CoLA/train.tsv:1", "\"label\""]);
 }
 
-/// A file of one line: what is read of it is bounded.
+/// A file of one line: the number of bytes read is bounded.
 #[test]
-fn a_line_of_a_gigabyte_is_given_up_early() {
+fn a_line_of_a_gigabyte_is_an_early_error() {
     struct Counted(std::sync::Arc<std::sync::atomic::AtomicU64>, io::Take<io::Repeat>);
     impl Read for Counted {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -300,7 +300,7 @@ fn a_line_of_a_gigabyte_is_given_up_early() {
     assert!(read <= LONGEST_LINE + (1 << 20), "{read}");
 }
 
-/// MNLI's second dev file may lack: it is said, and the first is scored.
+/// MNLI's second dev file may be missing: a warning is logged, and the first is scored.
 #[test]
 fn a_further_dev_file_that_is_not_there_is_not_needed() {
     let dir = tempfile::tempdir().unwrap();
@@ -310,8 +310,7 @@ fn a_further_dev_file_that_is_not_there_is_not_needed() {
     assert_eq!((data.scored.dev.len(), data.scored.more_dev.len()), (6, 0));
 }
 
-/// The files of GLUE where they are at hand: rows of train and dev as published, but for the parts that the
-/// folder has.
+/// The official files of GLUE, if they are available: the numbers of training and dev rows are the published ones.
 #[test]
 fn the_official_files_are_read_whole() {
     let Ok(shared) = std::env::var("ELECTRA_SHARED_DATA") else {

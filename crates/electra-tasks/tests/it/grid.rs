@@ -1,4 +1,4 @@
-//! Grids over values and seeds, their resumption, and the choice of weights by the dev score.
+//! Grids over values and seeds, resuming, and the selection of weights by the dev score.
 
 use crate::{
     e2e::{Fixture, config},
@@ -30,7 +30,7 @@ fn over(base: &FinetuneConfig, texts: &[&str]) -> Vec<Cell> {
 fn finish(grid: &Grid<'_>) -> GridReport {
     match grid.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -78,7 +78,7 @@ fn axes_and_cells() {
     says(parse("train.epochs"), &["grid = train.epochs", "KEY=VALUE,VALUE"]);
     says(parse("train.epochs=1,1"), &["a duplicate value"]);
     says(parse("train.epochs=1,"), &["an empty value"]);
-    says(parse("train.seed=1,2"), &["several seeds instead"]);
+    says(parse("train.seed=1,2"), &["use --seeds"]);
     let of = |texts: &[&str]| cells(&axes(texts), |values| base.with_overrides("base", values));
     says(of(&[EPOCHS, EPOCHS]), &["train.epochs", "is a duplicate"]);
     says(of(&["train.epoch=1,2"]), &["train.epoch=1", "did you mean \"epochs\""]);
@@ -92,13 +92,13 @@ fn a_grid_tries_every_cell_and_keeps_the_best_model() {
     let cells = over(&config, &[RATES, EPOCHS]);
     let grid = grid(&fixture, &task, &config, &cells, "out");
     let train = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
-    // The data is read once: it is gone when the second seed of the first cell begins.
+    // The data is read once: it is removed when the second seed of the first cell begins.
     let done = grid.run(&AtomicBool::new(false), &mut |event| {
         if let Event::SeedStarted { index: 1, .. } = event {
             let _ = fs::remove_file(fixture.path("task/train.tsv"));
         }
     });
-    let Completion::Finished(report) = done.unwrap() else { panic!("it was not asked to stop") };
+    let Completion::Finished(report) = done.unwrap() else { panic!("the run was not stopped") };
 
     assert_eq!(report.cells.len(), 4);
     let mut highest = f64::NEG_INFINITY;
@@ -113,23 +113,23 @@ fn a_grid_tries_every_cell_and_keeps_the_best_model() {
         assert_eq!(Some(dev), Summary::of(&scores));
         assert_eq!(dev.median, (scores[0] + scores[1]) / 2.0);
         assert_eq!(cell.best_dev, Some(scores[0].max(scores[1])));
-        // The best cell has its model, the others' are removed.
+        // The best cell has its model; the models of other cells are removed.
         let is_best = Some(&cell.name) == report.best.as_ref();
         assert_eq!(dir.join("model").exists(), is_best, "{}", cell.name);
         highest = highest.max(dev.median);
-        // What a cell gives is what fine-tuning by its config gives: its own resolved one is written down.
+        // A cell has the result of fine-tuning with its config, which is in its folder.
         let written = FinetuneConfig::read(&dir.join("config.toml"), &[]).unwrap();
         assert_eq!(written, asked.config);
     }
     let best = report.cells.iter().find(|cell| Some(&cell.name) == report.best.as_ref()).unwrap();
     assert_eq!(best.dev.unwrap().median, highest);
-    // A rate of 1e-6 leaves the head where it began; 2e-3 learns what no word is in common of.
+    // A learning rate of 1e-6 does not change the head; 2e-3 learns the task.
     assert!(best.name.starts_with("optimizer.learning_rate=2e-3"), "{report:?}");
     let kept = fs::read_to_string(fixture.path("out/grid.json")).unwrap();
     assert_eq!(serde_json::from_str::<GridReport>(&kept).unwrap(), *report);
     electra_tasks::Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
 
-    // The best cell alone, by itself: the same model, to the bit.
+    // The best cell run alone gives the same model, bit for bit.
     fixture.write("task/train.tsv", &train);
     let cell = cells.iter().find(|cell| cell.name == best.name).unwrap();
     let mut alone = fixture.finetune(&task, &cell.config, "alone");
@@ -139,7 +139,7 @@ fn a_grid_tries_every_cell_and_keeps_the_best_model() {
 }
 
 #[test]
-fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
+fn a_stopped_grid_resumes_bit_for_bit_and_skips_finished_cells() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["checkpoint.every=2"]));
     let cells = over(&config, &[RATES, EPOCHS]);
@@ -163,13 +163,13 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
         _ => {}
     });
     let Completion::Finished(mut report) = done.unwrap() else { panic!("nobody stopped it") };
-    // Two cells and a seed were done; of seeds, the third cell's second and the fourth's two were not.
+    // Two cells and one seed of the third were finished; three seeds remained.
     assert_eq!((started, skipped, trained), (4, 1, 3));
     (report.seconds, unbroken.seconds) = (0.0, 0.0);
     assert_eq!(*report, unbroken);
     assert!(weights(&fixture.path("broken")) == weights(&fixture.path("unbroken")));
 
-    // Further values are tried in the same folder; nothing that is done may be left out, nor be of other settings.
+    // Cells can be added in the same folder; finished cells must be requested again, with the same settings.
     let more = over(&config, &["optimizer.learning_rate=1e-6,2e-3,1e-5", EPOCHS]);
     let mut wider = grid(&fixture, &task, &config, &more, "broken");
     wider.finetune.from = StartFrom::Checkpoint;
@@ -189,10 +189,10 @@ fn a_stopped_grid_goes_on_bit_for_bit_and_skips_what_is_done() {
     other.finetune.from = StartFrom::Checkpoint;
     says(run(&other), &["train.epochs=1", "the config"]);
     other.finetune.out = fixture.path("nowhere");
-    says(run(&other), &["nowhere/grid.json", "not a grid that can be resumed"]);
+    says(run(&other), &["nowhere/grid.json", "the folder has no grid to resume"]);
 }
 
-/// Scores on dev by update, as the metrics of a seed have them.
+/// The dev scores in the metrics of a seed, by update.
 fn dev_scores(seed: &Path) -> Vec<(u64, f64)> {
     let text = fs::read_to_string(seed.join("metrics.jsonl")).unwrap();
     let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -201,7 +201,7 @@ fn dev_scores(seed: &Path) -> Vec<(u64, f64)> {
         .collect()
 }
 
-/// A rate so high that the scores go up and down.
+/// A learning rate so high that the scores fluctuate.
 #[test]
 fn the_best_step_on_dev_is_kept_and_found_again() {
     let fixture = Fixture::new();
@@ -219,12 +219,12 @@ fn the_best_step_on_dev_is_kept_and_found_again() {
         |finetune: &Finetune<'_>| match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
         {
             Completion::Finished(report) => report.seeds[0].clone(),
-            Completion::Stopped => panic!("it was not asked to stop"),
+            Completion::Stopped => panic!("the run was not stopped"),
         };
     let at_the_end = run(&fixture.finetune(&task, &last, "last"));
     let chosen = run(&fixture.finetune(&task, &best, "best"));
     let scores = dev_scores(&fixture.path("best/seed-1"));
-    // The updates are the same; the choice is the first of the highest.
+    // The updates are the same; the first of the highest scores is selected.
     assert_eq!(scores, dev_scores(&fixture.path("last/seed-1")));
     assert_eq!(scores.len(), 13);
     let highest = scores.iter().map(|(_, score)| *score).fold(f64::NEG_INFINITY, f64::max);
@@ -235,7 +235,7 @@ fn the_best_step_on_dev_is_kept_and_found_again() {
     assert!(step < 12, "the last step is the best: the test would not see a difference");
     assert!(!fixture.path("best/seed-1/best").exists());
 
-    // Broken off after its best step, and after the last checkpoint before it.
+    // Stopped after its best step, and after the last checkpoint before it.
     let mut broken = fixture.finetune(&task, &best, "broken");
     let stop = AtomicBool::new(false);
     let stopped = broken.run(&stop, &mut |event| {

@@ -1,4 +1,4 @@
-//! Behaviour of the public interface: tables, scores, fine-tuning, prediction, and the whole line.
+//! Behavior of the public interface: fine-tuning, prediction, submissions, and the whole pipeline.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_input;
@@ -30,7 +30,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Checks that an error says each of `words`.
+/// Checks that the message of an error contains each of `words`.
 #[track_caller]
 pub(crate) fn says<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E>, words: &[&str]) {
     let result = result.map_err(|error| error.to_string());
@@ -50,7 +50,7 @@ pub(crate) fn texts(texts: &[&str]) -> Vec<Request> {
     texts.iter().map(|text| Request::text(text)).collect()
 }
 
-/// Gives a model weights that are numbers and whose products are none: hidden states of 2, times 3e38 in `layer`.
+/// Gives a model finite weights whose products are infinite: hidden states of 2, times 3e38 in `layer`.
 #[track_caller]
 pub(crate) fn break_layer(model: &Path, layer: &str) {
     let path = model.join("model.safetensors");
@@ -68,7 +68,7 @@ pub(crate) fn break_layer(model: &Path, layer: &str) {
     tensors::write(&path, &weights).unwrap();
 }
 
-/// Opens a model again and again with another value in its task.json.
+/// Opens a model with each of several invalid values in its task.json.
 pub(crate) fn with_key<T>(
     model: &Path,
     open: impl Fn(&Path) -> T,

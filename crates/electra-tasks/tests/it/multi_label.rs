@@ -1,4 +1,4 @@
-//! Sets of labels: files of three forms, learning, prediction, and what cannot be used.
+//! Multi-label tasks: three layouts of files, fine-tuning, prediction, bad input.
 
 use crate::{
     described,
@@ -11,8 +11,8 @@ use electra_tasks::{
     Completion, Finetune, Kinds, Predictor,
     answer::RequestForm,
     details::Details,
-    kinds::multi_label::load,
     predictor::{Probabilities, StreamInput, StreamOptions},
+    texts::data::load,
 };
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -27,12 +27,12 @@ train = "train.tsv"
 dev = "dev.tsv"
 "#;
 
-/// Colours, animals, both or neither, in turn.
+/// Colors, animals, both or neither, in turn.
 fn row(i: usize) -> (String, &'static str) {
     match i % 4 {
-        0 => (phrase(i, 0), "colour"),
+        0 => (phrase(i, 0), "color"),
         1 => (phrase(i, 1), "animal"),
-        2 => (format!("{} {}", phrase(i, 0), phrase(i + 1, 1)), "colour, animal"),
+        2 => (format!("{} {}", phrase(i, 0), phrase(i + 1, 1)), "color, animal"),
         _ => (".".to_owned(), ""),
     }
 }
@@ -52,8 +52,8 @@ fn read(toml: &str) -> electra_tasks::Result<MultiLabelTask> {
     Ok(described(dir.path()))
 }
 
-/// The labels are drawn in turn, so the empty set is as frequent as others and first among them: it is right for a
-/// quarter of the rows, and finds no label.
+/// The four sets take turns, so the empty set is as frequent as the others and the first of them: it is right for a
+/// quarter of the rows, and predicts no label.
 #[test]
 fn sets_of_labels_are_learned_and_predicted() {
     let fixture = Fixture::new();
@@ -65,31 +65,31 @@ fn sets_of_labels_are_learned_and_predicted() {
     let finetune = Finetune::new(&task, data, model, &config, fixture.path("out"));
     let Completion::Finished(report) = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
     else {
-        panic!("it was not asked to stop");
+        panic!("the run was not stopped");
     };
     let score = |scores: &Scores, metric: Metric| scores[&metric].unwrap();
     let majority = &report.baselines.majority.dev;
     assert_eq!(score(majority, Metric::Accuracy), 0.25);
     assert_eq!((score(majority, Metric::MicroF1), score(majority, Metric::MacroF1)), (0.0, 0.0));
-    // Words of one kind are in no text without its label; only where both kinds are does it take both models.
+    // No word of a class is in a text without its label.
     let words = report.baselines.bag_of_words.as_ref().unwrap();
     assert!(score(&words.dev, Metric::MicroF1) > 0.6, "{words:?}");
     let dev = &report.seeds[0].dev;
     assert!(score(dev, Metric::MicroF1) > 0.7, "{dev:?}");
 
     let model = fixture.path("out/model");
-    let labels = ["animal", "colour"].map(str::to_owned).to_vec();
+    let labels = ["animal", "color"].map(str::to_owned).to_vec();
     assert_eq!(hf::read_config(&model).unwrap().labels, Some(Labels::Set(labels.clone())));
     let predictor = Predictor::open(&model, "cpu").unwrap();
     let RequestForm::Rows { classes, .. } = predictor.form() else { panic!("it is of rows") };
     assert_eq!(classes, labels);
     let answers = predictor.answer(&texts(&["red green blue", "fox bird fish"])).unwrap();
-    for (answer, name) in answers.iter().zip(["colour", "animal"]) {
+    for (answer, name) in answers.iter().zip(["color", "animal"]) {
         assert_eq!(answer.text(), name);
         assert!(answer.probabilities().iter().all(|p| (0.0..=1.0).contains(p)), "{answer:?}");
     }
 
-    // The report: each label as the file of them has it, and the examples whose set is not the gold one.
+    // The report: the scores of labels.tsv, and the examples whose set is wrong.
     let dir = fixture.path("out/seed-1/dev");
     let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
     let details: Vec<Details> = serde_json::from_str(&read("details.json")).unwrap();
@@ -114,7 +114,7 @@ fn sets_of_labels_are_learned_and_predicted() {
     found.sort_unstable();
     assert_eq!(found, (0..32).filter(differs).collect::<Vec<_>>());
 
-    // What a file's predictions are in a table, in lines of JSON and in the seed's folder.
+    // The predictions for a file as a table, as JSON lines and in the seed's folder.
     let write = |name: &str, format: Format| {
         let options = StreamOptions {
             probabilities: Probabilities::Write,
@@ -127,7 +127,7 @@ fn sets_of_labels_are_learned_and_predicted() {
         fs::read_to_string(output).unwrap()
     };
     let (tsv, jsonl) = (write("p.tsv", Format::Tsv), write("p.jsonl", Format::JsonLines));
-    assert_eq!(tsv.lines().next(), Some("index\tprediction\tanimal\tcolour"));
+    assert_eq!(tsv.lines().next(), Some("index\tprediction\tanimal\tcolor"));
     let kept = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.tsv")).unwrap();
     let mut right = 0;
     for (i, (line, json)) in tsv.lines().skip(1).zip(jsonl.lines()).enumerate() {
@@ -187,7 +187,7 @@ fn labels_are_read_from_a_column_from_columns_and_from_lists() {
 }
 
 #[test]
-fn sets_that_are_none() {
+fn invalid_label_sets() {
     let dir = tempfile::tempdir().unwrap();
     let load_text = |keys: &str, name: &str, text: &str| {
         fs::write(dir.path().join(name), text).unwrap();
@@ -226,7 +226,7 @@ fn sets_that_are_none() {
         &["t.jsonl:1", "\"text\""],
     );
 
-    // A label that no row was learned from can be asked for: it is missed, and the scores say so.
+    // A label without a training row is allowed in the gold file: it is missed, and the scores show it.
     fs::write(dir.path().join("train.tsv"), "text\tkinds\nx\ta\n").unwrap();
     fs::write(dir.path().join("dev.tsv"), "text\tkinds\nx\ta,b\n").unwrap();
     let task = |keys: &str| read(&TASK.replace(column, keys)).unwrap();

@@ -1,12 +1,13 @@
-//! A task's file: what it changes in the config that it is learned by, and files of other extensions.
+//! `task.toml`: its changes to the fine-tuning config, and data files with other extensions.
 
 use crate::{e2e::TASK, says};
 use electra_scores::SentenceTask;
 use electra_tasks::{
     FinetuneConfig, Kinds, Preset,
     config::HeadKind,
-    kinds::{DescribedTask, sentence},
+    kinds::DescribedTask,
     preset::{Group, Size},
+    texts::data,
 };
 use std::fs;
 
@@ -20,7 +21,7 @@ fn read(text: &str) -> electra_tasks::Result<DescribedTask> {
     Kinds::default().task(dir.path(), None, &[])
 }
 
-/// The paper's config with what the file and `--set` say of it.
+/// The paper's config with the changes of the file and of `--set`.
 fn resolved(text: &str, sets: &[&str]) -> electra_tasks::Result<FinetuneConfig> {
     let file = read(text)?;
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
@@ -42,18 +43,18 @@ fn a_task_of_any_kind_changes_keys_of_the_config() {
         (expected.train.epochs, expected.train.batch_size) = (10.0, 8);
         expected.head.kind = HeadKind::Hf;
         assert_eq!(config, expected);
-        // `--set` has the last word.
+        // `--set` overrides the file.
         let set = resolved(&text, &["train.epochs=2"]).unwrap();
         assert_eq!((set.train.epochs, set.head.kind), (2.0, HeadKind::Hf));
     }
-    // A key at the top, and a section that the config has not.
+    // A dotted key at the top, and a section that the preset does not have.
     let first = format!("config.train.epochs = 0.5\n{TASK}");
     assert_eq!(resolved(&first, &[]).unwrap().train.epochs, 0.5);
     let questions = Preset::Paper.config(Size::Small, Group::Questions).squad.unwrap();
     let section = toml::to_string(&questions).unwrap();
     let whole = resolved(&format!("{TASK}[config.squad]\n{section}"), &[]).unwrap();
     assert_eq!(whole.squad, Some(questions));
-    // What does not fit alone may fit with `--set`.
+    // Changes that are invalid alone may be valid with `--set`.
     let best = format!("{TASK}[config.evaluate]\nchoose = 'best'\n");
     assert_eq!(resolved(&best, &["evaluate.every=5"]).unwrap().evaluate.every, 5);
 }
@@ -72,11 +73,11 @@ fn changes_that_cannot_be_made_name_the_file_and_the_key() {
     fails("[config.train]\nepochs = 0\n", &["[config]", "train.epochs = 0", "above 0"]);
     fails("[config.optimizer]\nbeta1 = 2.0\n", &["[config]", "optimizer.beta1"]);
     says(resolved(&format!("config = 3\n{TASK}"), &[]), &["task.toml", "config = 3", "section"]);
-    // What `--set` has is no fault of the file.
+    // For an invalid value of `--set` the file is not named.
     let zero = resolved(&format!("{TASK}[config.train]\nepochs = 3\n"), &["train.epochs=0"]);
     let message = zero.unwrap_err().to_string();
     assert!(!message.contains("task.toml") && message.contains("train.epochs = 0"), "{message}");
-    // Keys of the task keep their lines, and are no keys of the config.
+    // Errors in keys of the task have their lines.
     let wrong = format!("config.train.epochs = 3\n{}", TASK.replace("metric", "metrik"));
     says(read(&wrong), &["task.toml", "line 7", "metrik", "did you mean \"metric\""]);
 }
@@ -85,11 +86,11 @@ fn changes_that_cannot_be_made_name_the_file_and_the_key() {
 fn files_of_other_extensions_are_what_the_task_says() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    write("csv.txt", "text,label\n\"red, green\",colour\nfox,animal\n");
-    write("tsv.txt", "text\tlabel\nred, green\tcolour\nfox\tanimal\n");
+    write("csv.txt", "text,label\n\"red, green\",color\nfox,animal\n");
+    write("tsv.txt", "text\tlabel\nred, green\tcolor\nfox\tanimal\n");
     write(
         "jsonl.txt",
-        "{\"text\":\"red, green\",\"label\":\"colour\"}\n{\"text\":\"fox\",\"label\":\"animal\"}\n",
+        "{\"text\":\"red, green\",\"label\":\"color\"}\n{\"text\":\"fox\",\"label\":\"animal\"}\n",
     );
     let described = |format: &str, file: &str| -> electra_tasks::Result<SentenceTask> {
         let files = format!("[files]\n{format}\ntrain = '{file}'\ndev = '{file}'\n");
@@ -98,7 +99,7 @@ fn files_of_other_extensions_are_what_the_task_says() {
         read(&text)?;
         Ok(toml::from_str(&text).unwrap())
     };
-    let load = |format: &str, file: &str| sentence::load(&described(format, file)?, dir.path());
+    let load = |format: &str, file: &str| data::load(&described(format, file)?, dir.path());
     let expected = load("format = 'tsv'", "tsv.txt").unwrap();
     assert_eq!(expected.scored.dev[0].text_a, "red, green");
     for format in ["csv", "jsonl"] {
@@ -112,7 +113,7 @@ fn files_of_other_extensions_are_what_the_task_says() {
     for task in [TAGS, QUESTIONS] {
         says(read(&format!("{task}format = 'csv'\n")), &["files.format = csv", "tables"]);
     }
-    // A kind that there is not.
+    // An unknown kind.
     write("task.toml", &TAGS.replace("'tagging'", "'taging'"));
     says(
         Kinds::default().read(dir.path(), &[]),

@@ -1,4 +1,4 @@
-//! Predictions of streams, by threads, and of what cannot be predicted.
+//! Prediction of streams and by threads, and bad input.
 
 use crate::{
     break_layer,
@@ -21,14 +21,14 @@ use std::{
 };
 use tch::Tensor;
 
-/// A model of colours and animals.
+/// A model of colors and animals.
 fn tuned(fixture: &Fixture) -> Predictor {
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     fixture.finetune(&task, &config, "out").run(&AtomicBool::new(false), &mut |_| {}).unwrap();
     Predictor::open(&fixture.path("out/model"), "cpu").unwrap()
 }
 
-/// Lines that are handed out one a call; remembers how many were asked for before the answers to those before.
+/// A reader that returns one line per call and records how far it is ahead of the answers.
 struct Drip {
     lines: std::vec::IntoIter<String>,
     asked: usize,
@@ -47,7 +47,7 @@ impl Read for Drip {
     }
 }
 
-/// Counts lines as they come.
+/// Counts the lines written.
 struct Lines(Vec<u8>, Arc<AtomicUsize>);
 
 impl Write for Lines {
@@ -67,8 +67,7 @@ fn words() -> Vec<String> {
     (0..23).map(|i| format!("{} {}", word(i), word(i / 5))).collect()
 }
 
-/// Memory is flat by construction: no more rows are held than a window has, however many there are, and answers are
-/// there before the input ends.
+/// Memory is constant: at most a window of rows is held, and answers are written before the input ends.
 #[test]
 fn a_stream_is_answered_window_by_window_in_every_format() {
     let fixture = Fixture::new();
@@ -109,7 +108,7 @@ fn a_stream_is_answered_window_by_window_in_every_format() {
     let json = |text: &str| serde_json::json!({ "other": [1], "text": text }).to_string() + "\n";
     let jsonl = stream(false, &json, Format::JsonLines);
     assert_eq!(tsv.replace('\t', ","), csv);
-    assert_eq!(tsv.lines().next(), Some("index\tprediction\tanimal\tcolour"));
+    assert_eq!(tsv.lines().next(), Some("index\tprediction\tanimal\tcolor"));
     for ((i, answer), (row, object)) in
         expected.iter().enumerate().zip(tsv.lines().skip(1).zip(jsonl.lines()))
     {
@@ -117,8 +116,8 @@ fn a_stream_is_answered_window_by_window_in_every_format() {
         assert_eq!((fields[0], fields[1]), (&i.to_string()[..], &answer.text()[..]));
         let object: serde_json::Value = serde_json::from_str(object).unwrap();
         assert_eq!((&object["index"], &object["prediction"]), (&i.into(), &fields[1].into()));
-        for (place, class) in ["animal", "colour"].into_iter().enumerate() {
-            // Other texts in the batch, other rounding.
+        for (place, class) in ["animal", "color"].into_iter().enumerate() {
+            // The other texts in the batch change the rounding.
             let p = f64::from(answer.probabilities()[place]);
             approx::assert_abs_diff_eq!(
                 fields[2 + place].parse::<f64>().unwrap(),
@@ -153,7 +152,7 @@ fn threads_share_a_predictor() {
     });
 }
 
-/// An attention in which two threads wait for each other, once they are to.
+/// An attention in which two threads wait for each other.
 #[derive(Debug)]
 struct Meeting {
     attention: SoftmaxAttention,
@@ -170,7 +169,7 @@ impl SelfAttention for Meeting {
     }
 }
 
-/// With a lock around the network the second thread would never come; answers are those of one thread.
+/// With a lock around the network the second thread would never arrive; answers are those of one thread.
 #[test]
 fn threads_are_in_the_network_at_the_same_time() {
     let fixture = Fixture::new();
@@ -197,7 +196,7 @@ fn threads_are_in_the_network_at_the_same_time() {
     });
 }
 
-/// What a server hands in and out.
+/// Streams without files, as in a server.
 #[test]
 fn requests_and_answers_are_json() {
     let request = |json: &str| serde_json::from_str::<Request>(json).unwrap();
@@ -206,8 +205,8 @@ fn requests_and_answers_are_json() {
     assert_eq!(request(r#"{"words": ["red", "fox"]}"#), Request::words(&["red", "fox"]));
     let question = r#"{"question": "who", "context": "a fox"}"#;
     assert_eq!(request(question), Request::question("who", "a fox"));
-    let answer = Answer::Class { label: "colour".to_owned(), probabilities: vec![0.25, 0.75] };
-    let json = r#"{"label":"colour","probabilities":[0.25,0.75]}"#;
+    let answer = Answer::Class { label: "color".to_owned(), probabilities: vec![0.25, 0.75] };
+    let json = r#"{"label":"color","probabilities":[0.25,0.75]}"#;
     assert_eq!(serde_json::to_string(&answer).unwrap(), json);
 }
 
@@ -227,7 +226,7 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     let (done, lines) =
         run(&predictor, b"{\"text\": \"red\"}\n{\"txt\": \"fox\"}\n", Format::JsonLines);
     says(done, &["rows:2", "\"text\"", "txt"]);
-    // Lines of JSON have no header.
+    // JSON lines have no header.
     assert_eq!(lines, 1);
 
     let (done, lines) = run(&predictor, b"text\nred\nfox\ncaf\xe9\nfish\n", Format::Tsv);
@@ -241,7 +240,7 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     says(broken.answer(&[Request::text("red")]), &["number 0", "NaN or infinity"]);
 }
 
-/// In TSV a quotation mark is a character, here as in what is read; what divides fields cannot stand in one.
+/// In TSV a quotation mark is an ordinary character, in input and output; a field cannot contain a separator.
 #[test]
 fn names_of_classes_are_written_as_the_format_has_them() {
     let fixture = Fixture::new();
@@ -250,7 +249,7 @@ fn names_of_classes_are_written_as_the_format_has_them() {
     let plain = fs::read_to_string(&info).unwrap();
     let predict = |class: &str, format| {
         let named = |name: &str| serde_json::to_string(&format!("{name}{class}")).unwrap();
-        let text = plain.replace("\"animal\"", &named("a")).replace("\"colour\"", &named("c"));
+        let text = plain.replace("\"animal\"", &named("a")).replace("\"color\"", &named("c"));
         fs::write(&info, text).unwrap();
         let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
         let text = "text\nred\n".as_bytes();
@@ -277,9 +276,9 @@ fn names_of_classes_are_written_as_the_format_has_them() {
     assert_eq!(header(predict("\tb", Format::Csv)), "index,prediction,a\tb,c\tb");
 }
 
-/// A quotation mark that is never closed, a line of a table, a string of JSON, each in a file without an end.
+/// An unclosed quotation mark, a line of a table, and a JSON string, each in a file without an end.
 #[test]
-fn a_row_that_never_ends_is_given_up() {
+fn a_row_without_end_is_an_error() {
     let check = |format, text: &'static str, words: &[&str]| {
         let text = text.as_bytes().chain(io::repeat(b'x'));
         let mut rows =
@@ -294,7 +293,7 @@ fn a_row_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn predictions_go_to_the_file_whole_or_not_at_all() {
+fn predictions_are_written_atomically() {
     let fixture = Fixture::new();
     let predictor = tuned(&fixture);
     let output = fixture.path("answers.csv");
@@ -307,7 +306,7 @@ fn predictions_go_to_the_file_whole_or_not_at_all() {
     assert!(fs::read_to_string(&output).unwrap().starts_with("index,prediction\n0,"));
 }
 
-/// As many answers as lines, so that they can be put beside them.
+/// There are as many answers as lines.
 #[test]
 fn empty_lines_of_a_file_of_texts_are_answered() {
     let fixture = Fixture::new();

@@ -1,4 +1,4 @@
-//! Published values: by size and task, and the files that write them out.
+//! Published hyperparameters by size and group, and the config files with them.
 
 use crate::root;
 use electra_model::EncoderConfig;
@@ -65,7 +65,7 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
     let texts = "text_a = 'a'\nlabel = 'b'\n";
     let classes = format!("kind = 'classification'\n{texts}metric = 'accuracy'\n{files}");
     let sets = format!("kind = 'multi-label'\n{texts}metric = 'micro-f1'\n{files}");
-    // The kind goes before a name that looks like another's.
+    // The kind matters, not the name.
     for name in ["squad-topics", "squad", "newsqa", "chunk", "naturalqs", "faqs"] {
         for (task, expected) in [
             (&tags, Group::Chunking),
@@ -80,7 +80,7 @@ fn tasks_are_of_the_group_that_the_reference_puts_them_in() {
     }
 }
 
-/// 10 epochs only where no task of fewer is among them; the longest inputs fit.
+/// 10 epochs only if all tasks have as many; the inputs are the longest of all tasks.
 #[test]
 fn several_tasks_are_of_the_group_of_the_one_with_the_longest_inputs() {
     let group = |names: &[&str]| {
@@ -98,7 +98,7 @@ fn several_tasks_are_of_the_group_of_the_one_with_the_longest_inputs() {
 }
 
 #[test]
-fn the_size_is_that_of_the_width() {
+fn the_size_follows_from_the_hidden_units() {
     let of = |hidden| Size::of(&EncoderConfig { hidden, ..encoder() });
     let sizes = [128, 256, 384, 768, 1024, 1280].map(of);
     use Size::{Base, Large, Small};

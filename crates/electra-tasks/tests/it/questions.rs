@@ -17,16 +17,16 @@ use electra_train::StartFrom;
 use serde_json::{Value, json};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-/// A question: which animal is among the colours; where there is none, it is impossible.
+/// A question: which animal is among the colors; without one, it is impossible.
 fn question(i: usize, version: Version) -> Value {
-    let (colours, animals) = (["red", "green", "blue", "black"], ["fox", "bird", "bear", "fish"]);
+    let (colors, animals) = (["red", "green", "blue", "black"], ["fox", "bird", "bear", "fish"]);
     let impossible = version == Version::V2 && i % 2 == 1;
-    let mut words: Vec<&str> = (0..5 + i % 7).map(|w| colours[(i * 3 + w * 7) % 4]).collect();
+    let mut words: Vec<&str> = (0..5 + i % 7).map(|w| colors[(i * 3 + w * 7) % 4]).collect();
     if !impossible {
         let place = i * 5 % words.len();
         words[place] = animals[(i / 2) % 4];
     }
-    // A two-byte space, so that places of characters and of bytes are not the same.
+    // A two-byte space, so that offsets of characters and of bytes differ.
     let context = words.join("\u{a0}");
     let answers: Vec<Value> = animals
         .iter()
@@ -44,7 +44,7 @@ fn file(from: usize, n: usize, version: Version) -> Value {
     json!({"version": "x", "data": [{"title": "t", "paragraphs": paragraphs}]})
 }
 
-/// Training and dev files in `squad`; of three questions the answer is elsewhere, not in the context, or nothing.
+/// Training and dev files in `squad`; the answers of three questions are elsewhere, not in the context, or empty.
 fn write(fixture: &Fixture, version: Version) -> SquadTask {
     let mut train = file(0, 65, version);
     train["data"][0]["paragraphs"][64]["qas"][0]["answers"][0]["answer_start"] = json!(1);
@@ -92,7 +92,7 @@ fn finetune<'a>(
 fn finish(finetune: &Finetune<'_>) -> Report {
     match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -107,11 +107,11 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let config = config(&[]);
     let report = finish(&finetune(&fixture, &task, &config, "out"));
     assert_eq!((report.examples.train, report.examples.dev, report.examples.test), (64, 30, 0));
-    // Counted, and named in the folder and in both reports.
+    // They are counted and listed in the folder and in both reports.
     let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
     let lines: Vec<&str> = left_out.lines().collect();
-    assert!(lines[0].contains("train.json: question \"q64\": at answer_start 1"), "{left_out}");
-    assert!(lines[1].contains("\"q66\"") && lines[1].contains("the context does not have"));
+    assert!(lines[0].contains("train.json: question \"q64\": the context has"), "{left_out}");
+    assert!(lines[1].contains("\"q66\"") && lines[1].contains("does not occur in the context"));
     assert!(lines[2].contains("\"q68\"") && lines[2].contains("the answer \"\" at answer_start 1"));
     let named = json!({"file": fixture.path("squad/train.json"), "count": 3, "named": lines});
     assert_eq!(json_of(&fixture.path("out/results.json"))["left_out"], json!([named]));
@@ -137,7 +137,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
         assert_eq!(preds[id], best[id][0]["text"], "the best span, whatever the odds");
     }
 
-    // Each table by kind has every question once, and its means are those of all.
+    // Each table has every question once, and the same overall means.
     let details: Vec<Details> =
         serde_json::from_str(&fs::read_to_string(dev.join("details.json")).unwrap()).unwrap();
     let tables = details.iter().map(|part| match part {
@@ -162,7 +162,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     assert!(worst.len() == 30 && worst.iter().map(|row| number(&row[1])).is_sorted());
     assert!(fs::read_to_string(fixture.path("out/report.html")).unwrap().contains("Worst answers"));
 
-    // The model folder answers the file as the run did, and takes answers back above its threshold.
+    // The model folder gives the answers of the run, and "no answer" above its threshold.
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     // The threshold of the config.
     assert_eq!(predictor.form(), RequestForm::Questions { null_threshold: Some(0.0) });
@@ -185,7 +185,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     predict(&predictor, &fixture, &all).unwrap();
     assert_eq!(json_of(&fixture.path("p.json")), preds);
 
-    // One question at hand.
+    // A single request.
     let gold = SquadFile::read(&input).unwrap();
     let (context, question) = gold.questions().next().unwrap();
     let answered = answer(&predictor, &question.text, context).unwrap();
@@ -193,7 +193,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     let start = answered.n_best[0].answer_start;
     let length = answered.text.chars().count();
     assert_eq!(context.chars().skip(start).take(length).collect::<String>(), answered.text);
-    // Empty texts are answered too: in an empty context there is nothing.
+    // Empty texts are answered too: in an empty context with the empty text.
     let nothing = answer(&predictor, "red", "").unwrap();
     assert_eq!((nothing.text.as_str(), nothing.n_best.len()), ("", 0));
     let asked = answer(&predictor, "", "red fox").unwrap();
@@ -201,7 +201,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     says(predictor.answer(&[Request::text("red")]), &["number 0", "a question about a text"]);
 }
 
-/// A model of the questions that has learned little.
+/// A barely trained model of the questions.
 fn tuned(fixture: &Fixture) -> Predictor {
     let (task, config) = (write(fixture, Version::V2), config(&["train.epochs=1"]));
     finish(&finetune(fixture, &task, &config, "out"));
@@ -267,7 +267,7 @@ fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
         let ask = |i: usize| (i, scope.spawn(move || answer(predictor, "red", &context(i))));
         for (i, thread) in [0, 63, 64, 128, 129].map(ask) {
             let alone = thread.join().unwrap().unwrap();
-            // Other texts in the batch, other rounding.
+            // The other texts in the batch change the rounding.
             let found = odds[&format!("q{i}")].as_f64().unwrap();
             approx::assert_abs_diff_eq!(alone.null_odds, found, epsilon = 1e-4);
         }
@@ -275,7 +275,7 @@ fn a_file_is_answered_some_paragraphs_at_a_time_and_by_threads() {
 }
 
 #[test]
-fn answers_that_are_no_numbers_are_refused() {
+fn answers_of_nan_or_infinity_are_errors() {
     let fixture = Fixture::new();
     tuned(&fixture);
     let model = fixture.path("out/model");
@@ -292,8 +292,8 @@ fn answers_that_are_no_numbers_are_refused() {
         fs::write(model.join("model.safetensors"), &weights).unwrap();
     }
     let whole = Predictor::open(&model, "cpu").unwrap();
-    // What cannot be written is said before there is an answer.
-    for (n_best, words) in [("nowhere/n.json", "no such folder"), ("squad", "is a folder")] {
+    // Outputs are checked before anything is predicted.
+    for (n_best, words) in [("nowhere/n.json", "does not exist"), ("squad", "is a folder")] {
         let options = StreamOptions { n_best: Some(fixture.path(n_best)), ..options.clone() };
         let said = predict(&whole, &fixture, &options);
         says(said, &[n_best.split('/').next().unwrap(), words]);
@@ -305,7 +305,7 @@ fn answers_that_are_no_numbers_are_refused() {
 
 /// A file that was edited by hand: the model has 64 positions, questions two tokens.
 #[test]
-fn keys_of_a_model_that_nothing_can_be_answered_with() {
+fn invalid_keys_of_a_model() {
     let fixture = Fixture::new();
     tuned(&fixture);
     let model = fixture.path("out/model");
@@ -364,7 +364,7 @@ fn hugging_faces_head_is_a_folder_that_transformers_loads() {
     assert!(card.contains("AutoModelForQuestionAnswering.from_pretrained"), "{card}");
     let predictor = Predictor::open(&model, "cpu").unwrap();
     answer(&predictor, "red", "red fox").unwrap();
-    // It answers always, so there is nothing that a threshold could take back.
+    // It always answers, so a threshold does not apply.
     let options = StreamOptions { threshold: Some(1.0), ..StreamOptions::default() };
     says(predict(&predictor, &fixture, &options), &["threshold = 1", "version 1.1"]);
     assert!(!fixture.path("p.json").exists());
@@ -389,7 +389,7 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     says(run(&task, &without), &["squad", "finetune-squad-small.toml"]);
     says(run(&task, &config(&["train.max_length=5"])), &["train.max_length = 5", "at least 6"]);
 
-    // Impossible questions, which version 1.1 does not have.
+    // Impossible questions do not exist in version 1.1.
     let two = file(0, 4, Version::V2).to_string();
     fixture.write("squad/dev.json", &two);
     says(run(&task, &plain), &["dev.json", "\"q1\"", "version 1.1"]);
@@ -398,7 +398,7 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     fixture.write("squad/dev.json", r#"{"data": []}"#);
     says(run(&task, &plain), &["dev.json", "no question"]);
     fixture.write("squad/train.json", two.replace("\"answer_start\":", "\"answer_start\":9"));
-    says(run(&task, &plain), &["train.json", "no question can be learned from", "is beyond"]);
+    says(run(&task, &plain), &["train.json", "no question can be used for training", "is beyond"]);
     assert!(!fixture.path("out").exists());
 
     says(
@@ -413,8 +413,8 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     assert!(Kinds::default().named("squad3.0", &[]).unwrap().is_none());
 }
 
-/// Answers of real files, cut from the text by the tokens' places, are the gold answers' very characters but where an
-/// answer ends within a token.
+/// Answers of real files, cut from the text by the offsets of tokens, are exactly the gold answers unless an answer
+/// ends within a token.
 #[test]
 fn the_official_answers_are_found_in_their_contexts() {
     use electra_scores::squad::read;

@@ -1,4 +1,4 @@
-//! `report.html`: what it shows is what was predicted, and it needs nothing but itself.
+//! `report.html`: it shows the predictions of the run and is self-contained.
 
 use crate::e2e::{Fixture, TASK, config};
 use electra_scores::LeftOut;
@@ -12,14 +12,14 @@ const RED: &str = "<script>alert(\"red\")</script> & 'blue'";
 fn the_report_of_fine_tuning_shows_what_was_predicted() {
     let fixture = Fixture::new();
     let mut dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
-    dev.push_str(&format!("{RED}\tanimal\nfox bear\tcolour\n"));
+    dev.push_str(&format!("{RED}\tanimal\nfox bear\tcolor\n"));
     fixture.write("task/dev.tsv", &dev);
     let task = fixture.read_task();
     let config = config(&["train.epochs=4", "train.log_every=2", "evaluate.every=4"]);
     let mut finetune = fixture.finetune(&task, &config, "out");
     finetune.seeds = vec![1, 2];
     let done = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+    let Completion::Finished(report) = done else { panic!("the run was not stopped") };
 
     let dir = fixture.path(&format!("out/seed-{}/dev", report.best_seed));
     let details: Vec<Details> =
@@ -35,14 +35,14 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
         text.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap().to_owned()).collect()
     };
     let (gold, predicted) = (second(&dev), second(&predictions));
-    assert_eq!(labels, &["animal", "colour"]);
+    assert_eq!(labels, &["animal", "color"]);
     for (i, g) in labels.iter().enumerate() {
         for (j, p) in labels.iter().enumerate() {
             let count = gold.iter().zip(&predicted).filter(|&(a, b)| (a, b) == (g, p)).count();
             assert_eq!(counts[i][j], count as u64, "{g} {p}");
         }
     }
-    // The hardest from the model's own probabilities.
+    // The hardest examples, from the model's probabilities.
     assert_eq!(columns, &["index", "loss", "gold", "predicted", "its probability", "text"]);
     let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
     let texts: Vec<&str> = dev.lines().skip(1).map(|l| l.split('\t').next().unwrap()).collect();
@@ -65,9 +65,9 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
     let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
     needs_nothing(&html);
     assert!(html.contains("&lt;script&gt;alert(&quot;red&quot;)&lt;/script&gt; &amp; 'blue'"));
-    // A curve of the loss and one of the dev score for each of two seeds, whose colours are the first two.
-    for colour in ["#0072B2", "#D55E00"] {
-        assert_eq!(html.matches(&format!("stroke=\"{colour}\"")).count(), 2, "{colour}");
+    // A curve of the loss and one of the dev score for each of two seeds, whose colors are the first two.
+    for color in ["#0072B2", "#D55E00"] {
+        assert_eq!(html.matches(&format!("stroke=\"{color}\"")).count(), 2, "{color}");
     }
     for words in ["seed 1", "seed 2", "bag of words", "accuracy on dev", "optimizer.layer_decay"] {
         assert!(html.contains(words), "{words:?} is not in {html}");
@@ -89,11 +89,11 @@ fn rows_that_are_left_out_are_counted_and_named_by_file() {
     let whole = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
     fixture.write("task/train.tsv", format!("{whole}{}fox\t-\n", "red\n".repeat(21)));
     let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
-    fixture.write("task/dev.tsv", format!("{dev}\tcolour\n"));
+    fixture.write("task/dev.tsv", format!("{dev}\tcolor\n"));
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     let done =
         fixture.finetune(&task, &config, "out").run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+    let Completion::Finished(report) = done else { panic!("the run was not stopped") };
 
     // 64 rows and a header come before.
     let train = fixture.path("task/train.tsv").display().to_string();
@@ -119,7 +119,7 @@ fn rows_that_are_left_out_are_counted_and_named_by_file() {
     assert!(!html.contains(&escaped(&named[20])));
 }
 
-/// No script, and nothing from anywhere else.
+/// No scripts and no external resources.
 fn needs_nothing(html: &str) {
     assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
     for word in ["<script", "http", "src=", "href=", "url(", "@import"] {
@@ -144,9 +144,9 @@ fn the_report_of_a_grid_has_its_cells() {
     assert_eq!(html.matches(">best</td>").count(), 1);
 }
 
-/// Places by arithmetic: the plot goes from (128, 431) at the lower left to (1423, 16) at the upper right.
+/// Positions by arithmetic: the plot goes from (128, 431) at the lower left to (1423, 16) at the upper right.
 #[test]
-fn curves_are_drawn_to_scale_and_without_what_is_no_number() {
+fn curves_are_drawn_to_scale_without_nan() {
     let mut page = Page::new("a < b");
     let points = vec![(0.0, 1.0), (5.0, f64::NAN), (10.0, 3.0), (20.0, 2.0)];
     page.plot("c & d", "step", &[Curve { name: "e > f".to_owned(), points }]);

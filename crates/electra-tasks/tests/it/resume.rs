@@ -1,25 +1,26 @@
-//! Runs and grids that are gone on with after something was changed or taken away, and those that come to no number.
+//! Resuming runs and grids after something was changed or removed, and runs that diverge.
 
 use crate::{
     e2e::{Fixture, config, finish},
     says,
 };
+use electra_files::folder;
 use electra_scores::{Metric, SentenceTask};
 use electra_tasks::{
     Completion, Finetune, FinetuneConfig, Grid,
     finetune::{CellReport, GridReport, grid::Cell},
     model::Header,
 };
-use electra_train::{StartFrom, folder};
+use electra_train::StartFrom;
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 fn weights(dir: &Path) -> Vec<u8> {
     fs::read(dir.join("model/model.safetensors")).unwrap()
 }
 
-/// Data that was moved is the same, data that was edited is not, be it another label, a row, or the dev set's length.
+/// Moved data is the same; data with another label, another row, or another number of dev examples is not.
 #[test]
-fn a_run_is_not_gone_on_with_on_other_data() {
+fn a_run_is_not_resumed_with_other_data() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     let mut run = fixture.finetune(&task, &config, "out");
@@ -28,16 +29,16 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     let data = fixture.path("task");
     let go_on = |run: &Finetune<'_>| run.run(&AtomicBool::new(false), &mut |_| {});
     for (file, from, to) in [
-        ("train.tsv", "\tcolour\n", "\tanimal\n"),
-        ("train.tsv", "text\tlabel\n", "text\tlabel\nred\tcolour\n"),
-        ("dev.tsv", "text\tlabel\n", "text\tlabel\nred\tcolour\n"),
+        ("train.tsv", "\tcolor\n", "\tanimal\n"),
+        ("train.tsv", "text\tlabel\n", "text\tlabel\nred\tcolor\n"),
+        ("dev.tsv", "text\tlabel\n", "text\tlabel\nred\tcolor\n"),
     ] {
         let whole = fs::read_to_string(data.join(file)).unwrap();
         fs::write(data.join(file), whole.replacen(from, to, 1)).unwrap();
-        says(go_on(&run), &["out", "a different value of the data"]);
+        says(go_on(&run), &["out", "another value of the data"]);
         fs::write(data.join(file), whole).unwrap();
     }
-    // Another process is at it.
+    // Another process writes the folder.
     let lock = folder::lock(&fixture.path("out"), "inputs.json").unwrap().unwrap();
     says(go_on(&run), &["out is being written by another process"]);
     drop(lock);
@@ -55,9 +56,9 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     finish(&run);
     inputs["data"]["examples"]["dev"] = 31.into();
     fs::write(&path, inputs.to_string()).unwrap();
-    says(go_on(&run), &["out", "a different value of the data"]);
+    says(go_on(&run), &["out", "another value of the data"]);
     fs::write(&path, kept).unwrap();
-    // Older ones have none at all.
+    // Older folders have none.
     let mut inputs: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(inputs.remove("data").unwrap()["examples"]["train"], 64);
@@ -65,9 +66,9 @@ fn a_run_is_not_gone_on_with_on_other_data() {
     finish(&run);
 }
 
-/// Whichever seed is trained last, `model/` is the best one's.
+/// Whichever seed is trained last, `model/` has the best seed's model.
 #[test]
-fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
+fn a_seed_trained_again_does_not_replace_a_better_one() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     let mut scout = fixture.finetune(&task, &config, "scout");
@@ -91,7 +92,7 @@ fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
         assert!(weights(&fixture.path("out")) == model, "after seed {seed}");
         assert_eq!(Header::read(&fixture.path("out/model")).unwrap().seed, best);
     }
-    // Another's model in its place is no longer called the best one's.
+    // The model of another seed in its place is an error.
     let path = fixture.path("out/model/task.json");
     let info = fs::read_to_string(&path).unwrap();
     let own = format!("\"seed\": {best}");
@@ -101,7 +102,7 @@ fn a_seed_that_is_trained_again_takes_no_better_ones_place() {
     says(said, &["model", "of seed 9", &format!("seed {best} is the best"), "seed-"]);
 }
 
-/// A grid of cells by their names, each with settings of its own.
+/// A grid of named cells with their settings.
 fn grid<'a>(
     fixture: &Fixture,
     task: &'a SentenceTask,
@@ -118,7 +119,7 @@ fn cell(name: &str, overrides: &[&str]) -> Cell {
 fn done(grid: &Grid<'_>) -> GridReport {
     match grid.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
         Completion::Finished(report) => *report,
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -126,9 +127,9 @@ fn score(cell: &CellReport) -> f64 {
     cell.dev.unwrap().median
 }
 
-/// 1e-6 leaves a head where it began, 2e-3 learns the task: each of three in turn is the best so far.
+/// 1e-6 does not change the head, 2e-3 learns the task: each of three cells in turn is the best so far.
 #[test]
-fn the_models_of_all_cells_are_kept_where_that_is_asked() {
+fn all_models_of_a_grid_can_be_kept() {
     let fixture = Fixture::new();
     let (task, base) = (fixture.read_task(), config(&[]));
     let set = |rate| [rate, "train.epochs=3", "checkpoint.finished=keep"];
@@ -153,7 +154,7 @@ fn the_models_of_all_cells_are_kept_where_that_is_asked() {
     assert!(model("out") && link.is_dir() && !model("out/high"));
 }
 
-/// Two cells that do the same: the one whose model is kept stays the best in whatever order they stand.
+/// Two equal cells: the one whose model is kept stays the best, whatever the order.
 #[test]
 fn of_equal_cells_the_one_with_the_model_stays_the_best() {
     let fixture = Fixture::new();
@@ -169,18 +170,18 @@ fn of_equal_cells_the_one_with_the_model_stays_the_best() {
     let report = done(&again);
     assert_eq!(report.cells[0].name, "b");
     assert_eq!(report.best.as_deref(), Some("a"));
-    // Cells that are done are held to the data of those that are not.
+    // Finished cells must have the data of the others.
     cells.push(cell("c", &set));
     let train = fs::read_to_string(fixture.path("task/train.tsv")).unwrap();
-    fixture.write("task/train.tsv", train.replacen("\tcolour\n", "\tanimal\n", 1));
+    fixture.write("task/train.tsv", train.replacen("\tcolor\n", "\tanimal\n", 1));
     let mut more = grid(&fixture, &task, &base, &cells);
     more.finetune.from = StartFrom::Checkpoint;
     says(more.run(&AtomicBool::new(false), &mut |_| {}), &["out/b", "the data"]);
 }
 
-/// Updates of 1e30 leave weights whose squares are no numbers.
+/// Updates of 1e30 give weights whose squares are infinite.
 #[test]
-fn a_seed_that_diverges_is_named_and_a_grid_goes_on() {
+fn a_seed_that_diverges_is_named_and_the_grid_continues() {
     let fixture = Fixture::new();
     let (task, base) = (fixture.read_task(), config(&[]));
     let high = config(&["optimizer.learning_rate=1e30"]);
@@ -200,13 +201,13 @@ fn a_seed_that_diverges_is_named_and_a_grid_goes_on() {
     assert!(fixture.path("out/model/task.json").is_file());
     let page = fs::read_to_string(fixture.path("out/report.html")).unwrap();
     assert!(page.contains("seed 1: step"), "{page}");
-    // It is tried again, and says the same.
+    // It is run again, with the same error.
     grid.finetune.from = StartFrom::Checkpoint;
     let again = done(&grid);
     assert_eq!(again.cells, report.cells);
 }
 
-/// Of errors the least is best, of scores the highest; what is not defined is worse than any.
+/// The lowest error or the highest score is best; an undefined one is the worst.
 #[test]
 fn merits() {
     let order = |metric: Metric| {

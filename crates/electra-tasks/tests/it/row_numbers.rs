@@ -1,4 +1,4 @@
-//! Rows of tables by their numbers in the file: what is left out moves no other.
+//! Numbers of rows in the file: rows that are left out do not shift the others.
 
 use crate::{
     described,
@@ -10,16 +10,16 @@ use electra_scores::{
     Metric, SentenceTask, glue,
     multi_label::{self, MultiLabelTask},
 };
-use electra_tasks::{Completion, Finetune, details::Details, kinds::sentence::load};
+use electra_tasks::{Completion, Finetune, details::Details, texts::data::load};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-/// The numbers of the rows that a file of predictions is of.
+/// The row numbers in a file of predictions.
 fn indices(predictions: &str) -> Vec<usize> {
     let index = |line: &str| line.split('\t').next().unwrap().parse().unwrap();
     predictions.lines().skip(1).map(index).collect()
 }
 
-/// In the middle of a dev file of MNLI a torn row, one without an agreed label and one without a text.
+/// A dev file of MNLI with a malformed row, one without an agreed label and one without a text.
 #[test]
 fn answers_have_the_numbers_of_their_rows() {
     let fixture = Fixture::new();
@@ -45,7 +45,7 @@ fn answers_have_the_numbers_of_their_rows() {
     let score = |path: &Path| glue::score(mnli, &gold, path).unwrap()[&Metric::Accuracy];
     assert_eq!(score(&path), report.seeds[0].dev[&Metric::Accuracy]);
 
-    // The words of the hardest examples are those of the rows that they name.
+    // The hardest examples have the texts of their rows.
     let details = fs::read_to_string(dev.join("details.json")).unwrap();
     let details: Vec<Details> = serde_json::from_str(&details).unwrap();
     let [Details::Confusion { labels, .. }, Details::Table { rows, .. }] = &details[..] else {
@@ -58,7 +58,7 @@ fn answers_have_the_numbers_of_their_rows() {
         assert_eq!((&row[2], &row[5]), (&labels[number % 3], &text));
     }
 
-    // Other predictions may be for the row without a text: then it counts.
+    // A prediction for the row without a text is scored.
     let right = score(&path).unwrap() * 227.0;
     let more = fixture.path("more.tsv");
     fs::write(&more, format!("{predictions}8\t{}\n", labels[8 % 3])).unwrap();
@@ -75,10 +75,10 @@ const SETS: &str = "name = 'kinds'\nkind = 'multi-label'\ntext_a = 'text'\nlabel
 #[test]
 fn sets_of_labels_have_the_numbers_of_their_rows() {
     let fixture = Fixture::new();
-    let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["colour", "animal"][i % 2]);
+    let row = |i: usize| format!("{}\t{}\n", phrase(i, i % 2), ["color", "animal"][i % 2]);
     let rows = |from: usize| (from..from + 16).map(row).collect::<String>();
     fixture.write("task/train.tsv", format!("text\tkinds\n{}{}", rows(0), rows(16)));
-    let dev = format!("text\tkinds\n{}torn\n\n \tcolour\n{}", rows(32), rows(48));
+    let dev = format!("text\tkinds\n{}torn\n\n \tcolor\n{}", rows(32), rows(48));
     fixture.write("task/dev.tsv", dev);
     fixture.write("task/task.toml", SETS);
     let task: MultiLabelTask = described(&fixture.path("task"));
@@ -86,7 +86,7 @@ fn sets_of_labels_have_the_numbers_of_their_rows() {
     let (data, model, out) = (fixture.path("task"), fixture.path("model"), fixture.path("out"));
     let finetune = Finetune::new(&task, data, model, &config, &out);
     let done = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    let Completion::Finished(report) = done else { panic!("it was not asked to stop") };
+    let Completion::Finished(report) = done else { panic!("the run was not stopped") };
     let path = out.join("seed-1/dev/predictions.tsv");
     let predictions = fs::read_to_string(&path).unwrap();
     assert_eq!(indices(&predictions), (0..16).chain(19..35).collect::<Vec<_>>());
@@ -96,12 +96,12 @@ fn sets_of_labels_have_the_numbers_of_their_rows() {
         assert_relative_eq!(found[metric].unwrap(), score.unwrap(), epsilon = 1e-12);
     }
 
-    // What may not be left out is an error of the gold file too.
+    // Rows that may not be left out are errors in the gold file too.
     let strict = MultiLabelTask { unusable_rows: 0.0, ..task };
     says(multi_label::score(&strict, &gold, &path), &["dev.tsv:18", "1 columns"]);
 }
 
-/// Empty lines within a file are rows that cannot be used, each of them; those at its end are none.
+/// Each empty line within a file is an invalid row; empty lines at the end are ignored.
 #[test]
 fn empty_lines_are_counted_with_the_rows_that_cannot_be_used() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Several tasks on one encoder: shares of an epoch, losses, scores of each, models of their own, bad input.
+//! Several tasks on one encoder: shares of an epoch, losses, scores and models of each task, bad input.
 
 use crate::{
     e2e::{Fixture, config},
@@ -51,8 +51,7 @@ fn an_epoch_of_several_tasks_has_each_input_once_or_its_share() {
 fn fixture() -> (Fixture, MultiTask) {
     let fixture = Fixture::new();
     fixture.write("tags/task.toml", TAGS);
-    let text =
-        "red B-COLOUR\nfox B-ANIMAL\n. O\n\nblue B-COLOUR\ngreen B-COLOUR\nbear B-ANIMAL\n\n";
+    let text = "red B-COLOR\nfox B-ANIMAL\n. O\n\nblue B-COLOR\ngreen B-COLOR\nbear B-ANIMAL\n\n";
     fixture.write("tags/train.txt", text.repeat(30));
     fixture.write("tags/dev.txt", text);
     let one = |folder: &str| OneOf {
@@ -73,7 +72,7 @@ fn run(
     let (model, out) = (fixture.path("model"), fixture.path("out"));
     match Finetune::new(task, "", model, config, out).run(&AtomicBool::new(false), &mut |_| {})? {
         Completion::Finished(report) => Ok(*report),
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -86,7 +85,7 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     let (accuracy, f1) = (kinds[&Metric::Accuracy].unwrap(), things[&Metric::F1].unwrap());
     assert!(accuracy > 0.8 && f1 > 0.8, "{report:?}");
     assert_eq!(seed.dev[&Metric::TaskMean], Some((accuracy + f1) / 2.0));
-    // Only one of them has a test file.
+    // Only one task has a test file.
     let test = seed.test.as_ref().unwrap()[&Metric::TaskMean];
     assert_eq!(test, seed.more_test["kinds"][&Metric::Accuracy]);
     assert_eq!(seed.more_test.len(), 1);
@@ -95,7 +94,7 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     {
         assert!(fixture.path("out/seed-1").join(name).is_file(), "{name}");
     }
-    // A section of the report for each.
+    // The report has a section for each task.
     let details = fs::read_to_string(fixture.path("out/seed-1/dev/details.json")).unwrap();
     let details: Vec<Details> = serde_json::from_str(&details).unwrap();
     let sections = details.iter().map(|part| match part {
@@ -114,7 +113,7 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
         html[html.find("<h3>things</h3>").unwrap()..].contains(&cell),
         "{cell} is not in {html}"
     );
-    // Each task's model answers as the scores say.
+    // The model of each task gives the predictions of the scores.
     let kinds = Predictor::open(&fixture.path("out/model/kinds"), "cpu").unwrap();
     assert_eq!(kinds.header().task, "kinds");
     let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
@@ -126,8 +125,8 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     assert_eq!(right as f64 / rows.len() as f64, accuracy);
     let things = Predictor::open(&fixture.path("out/model/things"), "cpu").unwrap();
     let tags = things.answer(&[Request::words(&["red", "fox"])]).unwrap()[0].text();
-    assert!(tags.starts_with("B-COLOUR "), "{tags}");
-    // The folder that holds both is the encoder alone.
+    assert!(tags.starts_with("B-COLOR "), "{tags}");
+    // The folder of both has the encoder alone.
     says(
         Predictor::open(&fixture.path("out/model"), "cpu").map(drop),
         &["model", "several tasks", "one of them"],
@@ -138,7 +137,7 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
 
 /// In the second epoch, between two checkpoints.
 #[test]
-fn a_stopped_run_of_several_tasks_goes_on_bit_for_bit() {
+fn a_stopped_run_of_several_tasks_resumes_bit_for_bit() {
     let (fixture, task) = fixture();
     let config = config(&["head.pooling=first", "train.epochs=2", "checkpoint.every=3"]);
     let finetune =
@@ -170,7 +169,7 @@ fn a_stopped_run_of_several_tasks_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn several_tasks_that_cannot_be_learned_together() {
+fn several_tasks_that_cannot_be_trained_together() {
     let (fixture, mut task) = fixture();
     let config = config(&["head.pooling=first", "train.epochs=1"]);
     task.temperature = 0.5;

@@ -4,9 +4,10 @@ use crate::says;
 use electra_model::EncoderConfig;
 use electra_scores::squad::{Answer, SquadFile, read};
 use electra_tasks::{
-    FinetuneConfig,
+    FinetuneConfig, HeadNet, HeadSite,
     batch::{BatchTensors, Input},
     config::{HeadKind, SpanConfig},
+    head::HeadInput,
     kinds::squad::{
         AnswerTokens, Context, QuestionEncoder, QuestionWindows, Span, SpanNet, SpanTarget,
         WindowPrediction, decode, most_context, windows,
@@ -41,7 +42,7 @@ fn spans(overrides: &[&str]) -> SpanConfig {
 const BAKERY: &str = "“Naïve” bakers\u{a0}🍞 bake  北京 bakery bread bread.";
 
 /// Characters of [`BAKERY`]: “ 0, N 1, ” 6, b(akers) 8, the no-break space 14, 🍞 15, bake 17, 北 23, 京 24, bakery 26,
-/// bread 33 and 39, the full stop 44.
+/// bread 33 and 39, the period 44.
 #[track_caller]
 fn check(answer: &str, start: usize, tokens: Range<usize>, text: &str) {
     let context = context(BAKERY);
@@ -69,7 +70,7 @@ fn answers_are_the_fewest_tokens_that_cover_them() {
     check("bread", 39, 11..12, "bread");
     check("bread.", 39, 11..13, "bread.");
     check(".", 44, 12..13, ".");
-    // A part of a token is that token; white space at the ends has none.
+    // Part of a token is that token; white space at the ends has no token.
     check("akers", 9, 3..4, "bakers");
     check("ry", 30, 9..10, "ry");
     check(" bake ", 16, 5..6, "bake");
@@ -77,23 +78,23 @@ fn answers_are_the_fewest_tokens_that_cover_them() {
 }
 
 #[test]
-fn answers_that_do_not_stand_where_they_say() {
+fn answers_that_are_not_at_their_answer_start() {
     let align = |text: &str, start| {
         let answer = Answer { text: text.to_owned(), start };
         context(BAKERY).align(&answer).unwrap_err().to_string()
     };
     assert_eq!(
         align("bread", 32),
-        "at answer_start 32 is \" brea\", not the answer \"bread\", which is at 33"
+        "the context has \" brea\" at answer_start 32, not the answer \"bread\", which starts at 33"
     );
-    assert!(align("cake", 26).contains("which the context does not have"));
-    // The byte place of 京 is another than its character place.
-    assert!(align("京", BAKERY.find('京').unwrap()).contains("which is at 24"));
+    assert!(align("cake", 26).contains("which does not occur in the context"));
+    // The byte offset of 京 differs from its character offset.
+    assert!(align("京", BAKERY.find('京').unwrap()).contains("which starts at 24"));
     assert!(align("bread", 45).contains("45 is beyond the 45 characters"));
-    assert!(align("\u{a0}", 14).contains("has no token"));
-    // Nothing, at the start of a token and within one.
-    assert!(align("", 8).contains("has no token"));
-    assert!(align("", 9).contains("has no token"));
+    assert!(align("\u{a0}", 14).contains("has no tokens"));
+    // The empty text, at the start of a token and within one.
+    assert!(align("", 8).contains("has no tokens"));
+    assert!(align("", 9).contains("has no tokens"));
 }
 
 /// By hand, from the reference's loop: windows of 4 tokens, 2 apart.
@@ -103,7 +104,7 @@ fn windows_overlap_until_one_has_the_last_token() {
     assert_eq!(windows(8, 4, 2), [0..4, 2..6, 4..8]);
     assert_eq!(windows(4, 4, 2), std::slice::from_ref(&(0..4)));
     assert_eq!(windows(0, 4, 2), std::slice::from_ref(&(0..0)));
-    // A stride longer than a window is the window: no token is passed over.
+    // A stride longer than a window is limited to the window: no token is skipped.
     assert_eq!(windows(5, 2, 128), [0..2, 2..4, 4..5]);
 }
 
@@ -118,7 +119,7 @@ fn a_token_is_answered_for_in_the_window_with_the_most_context() {
     let wanted = [0, 0, 0, 1, 1, 2, 2, 3, 3].map(Some);
     assert_eq!(best[..9], wanted);
     assert_eq!(best[9], None);
-    // Equal but for the length: the longer one; equal in all: the first.
+    // Among equal contexts the longer window; among equal windows the first.
     assert_eq!(most_context(&[0..3, 2..6], 2), Some(1));
     assert_eq!(most_context(&[0..3, 2..5], 2), Some(0));
 }
@@ -164,7 +165,7 @@ fn a_question_is_an_input_for_each_window() {
     assert_eq!(rows, expected.map(|ids| (ids.to_vec(), 4)));
     let targets = |asked: &QuestionWindows| asked.targets.clone();
     let none = SpanTarget::default();
-    // The first window has only the answer's first token: it teaches [CLS], as answerable.
+    // The first window has only the answer's first token: its target is [CLS], as answerable.
     assert_eq!(targets(&asked), [none, SpanTarget { start: 4, end: 5, impossible: false }, none]);
     let impossible = SpanTarget { impossible: true, ..none };
     assert_eq!(targets(&ask(AnswerTokens::Impossible)), [impossible; 3]);
@@ -181,7 +182,7 @@ const H: i64 = 4;
 
 /// A head over hidden states of 4, with its variables.
 fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanNet) {
-    // The generator is the process's, and runs that are repeated bit for bit draw from it.
+    // The random generator is global, and tests that are repeated bit for bit use it.
     let _turn = crate::e2e::turn();
     tch::manual_seed(3);
     let path = crate::root().join("configs/finetune-squad-small.toml");
@@ -189,7 +190,7 @@ fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanNet) {
     settings.kind = kind;
     let vs = nn::VarStore::new(Device::Cpu);
     let encoder = EncoderConfig { hidden: H, ..encoder() };
-    let head = SpanNet::new(&vs.root(), &encoder, &settings, config).unwrap();
+    let head = SpanNet::new(&HeadSite::new(&vs.root(), &encoder, &settings), config).unwrap();
     (vs, head)
 }
 
@@ -206,6 +207,10 @@ fn variable(vs: &nn::VarStore, name: &str) -> Tensor {
 fn layer(vs: &nn::VarStore, name: &str, x: &Tensor) -> Tensor {
     let weight = variable(vs, &format!("{name}.weight"));
     x.matmul(&weight.transpose(0, 1)) + variable(vs, &format!("{name}.bias"))
+}
+
+fn head_input<'a>(hidden_bsh: &'a Tensor, batch: &'a BatchTensors) -> HeadInput<'a> {
+    HeadInput { hidden_bsh, batch, train: true }
 }
 
 /// Hidden states `[b, s, 4]`.
@@ -226,7 +231,7 @@ fn the_loss_of_a_head_that_knows_nothing() {
             SpanTarget { start: 4, end: 5, impossible: false },
             SpanTarget { start: 0, end: 0, impossible: true },
         ];
-        let losses = head.losses(&hidden(2, 7), &inputs, &targets, true).losses_b;
+        let losses = head.losses(&head_input(&hidden(2, 7), &inputs), &targets.each_ref()).losses_b;
         for (row, positions) in [5f64, 3.0].into_iter().enumerate() {
             let wanted = positions.ln() + answerable;
             approx::assert_abs_diff_eq!(losses.double_value(&[row as i64]), wanted, epsilon = 1e-5);
@@ -292,7 +297,7 @@ fn the_references_head_is_its_formulas() {
         SpanTarget { start: 4, end: 5, impossible: false },
         SpanTarget { start: 0, end: 0, impossible: true },
     ];
-    let losses = head.losses(&hidden_bsh, &inputs, &targets, true).losses_b;
+    let losses = head.losses(&head_input(&hidden_bsh, &inputs), &targets.each_ref()).losses_b;
     for (row, (target, formula)) in targets.iter().zip(&formulas).enumerate() {
         let (start, end) = (formula.place(target.start), formula.place(target.end));
         // The end is conditioned on the true start; -ln sigmoid(x) is ln(1 + e^-x).
@@ -303,7 +308,9 @@ fn the_references_head_is_its_formulas() {
     }
 
     let mut found = 0;
-    for (prediction, formula) in head.predict(&hidden_bsh, &inputs).iter().zip(&formulas) {
+    for (prediction, formula) in
+        head.predict(&head_input(&hidden_bsh, &inputs)).iter().zip(&formulas)
+    {
         approx::assert_abs_diff_eq!(prediction.null, formula.impossible, epsilon = 1e-5);
         let best = |scores: &[f64]| {
             let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -332,7 +339,7 @@ fn the_references_head_is_its_formulas() {
 
 /// Two windows of "a b c d a b" as above; the first token of a window is at position 4.
 #[test]
-fn answers_are_spans_of_the_text_no_two_the_same() {
+fn answers_are_distinct_spans_of_the_text() {
     let (tokenizer, config) =
         (tokenizer(), spans(&["squad.max_query_length=2", "squad.stride=2", "squad.n_best=2"]));
     let context = context("A  b c d a b");

@@ -77,7 +77,7 @@ impl Fixture {
         finetune.weights = weights;
         match finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap() {
             Completion::Finished(report) => *report,
-            Completion::Stopped => panic!("it was not asked to stop"),
+            Completion::Stopped => panic!("the run was not stopped"),
         }
     }
 
@@ -138,7 +138,7 @@ fn every_task_is_learned_and_submitted() {
         };
         assert_eq!(table.origin, Origin::Model(model.clone()), "{}", table.file);
         let found = fixture.predictions(table.file);
-        // What the library says of each text by itself.
+        // The predictions for single texts.
         let predictor = Predictor::open(&model, "cpu").unwrap();
         let pairs = table.task.text_b.is_some();
         for (n, found) in found.iter().enumerate() {
@@ -155,7 +155,7 @@ fn every_task_is_learned_and_submitted() {
         }
         assert_eq!(found.len(), ROWS);
     }
-    // The archive holds the tables' bytes.
+    // The archive has the tables' bytes.
     let file = fs::File::open(fixture.path("out").join(ARCHIVE)).unwrap();
     let mut archive = zip::ZipArchive::new(file).unwrap();
     assert_eq!(archive.len(), 11);
@@ -165,11 +165,11 @@ fn every_task_is_learned_and_submitted() {
         std::io::Read::read_to_string(&mut member, &mut text).unwrap();
         assert_eq!(text, fs::read_to_string(fixture.path("out").join(table.file)).unwrap());
     }
-    // What is there is replaced only where it is said, and only a submission.
+    // Only a submission is replaced, and only with `Existing::Replace`.
     says(run(&submit), &["not empty"]);
     run(&Submit { existing: Existing::Replace, ..submit }).unwrap();
 
-    // A model of another task, or of one's own words, is no model of the task.
+    // A model of another task, or with other labels, is an error.
     let mut other = fixture.submit(Missing::Refuse);
     other.out = fixture.path("other");
     other.runs.insert("rte", fixture.path("runs/qnli"));
@@ -182,22 +182,25 @@ fn every_task_is_learned_and_submitted() {
 }
 
 #[test]
-fn what_is_missing_is_listed_or_filled_as_asked() {
+fn missing_tables_are_listed_or_filled() {
     let fixture = Fixture::new();
     fixture.random("rte");
     fs::remove_file(fixture.path("glue/WNLI/test.tsv")).unwrap();
     let message = run(&fixture.submit(Missing::Refuse)).unwrap_err().to_string();
-    for word in
-        ["all 11 tables", "10 of them", "CoLA.tsv (no run of cola)", "AX.tsv (no run of mnli)"]
-    {
+    for word in [
+        "all 11 tables",
+        "of 10 is missing",
+        "CoLA.tsv (no run of cola)",
+        "AX.tsv (no run of mnli)",
+    ] {
         assert!(message.contains(word), "{word:?} is not in {message:?}");
     }
     assert!(!message.contains("RTE.tsv"), "{message}");
     assert!(!fixture.path("out").exists());
 
     let written = run(&fixture.submit(Missing::Majority)).unwrap();
-    // Of 7 rows that take the words in turn, the first word has most; the numbers are
-    // 0.0, 1.1, 2.2, 3.3, 4.4, 0.5, 1.6.
+    // In 7 rows with the labels in turn, the first label is the most frequent; the numbers are 0.0, 1.1, 2.2, 3.3, 4.4,
+    // 0.5, 1.6.
     for (file, answer) in [
         ("CoLA.tsv", "0"),
         ("QNLI.tsv", "entailment"),
@@ -207,7 +210,7 @@ fn what_is_missing_is_listed_or_filled_as_asked() {
     ] {
         assert_eq!(fixture.predictions(file), vec![answer; ROWS], "{file}");
     }
-    // A test file that is not there has the official number of rows.
+    // For a missing test file the official number of rows is used.
     assert_eq!(fixture.predictions("WNLI.tsv"), vec!["0"; 146]);
     let model = Origin::Model(fixture.path("runs/rte/model"));
     let models: Vec<&str> =
@@ -233,7 +236,7 @@ fn test_files_that_the_leaderboard_would_not_match() {
         fs::write(&path, text).unwrap();
         says(run(&submit), words);
     };
-    // Twice the same index, one left out, a torn row.
+    // A duplicate index, a missing index, a malformed row.
     fails(whole.replace("\n4\t", "\n3\t"), &["RTE/test.tsv:6", "\"3\"", "is not 4", "duplicates"]);
     fails(whole.replace("\n4\t", "\n5\t"), &["RTE/test.tsv:6", "\"5\"", "without gaps"]);
     fails(whole.replace("green, 2\t", "green,\n2\t"), &["RTE/test.tsv:4", "2 columns"]);
@@ -247,7 +250,8 @@ fn test_files_that_the_leaderboard_would_not_match() {
     says(runs(&fixture.path("some")), &["is also a run of sst2"]);
 }
 
-/// MNLI, then RTE from its model (the paper's way to GLUE's test set), then WNLI: the encoder goes on, the head is new.
+/// MNLI, then RTE from its model (as in the paper for GLUE's test set), then WNLI: the encoder is kept, the head is
+/// new.
 #[test]
 fn a_fine_tuned_model_gives_its_encoder_to_the_next_task() {
     for head in ["head.kind=reference", "head.kind=hf"] {
@@ -257,7 +261,7 @@ fn a_fine_tuned_model_gives_its_encoder_to_the_next_task() {
         for (first, second) in [("mnli", "rte"), ("rte", "wnli")] {
             let [first_model, second_model] =
                 [first, second].map(|task| fixture.path("runs").join(task).join("model"));
-            // Updates too small to be seen show where the weights began; another seed draws another head.
+            // The updates are negligible, so the weights are the initial ones; another seed draws another head.
             let seed = format!("train.seed={}", second.len());
             let set = [head, "head.pooling=first", "optimizer.learning_rate=1e-30", &seed];
             fixture.finetune(second, Weights::Pretrained, &first_model, &set);
@@ -271,7 +275,7 @@ fn a_fine_tuned_model_gives_its_encoder_to_the_next_task() {
                 assert!(same || !name.starts_with("electra."), "{head} {second} {name}");
                 new += usize::from(!same);
             }
-            // The matrices are drawn anew; where the numbers of answers differ, the biases are of other sizes too.
+            // The matrices are drawn anew; for other numbers of classes the biases have other sizes too.
             assert!(new >= 1, "{head} {second}");
         }
     }

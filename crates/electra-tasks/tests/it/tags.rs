@@ -32,10 +32,10 @@ train = "train.txt"
 dev = "dev.txt"
 "#;
 
-/// Sentences of `length` words: colours and animals are entities of one word, full stops are none.
+/// Sentences of `length` words: colors and animals are entities of one word, periods are not.
 fn sentences(from: usize, count: usize, length: usize) -> String {
     let word = |i: usize| match i * 7 % 5 {
-        0 | 1 => format!("{} B-COLOUR\n", ["red", "green", "blue", "black"][i % 4]),
+        0 | 1 => format!("{} B-COLOR\n", ["red", "green", "blue", "black"][i % 4]),
         2 | 3 => format!("{} B-ANIMAL\n", ["fox", "bird", "bear", "fish"][i % 4]),
         _ => ". O\n".to_owned(),
     };
@@ -67,7 +67,7 @@ fn run(
     let (data, model, out) = (fixture.path("task"), fixture.path("model"), fixture.path("out"));
     match Finetune::new(task, data, model, config, out).run(&AtomicBool::new(false), &mut |_| {})? {
         Completion::Finished(report) => Ok(*report),
-        Completion::Stopped => panic!("it was not asked to stop"),
+        Completion::Stopped => panic!("the run was not stopped"),
     }
 }
 
@@ -102,11 +102,11 @@ fn entities_are_learned_scored_and_written() {
     let best = &report.seeds[0];
     assert!(best.dev[&Metric::F1].unwrap() > 0.9, "{report:?}");
     assert_eq!((report.examples.train, report.examples.dev), (60, 20));
-    // Every word has one tag, so that each word's most frequent one is right.
+    // Every word has only one tag, so the word's most frequent tag is right.
     let words_alone = &report.baselines.bag_of_words.as_ref().unwrap().dev;
     assert_eq!(words_alone[&Metric::F1], Some(1.0));
 
-    // The file of answers, scored by itself, is what the report says.
+    // The score of the file of predictions is that of the report.
     let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
     let (gold, predicted) = (columns(&text, 1), columns(&text, 2));
     let dev = fs::read_to_string(fixture.path("task/dev.txt")).unwrap();
@@ -116,7 +116,7 @@ fn entities_are_learned_scored_and_written() {
     assert_eq!(best.dev[&Metric::Accuracy], Some(scores.accuracy));
     let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
     let names: Vec<&str> = types.lines().map(|line| line.split('\t').next().unwrap()).collect();
-    assert_eq!(names, ["type", "ANIMAL", "COLOUR"]);
+    assert_eq!(names, ["type", "ANIMAL", "COLOR"]);
     let [(by_type, rows), _] = tables(&fixture);
     assert_eq!(by_type, "Entities by type");
     for (row, (name, found)) in rows.iter().zip(&scores.by_type) {
@@ -133,7 +133,7 @@ fn entities_are_learned_scored_and_written() {
     assert!(matches!(described.labels, Some(hf::Labels::Classes(found)) if found[..5] == names));
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
 
-    // The model says the same of words at hand and of a file, whose lines stay as they are.
+    // The predictions for requests and for a file are the same; the lines of the file are kept.
     let predictor = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
     let words = columns(&text, 0);
     let tagged = tag(&predictor, &words).unwrap();
@@ -151,14 +151,14 @@ fn entities_are_learned_scored_and_written() {
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(
         [&lines[0][..3], &lines[1][..3]],
-        [["red", "x", "B-COLOUR"], ["fox", "y", "B-ANIMAL"]]
+        [["red", "x", "B-COLOR"], ["fox", "y", "B-ANIMAL"]]
     );
     assert_eq!((lines[2].as_slice(), &lines[3][..3]), (&[""][..], &[".", "z", "O"][..]));
     let probability: f32 = lines[0][3].parse().unwrap();
     assert!(probability > 0.2 && probability <= 1.0, "{probability}");
 }
 
-/// The tags of sentences at hand.
+/// The tags of sentences.
 fn tag<S: AsRef<str>>(
     predictor: &Predictor,
     sentences: &[impl AsRef<[S]>],
@@ -171,9 +171,9 @@ fn tag<S: AsRef<str>>(
     Ok(predictor.answer(&requests)?.into_iter().map(tags).collect())
 }
 
-/// Threads share a predictor. What is no number is refused, and a file that was edited by hand: the model has 64 positions.
+/// Threads share a predictor. NaN is an error, and so is an edited file: the model has 64 positions.
 #[test]
-fn tags_are_those_of_a_network_that_is_whole() {
+fn tags_of_nan_are_errors() {
     let fixture = fixture(TASK);
     run(&fixture, &task(&fixture), &tags_config(&["train.epochs=1"])).unwrap();
     let model = fixture.path("out/model");
@@ -192,10 +192,10 @@ fn tags_are_those_of_a_network_that_is_whole() {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
     }
-    says(with("/classes/1", "COLOUR".into()), &["task.json", "classes = \"COLOUR\"", "B-PER"]);
+    says(with("/classes/1", "COLOR".into()), &["task.json", "classes = \"COLOR\"", "B-PER"]);
     tag(&with("/max_length", 4.into()).unwrap()).unwrap();
 
-    // A line that cannot be read ends the work; the sentences before it are written.
+    // An invalid line ends the stream; the sentences before it are written.
     let text = &b"red\nfox\n\nbear\n\nblue\tbird\n"[..];
     let sentences = StreamInput::new(text, "words", Format::Tsv);
     let mut written = Vec::new();
@@ -215,7 +215,7 @@ fn tags_are_those_of_a_network_that_is_whole() {
     assert!(!output.exists());
 }
 
-/// The reference cuts long sentences and scores what is left of them.
+/// The reference truncates long sentences and scores the rest.
 #[test]
 fn no_word_of_a_long_sentence_is_left_without_a_tag() {
     let fixture = fixture(TASK);
@@ -223,11 +223,11 @@ fn no_word_of_a_long_sentence_is_left_without_a_tag() {
     let report = run(&fixture, &task(&fixture), &tags_config(&["train.max_length=12"])).unwrap();
     let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
     assert_eq!(columns(&text, 2).iter().map(Vec::len).collect::<Vec<_>>(), [100; 3]);
-    // Words of every part of them are found.
+    // Entities in every part of them are found.
     assert!(report.seeds[0].dev[&Metric::Accuracy].unwrap() > 0.9, "{report:?}");
 }
 
-/// The same entities in three schemes are the same lesson: the scores are equal, and tags are written as they came.
+/// The same entities in three schemes give equal scores, and tags are written in the scheme of the files.
 #[test]
 fn schemes_are_ways_to_write_the_same_entities() {
     let texts = [
@@ -256,9 +256,9 @@ fn schemes_are_ways_to_write_the_same_entities() {
 fn parts_of_speech_are_scored_by_accuracy() {
     let plain = TASK.replace("\"bio\"", "\"plain\"").replace("\"f1\"", "\"accuracy\"");
     let fixture = fixture(&plain);
-    // The tag is the second of three columns, divided by tabs.
+    // The tag is the second of three columns, separated by tabs.
     let text = |from, count| {
-        let text = sentences(from, count, 8).replace("B-COLOUR", "ADJ").replace("B-ANIMAL", "NOUN");
+        let text = sentences(from, count, 8).replace("B-COLOR", "ADJ").replace("B-ANIMAL", "NOUN");
         text.replace(' ', "\t")
             .replace("ADJ\n", "ADJ\t_\n")
             .replace("NOUN\n", "NOUN\t_\n")
@@ -292,7 +292,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
     parse(&with("word_column = 2")).unwrap();
     says(parse(&TASK.replace("\"bio\"", "\"bilou\"")), &["bilou", "bioes"]);
     says(parse(&TASK.replace("\"bio\"", "\"plain\"")), &["metric = f1", "accuracy"]);
-    says(parse(&with("tag_column = 0")), &["tag_column = 0", "from 1"]);
+    says(parse(&with("tag_column = 0")), &["tag_column = 0", "1 or more"]);
     says(parse(&with("tag_column = 1")), &["tag_column = 1", "word_column"]);
     says(parse(&with("tag_colunm = 1")), &["did you mean \"tag_column\""]);
     let fixture = fixture(TASK);
@@ -300,7 +300,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
 }
 
 #[test]
-fn conll_files_that_cannot_be_learned_from_or_scored() {
+fn invalid_conll_files() {
     let fixture = fixture(TASK);
     let (mut task, config) = (task(&fixture), tags_config(&["train.epochs=1"]));
     let try_with = |task: &TaggingTask, name: &str, text: &str, words: &[&str]| {
@@ -313,35 +313,35 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     };
     try_with(&task, "dev.txt", "", &["dev.txt", "no sentence"]);
     try_with(&task, "train.txt", "-DOCSTART- O\n\n\n", &["train.txt", "no sentence"]);
-    try_with(&task, "dev.txt", "red B-COLOUR\n\nfox\n", &["dev.txt:3", "1 columns", "have 2"]);
-    try_with(&task, "dev.txt", "red\tB-COLOUR\n \tO\n", &["dev.txt:2", "the word is empty"]);
-    // Columns are divided by spaces and tabs alone, and so are sentences.
-    try_with(&task, "dev.txt", "red B-COLOUR\n\u{3000} O\n", &["dev.txt:2", "the word is empty"]);
-    try_with(&task, "dev.txt", "red B-COLOUR\n\u{a0}\n", &["dev.txt:2", "1 columns", "have 2"]);
+    try_with(&task, "dev.txt", "red B-COLOR\n\nfox\n", &["dev.txt:3", "1 columns", "have 2"]);
+    try_with(&task, "dev.txt", "red\tB-COLOR\n \tO\n", &["dev.txt:2", "the word is empty"]);
+    // Only spaces and tabs separate columns.
+    try_with(&task, "dev.txt", "red B-COLOR\n\u{3000} O\n", &["dev.txt:2", "the word is empty"]);
+    try_with(&task, "dev.txt", "red B-COLOR\n\u{a0}\n", &["dev.txt:2", "1 columns", "have 2"]);
     try_with(&task, "dev.txt", "red\nfox\n", &["dev.txt:1", "1 column", "different columns"]);
     try_with(
         &task,
         "dev.txt",
-        "red B-COLOUR\nfox NOUN\n",
+        "red B-COLOR\nfox NOUN\n",
         &["dev.txt:2", "\"NOUN\"", "bio", "B-PER"],
     );
-    try_with(&task, "dev.txt", "red S-COLOUR\n", &["dev.txt:1", "\"S-COLOUR\"", "bio"]);
+    try_with(&task, "dev.txt", "red S-COLOR\n", &["dev.txt:1", "\"S-COLOR\"", "bio"]);
     try_with(
         &task,
         "dev.txt",
         "red B-COLOR\n",
-        &["dev.txt:1", "\"COLOR\"", "did you mean \"COLOUR\""],
+        &["dev.txt:1", "\"COLOR\"", "did you mean \"COLOR\""],
     );
     try_with(&task, "train.txt", ". O\n", &["train.txt", "at least 2"]);
     try_with(
         &task,
         "dev.txt",
-        &"red B-COLOUR\n".repeat(100_001),
+        &"red B-COLOR\n".repeat(100_001),
         &["dev.txt:100001", "no empty line"],
     );
     let broken = fixture.path("task/dev.txt");
     let before = fs::read(&broken).unwrap();
-    fs::write(&broken, b"red B-COLOUR\nf\xffx B-ANIMAL\n").unwrap();
+    fs::write(&broken, b"red B-COLOR\nf\xffx B-ANIMAL\n").unwrap();
     says(run(&fixture, &task, &config), &["dev.txt:2", "not UTF-8"]);
     fs::write(&broken, before).unwrap();
     task.word_column = 4;
@@ -352,19 +352,18 @@ fn conll_files_that_cannot_be_learned_from_or_scored() {
     ));
 }
 
-/// Entities of a type that cannot be predicted are missed, and said.
+/// Entities of a type without training examples are missed, and a warning is logged.
 #[test]
 fn unseen_types_can_be_counted_as_missed() {
     let fixture = fixture(&TASK.replace("[files]", "unseen = \"wrong\"\n[files]"));
-    let dev =
-        "red B-COLOUR\nfox B-PLANT\n\n. O\n. O\n\nfox B-PLANT\nfish B-PLANT\nbear B-PLANT\n\n";
+    let dev = "red B-COLOR\nfox B-PLANT\n\n. O\n. O\n\nfox B-PLANT\nfish B-PLANT\nbear B-PLANT\n\n";
     fixture.write("task/dev.txt", dev);
     let report = run(&fixture, &task(&fixture), &tags_config(&[])).unwrap();
     assert!(report.seeds[0].dev[&Metric::Recall].unwrap() <= 0.5, "{report:?}");
     let types = fs::read_to_string(fixture.path("out/seed-1/dev/types.tsv")).unwrap();
     assert!(types.lines().any(|line| line.starts_with("PLANT\t0\t0\t0\t4\t0\t0")), "{types}");
 
-    // The sentence with three wrong tags is before that with one or two; one without any is not there.
+    // The sentence with three wrong tags comes before those with fewer; one without wrong tags is not listed.
     let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
     let (gold, predicted) = (columns(&text, 1), columns(&text, 2));
     let wrong = |i: usize| gold[i].iter().zip(&predicted[i]).filter(|(a, b)| a != b).count();
@@ -373,6 +372,6 @@ fn unseen_types_can_be_counted_as_missed() {
     assert_eq!(rows[0][..3], ["7", "3", "3"].map(str::to_owned));
     assert_eq!(rows[0][3], "fox/B-PLANT fish/B-PLANT bear/B-PLANT");
     let first = rows.iter().find(|row| row[0] == "1").unwrap();
-    assert_eq!((&first[1], &first[3][..]), (&wrong(0).to_string(), "red/B-COLOUR fox/B-PLANT"));
+    assert_eq!((&first[1], &first[3][..]), (&wrong(0).to_string(), "red/B-COLOR fox/B-PLANT"));
     assert_eq!(rows.len(), (0..3).filter(|&i| wrong(i) > 0).count());
 }

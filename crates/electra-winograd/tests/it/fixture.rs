@@ -14,7 +14,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// libtorch's generator is the process's: tests that draw from it take turns.
+/// The random generator of libtorch is global: tests that use it run one after the other.
 static TURN: Mutex<()> = Mutex::new(());
 
 const WORDS: &str =
@@ -27,7 +27,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// The discriminator is one that has learned little from random weights, without what says that it has.
+    /// The discriminator is barely trained from random weights; `task.json` is removed.
     pub(crate) fn new() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let fixture = Self { dir: tempfile::tempdir().unwrap(), _turn: turn };
@@ -85,7 +85,7 @@ pub(crate) fn config(overrides: &[&str]) -> FinetuneConfig {
     FinetuneConfig::read(&path, &all).unwrap()
 }
 
-/// Checks that an error says each of `words`.
+/// Checks that the message of an error contains each of `words`.
 #[track_caller]
 pub(crate) fn says<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E>, words: &[&str]) {
     let message = result.map_err(|error| error.to_string()).unwrap_err();
@@ -94,7 +94,7 @@ pub(crate) fn says<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E
     }
 }
 
-/// A training file of one row for a task of GLUE, from which a constant can be had.
+/// A training file of one row for a task of GLUE, which gives a majority baseline.
 pub(crate) fn write_train(glue: &Path, row: &GlueTask) {
     let Ok(task) = row.task() else { return };
     let texts = task.text_columns().into_iter().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! WNLI by a discriminator: rows taken apart, candidates, scores, files.
+//! WNLI by a discriminator: parsing of rows, candidates, scores, files.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -36,7 +36,7 @@ fn open(dir: &Path) -> electra_tasks::Result<Predictor> {
     Predictor::open_with(dir, "cpu", &kinds(), &Parts::shipped())
 }
 
-/// `sentence1` with the pronoun's place marked, the row's candidate, the other ones.
+/// `sentence1` with `_` in place of the pronoun, the row's candidate, the other candidates.
 #[track_caller]
 fn check(sentence1: &str, sentence2: &str, around: &str, candidate: &str, others: &[&str]) {
     let schema = Schema::parse(sentence1, sentence2).unwrap();
@@ -54,7 +54,7 @@ fn a_row_is_a_clause_with_a_candidate_in_a_pronouns_place() {
         "Marta",
         &["Lena"],
     );
-    // The clause begins before the pronoun; the article takes the pronoun's small letter.
+    // The clause begins before the pronoun; the article gets the pronoun's lower case.
     check(
         "The crate would not pass the narrow door, so we turned it.",
         "We turned The crate.",
@@ -69,7 +69,7 @@ fn a_row_is_a_clause_with_a_candidate_in_a_pronouns_place() {
         "The mud",
         &["The pipe"],
     );
-    // Two pronouns: that one is meant which leaves the shortest candidate.
+    // Two pronouns: the one with the shortest candidate is used.
     check(
         "Nora heard that Olga\u{2019}s brother was ill, so she asked her about him.",
         "Olga asked her about him.",
@@ -77,7 +77,7 @@ fn a_row_is_a_clause_with_a_candidate_in_a_pronouns_place() {
         "Olga",
         &["Nora", "Olga\u{2019}s brother"],
     );
-    // Who owns is written as an owner.
+    // For a possessive pronoun the candidates are possessive.
     check(
         "The aunt handed the girl her coat.",
         "The aunt handed the girl the aunt's coat.",
@@ -88,7 +88,7 @@ fn a_row_is_a_clause_with_a_candidate_in_a_pronouns_place() {
 }
 
 #[test]
-fn a_row_that_is_no_such_clause_is_none() {
+fn rows_that_are_not_schemas() {
     let none = |one, two| assert_eq!(Schema::parse(one, two), None, "{one} {two}");
     none("I could not hear it over the rain.", "I could hear the rain.");
     none("Lena left because she was tired.", "She was tired.");
@@ -97,7 +97,7 @@ fn a_row_that_is_no_such_clause_is_none() {
     none("she", "");
 }
 
-/// No other candidate may look more original; a candidate without rivals is held against even odds, ln 0.5 = -0.693.
+/// No other candidate may have a higher score; a single candidate is compared with ln 0.5 = -0.693.
 #[test]
 fn the_most_original_candidate_is_the_antecedent() {
     let label = |own, others: &[f64]| CandidateScores { scores: [&[own], others].concat() }.label();
@@ -125,7 +125,7 @@ fn predict(
     predictor.stream_to_file(input, output, &StreamOptions::default(), &mut |_| {})
 }
 
-/// The scores are means of log(1 - p(replaced)) over the candidate's tokens in the whole text's own tokens.
+/// The scores are means of log(1 - p(replaced)) over the candidate's tokens in the complete text.
 #[test]
 fn candidates_are_scored_in_the_text_that_they_make() {
     let fixture = Fixture::new();
@@ -150,7 +150,7 @@ fn candidates_are_scored_in_the_text_that_they_make() {
         let logarithms = (start..end).map(|i| (1.0 - replaced.double_value(&[0, i as i64])).ln());
         logarithms.sum::<f64>() / (end - start) as f64
     };
-    // Padding beside longer candidates changes nothing but rounding.
+    // Padding changes the rounding only.
     let names = ["Bear", "Fox", "Red Bird"];
     assert_eq!(scores.len(), 3);
     for (found, name) in scores.iter().zip(names) {
@@ -167,7 +167,7 @@ fn candidates_are_scored_in_the_text_that_they_make() {
     }
 }
 
-/// What is written is what the scorer and the submission take.
+/// The scorer and the submission accept the predictions.
 #[test]
 fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     let fixture = Fixture::new();
@@ -222,12 +222,12 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
     let table = written.iter().find(|table| table.file == "WNLI.tsv").unwrap();
     assert_eq!(table.origin, Origin::Model(fixture.path("model")));
     assert_eq!(fs::read_to_string(fixture.path("submission/WNLI.tsv")).unwrap(), text);
-    // Of another task a model must have been trained.
+    // A pre-trained discriminator is not a model of another task.
     let runs = BTreeMap::from([("rte", fixture.path("model"))]);
     let other = Submit { runs, out: fixture.path("other"), ..submit.clone() };
     says(other.run(&mut |_, _| {}), &["\"wnli\"", "not of \"rte\""]);
 
-    // A broken network's row is named; a row that is no clause is not asked of it.
+    // The row with NaN or infinity is named.
     let weights = fixture.path("model/model.safetensors");
     let mut broken = tensors::read(&weights).unwrap();
     for (name, tensor) in &mut broken {
@@ -251,11 +251,11 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
 }
 
 #[test]
-fn models_that_judge_no_tokens() {
+fn models_that_are_not_discriminators() {
     let fixture = Fixture::new();
     let config = fs::read_to_string(fixture.path("model/config.json")).unwrap();
     fixture.write("model/config.json", config.replace("ElectraForPreTraining", "ElectraModel"));
-    // An encoder alone is not a model of any task.
+    // An encoder alone is not a model of a task.
     says(open(&fixture.path("model")), &["task.json"]);
     says(open(&fixture.path("nowhere")), &["nowhere"]);
     fixture.write("model/config.json", &config);
@@ -279,7 +279,7 @@ fn rows(from: usize, count: usize) -> String {
         + &(from..from + count).map(row).collect::<String>()
 }
 
-/// The discriminator's own head is gone on with, and the result answers as a discriminator does.
+/// Training starts from the discriminator's head, and the fine-tuned model answers like a discriminator.
 #[test]
 fn a_discriminator_is_fine_tuned_on_candidates() {
     let fixture = Fixture::new();
@@ -291,10 +291,10 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let finetune = Finetune::new(&*task, &glue, &model, &config, fixture.path("out"));
     let Completion::Finished(report) = finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap()
     else {
-        panic!("it was not asked to stop");
+        panic!("the run was not stopped");
     };
     assert_eq!((report.examples.train, report.examples.dev), (32, 16));
-    // Of the training rows 17 have label 1, that which is no clause included: always 1 is right for half of the dev rows.
+    // 17 of the training rows have label 1, the one that is not a clause included: 1 is right for half of the dev rows.
     assert_eq!(report.baselines.majority.dev[&Metric::Accuracy], Some(0.5));
     let left_out = fs::read_to_string(fixture.path("out/left-out.txt")).unwrap();
     assert!(left_out.contains("train.tsv:34: not a clause"), "{left_out}");
@@ -310,7 +310,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
         score(glue::find("wnli").unwrap(), &fixture.path("glue/WNLI/dev.tsv"), &output).unwrap();
     assert_eq!(scores[&Metric::Accuracy], report.seeds[0].dev_score(Metric::Accuracy));
 
-    // Without an update the head would be the pre-trained one; after few it is near it, a fresh one is not.
+    // After a few updates the head is still close to the pre-trained one, unlike a fresh head.
     let weight = |dir: &Path| {
         let tensors = Pretrained::read(dir).unwrap().tensors;
         let name = "discriminator_predictions.dense.weight";
@@ -320,7 +320,7 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let moved = (&before - &after).abs().max().double_value(&[]);
     assert!(moved > 0.0 && moved < 0.05 && before.std(false).double_value(&[]) > 0.01, "{moved}");
 
-    // An encoder alone has no head to begin with, and no other task has one.
+    // An encoder alone has no head to start from.
     let config_json = fs::read_to_string(model.join("config.json")).unwrap();
     let tensors = Pretrained::read(&model).unwrap().tensors;
     let encoder: Vec<_> =
@@ -331,13 +331,13 @@ fn a_discriminator_is_fine_tuned_on_candidates() {
     let again = Finetune::new(&*task, &glue, &model, &config, fixture.path("again"));
     says(
         again.run(&AtomicBool::new(false), &mut |_| {}),
-        &["discriminator_predictions", "a discriminator's head"],
+        &["discriminator_predictions", "a discriminator with its head"],
     );
     assert!(!fixture.path("again").exists());
 }
 
 #[test]
-fn files_of_wnli_that_nothing_is_learned_from() {
+fn invalid_files_of_wnli() {
     let fixture = Fixture::new();
     let task = kinds().named("wnli-candidates", &[]).unwrap().unwrap();
     let config = config(&[]);
@@ -350,7 +350,7 @@ fn files_of_wnli_that_nothing_is_learned_from() {
     let header = "index\tsentence1\tsentence2\tlabel\n";
     fails(&format!("{header}0\ta\tb\tyes\n"), &["train.tsv:2", "\"yes\"", "0 or 1"]);
     fails(&format!("{header}0\ta\tb\t1\n"), &["train.tsv", "no row", "pronoun"]);
-    fails(header, &["train.tsv", "it has no rows"]);
+    fails(header, &["train.tsv", "the file has no rows"]);
     says(
         kinds().named("wnli-candidates", &["metric=\"f1\"".to_owned()]),
         &["metric = f1", "accuracy"],
@@ -360,5 +360,8 @@ fn files_of_wnli_that_nothing_is_learned_from() {
     let tasks = vec![one(candidates), one(kinds().named("squad1.1", &[]).unwrap().unwrap())];
     let both = MultiTask { name: "both".to_owned(), temperature: 1.0, tasks };
     let finetune = Finetune::new(&both, "", fixture.path("model"), &config, fixture.path("out"));
-    says(finetune.run(&AtomicBool::new(false), &mut |_| {}), &["wnli-candidates", "alone"]);
+    says(
+        finetune.run(&AtomicBool::new(false), &mut |_| {}),
+        &["wnli-candidates", "with other tasks"],
+    );
 }

@@ -1,14 +1,16 @@
-//! What a report shows of sets of labels: scores of each label, and the examples with the most wrong ones.
+//! The report on a multi-label task: scores of each label, and the examples with the most wrong labels.
 
-use crate::details::{self, Details, HARDEST, Texts};
+use crate::{
+    details::{self, Details, HARDEST},
+    texts::data::EncodedSet,
+};
 use electra_scores::multi_label::{by_label, names};
 
-/// Tables of examples with their gold and their predicted sets.
+/// The sections of a report.
 pub(super) fn details(
     labels: &[String],
     separator: &str,
-    texts: &[Texts],
-    gold: &[Vec<bool>],
+    EncodedSet { labels: gold, texts, .. }: &EncodedSet<Vec<bool>>,
     predicted: &[Vec<bool>],
 ) -> Vec<Details> {
     let found = by_label(predicted, gold, labels.len());
@@ -27,11 +29,8 @@ pub(super) fn details(
         cells.into_iter().chain(details::text_cells(&texts[index])).collect()
     };
     let columns =
-        ["index", "wrong", "gold", "predicted"].iter().chain(details::text_columns(texts));
-    let hardest = Details::Table {
-        title: "Examples with the most wrong labels".to_owned(),
-        columns: columns.map(|&column| column.to_owned()).collect(),
-        rows: wrong.iter().take(HARDEST).map(row).collect(),
-    };
+        ["index", "wrong", "gold", "predicted"].iter().chain(details::text_columns(texts)).copied();
+    let rows = wrong.iter().take(HARDEST).map(row);
+    let hardest = Details::table("Examples with the most wrong labels", columns, rows);
     vec![details::found("Labels", "label", found), hardest]
 }

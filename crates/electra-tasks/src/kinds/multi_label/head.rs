@@ -1,54 +1,47 @@
-//! The head of multi-label classification: a logit for each label.
+//! The head of multi-label classification.
 
 use crate::{
-    batch::BatchTensors,
-    config::HeadConfig,
-    task::RowLosses,
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
     texts::layers::{SequenceLayers, rows},
 };
-use electra_model::EncoderConfig;
 use electra_torch::upload;
 use electra_train::metrics::Observations;
-use tch::{Kind, Reduction, Tensor, nn};
+use tch::{Kind, Reduction, Tensor};
 
-/// A logit for each label over the layers of [`SequenceLayers`].
+/// A logit for each label, over [`SequenceLayers`].
 ///
-/// The loss of a row is the mean over labels of the sigmoid cross-entropy: of all labels alike, whether they hold or not.
+/// The loss of a row is the mean over all labels of the sigmoid cross-entropy.
 ///
 /// Source: transformers' `ElectraForSequenceClassification` with `problem_type = "multi_label_classification"`; the
-/// reference has no such task.
+/// reference has no multi-label tasks.
 #[derive(Debug)]
 pub struct MultiLabelNet {
     layers: SequenceLayers,
 }
 
 impl MultiLabelNet {
-    /// Variables as [`SequenceLayers::new`] has them, for so many labels.
+    /// The variables are those of [`SequenceLayers::new`].
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &HeadConfig,
-        labels: usize,
-    ) -> electra_model::Result<Self> {
-        Ok(Self { layers: SequenceLayers::new(path, encoder, config, labels)? })
+    /// If libtorch rejects the sizes.
+    pub fn new(site: &HeadSite<'_>, labels: usize) -> electra_model::Result<Self> {
+        Ok(Self { layers: SequenceLayers::new(site, labels)? })
     }
+}
+
+impl HeadNet for MultiLabelNet {
+    /// For each label, whether it holds.
+    type Label = Vec<bool>;
+    /// The probability of each label.
+    type Output = Vec<f32>;
 
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `labels`: `b` rows of `c` flags. Losses: `[b]`; outputs: the logits `[b, c]`.
-    pub fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        labels: &[&Vec<bool>],
-        train: bool,
-    ) -> RowLosses {
-        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), train);
-        let wanted_bc = wanted(labels, &logits_bc);
+    /// - Outputs: the logits `[b, c]`.
+    fn losses(&self, x: &HeadInput<'_>, labels: &[&Vec<bool>]) -> RowLosses {
+        let logits_bc = self.layers.logits(x);
+        let targets_bc = targets(labels, &logits_bc);
         let losses_bc = logits_bc.binary_cross_entropy_with_logits::<Tensor>(
-            &wanted_bc,
+            &targets_bc,
             None,
             None,
             Reduction::None,
@@ -57,25 +50,21 @@ impl MultiLabelNet {
         RowLosses { losses_b, outputs: vec![logits_bc] }
     }
 
-    /// The probability of each label.
-    ///
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` rows of `c`.
-    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<Vec<f32>> {
-        rows(&self.layers.logits(hidden_bsh, batch.encoder.mask(), false).sigmoid())
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<Vec<f32>> {
+        rows(&self.layers.logits(x).sigmoid())
     }
 
     /// The accuracy of single labels, at a threshold of 0.5.
-    pub fn observe(&self, labels: &[&Vec<bool>], outputs: &[Tensor], seen: &mut Observations) {
+    fn observe(&self, labels: &[&Vec<bool>], outputs: &[Tensor], seen: &mut Observations) {
         if let [logits_bc] = outputs {
-            let held_bc = wanted(labels, logits_bc).gt(0.5);
-            seen.mean("label_accuracy", &logits_bc.ge(0.0).eq_tensor(&held_bc));
+            let labels_bc = targets(labels, logits_bc).gt(0.5);
+            seen.mean("label_accuracy", &logits_bc.ge(0.0).eq_tensor(&labels_bc));
         }
     }
 }
 
-/// `[b, c]` float, where the logits are: 1 where a label holds, else 0.
-fn wanted(labels: &[&Vec<bool>], logits_bc: &Tensor) -> Tensor {
+/// `[b, c]` float on the device of the logits: 1 for a label of the set, else 0.
+fn targets(labels: &[&Vec<bool>], logits_bc: &Tensor) -> Tensor {
     let flags: Vec<f32> = labels.iter().copied().flatten().map(|&held| held.into()).collect();
     upload(&Tensor::from_slice(&flags), logits_bc.device()).view_as(logits_bc)
 }

@@ -1,54 +1,30 @@
-//! Multi-label tasks as fine-tuning sees them.
+//! Fine-tuning on multi-label tasks.
 
 use super::{
     details::details,
     head::MultiLabelNet,
-    model::{KIND, MultiLabelInfo, holds},
+    model::{MultiLabelInfo, predicted},
 };
 use crate::{
     baseline::{BagOfWords, Baselines},
-    batch::{BatchTensors, Input},
-    body::Body,
-    config::FinetuneConfig,
+    batch::Input,
     details::Details,
     error::{Error, Result},
+    head::HeadSite,
     model::{Header, ModelFiles},
-    split::Split,
-    task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
-    texts::data::{Dataset, TextData, TextTask, dataset, loaded},
+    model_kind::ModelKind,
+    split::Splits,
+    task::{LoadSite, LoadedTask, Task, TaskCard},
+    task_kind::{Network, TaskKind},
+    texts::data::{EncodedSet, Example, TextColumns, TextData, TextTask, load_encoded},
 };
 use electra_files::write_file;
-use electra_model::EncoderConfig;
 use electra_scores::{
-    Form, MatchCounts, Metric, Scores, check_label,
+    Form, MatchCounts, Scores, check_label,
     multi_label::{MultiLabelTask, by_label, names, scores},
     table::Row,
 };
-use electra_train::metrics::Observations;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
-use tch::{Tensor, nn};
-
-/// The data of a multi-label task, encoded.
-pub type MultiLabelData = TextData<MultiLabelTask>;
-
-/// Reads every file of the task below `data`.
-///
-/// # Errors
-/// Naming file, line and column of the first row that cannot be used, or the file that is empty.
-pub fn load(task: &MultiLabelTask, data: &Path) -> Result<Dataset<Vec<String>, Vec<bool>>> {
-    let dataset = dataset(task, data)?;
-    let is_used = |label: usize| dataset.train.iter().any(|example| example.label[label]);
-    let labels = dataset.space.iter().enumerate();
-    let untrained: Vec<&String> =
-        labels.filter(|(label, _)| !is_used(*label)).map(|(_, name)| name).collect();
-    if !untrained.is_empty() {
-        tracing::warn!(
-            "{}: no row has {untrained:?}: the model learns that they never hold",
-            data.join(&task.files.train).display()
-        );
-    }
-    Ok(dataset)
-}
+use std::{collections::BTreeMap, path::Path};
 
 impl TextTask for MultiLabelTask {
     type Space = Vec<String>;
@@ -83,168 +59,117 @@ impl TextTask for MultiLabelTask {
         self.flags(&row.fields[texts..], labels)
             .map_err(|why| Error::row(&path.display().to_string(), row.line, why))
     }
+
+    fn untrained<'a>(&self, labels: &'a Vec<String>, train: &[Example<Vec<bool>>]) -> Vec<&'a str> {
+        let is_used = |label: usize| train.iter().any(|example| example.label[label]);
+        let untrained = labels.iter().enumerate().filter(|(label, _)| !is_used(*label));
+        untrained.map(|(_, name)| name.as_str()).collect()
+    }
 }
 
 impl Task for MultiLabelTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
+    crate::described_by_keys!();
 
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialise")
-    }
-
-    fn check(&self, _config: &FinetuneConfig) -> Result<()> {
-        Ok(self.validate()?)
+    fn validate(&self) -> Result<()> {
+        Ok(MultiLabelTask::validate(self)?)
     }
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
-        loaded(self, site, load(self, site.data)?)
+        load_encoded(self, site)
     }
 }
 
-impl TaskData for MultiLabelData {
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>> {
-        let net = MultiLabelNet::new(path, encoder, &config.head, self.space.len())?;
-        Ok(Box::new(MultiLabelHead { net, data: self }))
+type Examples = EncodedSet<Vec<bool>>;
+
+impl TaskKind for TextData<MultiLabelTask> {
+    type Label = Vec<bool>;
+    type Examples = Examples;
+    type Net = MultiLabelNet;
+    /// For each label, whether it is predicted.
+    type Prediction = Vec<bool>;
+
+    fn head_name(&self) -> &'static str {
+        MultiLabelInfo::KIND
     }
 
-    fn label(&self, example: usize) -> serde_json::Value {
-        names(&self.space, &self.train_labels[example]).into()
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<MultiLabelNet> {
+        MultiLabelNet::new(site, self.space.len())
     }
 
-    /// The most frequent set; and for each label naive Bayes over the words.
-    fn baselines(&self) -> Baselines {
-        let frequent = frequent(self.train_labels.iter());
+    fn label_json(&self, label: &Vec<bool>) -> serde_json::Value {
+        names(&self.space, label).into()
+    }
+
+    fn count(&self, set: &Examples) -> usize {
+        set.labels.len()
+    }
+
+    fn predict(&self, network: &Network<'_, Self>, set: &Examples) -> Vec<Vec<bool>> {
+        let probabilities = network.predict(&set.inputs);
+        probabilities.iter().map(|row| predicted(row, self.task.threshold)).collect()
+    }
+
+    fn score(&self, set: &Examples, predictions: &[Vec<bool>]) -> Scores {
+        scores(predictions, &set.labels)
+    }
+
+    /// The most frequent set; and naive Bayes over the words for each label.
+    fn baselines(&self, labels: &[Vec<bool>], splits: &Splits<Examples>) -> Baselines {
+        let frequent = frequent(labels);
         Baselines {
-            majority: self
-                .split_scores(|set| scores(&vec![frequent.clone(); set.labels.len()], &set.labels)),
+            majority: splits
+                .scores(|set| scores(&vec![frequent.clone(); set.labels.len()], &set.labels)),
             bag_of_words: Some(
-                self.split_scores(|set| scores(&by_words(self, &set.inputs), &set.labels)),
+                splits.scores(|set| scores(&by_words(self, labels, &set.inputs), &set.labels)),
             ),
         }
     }
 
+    fn details(&self, set: &Examples, predictions: &[Vec<bool>]) -> Vec<Details> {
+        details(&self.space, &self.task.separator, set, predictions)
+    }
+
+    /// `predictions.tsv`: the column `index` with the number of the row in the file, and the column `prediction`, as
+    /// `electra predict` writes them; `labels.tsv`: the scores of each label.
+    fn write(&self, set: &Examples, predictions: &[Vec<bool>], dir: &Path) -> Result<()> {
+        let joined = |flags: &Vec<bool>| names(&self.space, flags).join(&self.task.separator);
+        set.write_predictions(predictions.iter().map(joined), dir)?;
+        let counts = by_label(predictions, &set.labels, self.space.len());
+        let table = MatchCounts::table("label", self.space.iter().map(String::as_str).zip(counts));
+        Ok(write_file(&dir.join("labels.tsv"), &table)?)
+    }
+
     fn model_files(&self, header: Header) -> ModelFiles {
-        let info = MultiLabelInfo {
-            header: header.of_kind(KIND),
-            text_a: self.task.text_a.clone(),
-            text_b: self.task.text_b.clone(),
+        let (text_a, text_b) = (self.task.text_a.clone(), self.task.text_b.clone());
+        MultiLabelInfo {
+            header: header.of_kind(MultiLabelInfo::KIND),
+            texts: TextColumns { text_a, text_b },
             labels: self.space.clone(),
             threshold: self.task.threshold,
             separator: self.task.separator.clone(),
-        };
-        ModelFiles::new(&info, info.class())
+        }
+        .files()
     }
 
     fn card(&self) -> TaskCard {
-        let labels = format!(
-            "sets of labels: {}; one holds from a probability of {} on",
+        self.text_card(format!(
+            "sets of labels: {}; a label is predicted from a probability of {} on",
             self.space.join(", "),
             self.task.threshold
-        );
-        TaskCard {
-            pipeline: "text-classification",
-            rows: vec![("task", labels), ("text columns", self.task.form().texts.join(", "))],
-            predict: "electra predict --model FOLDER --input new.tsv --output predictions.tsv",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct MultiLabelHead {
-    net: MultiLabelNet,
-    data: Arc<MultiLabelData>,
-}
-
-impl MultiLabelHead {
-    fn labels(&self, examples: &[usize]) -> Vec<&Vec<bool>> {
-        examples.iter().map(|&example| &self.data.train_labels[example]).collect()
-    }
-}
-
-impl TaskHead for MultiLabelHead {
-    fn name(&self) -> &'static str {
-        KIND
-    }
-
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses {
-        self.net.losses(hidden_bsh, batch, &self.labels(examples), train)
-    }
-
-    fn observe(&self, examples: &[usize], outputs: &[Tensor], seen: &mut Observations) {
-        self.net.observe(&self.labels(examples), outputs, seen);
-    }
-
-    fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers> {
-        let data = Arc::clone(&self.data);
-        let probabilities =
-            body.predict(&data.scored.of(split).inputs, batch_size, |hidden, batch| {
-                self.net.predict(hidden, batch)
-            });
-        let predicted = probabilities.iter().map(|row| holds(row, data.task.threshold)).collect();
-        Box::new(MultiLabelAnswers { data, split: split.clone(), predicted })
-    }
-}
-
-#[derive(Debug)]
-struct MultiLabelAnswers {
-    data: Arc<MultiLabelData>,
-    split: Split,
-    /// Which labels hold, example by example.
-    predicted: Vec<Vec<bool>>,
-}
-
-impl Answers for MultiLabelAnswers {
-    fn score(&self) -> Scores {
-        scores(&self.predicted, &self.data.scored.of(&self.split).labels)
-    }
-
-    fn details(&self) -> Vec<Details> {
-        let TextData { task, space, dev_texts, scored, .. } = &*self.data;
-        match self.split {
-            Split::Dev => {
-                details(space, &task.separator, dev_texts, &scored.dev.labels, &self.predicted)
-            }
-            Split::MoreDev(_) | Split::Test => Vec::new(),
-        }
-    }
-
-    /// `predictions.tsv`: `index`, the number of the row in the file, and `prediction`, as `electra predict` writes them;
-    /// `labels.tsv`: the scores of each label.
-    fn write(&self, dir: &Path) -> Result<()> {
-        let TextData { task, space, .. } = &*self.data;
-        let sets = self.predicted.iter().map(|flags| names(space, flags).join(&task.separator));
-        self.data.write_predictions(&self.split, sets, dir)?;
-        let counts =
-            by_label(&self.predicted, &self.data.scored.of(&self.split).labels, space.len());
-        let table = MatchCounts::table("label", space.iter().map(String::as_str).zip(counts));
-        Ok(write_file(&dir.join("labels.tsv"), &table)?)
+        ))
     }
 }
 
 /// The labels that naive Bayes over the words predicts. A model has as many numbers as the vocabulary words, and there
-/// may be thousands of labels: one model is held at a time.
-fn by_words(data: &MultiLabelData, inputs: &[Input]) -> Vec<Vec<bool>> {
-    let labels = data.space.len();
-    let mut predicted = vec![vec![false; labels]; inputs.len()];
-    for label in 0..labels {
-        let train = data.train.iter().zip(&data.train_labels);
+/// may be thousands of labels: only one model is in memory at a time.
+fn by_words(
+    data: &TextData<MultiLabelTask>,
+    labels: &[Vec<bool>],
+    inputs: &[Input],
+) -> Vec<Vec<bool>> {
+    let mut predicted = vec![vec![false; data.space.len()]; inputs.len()];
+    for label in 0..data.space.len() {
+        let train = data.train.iter().zip(labels);
         let train = train.map(|(input, labels)| (input, usize::from(labels[label])));
         let model = BagOfWords::train(train, 2, data.vocab_size, &data.special);
         for (predicted, input) in predicted.iter_mut().zip(inputs) {
@@ -254,8 +179,8 @@ fn by_words(data: &MultiLabelData, inputs: &[Input]) -> Vec<Vec<bool>> {
     predicted
 }
 
-/// The most frequent set; of ties the one that comes first if sets are written as 0 and 1.
-fn frequent<'a>(sets: impl Iterator<Item = &'a Vec<bool>>) -> Vec<bool> {
+/// The most frequent set; among equally frequent ones the first if sets are written as 0 and 1.
+fn frequent(sets: &[Vec<bool>]) -> Vec<bool> {
     let mut counts: BTreeMap<&Vec<bool>, u64> = BTreeMap::new();
     for set in sets {
         *counts.entry(set).or_default() += 1;

@@ -1,35 +1,36 @@
-//! What a report shows of a sentence task: a confusion matrix and the hardest examples.
+//! The report on a sentence task: a confusion matrix and the hardest examples.
 
 use super::head::SentencePrediction;
-use crate::details::{Details, HARDEST, Texts, text_cells, text_columns};
+use crate::{
+    details::{Details, HARDEST, text_cells, text_columns},
+    texts::data::EncodedSet,
+};
 use electra_scores::{Label, LabelSpace};
 
-/// The parts of a report.
+/// The sections of a report.
 pub(super) fn details(
     space: &LabelSpace,
-    texts: &[Texts],
-    gold: &[Label],
+    set: &EncodedSet<Label>,
     predicted: &[SentencePrediction],
 ) -> Vec<Details> {
     let mut parts = Vec::new();
     if let LabelSpace::Classes(labels) = space {
         let mut counts = vec![vec![0; labels.len()]; labels.len()];
-        for (gold, prediction) in gold.iter().zip(predicted) {
+        for (gold, prediction) in set.labels.iter().zip(predicted) {
             if let (Label::Class(gold), Label::Class(predicted)) = (gold, prediction.label) {
                 counts[*gold][predicted] += 1;
             }
         }
         parts.push(Details::Confusion { labels: labels.clone(), counts });
     }
-    parts.push(hardest(space, texts, gold, predicted));
+    parts.push(hardest(space, set, predicted));
     parts
 }
 
 /// The examples with the highest losses: `-ln p(gold)`, or the squared error.
 fn hardest(
     space: &LabelSpace,
-    texts: &[Texts],
-    gold: &[Label],
+    EncodedSet { labels: gold, texts, .. }: &EncodedSet<Label>,
     predicted: &[SentencePrediction],
 ) -> Details {
     let (measure, probability) = match space {
@@ -40,7 +41,7 @@ fn hardest(
     let columns = columns.chain(text_columns(texts).iter().copied());
     let mut order: Vec<(usize, f64)> =
         gold.iter().zip(predicted).map(|(gold, p)| loss(gold, p)).enumerate().collect();
-    // Losses of NaN come first, as the largest: their sign is set.
+    // `total_cmp` puts a positive NaN first.
     order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     let row = |&(index, loss): &(usize, f64)| {
         let prediction = &predicted[index];
@@ -56,11 +57,8 @@ fn hardest(
         row.extend(text_cells(&texts[index]));
         row
     };
-    Details::Table {
-        title: format!("Hardest examples, by {measure}"),
-        columns: columns.map(str::to_owned).collect(),
-        rows: order.iter().take(HARDEST).map(row).collect(),
-    }
+    let title = format!("Hardest examples, by {measure}");
+    Details::table(&title, columns, order.iter().take(HARDEST).map(row))
 }
 
 fn loss(gold: &Label, prediction: &SentencePrediction) -> f64 {

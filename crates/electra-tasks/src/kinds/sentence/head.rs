@@ -1,19 +1,16 @@
-//! The head of sentence tasks: logits of classes, or a number.
+//! The head of sentence tasks.
 
 use crate::{
-    batch::BatchTensors,
-    config::HeadConfig,
-    task::RowLosses,
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
     texts::layers::{SequenceLayers, rows},
 };
-use electra_model::EncoderConfig;
 use electra_scores::{
     Label, LabelSpace,
     sentence::{classes, values},
 };
 use electra_torch::upload;
 use electra_train::metrics::Observations;
-use tch::{Kind, Reduction, Tensor, nn};
+use tch::{Kind, Reduction, Tensor};
 
 /// Logits of classes, or a number, over [`SequenceLayers`].
 ///
@@ -29,50 +26,35 @@ pub struct SentenceNet {
 /// The prediction for one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentencePrediction {
-    /// The most probable class, or the number in the labels' own units.
+    /// The most probable class, or the number in the units of the labels.
     pub label: Label,
-    /// Probabilities of the classes; empty for a number.
+    /// The probabilities of the classes; empty for a number.
     pub probabilities: Vec<f32>,
 }
 
 impl SentenceNet {
-    /// Variables as [`SequenceLayers::new`] has them.
+    /// The variables are those of [`SequenceLayers::new`].
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &HeadConfig,
-        space: &LabelSpace,
-    ) -> electra_model::Result<Self> {
-        let layers = SequenceLayers::new(path, encoder, config, space.outputs())?;
-        Ok(Self { layers, space: space.clone() })
+    /// If libtorch rejects the sizes.
+    pub fn new(site: &HeadSite<'_>, space: &LabelSpace) -> electra_model::Result<Self> {
+        Ok(Self { layers: SequenceLayers::new(site, space.outputs())?, space: space.clone() })
     }
+}
 
-    /// The name that goes into manifests and checkpoints.
-    pub fn name(&self) -> &'static str {
-        match self.space {
-            LabelSpace::Range { .. } => "regression",
-            LabelSpace::Classes(_) => "classification",
-        }
-    }
+impl HeadNet for SentenceNet {
+    type Label = Label;
+    type Output = SentencePrediction;
 
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `labels`: `b` of them. Losses: `[b]`; outputs: the logits `[b, c]`.
-    pub fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        labels: &[Label],
-        train: bool,
-    ) -> RowLosses {
-        // Of a number `[b, 1]`, on the scale of 0 to 1.
-        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), train);
+    /// - Outputs: the logits `[b, c]`.
+    fn losses(&self, x: &HeadInput<'_>, labels: &[&Label]) -> RowLosses {
+        // For a number `[b, 1]`, on the scale from 0 to 1.
+        let logits_bc = self.layers.logits(x);
         let losses_b = match self.space {
             LabelSpace::Range { min, max } => {
                 let scale = |y: &f64| ((y - min) / (max - min)) as f32;
-                let scaled: Vec<f32> = values(labels).iter().map(scale).collect();
+                let scaled: Vec<f32> = values(&copied(labels)).iter().map(scale).collect();
                 let wanted_b = upload(&Tensor::from_slice(&scaled), logits_bc.device());
                 (logits_bc.squeeze_dim(-1) - wanted_b).square()
             }
@@ -84,10 +66,8 @@ impl SentenceNet {
         RowLosses { losses_b, outputs: vec![logits_bc] }
     }
 
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
-    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<SentencePrediction> {
-        let logits_bc = self.layers.logits(hidden_bsh, batch.encoder.mask(), false);
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<SentencePrediction> {
+        let logits_bc = self.layers.logits(x);
         match self.space {
             LabelSpace::Range { min, max } => rows(&logits_bc)
                 .into_iter()
@@ -107,7 +87,7 @@ impl SentenceNet {
     }
 
     /// The accuracy of classes.
-    pub fn observe(&self, labels: &[Label], outputs: &[Tensor], seen: &mut Observations) {
+    fn observe(&self, labels: &[&Label], outputs: &[Tensor], seen: &mut Observations) {
         if let (LabelSpace::Classes(_), [logits_bc]) = (&self.space, outputs) {
             let labels_b = upload(&class_tensor(labels), logits_bc.device());
             seen.mean("accuracy", &logits_bc.argmax(-1, false).eq_tensor(&labels_b));
@@ -115,12 +95,16 @@ impl SentenceNet {
     }
 }
 
-fn class_tensor(labels: &[Label]) -> Tensor {
-    let numbers: Vec<i64> = classes(labels).iter().map(|&class| class as i64).collect();
+fn copied(labels: &[&Label]) -> Vec<Label> {
+    labels.iter().map(|&&label| label).collect()
+}
+
+fn class_tensor(labels: &[&Label]) -> Tensor {
+    let numbers: Vec<i64> = classes(&copied(labels)).iter().map(|&class| class as i64).collect();
     Tensor::from_slice(&numbers)
 }
 
-/// Index of the largest value, the first of ties.
+/// The index of the largest value, the first of equals.
 fn largest(values: &[f32]) -> usize {
     let start = (0, f32::NEG_INFINITY);
     let better =

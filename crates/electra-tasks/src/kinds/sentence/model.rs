@@ -2,87 +2,63 @@
 
 use super::head::{SentenceNet, SentencePrediction};
 use crate::{
-    answer::{Answer, Request, RequestForm, TaskModel},
+    answer::{Answer, Request, RequestForm},
     error::Result,
-    model::{HeadClass, Header, read_info},
-    pool::{ModelSite, NetworkPool},
-    texts::data::encode,
+    head::HeadSite,
+    model::{HeadClass, Header},
+    model_kind::{Inference, ModelKind},
+    texts::data::TextColumns,
 };
-use electra_model::{EncoderConfig, hf::Labels};
+use electra_model::hf::Labels;
 use electra_scores::{Label, LabelSpace};
-use electra_tokenize::WordPiece;
 use serde::{Deserialize, Serialize};
-use tch::nn;
-
-/// The kind in `task.json`.
-pub const KIND: &str = "sentence";
 
 /// The `task.json` of a sentence task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SentenceInfo {
-    /// What every kind has.
+    /// The keys of every kind.
     #[serde(flatten)]
     pub header: Header,
-    /// Column of the (first) text.
-    pub text_a: String,
-    /// Column of the second text, for pairs.
-    pub text_b: Option<String>,
-    /// Column of the label.
+    /// The columns of the texts.
+    #[serde(flatten)]
+    pub texts: TextColumns,
+    /// The column of the label.
     pub label: String,
-    /// The labels that there are.
+    /// The label space.
     #[serde(rename = "answers")]
     pub space: LabelSpace,
 }
 
-impl SentenceInfo {
-    /// The class of `transformers` that the folder is for.
-    pub(crate) fn class(&self) -> HeadClass {
+impl ModelKind for SentenceInfo {
+    const KIND: &'static str = "sentence";
+    type Net = SentenceNet;
+
+    fn class(&self) -> HeadClass {
         let labels = match &self.space {
             LabelSpace::Classes(names) => Labels::Classes(names.clone()),
             LabelSpace::Range { .. } => Labels::Number,
         };
         HeadClass::of_sequences(&self.header.head, labels)
     }
-}
 
-/// A model that predicts classes or numbers.
-#[derive(Debug)]
-struct SentenceModel {
-    info: SentenceInfo,
-    tokenizer: WordPiece,
-    network: NetworkPool<SentenceNet>,
-}
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SentenceNet> {
+        SentenceNet::new(site, &self.space)
+    }
 
-/// Opens a model of the kind.
-pub(crate) fn open(site: &ModelSite<'_>) -> Result<Box<dyn TaskModel>> {
-    let info: SentenceInfo = read_info(site.dir)?;
-    let (head, space) = (info.header.head.clone(), info.space.clone());
-    let build = move |path: &nn::Path<'_>, encoder: &EncoderConfig| {
-        SentenceNet::new(path, encoder, &head, &space)
-    };
-    let (network, tokenizer) = NetworkPool::read(site, info.class().head, build)?;
-    Ok(Box::new(SentenceModel { info, tokenizer, network }))
-}
-
-impl TaskModel for SentenceModel {
     fn form(&self) -> RequestForm {
-        let columns = std::iter::once(&self.info.text_a).chain(&self.info.text_b);
-        let classes = match &self.info.space {
+        let classes = match &self.space {
             LabelSpace::Classes(names) => names.clone(),
             LabelSpace::Range { .. } => Vec::new(),
         };
-        let (columns, separator) = (columns.cloned().collect(), String::new());
-        RequestForm::Rows { columns, classes, separator }
+        self.texts.form(classes, "")
     }
 
-    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>> {
-        let texts = Request::texts(requests, self.info.text_b.is_some())?;
-        let inputs = encode(&self.tokenizer, &texts, self.info.header.max_length)?;
-        let predictions = self.network.predict(&inputs, batch_size, SentenceNet::predict)?;
+    fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
+        let inputs = self.texts.inputs(requests, model.tokenizer, self.header.max_length)?;
         let answer = |SentencePrediction { label, probabilities }| match label {
-            Label::Class(_) => Answer::Class { label: self.info.space.text(label), probabilities },
+            Label::Class(_) => Answer::Class { label: self.space.text(label), probabilities },
             Label::Value(value) => Answer::Number(value),
         };
-        Ok(predictions.into_iter().map(answer).collect())
+        Ok(model.predict(&inputs)?.into_iter().map(answer).collect())
     }
 }

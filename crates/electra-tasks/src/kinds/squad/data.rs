@@ -1,31 +1,31 @@
-//! Question answering as fine-tuning sees it: its data, its head, the answers and their scores.
+//! Fine-tuning on question answering.
 
 use super::{
     decode::decode_all,
     details::details,
     encode::{AnswerTokens, Passage, QuestionEncoder, inputs},
     head::{SpanNet, SpanTarget},
-    model::{KIND, PARAGRAPHS, SquadInfo},
+    model::{PARAGRAPHS, SquadInfo},
     task::SquadTask,
     window::Context,
 };
 use crate::{
     answer::SpanAnswer,
-    baseline::{Baselines, SplitScores},
-    batch::{BatchTensors, Input},
-    body::Body,
+    baseline::Baselines,
+    batch::Input,
     by_id::ById,
-    config::{FinetuneConfig, HeadKind, Pooling, SpanConfig},
+    config::{FinetuneConfig, HeadKind, SpanConfig},
     details::Details,
     error::{Error, Result},
+    head::HeadSite,
     model::{Header, ModelFiles},
+    model_kind::ModelKind,
     preset::Group,
-    report::Examples,
-    split::{Split, Splits},
-    task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
+    split::Splits,
+    task::{LoadSite, LoadedTask, Task, TaskCard},
+    task_kind::{Network, TaskKind, TrainingSet, loaded},
 };
 use electra_files::write_file;
-use electra_model::EncoderConfig;
 use electra_scores::{
     LeftOut, Metric, Scores,
     figure::{Figure, Layout, json},
@@ -33,25 +33,20 @@ use electra_scores::{
         NullOdds, Paragraph, Predictions, Question, SquadFile, Version, read, score_1, score_2,
     },
 };
-use electra_train::metrics::Observations;
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
-use tch::{Tensor, nn};
 
-/// The questions of a task.
+/// A task of questions with the settings of decoding.
 #[derive(Debug)]
 struct SquadData {
     task: SquadTask,
     config: SpanConfig,
     head: HeadKind,
-    /// What the training inputs teach.
-    train: Vec<SpanTarget>,
-    scored: Splits<QuestionSet>,
 }
 
-/// The questions of a split, with their gold answers.
+/// The questions of a split with their gold answers.
 #[derive(Debug)]
 struct QuestionSet {
     gold: SquadFile,
@@ -59,27 +54,21 @@ struct QuestionSet {
 }
 
 impl Task for SquadTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialise")
-    }
+    crate::described_by_keys!();
 
     fn group(&self) -> Group {
         Group::Questions
     }
 
-    fn check(&self, config: &FinetuneConfig) -> Result<()> {
-        self.validate()?;
-        if config.head.pooling != Pooling::First {
-            return Err(Error::value("head.pooling", "mean", "must be \"first\" for spans"));
+    fn validate(&self) -> Result<()> {
+        if !matches!(self.metric, Metric::F1 | Metric::ExactMatch) {
+            return Err(Error::value("metric", self.metric, "must be f1 or exact-match for spans"));
         }
+        Ok(self.files.without_tables()?)
+    }
+
+    fn check(&self, config: &FinetuneConfig) -> Result<()> {
+        config.head.check_tokens()?;
         self.spans(config).map(|_| ())
     }
 
@@ -90,32 +79,21 @@ impl Task for SquadTask {
         let encoder = QuestionEncoder::new(site.tokenizer, train.max_length, config)?;
         let (passages, left_out) =
             self.training_set(&encoder, &site.data.join(&self.files.train))?;
-        let scored = Splits::read(&self.files, site.data, |path| self.scored_set(&encoder, path))?;
-        let count = |set: &QuestionSet| set.gold.questions().count();
-        let examples = Examples {
-            train: passages.iter().map(|passage| passage.questions.len()).sum(),
-            dev: count(&scored.dev),
-            test: scored.test.as_ref().map_or(0, count),
-        };
+        let splits = Splits::read(&self.files, site.data, |path| self.scored_set(&encoder, path))?;
+        let examples = passages.iter().map(|passage| passage.questions.len()).sum();
         let questions = passages.into_iter().flat_map(|passage| passage.questions);
         let (inputs, targets): (Vec<Vec<Input>>, Vec<Vec<SpanTarget>>) =
             questions.map(|question| (question.inputs, question.targets)).unzip();
-        let (inputs, targets) = (inputs.concat(), targets.concat());
-        tracing::info!(
-            "{} windows over the contexts of {} questions",
-            inputs.len(),
-            examples.train
-        );
-        let splits = scored.names();
-        let data = SquadData {
-            task: self.clone(),
-            config: config.clone(),
-            head: site.config.head.kind,
-            train: targets,
-            scored,
+        let train_set = TrainingSet {
+            examples,
+            inputs: inputs.concat().into(),
+            labels: targets.concat(),
+            left_out: left_out.into_iter().collect(),
         };
-        let loaded = LoadedTask::each_once(train, inputs, examples, splits, data);
-        Ok(LoadedTask { left_out: left_out.into_iter().collect(), ..loaded })
+        tracing::info!("{} windows of {examples} questions", train_set.inputs.len());
+        let (task, config) = (self.clone(), config.clone());
+        let data = SquadData { task, config, head: site.config.head.kind };
+        Ok(loaded(data, train, train_set, splits))
     }
 }
 
@@ -125,13 +103,13 @@ impl SquadTask {
         config.squad.as_ref().ok_or_else(|| {
             Error::value(
                 "squad",
-                "no such section",
-                "must be there, as in configs/finetune-squad-small.toml",
+                "missing",
+                "the config needs a section [squad], as in configs/finetune-squad-small.toml",
             )
         })
     }
 
-    /// The answer that a training question is learned with, or why the question is left out.
+    /// The answer of a training question, or why the question is left out.
     fn training_answer(
         &self,
         context: &Context,
@@ -140,13 +118,14 @@ impl SquadTask {
         match (self.version, question.is_impossible, question.answers.as_deref()) {
             (Version::V2, true, _) => Ok(AnswerTokens::Impossible),
             (Version::V1, true, _) => {
-                Err("is_impossible, and version 1.1 has an answer for each question".to_owned())
+                Err("is_impossible = true, but in version 1.1 every question has an answer"
+                    .to_owned())
             }
-            // The reference learns from the first answer alone.
+            // As in the reference, training uses the first answer only.
             (_, false, Some([first, ..])) => {
                 context.align(first).map(AnswerTokens::Answer).map_err(|why| why.to_string())
             }
-            (_, false, _) => Err("there is no answer".to_owned()),
+            (_, false, _) => Err("it has no answer".to_owned()),
         }
     }
 
@@ -169,25 +148,25 @@ impl SquadTask {
             None
         })?;
         let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Threads find them in any order.
+        // The order depends on the threads.
         left_out.sort();
         if passages.iter().all(|passage| passage.questions.is_empty()) {
-            let why = left_out.first().map_or("it has none", String::as_str);
-            return Err(Error::file(path, format!("no question can be learned from: {why}")));
+            let why = left_out.first().map_or("the file has no questions", String::as_str);
+            return Err(Error::file(path, format!("no question can be used for training: {why}")));
         }
         Ok((passages, LeftOut::of(path, left_out)))
     }
 
-    /// Questions that are scored.
+    /// Reads the questions of a split.
     fn scored_set(&self, encoder: &QuestionEncoder<'_>, path: &Path) -> Result<QuestionSet> {
         let gold = read(path)?;
         let mut any = false;
         for (_, question) in gold.questions() {
             any = true;
             let wanted = match (self.version, question.answers.as_deref()) {
-                (_, None) => "must be there, [] where there is none: it is scored",
+                (_, None) => "must be given to be scored ([] for no answer)",
                 (Version::V1, Some([])) => {
-                    "must be there: version 1.1 has an answer for each question"
+                    "must not be empty: in version 1.1 every question has an answer"
                 }
                 _ => continue,
             };
@@ -195,14 +174,14 @@ impl SquadTask {
             return Err(Error::file(path, message));
         }
         if !any {
-            return Err(Error::file(path, "there is no question in it"));
+            return Err(Error::file(path, "the file has no questions"));
         }
         let paragraphs: Vec<&Paragraph> = gold.paragraphs().collect();
         let passages = encoder.passages(&paragraphs, |_, _| Some(AnswerTokens::Unknown))?;
         Ok(QuestionSet { gold, passages })
     }
 
-    /// The official figures of answers to `gold`, by the names of the official scripts, and the scores among them.
+    /// The official metrics of answers, named as in the official scripts, and the scores.
     fn official(
         &self,
         gold: &SquadFile,
@@ -233,138 +212,78 @@ impl SquadTask {
     }
 }
 
-impl TaskData for SquadData {
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>> {
-        let net = SpanNet::new(path, encoder, &config.head, &self.config)?;
-        Ok(Box::new(SpanHead { net, data: self }))
+impl TaskKind for SquadData {
+    type Label = SpanTarget;
+    type Examples = QuestionSet;
+    type Net = SpanNet;
+    /// The answers to questions, in their order.
+    type Prediction = SpanAnswer;
+
+    fn head_name(&self) -> &'static str {
+        "spans"
     }
 
-    fn label(&self, example: usize) -> serde_json::Value {
-        let SpanTarget { start, end, impossible } = self.train[example];
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SpanNet> {
+        SpanNet::new(site, &self.config)
+    }
+
+    fn label_json(&self, &SpanTarget { start, end, impossible }: &SpanTarget) -> serde_json::Value {
         serde_json::json!({ "start": start, "end": end, "impossible": impossible })
     }
 
-    /// No answer to any question, which is what a constant scores best.
-    fn baselines(&self) -> Baselines {
+    fn count(&self, set: &QuestionSet) -> usize {
+        set.gold.questions().count()
+    }
+
+    fn predict(&self, network: &Network<'_, Self>, set: &QuestionSet) -> Vec<SpanAnswer> {
+        // The output for a window has hundreds of spans, an answer few of them.
+        let answers = set.passages.chunks(PARAGRAPHS).flat_map(|passages| {
+            let outputs = network.predict(&inputs(passages));
+            decode_all(passages, &outputs, &self.config, self.head)
+        });
+        answers.collect()
+    }
+
+    fn score(&self, set: &QuestionSet, answers: &[SpanAnswer]) -> Scores {
+        self.task.official(&set.gold, answers, self.config.null_threshold).1
+    }
+
+    /// No answer to every question, the constant with the best score.
+    fn baselines(&self, _targets: &[SpanTarget], splits: &Splits<QuestionSet>) -> Baselines {
         let none = SpanAnswer { text: String::new(), null_odds: 0.0, n_best: Vec::new() };
-        let silent = |set: &QuestionSet| {
-            let answers = vec![none.clone(); set.gold.questions().count()];
-            self.task.official(&set.gold, &answers, f64::INFINITY).1
-        };
-        let majority = SplitScores {
-            dev: silent(&self.scored.dev),
-            test: self.scored.test.as_ref().map(silent),
-        };
+        let majority = splits.scores(|set| {
+            self.task.official(&set.gold, &vec![none.clone(); self.count(set)], f64::INFINITY).1
+        });
         Baselines { majority, bag_of_words: None }
     }
 
+    fn details(&self, set: &QuestionSet, answers: &[SpanAnswer]) -> Vec<Details> {
+        details(self.task.version, &set.gold, answers, self.config.null_threshold)
+    }
+
+    /// `preds.json` (the text of the best span, whatever the null odds), `null_odds.json`, `nbest.json`, and the official
+    /// metrics in `eval.json`.
+    fn write(&self, set: &QuestionSet, answers: &[SpanAnswer], dir: &Path) -> Result<()> {
+        let ids: Vec<&str> = set.gold.questions().map(|(_, q)| q.id.as_str()).collect();
+        ById::of(&ids, answers, |answer| &answer.text).write(&dir.join("preds.json"))?;
+        ById::of(&ids, answers, |answer| answer.null_odds).write(&dir.join("null_odds.json"))?;
+        ById::of(&ids, answers, |answer| &answer.n_best).write(&dir.join("nbest.json"))?;
+        let (figures, _) = self.task.official(&set.gold, answers, self.config.null_threshold);
+        Ok(write_file(&dir.join("eval.json"), &(json(&figures, Layout::Indented) + "\n"))?)
+    }
+
     fn model_files(&self, header: Header) -> ModelFiles {
-        let info = SquadInfo {
-            header: header.of_kind(KIND),
-            version: self.task.version,
-            squad: self.config.clone(),
-        };
-        ModelFiles::new(&info, info.class())
+        let (version, squad) = (self.task.version, self.config.clone());
+        SquadInfo { header: header.of_kind(SquadInfo::KIND), version, squad }.files()
     }
 
     fn card(&self) -> TaskCard {
         let version = self.task.version;
         let task = format!("questions, answers are spans of a text; version {version}");
-        TaskCard {
-            pipeline: "question-answering",
-            rows: vec![("task", task)],
-            predict: "electra predict --model FOLDER --input questions.json --output preds.json",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct SpanHead {
-    net: SpanNet,
-    data: Arc<SquadData>,
-}
-
-impl SpanHead {
-    fn targets(&self, examples: &[usize]) -> Vec<SpanTarget> {
-        examples.iter().map(|&example| self.data.train[example]).collect()
-    }
-}
-
-impl TaskHead for SpanHead {
-    fn name(&self) -> &'static str {
-        "spans"
-    }
-
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses {
-        self.net.losses(hidden_bsh, batch, &self.targets(examples), train)
-    }
-
-    fn observe(&self, examples: &[usize], outputs: &[Tensor], seen: &mut Observations) {
-        self.net.observe(&self.targets(examples), outputs, seen);
-    }
-
-    fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers> {
-        let data = Arc::clone(&self.data);
-        // The prediction for a window has hundreds of spans, an answer few of them.
-        let answers = data.scored.of(split).passages.chunks(PARAGRAPHS).flat_map(|passages| {
-            let predictions = body.predict(&inputs(passages), batch_size, |hidden, batch| {
-                self.net.predict(hidden, batch)
-            });
-            decode_all(passages, &predictions, &data.config, data.head)
-        });
-        let answers = answers.collect();
-        Box::new(SpanAnswers { data, split: split.clone(), answers })
-    }
-}
-
-#[derive(Debug)]
-struct SpanAnswers {
-    data: Arc<SquadData>,
-    split: Split,
-    /// In the order of the questions.
-    answers: Vec<SpanAnswer>,
-}
-
-impl SpanAnswers {
-    /// The official figures, and the scores among them.
-    fn official(&self) -> (Vec<(&'static str, Figure)>, Scores) {
-        let gold = &self.data.scored.of(&self.split).gold;
-        self.data.task.official(gold, &self.answers, self.data.config.null_threshold)
-    }
-}
-
-impl Answers for SpanAnswers {
-    fn score(&self) -> Scores {
-        self.official().1
-    }
-
-    fn details(&self) -> Vec<Details> {
-        let SquadData { task, config, .. } = &*self.data;
-        let gold = &self.data.scored.of(&self.split).gold;
-        details(task.version, gold, &self.answers, config.null_threshold)
-    }
-
-    /// `preds.json` (the best span's text, whatever the odds), `null_odds.json`, `nbest.json`, and the official
-    /// figures in `eval.json`.
-    fn write(&self, dir: &Path) -> Result<()> {
-        let ids: Vec<&str> =
-            self.data.scored.of(&self.split).gold.questions().map(|(_, q)| q.id.as_str()).collect();
-        ById::of(&ids, &self.answers, |answer| &answer.text).write(&dir.join("preds.json"))?;
-        ById::of(&ids, &self.answers, |answer| answer.null_odds)
-            .write(&dir.join("null_odds.json"))?;
-        ById::of(&ids, &self.answers, |answer| &answer.n_best).write(&dir.join("nbest.json"))?;
-        let (figures, _) = self.official();
-        Ok(write_file(&dir.join("eval.json"), &(json(&figures, Layout::Indented) + "\n"))?)
+        TaskCard::new(
+            "question-answering",
+            task,
+            "electra predict --model FOLDER --input questions.json --output preds.json",
+        )
     }
 }

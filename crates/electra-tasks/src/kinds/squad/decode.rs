@@ -1,4 +1,4 @@
-//! From predictions for windows to answers: spans of the text, best first, and the odds that there is none.
+//! Decoding: from the outputs for windows to answers with their best spans and null odds.
 
 use super::{
     encode::{Passage, QuestionWindows},
@@ -10,14 +10,14 @@ use crate::{
     config::{HeadKind, SpanConfig},
 };
 
-/// The answer to a question from the predictions for its windows.
+/// The answer to a question from the outputs for its windows.
 ///
-/// A span's start must be in the window that has the most context for it; equal texts are one span, with the higher
-/// score.
+/// A span is used only from the window that has the most context for its start; of spans with equal texts, the one with
+/// the highest score is kept.
 ///
 /// Source: reference `finetune/qa/qa_metrics.py`, `SpanBasedQAScorer.get_results`. Departures: the text is cut from the
-/// context by the tokens' places, where the reference puts pieces together and looks for them; a question without a
-/// span has the empty answer, not the word "empty".
+/// context by the offsets of tokens, where the reference joins word pieces and searches for them; the answer to a
+/// question without a span is the empty text, not the word "empty".
 pub fn decode(
     context: &Context,
     question: &QuestionWindows,
@@ -41,7 +41,7 @@ pub fn decode(
             }
         }
     }
-    // Stable: equals stay in the order of the windows and their beams.
+    // The sort is stable: equal scores stay in the order of windows and beams.
     spans.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut n_best: Vec<Candidate> = Vec::new();
     for (tokens, score) in spans {
@@ -61,7 +61,7 @@ pub fn decode(
         candidate.probability = (candidate.score - highest).exp() / total;
     }
     let nulls = || predictions.iter().map(|prediction| prediction.null);
-    // `min` would pass over a window whose score is NaN.
+    // `f64::min` ignores NaN.
     let broken = nulls().any(|null| !null.is_finite());
     let null = nulls().fold(f64::INFINITY, f64::min);
     SpanAnswer {
@@ -75,7 +75,7 @@ pub fn decode(
     }
 }
 
-/// The answers to all questions of passages, in order, from the predictions for all of their windows.
+/// The answers to all questions of passages, in order, from the outputs for all their windows.
 pub(super) fn decode_all(
     passages: &[Passage],
     predictions: &[WindowPrediction],

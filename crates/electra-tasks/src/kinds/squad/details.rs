@@ -1,4 +1,4 @@
-//! What a report shows of answers to questions: scores by kind of answer and of question, and the worst answers.
+//! The report on a task of questions: scores by type of answer and of question, and the worst answers.
 
 use crate::{
     answer::SpanAnswer,
@@ -7,10 +7,10 @@ use crate::{
 use electra_scores::squad::{SquadFile, Version, answer_1, answer_2};
 use std::collections::BTreeMap;
 
-/// The words that questions begin with; others are told apart by none.
+/// First words of questions that have a row each; all others share one.
 const QUESTION_WORDS: [&str; 8] = ["what", "who", "when", "where", "which", "why", "how", "whose"];
 
-/// One question, answered.
+/// The answer to a question with its scores.
 struct ScoredAnswer<'a> {
     id: &'a str,
     question: &'a str,
@@ -20,7 +20,7 @@ struct ScoredAnswer<'a> {
     f1: f64,
 }
 
-/// Tables of the questions of a file whose gold is known. Null odds above `threshold` take an answer back (2.0).
+/// The sections of a report. In version 2.0 the answer is empty if its null odds are above `threshold`.
 pub(super) fn details(
     version: Version,
     gold: &SquadFile,
@@ -33,8 +33,8 @@ pub(super) fn details(
         let (predicted, (exact, f1)) = match version {
             Version::V1 => (&answered.text[..], answer_1(&answered.text, &texts)),
             Version::V2 => {
-                let taken_back = answered.null_odds > threshold;
-                let text = if taken_back { "" } else { &answered.text };
+                let has_answer = answered.null_odds <= threshold;
+                let text = if has_answer { &answered.text[..] } else { "" };
                 (text, answer_2(text, &texts))
             }
         };
@@ -55,7 +55,7 @@ pub(super) fn details(
     vec![by_answer, by_question, worst(&scored)]
 }
 
-/// What a gold answer looks like.
+/// The type of a gold answer.
 fn kind(gold: &str) -> &'static str {
     match gold.split_whitespace().count() {
         0 => "no answer",
@@ -87,22 +87,16 @@ fn by_kind<'a>(
         let mean = |sum: f64| format!("{:.2}", 100.0 * sum / count as f64);
         vec![kind.to_owned(), count.to_string(), mean(exact), mean(f1)]
     };
-    Details::Table {
-        title: format!("By {of}"),
-        columns: [of, "questions", "exact match", "F1"].map(str::to_owned).to_vec(),
-        rows: kinds.into_iter().map(row).collect(),
-    }
+    let columns = [of, "questions", "exact match", "F1"];
+    Details::table(&format!("By {of}"), columns, kinds.into_iter().map(row))
 }
 
-/// The first of `scored`, which are sorted by their F1.
+/// The first of `scored`, which are sorted by F1.
 fn worst(scored: &[ScoredAnswer<'_>]) -> Details {
     let row = |s: &ScoredAnswer<'_>| {
         let f1 = format!("{:.2}", 100.0 * s.f1);
         [s.id, &f1, s.question, s.gold, s.predicted].map(str::to_owned).to_vec()
     };
-    Details::Table {
-        title: "Worst answers, by F1".to_owned(),
-        columns: ["id", "F1", "question", "gold", "predicted"].map(str::to_owned).to_vec(),
-        rows: scored.iter().take(HARDEST).map(row).collect(),
-    }
+    let columns = ["id", "F1", "question", "gold", "predicted"];
+    Details::table("Worst answers, by F1", columns, scored.iter().take(HARDEST).map(row))
 }

@@ -17,33 +17,33 @@ use std::ops::Range;
 /// A paragraph with its questions as inputs.
 #[derive(Clone, Debug)]
 pub struct Passage {
-    /// The text in which answers are.
+    /// The text that contains the answers.
     pub context: Context,
     /// Its questions, in the file's order.
     pub questions: Vec<QuestionWindows>,
 }
 
-/// A question as inputs, one for each window.
+/// A question as inputs, one for each window of the context.
 #[derive(Clone, Debug)]
 pub struct QuestionWindows {
-    /// Tokens of the context that each input has.
+    /// The tokens of the context in each input.
     pub windows: Vec<Range<usize>>,
-    /// Position in an input of its window's first token.
+    /// The position in an input of its window's first token.
     pub first: usize,
     /// The inputs.
     pub inputs: Vec<Input>,
-    /// What each input teaches.
+    /// The training target of each input.
     pub targets: Vec<SpanTarget>,
 }
 
-/// The answer of a question, for training.
+/// The answer of a question as tokens, for training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerTokens {
     /// The answer's tokens in the context.
     Answer(Range<usize>),
-    /// There is none.
+    /// The question has no answer.
     Impossible,
-    /// Not known: the question is to be answered.
+    /// Unknown: the question is to be answered.
     Unknown,
 }
 
@@ -53,22 +53,20 @@ pub(super) fn inputs(passages: &[Passage]) -> Vec<&Input> {
     questions.flat_map(|question| &question.inputs).collect()
 }
 
-/// How questions become inputs.
+/// Encodes questions as inputs.
 #[derive(Debug)]
 pub struct QuestionEncoder<'a> {
     /// The encoder's tokenizer.
     pub tokenizer: &'a WordPiece,
-    /// Longest input in tokens.
+    /// The length of the longest input in tokens.
     pub max_length: usize,
-    /// Lengths of questions and strides.
+    /// The lengths of questions, and the stride.
     pub config: &'a SpanConfig,
 }
 
 impl<'a> QuestionEncoder<'a> {
-    /// An encoding whose inputs have room for a question and some context.
-    ///
     /// # Errors
-    /// If `train.max_length` has none.
+    /// If `max_length` leaves no room for a question and a token of the context.
     pub fn new(
         tokenizer: &'a WordPiece,
         max_length: usize,
@@ -84,11 +82,10 @@ impl<'a> QuestionEncoder<'a> {
         Ok(Self { tokenizer, max_length, config })
     }
 
-    /// Inputs of every question of paragraphs; `answer` gives the answer that a question is learned with, or `None` if it
-    /// is left out.
+    /// The inputs of the questions of paragraphs; `answer` returns the answer of a question, or `None` to leave it out.
     ///
     /// # Errors
-    /// If the tokenizer cannot read a text.
+    /// If the tokenizer fails on a text.
     pub fn passages(
         &self,
         paragraphs: &[&Paragraph],
@@ -106,10 +103,10 @@ impl<'a> QuestionEncoder<'a> {
         paragraphs.par_iter().map(passage).collect()
     }
 
-    /// Inputs of one question. A window without the whole answer teaches that its answer is `[CLS]`.
+    /// The inputs of one question. The target of a window that does not contain the complete answer is `[CLS]`.
     ///
     /// # Errors
-    /// If the tokenizer cannot read the question.
+    /// If the tokenizer fails on the question.
     ///
     /// Source: reference `finetune/qa/qa_tasks.py`, `QATask.featurize`.
     pub fn question(

@@ -1,62 +1,62 @@
-//! The heads of spans: where an answer starts, where it ends given its start, and whether there is one.
+//! The heads of question answering: the start of an answer, its end given the start, and answerability.
 
 use crate::{
-    batch::{BatchTensors, RowShape},
-    config::{HeadConfig, HeadKind, SpanConfig},
-    task::RowLosses,
+    batch::RowShape,
+    config::{HeadKind, SpanConfig},
+    head::{HeadInput, HeadNet, HeadSite, RowLosses},
 };
-use electra_model::{
-    EncoderConfig,
-    init::{self, Dense},
-};
+use electra_model::init::{self, Dense};
 use electra_train::metrics::Observations;
 use tch::{Kind, Reduction, Tensor, nn, nn::Module};
 
-/// Width of the hidden layers of the reference's head.
+/// The width of the hidden layers in the reference's head.
 const HIDDEN: i64 = 512;
-/// What logits of positions that no answer is at are lowered by.
+/// The amount subtracted from the logits of positions that cannot be part of an answer.
 const MASKED: f64 = 1000.0;
 
-/// What a window teaches: token positions in the input, both included; 0 (`[CLS]`) where it has no whole answer.
+/// The training target of a window: token positions in the input, both inclusive; 0 (`[CLS]`) if the window does not
+/// contain the complete answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanTarget {
     /// The answer's first token.
     pub start: usize,
     /// Its last token.
     pub end: usize,
-    /// Whether the question has no answer in the whole context. A window without the answer of a question that
-    /// has one is not such a window, as in the reference.
+    /// Whether the question has no answer in the whole context; false, as in the reference, for a window that just does
+    /// not contain it.
     pub impossible: bool,
 }
 
-/// The prediction for a window.
+/// The output for a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowPrediction {
-    /// Spans that may be answers: not `[CLS]`, in order, no longer than allowed.
+    /// The possible answers: spans without `[CLS]`, with start before end, of at most `max_answer_length` tokens.
     pub spans: Vec<Span>,
-    /// How much speaks for "no answer": the reference's logit, or Hugging Face's two of `[CLS]`; NaN if the score of
-    /// a span, even of one that may not be an answer, is NaN or infinite.
+    /// The score of "no answer": the reference's logit, or the sum of Hugging Face's logits of `[CLS]`; NaN if the
+    /// score of any span is NaN or infinite.
     pub null: f64,
 }
 
 /// A span of a window's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
-    /// Position of its first token.
+    /// The position of its first token.
     pub start: usize,
-    /// Position of its last token.
+    /// The position of its last token.
     pub end: usize,
-    /// Its log-probability, or Hugging Face's sum of two logits.
+    /// Its log-probability, or the sum of two logits of Hugging Face's head.
     pub score: f64,
 }
 
 /// The reference's head, or Hugging Face's.
 ///
 /// Variables of the reference's: `start`, `end_hidden`, `end`, `impossible_hidden`, `impossible`; of Hugging Face's:
-/// `weight` and `bias` of one layer to two logits. Dropout of `head.dropout` before either; neither has any.
+/// `weight` and `bias` of one layer to two logits. Dropout of `head.dropout` before either head; the
+/// originals have none.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `QATask.get_prediction_module`; transformers'
-/// `ElectraForQuestionAnswering`. Departure from the latter: positions that are neither `[CLS]` nor context take no part.
+/// `ElectraForQuestionAnswering`. Departure from the latter: positions other than `[CLS]` and the context
+/// are masked.
 #[derive(Debug)]
 pub struct SpanNet {
     layers: Layers,
@@ -77,16 +77,12 @@ enum Layers {
 }
 
 impl SpanNet {
-    /// Fresh variables under `path`.
+    /// A head with fresh variables.
     ///
     /// # Errors
-    /// If libtorch refuses the sizes.
-    pub fn new(
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        head: &HeadConfig,
-        config: &SpanConfig,
-    ) -> electra_model::Result<Self> {
+    /// If libtorch rejects the sizes.
+    pub fn new(site: &HeadSite<'_>, config: &SpanConfig) -> electra_model::Result<Self> {
+        let HeadSite { path, encoder, config: head } = *site;
         let h = encoder.hidden;
         let dense = |path: &nn::Path<'_>, input, output, kind| {
             init::dense(path, input, output, kind, &encoder.initializer)
@@ -105,7 +101,7 @@ impl SpanNet {
         Ok(Self { layers, dropout: head.dropout, config: config.clone() })
     }
 
-    /// The spans of one row among its `positions` (of `hidden_ph`), and how much speaks for none.
+    /// The output for one row, from its hidden states `hidden_ph` at `positions`.
     fn row(&self, hidden_ph: &Tensor, positions: &[usize]) -> WindowPrediction {
         let beam = self.config.beam.min(positions.len());
         match &self.layers {
@@ -139,7 +135,7 @@ impl SpanNet {
         }
     }
 
-    /// The spans of a beam that may be answers, in the beam's order, with the odds that there is none.
+    /// The possible answers in a beam, in its order, with the score of "no answer".
     fn window(
         &self,
         positions: &[usize],
@@ -161,13 +157,13 @@ impl SpanNet {
                 spans.push(Span { start, end, score: f64::from(score) });
             }
         }
-        // Spans that are passed over would hide a broken network.
+        // A corrupt network must be noticed even if none of these spans is a possible answer.
         let finite = scores.iter().all(|score| score.is_finite());
         WindowPrediction { spans, null: if finite { null } else { f64::NAN } }
     }
 
-    /// The logit of "no answer", of rows `[b, s, h]` or of one `[s, h]`, from `[CLS]` and the mean under the starts'
-    /// probabilities.
+    /// The logit of "no answer" for rows `[b, s, h]` or one row `[s, h]`, from the hidden state of `[CLS]` and the mean
+    /// of all weighted by the probabilities of starts.
     fn impossible(&self, hidden_sh: &Tensor, starts_s: &Tensor) -> Tensor {
         let Layers::Reference { impossible_hidden, impossible, .. } = &self.layers else {
             return Tensor::zeros([1], (Kind::Float, hidden_sh.device()));
@@ -178,32 +174,30 @@ impl SpanNet {
     }
 }
 
-/// The halves of the layer over a start's and a token's hidden states: `[512, h]` each.
+/// The two halves of the layer over the hidden states of a start and a token: `[512, h]` each.
 fn halves(end_hidden: &nn::Linear) -> (Tensor, Tensor) {
     let h = end_hidden.ws.size()[1] / 2;
     (end_hidden.ws.narrow(1, 0, h), end_hidden.ws.narrow(1, h, h))
 }
 
-/// Positions that an answer may start or end at, and `[CLS]`: the context's and the last `[SEP]`.
+/// The unmasked positions: `[CLS]`, the context and the last `[SEP]`.
 fn positions(row: &RowShape) -> Vec<usize> {
     std::iter::once(0).chain(row.segment_b_start..row.length).collect()
 }
 
-impl SpanNet {
+impl HeadNet for SpanNet {
+    type Label = SpanTarget;
+    type Output = WindowPrediction;
+
     /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`; `targets`: `b` of them. Losses: `[b]`; outputs: logits of starts and ends `[b, s]`.
-    pub fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        batch: &BatchTensors,
-        targets: &[SpanTarget],
-        train: bool,
-    ) -> RowLosses {
-        let device = hidden_bsh.device();
-        let hidden_bsh = hidden_bsh.dropout(self.dropout, train);
+    /// - Outputs: the logits of starts and of ends, `[b, s]` each.
+    fn losses(&self, x: &HeadInput<'_>, targets: &[&SpanTarget]) -> RowLosses {
+        let (device, batch) = (x.hidden_bsh.device(), x.batch);
+        let hidden_bsh = x.hidden_bsh.dropout(self.dropout, x.train);
         let (_, s, h) = hidden_bsh.size3().expect("hidden states are [b, s, h]");
         let of = |pick: &dyn Fn(&SpanTarget) -> i64| {
-            Tensor::from_slice(&targets.iter().map(pick).collect::<Vec<_>>()).to_device(device)
+            let picked: Vec<i64> = targets.iter().copied().map(pick).collect();
+            Tensor::from_slice(&picked).to_device(device)
         };
         let (first_b, last_b) = (of(&|t| t.start as i64), of(&|t| t.end as i64));
         let masked_bs = {
@@ -252,9 +246,8 @@ impl SpanNet {
         }
     }
 
-    /// # Shapes
-    /// - `hidden_bsh`: `[b, s, h]`. Result: `b` predictions.
-    pub fn predict(&self, hidden_bsh: &Tensor, batch: &BatchTensors) -> Vec<WindowPrediction> {
+    fn predict(&self, x: &HeadInput<'_>) -> Vec<WindowPrediction> {
+        let HeadInput { hidden_bsh, batch, .. } = x;
         let mut predictions = Vec::with_capacity(batch.rows.len());
         for (number, row) in batch.rows.iter().enumerate() {
             let positions = positions(row);
@@ -267,7 +260,7 @@ impl SpanNet {
     }
 
     /// The accuracy of starts and of ends.
-    pub fn observe(&self, targets: &[SpanTarget], outputs: &[Tensor], seen: &mut Observations) {
+    fn observe(&self, targets: &[&SpanTarget], outputs: &[Tensor], seen: &mut Observations) {
         type Pick = fn(&SpanTarget) -> usize;
         let picks: [(&'static str, Pick); 2] =
             [("start_accuracy", |target| target.start), ("end_accuracy", |target| target.end)];

@@ -1,4 +1,4 @@
-//! A fine-tuned model of questions.
+//! A fine-tuned model for questions.
 
 use super::{
     decode::decode_all,
@@ -7,39 +7,45 @@ use super::{
     window::Context,
 };
 use crate::{
-    answer::{Answer, Request, RequestForm, TaskModel},
+    answer::{Answer, Request, RequestForm},
     config::{HeadKind, SpanConfig},
     error::Result,
-    model::{HeadClass, Header, invalid, read_info},
-    pool::{ModelSite, NetworkPool},
+    head::HeadSite,
+    model::{HeadClass, Header},
+    model_kind::{Inference, ModelKind},
 };
-use electra_model::{EncoderConfig, hf::Architecture};
+use electra_model::hf::Architecture;
 use electra_scores::squad::Version;
 use electra_tokenize::WordPiece;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tch::nn;
 
-/// The kind in `task.json`.
-pub const KIND: &str = "squad";
-
-/// Paragraphs (or questions of requests) whose windows are sorted by length and answered together.
+/// The number of paragraphs (or questions of requests) whose windows are sorted by length and predicted together.
 pub(super) const PARAGRAPHS: usize = 64;
 
 /// The `task.json` of a task of questions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SquadInfo {
-    /// What every kind has.
+    /// The keys of every kind.
     #[serde(flatten)]
     pub header: Header,
-    /// The rules by which it was learned.
+    /// The version of the task.
     pub version: Version,
-    /// How spans are found.
+    /// The settings of decoding.
     pub squad: SpanConfig,
 }
 
 impl SquadInfo {
-    pub(super) fn class(&self) -> HeadClass {
+    fn encoder<'a>(&'a self, tokenizer: &'a WordPiece) -> Result<QuestionEncoder<'a>> {
+        QuestionEncoder::new(tokenizer, self.header.max_length, &self.squad)
+    }
+}
+
+impl ModelKind for SquadInfo {
+    const KIND: &'static str = "squad";
+    type Net = SpanNet;
+
+    fn class(&self) -> HeadClass {
         match self.header.head.kind {
             HeadKind::Reference => HeadClass::none(),
             HeadKind::Hf => HeadClass {
@@ -50,49 +56,27 @@ impl SquadInfo {
             },
         }
     }
-}
 
-/// A model that answers questions.
-#[derive(Debug)]
-struct SquadModel {
-    info: SquadInfo,
-    tokenizer: WordPiece,
-    network: NetworkPool<SpanNet>,
-}
-
-impl SquadModel {
-    fn encoder(&self) -> Result<QuestionEncoder<'_>> {
-        QuestionEncoder::new(&self.tokenizer, self.info.header.max_length, &self.info.squad)
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SpanNet> {
+        SpanNet::new(site, &self.squad)
     }
-}
 
-/// Opens a model of the kind.
-pub(crate) fn open(site: &ModelSite<'_>) -> Result<Box<dyn TaskModel>> {
-    let info: SquadInfo = read_info(site.dir)?;
-    info.squad.validate().map_err(invalid(site.dir))?;
-    let (head, squad) = (info.header.head.clone(), info.squad.clone());
-    let build = move |path: &nn::Path<'_>, encoder: &EncoderConfig| {
-        SpanNet::new(path, encoder, &head, &squad)
-    };
-    let (network, tokenizer) = NetworkPool::read(site, info.class().head, build)?;
-    let model = SquadModel { info, tokenizer, network };
-    model.encoder().map(drop).map_err(invalid(site.dir))?;
-    Ok(Box::new(model))
-}
+    fn validate(&self, tokenizer: &WordPiece) -> Result<()> {
+        self.squad.validate()?;
+        self.encoder(tokenizer).map(drop)
+    }
 
-impl TaskModel for SquadModel {
     fn form(&self) -> RequestForm {
         RequestForm::Questions {
-            null_threshold: match self.info.version {
+            null_threshold: match self.version {
                 Version::V1 => None,
-                Version::V2 => Some(self.info.squad.null_threshold),
+                Version::V2 => Some(self.squad.null_threshold),
             },
         }
     }
 
-    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>> {
-        let SquadInfo { header, squad, .. } = &self.info;
-        let encoder = self.encoder()?;
+    fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
+        let encoder = self.encoder(model.tokenizer)?;
         let questions =
             Request::all(requests, "must be a question about a text", |request| match request {
                 Request::Question { question, context } => Some((question, context)),
@@ -100,10 +84,10 @@ impl TaskModel for SquadModel {
             })?;
         let mut answers = Vec::new();
         for questions in questions.chunks(PARAGRAPHS) {
-            // Questions about one text share its tokens.
-            let same_text: Vec<_> = questions.chunk_by(|a, b| a.1 == b.1).collect();
+            // Consecutive questions about the same text share its tokens.
+            let by_context: Vec<_> = questions.chunk_by(|a, b| a.1 == b.1).collect();
             let passage = |questions: &&[(&String, &String)]| {
-                let context = Context::new(&self.tokenizer, questions[0].1)?;
+                let context = Context::new(model.tokenizer, questions[0].1)?;
                 let windows = questions.iter().map(|(question, _)| {
                     encoder.question(&context, question, &AnswerTokens::Unknown)
                 });
@@ -111,10 +95,9 @@ impl TaskModel for SquadModel {
                 Ok(Passage { context, questions })
             };
             let passages: Vec<Passage> =
-                same_text.par_iter().map(passage).collect::<Result<_>>()?;
-            let predictions =
-                self.network.predict(&inputs(&passages), batch_size, SpanNet::predict)?;
-            let found = decode_all(&passages, &predictions, squad, header.head.kind);
+                by_context.par_iter().map(passage).collect::<Result<_>>()?;
+            let outputs = model.predict(&inputs(&passages))?;
+            let found = decode_all(&passages, &outputs, &self.squad, self.header.head.kind);
             answers.extend(found.into_iter().map(Answer::Span));
         }
         Ok(answers)

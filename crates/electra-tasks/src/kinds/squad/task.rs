@@ -1,11 +1,12 @@
-//! A task of questions as a `task.toml` describes it.
+//! The `task.toml` of a task of questions.
 
-use crate::error::{Error, Result};
 use electra_scores::{Files, Metric, squad::Version};
 use serde::{Deserialize, Serialize};
 
-/// SQuAD 1.1, by the official files' names.
-pub(crate) const SQUAD_1: &str = "\
+/// SQuAD 1.1 and 2.0 with the names of the official files: the name of the task and its `task.toml`.
+pub(crate) const NAMED: &[(&str, &str)] = &[("squad1.1", SQUAD_1), ("squad2.0", SQUAD_2)];
+
+const SQUAD_1: &str = "\
 name = \"squad1.1\"
 kind = \"squad\"
 version = \"1.1\"
@@ -15,8 +16,7 @@ train = \"train-v1.1.json\"
 dev = \"dev-v1.1.json\"
 ";
 
-/// SQuAD 2.0, by the official files' names.
-pub(crate) const SQUAD_2: &str = "\
+const SQUAD_2: &str = "\
 name = \"squad2.0\"
 kind = \"squad\"
 version = \"2.0\"
@@ -26,7 +26,7 @@ train = \"train-v2.0.json\"
 dev = \"dev-v2.0.json\"
 ";
 
-/// A task of questions whose answers are spans of a text, as a `task.toml` with `kind = "squad"` describes it.
+/// A task of questions whose answers are spans of a text: a `task.toml` with `kind = "squad"`.
 ///
 /// ```
 /// let task: electra_tasks::kinds::squad::SquadTask = toml::from_str(r#"
@@ -43,13 +43,13 @@ dev = \"dev-v2.0.json\"
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquadTask {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
     /// The kind of task.
     pub kind: SquadKind,
-    /// By which rules it is learned and scored.
+    /// The version, whose rules apply to training and scores.
     pub version: Version,
-    /// What seeds are compared by.
+    /// The metric that seeds are compared by: `f1` or `exact-match`.
     pub metric: Metric,
     /// The files: SQuAD's JSON, or MRQA's `.jsonl` and `.jsonl.gz`.
     pub files: Files,
@@ -61,17 +61,4 @@ pub struct SquadTask {
 pub enum SquadKind {
     /// Answers are spans of a text.
     Squad,
-}
-
-impl SquadTask {
-    /// Checks that the keys fit each other.
-    ///
-    /// # Errors
-    /// Naming the first key that does not.
-    pub fn validate(&self) -> Result<()> {
-        if !matches!(self.metric, Metric::F1 | Metric::ExactMatch) {
-            return Err(Error::value("metric", self.metric, "must be f1 or exact-match for spans"));
-        }
-        Ok(self.files.without_tables()?)
-    }
 }

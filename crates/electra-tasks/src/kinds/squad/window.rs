@@ -1,11 +1,11 @@
-//! Contexts as tokens with their places in the text, answers as spans of tokens, and windows over long contexts.
+//! Contexts as tokens with offsets, answers as spans of tokens, and windows over long contexts.
 
 use crate::error::Result;
 use electra_scores::squad::Answer;
 use electra_tokenize::WordPiece;
 use std::ops::Range;
 
-/// A context's tokens with the bytes that each stands for.
+/// A context with its tokens and their byte offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     text: String,
@@ -13,31 +13,33 @@ pub struct Context {
     bytes: Vec<Range<usize>>,
 }
 
-/// Why an answer is no span of its context's tokens.
+/// Why an answer is not a span of its context's tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misaligned {
-    /// The start is behind the context's end.
+    /// The start is after the end of the context.
     #[error("answer_start {start} is beyond the {characters} characters of the context")]
     Outside {
         /// The answer's start.
         start: usize,
-        /// Characters of the context.
+        /// The number of characters in the context.
         characters: usize,
     },
-    /// Something else stands there.
-    #[error("at answer_start {start} is {found:?}, not the answer {answer:?}{elsewhere}")]
+    /// The context has another text there.
+    #[error(
+        "the context has {found:?} at answer_start {start}, not the answer {answer:?}{elsewhere}"
+    )]
     Other {
         /// The answer's start.
         start: usize,
-        /// What stands there.
+        /// The text of the context there.
         found: String,
         /// The answer.
         answer: String,
-        /// Where the answer does stand, or that it does not.
+        /// Where the answer occurs, for the message.
         elsewhere: String,
     },
-    /// It has no character that a token stands for.
-    #[error("the answer {answer:?} at answer_start {start} has no token")]
+    /// None of its characters belongs to a token.
+    #[error("the answer {answer:?} at answer_start {start} has no tokens")]
     NoToken {
         /// The answer's start.
         start: usize,
@@ -47,21 +49,21 @@ pub enum Misaligned {
 }
 
 impl Context {
-    /// The tokens of `text`, without special ones.
+    /// The tokens of `text`, without special tokens.
     ///
     /// # Errors
-    /// If the tokenizer cannot read the text.
+    /// If the tokenizer fails on the text.
     pub fn new(tokenizer: &WordPiece, text: &str) -> Result<Self> {
         let (ids, bytes) = tokenizer.encode_with_offsets(text)?.into_iter().unzip();
         Ok(Self { text: text.to_owned(), ids, bytes })
     }
 
-    /// Ids of the tokens.
+    /// The ids of the tokens.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// The text from the first of `tokens` to the last, as it is written; nothing for no tokens.
+    /// The original text from the first to the last of `tokens`; empty for no tokens.
     pub fn text(&self, tokens: Range<usize>) -> &str {
         match self.bytes.get(tokens) {
             Some([first, .., last]) => &self.text[first.start..last.end],
@@ -70,19 +72,19 @@ impl Context {
         }
     }
 
-    /// Characters of the text before a token.
+    /// The number of characters before a token.
     pub fn characters_before(&self, token: usize) -> usize {
         let end = self.bytes.get(token).map_or(self.text.len(), |bytes| bytes.start);
         self.text[..end].chars().count()
     }
 
-    /// The fewest tokens that cover an answer: all that stand for one of its characters.
+    /// The tokens of an answer: all that overlap with its characters.
     ///
     /// # Errors
-    /// If the answer does not stand where it says, or has no token.
+    /// If the answer is not at its `answer_start`, or has no token.
     ///
-    /// Departs from the reference, which looks for the answer's own tokens among those of the words around it, and
-    /// lets an answer through whose case or white space is another.
+    /// Departs from the reference, which searches for the answer's tokens among those of the words around it, and
+    /// accepts an answer with different case or white space.
     pub fn align(&self, answer: &Answer) -> std::result::Result<Range<usize>, Misaligned> {
         let Answer { text, start } = answer;
         let mut places = self.text.char_indices().map(|(byte, _)| byte);
@@ -95,9 +97,9 @@ impl Context {
             let found: String = rest.chars().take(text.chars().count()).collect();
             let elsewhere = match self.text.find(text.as_str()) {
                 Some(byte) => {
-                    format!(", which is at {}", self.text[..byte].chars().count())
+                    format!(", which starts at {}", self.text[..byte].chars().count())
                 }
-                None => ", which the context does not have".to_owned(),
+                None => ", which does not occur in the context".to_owned(),
             };
             let answer = text.clone();
             return Err(Misaligned::Other { start: *start, found, answer, elsewhere });
@@ -105,15 +107,15 @@ impl Context {
         let end = begin + text.len();
         let covers = |bytes: &Range<usize>| bytes.start < end && bytes.end > begin;
         match (self.bytes.iter().position(covers), self.bytes.iter().rposition(covers)) {
-            // An empty answer has no character, though it may stand within a token.
+            // An empty answer can be within a token, but has no character.
             (Some(first), Some(last)) if !text.is_empty() => Ok(first..last + 1),
             _ => Err(Misaligned::NoToken { start: *start, answer: text.clone() }),
         }
     }
 }
 
-/// Windows of at most `room` tokens over `tokens`, each at most `stride` after the one before, until one has the
-/// last token; one empty window for no tokens.
+/// Windows of at most `room` tokens over `tokens`, each starting at most `stride` after the one before, until a window
+/// has the last token; one empty window for no tokens.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `featurize`; there a context without tokens has no window, and its
 /// question no prediction.
@@ -130,8 +132,8 @@ pub fn windows(tokens: usize, room: usize, stride: usize) -> Vec<Range<usize>> {
     }
 }
 
-/// The window in which `token` has the most context: the smaller of those left and right of it, and a hundredth of
-/// the window's length; the first of equals.
+/// The window in which `token` has the most context: the smaller number of tokens left or right of it, plus a hundredth
+/// of the window's length; the first of equals.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `_check_is_max_context`.
 pub fn most_context(windows: &[Range<usize>], token: usize) -> Option<usize> {

@@ -1,85 +1,88 @@
-//! Tagging as fine-tuning sees it: its data, its head, the answers and their scores.
+//! Fine-tuning on tagging tasks.
 
 use super::{
     details::details,
     encode::{WordPositions, encode},
     head::TagNet,
-    model::{KIND, TaggingInfo, tags_of, word_predictions},
+    model::{TaggingInfo, tags_of, word_predictions},
     task::{TaggingTask, Unseen},
 };
 use crate::{
-    baseline::{Baselines, SplitScores},
-    batch::{BatchTensors, Input},
-    body::Body,
-    config::{FinetuneConfig, Pooling},
+    baseline::Baselines,
+    batch::Input,
+    config::FinetuneConfig,
     details::Details,
     error::{Error, Result},
+    head::HeadSite,
     model::{Header, ModelFiles},
+    model_kind::ModelKind,
     preset::Group,
-    report::Examples,
-    split::{Split, Splits},
-    task::{Answers, LoadSite, LoadedTask, RowLosses, Task, TaskCard, TaskData, TaskHead},
+    split::Splits,
+    task::{LoadSite, LoadedTask, Task, TaskCard},
+    task_kind::{Network, TaskKind, TrainingSet, loaded},
 };
 use electra_files::{nearest, write_file};
-use electra_model::EncoderConfig;
 use electra_scores::{
     MatchCounts, Metric, Scores,
     tagging::{Columns, Rule, Scheme, Sentence, Sentences, TaggingScores, accuracy, score},
 };
-use electra_train::metrics::Observations;
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
 };
-use tch::{Tensor, nn};
 
-/// The data of a tagging task, encoded.
+/// A tagging task with the classes of its training file.
 #[derive(Debug)]
 struct TaggingData {
     task: TaggingTask,
     classes: Vec<String>,
-    /// The words of the training inputs.
-    train: Vec<WordPositions>,
-    /// The most frequent class of each word of the training file, and of all of them.
+    /// The most frequent class of each word of the training file, and of all its words.
     frequent: (HashMap<String, usize>, usize),
-    scored: Splits<TaggedSet>,
 }
 
-/// Sentences that are scored.
+/// The sentences of a split.
 #[derive(Debug)]
 struct TaggedSet {
     sentences: Vec<Sentence>,
-    /// Their tags, each entity as the scheme writes it.
+    /// Their tags, with entities in the canonical form of the scheme.
     gold: Vec<Vec<String>>,
     inputs: Vec<Input>,
-    /// The words of the inputs.
+    /// The positions of the words in the inputs.
     positions: Vec<WordPositions>,
 }
 
 impl Task for TaggingTask {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn description(&self) -> serde_json::Value {
-        serde_json::to_value(self).expect("plain values serialise")
-    }
+    crate::described_by_keys!();
 
     fn group(&self) -> Group {
         Group::Chunking
     }
 
-    fn check(&self, config: &FinetuneConfig) -> Result<()> {
-        if config.head.pooling != Pooling::First {
-            let expected = "must be \"first\" for tags, which each stand on a token";
-            return Err(Error::value("head.pooling", "mean", expected));
+    fn validate(&self) -> Result<()> {
+        match (self.metric, self.scheme.has_entities()) {
+            (Metric::Accuracy, _) | (Metric::F1, true) => {}
+            (metric, true) => {
+                return Err(Error::value("metric", metric, "must be f1 or accuracy for entities"));
+            }
+            (metric, false) => {
+                return Err(Error::value("metric", metric, "must be accuracy for plain tags"));
+            }
         }
-        self.validate()
+        for (key, column) in [("word_column", self.word_column), ("tag_column", self.tag_column)] {
+            if column == 0 {
+                let expected = "must be 1 or more, or negative to count columns from the end";
+                return Err(Error::value(key, column, expected));
+            }
+        }
+        if self.word_column == self.tag_column {
+            let expected = "must differ from word_column";
+            return Err(Error::value("tag_column", self.tag_column, expected));
+        }
+        Ok(self.files.without_tables()?)
+    }
+
+    fn check(&self, config: &FinetuneConfig) -> Result<()> {
+        config.head.check_tokens()
     }
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
@@ -90,7 +93,7 @@ impl Task for TaggingTask {
         let known: BTreeSet<String> = subjects.map(str::to_owned).collect();
         let classes = self.scheme.classes(&known);
         if classes.len() < 2 {
-            let message = format!("has the tags {classes:?}: there must be at least 2");
+            let message = format!("has the tags {classes:?}, but a task needs at least 2");
             return Err(Error::file(site.data.join(&self.files.train), message));
         }
         let numbers: HashMap<&str, usize> =
@@ -101,7 +104,7 @@ impl Task for TaggingTask {
             .collect();
         let words: Vec<&[String]> = sentences.iter().map(|s| s.words.as_slice()).collect();
         let encoded = encode(site.tokenizer, &words, &numbered, site.config.train.max_length)?;
-        let (inputs, train): (Vec<Input>, Vec<WordPositions>) = encoded.into_iter().unzip();
+        let (inputs, labels): (Vec<Input>, Vec<WordPositions>) = encoded.into_iter().unzip();
         let frequent = frequent(&words, &numbered, classes.len());
         tracing::info!(
             "{} words in {} sentences, {} inputs",
@@ -109,20 +112,16 @@ impl Task for TaggingTask {
             words.len(),
             inputs.len()
         );
-        let scored = Splits::read(&self.files, site.data, |path| self.tagged(site, path, &known))?;
-        let examples = Examples {
-            train: sentences.len(),
-            dev: scored.dev.sentences.len(),
-            test: scored.test.as_ref().map_or(0, |set| set.sentences.len()),
-        };
-        let splits = scored.names();
-        let data = TaggingData { task: self.clone(), train, frequent, classes, scored };
-        Ok(LoadedTask::each_once(&site.config.train, inputs, examples, splits, data))
+        let splits = Splits::read(&self.files, site.data, |path| self.tagged(site, path, &known))?;
+        let examples = sentences.len();
+        let train = TrainingSet { examples, inputs: inputs.into(), labels, left_out: Vec::new() };
+        let data = TaggingData { task: self.clone(), frequent, classes };
+        Ok(loaded(data, &site.config.train, train, splits))
     }
 }
 
 impl TaggingTask {
-    /// The sentences of a file, their tags checked to be of the scheme.
+    /// Reads the sentences of a file and checks that their tags belong to the scheme.
     fn read(&self, path: &Path) -> Result<Vec<Sentence>> {
         let columns = Columns { word: self.word_column, tag: Some(self.tag_column) };
         let mut sentences = Vec::new();
@@ -135,12 +134,12 @@ impl TaggingTask {
             sentences.push(sentence);
         }
         match sentences.is_empty() {
-            true => Err(Error::file(path, "there is no sentence in it")),
+            true => Err(Error::file(path, "the file has no sentences")),
             false => Ok(sentences),
         }
     }
 
-    /// Sentences that are scored; `known` are the tags or types of the training file.
+    /// Reads the sentences of a split; `known` are the tags or types of the training file.
     fn tagged(
         &self,
         site: &LoadSite<'_>,
@@ -158,7 +157,7 @@ impl TaggingTask {
                 if self.unseen == Unseen::Refuse {
                     let near = nearest(subject, known.iter().map(String::as_str));
                     let message = format!(
-                        "tag {tag:?}: the training file has no {subject:?}{near}; unseen = \"wrong\" in the task counts such words as missed"
+                        "tag {tag:?}: the training file has no {subject:?}{near}; unseen = \"wrong\" in task.toml counts such words as missed"
                     );
                     return Err(Error::row(&path.display().to_string(), line, message));
                 }
@@ -177,16 +176,43 @@ impl TaggingTask {
         let (inputs, positions) = encoded.into_iter().unzip();
         Ok(TaggedSet { sentences, gold, inputs, positions })
     }
+}
 
-    /// Entities matched, by type and over all, of tags in the task's scheme.
-    fn entities(&self, set: &TaggedSet, answers: &[Vec<String>]) -> TaggingScores {
-        score(answers, &set.gold, Rule::Conll)
-            .expect("both are tags of a scheme for the same words")
+impl TaskKind for TaggingData {
+    type Label = WordPositions;
+    type Examples = TaggedSet;
+    type Net = TagNet;
+    /// The tags of a sentence, in the scheme of the files.
+    type Prediction = Vec<String>;
+
+    fn head_name(&self) -> &'static str {
+        TaggingInfo::KIND
     }
 
-    fn scores(&self, set: &TaggedSet, answers: &[Vec<String>]) -> Scores {
-        if self.scheme.has_entities() {
-            let TaggingScores { overall, accuracy, .. } = self.entities(set, answers);
+    fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<TagNet> {
+        TagNet::new(site, self.classes.len())
+    }
+
+    fn label_json(
+        &self,
+        WordPositions { positions, classes }: &WordPositions,
+    ) -> serde_json::Value {
+        let tags = classes.iter().map(|&class| self.classes[class].as_str());
+        serde_json::json!({ "positions": positions, "tags": tags.collect::<Vec<_>>() })
+    }
+
+    fn count(&self, set: &TaggedSet) -> usize {
+        set.sentences.len()
+    }
+
+    fn predict(&self, network: &Network<'_, Self>, set: &TaggedSet) -> Vec<Vec<String>> {
+        let outputs = network.predict(&set.inputs);
+        self.tags(set, word_predictions(&set.positions, &outputs).map(|(class, _)| class))
+    }
+
+    fn score(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Scores {
+        if self.task.scheme.has_entities() {
+            let TaggingScores { overall, accuracy, .. } = entities(set, tags);
             return Scores::from([
                 (Metric::F1, Some(overall.f1())),
                 (Metric::Precision, Some(overall.precision())),
@@ -194,54 +220,54 @@ impl TaggingTask {
                 (Metric::Accuracy, Some(accuracy)),
             ]);
         }
-        Scores::from([(Metric::Accuracy, Some(accuracy(answers, &set.gold)))])
-    }
-}
-
-impl TaskData for TaggingData {
-    fn head(
-        self: Arc<Self>,
-        path: &nn::Path<'_>,
-        encoder: &EncoderConfig,
-        config: &FinetuneConfig,
-    ) -> electra_model::Result<Box<dyn TaskHead>> {
-        let net = TagNet::new(path, encoder, &config.head, self.classes.len())?;
-        Ok(Box::new(TagHead { net, data: self }))
+        Scores::from([(Metric::Accuracy, Some(accuracy(tags, &set.gold)))])
     }
 
-    fn label(&self, example: usize) -> serde_json::Value {
-        let WordPositions { positions, classes } = &self.train[example];
-        let tags = classes.iter().map(|&class| self.classes[class].as_str());
-        serde_json::json!({ "positions": positions, "tags": tags.collect::<Vec<_>>() })
-    }
-
-    /// The most frequent tag for every word; and for each word that of its own in the training file.
-    fn baselines(&self) -> Baselines {
+    /// The most frequent tag for every word; and for each word its most frequent tag in the training file.
+    fn baselines(&self, _labels: &[WordPositions], splits: &Splits<TaggedSet>) -> Baselines {
         let (of_word, of_all) = &self.frequent;
-        let scores = |set: &TaggedSet, predict: &dyn Fn(&String) -> usize| {
-            let words = set.sentences.iter().flat_map(|sentence| &sentence.words);
-            let lengths = set.sentences.iter().map(|sentence| sentence.words.len());
-            let tags = tags_of(words.map(predict), lengths, &self.classes, self.task.scheme);
-            self.task.scores(set, &tags)
-        };
-        let split = |predict: &dyn Fn(&String) -> usize| SplitScores {
-            dev: scores(&self.scored.dev, predict),
-            test: self.scored.test.as_ref().map(|set| scores(set, predict)),
+        let scores = |predict: &dyn Fn(&String) -> usize| {
+            splits.scores(|set| {
+                let words = set.sentences.iter().flat_map(|sentence| &sentence.words);
+                self.score(set, &self.tags(set, words.map(predict)))
+            })
         };
         Baselines {
-            majority: split(&|_| *of_all),
-            bag_of_words: Some(split(&|word| *of_word.get(word).unwrap_or(of_all))),
+            majority: scores(&|_| *of_all),
+            bag_of_words: Some(scores(&|word| *of_word.get(word).unwrap_or(of_all))),
         }
     }
 
+    fn details(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Vec<Details> {
+        let scheme = self.task.scheme;
+        let entities = scheme.has_entities().then(|| entities(set, tags));
+        details(scheme, entities.as_ref(), &set.sentences, &set.gold, tags)
+    }
+
+    /// `predictions.conll`: the lines of the file with the predicted tag as a further column (without `-DOCSTART-`
+    /// lines); for entities also `types.tsv`, the scores of each type.
+    fn write(&self, set: &TaggedSet, tags: &[Vec<String>], dir: &Path) -> Result<()> {
+        let mut text = String::new();
+        for (sentence, tags) in set.sentences.iter().zip(tags) {
+            text += &sentence.with_tags(tags.iter().map(String::as_str));
+        }
+        write_file(&dir.join("predictions.conll"), &text)?;
+        if !self.task.scheme.has_entities() {
+            return Ok(());
+        }
+        let by_type = entities(set, tags).by_type;
+        let by_type = by_type.iter().map(|(kind, counts)| (kind.as_str(), *counts));
+        Ok(write_file(&dir.join("types.tsv"), MatchCounts::table("type", by_type))?)
+    }
+
     fn model_files(&self, header: Header) -> ModelFiles {
-        let info = TaggingInfo {
-            header: header.of_kind(KIND),
+        TaggingInfo {
+            header: header.of_kind(TaggingInfo::KIND),
             scheme: self.task.scheme,
             word_column: self.task.word_column,
             classes: self.classes.clone(),
-        };
-        ModelFiles::new(&info, info.class())
+        }
+        .files()
     }
 
     fn card(&self) -> TaskCard {
@@ -252,92 +278,28 @@ impl TaskData for TaggingData {
             Scheme::Plain => format!("tags of words: {subjects}"),
             scheme => format!("entities ({scheme}): {subjects}"),
         };
-        TaskCard {
-            pipeline: "token-classification",
-            rows: vec![("task", task)],
-            predict: "electra predict --model FOLDER --input words.conll --output tagged.conll",
-        }
+        TaskCard::new(
+            "token-classification",
+            task,
+            "electra predict --model FOLDER --input words.conll --output tagged.conll",
+        )
     }
 }
 
-#[derive(Debug)]
-struct TagHead {
-    net: TagNet,
-    data: Arc<TaggingData>,
-}
-
-impl TaskHead for TagHead {
-    fn name(&self) -> &'static str {
-        KIND
-    }
-
-    fn losses(
-        &self,
-        hidden_bsh: &Tensor,
-        _batch: &BatchTensors,
-        examples: &[usize],
-        train: bool,
-    ) -> RowLosses {
-        let words: Vec<&WordPositions> = examples.iter().map(|&i| &self.data.train[i]).collect();
-        self.net.losses(hidden_bsh, &words, train)
-    }
-
-    fn observe(&self, _examples: &[usize], outputs: &[Tensor], seen: &mut Observations) {
-        if let [right_w] = outputs {
-            seen.mean("accuracy", right_w);
-        }
-    }
-
-    fn answers(&self, body: &Body, split: &Split, batch_size: usize) -> Box<dyn Answers> {
-        let data = Arc::clone(&self.data);
-        let set = data.scored.of(split);
-        let predictions =
-            body.predict(&set.inputs, batch_size, |hidden_bsh, _| self.net.predict(hidden_bsh));
-        let predicted = word_predictions(&set.positions, &predictions).map(|(class, _)| class);
-        let words = set.sentences.iter().map(|sentence| sentence.words.len());
-        let tags = tags_of(predicted, words, &data.classes, data.task.scheme);
-        Box::new(TagAnswers { data, split: split.clone(), tags })
+impl TaggingData {
+    /// The tags of the sentences of a split, from the classes of all their words.
+    fn tags(&self, set: &TaggedSet, classes: impl Iterator<Item = usize>) -> Vec<Vec<String>> {
+        let lengths = set.sentences.iter().map(|sentence| sentence.words.len());
+        tags_of(classes, lengths, &self.classes, self.task.scheme)
     }
 }
 
-#[derive(Debug)]
-struct TagAnswers {
-    data: Arc<TaggingData>,
-    split: Split,
-    /// Tags in the files' scheme, sentence by sentence.
-    tags: Vec<Vec<String>>,
+/// The scores of entities, by type and over all.
+fn entities(set: &TaggedSet, tags: &[Vec<String>]) -> TaggingScores {
+    score(tags, &set.gold, Rule::Conll).expect("both are tags of a scheme for the same words")
 }
 
-impl Answers for TagAnswers {
-    fn score(&self) -> Scores {
-        self.data.task.scores(self.data.scored.of(&self.split), &self.tags)
-    }
-
-    fn details(&self) -> Vec<Details> {
-        let (task, set) = (&self.data.task, self.data.scored.of(&self.split));
-        let entities = task.scheme.has_entities().then(|| task.entities(set, &self.tags));
-        details(task.scheme, entities.as_ref(), &set.sentences, &set.gold, &self.tags)
-    }
-
-    /// `predictions.conll`: the file's lines with the predicted tag as a further column (without those of
-    /// `-DOCSTART-`); of entities also `types.tsv`, the scores of each type.
-    fn write(&self, dir: &Path) -> Result<()> {
-        let (task, set) = (&self.data.task, self.data.scored.of(&self.split));
-        let mut text = String::new();
-        for (sentence, tags) in set.sentences.iter().zip(&self.tags) {
-            text += &sentence.with_tags(tags.iter().map(String::as_str));
-        }
-        write_file(&dir.join("predictions.conll"), &text)?;
-        if !task.scheme.has_entities() {
-            return Ok(());
-        }
-        let by_type = task.entities(set, &self.tags).by_type;
-        let by_type = by_type.iter().map(|(kind, counts)| (kind.as_str(), *counts));
-        Ok(write_file(&dir.join("types.tsv"), MatchCounts::table("type", by_type))?)
-    }
-}
-
-/// The most frequent class of each word and of all words, the first of equally frequent ones.
+/// The most frequent class of each word and of all words, the first of equals.
 fn frequent(
     words: &[&[String]],
     classes: &[Vec<usize>],

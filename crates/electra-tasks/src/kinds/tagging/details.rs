@@ -1,4 +1,4 @@
-//! What a report shows of tagged sentences: scores of each type, and the sentences with the most wrong tags.
+//! The report on a tagging task: scores of each type, and the sentences with the most wrong tags.
 
 use crate::details::{self, Details, HARDEST};
 use electra_scores::{
@@ -7,8 +7,7 @@ use electra_scores::{
 };
 use std::collections::BTreeMap;
 
-/// Tables of sentences with their gold and their predicted tags; `entities` are the entities found, of a scheme of
-/// entities.
+/// The sections of a report; `entities` are the scores of entities, if the scheme has them.
 pub(super) fn details(
     scheme: Scheme,
     entities: Option<&TaggingScores>,
@@ -26,7 +25,7 @@ pub(super) fn details(
     vec![types, hardest(scheme, sentences, gold, predicted)]
 }
 
-/// Words by their plain tag.
+/// The counts of words by tag.
 fn by_tag(gold: &[Vec<String>], predicted: &[Vec<String>]) -> BTreeMap<String, MatchCounts> {
     let mut found: BTreeMap<String, MatchCounts> = BTreeMap::new();
     for (gold, predicted) in gold.iter().flatten().zip(predicted.iter().flatten()) {
@@ -38,7 +37,7 @@ fn by_tag(gold: &[Vec<String>], predicted: &[Vec<String>]) -> BTreeMap<String, M
     found
 }
 
-/// The sentences with a wrong tag, those with the most first; of as many, those with fewer words.
+/// The sentences with wrong tags, by their number and then by fewest words.
 fn hardest(
     scheme: Scheme,
     sentences: &[Sentence],
@@ -63,14 +62,12 @@ fn hardest(
             marked(scheme, &sentence.words, predicted),
         ]
     };
-    Details::Table {
-        title: "Sentences with the most wrong tags".to_owned(),
-        columns: ["line", "wrong", "words", "gold", "predicted"].map(str::to_owned).to_vec(),
-        rows: wrong.iter().take(HARDEST).map(row).collect(),
-    }
+    let columns = ["line", "wrong", "words", "gold", "predicted"];
+    let rows = wrong.iter().take(HARDEST).map(row);
+    Details::table("Sentences with the most wrong tags", columns, rows)
 }
 
-/// A sentence with the tag after each word that has one, as in `fox/B-ANIMAL runs`.
+/// A sentence with the tag after each word of an entity, as in `fox/B-ANIMAL runs`.
 fn marked(scheme: Scheme, words: &[String], tags: &[String]) -> String {
     let word = |(word, tag): (&String, &String)| match scheme.subject(tag) {
         Some(_) => format!("{word}/{tag}"),

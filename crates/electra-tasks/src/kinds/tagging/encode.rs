@@ -1,26 +1,26 @@
-//! From words to inputs: pieces, windows, and where each word's first piece is.
+//! Encoding of words: pieces, windows, and the position of each word's first piece.
 
 use super::window::{Window, windows};
 use crate::{batch::Input, error::Result};
 use electra_tokenize::Tokenizer;
 use rayon::prelude::*;
 
-/// The words of a window that are learned and predicted in it.
+/// The words that are trained on and predicted in a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WordPositions {
     /// The positions of their first pieces in the input, in order.
     pub positions: Vec<usize>,
-    /// Their classes; none where they are to be predicted.
+    /// Their classes; empty if they are to be predicted.
     pub classes: Vec<usize>,
 }
 
-/// The inputs of sentences, in order; `classes` are those of the words of each, or none at all. The windows of a
-/// sentence follow each other, so all their words together are all words in order.
+/// The inputs of sentences, in order; `classes` are those of the words of each sentence, or empty. The windows of a
+/// sentence follow each other, so that the words of all inputs are all words in order.
 ///
-/// A word without a piece (a control character) is `[UNK]`; one that is longer than an input is cut.
+/// A word without pieces (a control character) becomes `[UNK]`; one that is longer than an input is truncated.
 ///
 /// # Errors
-/// If the tokenizer cannot read a word.
+/// If the tokenizer fails on a word.
 pub(super) fn encode<S: AsRef<str> + Sync>(
     tokenizer: &dyn Tokenizer,
     sentences: &[impl AsRef<[S]> + Sync],

@@ -1,10 +1,9 @@
-//! A tagging task as a `task.toml` describes it.
+//! The `task.toml` of a tagging task.
 
-use crate::error::{Error, Result};
 use electra_scores::{Files, Metric, tagging::Scheme};
 use serde::{Deserialize, Serialize};
 
-/// A task of tags for words, as a `task.toml` with `kind = "tagging"` describes it.
+/// A task of tags for words: a `task.toml` with `kind = "tagging"`.
 ///
 /// ```
 /// let task: electra_tasks::kinds::tagging::TaggingTask = toml::from_str(r#"
@@ -16,28 +15,27 @@ use serde::{Deserialize, Serialize};
 ///     train = "train.txt"
 ///     dev = "dev.txt"
 /// "#)?;
-/// task.validate()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaggingTask {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
     /// The kind of task.
     pub kind: TaggingKind,
-    /// How the files' tags are meant.
+    /// The scheme of the files' tags.
     pub scheme: Scheme,
-    /// Column of the word: 1 is the first, which is the default, and -1 the last.
+    /// The column of the word: 1, the default, is the first, and -1 the last.
     #[serde(default = "first")]
     pub word_column: i64,
-    /// Column of the tag: by default -1, the last.
+    /// The column of the tag; by default -1, the last.
     #[serde(default = "last")]
     pub tag_column: i64,
-    /// What happens where a file that is scored has a tag (a type of entity) that the training file lacks.
+    /// What happens if a file that is scored has a tag (a type of entity) that the training file lacks.
     #[serde(default, skip_serializing_if = "Unseen::is_refused")]
     pub unseen: Unseen,
-    /// What seeds are compared by: `f1` or `accuracy`.
+    /// The metric that seeds are compared by: `f1` or `accuracy`.
     pub metric: Metric,
     /// The data files: CoNLL columns, relative to the data folder.
     pub files: Files,
@@ -51,14 +49,14 @@ pub enum TaggingKind {
     Tagging,
 }
 
-/// What happens where a file that is scored has a tag that the training file lacks.
+/// What happens if a file that is scored has a tag that the training file lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unseen {
-    /// An error that names file and line.
+    /// An error names the file and the line.
     #[default]
     Refuse,
-    /// They are counted, warned of, and can only be missed.
+    /// A warning counts these words; they can only be missed.
     Wrong,
 }
 
@@ -74,33 +72,4 @@ fn first() -> i64 {
 
 fn last() -> i64 {
     -1
-}
-
-impl TaggingTask {
-    /// Checks that the keys fit each other.
-    ///
-    /// # Errors
-    /// Naming the first key that does not.
-    pub fn validate(&self) -> Result<()> {
-        match (self.metric, self.scheme.has_entities()) {
-            (Metric::Accuracy, _) | (Metric::F1, true) => {}
-            (metric, true) => {
-                return Err(Error::value("metric", metric, "must be f1 or accuracy for entities"));
-            }
-            (metric, false) => {
-                return Err(Error::value("metric", metric, "must be accuracy for plain tags"));
-            }
-        }
-        for (key, column) in [("word_column", self.word_column), ("tag_column", self.tag_column)] {
-            if column == 0 {
-                let expected = "must be a number from 1, or from -1 for columns from the end";
-                return Err(Error::value(key, column, expected));
-            }
-        }
-        if self.word_column == self.tag_column {
-            let expected = "must be another column than word_column";
-            return Err(Error::value("tag_column", self.tag_column, expected));
-        }
-        Ok(self.files.without_tables()?)
-    }
 }

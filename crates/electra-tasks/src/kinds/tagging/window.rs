@@ -1,4 +1,4 @@
-//! Windows of a sentence that is longer than an input.
+//! Windows over sentences that are longer than an input.
 
 use std::ops::Range;
 
@@ -10,14 +10,13 @@ mod tests;
 pub(super) struct Window {
     /// Its words.
     pub(super) words: Range<usize>,
-    /// Those of them that are learned and predicted here: every word is in one window's.
+    /// The words that are trained on and predicted in this window; every word belongs to one window.
     pub(super) own: Range<usize>,
 }
 
-/// Windows of at most `room` pieces over words of these numbers of pieces, each from 1 to `room`.
+/// Windows of at most `room` pieces over words with these numbers of pieces, each from 1 to `room`.
 ///
-/// Up to half a window is repeated from the one before, and a word that is in both belongs to the one where fewer of
-/// the pieces around it are missing.
+/// Windows overlap by up to half of `room`; a word in two windows belongs to the one with more context around it.
 pub(super) fn windows(pieces: &[usize], room: usize) -> Vec<Window> {
     let mut starts = vec![0];
     for count in pieces {
@@ -36,7 +35,7 @@ pub(super) fn windows(pieces: &[usize], room: usize) -> Vec<Window> {
         while end < pieces.len() && between(start..end + 1) <= room {
             end += 1;
         }
-        // Of the words in both, the first that has more pieces before it here than after it there.
+        // The first word in both windows that has more pieces before it here than after it in the last window.
         let more_here = |&word: &usize| between(start..word) > between(word + 1..before.end);
         let own = (start..before.end).find(more_here).unwrap_or(before.end);
         if let Some(last) = windows.last_mut() {

@@ -1,4 +1,4 @@
-//! No word is lost, none is there twice, and each is where it has context.
+//! Every word belongs to exactly one window, where it has context.
 
 use super::{Window, windows};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ fn a_sentence_that_fits_is_one_window() {
     assert_eq!(windows(&[], 4), []);
 }
 
-/// Ten words of a piece each in windows of four: two words are repeated, and each window has the nearer one.
+/// Ten words of one piece each in windows of four: two words overlap, and each belongs to the window with more context.
 #[test]
 fn words_belong_to_the_window_with_most_context() {
     let expected = [
@@ -21,7 +21,7 @@ fn words_belong_to_the_window_with_most_context() {
     assert_eq!(windows(&[1; 10], 4), expected);
 }
 
-/// A word that fills a window has one of its own.
+/// A word as long as a window has its own window.
 #[test]
 fn a_word_as_long_as_a_window() {
     let expected = [
