@@ -134,7 +134,7 @@ fn name(dir: &Path, path: &Path) -> String {
 /// nearest folder around it that has a run beside it.
 ///
 /// # Errors
-/// If there are several beside it: a sentence about them.
+/// If there are several beside it, with a message that names two.
 fn owner<'a>(tuned: &Path, runs: &'a [PathBuf]) -> Result<Option<&'a Path>, String> {
     let around = runs.iter().filter(|run| tuned.starts_with(run));
     if let Some(run) = around.max_by_key(|run| run.components().count()) {
