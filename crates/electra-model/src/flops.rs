@@ -7,6 +7,7 @@
 //! saved to reproduce its totals).
 
 use crate::{
+    config::EncoderConfig,
     cost::Cost,
     heads::{HeadKind, NetworkSpec},
     parts::Parts,
@@ -19,13 +20,18 @@ pub const OUTPUT_FRACTION: f64 = 0.15625;
 
 /// FLOPs of the forward pass for one token at sequence length `s`, by the reference's conventions.
 fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
-    let c = network.config;
-    let layer = parts.layer_cost(c).reference.of(1.0, s);
-    let embeddings = parts.embeddings_cost(c).reference.of(1.0, s);
     let positions = match network.head {
         HeadKind::MaskedLm => OUTPUT_FRACTION,
         HeadKind::ReplacedToken | HeadKind::Cloze | HeadKind::None => 1.0,
     };
+    token_with_head(parts, network, positions, s)
+}
+
+/// The same with the head at a fraction `positions` of the tokens.
+fn token_with_head(parts: &Parts, network: &NetworkSpec<'_>, positions: f64, s: f64) -> f64 {
+    let c = network.config;
+    let layer = parts.layer_cost(c).reference.of(1.0, s);
+    let embeddings = parts.embeddings_cost(c).reference.of(1.0, s);
     c.layers as f64 * layer + embeddings + positions * network.head.cost(c).reference
 }
 
@@ -33,6 +39,20 @@ fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
 pub fn train_step(parts: &Parts, networks: &[NetworkSpec<'_>], batch: u64, length: u64) -> f64 {
     let s = length as f64;
     2.0 * batch as f64 * s * networks.iter().map(|network| token(parts, network, s)).sum::<f64>()
+}
+
+/// FLOPs of one step of a language model: one network, whose output layer is counted at a fraction `predicted` of the
+/// positions. That is [`OUTPUT_FRACTION`] for masked language modelling and 1 from left to right.
+pub fn language_model_step(
+    parts: &Parts,
+    config: &EncoderConfig,
+    predicted: f64,
+    batch: u64,
+    length: u64,
+) -> f64 {
+    let network = NetworkSpec { role: "encoder", config, head: HeadKind::MaskedLm };
+    let s = length as f64;
+    2.0 * batch as f64 * s * token_with_head(parts, &network, predicted, s)
 }
 
 /// FLOPs of one forward pass over a sequence of `length` tokens.

@@ -8,10 +8,7 @@ use crate::{
     run_dir::RunDir,
     state,
 };
-use electra_model::{
-    flops,
-    hf::{self, Architecture},
-};
+use electra_model::hf::{self, Architecture};
 use std::{fmt::Write, fs, path::Path};
 
 /// The card of one of a run's networks, with config `exported`. It contains the facts of the run folder; the author adds
@@ -54,8 +51,7 @@ pub(crate) fn card(
         row.get("kind").is_some_and(|kind| kind == "evaluate")
             && row.get("step").and_then(serde_json::Value::as_u64) <= Some(step)
     });
-    let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-    let flops_of_step = flops::train_step(recipe.parts(), &specs, batch, length);
+    let flops_of_step = recipe.flops_of_step(networks);
     let mut table: Vec<(&str, String)> = vec![
         ("updates", format!("{step} of {}", config.train.steps)),
         ("batch", format!("{batch} sequences of {length} tokens")),

@@ -91,6 +91,10 @@ impl ObjectiveSettings for ObjectiveConfig {
         self.settings().masking()
     }
 
+    fn trained_share(&self) -> f64 {
+        self.settings().trained_share()
+    }
+
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>> {
         self.settings().build(site)
     }

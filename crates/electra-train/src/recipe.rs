@@ -6,7 +6,10 @@ use crate::{
     init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, evaluation_pass},
+    objective::{
+        Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, TrainedNetwork,
+        evaluation_pass,
+    },
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
@@ -21,7 +24,7 @@ use electra_data::{
 };
 use electra_files::Existing;
 use electra_model::{
-    Parts,
+    Parts, flops,
     tensors::{Named, variables},
 };
 use std::{
@@ -282,6 +285,13 @@ impl Recipe {
     pub fn untrained(&self) -> Result<BuiltObjective> {
         // Counts are only used to initialize an output bias.
         self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
+    }
+
+    /// FLOPs of one update of the objective's networks, by the reference's conventions ([`flops::train_step`]).
+    pub fn flops_of_step(&self, networks: &[TrainedNetwork<'_>]) -> f64 {
+        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
+        let batch = (self.config.train.batch_size * self.config.train.accumulate) as u64;
+        flops::train_step(&self.parts, &specs, batch, self.config.data.sequence_length as u64)
     }
 
     fn evaluate_split(

@@ -18,6 +18,7 @@ const FORMAT: u32 = 1;
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+const CHECKPOINTS: &str = "checkpoints";
 
 /// The state other than tensors: `state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,9 +94,9 @@ pub fn save(
 /// Naming the folder.
 pub fn prune(checkpoints: &Path, newest: &Path, keep_last: usize) -> Result<()> {
     let mut all = list(checkpoints)?;
-    all.retain(|path| path.as_path() <= newest);
+    all.retain(|(_, path)| path.as_path() <= newest);
     if keep_last > 0 && all.len() > keep_last {
-        for old in &all[..all.len() - keep_last] {
+        for (_, old) in &all[..all.len() - keep_last] {
             fs::remove_dir_all(old).map_err(Error::io(old))?;
         }
     }
@@ -109,7 +110,7 @@ pub fn prune(checkpoints: &Path, newest: &Path, keep_last: usize) -> Result<()> 
 /// search, so that an intact checkpoint is not overwritten after resuming from an older one.
 pub fn newest(run: &Path) -> Result<Checkpoint> {
     let mut rejected = Vec::new();
-    for path in list(&run.join("checkpoints"))?.into_iter().rev() {
+    for (_, path) in list(&run.join(CHECKPOINTS))?.into_iter().rev() {
         match open(&path) {
             Ok(checkpoint) => return Ok(checkpoint),
             Err(Error::Files(electra_files::Error::Io { path, source }))
@@ -124,6 +125,16 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
         }
     }
     Err(Error::NoCheckpoint { run: run.to_owned(), rejected })
+}
+
+/// The number of updates that a run has done up to its newest checkpoint; 0 without one. Reads only the names of the
+/// checkpoint folders: a checkpoint that is damaged counts, since its updates were done.
+///
+/// # Errors
+/// Naming the folder that cannot be read.
+pub fn steps_done(run: &Path) -> Result<u64> {
+    let steps = list(&run.join(CHECKPOINTS))?;
+    Ok(steps.last().map_or(0, |(step, _)| *step))
 }
 
 /// Opens one checkpoint and verifies its checksums.
@@ -184,8 +195,8 @@ impl Checkpoint {
     }
 }
 
-/// Checkpoint folders, oldest first.
-fn list(checkpoints: &Path) -> Result<Vec<PathBuf>> {
+/// Checkpoint folders with their steps, oldest first.
+fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let entries = match fs::read_dir(checkpoints) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(Error::io(checkpoints))?,
@@ -198,5 +209,5 @@ fn list(checkpoints: &Path) -> Result<Vec<PathBuf>> {
         steps.extend(step.map(|step| (step, path)));
     }
     steps.sort();
-    Ok(steps.into_iter().map(|(_, path)| path).collect())
+    Ok(steps)
 }

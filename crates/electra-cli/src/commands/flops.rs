@@ -1,4 +1,8 @@
-//! `electra flops`: prints parameters, FLOPs and memory of a config.
+//! `electra flops`: prints parameters, FLOPs and memory of a config, or compares published models and runs.
+
+mod published;
+mod row;
+mod runs;
 
 use crate::console;
 use bytesize::ByteSize;
@@ -13,36 +17,85 @@ use electra_train::{
     objective::{ObjectiveSettings, TrainedNetwork},
 };
 use serde_json::json;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use tch::Device;
 
-/// Print parameters, FLOPs and memory of a config.
+/// Print parameters, FLOPs and memory of a config, or compare published models and runs.
 ///
 /// FLOPs of a step, of the run and of inference follow the reference's conventions; `product_flops_per_token` counts only
 /// the matrix products and attention of a step. Memory is computed for full sequences: `step_bytes` is the total of the
 /// process, of which `process_bytes` is used before the model is created. `largest_batch_size` is the largest
 /// `train.batch_size` that fits. For a GPU these are estimates.
+///
+/// `--published` and `--runs` print a table instead: objective, share of the input tokens that the loss covers, parameters
+/// of the network to fine-tune, FLOPs of pre-training, and dev scores: GLUE as the mean over the paper's eight tasks, SQuAD
+/// as exact match / F1.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra flops configs/pretrain-base.toml --json
-  electra flops configs/pretrain-base.toml --set model.activations=recompute --memory 16GB")]
+  electra flops configs/pretrain-base.toml --set model.activations=recompute --memory 16GB
+  electra flops --published --runs runs")]
 pub(crate) struct Args {
     /// The config.
-    config: PathBuf,
+    #[arg(required_unless_present_any = COMPARISON, conflicts_with_all = COMPARISON)]
+    config: Option<PathBuf>,
     /// Override a config key; repeatable.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with_all = COMPARISON)]
     overrides: Vec<String>,
     /// Available memory, such as 16GB or 16GiB. Default: the memory of the config's GPU, or of this machine.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", conflicts_with_all = COMPARISON)]
     memory: Option<ByteSize>,
+    /// Compare the published models: ELMo, GPT, BERT, XLNet, RoBERTa, ALBERT, SpanBERT, ELECTRA, DeBERTaV3.
+    #[arg(long)]
+    published: bool,
+    /// Compare the runs of `electra pretrain` in a folder and its subfolders: FLOPs up to the newest checkpoint.
+    ///
+    /// Scores are those of `electra finetune`: medians over seeds on dev. A fine-tuning folder belongs to the run that it
+    /// lies in; else to the run beside it or beside a folder that it lies in, if there is exactly one. Of several for one
+    /// task, the best counts.
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
 }
 
+/// The options that print a comparison instead of a config's costs.
+const COMPARISON: [&str; 2] = ["published", "runs"];
+
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut config = RunConfig::read(&self.config, &self.overrides)?;
+        match &self.config {
+            Some(config) => self.costs(config),
+            None => self.compare(),
+        }
+    }
+
+    /// Prints the table of published models and runs.
+    fn compare(&self) -> anyhow::Result<ExitCode> {
+        let published = if self.published { published::rows()? } else { Vec::new() };
+        let runs = self.runs.as_deref().map(runs::read).transpose()?.unwrap_or_default();
+        if self.json {
+            let results =
+                json!({ "published": published, "runs": runs.rows, "not_shown": runs.not_shown });
+            console::print(serde_json::to_string_pretty(&results)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        row::table(&[(&published, "unknown"), (&runs.rows, "-")])
+            .iter()
+            .try_for_each(console::print)?;
+        for folder in &runs.not_shown {
+            console::print(format_args!("not shown: {}: {}", folder.name, folder.reason))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Prints parameters, FLOPs and memory of a config.
+    fn costs(&self, config: &Path) -> anyhow::Result<ExitCode> {
+        let mut config = RunConfig::read(config, &self.overrides)?;
         let process = host::resident_memory().unwrap_or(0);
         let device = electra_torch::device(&config.train.device)?;
         if Compute::of(&config.model.discriminator).is_gpu(device) {
@@ -57,12 +110,12 @@ impl Args {
         let recipe = Recipe::from_config(config.clone());
         let built = recipe.untrained()?;
         let parameters: usize = built.variables()?.iter().map(|(_, t)| t.numel()).sum();
-        let networks: Vec<_> =
-            built.objective.networks().iter().map(TrainedNetwork::spec).collect();
+        let trained = built.objective.networks();
+        let networks: Vec<_> = trained.iter().map(TrainedNetwork::spec).collect();
         let parts = recipe.parts();
         let batch = (config.train.batch_size * config.train.accumulate) as u64;
         let length = config.data.sequence_length as u64;
-        let step = flops::train_step(parts, &networks, batch, length);
+        let step = recipe.flops_of_step(&trained);
         let rate = config.objective.masking().rate();
         let count = parameters as u64;
         let token = Work::of_token(length, rate);

@@ -268,23 +268,3 @@ fn other_programs(dir: &std::path::Path) {
     let onto = encode.replace("ids.jsonl", "lines.txt") + " --overwrite";
     assert!(output(dir, &onto).contains("2 lines"));
 }
-
-#[test]
-fn flops_prints_a_table_and_json() {
-    let dir = std::path::Path::new(".");
-    let json: serde_json::Value =
-        serde_json::from_str(&output(dir, "flops configs/pretrain-small.toml --json --memory 4GB"))
-            .unwrap();
-    // 1.2937e18 by the reference's script.
-    assert!((json["flops_of_run"].as_f64().unwrap() / 1.2937e18 - 1.0).abs() < 1e-4, "{json}");
-    assert!(output(dir, "flops configs/pretrain-small.toml").contains("1.2937e18"));
-    assert!((json["product_flops_per_token"].as_f64().unwrap() / 0.070e9 - 1.0).abs() < 0.01);
-
-    let number = |key: &str| json[key].as_f64().unwrap();
-    assert_eq!(number("parameter_bytes"), 4.0 * number("parameters"));
-    assert_eq!(number("moment_bytes"), 8.0 * number("parameters"));
-    assert_eq!(number("memory_bytes"), 4e9);
-    assert!(number("step_bytes") > number("process_bytes") + 16.0 * number("parameters"));
-    assert!(number("largest_batch_size") > 8.0, "{json}");
-    electra(dir, "flops configs/pretrain-small.toml --memory much").failure().code(2);
-}

@@ -4,6 +4,7 @@
 mod compare;
 mod corpora;
 mod errors;
+mod flops;
 mod full;
 mod line;
 mod score;

@@ -57,6 +57,10 @@ impl ObjectiveSettings for BertConfig {
         &self.masking
     }
 
+    fn trained_share(&self) -> f64 {
+        self.masking.rate()
+    }
+
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>> {
         Ok(Box::new(Bert::new(self, site)?))
     }

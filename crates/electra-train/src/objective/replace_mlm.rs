@@ -40,6 +40,10 @@ impl ObjectiveSettings for ReplaceMlmConfig {
         &self.masking
     }
 
+    fn trained_share(&self) -> f64 {
+        self.masking.rate()
+    }
+
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>> {
         Ok(Box::new(ReplaceMlm::new(self, site)?))
     }

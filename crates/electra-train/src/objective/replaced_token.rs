@@ -71,6 +71,13 @@ impl ObjectiveSettings for ReplacedTokenConfig {
         &self.masking
     }
 
+    fn trained_share(&self) -> f64 {
+        match self.positions {
+            LossPositions::All => 1.0,
+            LossPositions::Masked => self.masking.rate(),
+        }
+    }
+
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>> {
         Ok(Box::new(ReplacedToken::new(self, site)?))
     }

@@ -19,6 +19,11 @@ pub trait ObjectiveSettings {
     /// How positions are masked.
     fn masking(&self) -> &MaskingConfig;
 
+    /// The share of the input tokens that the loss of the network to fine-tune covers; all by default.
+    fn trained_share(&self) -> f64 {
+        1.0
+    }
+
     /// Builds the objective with its networks.
     ///
     /// # Errors
