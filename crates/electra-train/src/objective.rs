@@ -9,6 +9,7 @@ mod bert;
 mod corruption;
 mod discrimination;
 mod electric;
+mod generate;
 mod generators;
 mod inputs;
 mod masked_prediction;

@@ -2,7 +2,8 @@
 
 use super::{
     corruption::Corruption,
-    generators::{Generate, Sampling},
+    generate::Generate,
+    generators::Sampling,
     inputs::Shapes,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
     settings::{ObjectiveSettings, check_weight},

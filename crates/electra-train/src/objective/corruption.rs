@@ -1,7 +1,7 @@
 //! A batch with the generator's samples in place of the masked tokens.
 
 use super::{
-    generators::Generate,
+    generate::Generate,
     inputs::{Inputs, Shapes},
     masked_prediction::MaskedPrediction,
     seam::LossCounts,

@@ -8,7 +8,7 @@ use crate::metrics::{Observations, Scores, fetch};
 use electra_model::Discriminator;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 use tracing::trace_span;
 
 /// Which tokens the discriminator's loss covers.
@@ -172,22 +172,16 @@ impl Discrimination {
         // `zip` drops the fillers, which come last and have no position.
         let sampled: HashMap<i64, i64> =
             part.masked_positions.iter().copied().zip(corruption.sampled()).collect();
-        let probabilities = fetch(&self.logits_bs.sigmoid().to_device(Device::Cpu));
-        let cells: Vec<_> = (0i64..).zip(part.input_ids.iter().zip(probabilities)).collect();
-        let rows =
-            cells.chunks(part.length.max(1)).zip(part.attention_mask.chunks(part.length.max(1)));
-        let row = |(cells, mask): (&[(i64, (&i64, f32))], &[i64])| {
-            let tokens = cells.iter().zip(mask).filter(|(_, mask)| **mask == 1);
-            let prediction = |(&(position, (&original, replaced_probability)), _): (
-                &(i64, (&i64, f32)),
-                &i64,
-            )| TokenPrediction {
-                original,
-                sampled: sampled.get(&position).copied(),
-                replaced_probability,
-            };
-            tokens.map(prediction).collect()
+        let probabilities = fetch(&self.logits_bs.sigmoid());
+        let prediction = |position: usize| TokenPrediction {
+            original: part.input_ids[position],
+            sampled: sampled.get(&(position as i64)).copied(),
+            replaced_probability: probabilities[position],
         };
-        rows.map(row).collect()
+        let row = |row: usize| {
+            let positions = row * part.length..(row + 1) * part.length;
+            positions.filter(|&at| part.attention_mask[at] == 1).map(prediction).collect()
+        };
+        (0..part.batch).map(row).collect()
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     corruption::Corruption,
     discrimination::{Discrimination, LossPositions, Selection},
-    generators::Generate,
+    generate::Generate,
     inputs::{Inputs, Shapes},
     seam::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
     settings::{ObjectiveSettings, check_weight},

@@ -1,9 +1,10 @@
 //! Generators: they propose a token for every masked position.
 
 use super::{
+    generate::Generate,
     inputs::Inputs,
     masked_prediction::{MaskedPrediction, OutputLayer},
-    seam::{LossCounts, ObjectiveSite, TrainedNetwork},
+    seam::{ObjectiveSite, TrainedNetwork},
     settings::check,
     two_tower::TwoTower,
 };
@@ -13,7 +14,6 @@ use electra_model::{
     config::OutputBiasInit,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt::Debug;
 use tch::{Kind, Tensor, no_grad};
 use tracing::trace_span;
 
@@ -132,20 +132,6 @@ fn log_frequencies(counts: &[u64]) -> Tensor {
     let total: f64 = counts.iter().map(|&c| c as f64 + 1.0).sum();
     let logs: Vec<f32> = counts.iter().map(|&c| ((c as f64 + 1.0) / total).ln() as f32).collect();
     Tensor::from_slice(&logs)
-}
-
-/// Proposes a token for every masked position.
-pub(super) trait Generate: Debug {
-    /// The networks that it trains.
-    fn networks(&self) -> Vec<TrainedNetwork<'_>>;
-
-    /// The number of positions that its loss is averaged over.
-    fn loss_count(&self, whole: &LossCounts) -> usize {
-        whole.predictions
-    }
-
-    /// Predictions and samples at the masked positions.
-    fn predict(&self, inputs: &Inputs, train: bool) -> MaskedPrediction;
 }
 
 /// ELECTRA's generator.

@@ -3,7 +3,8 @@
 use super::{
     bert::{ALL, MASKED},
     corruption::Corruption,
-    generators::{Generate, Sampling},
+    generate::Generate,
+    generators::Sampling,
     inputs::Shapes,
     masked_prediction::{MaskedPrediction, OutputLayer},
     seam::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},

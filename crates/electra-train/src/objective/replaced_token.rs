@@ -3,7 +3,8 @@
 use super::{
     corruption::Corruption,
     discrimination::{Discrimination, LossPositions, Selection},
-    generators::{Generate, GeneratorKind, Sampling},
+    generate::Generate,
+    generators::{GeneratorKind, Sampling},
     inputs::Shapes,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check_weight},

@@ -3,7 +3,8 @@
 use super::{
     corruption::Corruption,
     discrimination::{Discrimination, LossPositions, Selection},
-    generators::{Generate, Sampling},
+    generate::Generate,
+    generators::Sampling,
     inputs::Shapes,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, Phase, TrainedNetwork},
     settings::{ObjectiveSettings, check},

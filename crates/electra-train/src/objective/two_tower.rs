@@ -1,7 +1,7 @@
 //! The two-tower cloze model: one tower reads from the left, one from the right, and no token sees itself.
 
 use super::{
-    generators::Generate,
+    generate::Generate,
     inputs::Inputs,
     masked_prediction::{MaskedPrediction, OutputLayer},
     seam::{LossCounts, ObjectiveSite, TrainedNetwork},
