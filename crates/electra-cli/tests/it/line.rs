@@ -166,7 +166,7 @@ fn candidates(dir: &std::path::Path) {
     };
     fails("--task cola", "the model has the task \"wnli\", not cola");
     fails("--probabilities", "no probabilities");
-    fails("--threshold 1", "is for questions");
+    fails("--threshold 1", "models of questions");
     let line = "score glue --task wnli --gold {}/wnli.tsv --pred {}/wnli-predictions.tsv";
     assert!(output(dir, line).contains("accuracy"));
 }

@@ -225,7 +225,7 @@ fn a_task_given_twice_is_two_tasks_on_one_encoder() {
     );
     assert_eq!(read(dir, "t.conll"), read(dir, "both/seed-1/dev/things/predictions.conll"));
     let whole = "predict --model {}/both --input {}/kinds/dev.tsv --output {}/never.tsv";
-    fails(dir, whole, 1, &["several tasks", "name the folder of one of them"]);
+    fails(dir, whole, 1, &["several tasks", "open the folder of one of them"]);
     // Two of the same name are one too many.
     electra(dir, &line.replace("{}/kinds ", "{}/tags ").replace("both", "same")).failure().code(1);
 }

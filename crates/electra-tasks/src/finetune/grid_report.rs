@@ -23,7 +23,7 @@ pub struct GridReport {
 }
 
 /// The scores of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellReport {
     /// Its name, which is also the folder's.
     pub name: String,
@@ -59,12 +59,9 @@ impl CellReport {
     pub(super) fn diverged(name: &str, seed: u64, why: &Error) -> Self {
         Self {
             name: name.to_owned(),
-            dev: None,
-            test: None,
             best_seed: seed,
-            best_dev: None,
-            best_test: None,
             diverged: Some(why.to_string()),
+            ..Self::default()
         }
     }
 }

@@ -70,15 +70,7 @@ impl Finetune<'_> {
             Some(best) => best.load(&variables)?,
             None => None,
         };
-        let mut report = SeedReport {
-            seed,
-            dev: Scores::new(),
-            more_dev: BTreeMap::new(),
-            test: None,
-            chosen_step,
-            more_test: BTreeMap::new(),
-            seconds: 0.0,
-        };
+        let mut report = SeedReport { seed, chosen_step, ..SeedReport::default() };
         for split in &prepared.loaded.splits {
             let answers = objective.answers(split, self.predict_batch());
             let (scores, parts) = (answers.score(), answers.parts());

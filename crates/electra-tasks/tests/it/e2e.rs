@@ -238,7 +238,7 @@ fn a_model_folder_without_a_kind_is_of_a_sentence_task() {
 }
 
 #[test]
-fn a_stopped_run_goes_on_bit_for_bit() {
+fn a_stopped_run_resumes_bit_for_bit() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=3", "checkpoint.every=4"]));
     let mut unbroken = fixture.finetune(&task, &config, "unbroken");

@@ -329,8 +329,8 @@ fn invalid_conll_files() {
     try_with(
         &task,
         "dev.txt",
-        "red B-COLOR\n",
-        &["dev.txt:1", "\"COLOR\"", "did you mean \"COLOR\""],
+        "red B-COLOUR\n",
+        &["dev.txt:1", "\"COLOUR\"", "did you mean \"COLOR\""],
     );
     try_with(&task, "train.txt", ". O\n", &["train.txt", "at least 2"]);
     try_with(
