@@ -32,7 +32,10 @@ pub use electra_files::Existing;
 pub use error::{Error, Result};
 pub use index::{BuildReport, ShardIndex, Split, SplitIndex};
 pub use loader::{Loader, LoaderConfig};
-pub use masking::{MaskedPositions, Masking, ReferenceMasking, UniformMasking};
+pub use masking::{
+    MaskedPositions, Masking, NGramMasking, RareMasking, ReferenceMasking, UniformMasking,
+    WholeWordMasking,
+};
 pub use packing::{Example, PackingConfig};
 pub use sampler::Sampler;
 pub use shard::{ShardSet, copy_tokenizer, verify};

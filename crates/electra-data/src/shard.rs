@@ -115,6 +115,14 @@ impl ShardSet {
         Ok(counts)
     }
 
+    /// For each id, whether its token continues the word before it ([`Vocab::continuations`]).
+    ///
+    /// # Errors
+    /// The vocabulary of the folder's tokenizer cannot be read.
+    pub fn continuations(&self) -> Result<Vec<bool>> {
+        Ok(Vocab::from_file(&self.dir.join(TOKENIZER).join("vocab.txt"))?.continuations())
+    }
+
     /// The example `index`, counted over all shards.
     ///
     /// # Errors

@@ -119,6 +119,12 @@ impl Vocab {
         &self.tokens
     }
 
+    /// For each id, whether the token is a piece that continues the word before it: `##` and at least one character.
+    pub fn continuations(&self) -> Vec<bool> {
+        let continues = |token: &String| token.len() > 2 && token.starts_with("##");
+        self.tokens.iter().map(continues).collect()
+    }
+
     /// Ids of the special tokens.
     pub fn special(&self) -> &SpecialTokens {
         &self.special

@@ -79,7 +79,8 @@ impl Recipe {
     pub fn parity(&self) -> Result<Parity> {
         let split = Arc::new(self.open_shards(&self.config().data.shards, Split::Train)?);
         let counts = split.unigram_counts()?;
-        let batch = self.loader(split, 0)?.next_batch()?;
+        let masking = self.masking(&split)?;
+        let batch = self.loader(split, masking, 0)?.next_batch()?;
         let without_dropout = |config: &RunConfig| {
             let mut config = config.clone();
             for network in config.model.networks_mut() {
@@ -125,7 +126,8 @@ impl Recipe {
         let built = self.build(&split.unigram_counts()?)?;
         let (device, networks) = (built.vs.device(), built.objective.networks());
         let mut session = self.session(&built)?;
-        let mut source = self.loader(split, 0)?;
+        let masking = self.masking(&split)?;
+        let mut source = self.loader(split, masking, 0)?;
         let (mut start, mut tokens, mut flops) = (Instant::now(), 0.0, 0.0);
         for step in 0..WARM_UP + steps {
             if step == WARM_UP {

@@ -99,7 +99,8 @@ impl Recipe {
         let built = self.build(&split.unigram_counts()?)?;
         let mut session = self.session(&built)?;
         let networks = built.objective.networks();
-        let mut source = self.loader(split, 0)?;
+        let masking = self.masking(&split)?;
+        let mut source = self.loader(split, masking, 0)?;
         let stages = [&[BEFORE], built.objective.stages(), &AFTER].concat();
         let timer = Timer::new(built.vs.device(), &stages);
         let dispatch = Dispatch::new(timer.clone());

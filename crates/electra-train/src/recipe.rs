@@ -68,7 +68,8 @@ type Build = dyn Fn(&ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>>;
 pub struct Recipe {
     config: RunConfig,
     parts: Parts,
-    masking: Arc<dyn Masking>,
+    /// A custom masking; without one, the config's is built for the shards that are opened.
+    masking: Option<Arc<dyn Masking>>,
     build: Box<Build>,
 }
 
@@ -107,12 +108,11 @@ impl Start {
 impl Recipe {
     /// A recipe with the parts, masking and objective of a config.
     pub fn from_config(config: RunConfig) -> Self {
-        let masking = config.objective.masking().build();
         let objective = config.objective.clone();
         Self {
             config,
             parts: Parts::shipped(),
-            masking,
+            masking: None,
             build: Box::new(move |site| objective.build(site)),
         }
     }
@@ -138,7 +138,7 @@ impl Recipe {
     /// Uses a custom masking.
     #[must_use]
     pub fn with_masking(mut self, masking: impl Masking + 'static) -> Self {
-        self.masking = Arc::new(masking);
+        self.masking = Some(Arc::new(masking));
         self
     }
 
@@ -178,6 +178,7 @@ impl Recipe {
         }
         let lock = RunDir::lock(&start.out)?;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
+        let masking = self.masking(&train_split)?;
         let built = self.build(&train_split.unigram_counts()?)?;
         let mut session = self.session(&built)?;
         let held_out = match config.evaluate.every {
@@ -203,7 +204,7 @@ impl Recipe {
             }
         }
         check_stop_after(start.stop_after, session.step())?;
-        let mut source = self.loader(train_split, session.examples())?;
+        let mut source = self.loader(train_split, Arc::clone(&masking), session.examples())?;
         // All checks have passed, so an existing run may now be replaced.
         let run = match start.from {
             StartFrom::Scratch(existing) => session.begin(&start.out, existing, |run| {
@@ -224,7 +225,7 @@ impl Recipe {
         };
         let evaluation = || match &held_out {
             None => Ok(Figures::new()),
-            Some(split) => self.evaluate_split(&*built.objective, split),
+            Some(split) => self.evaluate_split(&*built.objective, split, &*masking),
         };
         let mut done = session.step();
         let mut on_event = |event: Event<'_>| {
@@ -250,7 +251,7 @@ impl Recipe {
             on_event: &mut on_event,
         };
         let outcome = trainer.train()?;
-        let samples = held_out.as_ref().map(|split| self.samples(&*built.objective, split));
+        let samples = held_out.as_ref().map(|split| samples(&*built.objective, split, &*masking));
         report::write(&run, config, done, &samples.transpose()?.unwrap_or_default())?;
         Ok(outcome)
     }
@@ -263,7 +264,9 @@ impl Recipe {
     pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
         let held_out = self.open_shards(shards, Split::HeldOut)?;
         run.check_vocabulary(shards, held_out.index())?;
-        self.evaluate_split(&*self.load_weights(checkpoint)?.objective, &held_out)
+        let masking = self.masking(&held_out)?;
+        let built = self.load_weights(checkpoint)?;
+        self.evaluate_split(&*built.objective, &held_out, &*masking)
     }
 
     /// Builds the objective and loads the weights of a checkpoint.
@@ -298,26 +301,12 @@ impl Recipe {
         &self,
         objective: &PretrainingObjective,
         split: &ShardSet,
+        masking: &dyn Masking,
     ) -> Result<Figures> {
         let size = self.config.train.batch_size;
-        let batches = || {
-            evaluation_batches(split, self.masking.as_ref(), EVALUATION_SEED, size)
-                .map(|batch| Ok(batch?))
-        };
+        let batches =
+            || evaluation_batches(split, masking, EVALUATION_SEED, size).map(|batch| Ok(batch?));
         evaluate(objective, batches)
-    }
-
-    /// Predictions for the first held-out sequences.
-    fn samples(
-        &self,
-        objective: &PretrainingObjective,
-        split: &ShardSet,
-    ) -> Result<Vec<Vec<TokenPrediction>>> {
-        let masking = self.masking.as_ref();
-        let mut batches = evaluation_batches(split, masking, EVALUATION_SEED, REPORTED_SEQUENCES);
-        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-        let whole = objective.loss_counts(&batch);
-        Ok(no_grad(|| evaluation_pass(objective, &batch, &whole).token_predictions()))
     }
 
     /// A new session of the config.
@@ -341,8 +330,21 @@ impl Recipe {
         Session::new(plan, |name| Rule { decay: Decay::of(name), rate: 1.0 })
     }
 
+    /// The custom masking, or the config's for a split of shards.
+    pub(crate) fn masking(&self, split: &ShardSet) -> Result<Arc<dyn Masking>> {
+        match &self.masking {
+            Some(masking) => Ok(Arc::clone(masking)),
+            None => self.config.objective.masking().build(split),
+        }
+    }
+
     /// A loader of `split` that starts after `examples` examples.
-    pub(crate) fn loader(&self, split: Arc<ShardSet>, examples: u64) -> Result<Loader> {
+    pub(crate) fn loader(
+        &self,
+        split: Arc<ShardSet>,
+        masking: Arc<dyn Masking>,
+        examples: u64,
+    ) -> Result<Loader> {
         let config = &self.config;
         let loader = LoaderConfig {
             seed: config.train.seed,
@@ -350,7 +352,7 @@ impl Recipe {
             threads: config.data.loader_threads,
             prefetch: PREFETCH,
         };
-        Ok(Loader::new(split, Arc::clone(&self.masking), loader, examples)?)
+        Ok(Loader::new(split, masking, loader, examples)?)
     }
 
     pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<BuiltObjective> {
@@ -377,6 +379,18 @@ impl Recipe {
         must_be("model.vocab_size", vocab_size, set.vocab_size())?;
         Ok(set)
     }
+}
+
+/// Predictions for the first sequences of a held-out split.
+fn samples(
+    objective: &PretrainingObjective,
+    split: &ShardSet,
+    masking: &dyn Masking,
+) -> Result<Vec<Vec<TokenPrediction>>> {
+    let mut batches = evaluation_batches(split, masking, EVALUATION_SEED, REPORTED_SEQUENCES);
+    let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
+    let whole = objective.loss_counts(&batch);
+    Ok(no_grad(|| evaluation_pass(objective, &batch, &whole).token_predictions()))
 }
 
 impl std::fmt::Debug for Recipe {

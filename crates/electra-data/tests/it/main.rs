@@ -6,6 +6,7 @@ mod build;
 mod corpus;
 mod loader;
 mod masking;
+mod masking_strategies;
 mod output;
 mod packing;
 #[cfg(feature = "parquet")]

@@ -121,6 +121,14 @@ fn ids_outside_the_vocabulary_decode_to_unk() {
     assert_eq!(t.decode(&[5, 6, 7, 99]), "unwanted [UNK]");
 }
 
+/// `#` is punctuation, so `##` alone is a word.
+#[test]
+fn continuations_have_text_behind_their_mark() {
+    let continuations = vocab(&["un", "##want", "##", "#", "###"]).continuations();
+    assert_eq!(continuations[5..], [false, true, false, false, true]);
+    assert!(!continuations[..5].contains(&true), "special tokens");
+}
+
 /// The pipeline of the `tokenizers` crate with the same vocabulary.
 fn hugging_face(vocab: &Vocab, config: &TokenizerConfig) -> tokenizers::Tokenizer {
     use tokenizers::{

@@ -10,7 +10,11 @@ use super::{
     token_prediction::TokenPrediction,
     two_tower::TwoTower,
 };
-use crate::{config::MaskingConfig, error::Result, metrics::Observations};
+use crate::{
+    config::MaskingConfig,
+    error::{Error, Result},
+    metrics::Observations,
+};
 use electra_data::MaskedBatch;
 use electra_model::{Compute, Discriminator, ElectraConfig, EncoderInput};
 use serde::{Deserialize, Serialize};
@@ -32,6 +36,10 @@ impl ObjectiveSettings for ElectricConfig {
     fn validate(&self, model: &ElectraConfig) -> Result<()> {
         check_weight("generator_weight", self.generator_weight)?;
         check_weight("discriminator_weight", self.discriminator_weight)?;
+        if let MaskingConfig::Rare { .. } = self.masking {
+            let expected = "must choose all tokens equally often, since objective.kind = \"electric\" uses the rate as the probability of noise";
+            return Err(Error::value("objective.masking.kind", "\"rare\"", expected));
+        }
         TwoTower::validate(model)
     }
 

@@ -14,6 +14,7 @@ mod golden_objectives;
 mod gpu;
 mod hparams;
 mod init;
+mod masking;
 mod memory;
 mod metrics;
 mod objective;
