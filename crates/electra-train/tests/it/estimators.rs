@@ -159,7 +159,7 @@ fn electric_learns_the_log_probabilities_of_a_toy_corpus() {
         let ids: Vec<i64> = texts.concat();
         let rows = ids.len() / 4;
         // In every second row b is noise; a never is, so that the context of b is that of the corpus.
-        let positions = (0..rows).filter(|row| (row + step as usize) % 2 == 0);
+        let positions = (0..rows).filter(|row| (row + step as usize).is_multiple_of(2));
         let positions: Vec<i64> = positions.map(|row| row as i64 * 4 + 2).collect();
         let uniforms = Tensor::rand([positions.len() as i64], (Kind::Float, Device::Cpu));
         let batch = MaskedBatch {
