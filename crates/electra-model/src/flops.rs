@@ -22,7 +22,7 @@ pub const OUTPUT_FRACTION: f64 = 0.15625;
 fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
     let positions = match network.head {
         HeadKind::MaskedLm => OUTPUT_FRACTION,
-        HeadKind::ReplacedToken | HeadKind::Cloze | HeadKind::None => 1.0,
+        HeadKind::ReplacedToken | HeadKind::AllTokensMlm | HeadKind::Cloze | HeadKind::None => 1.0,
     };
     token_with_head(parts, network, positions, s)
 }
@@ -35,10 +35,13 @@ fn token_with_head(parts: &Parts, network: &NetworkSpec<'_>, positions: f64, s: 
     c.layers as f64 * layer + embeddings + positions * network.head.cost(c).reference
 }
 
-/// FLOPs of one pre-training step of `batch` sequences of `length` tokens, forward and backward.
+/// FLOPs of one pre-training step of `batch` sequences of `length` tokens, forward and backward; the mean over a run if a
+/// network is not trained in every step.
 pub fn train_step(parts: &Parts, networks: &[NetworkSpec<'_>], batch: u64, length: u64) -> f64 {
     let s = length as f64;
-    2.0 * batch as f64 * s * networks.iter().map(|network| token(parts, network, s)).sum::<f64>()
+    2.0 * batch as f64
+        * s
+        * networks.iter().map(|network| network.share * token(parts, network, s)).sum::<f64>()
 }
 
 /// FLOPs of one step of a language model: one network, whose output layer is counted at a fraction `predicted` of the
@@ -50,7 +53,7 @@ pub fn language_model_step(
     batch: u64,
     length: u64,
 ) -> f64 {
-    let network = NetworkSpec { role: "encoder", config, head: HeadKind::MaskedLm };
+    let network = NetworkSpec::new("encoder", config, HeadKind::MaskedLm);
     let s = length as f64;
     2.0 * batch as f64 * s * token_with_head(parts, &network, predicted, s)
 }

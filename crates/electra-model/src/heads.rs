@@ -14,8 +14,10 @@ use tch::{Kind, Tensor, nn, nn::Init, nn::Module};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadKind {
-    /// [`MaskedLmHead`].
+    /// [`MaskedLmHead`] at the masked positions.
     MaskedLm,
+    /// [`MaskedLmHead`] on every token.
+    AllTokensMlm,
     /// [`ReplacedTokenHead`].
     ReplacedToken,
     /// A [`MaskedLmHead`] on every token, over the concatenated states of this network and another one.
@@ -45,9 +47,16 @@ pub struct NetworkSpec<'a> {
     pub config: &'a EncoderConfig,
     /// Its head.
     pub head: HeadKind,
+    /// The share of the updates that train it.
+    pub share: f64,
 }
 
 impl<'a> NetworkSpec<'a> {
+    /// A network that every update trains.
+    pub fn new(role: &'static str, config: &'a EncoderConfig, head: HeadKind) -> Self {
+        Self { role, config, head, share: 1.0 }
+    }
+
     /// The networks of replaced token detection.
     ///
     /// # Errors
@@ -55,8 +64,8 @@ impl<'a> NetworkSpec<'a> {
     pub fn electra(config: &'a ElectraConfig) -> Result<[Self; 2]> {
         let (generator, discriminator) = (config.generator()?, &config.discriminator);
         Ok([
-            Self { role: "generator", config: generator, head: HeadKind::MaskedLm },
-            Self { role: "discriminator", config: discriminator, head: HeadKind::ReplacedToken },
+            Self::new("generator", generator, HeadKind::MaskedLm),
+            Self::new("discriminator", discriminator, HeadKind::ReplacedToken),
         ])
     }
 }
@@ -81,7 +90,7 @@ impl HeadKind {
     pub(crate) fn positions(self, work: &Work) -> f64 {
         match self {
             Self::MaskedLm => work.predictions,
-            Self::ReplacedToken | Self::Cloze => work.tokens,
+            Self::ReplacedToken | Self::AllTokensMlm | Self::Cloze => work.tokens,
             Self::None => 0.0,
         }
     }
@@ -101,7 +110,7 @@ impl HeadKind {
         let input = if self == Self::Cloze { 2.0 * h } else { h };
         match self {
             Self::None => HeadCost::default(),
-            Self::MaskedLm | Self::Cloze => {
+            Self::MaskedLm | Self::AllTokensMlm | Self::Cloze => {
                 let logits = match c.kernels {
                     Kernels::Fused => 0.0,
                     // On a GPU: logits in the precision of the products, their log-softmax in float32.

@@ -83,7 +83,7 @@ impl Memory {
         // Gradients of the word embeddings: as the input of each network, and as an output layer.
         let tables = networks.iter().map(|network| {
             let uses = match network.head {
-                HeadKind::MaskedLm | HeadKind::Cloze => 2.0,
+                HeadKind::MaskedLm | HeadKind::AllTokensMlm | HeadKind::Cloze => 2.0,
                 HeadKind::ReplacedToken | HeadKind::None => 1.0,
             };
             uses * FLOAT * (network.config.vocab_size * network.config.embedding_size) as f64

@@ -42,8 +42,7 @@ impl Objective for MaskOnly {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let (encoder, head) = (self.network.encoder(), self.network.head_kind());
-        vec![TrainedNetwork { role: "encoder", encoder, head }]
+        vec![TrainedNetwork::of("encoder", &self.network)]
     }
 
     fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {

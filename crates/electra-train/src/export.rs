@@ -43,7 +43,11 @@ impl ExportPart {
         match self {
             Self::Default | Self::Encoder => networks.first().copied(),
             Self::Discriminator => head(HeadKind::ReplacedToken),
-            Self::Generator => head(HeadKind::MaskedLm),
+            Self::Generator => networks
+                .iter()
+                .find(|network| network.role == "generator")
+                .copied()
+                .or_else(|| head(HeadKind::MaskedLm)),
         }
     }
 }

@@ -163,13 +163,17 @@ fn runs_are_rows_of_the_comparison() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     write_run(dir, "runs/a/run", "replaced-token", &[], 1000);
-    let masked = [("temperature = 1.0", "temperature = 1.0\npositions = \"masked\"")];
+    let masked = [("positions = \"all\"", "positions = \"masked\"")];
     write_run(dir, "runs/b/masked", "replaced-token", &masked, 0);
     let bert = [
         ("kind = \"replaced-token\"\n", "kind = \"bert\"\nrandom_share = 0.1\n"),
         ("generator_weight = 1.0\n", ""),
         ("discriminator_weight = 50.0    # lambda\n", ""),
         ("temperature = 1.0\n", ""),
+        ("generator = \"masked-lm\"", "#"),
+        ("positions = \"all\"", "#"),
+        ("disallow_correct = false", "#"),
+        ("log_conflict = false", "#"),
         ("mask_share = 0.85", "mask_share = 0.8"),
         ("\nrate = 0.15", "\nrate = 0.2"),
     ];

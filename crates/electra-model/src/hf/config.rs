@@ -40,7 +40,7 @@ impl Architecture {
     /// The class of a pre-training head.
     pub fn of_head(head: HeadKind) -> Self {
         match head {
-            HeadKind::MaskedLm => Self::ElectraForMaskedLM,
+            HeadKind::MaskedLm | HeadKind::AllTokensMlm => Self::ElectraForMaskedLM,
             HeadKind::ReplacedToken => Self::ElectraForPreTraining,
             HeadKind::Cloze | HeadKind::None => Self::ElectraModel,
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{config::MaskingConfig, error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
-use electra_model::{Compute, ElectraConfig, Generator, ReplacedTokenHead};
+use electra_model::{Compute, ElectraConfig, Generator, HeadKind, ReplacedTokenHead};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -91,7 +91,9 @@ impl Objective for AllTokensMlm {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let mut networks = vec![TrainedNetwork::of("encoder", &self.network)];
+        let head = HeadKind::AllTokensMlm;
+        let encoder = TrainedNetwork { head, ..TrainedNetwork::of("encoder", &self.network) };
+        let mut networks = vec![encoder];
         networks.extend(self.generator.networks());
         networks
     }

@@ -138,17 +138,30 @@ pub struct TrainedNetwork<'a> {
     pub encoder: &'a Encoder,
     /// The kind of its head.
     pub head: HeadKind,
+    /// Its FLOPs as a share of those of training in every update.
+    pub share: f64,
 }
 
 impl<'a> TrainedNetwork<'a> {
     /// A network with a pre-training head.
     pub fn of<H: PretrainingHead>(role: &'static str, network: &'a Network<H>) -> Self {
-        Self { role, encoder: network.encoder(), head: network.head_kind() }
+        Self { role, encoder: network.encoder(), head: network.head_kind(), share: 1.0 }
+    }
+
+    /// The same network, trained for a share of the updates.
+    #[must_use]
+    pub fn during(self, share: f64) -> Self {
+        Self { share, ..self }
     }
 
     /// Its description for computing FLOPs and memory.
     pub fn spec(&self) -> NetworkSpec<'a> {
-        NetworkSpec { role: self.role, config: self.encoder.config(), head: self.head }
+        NetworkSpec {
+            role: self.role,
+            config: self.encoder.config(),
+            head: self.head,
+            share: self.share,
+        }
     }
 }
 

@@ -123,8 +123,12 @@ impl Objective for TwoStage {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let mut networks = vec![TrainedNetwork::of("discriminator", &self.discriminator)];
-        networks.extend(self.generator.networks());
+        let share = self.config.generator_share;
+        let discriminator = TrainedNetwork::of("discriminator", &self.discriminator);
+        let mut networks = vec![discriminator.during(1.0 - share)];
+        // The forward pass of the frozen generator is half of its training, by the reference's conventions.
+        let generator = share + (1.0 - share) / 2.0;
+        networks.extend(self.generator.networks().into_iter().map(|own| own.during(generator)));
         networks
     }
 

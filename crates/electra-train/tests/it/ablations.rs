@@ -68,7 +68,7 @@ fn every_config_differs_from_its_base_in_what_its_header_says() {
 }
 
 /// The ablations over the fixture's sizes in place of ELECTRA-Base's, as `cargo xtask experiment` does it.
-fn scaled(fixture: &Fixture) -> PathBuf {
+pub(crate) fn scaled(fixture: &Fixture) -> PathBuf {
     let dir = fixture.path("ablations");
     fs::create_dir(&dir).unwrap();
     for path in configs() {

@@ -12,7 +12,7 @@ use std::fs;
 use tch::Tensor;
 
 #[track_caller]
-fn fails_with<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
+pub(crate) fn fails_with<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
     let message = result.unwrap_err().to_string();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in {message:?}");

@@ -1,6 +1,6 @@
 //! Output folders: they are written atomically, and only folders of the same kind are replaced.
 
-use crate::Fixture;
+use crate::{Fixture, bad_input::fails_with};
 use electra_train::{
     Existing, Recipe, Start, StartFrom,
     export::{ExportPart, export, export_tf},
@@ -33,14 +33,6 @@ fn names(dir: &Path) -> Vec<String> {
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
-}
-
-#[track_caller]
-fn fails_with<T: std::fmt::Debug>(result: electra_train::Result<T>, words: &[&str]) {
-    let message = result.unwrap_err().to_string();
-    for word in words {
-        assert!(message.contains(word), "{word:?} is not in {message:?}");
-    }
 }
 
 /// A process that is killed between the two renames that replace a run leaves it under a hidden name.

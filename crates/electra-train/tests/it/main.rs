@@ -4,6 +4,7 @@
 mod ablations;
 mod bad_input;
 mod bert;
+mod combinations;
 mod config;
 mod dropout;
 mod estimators;
