@@ -36,7 +36,7 @@ pub use error::{Error, Result};
 pub use files::{Files, Pairs};
 pub use form::{Form, Read, check_label};
 pub use left_out::LeftOut;
-pub use lines::LONGEST_LINE;
+pub use lines::{LONGEST_LINE, Lines};
 pub use metrics::{Metric, Scores};
 pub use sentence::{Label, LabelSpace, SentenceTask};
 pub use task_file::TaskFile;
