@@ -5,6 +5,7 @@ mod compare;
 mod corpora;
 mod errors;
 mod full;
+mod likelihood;
 mod line;
 mod score;
 mod tasks;
