@@ -26,7 +26,6 @@ enum Command {
     Pretrain(commands::pretrain::Args),
     /// Compute held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
-    /// Write the losses and gradients of a given batch.
     Gradients(commands::gradients::Args),
     /// Export a network of a run to Hugging Face's format, or both networks to TensorFlow's.
     Export(commands::export::Args),
@@ -36,8 +35,9 @@ enum Command {
     Compare(commands::compare::Args),
     /// Run a network on ids, or detect replaced tokens in a text.
     Forward(commands::forward::Args),
-    /// Fill the masked positions of a text.
+    // The help of these two is that of their arguments.
     FillMask(commands::fill_mask::Args),
+    Rescore(commands::rescore::Args),
     /// Fine-tune on a labeled task.
     Finetune(commands::finetune::Args),
     /// Predict with a fine-tuned model.
@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => args.run(),
         Command::Forward(args) => args.run(),
         Command::FillMask(args) => args.run(),
+        Command::Rescore(args) => args.run(),
         Command::Finetune(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Score(command) => command.run(),

@@ -50,6 +50,7 @@ pub mod hf;
 pub mod init;
 mod input;
 mod kernels;
+pub mod likelihood;
 mod mask;
 pub mod memory;
 pub mod networks;

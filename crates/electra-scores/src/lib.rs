@@ -37,7 +37,7 @@ pub use files::{Files, Pairs};
 pub use form::{Form, Read};
 pub use labels::check_label;
 pub use left_out::LeftOut;
-pub use lines::LONGEST_LINE;
+pub use lines::{LONGEST_LINE, Lines};
 pub use metrics::{Metric, Scores};
 pub use sentence::{Label, LabelSpace, SentenceTask};
 pub use task_file::TaskFile;

@@ -16,8 +16,19 @@ pub(crate) const EMPTY_LINE: &str = "an empty line in the middle of the file";
 /// A source of bytes.
 pub(crate) type Bytes = Box<dyn Read + Send>;
 
-/// A file's lines without their line ends. A byte-order mark at the start is skipped.
-pub(crate) struct Lines {
+/// Lines of UTF-8 without their ends (`\n` or `\r\n`), of at most [`LONGEST_LINE`] bytes. A byte-order mark is skipped.
+///
+/// ```
+/// use electra_scores::Lines;
+///
+/// let mut lines = Lines::from_reader("one\n\nthree".as_bytes());
+/// assert_eq!(lines.any("words.txt")?, Some((1, "one")));
+/// assert_eq!(lines.any("words.txt")?, Some((2, "")));
+/// assert_eq!(lines.any("words.txt")?, Some((3, "three")));
+/// assert_eq!(lines.any("words.txt")?, None);
+/// # Ok::<(), electra_scores::Error>(())
+/// ```
+pub struct Lines {
     reader: BufReader<Bytes>,
     /// The last line that was read.
     text: String,
@@ -30,13 +41,21 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// The lines of any bytes.
+    pub fn from_reader(reader: impl Read + Send + 'static) -> Self {
+        Self::new(Box::new(reader))
+    }
+
     pub(crate) fn new(bytes: Bytes) -> Self {
         let reader = BufReader::with_capacity(64 * 1024, bytes);
         Self { reader, text: String::new(), line: 0, offset: 0, pending: 0 }
     }
 
-    /// The next line, which may be empty, with its number; `file` names the file in errors.
-    pub(crate) fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
+    /// The next line, which may be empty, with its number, from 1; `None` at the end. Errors name the file as `file`.
+    ///
+    /// # Errors
+    /// A line that is too long or not UTF-8, by its number; or the error of the reader.
+    pub fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         Ok(self.read(file)?.then_some((self.line, &self.text)))
     }
 

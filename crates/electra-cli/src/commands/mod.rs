@@ -11,9 +11,11 @@ pub(crate) mod forward;
 pub(crate) mod gpu_check;
 pub(crate) mod gradients;
 pub(crate) mod import;
+mod model;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod profile;
+pub(crate) mod rescore;
 pub(crate) mod score;
 pub(crate) mod shards;
 pub(crate) mod submit;
@@ -22,6 +24,10 @@ pub(crate) mod vocab;
 use electra_tasks::Kinds;
 use electra_train::Existing;
 use electra_winograd::WINOGRAD;
+use std::path::Path;
+
+/// What errors call standard input.
+pub(crate) const STANDARD_INPUT: &str = "standard input";
 
 /// Whether existing output is replaced.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -44,6 +50,11 @@ impl Overwrite {
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
     number.ok_or_else(|| "must be a number, or inf or -inf".to_owned())
+}
+
+/// Whether a path is `-`, which stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// The kinds of tasks: those of `electra-tasks`, and WNLI by candidates.

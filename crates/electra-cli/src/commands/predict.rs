@@ -1,6 +1,6 @@
 //! `electra predict`: predicts a file or a stream with a fine-tuned model.
 
-use super::{Overwrite, kinds, number};
+use super::{Overwrite, STANDARD_INPUT, is_standard, kinds, number};
 use crate::console::{self, Progress};
 use anyhow::{anyhow, bail};
 use clap::Parser;
@@ -14,14 +14,11 @@ use electra_tasks::{
 use electra_train::{Existing, host};
 use std::{
     io::{self, BufWriter},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-/// Standard input or output, in place of a file.
-const STANDARD: &str = "-";
-/// The names of standard input and output in messages.
-const STANDARD_INPUT: &str = "standard input";
+/// The name of standard output in messages.
 const STANDARD_OUTPUT: &str = "standard output";
 
 /// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, the words of a CoNLL file, or the
@@ -218,8 +215,4 @@ fn summary(report: &StreamReport) -> String {
     let rate = *done as f64 / seconds;
     let memory = host::peak_memory().map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
     format!("{done} {unit}, {rate:.0} a second{}", memory.unwrap_or_default())
-}
-
-fn is_standard(path: &Path) -> bool {
-    path == Path::new(STANDARD)
 }

@@ -110,6 +110,7 @@ fn the_whole_workflow() {
 
     other_programs(dir);
     candidates(dir);
+    electric(dir);
 
     let table = output(
         dir,
@@ -142,6 +143,30 @@ fn the_whole_workflow() {
     electra(dir, "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv")
         .failure()
         .code(1);
+}
+
+/// The exported discriminator of Electric fills masks and scores texts.
+fn electric(dir: &std::path::Path) {
+    let base = root().join("configs/pretrain-tiny.toml");
+    let config = format!(
+        "extends = {base:?}\nunset = [\"objective\"]\n[objective]\nkind = \"electric\"\ngenerator_weight = 1.0\n\
+         discriminator_weight = 5.0\n[objective.masking]\nkind = \"uniform\"\nrate = 0.15\nmask_share = 0.85\n"
+    );
+    fs::write(dir.join("electric.toml"), config).unwrap();
+    output(dir, &format!("pretrain {{}}/electric.toml {SMALLER} --out {{}}/electric-run"));
+    output(dir, "export {}/electric-run --part discriminator --out {}/electric");
+    let filled = output(dir, "fill-mask --electric {}/electric --top-k 3 fellow[MASK]citizens");
+    assert_eq!(filled.lines().count(), 3, "{filled}");
+    let words = "fill-mask --electric {}/electric --model {}/generator --top-k 3 a[MASK]b[MASK]";
+    let filled = output(dir, words);
+    assert_eq!(filled.lines().count(), 9, "{filled}");
+    fs::write(dir.join("texts.txt"), "fellow-citizens\ncitizens\n").unwrap();
+    output(dir, "rescore --model {}/electric --input {}/texts.txt --output {}/scores.tsv");
+    let scores = fs::read_to_string(dir.join("scores.tsv")).unwrap();
+    assert!(
+        scores.lines().nth(1).is_some_and(|row| row.ends_with("\tfellow-citizens")),
+        "{scores}"
+    );
 }
 
 /// WNLI with the exported discriminator.

@@ -6,6 +6,7 @@ mod corpora;
 mod errors;
 mod flops;
 mod full;
+mod likelihood;
 mod line;
 mod score;
 mod tasks;

@@ -12,6 +12,7 @@ mod golden;
 mod heads;
 mod init;
 mod kernels;
+mod likelihood;
 mod networks;
 mod parts;
 mod traps;
