@@ -7,7 +7,10 @@ use crate::{
 use electra_model::{EncoderInput, PaddingMask, Row};
 use electra_tokenize::Tokenizer;
 use electra_torch::upload;
-use electra_train::{objective::Batch, trainer::Source};
+use electra_train::{
+    objective::{Batch, LossCounts},
+    trainer::Source,
+};
 use std::{ops::Range, sync::Arc, time::Duration};
 use tch::{Device, Tensor};
 
@@ -145,6 +148,11 @@ impl Batch for TaskBatch {
 
     fn tokens(&self) -> usize {
         self.inputs().iter().map(|input| input.ids.len()).sum()
+    }
+
+    fn loss_counts(&self) -> LossCounts {
+        let (predictions, tokens) = (self.sequences(), self.tokens());
+        LossCounts { predictions, tokens, ..LossCounts::default() }
     }
 
     /// The last batch of an epoch may have fewer rows than `parts`: it is then split into single rows.

@@ -11,7 +11,7 @@ use crate::{
 use electra_model::{EncoderConfig, Parts};
 use electra_train::{
     metrics::Observations,
-    objective::{Batch, LossCounts, Objective, Pass},
+    objective::{LossCounts, Objective, Pass},
     optim::{Decay, Rule},
 };
 use tch::{Kind, Tensor, nn};
@@ -61,14 +61,6 @@ impl Objective for Finetuning {
 
     fn name(&self) -> &str {
         self.head.name()
-    }
-
-    fn loss_counts(&self, batch: &TaskBatch) -> LossCounts {
-        LossCounts {
-            predictions: batch.sequences(),
-            tokens: batch.tokens(),
-            ..LossCounts::default()
-        }
     }
 
     fn pass<'a>(

@@ -9,7 +9,7 @@ use electra_model::{EncoderInput, Generator, PaddingMask};
 use electra_train::{
     Recipe, RunConfig, Start,
     metrics::Observations,
-    objective::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
+    objective::{Batch, LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
 };
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -47,7 +47,7 @@ impl Objective for MaskOnly {
 
     fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
         let predictions = batch.masked_is_mask.iter().filter(|&&is_mask| is_mask).count();
-        LossCounts { predictions, ..LossCounts::of(batch) }
+        LossCounts { predictions, ..batch.loss_counts() }
     }
 
     fn pass<'a>(

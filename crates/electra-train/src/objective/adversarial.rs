@@ -135,10 +135,6 @@ impl Objective for Adversarial {
         ]
     }
 
-    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts::of(batch)
-    }
-
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,

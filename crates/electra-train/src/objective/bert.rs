@@ -136,10 +136,6 @@ impl Objective for Bert {
         &STAGES
     }
 
-    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts::of(batch)
-    }
-
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,

@@ -108,10 +108,6 @@ impl Objective for Electric {
         networks
     }
 
-    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts::of(batch)
-    }
-
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,

@@ -97,10 +97,6 @@ impl Objective for ReplaceMlm {
         networks
     }
 
-    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts::of(batch)
-    }
-
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,

@@ -18,6 +18,9 @@ pub trait Batch: Sized {
     /// Number of tokens without padding.
     fn tokens(&self) -> usize;
 
+    /// The counts that losses are divided by.
+    fn loss_counts(&self) -> LossCounts;
+
     /// Splits into `parts` batches of whole sequences, in order, as even as possible.
     fn split(self, parts: usize) -> Vec<Self>;
 }
@@ -50,7 +53,9 @@ pub trait Objective: Debug {
     }
 
     /// The counts that losses over `batch` are divided by.
-    fn loss_counts(&self, batch: &Self::Batch) -> LossCounts;
+    fn loss_counts(&self, batch: &Self::Batch) -> LossCounts {
+        batch.loss_counts()
+    }
 
     /// A pass over `part`, with losses normalised by `whole`, the counts of the update's batch, so that the gradients of
     /// the parts add up to the gradient of the batch. A pass may keep results of one phase for the next.
@@ -187,14 +192,6 @@ pub struct LossCounts {
     pub maskable: usize,
 }
 
-impl LossCounts {
-    /// The counts of a batch for pre-training.
-    pub fn of(batch: &MaskedBatch) -> Self {
-        let maskable = batch.special_tokens_mask.iter().filter(|&&special| !special).count();
-        Self { predictions: batch.masked_labels.len(), tokens: batch.tokens, maskable }
-    }
-}
-
 impl std::ops::Add for LossCounts {
     type Output = Self;
 
@@ -240,6 +237,11 @@ impl Batch for MaskedBatch {
 
     fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    fn loss_counts(&self) -> LossCounts {
+        let maskable = self.special_tokens_mask.iter().filter(|&&special| !special).count();
+        LossCounts { predictions: self.masked_labels.len(), tokens: self.tokens, maskable }
     }
 
     fn split(self, parts: usize) -> Vec<Self> {

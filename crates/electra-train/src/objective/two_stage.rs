@@ -155,10 +155,6 @@ impl Objective for TwoStage {
         Ok(())
     }
 
-    fn loss_counts(&self, batch: &MaskedBatch) -> LossCounts {
-        LossCounts::of(batch)
-    }
-
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,
