@@ -9,7 +9,7 @@ use serde_json::Value;
 const STYLE: &str = ":root{color-scheme:light dark}\
 body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\
 table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;border-bottom:1px solid rgba(128,128,128,.3);\
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128,128,128,.12)}td.n{text-align:right;\
+text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128,128,128,.12)}td:first-child{white-space:nowrap}.n{text-align:right;\
 font-variant-numeric:tabular-nums;white-space:nowrap}svg{width:48em;max-width:100%;height:auto}\
 svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}";
 
@@ -117,21 +117,33 @@ impl Page {
         });
     }
 
-    /// Adds a table; numeric cells are right-aligned.
+    /// Adds a table; columns of numbers, with `-` for missing ones, are right-aligned. A table without a header has names in
+    /// its first column and their values in the second.
     pub fn table<H: AsRef<str>, C: AsRef<str>>(
         &mut self,
         header: &[H],
         rows: impl IntoIterator<Item = Vec<C>>,
     ) {
+        let rows: Vec<Vec<C>> = rows.into_iter().collect();
+        let is_number = |cell: &str| cell == "-" || cell.parse::<f64>().is_ok();
+        let is_numeric = |column: usize| {
+            let mut cells = rows.iter().filter_map(|row| row.get(column));
+            !header.is_empty() && cells.all(|cell| is_number(cell.as_ref()))
+        };
+        let class = |column| is_numeric(column).then_some("n");
         self.push(html! {
             table {
                 @if !header.is_empty() {
-                    tr { @for cell in header { th { (cell.as_ref()) } } }
-                }
-                @for row in rows {
                     tr {
-                        @for cell in row.iter().map(AsRef::as_ref) {
-                            td class=[cell.parse::<f64>().is_ok().then_some("n")] { (cell) }
+                        @for (column, cell) in header.iter().enumerate() {
+                            th class=[class(column)] { (cell.as_ref()) }
+                        }
+                    }
+                }
+                @for row in &rows {
+                    tr {
+                        @for (column, cell) in row.iter().enumerate() {
+                            td class=[class(column)] { (cell.as_ref()) }
                         }
                     }
                 }
@@ -223,6 +235,8 @@ fn draw(
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(MARGIN)
+            // The last label of the x axis is centered on the end of the axis.
+            .margin_right(3 * MARGIN)
             .y_label_area_size(LABELS.0)
             .x_label_area_size(LABELS.1)
             .build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;

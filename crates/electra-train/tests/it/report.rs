@@ -71,13 +71,13 @@ fn metrics_and_curves_match_the_rows() {
     }
     for row in [
         "<tr><td>updates</td><td>10 of 40</td></tr>",
-        "<tr><td>parameters</td><td class=\"n\">1234</td></tr>",
-        "<tr><th>figure</th><th>training, update 10</th><th>held-out, update 10</th></tr>",
+        "<tr><td>parameters</td><td>1234</td></tr>",
+        "<tr><th>figure</th><th class=\"n\">training, update 10</th><th class=\"n\">held-out, update 10</th></tr>",
         "<tr><td>loss</td><td class=\"n\">6</td><td class=\"n\">7.1250</td></tr>",
-        "<tr><td>discriminator_auc</td><td>-</td><td class=\"n\">0.7500</td></tr>",
-        "<tr><td>discriminator_precision</td><td>-</td><td>-</td></tr>",
-        "<tr><td>learning_rate</td><td class=\"n\">5.000e-4</td><td>-</td></tr>",
-        "<tr><td>train.steps</td><td class=\"n\">40</td></tr>",
+        "<tr><td>discriminator_auc</td><td class=\"n\">-</td><td class=\"n\">0.7500</td></tr>",
+        "<tr><td>discriminator_precision</td><td class=\"n\">-</td><td class=\"n\">-</td></tr>",
+        "<tr><td>learning_rate</td><td class=\"n\">5.000e-4</td><td class=\"n\">-</td></tr>",
+        "<tr><td>train.steps</td><td>40</td></tr>",
         "<tr><td>objective.masking.kind</td><td>&quot;",
     ] {
         assert!(html.contains(row), "{row:?} is not in {html}");
