@@ -57,7 +57,7 @@ pub fn write_file_with<T, E: From<Error>>(
         Ok(value)
     });
     if written.is_err() {
-        // The cause is reported; an incomplete file is of no use.
+        // The cause is reported; an incomplete file is useless.
         let _ = fs::remove_file(&temporary);
     }
     written

@@ -59,7 +59,7 @@ impl TemporaryLock {
 
 impl Drop for TemporaryLock {
     fn drop(&mut self) {
-        // A lock file that cannot be removed is not locked, so it blocks nobody.
+        // A lock file that cannot be removed is unlocked and has no effect.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -22,7 +22,7 @@ mod tests {
     #[test]
     fn a_similar_name_is_suggested_and_others_are_listed() {
         assert_eq!(nearest("stepps", ["steps", "seed"]), "; did you mean \"steps\"?");
-        assert_eq!(nearest("COLOR", ["shape", "colour"]), "; did you mean \"colour\"?");
+        assert_eq!(nearest("COLOR", ["shape", "color"]), "; did you mean \"color\"?");
         assert_eq!(nearest("xyz", ["steps", "seed"]), "; known here: steps, seed");
         assert_eq!(nearest("xyz", []), "; known here: ");
     }

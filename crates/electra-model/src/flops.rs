@@ -45,7 +45,7 @@ pub fn train_step(parts: &Parts, networks: &[NetworkSpec<'_>], batch: u64, lengt
 }
 
 /// FLOPs of one step of a language model: one network, whose output layer is counted at a fraction `predicted` of the
-/// positions. That is [`OUTPUT_FRACTION`] for masked language modelling and 1 from left to right.
+/// positions. That is [`OUTPUT_FRACTION`] for masked language modeling and 1 from left to right.
 pub fn language_model_step(
     parts: &Parts,
     config: &EncoderConfig,

@@ -26,7 +26,7 @@ pub(crate) fn read_from<T: DeserializeOwned>(reader: impl Read, path: &Path) -> 
     let mut bytes = Vec::new();
     let count = reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     if count as u64 > LARGEST {
-        let message = format!("larger than {LARGEST} bytes: is this the right file?");
+        let message = format!("larger than the limit of {LARGEST} bytes for JSON files");
         return Err(Error::file(path, message));
     }
     let text = String::from_utf8(bytes).map_err(|e| Error::file(path, not_utf8(&e, 0, 1)))?;

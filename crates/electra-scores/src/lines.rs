@@ -72,7 +72,8 @@ impl Lines {
         }
         self.line += 1;
         if count as u64 == LONGEST_LINE && !bytes.ends_with(b"\n") {
-            let message = format!("a line longer than {LONGEST_LINE} bytes: is this a table?");
+            let message =
+                format!("a line longer than {LONGEST_LINE} bytes; this may not be a table");
             return Err(Error::row(file, self.line, message));
         }
         let text = String::from_utf8(bytes).map_err(|error| {

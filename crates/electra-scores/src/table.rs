@@ -205,7 +205,7 @@ impl Rows {
             true => {
                 Ok(self.positions.iter().map(|&position| fields[position].to_owned()).collect())
             }
-            false => Err(format!("{} columns where there must be {}", fields.len(), self.width)),
+            false => Err(format!("{} columns instead of {}", fields.len(), self.width)),
         };
         match &mut self.source {
             Source::Tsv(lines) => {
@@ -335,8 +335,9 @@ fn csv_record(
     reader.get_mut().set_limit(LONGEST_LINE);
     let found = reader.read_record(&mut record);
     if reader.get_ref().limit() == 0 {
-        let message =
-            format!("a row longer than {LONGEST_LINE} bytes: is a quotation mark left open?");
+        let message = format!(
+            "a row longer than {LONGEST_LINE} bytes; a closing quotation mark may be missing"
+        );
         return Err(Error::row(file, start, message));
     }
     let found = found.map_err(|error| {

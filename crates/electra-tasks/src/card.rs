@@ -74,7 +74,7 @@ fn about(report: &Report) -> Vec<(&'static str, String)> {
             "base model",
             match report.weights {
                 Weights::Pretrained => model.to_string(),
-                Weights::Random => format!("{model}, its sizes alone: the weights were random"),
+                Weights::Random => format!("{model}: only its sizes; the weights were random"),
             },
         ),
     ]
@@ -91,7 +91,7 @@ fn recipe(report: &Report, config: &FinetuneConfig) -> Vec<(&'static str, String
         (
             "learning rate",
             format!(
-                "{} at its peak, warm-up over {} of the updates, decay to 0; times {} from each layer to the one below",
+                "peak {}, warm-up over {} of the updates, decay to 0; times {} from each layer to the one below",
                 rates.learning_rate, rates.warmup_fraction, rates.layer_decay
             ),
         ),

@@ -7,7 +7,7 @@ use electra_train::{optim::OptimizerConfig, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The upper limit of `train.batch_size` and `train.accumulate`: a larger value is taken for a mistake.
+/// The upper limit of `train.batch_size` and `train.accumulate`: a larger value is probably a mistake.
 const LARGEST_BATCH: usize = 1 << 20;
 
 /// A fine-tuning config.
@@ -162,11 +162,11 @@ pub enum Pooling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpanConfig {
-    /// The most tokens of a question; longer questions are truncated.
+    /// Maximum number of tokens of a question; longer questions are truncated.
     pub max_query_length: usize,
     /// Tokens of the context from the start of a window to the start of the next.
     pub stride: usize,
-    /// The most tokens of an answer.
+    /// Maximum number of tokens of an answer.
     pub max_answer_length: usize,
     /// The number of best answers kept for each question.
     pub n_best: usize,
@@ -246,7 +246,7 @@ pub enum Choose {
     /// The weights after the last update (the protocol of the paper and of the reference).
     #[default]
     Last,
-    /// The weights with the best dev score during training, the first of equals. This makes the dev score more
+    /// The weights with the best dev score during training, the first one if there is a tie. This makes the dev score more
     /// optimistic, not the test score.
     Best,
 }

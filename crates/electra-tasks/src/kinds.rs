@@ -188,7 +188,7 @@ impl Kinds {
                     .to_owned()
             }
             None => format!(
-                "task.json: unknown kind of model {wanted:?}: open it with the program that trained it"
+                "task.json: unknown kind of model {wanted:?}; only the program that trained it can open it"
             ),
         };
         Err(Error::file(site.dir, message))

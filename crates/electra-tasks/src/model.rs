@@ -24,7 +24,7 @@ use tch::{Tensor, nn};
 /// The version of `task.json` that is written and read.
 const FORMAT: u32 = 1;
 const TASK: &str = "task.json";
-/// The least `max_length`: three special tokens and one of text, as for `train.max_length`.
+/// The minimum of `max_length`: three special tokens and one of text, as for `train.max_length`.
 const MIN_LENGTH: i64 = 4;
 /// The kind of a model with a head of another program.
 const OWN: &str = "own";
@@ -295,7 +295,7 @@ fn is_under(name: &str, path: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Handles on the tensors whose names are `wanted`.
+/// Shallow clones of the tensors whose names `wanted` selects.
 pub(crate) fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> bool) -> Named {
     let wanted = tensors.iter().filter(|(name, _)| wanted(name));
     wanted.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()

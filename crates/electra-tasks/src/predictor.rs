@@ -110,7 +110,7 @@ impl Predictor {
     ///
     /// - Rows: the columns `index` and `prediction`, and optionally probabilities, as a table or JSON lines. A window
     ///   of rows is in memory at a time; the output is flushed after each.
-    /// - Words: the input's lines with a further column for the tag (and one for its probability), likewise.
+    /// - Words: the input's lines with another column for the tag (and one for its probability), likewise.
     /// - Questions: `{id: text}` when all are answered. If the null odds are above the threshold, the text is empty.
     ///
     /// `on_done` gets the number of finished rows, words or questions.

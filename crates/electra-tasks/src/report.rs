@@ -33,7 +33,7 @@ pub struct Report {
     pub steps: u64,
     /// One entry per seed, in the requested order.
     pub seeds: Vec<SeedReport>,
-    /// The seed with the best dev score (the first of equals); its model is in `model/`.
+    /// The seed with the best dev score (the first one if there is a tie); its model is in `model/`.
     pub best_seed: u64,
     /// The metric on the dev set, over seeds; `None` if it is not defined for any seed.
     pub dev: Option<Summary>,
@@ -102,7 +102,7 @@ impl SeedReport {
     }
 }
 
-/// The seed with the best dev score, the first of equals.
+/// The seed with the best dev score, the first one if there is a tie.
 pub fn best<'a>(
     seeds: impl DoubleEndedIterator<Item = &'a SeedReport>,
     metric: Metric,

@@ -51,6 +51,8 @@ pub struct Submit {
     pub device: String,
     /// The kinds of models.
     pub kinds: Kinds,
+    /// The parts of models, custom ones included.
+    pub parts: Parts,
 }
 
 /// What happens if a run or a test file is missing; the leaderboard accepts complete submissions only.
@@ -69,7 +71,7 @@ pub enum Missing {
 pub enum RowCounts {
     /// The number of the official file.
     Official,
-    /// Any number, for a try with a part of the data; a warning is logged, because the leaderboard rejects the result.
+    /// Any number, for testing with a part of the data; logs a warning, because the leaderboard rejects the result.
     AsGiven,
 }
 
@@ -174,7 +176,7 @@ impl Submit {
 
     /// The model of a run, checked to be of the task.
     fn open(&self, task: &GlueTask, run: &Path) -> Result<Predictor> {
-        let predictor = Predictor::open_with(run, &self.device, &self.kinds, &Parts::shipped())?;
+        let predictor = Predictor::open_with(run, &self.device, &self.kinds, &self.parts)?;
         let (header, wanted) = (predictor.header(), task.model_task());
         if header.task.strip_suffix(CANDIDATES).unwrap_or(&header.task) != wanted {
             let message = format!("is a model of {:?}, not of {wanted:?}", header.task);

@@ -81,7 +81,7 @@ pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
         TaskCard {
             pipeline: "feature-extraction",
             rows: Vec::new(),
-            predict: "# with the program that trained it, which has the head",
+            predict: "# only with the program that trained it, which defines the head",
         }
     }
 }

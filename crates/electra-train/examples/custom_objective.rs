@@ -1,4 +1,4 @@
-//! A custom objective: masked language modelling with a loss at `[MASK]` positions only. It has one network and its own
+//! A custom objective: masked language modeling with a loss at `[MASK]` positions only. It has one network and its own
 //! name, loss and metrics, and uses the same training loop and run folder.
 //!
 //! Run with `cargo run -p electra-train --example custom_objective -- configs/pretrain-tiny.toml SHARDS OUT`.
@@ -58,7 +58,9 @@ impl Objective for MaskOnly {
     ) -> Box<dyn Pass + 'a> {
         let shape = [part.batch as i64, part.length as i64];
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
-        let mask = PaddingMask::new(&tensor(&part.attention_mask).view(shape));
+        let rows = part.attention_mask.chunks(part.length);
+        let lengths: Vec<usize> = rows.map(|row| row.iter().sum::<i64>() as usize).collect();
+        let mask = PaddingMask::from_lengths(&lengths, part.length, self.device);
         let (ids, segments) = (tensor(&part.generator_ids), tensor(&part.token_type_ids));
         let input = EncoderInput::new(ids.view(shape), segments.view(shape), mask);
         let at_mask = |values: &[i64]| -> Vec<i64> {

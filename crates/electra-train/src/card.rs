@@ -3,16 +3,17 @@
 use crate::{
     error::Result,
     metrics::Figures,
-    objective::{ObjectiveSettings, TrainedNetwork},
+    objective::{Objective, ObjectiveSettings, TrainedNetwork},
     recipe::Recipe,
     run_dir::RunDir,
     state,
 };
+use electra_data::MaskedBatch;
 use electra_model::hf::{self, Architecture};
 use std::{fmt::Write, fs, path::Path};
 
 /// The card of one of a run's networks, with config `exported`. It contains the facts of the run folder; the author adds
-/// language, licence and intended use.
+/// language, license and intended use.
 ///
 /// # Errors
 /// If the run's files cannot be read.
@@ -20,26 +21,38 @@ pub(crate) fn card(
     run: &RunDir,
     recipe: &Recipe,
     checkpoint: &Path,
-    networks: &[TrainedNetwork<'_>],
+    objective: &dyn Objective<Batch = MaskedBatch>,
+    network: &TrainedNetwork<'_>,
     exported: &hf::Config,
 ) -> Result<String> {
+    let networks = &objective.networks();
     let (config, step) = (recipe.config(), state::open(checkpoint)?.state.step);
     let (class, encoder) = (exported.architecture, &exported.encoder);
-    let (auto, tag, about) = match class {
-        Architecture::ElectraForPreTraining => (
+    let (auto, tag, about) = match (class, objective.name(), network.role) {
+        (Architecture::ElectraForPreTraining, "electric", _) => (
+            "AutoModelForPreTraining",
+            "feature-extraction",
+            "An Electric discriminator: an encoder for fine-tuning, with the head that computes the energy of each token.",
+        ),
+        (Architecture::ElectraForPreTraining, ..) => (
             "AutoModelForPreTraining",
             "feature-extraction",
             "An ELECTRA discriminator: an encoder for fine-tuning, with the head that detects replaced tokens.",
         ),
-        Architecture::ElectraForMaskedLM => (
+        (Architecture::ElectraForMaskedLM, _, "generator") => (
             "AutoModelForMaskedLM",
             "fill-mask",
             "An ELECTRA generator: the small masked language model that sampled the replacements.",
         ),
+        (Architecture::ElectraForMaskedLM, ..) => (
+            "AutoModelForMaskedLM",
+            "fill-mask",
+            "A masked language model: an encoder for fine-tuning, with the head that predicts tokens.",
+        ),
         _ => (
             "AutoModel",
             "feature-extraction",
-            "An ELECTRA encoder for fine-tuning: a discriminator without its pre-training head.",
+            "An encoder for fine-tuning, without its pre-training head.",
         ),
     };
     let (batch, length) = (
@@ -53,6 +66,7 @@ pub(crate) fn card(
     });
     let flops_of_step = recipe.flops_of_step(networks);
     let mut table: Vec<(&str, String)> = vec![
+        ("objective", objective.name().to_owned()),
         ("updates", format!("{step} of {}", config.train.steps)),
         ("batch", format!("{batch} sequences of {length} tokens")),
         ("tokens seen", (step * batch * length).to_string()),
@@ -88,10 +102,10 @@ pub(crate) fn card(
         ),
     ];
     table.extend(config.objective.card());
-    if let [first, generator] = networks {
-        let [first, generator] = [first, generator].map(|network| network.encoder.config().hidden);
-        let share = generator as f64 / first as f64;
-        let size = format!("{generator} ({share:.3} of the discriminator's)");
+    if let [first, generator] = &networks[..] {
+        let hidden = |network: &TrainedNetwork<'_>| network.encoder.config().hidden;
+        let share = hidden(generator) as f64 / hidden(first) as f64;
+        let size = format!("{} ({share:.3} of the {}'s)", hidden(generator), first.role);
         table.push(("generator's hidden size", size));
     }
     if !encoder.is_electra() {

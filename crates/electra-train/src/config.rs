@@ -111,7 +111,7 @@ impl RunConfig {
 
     /// The config as TOML.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a config of plain values serialises")
+        toml::to_string(self).expect("a config of plain values serializes")
     }
 
     /// Checks every value that does not need the data.

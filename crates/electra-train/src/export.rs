@@ -138,7 +138,7 @@ impl Recipe {
         let pad = i64::from(loaded.tokenizer.vocab().special().pad);
         let sizes = network.encoder.config();
         let config = hf::Config::new(architecture, sizes.clone(), pad);
-        let card = card(&loaded.run, self, &loaded.checkpoint, &networks, &config)?;
+        let card = card(&loaded.run, self, &loaded.checkpoint, &**objective, &network, &config)?;
         folder::whole(out, existing, hf::CONFIG_FILE, |dir| {
             hf::write(dir, &config, &tensors)?;
             loaded.tokenizer.write_pretrained(dir, sizes.max_positions as usize)?;

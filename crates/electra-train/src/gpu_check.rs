@@ -95,8 +95,8 @@ impl Recipe {
             (network.kernels, network.precision) = (Kernels::Plain, Precision::F32);
         }
 
-        let reference = Self::from_config(plain).build(&counts)?;
-        let tested = Self::from_config(own).build(&counts)?;
+        let reference = self.build_config(&plain, &counts)?;
+        let tested = self.build_config(&own, &counts)?;
         let (expected, found) = (reference.variables()?, tested.variables()?);
         for ((_, from), (_, to)) in expected.iter().zip(&found) {
             // The same seed gives other random numbers on another device.
@@ -234,14 +234,20 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
     Ok(worst)
 }
 
-/// The loss of a batch, and all gradients concatenated on the host.
+/// The loss of a batch, summed over the phases, and all gradients concatenated on the host.
 fn gradients(built: &BuiltObjective, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
     let objective = &built.objective;
-    let loss = objective.pass(batch, &objective.loss_counts(batch), true).loss(0);
-    let inputs: Vec<&Tensor> = variables.iter().map(|(_, variable)| variable).collect();
-    let flat: Vec<Tensor> = Tensor::run_backward(&[&loss], &inputs, false, false)
-        .iter()
-        .map(|gradient| gradient.flatten(0, -1).to_device(Device::Cpu).to_kind(Kind::Double))
-        .collect();
-    (loss.double_value(&[]), Tensor::cat(&flat, 0))
+    let mut pass = objective.pass(batch, &objective.loss_counts(batch), true);
+    let mut total = 0.0;
+    for phase in 0..objective.phases().len() {
+        let loss = pass.loss(phase);
+        loss.backward();
+        total += loss.double_value(&[]);
+    }
+    let flat = variables.iter().map(|(_, variable)| {
+        let gradient = variable.grad();
+        let gradient = if gradient.defined() { gradient } else { variable.zeros_like() };
+        gradient.flatten(0, -1).to_device(Device::Cpu).to_kind(Kind::Double)
+    });
+    (total, Tensor::cat(&flat.collect::<Vec<_>>(), 0))
 }

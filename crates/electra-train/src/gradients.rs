@@ -102,7 +102,7 @@ pub fn read_batch(
     within("sampled_ids", &sampled_ids, vocab_size)?;
     within("positions", &masked_positions, b * s)?;
     if let Some(pair) = masked_positions.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(invalid(format!("positions has {} twice", pair[0])));
+        return Err(invalid(format!("positions has the duplicate {}", pair[0])));
     }
     if attention_mask.chunks(s.max(1) as usize).any(|row| row.windows(2).any(|p| p[0] < p[1])) {
         return Err(invalid("attention_mask must have the padding on the right".to_owned()));

@@ -13,8 +13,8 @@ text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128
 font-variant-numeric:tabular-nums;white-space:nowrap}svg{width:48em;max-width:100%;height:auto}\
 svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}";
 
-/// The colour-blind safe palette of Okabe and Ito, with grey instead of black.
-const COLOURS: [RGBColor; 7] = [
+/// The color-blind safe palette of Okabe and Ito, with grey instead of black.
+const COLORS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -171,7 +171,7 @@ impl Page {
 
     /// Adds a table of a config: full keys, and values in TOML syntax.
     pub fn config(&mut self, config: &impl Serialize) {
-        let table = toml::Table::try_from(config).expect("a config of plain values serialises");
+        let table = toml::Table::try_from(config).expect("a config of plain values serializes");
         let mut rows = Vec::new();
         keys("", &table, &mut rows);
         self.table(&["key", "value"], rows);
@@ -194,7 +194,7 @@ impl Page {
             h3 { (title) }
             (PreEscaped(drawing))
             p {
-                @for (curve, RGBColor(r, g, b)) in curves.iter().zip(COLOURS.iter().cycle()) {
+                @for (curve, RGBColor(r, g, b)) in curves.iter().zip(COLORS.iter().cycle()) {
                     span style={ "color:rgb(" (r) "," (g) "," (b) ")" } { "\u{25a0}" } " " (curve.name) " "
                 }
             }
@@ -218,7 +218,7 @@ impl Page {
     }
 }
 
-/// A background style of colour `rgb` and intensity `share`, from 0 to 1.
+/// A background style of color `rgb` and intensity `share`, from 0 to 1.
 fn shaded(rgb: &str, share: f64) -> String {
     format!("background:rgba({rgb},{:.2})", 0.75 * share)
 }
@@ -248,8 +248,8 @@ fn draw(
             .y_label_formatter(&axis_label)
             .x_desc(x)
             .draw()?;
-        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-            let line = colour.stroke_width(3);
+        for (curve, color) in curves.iter().zip(COLORS.iter().cycle()) {
+            let line = color.stroke_width(3);
             chart.draw_series(LineSeries::new(curve.points.iter().copied(), line))?;
         }
         area.present()?;

@@ -1,7 +1,7 @@
 //! Training objectives: losses and metrics of a batch.
 //!
 //! The training loop only uses the trait and does not depend on ELECTRA; replaced token detection, masked language
-//! modelling and fine-tuning tasks are objectives. A built-in objective is one file here, and one variant and one arm below.
+//! modeling and fine-tuning tasks are objectives. A built-in objective is one file here, and one variant and one arm below.
 
 mod adversarial;
 mod all_tokens_mlm;
@@ -54,9 +54,9 @@ use serde::{Deserialize, Serialize};
 pub enum ObjectiveConfig {
     /// ELECTRA's replaced token detection.
     ReplacedToken(ReplacedTokenConfig),
-    /// Masked language modelling with one network.
+    /// Masked language modeling with one network.
     Bert(BertConfig),
-    /// Masked language modelling on the generator's samples.
+    /// Masked language modeling on the generator's samples.
     ReplaceMlm(ReplaceMlmConfig),
     /// The same over all tokens, with a copy mechanism.
     AllTokensMlm(AllTokensMlmConfig),

@@ -356,10 +356,19 @@ impl Recipe {
     }
 
     pub(crate) fn build(&self, unigram_counts: &[u64]) -> Result<BuiltObjective> {
-        let device = electra_torch::device(&self.config.train.device)?;
-        tch::manual_seed(mix(self.config.train.seed, INITIAL_WEIGHTS));
+        self.build_config(&self.config, unigram_counts)
+    }
+
+    /// The recipe's objective and parts with the networks and the device of another config.
+    pub(crate) fn build_config(
+        &self,
+        config: &RunConfig,
+        unigram_counts: &[u64],
+    ) -> Result<BuiltObjective> {
+        let device = electra_torch::device(&config.train.device)?;
+        tch::manual_seed(mix(config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
-        let site = ObjectiveSite::new(vs.root(), &self.config.model, &self.parts, unigram_counts);
+        let site = ObjectiveSite::new(vs.root(), &config.model, &self.parts, unigram_counts);
         let objective = (self.build)(&site)?;
         Ok(BuiltObjective { vs, objective })
     }

@@ -198,7 +198,7 @@ impl<B> std::fmt::Debug for Trainer<'_, B> {
     }
 }
 
-/// Evaluates an objective over batches, without dropout; losses are normalised over all of them.
+/// Evaluates an objective over batches, without dropout; losses are normalized over all of them.
 ///
 /// Calls `batches` twice: once to count, once to run.
 ///

@@ -58,7 +58,7 @@ impl Schema {
     }
 }
 
-/// The clause with the shortest candidate, the first of equals.
+/// The clause with the shortest candidate, the first one if there is a tie.
 fn clause(first: &[Word], second: &[Word]) -> Option<Clause> {
     let alike = |a: &Word, b: &Word| a.key == b.key;
     let pronouns = (0..first.len()).filter(|&i| PRONOUNS.contains(&first[i].key.as_str()));

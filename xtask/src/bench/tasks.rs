@@ -233,7 +233,7 @@ impl Predicting {
     }
 }
 
-/// Parses the last line of `electra predict`: "N rows, R a second, M MB of memory: FILE".
+/// Parses the last line of `electra predict`: "N rows, R per second, M MB of memory: FILE".
 fn parse_summary(line: &str) -> Result<Value> {
     let number = |index: usize, what: &str| -> Result<f64> {
         let number = line.split(", ").nth(index).and_then(|rest| rest.split(' ').next());
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn the_last_line_of_predict_has_rate_and_memory() {
         let results =
-            parse_summary("3600 rows, 912 a second, 348 MB of memory: out.tsv\n").unwrap();
+            parse_summary("3600 rows, 912 per second, 348 MB of memory: out.tsv\n").unwrap();
         assert_eq!(results, json!({ SPEED: 912.0, MEMORY: 348e6 }));
         let error = parse_summary("3600 rows: out.tsv").unwrap_err().to_string();
         assert!(error.contains("no rate"), "{error}");

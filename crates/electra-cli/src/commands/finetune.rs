@@ -267,7 +267,7 @@ fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
             progress.line(&seed_line("done", report.seed, report.dev_score(metric)));
         }
         Event::SeedSkipped(report) => {
-            progress.line(&seed_line("done before", report.seed, report.dev_score(metric)));
+            progress.line(&seed_line("already done", report.seed, report.dev_score(metric)));
         }
         _ => {}
     }
@@ -320,7 +320,7 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
     };
     let seeds = report.seeds.len();
     console::print(format_args!("{}: dev {}, {seeds} seeds per row", report.task, report.metric))?;
-    line("", ["median", "mean", "sd", "best", "seed", "its test"])?;
+    line("", ["median", "mean", "sd", "best", "seed", "test"])?;
     for cell in &report.cells {
         let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
         let (median, mean, sd) = (of(|s| s.median), of(|s| s.mean), of(|s| s.sd));

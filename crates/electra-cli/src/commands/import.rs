@@ -4,7 +4,7 @@ use super::Overwrite;
 use crate::console;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
-use electra_files::folder;
+use electra_files::{folder, write_file};
 use electra_model::{
     Parts, PretrainedNetwork,
     hf::{self, Architecture, Pretrained},
@@ -95,8 +95,7 @@ impl Args {
             if self.out.is_file() && self.overwrite.existing() == electra_train::Existing::Refuse {
                 bail!("{} exists: use another file, or --overwrite", self.out.display());
             }
-            fs::write(&self.out, config.to_toml())
-                .with_context(|| self.out.display().to_string())?;
+            write_file(&self.out, config.to_toml())?;
             print_notes(&notes)?;
             console::print(format_args!("saved: {}", self.out.display()))?;
             return Ok(ExitCode::SUCCESS);

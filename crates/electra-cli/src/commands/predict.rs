@@ -49,7 +49,7 @@ pub(crate) struct Args {
     format: Option<Format>,
     /// Output file, or `-` for standard output: `index` and `prediction` in the order of the rows. The format depends on
     /// the extension (CSV, JSON lines, else TSV); on standard output it is that of the input. For words, the lines of the
-    /// input with a further column for the tag; for questions, JSON `{id: text}`, with an empty text if a model of SQuAD
+    /// input with another column for the tag; for questions, JSON `{id: text}`, with an empty text if a model of SQuAD
     /// 2.0 predicts no answer.
     #[arg(long)]
     output: PathBuf,
@@ -214,5 +214,5 @@ fn summary(report: &StreamReport) -> String {
     let StreamReport { done, unit, seconds } = report;
     let rate = *done as f64 / seconds;
     let memory = host::peak_memory().map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
-    format!("{done} {unit}, {rate:.0} a second{}", memory.unwrap_or_default())
+    format!("{done} {unit}, {rate:.0} per second{}", memory.unwrap_or_default())
 }

@@ -4,6 +4,7 @@ use super::{Overwrite, kinds};
 use crate::console::{self, Progress};
 use anyhow::bail;
 use clap::Parser;
+use electra_model::Parts;
 use electra_scores::glue::{
     self,
     submission::{ARCHIVE, Origin, runs},
@@ -64,6 +65,7 @@ impl Args {
             archive: if self.zip { Archive::Zip } else { Archive::Omit },
             device: self.device,
             kinds: kinds(),
+            parts: Parts::shipped(),
         };
         let mut progress = Progress::new("rows", 0);
         let mut current = String::new();

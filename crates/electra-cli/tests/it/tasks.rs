@@ -94,11 +94,11 @@ fn questions_are_learned_scored_and_predicted() {
 
 const TAGS: &str = "name = 'things'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'train.conll'\ndev = 'dev.conll'\n";
 
-/// Sentences of a colour, an animal and a full stop.
+/// Sentences of a color, an animal and a full stop.
 fn tags(count: usize) -> String {
     let sentence = |i: usize| {
-        let (colour, animal) = (WORDS[i % 4], WORDS[4 + i * 3 % 4]);
-        format!("{colour} B-COLOUR\n{animal} B-ANIMAL\n. O\n\n")
+        let (color, animal) = (WORDS[i % 4], WORDS[4 + i * 3 % 4]);
+        format!("{color} B-COLOR\n{animal} B-ANIMAL\n. O\n\n")
     };
     (0..count).map(sentence).collect()
 }
@@ -121,7 +121,7 @@ fn words_are_tagged_in_a_file_whose_lines_stay_as_they_are() {
     // The words of the dev file with another column in the place of the tags.
     let words = read(dir, "tags/dev.conll");
     let words: String =
-        words.replace(" B-COLOUR", "\t1").replace(" B-ANIMAL", "\t2").replace(" O", "\t3");
+        words.replace(" B-COLOR", "\t1").replace(" B-ANIMAL", "\t2").replace(" O", "\t3");
     write(dir, "words.conll", &words);
     let printed =
         output(dir, "predict --model {}/tuned --input {}/words.conll --output {}/tagged.conll");
@@ -138,7 +138,7 @@ fn words_are_tagged_in_a_file_whose_lines_stay_as_they_are() {
     fails(dir, &format!("{streamed} --format tsv"), 1, &["in columns", "remove --format"]);
 }
 
-/// Colours and animals in `kinds`, to be learned by a config of their own.
+/// Colors and animals in `kinds`, to be learned by a config of their own.
 fn write_kinds(dir: &Path) {
     let task = "name = 'kinds'\nkind = 'classification'\ntext_a = 'text'\nlabel = 'label'\nmetric = 'accuracy'\n\
                 [files]\ntrain = 'train.tsv'\ndev = 'dev.tsv'\n\
@@ -146,7 +146,7 @@ fn write_kinds(dir: &Path) {
     write(dir, "kinds/task.toml", task);
     let rows = |count: usize| {
         let row = |i: usize| match i % 2 {
-            0 => format!("the {}\tcolour\n", WORDS[i % 4]),
+            0 => format!("the {}\tcolor\n", WORDS[i % 4]),
             _ => format!("the {}\tanimal\n", WORDS[4 + i % 4]),
         };
         "text\tlabel\n".to_owned() + &(0..count).map(row).collect::<String>()

@@ -27,7 +27,7 @@ fn pre_norm(kernels: Kernels) -> EncoderConfig {
 }
 
 /// `LayerNorm(x)` by its formula.
-fn normalised(x: &Tensor, weights: &dyn Fn(&str) -> Tensor, name: &str) -> Tensor {
+fn normalized(x: &Tensor, weights: &dyn Fn(&str) -> Tensor, name: &str) -> Tensor {
     let mean = x.mean_dim([-1i64].as_slice(), true, Kind::Float);
     let variance = (x - &mean).square().mean_dim([-1i64].as_slice(), true, Kind::Float);
     let scaled = (x - mean) / (variance + 1e-12).sqrt();
@@ -60,15 +60,15 @@ fn a_pre_norm_encoder_matches_its_formula() {
         };
         let x_bsh = &states[0];
         let expected = no_grad(|| {
-            let y = normalised(x_bsh, &layer, "attention.output.LayerNorm");
+            let y = normalized(x_bsh, &layer, "attention.output.LayerNorm");
             let part = |name: &str| dense(&y, &format!("attention.self.{name}"));
             let scores = part("query").matmul(&part("key").transpose(-2, -1)) / 12f64.sqrt();
             let bias = (mask.keep_bs().unsqueeze(1) - 1.0) * 10_000.0;
             let heads = (scores + bias).softmax(-1, Kind::Float).matmul(&part("value"));
             let x1 = x_bsh + dense(&heads, "attention.output.dense");
-            let y = normalised(&x1, &layer, "output.LayerNorm");
+            let y = normalized(&x1, &layer, "output.LayerNorm");
             let mlp = dense(&dense(&y, "intermediate.dense").gelu("none"), "output.dense");
-            normalised(&(x1 + mlp), &weights, "final_LayerNorm")
+            normalized(&(x1 + mlp), &weights, "final_LayerNorm")
         });
         let last =
             no_grad(|| network.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false));

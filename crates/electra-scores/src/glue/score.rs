@@ -111,7 +111,7 @@ pub fn average(scores: &[(&GlueTask, Scores)], rule: Average) -> Result<f64> {
         let value = |scores: &Scores, metric: Metric| {
             scores.get(&metric).copied().flatten().ok_or_else(|| {
                 let key = format!("{metric} of {}", task.name);
-                Error::value(&key, "nothing", "the average needs a number")
+                Error::value(&key, "(missing)", "required for the average")
             })
         };
         let file_mean = |file: &Scores| -> Result<f64> {

@@ -409,7 +409,7 @@ impl Unmatched {
 fn texts(question: &Question) -> Result<Vec<&str>> {
     let answers = question.answers.as_ref().ok_or_else(|| {
         let expected = "the gold file needs \"answers\" for each question, [] if it has no answer";
-        Error::value(&format!("answers of {:?}", question.id), "nothing", expected)
+        Error::value(&format!("answers of {:?}", question.id), "(missing)", expected)
     })?;
     Ok(answers.iter().map(|answer| answer.text.as_str()).collect())
 }

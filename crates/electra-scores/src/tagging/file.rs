@@ -96,7 +96,7 @@ impl Sentences {
             let width = *self.width.get_or_insert(fields.len());
             if fields.len() != width {
                 let message =
-                    format!("{} columns where the lines before have {width}", fields.len());
+                    format!("{} columns, but the lines before it have {width}", fields.len());
                 return Err(fail(message));
             }
             let place = |column: i64| {

@@ -127,7 +127,7 @@ impl Finetune<'_> {
         ] {
             if !same {
                 let message = format!(
-                    "was started with another value of {name}: use the same, or another output folder"
+                    "{name} changed since the run was started: use the same, or another output folder"
                 );
                 return Err(Error::file(&self.out, message));
             }

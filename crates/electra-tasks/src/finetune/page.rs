@@ -58,7 +58,10 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
     let path = seed_dir(report.best_seed).join(Split::Dev.name()).join(DETAILS);
     let details: Vec<Details> = if_there(read_json(&path))?.unwrap_or_default();
     if !details.is_empty() {
-        page.paragraph(&format!("Below: the dev set, as seed {} answers it.", report.best_seed));
+        page.paragraph(&format!(
+            "Below: predictions for the dev set, with seed {}.",
+            report.best_seed
+        ));
     }
     for part in &details {
         part.show(&mut page);

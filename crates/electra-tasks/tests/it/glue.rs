@@ -211,16 +211,13 @@ fn rows_that_do_not_parse_are_counted_up_to_a_share_of_the_file() {
     let torn = |n: usize| (format!("red green, {n}\t"), format!("red green,\n{n}\t"));
     let ((one, torn_one), (two, torn_two)) = (torn(1), torn(2));
     fs::write(&path, whole.replace(&one, &torn_one).replace(&two, &torn_two)).unwrap();
-    let words = ["train.tsv", "6 of 304", "0.01", "train.tsv:3", "4 columns where there must be 6"];
+    let words = ["train.tsv", "6 of 304", "0.01", "train.tsv:3", "4 columns instead of 6"];
     says(load(dir.path(), "qqp"), &words);
 
     let mut strict = glue::find("qqp").unwrap().task().unwrap();
     strict.unusable_rows = 0.0;
     fs::write(&path, whole.replace("red green, 17\t", "red green,\n17\t")).unwrap();
-    says(
-        data::load(&strict, &dir.path().join("QQP")),
-        &["train.tsv:19", "4 columns where there must be 6"],
-    );
+    says(data::load(&strict, &dir.path().join("QQP")), &["train.tsv:19", "4 columns instead of 6"]);
 }
 
 /// MNLI's authors write `-` where the annotators did not agree.

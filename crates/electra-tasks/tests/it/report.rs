@@ -97,7 +97,7 @@ fn rows_that_are_left_out_are_counted_and_named_by_file() {
 
     // 64 rows and a header come before.
     let train = fixture.path("task/train.tsv").display().to_string();
-    let named = (66..87).map(|line| format!("{train}:{line}: 1 columns where there must be 2"));
+    let named = (66..87).map(|line| format!("{train}:{line}: 1 columns instead of 2"));
     let mut named: Vec<String> = named.collect();
     named.push(format!("{train}:87: the label \"-\" means that there is no gold label"));
     let dev = fixture.path("task/dev.tsv").display().to_string();

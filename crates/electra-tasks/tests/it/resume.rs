@@ -35,7 +35,7 @@ fn a_run_is_not_resumed_with_other_data() {
     ] {
         let whole = fs::read_to_string(data.join(file)).unwrap();
         fs::write(data.join(file), whole.replacen(from, to, 1)).unwrap();
-        says(go_on(&run), &["out", "another value of the data"]);
+        says(go_on(&run), &["out", "the data changed"]);
         fs::write(data.join(file), whole).unwrap();
     }
     // Another process writes the folder.
@@ -56,7 +56,7 @@ fn a_run_is_not_resumed_with_other_data() {
     finish(&run);
     inputs["data"]["examples"]["dev"] = 31.into();
     fs::write(&path, inputs.to_string()).unwrap();
-    says(go_on(&run), &["out", "another value of the data"]);
+    says(go_on(&run), &["out", "the data changed"]);
     fs::write(&path, kept).unwrap();
     // Older folders have none.
     let mut inputs: serde_json::Map<String, serde_json::Value> =

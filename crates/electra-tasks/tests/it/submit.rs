@@ -1,6 +1,7 @@
 //! Every task of GLUE from its files to the leaderboard's archive, with a tiny encoder of random weights.
 
 use crate::{e2e::turn, glue::write, root, says};
+use electra_model::Parts;
 use electra_model::{
     ElectraConfig, EncoderConfig,
     hf::{self, Architecture, Pretrained},
@@ -97,6 +98,7 @@ impl Fixture {
             archive: Archive::Omit,
             device: "cpu".to_owned(),
             kinds: Kinds::default(),
+            parts: Parts::shipped(),
         }
     }
 

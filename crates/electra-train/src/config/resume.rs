@@ -23,7 +23,7 @@ impl RunConfig {
     /// [`Error::Config`] with the keys that differ and both values.
     pub fn check_resumed(&self, saved: &Path) -> Result<()> {
         let value =
-            |config: &Self| Value::try_from(config).expect("a config of plain values serialises");
+            |config: &Self| Value::try_from(config).expect("a config of plain values serializes");
         let mut changed = Vec::new();
         differences("", &value(&Self::read(saved, &[])?), &value(self), &mut changed);
         if changed.is_empty() {

@@ -155,7 +155,7 @@ impl Objective for Adversarial {
             -100,
             0.0,
         );
-        // The masked language modelling loss is reported, not trained.
+        // The masked language modeling loss is reported, not trained.
         let prediction = MaskedPrediction {
             loss: losses_p.sum(Kind::Float),
             losses_p,

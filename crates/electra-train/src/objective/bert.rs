@@ -1,4 +1,4 @@
-//! BERT's masked language modelling: the paper's baseline, with one network.
+//! BERT's masked language modeling: the paper's baseline, with one network.
 
 use super::{
     inputs::{Inputs, Shapes},
@@ -26,7 +26,7 @@ pub struct BertConfig {
 }
 
 /// The mean cross-entropy over the chosen positions. The network is the config's discriminator with a masked language
-/// modelling head; no generator is built.
+/// modeling head; no generator is built.
 ///
 /// Source: Devlin et al. 2019, section 3.1, "Task #1"; Clark et al. 2020, section 3.1, the BERT baseline: no next
 /// sentence prediction.

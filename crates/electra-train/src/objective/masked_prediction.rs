@@ -1,4 +1,4 @@
-//! Masked language modelling at the masked positions: loss, sampled replacements, most likely tokens.
+//! Masked language modeling at the masked positions: loss, sampled replacements, most likely tokens.
 
 use super::sampling::sample;
 use crate::metrics::Observations;

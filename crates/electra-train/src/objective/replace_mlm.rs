@@ -1,4 +1,4 @@
-//! Replace MLM: masked language modelling on the generator's samples instead of `[MASK]`.
+//! Replace MLM: masked language modeling on the generator's samples instead of `[MASK]`.
 
 use super::{
     bert::{ALL, MASKED},

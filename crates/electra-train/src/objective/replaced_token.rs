@@ -24,7 +24,7 @@ use tch::{Device, Tensor};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplacedTokenConfig {
-    /// Weight of the generator's masked language modelling loss.
+    /// Weight of the generator's masked language modeling loss.
     pub generator_weight: f64,
     /// Weight of the discriminator's loss: lambda in the paper.
     pub discriminator_weight: f64,

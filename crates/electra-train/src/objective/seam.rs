@@ -57,7 +57,7 @@ pub trait Objective: Debug {
         batch.loss_counts()
     }
 
-    /// A pass over `part`, with losses normalised by `whole`, the counts of the update's batch, so that the gradients of
+    /// A pass over `part`, with losses normalized by `whole`, the counts of the update's batch, so that the gradients of
     /// the parts add up to the gradient of the batch. A pass may keep results of one phase for the next.
     fn pass<'a>(
         &'a self,
@@ -181,7 +181,7 @@ pub struct Stage {
     pub products: fn(&[Products]) -> f64,
 }
 
-/// The number of predictions and tokens in a batch, by which losses are normalised.
+/// The number of predictions and tokens in a batch, by which losses are normalized.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossCounts {
     /// Masked positions, or examples of a task.

@@ -30,9 +30,9 @@ pub trait ObjectiveSettings {
     /// If the config is invalid or a part cannot be built.
     fn build(&self, site: &ObjectiveSite<'_>) -> Result<Box<dyn Objective<Batch = MaskedBatch>>>;
 
-    /// Rows of the model card: name and value of settings.
+    /// Rows of the model card: name and value of settings. By default, the masking.
     fn card(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        vec![("masking", format!("{:?}", self.masking()))]
     }
 }
 

@@ -74,7 +74,7 @@ impl ObjectiveSettings for TwoStageConfig {
     }
 }
 
-/// The generator is trained by masked language modelling for a share of the updates. Then it is frozen and samples without
+/// The generator is trained by masked language modeling for a share of the updates. Then it is frozen and samples without
 /// dropout, and the discriminator is trained by replaced token detection, starting from the generator's encoder or from
 /// random weights.
 ///

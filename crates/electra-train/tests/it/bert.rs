@@ -1,4 +1,4 @@
-//! Masked language modelling: its loss, its masking, and a run with one network.
+//! Masked language modeling: its loss, its masking, and a run with one network.
 
 use crate::{Fixture, figures, objective::batches};
 use electra_data::MaskedBatch;

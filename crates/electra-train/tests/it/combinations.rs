@@ -6,6 +6,7 @@ use electra_model::{hf::Pretrained, tensors};
 use electra_train::{
     Recipe, RunConfig, Start,
     export::{ExportPart, export},
+    objective::ObjectiveSettings,
 };
 use std::{collections::HashMap, fs, path::Path};
 use tch::Tensor;
@@ -188,4 +189,31 @@ fn the_conflict_of_the_losses_is_logged() {
     trained(&fixture, "without", &["train.log_every=1", "model.sharing.kind=tied"]);
     let [a, b] = ["tied", "without"].map(|run| variables(&fixture, run, 2));
     assert!(a.iter().all(|(name, tensor)| *tensor == b[name]));
+}
+
+/// The model card says what the network was trained for.
+#[test]
+fn model_cards_describe_the_objective() {
+    let fixture = Fixture::new();
+    let ablations = crate::ablations::scaled(&fixture);
+    for (name, part, words) in [
+        ("bert", ExportPart::Default, "A masked language model: an encoder for fine-tuning"),
+        ("replace-mlm", ExportPart::Default, "A masked language model: an encoder"),
+        ("replace-mlm", ExportPart::Generator, "An ELECTRA generator"),
+        ("electric", ExportPart::Default, "the head that computes the energy of each token"),
+        ("electra-15", ExportPart::Default, "the head that detects replaced tokens"),
+        ("electra-15", ExportPart::Encoder, "without its pre-training head"),
+    ] {
+        let run = fixture.path(&format!("{name}-{part:?}-run"));
+        let sets = ["train.steps=1", "evaluate.every=0"].map(str::to_owned);
+        let config = RunConfig::read(&ablations.join(format!("{name}.toml")), &sets).unwrap();
+        let objective = ObjectiveSettings::card(&config.objective);
+        assert!(!objective.is_empty(), "{name}");
+        Recipe::from_config(config).pretrain(&Start::new(&run)).unwrap();
+        let out = fixture.path(&format!("{name}-{part:?}"));
+        export(&run, part, &out, Existing::Refuse).unwrap();
+        let card = fs::read_to_string(out.join("README.md")).unwrap();
+        assert!(card.contains(words), "{name} {part:?}: {card}");
+        assert!(card.contains("| objective | ") && card.contains("| masking | "), "{card}");
+    }
 }

@@ -108,7 +108,7 @@ fn all_independent(masks: &[(String, Dropped)]) {
     }
 }
 
-fn normalised(x_bsh: &Tensor) -> Tensor {
+fn normalized(x_bsh: &Tensor) -> Tensor {
     x_bsh.layer_norm([HIDDEN], None::<&Tensor>, None::<&Tensor>, 1e-12, true)
 }
 
@@ -159,8 +159,8 @@ fn hidden_masks(network: &str, encoder: &Encoder) -> Vec<(String, Dropped)> {
         let dropped = after.lt_tensor(&((low + high) / 2.0)).to_kind(Kind::Double);
         let added = (1.0 - &dropped) * (ADDED * scale);
         let expected = match layer {
-            1 => normalised(&(ramp() + added)),
-            _ => normalised(&normalised(&(before + added))),
+            1 => normalized(&(ramp() + added)),
+            _ => normalized(&normalized(&(before + added))),
         };
         near(&format!("{network}: layer {layer}"), after, &expected);
         masks.push((format!("{network}: layer {layer}"), dropped.flatten(0, -1)));
@@ -317,7 +317,7 @@ fn evaluation(kernels: &str) {
     let (_vs, networks) = hidden_networks(kernels);
     let kept = states(networks.discriminator.encoder(), false);
     near("the embeddings", &kept[0], &kept[0].ones_like());
-    near("layer 1", &kept[2], &normalised(&(ramp() + ADDED)).expand_as(&kept[2]));
+    near("layer 1", &kept[2], &normalized(&(ramp() + ADDED)).expand_as(&kept[2]));
     let (_vs, networks) = attention_networks(kernels);
     let [first, second] =
         [0, 1].map(|_| states(networks.discriminator.encoder(), false).pop().unwrap());

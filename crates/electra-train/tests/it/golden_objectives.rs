@@ -208,7 +208,7 @@ fn errors_of_a_batch_file_name_the_tensor() {
         (batch(&[2, 7, 10, 3], &mask, &[1], &[5]), "input_ids has 10: must be from 0 to 9"),
         (batch(&ids, &[1, 0, 1, 1], &[1], &[5]), "padding on the right"),
         (batch(&ids, &mask, &[4], &[5]), "positions has 4: must be from 0 to 3"),
-        (batch(&ids, &mask, &[1, 1], &[5, 6]), "positions has 1 twice"),
+        (batch(&ids, &mask, &[1, 1], &[5, 6]), "positions has the duplicate 1"),
         (batch(&ids, &mask, &[1], &[5, 6]), "sampled_ids must be int64 [1]"),
     ] {
         assert!(message.contains(expected) && message.contains("input"), "{message}");

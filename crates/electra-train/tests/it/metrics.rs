@@ -40,7 +40,7 @@ fn config() -> RunConfig {
     RunConfig::read(&preset("tiny"), &overrides).unwrap()
 }
 
-/// All other weights are 0: attention and feed-forward add nothing, so a hidden state is its normalised word embedding,
+/// All other weights are 0: attention and feed-forward add nothing, so a hidden state is its normalized word embedding,
 /// `+v` for the tokens in `PREDICTED` and `-v` for the others, with `v = (1, -1, 1, -1)`; the discriminator's
 /// logit is `10 gelu(+-1) - 3`, and the generator's logits are its bias.
 fn set_weights(vs: &nn::VarStore) {

@@ -254,7 +254,7 @@ fn padding_does_not_change_the_metrics() {
 }
 
 #[test]
-fn both_losses_are_normalised_by_their_predictions() {
+fn both_losses_are_normalized_by_their_predictions() {
     let fixture = Fixture::new();
     let (_vs, objective) = built(&fixture, &fixture.config(&[]));
     let batch = &batches(&fixture, 5)[0];

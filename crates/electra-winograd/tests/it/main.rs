@@ -217,6 +217,7 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
         archive: Archive::Omit,
         device: "cpu".to_owned(),
         kinds: kinds(),
+        parts: Parts::shipped(),
     };
     let written = submit.run(&mut |_, _| {}).unwrap();
     let table = written.iter().find(|table| table.file == "WNLI.tsv").unwrap();

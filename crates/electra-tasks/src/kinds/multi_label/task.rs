@@ -153,7 +153,7 @@ impl TaskKind for TextData<MultiLabelTask> {
 
     fn card(&self) -> TaskCard {
         self.text_card(format!(
-            "sets of labels: {}; a label is predicted from a probability of {} on",
+            "sets of labels: {}; a label is predicted if its probability is at least {}",
             self.space.join(", "),
             self.task.threshold
         ))

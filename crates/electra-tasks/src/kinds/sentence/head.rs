@@ -104,7 +104,7 @@ fn class_tensor(labels: &[&Label]) -> Tensor {
     Tensor::from_slice(&numbers)
 }
 
-/// The index of the largest value, the first of equals.
+/// The index of the largest value, the first one if there is a tie.
 fn largest(values: &[f32]) -> usize {
     let start = (0, f32::NEG_INFINITY);
     let better =

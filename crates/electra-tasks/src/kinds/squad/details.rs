@@ -60,7 +60,7 @@ fn kind(gold: &str) -> &'static str {
     match gold.split_whitespace().count() {
         0 => "no answer",
         _ if gold.chars().any(char::is_numeric) => "with a digit (dates, numbers)",
-        _ if gold.chars().next().is_some_and(char::is_uppercase) => "capitalised (names)",
+        _ if gold.chars().next().is_some_and(char::is_uppercase) => "capitalized (names)",
         1..=3 => "other, up to 3 words",
         _ => "other, longer",
     }

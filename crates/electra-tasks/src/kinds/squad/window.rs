@@ -133,7 +133,7 @@ pub fn windows(tokens: usize, room: usize, stride: usize) -> Vec<Range<usize>> {
 }
 
 /// The window in which `token` has the most context: the smaller number of tokens left or right of it, plus a hundredth
-/// of the window's length; the first of equals.
+/// of the window's length; the first one if there is a tie.
 ///
 /// Source: reference `finetune/qa/qa_tasks.py`, `_check_is_max_context`.
 pub fn most_context(windows: &[Range<usize>], token: usize) -> Option<usize> {

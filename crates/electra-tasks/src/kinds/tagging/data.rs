@@ -299,7 +299,7 @@ fn entities(set: &TaggedSet, tags: &[Vec<String>]) -> TaggingScores {
     score(tags, &set.gold, Rule::Conll).expect("both are tags of a scheme for the same words")
 }
 
-/// The most frequent class of each word and of all words, the first of equals.
+/// The most frequent class of each word and of all words, the first one if there is a tie.
 fn frequent(
     words: &[&[String]],
     classes: &[Vec<usize>],
