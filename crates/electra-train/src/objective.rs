@@ -88,6 +88,10 @@ impl ObjectiveSettings for ObjectiveConfig {
         self.masking().validate()
     }
 
+    fn warnings(&self, model: &ElectraConfig) -> Vec<String> {
+        self.settings().warnings(model)
+    }
+
     fn masking(&self) -> &MaskingConfig {
         self.settings().masking()
     }

@@ -176,6 +176,10 @@ impl Recipe {
         if start.from == StartFrom::Checkpoint {
             config.check_resumed(&RunDir::open(&start.out)?.config())?;
         }
+        if matches!(start.from, StartFrom::Scratch(_)) {
+            let warnings = config.objective.warnings(&config.model);
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
         let lock = RunDir::lock(&start.out)?;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
         let masking = self.masking(&train_split)?;

@@ -53,6 +53,11 @@ impl ObjectiveSettings for BertConfig {
         check("random_share", self.random_share, ok, &expected)
     }
 
+    fn warnings(&self, model: &ElectraConfig) -> Vec<String> {
+        let unused = "[model.generator] is not used: the objective bert trains one network";
+        model.generator.iter().map(|_| unused.to_owned()).collect()
+    }
+
     fn masking(&self) -> &MaskingConfig {
         &self.masking
     }
@@ -95,9 +100,6 @@ impl Bert {
     /// If a value is invalid or a part cannot be built.
     pub fn new(config: &BertConfig, site: &ObjectiveSite<'_>) -> Result<Self> {
         config.validate(site.model)?;
-        if site.model.generator.is_some() {
-            tracing::warn!("[model.generator] is not used: the objective bert trains one network");
-        }
         let path = &site.path / "encoder";
         Ok(Self {
             network: Generator::from_config(&path, &site.model.discriminator, site.parts)?,

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
 };
 use electra_data::MaskedBatch;
-use electra_model::ElectraConfig;
+use electra_model::{ElectraConfig, EncoderConfig};
 
 /// The settings of one kind of objective: the `[objective]` section without `kind`.
 pub trait ObjectiveSettings {
@@ -15,6 +15,20 @@ pub trait ObjectiveSettings {
     /// # Errors
     /// Naming the first invalid key.
     fn validate(&self, model: &ElectraConfig) -> Result<()>;
+
+    /// Warnings about a valid config, before any data is opened. By default, about a generator as large as the discriminator.
+    fn warnings(&self, model: &ElectraConfig) -> Vec<String> {
+        let size = |network: &EncoderConfig| network.layers * network.hidden * network.hidden;
+        let large = |generator: &EncoderConfig| size(generator) >= size(&model.discriminator);
+        match &model.generator {
+            Some(generator) if large(generator) && model.sharing.name() != "tied-all" => {
+                vec!["the generator is as large as the discriminator; in the paper, discriminators are best with generators of \
+                      1/4 to 1/2 of their width (section 3.2, Figure 3): set model.generator"
+                    .to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
 
     /// How positions are masked.
     fn masking(&self) -> &MaskingConfig;

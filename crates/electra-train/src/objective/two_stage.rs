@@ -65,6 +65,11 @@ impl ObjectiveSettings for TwoStageConfig {
         Ok(())
     }
 
+    /// The discriminator can only start from a generator of its size.
+    fn warnings(&self, _model: &ElectraConfig) -> Vec<String> {
+        Vec::new()
+    }
+
     fn masking(&self) -> &MaskingConfig {
         &self.masking
     }

@@ -1,6 +1,6 @@
 //! Sharing policies and objectives beyond the default: what is exported and loaded, and which combinations are refused.
 
-use crate::{Fixture, bad_input::fails_with};
+use crate::{Fixture, bad_input::fails_with, preset};
 use electra_files::Existing;
 use electra_model::{hf::Pretrained, tensors};
 use electra_train::{
@@ -189,6 +189,23 @@ fn the_conflict_of_the_losses_is_logged() {
     trained(&fixture, "without", &["train.log_every=1", "model.sharing.kind=tied"]);
     let [a, b] = ["tied", "without"].map(|run| variables(&fixture, run, 2));
     assert!(a.iter().all(|(name, tensor)| *tensor == b[name]));
+}
+
+/// Legal configs that are probably not meant get a warning.
+#[test]
+fn a_generator_as_large_as_the_discriminator_gets_a_warning() {
+    let ablations = preset("tiny").parent().unwrap().join("ablations");
+    let warnings = |name: &str| {
+        let config = RunConfig::read(&ablations.join(format!("{name}.toml")), &[]).unwrap();
+        config.objective.warnings(&config.model)
+    };
+    for name in ["generator-1-1", "untied", "gdes"] {
+        let warnings = warnings(name);
+        assert!(warnings.len() == 1 && warnings[0].contains("1/4 to 1/2"), "{name}: {warnings:?}");
+    }
+    for name in ["electra", "generator-1-2", "tied-all", "two-stage", "unigram", "bert"] {
+        assert_eq!(warnings(name), Vec::<String>::new(), "{name}");
+    }
 }
 
 /// The model card says what the network was trained for.
