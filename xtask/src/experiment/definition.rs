@@ -284,8 +284,11 @@ mod tests {
     #[test]
     fn scales_lie_over_the_ablations() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(scales(&configs()).unwrap(), ["base", "small", "tiny"]);
+        let names = scales(&configs()).unwrap();
         for name in ["base", "small", "tiny"] {
+            assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
+        }
+        for name in &names {
             let scale = Scale::read(&configs(), name).unwrap();
             assert!(configs().join(&scale.finetune.config).is_file(), "{name}");
             let folder = dir.path().join(name);

@@ -69,7 +69,7 @@ pub(super) fn draw(results: &Results) -> Result<Option<String>> {
         let all = || marks.iter().flatten();
         let x = match columns {
             true => -0.5..rows.len() as f64 - 0.5,
-            false => padded(all().map(|mark| mark.x)),
+            false => beside_labels(padded(all().map(|mark| mark.x))),
         };
         let y = padded(all().flat_map(|mark| [mark.mean - mark.sd, mark.mean + mark.sd]));
         let mut axes = ChartBuilder::on(&area)
@@ -142,6 +142,11 @@ fn padded(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
     let room = if high > low { 0.08 * (high - low) } else { 0.05 * high.abs().max(1.0) };
     low - room..high + room
+}
+
+/// The range with free space at its right end, for the labels of the rows.
+fn beside_labels(x: Range<f64>) -> Range<f64> {
+    x.start..x.end + 0.25 * (x.end - x.start)
 }
 
 /// Adds a style that replaces the colors in a dark theme.

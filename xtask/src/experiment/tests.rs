@@ -238,7 +238,7 @@ fn missing_data_is_named() {
     let found = error(&|_| ());
     assert!(found.starts_with("qqp needs ") && found.contains("glue/QQP"), "{found}");
     let found = error(&|args| args.scale = "huge".to_owned());
-    assert_eq!(found, "there is no scale \"huge\": use one of base, small, tiny");
+    assert!(found.starts_with("there is no scale \"huge\": use one of base, "), "{found}");
 }
 
 #[test]
