@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             tidy::run().context("tidy")?;
             setup::run(&setup::Args::default()).context("setup")?;
         }
-        let took = sh::run_with(&command, environment).context(name)?;
+        let took = sh::run_with(&command, environment, None).context(name)?;
         sh::say(&format!("{name}: {:.0} s", took.as_secs_f64()));
     }
     sh::say(&format!("all checks passed in {:.0} s", start.elapsed().as_secs_f64()));

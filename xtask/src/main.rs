@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod experiment;
 mod files;
 mod gpu_check;
 mod pipeline;
@@ -48,6 +49,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask tasks --model runs/small/discriminator --glue GLUE --squad SQUAD --seeds 5\n  cargo xtask tasks --model runs/small/discriminator --glue GLUE --only rte,mrpc --set train.precision=bf16"
     )]
     Tasks(tasks::Args),
+    /// Rerun a comparison of the paper: pre-train and fine-tune its configs with several seeds, at equal FLOPs or updates.
+    #[command(
+        after_help = "Examples:\n  cargo xtask experiment objectives --corpus books/ --glue GLUE --jobs 2\n  cargo xtask experiment sharing --seeds 5 --glue GLUE --dry-run"
+    )]
+    Experiment(experiment::Args),
     /// Regenerate the golden fixtures, with Python packages in a virtual environment under target/.
     Fixtures(python::Fixtures),
     /// Compare with transformers, the official scorers and optionally TensorFlow, on random models and real text.
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
             Command::PretrainBase(args) => pipeline::pretrain(&args, "base", 512),
             Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
             Command::Tasks(args) => tasks::run(&args),
+            Command::Experiment(args) => experiment::run(&args),
             Command::Fixtures(args) => python::fixtures(&args),
             Command::Parity(args) => python::parity(&args),
             Command::Bench(args) => bench::run(&args),

@@ -5,10 +5,11 @@ use signal_hook::{consts::SIGINT, iterator::Signals};
 use std::{
     convert::Infallible,
     fmt::Write as _,
+    fs::File,
     io::{self, Write as _},
-    path::PathBuf,
-    process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -38,10 +39,13 @@ pub(crate) fn words<const N: usize>(command: [&str; N]) -> Vec<String> {
     command.map(str::to_owned).to_vec()
 }
 
-/// Whether a child process is running, which handles Ctrl-C itself.
-static CHILD: AtomicBool = AtomicBool::new(false);
+/// The number of running child processes, which handle Ctrl-C themselves.
+static CHILDREN: AtomicUsize = AtomicUsize::new(0);
 
-/// Leaves Ctrl-C to the running child process, which may first write a checkpoint. Without a child, Ctrl-C ends this
+/// Whether Ctrl-C was pressed, or a child process was interrupted.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Leaves Ctrl-C to the running child processes, which may first write a checkpoint. Without a child, Ctrl-C ends this
 /// process.
 ///
 /// # Errors
@@ -50,7 +54,8 @@ pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
     let mut signals = Signals::new([SIGINT]).context("installing the Ctrl-C handler")?;
     thread::spawn(move || {
         for _ in &mut signals {
-            if !CHILD.load(Ordering::Relaxed) {
+            STOP.store(true, Ordering::Relaxed);
+            if CHILDREN.load(Ordering::Relaxed) == 0 {
                 std::process::exit(INTERRUPTED);
             }
         }
@@ -61,26 +66,44 @@ pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
 /// Exit code of an interrupted process.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a command with inherited input and output. The error names the command.
-pub(crate) fn run(command: &[String]) -> Result<Duration> {
-    run_with(command, &[])
+/// Whether Ctrl-C was pressed, or a child process was interrupted.
+pub(crate) fn interrupted() -> bool {
+    STOP.load(Ordering::Relaxed)
 }
 
-/// [`run`] with extra environment variables.
-pub(crate) fn run_with(command: &[String], env: &[(&str, &str)]) -> Result<Duration> {
+/// Runs a command with inherited input and output. The error names the command.
+pub(crate) fn run(command: &[String]) -> Result<Duration> {
+    run_with(command, &[], None)
+}
+
+/// [`run`] with extra environment variables. With `log`, output is appended to that file.
+pub(crate) fn run_with(
+    command: &[String],
+    env: &[(&str, &str)],
+    log: Option<&Path>,
+) -> Result<Duration> {
     let Some((program, arguments)) = command.split_first() else { bail!("empty command") };
     let prefix: String = env.iter().map(|(key, value)| format!("{key}='{value}' ")).collect();
     say(&format!("+ {prefix}{}", shown(command)));
+    let mut child = Command::new(program);
+    child.args(arguments).envs(env.iter().copied());
+    if let Some(log) = log {
+        let open = || File::options().create(true).append(true).open(log);
+        let file = open().with_context(|| log.display().to_string())?;
+        child.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    }
     let start = Instant::now();
-    CHILD.store(true, Ordering::Relaxed);
-    let status = Command::new(program).args(arguments).envs(env.iter().copied()).status();
-    CHILD.store(false, Ordering::Relaxed);
+    CHILDREN.fetch_add(1, Ordering::Relaxed);
+    let status = child.status();
+    CHILDREN.fetch_sub(1, Ordering::Relaxed);
     let status = status.with_context(|| format!("starting {program}"))?;
     if status.code() == Some(INTERRUPTED) {
+        STOP.store(true, Ordering::Relaxed);
         bail!("`{}` was interrupted; run the same xtask command again to resume", shown(command));
     }
     if !status.success() {
-        bail!("`{}` failed: {status}", shown(command));
+        let log = log.map(|log| format!("; its output is in {}", log.display()));
+        bail!("`{}` failed: {status}{}", shown(command), log.unwrap_or_default());
     }
     Ok(start.elapsed())
 }

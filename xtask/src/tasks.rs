@@ -74,6 +74,14 @@ const TASKS: [Task; 11] = [
     Task { name: "squad2.0", data: Data::Squad },
 ];
 
+/// The folder of a task of GLUE; `None` for other tasks.
+pub(crate) fn glue_folder(name: &str) -> Option<&'static str> {
+    TASKS.iter().find(|task| task.name == name).and_then(|task| match task.data {
+        Data::Glue(folder) => Some(folder),
+        Data::Squad => None,
+    })
+}
+
 /// The initial weights of each task, in the order of the table.
 const WEIGHTS: [&str; 2] = ["pretrained", "random"];
 

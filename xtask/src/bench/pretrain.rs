@@ -250,7 +250,7 @@ pub(super) fn same_work(work: &Work, shards: &str, interpreter: &str) -> Result<
 pub(super) fn project(work: &Work, shards: &str) -> Result<Value> {
     let (command, run) = work.command(shards, work.steps + 2);
     match work.threads {
-        Threads::One => sh::run_with(&command, &[("OMP_NUM_THREADS", "1")])?,
+        Threads::One => sh::run_with(&command, &[("OMP_NUM_THREADS", "1")], None)?,
         Threads::All => sh::run(&command)?,
     };
     let rows = files::rows(run.join("metrics.jsonl"))?;
