@@ -235,7 +235,7 @@ where
         vocab_size: vocab.len(),
         special: *vocab.special(),
     };
-    let train = TrainingSet { examples: labels.len(), inputs, labels, left_out };
+    let train = TrainingSet { examples: labels.len(), inputs: inputs.into(), labels, left_out };
     let splits = scored.map(|examples| EncodedSet::new(examples, site))?;
     Ok(loaded(data, &site.config.train, train, splits))
 }
