@@ -244,7 +244,7 @@ where
 ///
 /// # Errors
 /// If the tokenizer fails on a text.
-fn encode(
+pub(crate) fn encode(
     tokenizer: &dyn Tokenizer,
     texts: &[(&str, Option<&str>)],
     max_length: usize,
