@@ -1,6 +1,7 @@
 //! The kinds of tasks, a folder each, and their table; kinds of other crates can be added to it.
 
 pub mod multi_label;
+pub mod multiple_choice;
 pub mod sentence;
 pub mod squad;
 pub mod tagging;
@@ -82,6 +83,7 @@ const SHIPPED: &[Kind] = &[
     Kind::new::<MultiLabelTask, multi_label::MultiLabelInfo>(&["multi-label"]),
     Kind { named: squad::NAMED, ..Kind::new::<squad::SquadTask, squad::SquadInfo>(&["squad"]) },
     Kind::new::<tagging::TaggingTask, tagging::TaggingInfo>(&["tagging"]),
+    Kind::new::<multiple_choice::ChoiceTask, multiple_choice::ChoiceInfo>(&["multiple-choice"]),
 ];
 
 /// Kinds of tasks by name.
