@@ -17,6 +17,11 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text_b: Option<String>,
     },
+    /// Three or more texts, in the order of [`RequestForm::Rows`].
+    Texts {
+        /// The texts.
+        texts: Vec<String>,
+    },
     /// The words of a sentence.
     Words {
         /// The words.
@@ -40,6 +45,16 @@ impl Request {
     /// A pair of texts.
     pub fn pair(text_a: &str, text_b: &str) -> Self {
         Self::Text { text_a: text_a.to_owned(), text_b: Some(text_b.to_owned()) }
+    }
+
+    /// A text, a pair of texts, or more texts.
+    pub fn row<S: AsRef<str>>(texts: &[S]) -> Self {
+        match texts {
+            [] => Self::text(""),
+            [text] => Self::text(text.as_ref()),
+            [text_a, text_b] => Self::pair(text_a.as_ref(), text_b.as_ref()),
+            _ => Self::Texts { texts: texts.iter().map(|text| text.as_ref().to_owned()).collect() },
+        }
     }
 
     /// The words of a sentence.
@@ -212,9 +227,9 @@ impl Answer {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RequestForm {
-    /// Texts or pairs of texts, from tables.
+    /// Texts, pairs of texts, or more texts, from tables.
     Rows {
-        /// The column of the text and, for pairs, that of the second text.
+        /// The columns of the texts, in order.
         columns: Vec<String>,
         /// The classes or labels of [`Answer::probabilities`]; empty for a number.
         classes: Vec<String>,

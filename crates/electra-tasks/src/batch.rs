@@ -117,27 +117,107 @@ impl BatchTensors {
     }
 }
 
+/// The training inputs, in groups of one or several. Order, batches and labels are those of groups, so the inputs of a
+/// group are always in the same forward pass: a loss can compare them.
+///
+/// Clones share the inputs.
+#[derive(Clone, Debug)]
+pub struct InputGroups {
+    inputs: Arc<[Input]>,
+    /// The end of each group among the inputs.
+    ends: Arc<[usize]>,
+}
+
+impl InputGroups {
+    /// Groups of these sizes, in the order of the inputs; the sizes must add up to their number.
+    pub fn new(inputs: Arc<[Input]>, sizes: impl IntoIterator<Item = usize>) -> Self {
+        let mut end = 0;
+        let end = |size| {
+            end += size;
+            end
+        };
+        let ends: Arc<[usize]> = sizes.into_iter().map(end).collect();
+        debug_assert_eq!(ends.last().copied().unwrap_or(0), inputs.len(), "the sizes of groups");
+        Self { inputs, ends }
+    }
+
+    /// The groups of all parts, in order.
+    pub fn concat(parts: &[Self]) -> Self {
+        let inputs = parts.iter().flat_map(|part| part.inputs.iter().cloned()).collect();
+        Self::new(inputs, parts.iter().flat_map(Self::iter).map(<[Input]>::len))
+    }
+
+    /// The number of groups.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are no groups.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The inputs of a group.
+    pub fn group(&self, number: usize) -> &[Input] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.inputs[start..self.ends[number]]
+    }
+
+    /// The inputs of each group, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[Input]> {
+        (0..self.len()).map(|number| self.group(number))
+    }
+
+    /// The number of tokens of the longest input of each group.
+    pub fn lengths(&self) -> Vec<usize> {
+        let longest = |group: &[Input]| group.iter().map(|input| input.ids.len()).max();
+        self.iter().map(|group| longest(group).unwrap_or(0)).collect()
+    }
+}
+
+/// Every input is a group of its own.
+impl From<Arc<[Input]>> for InputGroups {
+    fn from(inputs: Arc<[Input]>) -> Self {
+        let sizes = vec![1; inputs.len()];
+        Self::new(inputs, sizes)
+    }
+}
+
+/// Every input is a group of its own.
+impl From<Vec<Input>> for InputGroups {
+    fn from(inputs: Vec<Input>) -> Self {
+        Arc::<[Input]>::from(inputs).into()
+    }
+}
+
+/// Every input is a group of its own.
+impl FromIterator<Input> for InputGroups {
+    fn from_iter<I: IntoIterator<Item = Input>>(inputs: I) -> Self {
+        inputs.into_iter().collect::<Arc<[Input]>>().into()
+    }
+}
+
 /// The numbers of the training inputs of one forward pass; their tensors are made when it runs.
 #[derive(Clone, Debug)]
 pub struct TaskBatch {
-    inputs: Arc<[Input]>,
+    inputs: InputGroups,
     examples: Vec<usize>,
 }
 
 impl TaskBatch {
-    /// The inputs with these numbers, at least one.
-    pub fn new(inputs: Arc<[Input]>, examples: Vec<usize>) -> Self {
+    /// The groups of inputs with these numbers, at least one.
+    pub fn new(inputs: InputGroups, examples: Vec<usize>) -> Self {
         Self { inputs, examples }
     }
 
-    /// The numbers of the inputs.
+    /// The numbers of the groups.
     pub fn examples(&self) -> &[usize] {
         &self.examples
     }
 
-    /// The inputs, in order.
+    /// The inputs of all groups, in order.
     pub fn inputs(&self) -> Vec<&Input> {
-        self.examples.iter().map(|&example| &self.inputs[example]).collect()
+        self.examples.iter().flat_map(|&example| self.inputs.group(example)).collect()
     }
 }
 
@@ -155,13 +235,13 @@ impl Batch for TaskBatch {
         LossCounts { predictions, tokens, ..LossCounts::default() }
     }
 
-    /// The last batch of an epoch may have fewer rows than `parts`: it is then split into single rows.
+    /// The last batch of an epoch may have fewer groups than `parts`: it is then split into single groups.
     fn split(self, parts: usize) -> Vec<Self> {
-        let (rows, parts) = (self.examples.len(), parts.clamp(1, self.examples.len().max(1)));
-        let cut = |i: usize| rows * i / parts;
+        let (groups, parts) = (self.examples.len(), parts.clamp(1, self.examples.len().max(1)));
+        let cut = |i: usize| groups * i / parts;
         let part = |i: usize| {
             let examples = self.examples[cut(i)..cut(i + 1)].to_vec();
-            Self { inputs: Arc::clone(&self.inputs), examples }
+            Self { inputs: self.inputs.clone(), examples }
         };
         (0..parts).map(part).collect()
     }
@@ -180,7 +260,7 @@ pub fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 /// Departure from the reference, which shuffles once on disk and then in a buffer of 100.
 #[derive(Debug)]
 pub struct EpochSource {
-    inputs: Arc<[Input]>,
+    inputs: InputGroups,
     order: Order,
     seed: u64,
     batch_size: usize,
@@ -195,7 +275,7 @@ impl EpochSource {
     /// # Errors
     /// If there are no inputs, or the batch size is 0.
     pub fn new(
-        inputs: Arc<[Input]>,
+        inputs: InputGroups,
         order: Order,
         seed: u64,
         batch_size: usize,
@@ -225,7 +305,7 @@ impl Source for EpochSource {
         };
         let examples = order[start..end].to_vec();
         self.position += (end - start) as u64;
-        Ok(TaskBatch::new(Arc::clone(&self.inputs), examples))
+        Ok(TaskBatch::new(self.inputs.clone(), examples))
     }
 
     fn position(&self) -> u64 {

@@ -9,7 +9,7 @@ use std::borrow::Borrow;
 use tch::{Device, Tensor, nn, no_grad};
 
 /// The prefix of an encoder's variables, as in Hugging Face's folders.
-const ENCODER: &str = "electra";
+pub(crate) const ENCODER: &str = "electra";
 /// The prefix of a head's variables.
 pub const HEAD: &str = "task_head";
 

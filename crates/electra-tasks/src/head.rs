@@ -27,12 +27,12 @@ impl<'a> HeadSite<'a> {
 
 /// The layers of a kind of task: losses while training, outputs afterwards.
 pub trait HeadNet: Debug + Send + 'static {
-    /// The label of a training input.
+    /// The label of a group of training inputs.
     type Label;
     /// What is predicted for one input.
     type Output;
 
-    /// The losses of training inputs with these labels.
+    /// The losses of groups of training inputs with these labels; the rows of `x` are their inputs in order.
     fn losses(&self, x: &HeadInput<'_>, labels: &[&Self::Label]) -> RowLosses;
 
     /// Adds the head's own metrics to those of a pass, from [`RowLosses::outputs`]; the loss is already among them.
@@ -53,10 +53,10 @@ pub struct HeadInput<'a> {
     pub train: bool,
 }
 
-/// The losses of a batch, row by row, with the tensors that metrics are computed from.
+/// The losses of a batch, a loss for each label, with the tensors that metrics are computed from.
 #[derive(Debug)]
 pub struct RowLosses {
-    /// `[b]` float.
+    /// `[b]` float, where `b` is the number of labels.
     pub losses_b: Tensor,
     /// Whatever [`HeadNet::observe`] needs.
     pub outputs: Vec<Tensor>,

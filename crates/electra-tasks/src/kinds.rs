@@ -1,19 +1,22 @@
 //! The kinds of tasks, a folder each, and their table; kinds of other crates can be added to it.
 
 pub mod multi_label;
+pub mod multiple_choice;
 pub mod sentence;
 pub mod squad;
 pub mod tagging;
 
 use crate::{
+    adopt::{Adopt, Foreign},
     answer::TaskModel,
     error::{Error, Result},
-    model::{Header, MULTI, is_fine_tuned},
-    model_kind::{ModelKind, open},
+    model::{Header, MULTI, is_fine_tuned, write_info},
+    model_kind::{ModelKind, adopt, open},
     pool::ModelSite,
     task::Task,
 };
 use electra_files::{Section, nearest, parse_toml};
+use electra_model::hf;
 use electra_scores::{SentenceTask, TaskFile, glue, multi_label::MultiLabelTask};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -53,6 +56,8 @@ pub struct Kind {
     pub open: fn(&ModelSite<'_>) -> Result<Box<dyn TaskModel>>,
     /// The header of a folder without `task.json`; `None` if the kind has only fine-tuned models.
     pub untuned: Option<Untuned>,
+    /// The `task.json` of a folder that `transformers` wrote.
+    pub adopt: Adopt,
 }
 
 impl Kind {
@@ -67,16 +72,18 @@ impl Kind {
             describe: parse::<T>,
             open: open::<M>,
             untuned: None,
+            adopt: adopt::<M>,
         }
     }
 }
 
 /// The kinds of this crate: a new one is a folder and an entry here.
-const SHIPPED: [Kind; 4] = [
+const SHIPPED: &[Kind] = &[
     Kind::new::<SentenceTask, sentence::SentenceInfo>(&["classification", "regression"]),
     Kind::new::<MultiLabelTask, multi_label::MultiLabelInfo>(&["multi-label"]),
     Kind { named: squad::NAMED, ..Kind::new::<squad::SquadTask, squad::SquadInfo>(&["squad"]) },
     Kind::new::<tagging::TaggingTask, tagging::TaggingInfo>(&["tagging"]),
+    Kind::new::<multiple_choice::ChoiceTask, multiple_choice::ChoiceInfo>(&["multiple-choice"]),
 ];
 
 /// Kinds of tasks by name.
@@ -164,6 +171,23 @@ impl Kinds {
         let data = data.or(own).unwrap_or(task).to_owned();
         let (task, config) = self.describe(&TaskFile::read(task)?, overrides)?;
         Ok(DescribedTask { task, data, config })
+    }
+
+    /// Writes `task.json` into a folder that `transformers` wrote, so that [`crate::Predictor`] opens it. `task` is the
+    /// name of the task, `texts` are the columns of its texts. Returns false if no kind has such models.
+    ///
+    /// # Errors
+    /// Naming the folder, if its labels or the columns do not suit the kind.
+    pub fn adopt(&self, dir: &Path, task: &str, texts: &[String]) -> Result<bool> {
+        let config = hf::read_config(dir)?;
+        let folder = Foreign::new(dir, &config, task, texts);
+        for kind in &self.0 {
+            if let Some(info) = (kind.adopt)(&folder)? {
+                write_info(dir, &info)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The header of a model folder: that of its `task.json`, or of [`Kind::untuned`].

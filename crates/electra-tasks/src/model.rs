@@ -1,7 +1,7 @@
 //! The folder of a fine-tuned model of any kind: an encoder in Hugging Face's format, a head, and `task.json`.
 
 use crate::{
-    body::HEAD,
+    body::{ENCODER, HEAD},
     config::{FinetuneConfig, HeadConfig, HeadKind},
     error::{Error, Result},
 };
@@ -36,8 +36,8 @@ pub const MULTI: &str = "multi";
 pub struct Header {
     /// Version of the file's format.
     pub format: u32,
-    /// The kind of task: `sentence`, `multi-label`, `squad`, `tagging`, `winograd`, `multi` or `own`; `sentence` if a
-    /// file of an earlier version has none.
+    /// The kind of task: [`crate::kinds::Kind::task_json`], `multi` or `own`; `sentence` if a file of an earlier version
+    /// has none.
     #[serde(default = "sentence")]
     pub kind: String,
     /// The task's name.
@@ -164,7 +164,7 @@ pub struct HeadClass {
     pub labels: Option<Labels>,
     /// Dropout before the head, if it differs from the encoder's.
     pub dropout: Option<f64>,
-    /// The prefix of the head's variables.
+    /// The prefix of the head's variables; empty if they have several, and then the head uses the names of the class.
     pub head: &'static str,
 }
 
@@ -197,6 +197,7 @@ impl HeadClass {
                 ("AutoModelForTokenClassification", true)
             }
             Architecture::ElectraForQuestionAnswering => ("AutoModelForQuestionAnswering", true),
+            Architecture::ElectraForMultipleChoice => ("AutoModelForMultipleChoice", true),
             Architecture::ElectraForPreTraining => ("AutoModelForPreTraining", true),
             _ => ("AutoModel", false),
         }
@@ -290,9 +291,17 @@ impl EncoderWeights {
     }
 }
 
+/// The name of a variable below the prefix `path`. With an empty path, the name itself, unless it is the encoder's.
+fn below<'a>(name: &'a str, path: &str) -> Option<&'a str> {
+    match path {
+        "" => (!is_under(name, ENCODER)).then_some(name),
+        _ => name.strip_prefix(path)?.strip_prefix('.'),
+    }
+}
+
 /// Whether a variable has the prefix `path`.
 fn is_under(name: &str, path: &str) -> bool {
-    name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+    below(name, path).is_some()
 }
 
 /// Shallow clones of the tensors whose names `wanted` selects.
@@ -301,10 +310,12 @@ pub(crate) fn handles(tensors: &[(String, Tensor)], wanted: impl Fn(&str) -> boo
     wanted.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
 }
 
-/// `tensors` with the prefix `from` of their names replaced by `to`.
+/// `tensors` with the prefix `from` of their names replaced by `to`; an empty prefix is that of all names but the
+/// encoder's.
 pub(crate) fn renamed(tensors: Named, from: &str, to: &str) -> Named {
-    let rename = |name: String| match name.strip_prefix(from).filter(|rest| rest.starts_with('.')) {
-        Some(rest) => format!("{to}{rest}"),
+    let rename = |name: String| match below(&name, from) {
+        Some(rest) if to.is_empty() => rest.to_owned(),
+        Some(rest) => format!("{to}.{rest}"),
         None => name,
     };
     tensors.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect()

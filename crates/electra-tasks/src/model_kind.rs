@@ -1,6 +1,7 @@
 //! The code that fine-tuned models of all kinds share: a [`ModelKind`] has what differs between kinds.
 
 use crate::{
+    adopt::Foreign,
     answer::{Answer, Request, RequestForm, TaskModel},
     batch::Input,
     error::Result,
@@ -34,6 +35,14 @@ pub trait ModelKind: Clone + Debug + Serialize + DeserializeOwned + Send + Sync 
     /// Naming the first invalid key.
     fn validate(&self, _tokenizer: &WordPiece) -> Result<()> {
         Ok(())
+    }
+
+    /// The `task.json` for a folder that `transformers` wrote; `None`, the default, if it has another kind of model.
+    ///
+    /// # Errors
+    /// Naming the folder, if its labels or the given columns do not suit the kind.
+    fn adopt(_folder: &Foreign<'_>) -> Result<Option<Self>> {
+        Ok(None)
     }
 
     /// The requests that the model takes.
@@ -90,6 +99,15 @@ pub fn open_as<K: ModelKind>(kind: K, site: &ModelSite<'_>) -> Result<Box<dyn Ta
         NetworkPool::read(site, kind.class().head, move |site| own.net(site))?;
     kind.validate(&tokenizer).map_err(invalid(site.dir))?;
     Ok(Box::new(OpenModel { kind, tokenizer, network }))
+}
+
+/// [`ModelKind::adopt`] as JSON.
+///
+/// # Errors
+/// As [`ModelKind::adopt`].
+pub fn adopt<K: ModelKind>(folder: &Foreign<'_>) -> Result<Option<serde_json::Value>> {
+    let info = K::adopt(folder)?;
+    Ok(info.map(|info| serde_json::to_value(info).expect("plain values serialize")))
 }
 
 /// An open model of some kind.

@@ -2,7 +2,7 @@
 
 use crate::{
     baseline::Baselines,
-    batch::Input,
+    batch::InputGroups,
     body::Body,
     config::FinetuneConfig,
     details::Details,
@@ -94,7 +94,7 @@ pub trait TaskData: Debug + Send + Sync {
     /// If libtorch rejects the sizes.
     fn head(self: Arc<Self>, site: &HeadSite<'_>) -> electra_model::Result<Box<dyn TaskHead>>;
 
-    /// The label of a training input as JSON, for the checksum that a resumed run compares.
+    /// The label of a group of training inputs as JSON, for the checksum that a resumed run compares.
     fn label(&self, example: usize) -> serde_json::Value;
 
     /// Scores without a network.
@@ -112,7 +112,7 @@ pub trait TaskHead: Debug + Send {
     /// The name of the head in manifests and checkpoints.
     fn name(&self) -> &'static str;
 
-    /// The losses of the training inputs with the numbers `examples`.
+    /// The losses of the groups of training inputs with the numbers `examples`; `x` has their inputs in order.
     fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses;
 
     /// Adds the head's own metrics to those of a pass; the loss is already among them.
@@ -209,9 +209,9 @@ impl<'a> LoadSite<'a> {
 /// A task whose data was read and encoded.
 #[derive(Debug)]
 pub struct LoadedTask {
-    /// The training inputs: one or several per example.
-    pub inputs: Arc<[Input]>,
-    /// The order of the training inputs in an epoch.
+    /// The training inputs; an example gives one or several groups.
+    pub inputs: InputGroups,
+    /// The order of the groups in an epoch.
     pub order: Order,
     /// The numbers of examples.
     pub examples: Examples,

@@ -2,7 +2,7 @@
 
 use crate::{
     baseline::{Baselines, SplitScores},
-    batch::Input,
+    batch::{Input, InputGroups},
     body::Body,
     config::TrainConfig,
     details::Details,
@@ -23,7 +23,7 @@ use tch::Tensor;
 /// A kind of task. A value of the type is a task whose data was read, with what follows from the data, such as its
 /// classes.
 pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
-    /// The label of a training input.
+    /// The label of a group of training inputs; most kinds have one input in a group.
     type Label: Debug + Send + Sync;
     /// The encoded examples of a split, with their labels.
     type Examples: Debug + Send + Sync;
@@ -106,17 +106,17 @@ impl<K: TaskKind> Network<'_, K> {
 /// An encoded training set.
 #[derive(Debug)]
 pub struct TrainingSet<L> {
-    /// The number of examples, each of which gives one or several inputs.
+    /// The number of examples, each of which gives one or several groups.
     pub examples: usize,
     /// The inputs.
-    pub inputs: Arc<[Input]>,
-    /// The label of each input.
+    pub inputs: InputGroups,
+    /// The label of each group.
     pub labels: Vec<L>,
     /// The examples of all files that are not used, by file.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A task of some kind, with every training input once an epoch.
+/// A task of some kind, with every group of training inputs once an epoch.
 pub fn loaded<K: TaskKind>(
     kind: K,
     config: &TrainConfig,
@@ -127,8 +127,7 @@ pub fn loaded<K: TaskKind>(
     let count = |set| kind.count(set);
     let test = splits.test.as_ref().map_or(0, count);
     let examples = Examples { train: examples, dev: count(&splits.dev), test };
-    let lengths = inputs.iter().map(|input| input.ids.len()).collect();
-    let (order, names) = (Order::each_once(config, lengths), splits.names());
+    let (order, names) = (Order::each_once(config, inputs.lengths()), splits.names());
     let data = Arc::new(KindData { kind, labels, splits });
     LoadedTask { inputs, order, examples, splits: names, left_out, data }
 }

@@ -1,13 +1,13 @@
 //! `electra import`: imports weights and settings of other programs.
 
-use super::Overwrite;
+use super::{Overwrite, kinds};
 use crate::console;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
 use electra_files::{folder, write_file};
 use electra_model::{
     Parts, PretrainedNetwork,
-    hf::{self, Architecture, Pretrained},
+    hf::{self, Pretrained},
     tf::{self, Heads},
 };
 use electra_tasks::model;
@@ -57,12 +57,12 @@ pub(crate) struct Args {
     /// Number of attention heads of the generator (tf).
     #[arg(long)]
     generator_heads: Option<i64>,
-    /// Text column for a classifier.
+    /// Text column for a model that predicts from texts, such as a classifier.
     #[arg(long, default_value = "text")]
     text_a: String,
-    /// Second text column for a classifier of pairs.
+    /// Second text column for a classifier of pairs; repeat it for a model with more texts.
     #[arg(long)]
-    text_b: Option<String>,
+    text_b: Vec<String>,
     #[command(flatten)]
     overwrite: Overwrite,
 }
@@ -112,22 +112,19 @@ impl Args {
 
     fn import_hf(&self, source: &Path) -> anyhow::Result<()> {
         let pretrained = Pretrained::read(source)?;
-        let classifier =
-            pretrained.config.architecture == Architecture::ElectraForSequenceClassification;
         let name = self.out.file_name().and_then(|name| name.to_str()).unwrap_or("imported");
         let existing = self.overwrite.existing();
-        folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
-            write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
-            if classifier {
-                let (a, b) = (&self.text_a, self.text_b.as_deref());
-                electra_tasks::adopt::classifier(dir, name, a, b)?;
-            }
-            Ok(())
-        })?;
+        let texts: Vec<String> =
+            std::iter::once(&self.text_a).chain(&self.text_b).cloned().collect();
+        let predicts =
+            folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<bool> {
+                write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
+                Ok(kinds().adopt(dir, name, &texts)?)
+            })?;
         summarize(&self.out, &pretrained)?;
-        if classifier {
+        if predicts {
             console::print(format_args!(
-                "this is a classifier; predict with: electra predict --model {} …",
+                "it has the head of a task; predict with: electra predict --model {} …",
                 self.out.display()
             ))?;
         }

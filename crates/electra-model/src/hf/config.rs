@@ -220,6 +220,12 @@ struct ConfigFile {
     initializer_range: f64,
     pad_token_id: Option<i64>,
     position_embedding_type: Option<String>,
+    #[serde(default = "first")]
+    summary_type: Value,
+    #[serde(default = "yes")]
+    summary_use_proj: Value,
+    #[serde(default = "gelu")]
+    summary_activation: Value,
     #[serde(default)]
     is_decoder: bool,
     #[serde(default)]
@@ -232,6 +238,15 @@ struct ConfigFile {
 
 fn two() -> i64 {
     2
+}
+fn first() -> Value {
+    "first".into()
+}
+fn yes() -> Value {
+    true.into()
+}
+fn gelu() -> Value {
+    "gelu".into()
 }
 fn tenth() -> f64 {
     0.1
@@ -286,6 +301,17 @@ fn parse(file: &ConfigFile) -> Result<(Family, Option<Architecture>, Config), St
         None | Some([]) => None,
         Some([name, ..]) => Some(architecture(name)?),
     };
+    if architecture == Some(Architecture::ElectraForMultipleChoice) {
+        for (field, value, supported) in [
+            ("summary_type", &file.summary_type, first()),
+            ("summary_use_proj", &file.summary_use_proj, yes()),
+            ("summary_activation", &file.summary_activation, gelu()),
+        ] {
+            if *value != supported {
+                return Err(format!("{field} {value} is not supported, only {supported}"));
+            }
+        }
+    }
     let embedding_size = match (family, file.embedding_size) {
         (_, Some(size)) => size,
         (Family::Bert, None) => file.hidden_size,

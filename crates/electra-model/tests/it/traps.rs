@@ -362,4 +362,11 @@ fn unsupported_activations_positions_and_models_are_rejected() {
         with_config("\"dtype\"", "\"is_decoder\": true,\n  \"dtype\""),
         "decoders are not supported",
     );
+    let choice = |summary: &str| {
+        let class = format!("\"ElectraForMultipleChoice\"],\n  {summary},\n  \"x\": [\"\"");
+        with_config("\"ElectraForPreTraining\"", &class)
+    };
+    fails_with(choice("\"summary_type\": \"mean\""), "summary_type \"mean\" is not supported");
+    fails_with(choice("\"summary_activation\": null"), "summary_activation null is not supported");
+    fails_with(choice("\"summary_use_proj\": false"), "summary_use_proj false is not supported");
 }

@@ -51,11 +51,13 @@ struct DataMark {
 impl DataMark {
     fn of(loaded: &LoadedTask) -> Self {
         let (mut inputs, mut labels) = (Xxh3Default::new(), Xxh3Default::new());
-        for (example, input) in loaded.inputs.iter().enumerate() {
+        for (example, group) in loaded.inputs.iter().enumerate() {
             let mut number = |number: u64| inputs.update(&number.to_le_bytes());
-            number(input.ids.len() as u64);
-            input.ids.iter().for_each(|&id| number(id.into()));
-            number(input.segment_b_start as u64);
+            for input in group {
+                number(input.ids.len() as u64);
+                input.ids.iter().for_each(|&id| number(id.into()));
+                number(input.segment_b_start as u64);
+            }
             labels.update(format!("{}\n", loaded.data.label(example)).as_bytes());
         }
         let hex = |hash: Xxh3Default| Some(format!("{:016x}", hash.digest()));

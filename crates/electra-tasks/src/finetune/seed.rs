@@ -167,7 +167,7 @@ impl Finetune<'_> {
         let (best_step, weights) = (self.best_step(seed)?, handles(&variables, |_| true));
         let done = Cell::new(session.step());
         let mut source = EpochSource::new(
-            Arc::clone(&prepared.loaded.inputs),
+            prepared.loaded.inputs.clone(),
             prepared.loaded.order.clone(),
             seed,
             batch_size,

@@ -2,6 +2,7 @@
 
 use crate::{
     baseline::{Baselines, SplitScores},
+    batch::InputGroups,
     body::Body,
     details::Details,
     error::{Error, Result},
@@ -21,6 +22,8 @@ use tch::{Kind, Tensor};
 pub(super) struct MultiData {
     pub(super) temperature: f64,
     pub(super) members: Vec<Member>,
+    /// The training inputs of all tasks.
+    pub(super) inputs: InputGroups,
 }
 
 /// The data of one task.
@@ -31,7 +34,7 @@ pub(super) struct Member {
     pub(super) splits: Vec<Split>,
     /// The factor of its losses.
     pub(super) weight: f64,
-    /// The numbers of its training inputs among those of all tasks.
+    /// The numbers of its groups of training inputs among those of all tasks.
     pub(super) examples: Range<usize>,
 }
 
@@ -149,7 +152,7 @@ impl TaskData for MultiData {
     }
 }
 
-/// The heads of several tasks: each row goes to the head of its task. The variables of a head have the prefix
+/// The heads of several tasks: each group of rows goes to the head of its task. The variables of a head have the prefix
 /// [`model_folder`].
 #[derive(Debug)]
 struct MultiHead {
@@ -165,20 +168,31 @@ impl TaskHead for MultiHead {
     fn losses(&self, x: &HeadInput<'_>, examples: &[usize]) -> RowLosses {
         let device = x.hidden_bsh.device();
         let mut losses_b = Tensor::zeros([examples.len() as i64], (Kind::Float, device));
+        let index = |numbers: &[usize]| {
+            let numbers: Vec<i64> = numbers.iter().map(|&number| number as i64).collect();
+            upload(&Tensor::from_slice(&numbers), device)
+        };
+        let sizes = examples.iter().map(|&example| self.data.inputs.group(example).len());
+        let ranges = sizes.scan(0, |end, size| {
+            *end += size;
+            Some(*end - size..*end)
+        });
+        let rows_of: Vec<Range<usize>> = ranges.collect();
         for (head, member) in self.heads.iter().zip(&self.data.members) {
-            let own = examples.iter().enumerate().filter(|(_, i)| member.examples.contains(i));
-            let (rows, examples): (Vec<usize>, Vec<usize>) =
-                own.map(|(row, example)| (row, example - member.examples.start)).unzip();
-            if rows.is_empty() {
+            let is_own = |place: &usize| member.examples.contains(&examples[*place]);
+            let places: Vec<usize> = (0..examples.len()).filter(is_own).collect();
+            if places.is_empty() {
                 continue;
             }
-            let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-            let rows_r = upload(&Tensor::from_slice(&numbers), device);
-            let hidden_rsh = x.hidden_bsh.index_select(0, &rows_r);
+            let rows: Vec<usize> =
+                places.iter().flat_map(|&place| rows_of[place].clone()).collect();
+            let examples: Vec<usize> =
+                places.iter().map(|&place| examples[place] - member.examples.start).collect();
+            let hidden_rsh = x.hidden_bsh.index_select(0, &index(&rows));
             let own = HeadInput { hidden_bsh: &hidden_rsh, batch: &x.batch.select(&rows), ..*x };
             let own = head.losses(&own, &examples);
-            let losses_r = own.losses_b.to_kind(Kind::Float) * member.weight;
-            losses_b = losses_b.index_add(0, &rows_r, &losses_r);
+            let losses_p = own.losses_b.to_kind(Kind::Float) * member.weight;
+            losses_b = losses_b.index_add(0, &index(&places), &losses_p);
         }
         RowLosses { losses_b, outputs: Vec::new() }
     }

@@ -5,7 +5,7 @@ use super::{
     mixture::Mixture,
 };
 use crate::{
-    batch::Input,
+    batch::InputGroups,
     config::{Batches, FinetuneConfig},
     error::{Error, Result},
     order::{Order, grouped_order},
@@ -96,13 +96,15 @@ impl Task for MultiTask {
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
         let (mut inputs, mut left_out, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut total = 0;
         let (mut examples, mut more) = (Examples { train: 0, dev: 0, test: 0 }, Vec::new());
         let (mut members, mut has_test) = (Vec::new(), false);
         for OneOf { task, data, weight } in &self.tasks {
             let loaded = task.load(&site.with_data(data))?;
-            let first = inputs.len();
+            let first = total;
+            total += loaded.inputs.len();
             sizes.push(loaded.inputs.len());
-            inputs.extend(loaded.inputs.iter().cloned());
+            inputs.push(loaded.inputs);
             examples.train += loaded.examples.train;
             examples.dev += loaded.examples.dev;
             examples.test += loaded.examples.test;
@@ -121,20 +123,17 @@ impl Task for MultiTask {
                 data: loaded.data,
                 splits: loaded.splits,
                 weight: *weight,
-                examples: first..inputs.len(),
+                examples: first..total,
             });
         }
         let mixture = Mixture::new(sizes, self.temperature);
         for (member, count) in members.iter().zip(mixture.counts()) {
-            tracing::info!(
-                "{}: {count} of {} inputs of an epoch",
-                member.task.name(),
-                inputs.len()
-            );
+            tracing::info!("{}: {count} of {total} inputs of an epoch", member.task.name());
         }
         let batches = site.config.train.batches;
         let batch_size = site.config.train.batch_size * site.config.train.accumulate;
-        let lengths: Vec<usize> = inputs.iter().map(|input: &Input| input.ids.len()).collect();
+        let inputs = InputGroups::concat(&inputs);
+        let lengths = inputs.lengths();
         let order = Order::new(move |seed, epoch| {
             let mixed = mixture.order(seed, epoch);
             match batches {
@@ -148,7 +147,8 @@ impl Task for MultiTask {
         });
         let test = has_test.then_some(Split::Test);
         let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
-        let data = Arc::new(MultiData { temperature: self.temperature, members });
-        Ok(LoadedTask { inputs: inputs.into(), order, examples, splits, left_out, data })
+        let data = MultiData { temperature: self.temperature, members, inputs: inputs.clone() };
+        let data = Arc::new(data);
+        Ok(LoadedTask { inputs, order, examples, splits, left_out, data })
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn answer_rows(
     let mut done = 0;
     loop {
         let (window, filled) = fill(&mut rows, options.window, WINDOW_BYTES, bytes);
-        let requests: Vec<Request> = window.iter().map(request).collect();
+        let requests: Vec<Request> = window.iter().map(|row| Request::row(&row.fields)).collect();
         let answers = model.answer(&requests, options.batch_size)?;
         for (answer, row) in answers.iter().zip(&window) {
             if !answer.is_finite() {
@@ -94,13 +94,6 @@ pub(super) fn answer_rows(
         if let Filled::Ended = filled? {
             return Ok(());
         }
-    }
-}
-
-fn request(row: &Row) -> Request {
-    match row.fields.as_slice() {
-        [text_a, text_b] => Request::pair(text_a, text_b),
-        fields => Request::text(fields.first().map(String::as_str).unwrap_or_default()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     answer::{Request, RequestForm},
     batch::Input,
     details::Texts,
-    error::Result,
+    error::{Error, Result},
     split::Splits,
     task::{LoadSite, LoadedTask, TaskCard},
     task_kind::{TaskKind, TrainingSet, loaded},
@@ -235,7 +235,7 @@ where
         vocab_size: vocab.len(),
         special: *vocab.special(),
     };
-    let train = TrainingSet { examples: labels.len(), inputs, labels, left_out };
+    let train = TrainingSet { examples: labels.len(), inputs: inputs.into(), labels, left_out };
     let splits = scored.map(|examples| EncodedSet::new(examples, site))?;
     Ok(loaded(data, &site.config.train, train, splits))
 }
@@ -244,7 +244,7 @@ where
 ///
 /// # Errors
 /// If the tokenizer fails on a text.
-fn encode(
+pub(crate) fn encode(
     tokenizer: &dyn Tokenizer,
     texts: &[(&str, Option<&str>)],
     max_length: usize,
@@ -262,6 +262,21 @@ pub struct TextColumns {
 }
 
 impl TextColumns {
+    /// One column, or two for pairs.
+    ///
+    /// # Errors
+    /// If there are more.
+    pub(crate) fn new(columns: &[String]) -> Result<Self> {
+        match columns {
+            [text_a] => Ok(Self { text_a: text_a.clone(), text_b: None }),
+            [text_a, text_b] => Ok(Self { text_a: text_a.clone(), text_b: Some(text_b.clone()) }),
+            _ => {
+                let expected = "must be one column, or two for pairs";
+                Err(Error::value("text columns", format!("{columns:?}"), expected))
+            }
+        }
+    }
+
     /// The form of requests for texts in these columns, answered with `classes`; `separator` separates those of a set.
     pub(crate) fn form(&self, classes: Vec<String>, separator: &str) -> RequestForm {
         let columns = std::iter::once(&self.text_a).chain(&self.text_b).cloned().collect();

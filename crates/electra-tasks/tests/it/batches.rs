@@ -1,8 +1,12 @@
 //! Encoding, truncation, the order of epochs, learning rates by layer.
 
-use electra_tasks::{batch::Input, objective::layer_rule, order::epoch_order};
+use electra_tasks::{
+    batch::{Input, InputGroups, TaskBatch},
+    objective::layer_rule,
+    order::epoch_order,
+};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
-use electra_train::optim::Decay;
+use electra_train::{objective::Batch, optim::Decay};
 use proptest::prelude::*;
 
 /// Ids: [CLS] 2, [SEP] 3, the letters a to h 5 to 12.
@@ -46,6 +50,26 @@ proptest! {
         order.sort_unstable();
         prop_assert_eq!(order, (0..n).collect::<Vec<_>>());
     }
+}
+
+/// Groups of 1, 2 and 3 inputs, whose lengths are 1 to 6.
+#[test]
+fn a_batch_has_all_inputs_of_its_groups() {
+    let input = |length| Input { ids: vec![5; length], segment_b_start: length };
+    let groups = InputGroups::new((1..=6).map(input).collect(), [1, 2, 3]);
+    assert_eq!((groups.len(), groups.lengths()), (3, vec![1, 3, 6]));
+    let lengths = |batch: &TaskBatch| -> Vec<usize> {
+        batch.inputs().iter().map(|input| input.ids.len()).collect()
+    };
+    let batch = TaskBatch::new(groups.clone(), vec![2, 0]);
+    assert_eq!(lengths(&batch), [4, 5, 6, 1]);
+    let counts = batch.loss_counts();
+    assert_eq!((batch.sequences(), counts.predictions, counts.tokens), (2, 2, 16));
+    let parts = batch.split(5);
+    assert_eq!(parts.iter().map(lengths).collect::<Vec<_>>(), [vec![4, 5, 6], vec![1]]);
+    let both = InputGroups::concat(&[groups, vec![input(7), input(8)].into()]);
+    assert_eq!(both.lengths(), [1, 3, 6, 7, 8]);
+    assert_eq!(lengths(&TaskBatch::new(both, vec![4, 1])), [8, 2, 3]);
 }
 
 /// The reference's depths with 12 layers and a decay of 0.8: the head 14, layer i has i + 1, the rest 0.

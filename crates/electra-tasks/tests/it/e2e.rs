@@ -5,7 +5,7 @@ use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shard
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_scores::{Metric, Scores, SentenceTask, table::Format};
 use electra_tasks::{
-    Answer, Completion, Finetune, FinetuneConfig, Predictor, Report, Request, Weights, adopt,
+    Answer, Completion, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request, Weights,
     answer::RequestForm,
     model,
     predictor::{Probabilities, StreamInput, StreamOptions},
@@ -436,6 +436,7 @@ fn a_classifier_of_transformers_is_adopted() {
         }
     };
     let dir = tempfile::tempdir().unwrap();
+    let adopt = |dir: &Path| Kinds::default().adopt(dir, "replies", &["text".to_owned()]);
     for name in ["config.json", "model.safetensors"] {
         fs::copy(source.join(name), dir.path().join(name)).unwrap();
     }
@@ -444,7 +445,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
     tokenizer.write_pretrained(dir.path(), 16).unwrap();
-    adopt::classifier(dir.path(), "replies", "text", None).unwrap();
+    assert!(adopt(dir.path()).unwrap());
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
     close(found.probabilities(), logits.get(2).softmax(-1, tch::Kind::Float));
@@ -454,7 +455,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let config = fs::read_to_string(&path).unwrap();
     let sets = "\"problem_type\": \"multi_label_classification\", \"vocab_size\"";
     fs::write(&path, config.replace("\"vocab_size\"", sets)).unwrap();
-    adopt::classifier(dir.path(), "replies", "text", None).unwrap();
+    assert!(adopt(dir.path()).unwrap());
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
     close(found.probabilities(), logits.get(2).sigmoid());
@@ -464,7 +465,7 @@ fn a_classifier_of_transformers_is_adopted() {
     // The separator of labels in a table does not occur in a label.
     let named = |name: &str| {
         fs::write(&path, config.replace("\"vocab_size\"", sets).replace("maybe", name)).unwrap();
-        adopt::classifier(dir.path(), "replies", "text", None)?;
+        adopt(dir.path())?;
         let RequestForm::Rows { separator, .. } = Predictor::open(dir.path(), "cpu")?.form() else {
             panic!("it is of rows")
         };

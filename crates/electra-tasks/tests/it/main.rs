@@ -8,6 +8,7 @@ mod e2e;
 mod glue;
 mod grid;
 mod multi_label;
+mod multiple_choice;
 mod own_task;
 mod predict;
 mod presets;

@@ -2,16 +2,18 @@
 
 use super::head::MultiLabelNet;
 use crate::{
+    adopt::Foreign,
     answer::{Answer, Request, RequestForm},
-    error::Result,
+    error::{Error, Result},
     head::HeadSite,
     model::{HeadClass, Header},
     model_kind::{Inference, ModelKind},
     texts::data::TextColumns,
 };
-use electra_model::hf::Labels;
-use electra_scores::multi_label::names;
+use electra_model::hf::{Architecture, Labels};
+use electra_scores::{Metric, check_label, multi_label::names};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// The `task.json` of a multi-label task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,21 @@ impl ModelKind for MultiLabelInfo {
         MultiLabelNet::new(site, self.labels.len())
     }
 
+    fn adopt(folder: &Foreign<'_>) -> Result<Option<Self>> {
+        let (Architecture::ElectraForSequenceClassification, Some(Labels::Set(labels))) =
+            (folder.config.architecture, &folder.config.labels)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            header: folder.header(Metric::MicroF1).of_kind(Self::KIND),
+            texts: TextColumns::new(folder.texts)?,
+            labels: labels.clone(),
+            threshold: 0.5,
+            separator: separator(folder.dir, labels)?,
+        }))
+    }
+
     fn form(&self) -> RequestForm {
         self.texts.form(self.labels.clone(), &self.separator)
     }
@@ -58,5 +75,18 @@ impl ModelKind for MultiLabelInfo {
             Answer::Labels { labels, probabilities }
         };
         Ok(model.predict(&inputs)?.into_iter().map(answer).collect())
+    }
+}
+
+/// The separator between the labels of a set in a table: the first of a fixed list that no label contains.
+fn separator(dir: &Path, labels: &[String]) -> Result<String> {
+    labels.iter().try_for_each(|label| check_label(label)).map_err(|why| Error::file(dir, why))?;
+    let free = |separator: &&str| labels.iter().all(|label| !label.contains(*separator));
+    match [",", ";", "|", " / "].into_iter().find(free) {
+        Some(separator) => Ok(separator.to_owned()),
+        None => Err(Error::file(
+            dir,
+            "the labels contain `,`, `;`, `|` and ` / `: no separator is left for tables; rename the labels",
+        )),
     }
 }

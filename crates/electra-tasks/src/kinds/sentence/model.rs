@@ -2,6 +2,7 @@
 
 use super::head::{SentenceNet, SentencePrediction};
 use crate::{
+    adopt::Foreign,
     answer::{Answer, Request, RequestForm},
     error::Result,
     head::HeadSite,
@@ -9,8 +10,8 @@ use crate::{
     model_kind::{Inference, ModelKind},
     texts::data::TextColumns,
 };
-use electra_model::hf::Labels;
-use electra_scores::{Label, LabelSpace};
+use electra_model::hf::{Architecture, Labels};
+use electra_scores::{Label, LabelSpace, Metric};
 use serde::{Deserialize, Serialize};
 
 /// The `task.json` of a sentence task.
@@ -43,6 +44,21 @@ impl ModelKind for SentenceInfo {
 
     fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SentenceNet> {
         SentenceNet::new(site, &self.space)
+    }
+
+    fn adopt(folder: &Foreign<'_>) -> Result<Option<Self>> {
+        let Architecture::ElectraForSequenceClassification = folder.config.architecture else {
+            return Ok(None);
+        };
+        let (metric, space) = match &folder.config.labels {
+            Some(Labels::Classes(names)) => (Metric::Accuracy, LabelSpace::Classes(names.clone())),
+            // Its outputs are already on the scale that it was trained on.
+            Some(Labels::Number) => (Metric::Pearson, LabelSpace::Range { min: 0.0, max: 1.0 }),
+            Some(Labels::Set(_)) | None => return Ok(None),
+        };
+        let texts = TextColumns::new(folder.texts)?;
+        let label = "label".to_owned();
+        Ok(Some(Self { header: folder.header(metric), texts, label, space }))
     }
 
     fn form(&self) -> RequestForm {
