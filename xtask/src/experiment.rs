@@ -171,7 +171,7 @@ impl<'a> Plan<'a> {
         let config = definition::ablation(&self.setting.configs, &row.config).display().to_string();
         let json = sh::capture(&sh::words([&self.setting.electra, "flops", &config, "--json"]))?;
         let json = serde_json::from_str(&json).with_context(|| format!("flops of {config}"))?;
-        Ok(row.flops_share * number(&json, "flops_per_step")?)
+        number(&json, "flops_per_step")
     }
 
     /// The cells with missing steps, seed by seed, so that there are early results for all rows.

@@ -55,16 +55,9 @@ pub(super) struct Row {
     pub(super) label: String,
     /// The published score, if there is one.
     pub(super) paper: Option<f64>,
-    /// FLOPs of an average update, as a fraction of `flops_per_step` of `electra flops`.
-    #[serde(default = "one")]
-    pub(super) flops_share: f64,
     /// The model is scored only after this percentage of the updates.
     #[serde(default)]
     pub(super) scored_after: u64,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 /// The sizes of pre-training and fine-tuning.
@@ -111,10 +104,6 @@ impl Definition {
             }
             if !seen.insert(&row.config) {
                 bail!("two rows have config = {:?}", row.config);
-            }
-            if !(row.flops_share > 0.0 && row.flops_share.is_finite()) {
-                let share = row.flops_share;
-                bail!("row {:?}: flops_share = {share}: must be greater than 0", row.label);
             }
         }
         if !seen.contains(&self.baseline) {

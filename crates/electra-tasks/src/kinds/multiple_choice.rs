@@ -5,6 +5,7 @@
 mod details;
 mod head;
 mod model;
+mod set;
 mod task;
 
 pub use head::{ChoiceNet, ChoicePrediction};

@@ -82,7 +82,7 @@ fn invalid_rows_name_file_and_line() {
         "text\tlabel\nred\tcolor\nrose\tplant\n",
         &["dev.tsv:3", "\"plant\"", "training file", "color"],
     );
-    try_with("dev.tsv", "text\tlabel\nred\tcolor\n", &["dev.tsv:2", "did you mean \"color\""]);
+    try_with("dev.tsv", "text\tlabel\nred\tcolr\n", &["dev.tsv:2", "did you mean \"color\""]);
     try_with("train.tsv", "text\tlabel\nred\tcolor\n", &["train.tsv", "at least 2 classes"]);
     try_with("train.tsv", "text\tlabel\n \tcolor\nx\tanimal\n", &["train.tsv:2", "empty"]);
     try_with("train.tsv", "text\tlabel\n", &["train.tsv", "the file has no rows"]);

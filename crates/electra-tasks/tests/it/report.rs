@@ -144,7 +144,7 @@ fn the_report_of_a_grid_has_its_cells() {
     assert_eq!(html.matches(">best</td>").count(), 1);
 }
 
-/// Positions by arithmetic: the plot goes from (128, 431) at the lower left to (1423, 16) at the upper right.
+/// Positions by arithmetic: the plot goes from (128, 431) at the lower left to (1391, 16) at the upper right.
 #[test]
 fn curves_are_drawn_to_scale_without_nan() {
     let mut page = Page::new("a < b");
@@ -153,7 +153,7 @@ fn curves_are_drawn_to_scale_without_nan() {
     page.plot("nothing", "step", &[Curve { name: "none".to_owned(), points: Vec::new() }]);
     let html = page.finish();
     needs_nothing(&html);
-    assert!(html.contains("points=\"128,431 775,16 1423,224 \""), "{html}");
+    assert!(html.contains("points=\"128,431 759,16 1391,224 \""), "{html}");
     for words in ["<title>a &lt; b</title>", "c &amp; d", "e &gt; f"] {
         assert!(html.contains(words), "{words:?} is not in {html}");
     }

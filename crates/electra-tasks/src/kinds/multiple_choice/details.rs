@@ -1,6 +1,6 @@
 //! The report on multiple choice: the hardest examples.
 
-use super::{head::ChoicePrediction, task::ChoiceSet};
+use super::{head::ChoicePrediction, set::ChoiceSet};
 use crate::details::{Details, HARDEST};
 
 /// The rows with the highest losses, `-ln p(gold)`.

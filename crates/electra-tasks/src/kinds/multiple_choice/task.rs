@@ -4,10 +4,11 @@ use super::{
     details::hardest,
     head::{ChoiceNet, ChoicePrediction},
     model::{ChoiceInfo, inputs, numbered},
+    set::ChoiceSet,
 };
 use crate::{
     baseline::Baselines,
-    batch::{Input, InputGroups},
+    batch::InputGroups,
     details::Details,
     error::{Error, Result},
     head::HeadSite,
@@ -127,19 +128,18 @@ impl ChoiceTask {
     }
 }
 
-/// The rows of a file.
-#[derive(Debug)]
-pub struct ChoiceSet {
-    /// An input for each choice of each row.
-    inputs: Vec<Input>,
-    /// The number of the right choice of each row.
-    pub(super) labels: Vec<usize>,
-    /// The rows: text, choices, label.
-    pub(super) rows: Vec<Row>,
-}
-
 impl Task for ChoiceTask {
-    crate::described_by_keys!();
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn description(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("plain values serialize")
+    }
 
     fn validate(&self) -> Result<()> {
         if self.metric != Metric::Accuracy {
