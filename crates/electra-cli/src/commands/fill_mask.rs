@@ -31,7 +31,7 @@ const BATCH_SIZE: usize = 128;
 /// With --electric: probabilities proportional to exp(-energy), over the generator's best candidates, or without --model
 /// over the whole vocabulary.
 ///
-/// With either, special tokens except [UNK] are not candidates. While the candidates of one [MASK] are compared, the
+/// With either, special tokens except the unknown token are not candidates. While the candidates of one [MASK] are compared, the
 /// generator's best token fills each other [MASK].
 #[derive(Debug, Parser)]
 #[command(

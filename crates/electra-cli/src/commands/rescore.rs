@@ -21,7 +21,7 @@ const WINDOW_BYTES: usize = 16 << 20;
 
 /// Score texts with a discriminator of Electric.
 ///
-/// The score of a text is its pseudo-log-likelihood: the sum of the negative energies of its tokens, [CLS] and [SEP] not
+/// The score of a text is its pseudo-log-likelihood: the sum of the negative energies of its tokens, special tokens not
 /// included, from one forward pass. It can choose among the hypotheses of a speech recognizer or a translator. The
 /// discriminator must have been trained with `objective.kind = "electric"`: the outputs of a discriminator of replaced token
 /// detection are not energies. Memory does not grow with the input.
