@@ -10,7 +10,6 @@ mod pretrain;
 mod report;
 mod scaling;
 mod shards;
-mod svg;
 mod tasks;
 
 use crate::sh;

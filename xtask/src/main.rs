@@ -6,11 +6,13 @@ mod ci;
 mod experiment;
 mod files;
 mod gpu_check;
+mod learning_curves;
 mod pipeline;
 mod python;
 mod quickstart;
 mod setup;
 mod sh;
+mod svg;
 mod tasks;
 mod tidy;
 
@@ -58,7 +60,7 @@ enum Command {
     Fixtures(python::Fixtures),
     /// Compare with transformers, the official scorers and optionally TensorFlow, on random models and real text.
     #[command(
-        after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow\n  cargo xtask parity --models 0 --runs 0 --lines 0 --squad dev-v1.1.json half-dev-v2.0.json"
+        after_help = "Examples:\n  cargo xtask parity\n  cargo xtask parity --text books/ --lines 100000 --tensorflow\n  cargo xtask parity --models 0 --runs 0 --lines 0 --squad dev-v1.1.json half-dev-v2.0.json\n  cargo xtask parity --models 0 --runs 0 --lines 0 --curves 3"
     )]
     Parity(python::Parity),
     /// Benchmarks: hot paths, comparison with Python, scaling of a training step, learning curves of both precisions.

@@ -1,7 +1,7 @@
 //! Commands that need Python: golden fixtures, and parity with other programs. Each has its own virtual environment
 //! under target/.
 
-use crate::{files, pipeline, sh};
+use crate::{files, learning_curves, pipeline, sh};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -47,6 +47,9 @@ pub(crate) struct Parity {
     /// Also exchange checkpoints with TensorFlow in both directions (downloads 600 MB).
     #[arg(long)]
     tensorflow: bool,
+    /// Also compare held-out losses of pre-training with an independent loop in Python, over this number of seeds.
+    #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u16).range(2..))]
+    curves: Option<u16>,
 }
 
 /// A Python interpreter with PyTorch and transformers.
@@ -157,7 +160,7 @@ pub(crate) fn parity(args: &Parity) -> Result<()> {
         }
         sh::run(&script_command(&TENSORFLOW.interpreter()?, "parity_tf.py", common))?;
     }
-    Ok(())
+    args.curves.map_or(Ok(()), |seeds| learning_curves::run(seeds, &torch))
 }
 
 impl Environment {

@@ -4,12 +4,12 @@ use super::{
     options::{HOME, Options, Precision},
     page,
     report::report,
-    svg::{Chart, Line, Stroke, draw},
 };
 use crate::{
     files::{self, number},
     pipeline::{self, ELECTRA},
     quickstart, sh,
+    svg::{Chart, Line, Stroke, draw},
 };
 use anyhow::{Context, Result};
 use plotters::style::{BLUE, RED};
@@ -86,8 +86,8 @@ fn picture(f32: &[Value], bf16: &[Value]) -> Result<String> {
     let charts = drawn.map(|(key, title, _)| {
         let (plain, rounded) = (points(f32, key)?, points(bf16, key)?);
         let lines = vec![
-            Line { label: "f32", color: BLUE, stroke: Stroke::Solid, points: plain },
-            Line { label: "bf16", color: RED, stroke: Stroke::Dashed, points: rounded },
+            Line { label: Some("f32"), color: BLUE, stroke: Stroke::Solid, points: plain },
+            Line { label: Some("bf16"), color: RED, stroke: Stroke::Dashed, points: rounded },
         ];
         Ok(Chart { title, lines })
     });

@@ -13,29 +13,30 @@ const FONT: (&str, u32) = ("sans-serif", 14);
 
 /// One set of axes.
 #[derive(Debug)]
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
-    pub(super) lines: Vec<Line<'a>>,
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) lines: Vec<Line<'a>>,
 }
 
 /// Points in the order of x.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
-    pub(super) label: &'a str,
-    pub(super) color: RGBColor,
-    pub(super) stroke: Stroke,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Line<'a> {
+    /// Its text in the legend; lines without one are not listed.
+    pub(crate) label: Option<&'a str>,
+    pub(crate) color: RGBColor,
+    pub(crate) stroke: Stroke,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stroke {
+pub(crate) enum Stroke {
     Solid,
     Dashed,
 }
 
 /// The picture; all charts have the same label under their x axis.
-pub(super) fn draw(charts: &[Chart<'_>], x_label: &str) -> Result<String> {
+pub(crate) fn draw(charts: &[Chart<'_>], x_label: &str) -> Result<String> {
     let mut svg = String::new();
     {
         let size = (SIZE.0 * charts.len() as u32, SIZE.1);
@@ -76,7 +77,9 @@ fn draw_one(
             }
         };
         let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color);
-        series.label(line.label).legend(sample);
+        if let Some(label) = line.label {
+            series.label(label).legend(sample);
+        }
     }
     axes.configure_series_labels()
         .label_font(FONT)
@@ -101,7 +104,7 @@ mod tests {
     fn points_are_drawn_to_scale() {
         let line = |stroke, color| {
             let points = vec![(0.0, 1.0), (5.0, 2.0), (10.0, 3.0)];
-            Line { label: "f32", color, stroke, points }
+            Line { label: Some("f32"), color, stroke, points }
         };
         let lines = vec![line(Stroke::Solid, RED), line(Stroke::Dashed, BLUE)];
         let svg = draw(&[Chart { title: "loss", lines }], "updates").unwrap();
