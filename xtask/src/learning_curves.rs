@@ -10,7 +10,7 @@ use crate::{
     svg::{Chart, Line, Stroke, draw},
 };
 use anyhow::{Context, Result, bail};
-use plotters::style::{BLUE, RED};
+use plotters::style::{BLUE, RED, RGBColor};
 use serde_json::Value;
 use std::path::Path;
 
@@ -62,10 +62,10 @@ pub(crate) fn run(seeds: u16, python: &str) -> Result<()> {
     let last = ours[0].last().context("no held-out evaluation")?;
     let again = evaluations("python-evaluate.jsonl".to_owned())?;
     check_evaluation(last, again.first().context("no held-out evaluation in Python")?)?;
-    files::write(PICTURE, &picture(&ours, &theirs)?)?;
-    sh::say(&format!("saved the curves to {PICTURE}"));
     let comparisons = METRICS.iter().map(|metric| compare(metric, &ours, &theirs));
     let comparisons = comparisons.collect::<Result<Vec<_>>>()?;
+    files::write(PICTURE, &picture(&comparisons)?)?;
+    sh::say(&format!("saved the curves to {PICTURE}"));
     sh::say(&table(&comparisons));
     let outside: Vec<String> = METRICS
         .iter()
@@ -226,41 +226,46 @@ fn table(comparisons: &[Vec<Point>]) -> String {
         let mut line = format!("| {} |", comparisons[0][at].step);
         for Point { ours, theirs, .. } in comparisons.iter().map(|points| &points[at]) {
             for Spread { mean, sd } in [ours, theirs] {
-                line += &format!(" {mean:.3} ± {sd:.3} |");
+                line += &format!(" {mean:.4} ± {sd:.4} |");
             }
         }
         lines.push(line);
     }
     for (metric, points) in METRICS.iter().zip(comparisons) {
-        let largest = |f: fn(&Point) -> f64| points.iter().map(f).fold(0.0, f64::max);
+        let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+        let relative = |point: &Point| point.difference() / point.theirs.mean;
         let own = points.iter().filter(|p| p.difference() <= LIMIT * p.own_error).count();
         lines.push(format!(
-            "{}: largest difference {:.2} % of the loss, {:.1} standard errors; {own} of {} within {LIMIT} standard errors of their own",
+            "{}: at most {:.1} standard errors; {own} of {} within {LIMIT} standard errors of their own; after the start at most {:.2} % of the loss",
             metric.title,
-            100.0 * largest(|p| p.difference() / p.theirs.mean),
-            largest(Point::errors),
-            points.len()
+            largest(&mut points.iter().map(Point::errors)),
+            points.len(),
+            100.0 * largest(&mut points.iter().skip(1).map(relative))
         ));
     }
     lines.join("\n")
 }
 
-/// The curves of all runs.
-fn picture(ours: &[Vec<Value>], theirs: &[Vec<Value>]) -> Result<String> {
-    let charts = METRICS.iter().map(|Metric { key, title, .. }| {
-        let sides =
-            [(ours, "electra", BLUE, Stroke::Solid), (theirs, "independent", RED, Stroke::Dashed)];
+/// The means over seeds, and the means plus and minus a standard deviation, without the initial weights.
+fn picture(comparisons: &[Vec<Point>]) -> Result<String> {
+    type Side = fn(&Point) -> Spread;
+    let sides: [(Side, &str, RGBColor, Stroke); 2] = [
+        (|point| point.ours, "electra", BLUE, Stroke::Solid),
+        (|point| point.theirs, "independent", RED, Stroke::Dashed),
+    ];
+    let charts = METRICS.iter().zip(comparisons).map(|(metric, points)| {
         let mut lines = Vec::new();
-        for (runs, label, color, stroke) in sides {
-            for (n, rows) in runs.iter().enumerate() {
-                let points = rows.iter().map(|row| Ok((number(row, "step")?, number(row, key)?)));
-                let points = points.collect::<Result<_>>()?;
-                lines.push(Line { label: (n == 0).then_some(label), color, stroke, points });
+        for (side, label, color, stroke) in sides {
+            for sds in [0.0, -1.0, 1.0] {
+                let value = |point: &Point| side(point).mean + sds * side(point).sd;
+                let points = points.iter().skip(1).map(|point| (point.step, value(point)));
+                let label = (sds == 0.0).then_some(label);
+                lines.push(Line { label, color, stroke, points: points.collect() });
             }
         }
-        Ok(Chart { title, lines })
+        Chart { title: metric.title, lines }
     });
-    draw(&charts.collect::<Result<Vec<_>>>()?, "updates")
+    draw(&charts.collect::<Vec<_>>(), "updates")
 }
 
 #[cfg(test)]
@@ -294,16 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn all_runs_are_in_the_picture_and_the_table() {
+    fn both_sides_are_in_the_picture_and_the_table() {
         let ours = [run_of(&[9.0, 4.0]), run_of(&[11.0, 6.0])];
         let theirs = [run_of(&[9.5, 4.0]), run_of(&[11.0, 5.0])];
-        let picture = picture(&ours, &theirs).unwrap();
+        let comparisons = METRICS.each_ref().map(|m| compare(m, &ours, &theirs).unwrap());
+        let picture = picture(&comparisons).unwrap();
         for words in ["held-out generator loss", "electra", "independent", "updates"] {
             assert!(picture.contains(words), "{words:?} is not in {picture}");
         }
-        let comparisons = METRICS.each_ref().map(|m| compare(m, &ours, &theirs).unwrap());
         let table = table(&comparisons);
-        assert!(table.contains("| 250 | 5.000 ± 1.414 | 4.500 ± 0.707 |"), "{table}");
+        assert!(table.contains("| 250 | 5.0000 ± 1.4142 | 4.5000 ± 0.7071 |"), "{table}");
     }
 
     #[test]
