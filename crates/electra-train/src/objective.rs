@@ -12,6 +12,7 @@ mod electric;
 mod generate;
 mod generators;
 mod inputs;
+mod joint_pass;
 mod masked_prediction;
 mod replace_mlm;
 mod replaced_token;

@@ -82,7 +82,8 @@ impl<'a, B: Batch> Session<'a, B> {
     /// A new session; `rule` maps each variable to its update rule.
     ///
     /// # Errors
-    /// If the optimizer's config is invalid, or a variable is not trained by exactly one of the objective's phases.
+    /// If the optimizer's config is invalid, a variable is not trained by exactly one of the objective's phases, or a phase
+    /// has no update.
     pub fn new(plan: Plan<'a, B>, rule: impl Fn(&str) -> Rule) -> Result<Self> {
         let phases = plan.objective.phases();
         for (name, _) in plan.variables.iter().filter(|(_, tensor)| tensor.requires_grad()) {
@@ -92,6 +93,12 @@ impl<'a, B: Batch> Session<'a, B> {
                 let expected = format!("must be trained by exactly one phase, not {count}");
                 return Err(Error::value(&key, name, expected));
             }
+        }
+        let total = plan.schedule.total_steps;
+        if let Some(phase) = phases.iter().find(|phase| phase.steps(total).is_empty()) {
+            let key = format!("phases of {}", plan.objective.name());
+            let expected = format!("has none of {total} updates: increase the number of updates");
+            return Err(Error::value(&key, phase.name, expected));
         }
         let optimizer = |phase: Phase| {
             let own = plan.variables.iter().filter(|(name, _)| phase.trains(name));

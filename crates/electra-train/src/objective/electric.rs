@@ -5,15 +5,14 @@ use super::{
     discrimination::{Discrimination, LossPositions, Selection},
     generate::Generate,
     inputs::{Inputs, Shapes},
+    joint_pass::JointPass,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
     settings::{ObjectiveSettings, check_weight},
-    token_prediction::TokenPrediction,
     two_tower::TwoTower,
 };
 use crate::{
     config::MaskingConfig,
     error::{Error, Result},
-    metrics::Observations,
 };
 use electra_data::MaskedBatch;
 use electra_model::{Compute, Discriminator, ElectraConfig, EncoderInput};
@@ -65,12 +64,6 @@ pub struct Electric {
     discriminator: Discriminator,
     config: ElectricConfig,
     device: Device,
-}
-
-struct ElectricPass<'a> {
-    corruption: Corruption<'a>,
-    discrimination: Discrimination,
-    total: Tensor,
 }
 
 impl Electric {
@@ -134,32 +127,6 @@ impl Objective for Electric {
         );
         let total = &corruption.loss * config.generator_weight
             + &discrimination.loss * config.discriminator_weight;
-        Box::new(ElectricPass { corruption, discrimination, total })
-    }
-}
-
-impl Pass for ElectricPass<'_> {
-    fn loss(&mut self, _phase: usize) -> Tensor {
-        self.total.shallow_clone()
-    }
-
-    fn parts(&self) -> Vec<(&'static str, Tensor)> {
-        let Self { corruption, discrimination, .. } = self;
-        vec![
-            ("generator", corruption.loss.shallow_clone()),
-            ("discriminator", discrimination.loss.shallow_clone()),
-        ]
-    }
-
-    fn observe(&self) -> Observations {
-        let mut observations = Observations::default();
-        observations.sum("loss", &self.total.detach());
-        self.corruption.observe(&mut observations);
-        self.discrimination.observe(&mut observations);
-        observations
-    }
-
-    fn token_predictions(&self) -> Vec<Vec<TokenPrediction>> {
-        self.discrimination.token_predictions(&self.corruption)
+        Box::new(JointPass { corruption, discrimination, total })
     }
 }

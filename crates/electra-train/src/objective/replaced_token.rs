@@ -6,6 +6,7 @@ use super::{
     generate::Generate,
     generators::{GeneratorKind, Sampling},
     inputs::Shapes,
+    joint_pass::JointPass,
     seam::{LossCounts, Objective, ObjectiveSite, Pass, Stage, TrainedNetwork},
     settings::{ObjectiveSettings, check_weight},
     token_prediction::TokenPrediction,
@@ -107,13 +108,11 @@ pub struct ReplacedToken {
     device: Device,
 }
 
-struct ReplacedTokenPass<'a> {
+/// A pass that also observes [`ReplacedToken::conflict`].
+struct ConflictPass<'a> {
     objective: &'a ReplacedToken,
     whole: LossCounts,
-    train: bool,
-    corruption: Corruption<'a>,
-    discrimination: Discrimination,
-    total: Tensor,
+    joint: JointPass<'a>,
 }
 
 impl ReplacedToken {
@@ -218,37 +217,31 @@ impl Objective for ReplacedToken {
         let (corruption, discrimination) = self.forward(part, whole, train);
         let total = &corruption.loss * self.config.generator_weight
             + &discrimination.loss * self.config.discriminator_weight;
-        let (objective, whole) = (self, *whole);
-        Box::new(ReplacedTokenPass { objective, whole, train, corruption, discrimination, total })
+        let joint = JointPass { corruption, discrimination, total };
+        match self.config.log_conflict && train {
+            true => Box::new(ConflictPass { objective: self, whole: *whole, joint }),
+            false => Box::new(joint),
+        }
     }
 }
 
-impl Pass for ReplacedTokenPass<'_> {
-    fn loss(&mut self, _phase: usize) -> Tensor {
-        self.total.shallow_clone()
+impl Pass for ConflictPass<'_> {
+    fn loss(&mut self, phase: usize) -> Tensor {
+        self.joint.loss(phase)
     }
 
     fn parts(&self) -> Vec<(&'static str, Tensor)> {
-        let Self { corruption, discrimination, .. } = self;
-        vec![
-            ("generator", corruption.loss.shallow_clone()),
-            ("discriminator", discrimination.loss.shallow_clone()),
-        ]
+        self.joint.parts()
     }
 
     fn observe(&self) -> Observations {
-        let mut observations = Observations::default();
-        observations.sum("loss", &self.total.detach());
-        self.corruption.observe(&mut observations);
-        self.discrimination.observe(&mut observations);
-        if self.train && self.objective.config.log_conflict {
-            let cosine = self.objective.conflict(self.corruption.part, &self.whole);
-            observations.mean("embedding_gradient_cosine", &cosine);
-        }
+        let mut observations = self.joint.observe();
+        let cosine = self.objective.conflict(self.joint.corruption.part, &self.whole);
+        observations.mean("embedding_gradient_cosine", &cosine);
         observations
     }
 
     fn token_predictions(&self) -> Vec<Vec<TokenPrediction>> {
-        self.discrimination.token_predictions(&self.corruption)
+        self.joint.token_predictions()
     }
 }

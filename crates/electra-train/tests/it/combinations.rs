@@ -191,6 +191,19 @@ fn the_conflict_of_the_losses_is_logged() {
     assert!(a.iter().all(|(name, tensor)| *tensor == b[name]));
 }
 
+/// A stage without an update would leave its network untrained.
+#[test]
+fn a_stage_without_an_update_is_refused() {
+    let fixture = Fixture::new();
+    let path = crate::ablations::scaled(&fixture).join("two-stage.toml");
+    let sets = ["train.steps=1", "evaluate.every=0"].map(str::to_owned);
+    let config = RunConfig::read(&path, &sets).unwrap();
+    let start = Start::new(fixture.path("never"));
+    let words = ["two-stage", "discriminator", "none of 1 updates"];
+    fails_with(Recipe::from_config(config).pretrain(&start), &words);
+    assert!(!fixture.path("never").exists());
+}
+
 /// Legal configs that are probably not meant get a warning.
 #[test]
 fn a_generator_as_large_as_the_discriminator_gets_a_warning() {

@@ -30,7 +30,7 @@ enum Layers {
 /// The prediction for a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChoicePrediction {
-    /// The number of the most probable choice, the first of equals.
+    /// The number of the most probable choice, the first one if there is a tie.
     pub choice: usize,
     /// The probabilities of the choices.
     pub probabilities: Vec<f32>,
