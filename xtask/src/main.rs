@@ -91,9 +91,9 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Setup(args) => setup::run(&args),
             Command::Quickstart => quickstart::run(),
-            Command::PretrainSmall(args) => pipeline::pretrain(&args, "small", 128),
-            Command::PretrainBase(args) => pipeline::pretrain(&args, "base", 512),
-            Command::PretrainLarge(args) => pipeline::pretrain(&args, "large", 512),
+            Command::PretrainSmall(args) => pipeline::pretrain(&args, "small"),
+            Command::PretrainBase(args) => pipeline::pretrain(&args, "base"),
+            Command::PretrainLarge(args) => pipeline::pretrain(&args, "large"),
             Command::Tasks(args) => tasks::run(&args),
             Command::Experiment(args) => experiment::run(&args),
             Command::Fixtures(args) => python::fixtures(&args),

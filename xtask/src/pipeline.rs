@@ -28,13 +28,13 @@ pub(crate) struct Args {
     /// Output folder.
     #[arg(long, value_parser = sh::path_arg)]
     out: Option<PathBuf>,
-    /// Options for reading the corpus, shared by `electra vocab train` and `electra shards build`, after `--`.
-    #[arg(last = true, value_name = "CORPUS OPTIONS")]
-    reading: Vec<String>,
+    /// More options of `electra train`, after `--`: how to read the corpus, --hours.
+    #[arg(last = true, value_name = "OPTIONS")]
+    options: Vec<String>,
     /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Print the steps without running them.
+    /// Check the paths and settings, and print what training takes here, without writing anything.
     #[arg(long)]
     dry_run: bool,
 }
@@ -63,92 +63,30 @@ impl Step {
     }
 }
 
-/// Runs the paper's recipe, from text to exported models.
-pub(crate) fn pretrain(args: &Args, size: &str, length: u32) -> Result<()> {
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/pretrain-{size}")));
-    let steps = recipe(args, size, length, &out);
-    if args.dry_run {
-        for step in &steps {
-            sh::say(&format!("+ {}", sh::shown(&step.command)));
-        }
-        return Ok(());
-    }
+/// Runs `electra train` with the paper's recipe, from text to exported models.
+pub(crate) fn pretrain(args: &Args, size: &str) -> Result<()> {
     fs::metadata(&args.corpus).with_context(|| format!("--corpus {}", args.corpus.display()))?;
     build(&args.corpus)?;
-    run(&steps, &out.join("stamps"))?;
-    sh::say(&format!(
-        "\nrun: {0}/run\nexported: {0}/discriminator, {0}/generator\nnext: {ELECTRA} finetune --help",
-        out.display()
-    ));
-    Ok(())
+    sh::run(&train_command(args, size)).map(drop)
 }
 
-fn recipe(args: &Args, size: &str, length: u32, out: &Path) -> Vec<Step> {
+fn train_command(args: &Args, size: &str) -> Vec<String> {
     let text = |path: &Path| path.display().to_string();
-    let (corpus, config) = (text(&args.corpus), format!("configs/pretrain-{size}.toml"));
-    let (shards, run) = (out.join("shards"), out.join("run"));
-    let mut steps = Vec::new();
-    let vocab = args.vocab.clone().unwrap_or_else(|| {
-        let vocab = out.join("vocab.txt");
-        let mut command = sh::words([
-            ELECTRA,
-            "vocab",
-            "train",
-            "--corpus",
-            &corpus,
-            "--size",
-            "30522",
-            "--out",
-            &text(&vocab),
-        ]);
-        command.extend(args.reading.clone());
-        steps.push(Step {
-            name: "vocabulary".to_owned(),
-            command,
-            inputs: vec![args.corpus.clone()],
-            output: vocab.clone(),
-        });
-        vocab
-    });
-    let mut command = sh::words([
-        ELECTRA,
-        "shards",
-        "build",
-        "--corpus",
-        &corpus,
-        "--vocab",
-        &text(&vocab),
-        "--seq-len",
-        &length.to_string(),
-        "--out",
-        &text(&shards),
-    ]);
-    command.extend(args.reading.clone());
-    steps.push(Step {
-        name: "shards".to_owned(),
-        command,
-        inputs: vec![args.corpus.clone(), vocab],
-        output: shards.clone(),
-    });
-    let mut command = sh::words([
-        ELECTRA,
-        "pretrain",
-        &config,
-        "--set",
-        &format!("data.shards={}", text(&shards)),
-    ]);
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/pretrain-{size}")));
+    let corpus = text(&args.corpus);
+    let mut command = sh::words([ELECTRA, "train", "--corpus", &corpus, "--size", size]);
+    command.extend(sh::words(["--out", &text(&out)]));
+    if let Some(vocab) = &args.vocab {
+        command.extend(sh::words(["--vocab", &text(vocab)]));
+    }
     for assignment in &args.overrides {
         command.extend(sh::words(["--set", assignment]));
     }
-    command.extend(sh::words(["--out", &text(&run)]));
-    steps.push(Step {
-        name: "pretrain".to_owned(),
-        command,
-        inputs: vec![config.into()],
-        output: run.clone(),
-    });
-    steps.extend(after_pretraining(&run, out));
-    steps
+    if args.dry_run {
+        command.extend(sh::words(["--dry-run"]));
+    }
+    command.extend(args.options.clone());
+    command
 }
 
 /// The steps after pre-training: evaluation and both exports.
@@ -428,30 +366,18 @@ mod tests {
     }
 
     #[test]
-    fn the_recipe_has_all_steps_from_text_to_exports() {
+    fn pre_training_is_one_command_with_all_options() {
         let args = Args {
             corpus: "books".into(),
-            vocab: None,
+            vocab: Some("v.txt".into()),
             out: None,
-            reading: vec!["--lossy".to_owned()],
-            overrides: vec!["train.seed=2".to_owned()],
+            options: sh::words(["--lossy"]),
+            overrides: sh::words(["train.seed=2"]),
             dry_run: true,
         };
-        let steps = recipe(&args, "base", 512, Path::new("runs/x"));
-        let lines: Vec<_> = steps.iter().map(|step| sh::shown(&step.command)).collect();
         assert_eq!(
-            lines,
-            [
-                "target/release/electra vocab train --corpus books --size 30522 --out runs/x/vocab.txt --lossy",
-                "target/release/electra shards build --corpus books --vocab runs/x/vocab.txt --seq-len 512 --out runs/x/shards --lossy",
-                "target/release/electra pretrain configs/pretrain-base.toml --set data.shards=runs/x/shards --set train.seed=2 --out runs/x/run",
-                "target/release/electra evaluate runs/x/run --output runs/x/evaluate.json",
-                "target/release/electra export runs/x/run --format hf --part discriminator --out runs/x/discriminator",
-                "target/release/electra export runs/x/run --format hf --part generator --out runs/x/generator",
-            ]
+            sh::shown(&train_command(&args, "base")),
+            "target/release/electra train --corpus books --size base --out runs/pretrain-base --vocab v.txt --set train.seed=2 --dry-run --lossy"
         );
-        let with_vocab =
-            recipe(&Args { vocab: Some("v.txt".into()), ..args }, "base", 512, Path::new("x"));
-        assert_eq!(with_vocab[0].name, "shards");
     }
 }

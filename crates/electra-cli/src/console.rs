@@ -1,5 +1,6 @@
 //! Console output: log lines, errors, and progress, which is a bar on a terminal and plain lines otherwise.
 
+use electra_train::summary;
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -112,6 +113,10 @@ fn not_ignored(status: &str) -> Vec<i32> {
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     start: Instant,
+    /// The first position, of a resumed run, with its time.
+    first: Option<(u64, Instant)>,
+    /// The position and the total.
+    at: (u64, u64),
     last_line: Instant,
     what: &'static str,
 }
@@ -124,16 +129,26 @@ impl Progress {
         let bar = io::stderr().is_terminal().then(|| {
             let template = match total {
                 0 => "{msg} {spinner} {human_pos} [{elapsed}] {per_sec}",
-                _ => "{wide_bar} {human_pos}/{human_len} [{elapsed} < {eta}] {msg}",
+                // The message has a line of its own, which is cut to the width of the terminal.
+                _ => "{wide_bar} {human_pos}/{human_len} [{elapsed} < {eta}]\n{wide_msg}",
             };
             let style = ProgressStyle::with_template(template).expect("the template is valid");
             ProgressBar::new(total).with_style(style).with_message(what)
         });
-        Self { bar, start: Instant::now(), last_line: Instant::now(), what }
+        Self {
+            bar,
+            start: Instant::now(),
+            first: None,
+            at: (0, total),
+            last_line: Instant::now(),
+            what,
+        }
     }
 
     /// Sets the position; `total` is 0 if unknown.
     pub(crate) fn set(&mut self, position: u64, total: u64) {
+        self.at = (position, total);
+        self.first.get_or_insert_with(|| (position, Instant::now()));
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total);
@@ -157,9 +172,21 @@ impl Progress {
             Some(bar) => bar.set_message(text),
             None => {
                 self.last_line = Instant::now();
-                tracing::info!("{text}");
+                match self.remaining() {
+                    Some(seconds) => tracing::info!("{text}  left {}", summary::time(seconds)),
+                    None => tracing::info!("{text}"),
+                }
             }
         }
+    }
+
+    /// The remaining seconds at the rate so far, if the total is known.
+    fn remaining(&self) -> Option<f64> {
+        let (position, total) = self.at;
+        let (first, since) = self.first?;
+        let rate = position.checked_sub(first)? as f64 / since.elapsed().as_secs_f64();
+        let left = total.checked_sub(position).filter(|left| *left > 0)? as f64;
+        (rate > 0.0).then(|| left / rate)
     }
 
     /// Prints a line above the bar.

@@ -16,12 +16,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(commands::train::Args),
     /// Train or check a WordPiece vocabulary.
     #[command(subcommand)]
     Vocab(commands::vocab::Command),
     /// Build, inspect or verify shards of a corpus.
     #[command(subcommand)]
     Shards(commands::shards::Command),
+    Presets(commands::presets::Args),
     /// Pre-train with replaced token detection.
     Pretrain(commands::pretrain::Args),
     /// Compute held-out metrics of a run.
@@ -60,8 +62,10 @@ fn main() -> ExitCode {
     electra_torch::keep_memory();
     let cli = Cli::parse();
     let result = std::panic::catch_unwind(|| match cli.command {
+        Command::Train(args) => args.run(),
         Command::Vocab(command) => command.run(),
         Command::Shards(command) => command.run(),
+        Command::Presets(args) => args.run(),
         Command::Pretrain(args) => args.run(),
         Command::Evaluate(args) => args.run(),
         Command::Gradients(args) => args.run(),

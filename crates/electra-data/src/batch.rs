@@ -1,10 +1,11 @@
 //! Masked batches of plain row-major integers.
 
 use crate::{
-    Masking, Result, ShardSet,
+    Example, Masking, Result, ShardSet,
     masking::is_special,
     rng::{CounterRng, Purpose},
 };
+use electra_tokenize::SpecialTokens;
 
 /// A padded batch of examples with masked positions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,7 +41,22 @@ pub struct MaskedBatch {
 }
 
 impl MaskedBatch {
-    /// Appends an example, masked with random numbers keyed by (seed, epoch, index).
+    /// A batch of examples that are not in shards. The numbers of the examples in the batch key the random choices.
+    pub fn of(
+        examples: &[Example],
+        length: usize,
+        special: &SpecialTokens,
+        masking: &dyn Masking,
+        seed: u64,
+    ) -> Self {
+        let mut batch = Self::empty(length);
+        for (index, example) in examples.iter().enumerate() {
+            batch.add(example, special, masking, [seed, 0, index as u64]);
+        }
+        batch
+    }
+
+    /// Appends an example of `shards`, masked with random numbers keyed by (seed, epoch, index).
     pub(crate) fn push(
         &mut self,
         shards: &ShardSet,
@@ -49,7 +65,18 @@ impl MaskedBatch {
         epoch: u64,
         index: u64,
     ) -> Result<()> {
-        let (example, special) = (shards.example(index)?, shards.special());
+        self.add(&shards.example(index)?, shards.special(), masking, [seed, epoch, index]);
+        Ok(())
+    }
+
+    /// Appends an example, masked with random numbers keyed by (seed, epoch, index).
+    fn add(
+        &mut self,
+        example: &Example,
+        special: &SpecialTokens,
+        masking: &dyn Masking,
+        [seed, epoch, index]: [u64; 3],
+    ) {
         let start = self.input_ids.len();
         let pad = i64::from(special.pad);
         let padding = self.length - example.ids.len();
@@ -80,7 +107,6 @@ impl MaskedBatch {
         self.batch += 1;
         self.most_masked = masking.most(self.length);
         self.tokens += example.ids.len();
-        Ok(())
     }
 
     /// An empty batch of sequence length `length`.

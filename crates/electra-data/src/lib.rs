@@ -24,6 +24,7 @@ pub mod packing;
 pub mod rng;
 pub mod sampler;
 pub mod shard;
+mod vocabulary;
 
 pub use batch::{MaskedBatch, evaluation_batches};
 pub use build::{BuildConfig, build_shards};
@@ -39,3 +40,4 @@ pub use masking::{
 pub use packing::{Example, PackingConfig};
 pub use sampler::Sampler;
 pub use shard::{ShardSet, copy_tokenizer, verify};
+pub use vocabulary::train_vocabulary;

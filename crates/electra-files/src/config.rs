@@ -1,8 +1,11 @@
 //! TOML config files: `KEY=VALUE` overrides, and errors that name the file, the line and the key.
 
 mod extend;
+mod number;
 pub mod section;
 mod value;
+
+pub use number::number_or_word;
 
 use crate::{Error, Result, nearest};
 use section::Section;
@@ -77,7 +80,7 @@ fn parse<T: DeserializeOwned>(
         Some((name, other)) => return Err(invalid(format!("{name} = {other}: must be a section"))),
     };
     for assignment in overrides {
-        set(&mut table, assignment)?;
+        set(&mut table, assignment, &|table| T::deserialize(table.clone()).is_ok())?;
     }
     let value = table.try_into().map_err(|e: toml::de::Error| match overrides {
         [] => fail(e),
@@ -86,14 +89,34 @@ fn parse<T: DeserializeOwned>(
     Ok((value, values))
 }
 
-/// Sets an existing key of the table; the new value must have the type of the old one.
-fn set(table: &mut Table, assignment: &str) -> Result<()> {
+/// Sets an existing key of the table. The new value must have the type of the old one, unless the config `accepts` another.
+fn set(table: &mut Table, assignment: &str, accepts: &dyn Fn(&Table) -> bool) -> Result<()> {
     let fail = |message: String| Error::Set { assignment: assignment.to_owned(), message };
     let (key, text) =
         assignment.split_once('=').ok_or_else(|| fail("expected section.key=value".to_owned()))?;
+    let old = find(table, key).map_err(fail)?.clone();
+    let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
+    let typed = match (parsed.clone().and_then(|value| of_type(value, &old)), &old) {
+        (None, Value::String(_)) => Some(Value::String(text.to_owned())),
+        (value, _) => value,
+    };
+    let as_written = || parsed.unwrap_or_else(|| Value::String(text.to_owned()));
+    let mut changed = table.clone();
+    let fits = typed.is_some();
+    *find(&mut changed, key).map_err(fail)? = typed.unwrap_or_else(as_written);
+    if !fits && !accepts(&changed) {
+        let kind = old.type_str();
+        return Err(fail(format!("{text:?} does not have the type of the key, {kind}")));
+    }
+    *table = changed;
+    Ok(())
+}
+
+/// The value of an existing key.
+fn find<'a>(table: &'a mut Table, key: &str) -> std::result::Result<&'a mut Value, String> {
     let unknown = |what: &str, name: &str, table: &Table| {
         let near = nearest(name, table.keys().map(String::as_str));
-        fail(format!("there is no {what} {name:?}{near}"))
+        format!("there is no {what} {name:?}{near}")
     };
     let (sections, last) = split(key);
     let mut table = table;
@@ -103,18 +126,8 @@ fn set(table: &mut Table, assignment: &str) -> Result<()> {
         }
         table = table.get_mut(name).and_then(Value::as_table_mut).expect("it is a table");
     }
-    let Some(old) = table.get(last) else { return Err(unknown("key", last, table)) };
-    let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
-    let new = match (parsed.and_then(|value| of_type(value, old)), old) {
-        (Some(value), _) => value,
-        (None, Value::String(_)) => Value::String(text.to_owned()),
-        (None, old) => {
-            return Err(fail(format!(
-                "{text:?} does not have the type of the key, {}",
-                old.type_str()
-            )));
-        }
-    };
-    table.insert(last.to_owned(), new);
-    Ok(())
+    match table.contains_key(last) {
+        true => Ok(table.get_mut(last).expect("it is there")),
+        false => Err(unknown("key", last, table)),
+    }
 }

@@ -17,7 +17,7 @@ mod lock;
 mod path;
 mod suggest;
 
-pub use config::{parse_toml, parse_toml_with, read_toml, section::Section};
+pub use config::{number_or_word, parse_toml, parse_toml_with, read_toml, section::Section};
 pub use error::{Error, Result};
 pub use file::{if_there, read_json, sha256, sync, write_file, write_file_with, write_json};
 pub use folder::{Existing, Kind};

@@ -11,3 +11,6 @@ pub use encoder::{
 };
 pub use pair::{ElectraConfig, same_parts};
 pub use part_name::PartName;
+
+/// The value of a number in a config that is read from the training data: `vocab_size = "shards"`.
+pub const OF_SHARDS: &str = "shards";

@@ -12,10 +12,14 @@ use crate::{
     optim::OptimizerConfig,
     schedule::Schedule,
 };
-use electra_files::read_toml;
-use electra_model::ElectraConfig;
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use electra_data::ShardIndex;
+use electra_files::{number_or_word, parse_toml, read_toml};
+use electra_model::{ElectraConfig, config::OF_SHARDS};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// A pre-training config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +60,8 @@ pub struct InitConfig {
 pub struct DataConfig {
     /// A folder made by `electra shards build`.
     pub shards: PathBuf,
-    /// Tokens per sequence; must match the shards.
+    /// Tokens per sequence; must match the shards. In a file, `"shards"` stands for their number.
+    #[serde(deserialize_with = "sequence_length")]
     pub sequence_length: usize,
     /// Threads that prepare batches. Results do not depend on the number.
     pub loader_threads: usize,
@@ -78,6 +83,9 @@ pub struct TrainConfig {
     pub device: String,
     /// Updates between rows of metrics.jsonl.
     pub log_every: u64,
+    /// Hours after which a session of training stops with a checkpoint; 0 for no limit.
+    #[serde(default)]
+    pub max_hours: f64,
 }
 
 /// The `[checkpoint]` section.
@@ -98,15 +106,60 @@ pub struct EvaluateConfig {
     pub every: u64,
 }
 
+/// The sequence length of a config with `sequence_length = "shards"`, until the shards are read.
+const LENGTH_OF_SHARDS: usize = usize::MAX;
+
+fn sequence_length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let number = number_or_word(deserializer, OF_SHARDS)?;
+    Ok(number.map_or(LENGTH_OF_SHARDS, |length| length as usize))
+}
+
 impl RunConfig {
-    /// Reads `path`, applies `KEY=VALUE` overrides and checks every value.
+    /// Reads `path`, applies `KEY=VALUE` overrides, replaces `"shards"` by the numbers of `data.shards` and checks every
+    /// value.
     ///
     /// # Errors
-    /// [`Error::Files`] or [`Error::Value`] naming the key.
+    /// [`Error::Files`] or [`Error::Value`] naming the key; if the shards are needed and cannot be read.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let config: Self = read_toml(path, overrides)?;
+        Self::checked(read_toml(path, overrides)?)
+    }
+
+    /// [`Self::read`] for a text; errors name `path`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
+        Self::checked(parse_toml(text, path, overrides)?)
+    }
+
+    fn checked(mut config: Self) -> Result<Self> {
+        config.resolve()?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// Replaces the numbers that are `"shards"` by those of the shards.
+    fn resolve(&mut self) -> Result<()> {
+        let length = self.data.sequence_length == LENGTH_OF_SHARDS;
+        let vocab_size = self.model.discriminator.vocab_size == ElectraConfig::VOCAB_SIZE_OF_SHARDS;
+        let key = match (length, vocab_size) {
+            (false, false) => return Ok(()),
+            (true, _) => "data.sequence_length",
+            (false, true) => "model.vocab_size",
+        };
+        let shards = &self.data.shards;
+        let index = ShardIndex::read(shards).map_err(|error| {
+            let expected = format!("is the number of data.shards, but {error}");
+            Error::value(key, format!("{OF_SHARDS:?}"), expected)
+        })?;
+        if length {
+            self.data.sequence_length = index.sequence_length;
+        }
+        if vocab_size {
+            let size = index.vocab_size as i64;
+            self.model.networks_mut().for_each(|network| network.vocab_size = size);
+        }
+        Ok(())
     }
 
     /// The config as TOML.
@@ -134,6 +187,10 @@ impl RunConfig {
                 return Err(Error::value(key, value, "must be at least 1"));
             }
         }
+        let hours = self.train.max_hours;
+        if !(hours >= 0.0 && hours.is_finite()) {
+            return Err(Error::value("train.max_hours", hours, "must be 0 or more"));
+        }
         let length = self.data.sequence_length as i64;
         let positions = self.model.discriminator.max_positions;
         if length > positions {
@@ -141,6 +198,12 @@ impl RunConfig {
             return Err(Error::value("data.sequence_length", length, limit));
         }
         Ok(())
+    }
+
+    /// The time limit of a session of training.
+    pub fn time_limit(&self) -> Option<Duration> {
+        let hours = self.train.max_hours;
+        (hours > 0.0).then(|| Duration::from_secs_f64(3600.0 * hours))
     }
 
     /// The learning rate schedule.

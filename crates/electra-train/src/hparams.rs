@@ -222,6 +222,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
             seed: 1,
             device: "auto".to_owned(),
             log_every: 100,
+            max_hours: 0.0,
         },
         checkpoint: CheckpointConfig {
             every: keys.integer("save_checkpoints_steps", 1000)?,

@@ -16,6 +16,7 @@ use crate::{
     run_dir::RunDir,
     session::{Plan, Session, check_stop_after},
     state,
+    summary::RunSummary,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
     world::SingleProcess,
 };
@@ -24,7 +25,9 @@ use electra_data::{
 };
 use electra_files::Existing;
 use electra_model::{
-    Parts, flops,
+    Parts,
+    flops::{self, Work},
+    memory::Memory,
     tensors::{Named, variables},
 };
 use std::{
@@ -231,6 +234,11 @@ impl Recipe {
             None => Ok(Figures::new()),
             Some(split) => self.evaluate_split(&*built.objective, split, &*masking),
         };
+        let summary = RunSummary::new(self, &built, &index.train)?;
+        if session.step() == 0 {
+            summary.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
+        on_event(Event::Begin(&summary));
         let mut done = session.step();
         let mut on_event = |event: Event<'_>| {
             if let Event::Step { step, .. } = event {
@@ -248,6 +256,7 @@ impl Recipe {
                 keep_last: config.checkpoint.keep_last,
                 evaluate_every: config.evaluate.every,
                 stop_after: start.stop_after,
+                time_limit: config.time_limit(),
             },
             run: run.clone(),
             evaluation: &evaluation,
@@ -299,6 +308,37 @@ impl Recipe {
         let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
         let batch = (self.config.train.batch_size * self.config.train.accumulate) as u64;
         flops::train_step(&self.parts, &specs, batch, self.config.data.sequence_length as u64)
+    }
+
+    /// Memory of an update with `batch_size` full sequences in each pass.
+    pub fn memory(
+        &self,
+        networks: &[TrainedNetwork<'_>],
+        variables: &Named,
+        batch_size: usize,
+    ) -> Memory {
+        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
+        let work = self.sequence().times(batch_size as f64);
+        Memory::new(&self.parts, &specs, parameters(variables), &work)
+    }
+
+    /// The largest `train.batch_size` whose update fits in `bytes` of memory; 0 if none fits.
+    pub fn largest_batch(
+        &self,
+        networks: &[TrainedNetwork<'_>],
+        variables: &Named,
+        bytes: f64,
+    ) -> u64 {
+        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
+        let count = parameters(variables);
+        Memory::largest_batch(&self.parts, &specs, count, &self.sequence(), bytes)
+    }
+
+    /// The work of a full sequence.
+    fn sequence(&self) -> Work {
+        let length = self.config.data.sequence_length;
+        let rate = self.config.objective.masking().rate();
+        Work::of_token(length as u64, rate).times(length as f64)
     }
 
     fn evaluate_split(
@@ -379,19 +419,35 @@ impl Recipe {
 
     pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
         let set = ShardSet::open(shards, split)?;
-        let must_be = |key: &str, configured: usize, found: usize| match configured == found {
-            true => Ok(()),
-            false => {
-                let expected = format!("must be {found}, as in the shards {}", shards.display());
-                Err(Error::value(key, configured, expected))
-            }
-        };
         let config = &self.config;
-        must_be("data.sequence_length", config.data.sequence_length, set.sequence_length())?;
         let vocab_size = config.model.discriminator.vocab_size as usize;
-        must_be("model.vocab_size", vocab_size, set.vocab_size())?;
-        Ok(set)
+        let numbers = [
+            ("data.sequence_length", config.data.sequence_length, set.sequence_length()),
+            ("model.vocab_size", vocab_size, set.vocab_size()),
+        ];
+        let others: Vec<_> = numbers
+            .into_iter()
+            .filter(|(_, configured, of_shards)| configured != of_shards)
+            .map(|(key, configured, of_shards)| {
+                format!("{key} = {configured}: must be {of_shards}")
+            })
+            .collect();
+        match others.is_empty() {
+            true => Ok(set),
+            false => {
+                let message = format!(
+                    "the shards have other sizes than the config:\n  {}\n(or \"shards\" for the numbers of the shards)",
+                    others.join("\n  ")
+                );
+                Err(Error::Config { path: shards.to_owned(), message })
+            }
+        }
     }
+}
+
+/// Number of values in all variables.
+fn parameters(variables: &Named) -> u64 {
+    variables.iter().map(|(_, tensor)| tensor.numel() as u64).sum()
 }
 
 /// Predictions for the first sequences of a held-out split.

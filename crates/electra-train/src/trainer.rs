@@ -8,6 +8,7 @@ use crate::{
     run_dir::RunDir,
     session::{Metrics, Session, Update},
     state,
+    summary::RunSummary,
     tensorboard::EventFile,
 };
 use std::{
@@ -40,6 +41,8 @@ pub trait Source {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Training begins or resumes.
+    Begin(&'a RunSummary),
     /// An update is done.
     Step {
         /// Updates done.
@@ -83,6 +86,8 @@ pub struct Settings {
     pub evaluate_every: u64,
     /// Stop with a checkpoint after this many updates.
     pub stop_after: Option<u64>,
+    /// Stop with a checkpoint after this time.
+    pub time_limit: Option<Duration>,
 }
 
 /// A training run.
@@ -136,7 +141,9 @@ impl<B: Batch> Trainer<'_, B> {
             if evaluate_every > 0 && (done.is_multiple_of(evaluate_every) || last) {
                 clock.pause(|| self.evaluate(done, &mut sinks))?;
             }
-            let stop = self.stop.load(Ordering::Relaxed) || self.settings.stop_after == Some(done);
+            let stop = self.stop.load(Ordering::Relaxed)
+                || self.settings.stop_after == Some(done)
+                || self.settings.time_limit.is_some_and(|limit| clock.run.elapsed() >= limit);
             let stopping = self.session.world().any(stop);
             if done.is_multiple_of(checkpoint_every) || last || stopping {
                 clock.pause(|| self.checkpoint(&mut sinks))?;

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use electra_data::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
 use electra_tokenize::{Accents, Case, TokenizerConfig};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The corpus, and how to read its text.
 #[derive(Debug, Args)]
@@ -62,7 +62,19 @@ enum AccentRule {
 
 impl CorpusArgs {
     pub(crate) fn open(&self) -> anyhow::Result<Corpus> {
-        let config = CorpusConfig {
+        let corpus = Corpus::open(&self.corpus, self.reading())?;
+        warn_of_skipped(&corpus);
+        Ok(corpus)
+    }
+
+    /// The file or folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.corpus
+    }
+
+    /// How the corpus is read.
+    pub(crate) fn reading(&self) -> CorpusConfig {
+        CorpusConfig {
             field: self.field.clone(),
             documents: match self.documents {
                 Documents::BlankLine => DocumentBoundary::BlankLine,
@@ -73,12 +85,7 @@ impl CorpusArgs {
                 SentenceRule::Line => Sentences::Line,
             },
             encoding: if self.lossy { DecodeErrors::Lossy } else { DecodeErrors::Strict },
-        };
-        let corpus = Corpus::open(&self.corpus, config)?;
-        for path in corpus.skipped() {
-            tracing::warn!("skipped a file with an unsupported extension: {}", path.display());
         }
-        Ok(corpus)
     }
 
     pub(crate) fn tokenizer(&self) -> TokenizerConfig {
@@ -91,5 +98,12 @@ impl CorpusArgs {
             },
             max_chars_per_word: self.max_chars_per_word,
         }
+    }
+}
+
+/// Names the files of a corpus that are not read.
+pub(crate) fn warn_of_skipped(corpus: &Corpus) {
+    for path in corpus.skipped() {
+        tracing::warn!("skipped a file with an unsupported extension: {}", path.display());
     }
 }

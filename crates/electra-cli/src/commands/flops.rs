@@ -109,7 +109,8 @@ impl Args {
         config.train.device = "cpu".to_owned();
         let recipe = Recipe::from_config(config.clone());
         let built = recipe.untrained()?;
-        let parameters: usize = built.variables()?.iter().map(|(_, t)| t.numel()).sum();
+        let variables = built.variables()?;
+        let parameters: usize = variables.iter().map(|(_, t)| t.numel()).sum();
         let trained = built.objective.networks();
         let networks: Vec<_> = trained.iter().map(TrainedNetwork::spec).collect();
         let parts = recipe.parts();
@@ -117,14 +118,12 @@ impl Args {
         let length = config.data.sequence_length as u64;
         let step = recipe.flops_of_step(&trained);
         let rate = config.objective.masking().rate();
-        let count = parameters as u64;
         let token = Work::of_token(length, rate);
-        let sequence = token.times(length as f64);
-        let memory_of = |work: &Work| Memory::new(parts, &networks, count, work);
-        let pass = memory_of(&sequence.times(config.train.batch_size as f64));
+        let of_token = Memory::new(parts, &networks, parameters as u64, &token);
+        let pass = recipe.memory(&trained, &variables, config.train.batch_size);
         let largest = memory.map(|bytes| {
             let room = bytes.saturating_sub(process) as f64;
-            Memory::largest_batch(parts, &networks, count, &sequence, room)
+            recipe.largest_batch(&trained, &variables, room)
         });
         let products: f64 =
             networks.iter().map(|network| Products::new(parts, network, &token).step()).sum();
@@ -141,7 +140,7 @@ impl Args {
             "parameter_bytes": pass.parameters as u64,
             "gradient_bytes": pass.gradients as u64,
             "moment_bytes": pass.moments as u64,
-            "activation_bytes_per_token": memory_of(&token).activations as u64,
+            "activation_bytes_per_token": of_token.activations as u64,
             "process_bytes": process,
             "step_bytes": process + pass.step() as u64,
             "batch_size": config.train.batch_size,

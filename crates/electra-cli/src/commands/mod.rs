@@ -13,12 +13,14 @@ pub(crate) mod gradients;
 pub(crate) mod import;
 mod model;
 pub(crate) mod predict;
+pub(crate) mod presets;
 pub(crate) mod pretrain;
 pub(crate) mod profile;
 pub(crate) mod rescore;
 pub(crate) mod score;
 pub(crate) mod shards;
 pub(crate) mod submit;
+pub(crate) mod train;
 pub(crate) mod vocab;
 
 use electra_tasks::Kinds;

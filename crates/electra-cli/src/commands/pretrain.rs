@@ -83,6 +83,9 @@ impl Args {
 /// Shows an event of a run.
 pub(crate) fn show(progress: &mut Progress, event: Event<'_>) {
     match event {
+        Event::Begin(summary) => {
+            summary.to_string().lines().for_each(|line| progress.line(line));
+        }
         Event::Step { step, total } => progress.set(step, total),
         Event::Figures(row) if row.get("kind").is_some_and(|kind| kind == "evaluate") => {
             progress.line(&format!("held-out at {}", summary(row)));

@@ -4,8 +4,9 @@ use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use electra_data::train_vocabulary;
 use electra_files::write_file_with;
-use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece, train_vocab};
+use electra_tokenize::{Tokenizer, TrainConfig, Vocab, WordPiece};
 use electra_train::Existing;
 use std::{
     fs::{self, File},
@@ -84,17 +85,12 @@ impl Train {
         may_be_written(&self.out)?;
         let corpus = self.corpus.open()?;
         let mut progress = Progress::new("bytes read", 0);
-        let (mut bytes, mut replaced) = (0, 0);
-        let texts = corpus.documents().map(|document| {
-            let document = document?;
-            bytes += document.text.len() as u64;
-            replaced += document.replaced_bytes;
-            progress.set(bytes, 0);
-            Ok::<_, electra_data::Error>(document.text)
-        });
         let train =
             TrainConfig { min_frequency: self.min_frequency, ..TrainConfig::new(self.size) };
-        let vocab = train_vocab(texts, &self.corpus.tokenizer(), &train)?;
+        let (vocab, replaced) =
+            train_vocabulary(&corpus, &self.corpus.tokenizer(), &train, &mut |bytes| {
+                progress.set(bytes, 0);
+            })?;
         drop(progress);
         if replaced > 0 {
             tracing::warn!("skipped {replaced} bytes of invalid UTF-8");

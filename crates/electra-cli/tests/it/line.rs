@@ -293,3 +293,41 @@ fn other_programs(dir: &std::path::Path) {
     let onto = encode.replace("ids.jsonl", "lines.txt") + " --overwrite";
     assert!(output(dir, &onto).contains("2 lines"));
 }
+
+/// `electra train` makes the same models as its steps one by one, and a second call changes nothing.
+#[test]
+fn one_command_from_text_to_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let train =
+        format!("train --corpus data/sample/pretrain --size tiny {SMALLER} --out {{}}/model")
+            .replace("--set data.shards={}/shards", "");
+    let dry = output(dir, &format!("{train} --dry-run"));
+    assert!(dry.contains("size: tiny, as requested"), "{dry}");
+    assert!(!dir.join("model").exists());
+    let report = output(dir, &train);
+    assert!(
+        report.contains("discriminator AUC") && report.contains("electra finetune"),
+        "{report}"
+    );
+    output(dir, "vocab train --corpus data/sample/pretrain --size 1000 --out {}/vocab.txt");
+    assert!(
+        fs::read(dir.join("vocab.txt")).unwrap() == fs::read(dir.join("model/vocab.txt")).unwrap()
+    );
+    let forward = output(dir, "forward --model {}/model/discriminator --text the");
+    assert!(forward.contains("the"), "{forward}");
+    let again = electra(dir, &train).success();
+    let log = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
+    for step in ["vocabulary", "shards", "config", "pre-training", "evaluation", "discriminator"] {
+        assert!(log.contains(&format!("{step}: up to date")), "{step}: {log}");
+    }
+}
+
+#[test]
+fn presets_are_inside_the_binary() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = output(folder.path(), "presets");
+    assert_eq!(list.lines().count(), 5, "{list}");
+    let file = fs::read_to_string(root().join("configs/pretrain-small.toml")).unwrap();
+    assert_eq!(output(folder.path(), "presets small"), file);
+}

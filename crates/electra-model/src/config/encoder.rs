@@ -44,6 +44,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// The name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Sizes of one transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderSizes {

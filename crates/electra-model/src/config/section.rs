@@ -1,15 +1,19 @@
 //! The layout of the `[model]` section: shared keys are written once, sizes for each network.
 
 use super::{
+    OF_SHARDS,
     encoder::{Activations, EncoderConfig, EncoderSizes, Initializer, Kernels, Precision},
+    pair::ElectraConfig,
     part_name::PartName,
 };
-use serde::{Deserialize, Serialize};
+use electra_files::number_or_word;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The `[model]` section; [`EncoderConfig`] documents its keys.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Section {
+    #[serde(deserialize_with = "vocab_size")]
     vocab_size: i64,
     embedding_size: i64,
     max_positions: i64,
@@ -62,6 +66,12 @@ pub(super) struct Network {
     attention: Option<PartName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     feed_forward: Option<PartName>,
+}
+
+/// A number, or `"shards"`.
+fn vocab_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = number_or_word(deserializer, OF_SHARDS)?;
+    Ok(number.map_or(ElectraConfig::VOCAB_SIZE_OF_SHARDS, |size| size as i64))
 }
 
 fn absolute() -> PartName {

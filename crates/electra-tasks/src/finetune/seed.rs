@@ -189,6 +189,7 @@ impl Finetune<'_> {
                 log_every: config.train.log_every,
                 checkpoint_every: config.checkpoint.every,
                 keep_last: config.checkpoint.keep_last,
+                time_limit: None,
                 evaluate_every: config.evaluate.every,
                 stop_after: None,
             },

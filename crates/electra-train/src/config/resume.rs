@@ -6,8 +6,9 @@ use std::path::Path;
 use toml::Value;
 
 /// Keys that may change when a run is resumed: they do not change what is computed.
-const MAY_CHANGE: [&str; 7] = [
+const MAY_CHANGE: [&str; 8] = [
     "train.device",
+    "train.max_hours",
     "train.log_every",
     "checkpoint",
     "evaluate",

@@ -48,6 +48,7 @@ fn fetches(
             log_every: config.train.log_every,
             checkpoint_every: config.checkpoint.every,
             keep_last: 0,
+            time_limit: None,
             evaluate_every: 0,
             stop_after: None,
         },

@@ -10,6 +10,7 @@ mod dropout;
 mod estimators;
 mod fetch;
 mod folders;
+mod from_text;
 mod golden;
 mod golden_objectives;
 mod gpu;

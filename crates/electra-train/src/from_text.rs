@@ -1,0 +1,355 @@
+//! From text to an evaluated and exported model, in one folder.
+//!
+//! | in the folder | |
+//! |---|---|
+//! | `train.json` | the request, and the size that was chosen |
+//! | `vocab.txt` | the vocabulary, unless one is given |
+//! | `shards/` | the corpus in tokens |
+//! | `pretrain.toml` | the config, with the numbers of this corpus and machine |
+//! | `run/` | the run: checkpoints, metrics, report |
+//! | `evaluate.json` | metrics on held-out text |
+//! | `discriminator/`, `generator/` | the models, in Hugging Face's format |
+//!
+//! Each is written once, atomically: the same request for the same folder resumes after what is there.
+
+mod length;
+mod proposal;
+mod request;
+
+pub use length::{Length, Reason};
+pub use proposal::{Candidate, DEFAULT_HOURS, Proposal};
+pub use request::Request;
+
+use crate::{
+    Error, Event, Outcome, Recipe, Result, RunConfig, Start, StartFrom,
+    evaluation::evaluation,
+    export::{self, ExportPart},
+    presets::Preset,
+    run_dir::RunDir,
+    state,
+};
+use electra_data::{
+    BuildConfig, Corpus, PackingConfig, ShardIndex, build_shards, train_vocabulary,
+};
+use electra_files::{Existing, folder, if_there, read_json, write_file, write_json};
+use electra_tokenize::{TrainConfig, Vocab, WordPiece};
+use request::Record;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+/// Updates of the probe that measures the speed of training, and the most time for them.
+const PROBE: (u64, Duration) = (20, Duration::from_secs(20));
+
+/// The share of `--hours` for evaluation and export.
+const RESERVE: f64 = 0.03;
+
+/// Fractions of the text to hold out: a small corpus needs more for a stable loss.
+const HELD_OUT: [(u64, f64); 2] = [(10_000_000, 0.01), (0, 0.05)];
+
+/// A progress report.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// A step begins, or was done before.
+    Step(&'static str, StepState),
+    /// Bytes of text read in this step.
+    Bytes(u64),
+    /// The size was chosen.
+    Proposed(&'a Proposal),
+    /// The number of updates was chosen.
+    Length(&'a Length),
+    /// An event of pre-training.
+    Training(Event<'a>),
+}
+
+/// Whether a step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It begins.
+    Begins,
+    /// Its output is there.
+    UpToDate,
+}
+
+/// A pipeline from a request to models in an output folder.
+#[derive(Debug)]
+pub struct FromText {
+    request: Request,
+    corpus: Corpus,
+    out: PathBuf,
+    started: Instant,
+}
+
+impl FromText {
+    /// A pipeline into `out`, which is new, empty, or has what an equal request left there.
+    ///
+    /// # Errors
+    /// If the corpus has no readable file, a setting is invalid, or `out` has something else, or what another request made.
+    pub fn new(request: Request, out: &Path) -> Result<Self> {
+        let corpus = Corpus::open(&request.corpus, request.reading.clone())?;
+        request.check()?;
+        let pipeline = Self { request, corpus, out: out.to_owned(), started: Instant::now() };
+        match pipeline.record()? {
+            Some(record) => record.check(&pipeline.request, &pipeline.corpus, out)?,
+            None => check_empty(out)?,
+        }
+        Ok(pipeline)
+    }
+
+    /// The corpus.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
+    /// A file or folder in the output folder.
+    fn path(&self, name: &str) -> PathBuf {
+        self.out.join(name)
+    }
+
+    fn record(&self) -> Result<Option<Record>> {
+        Ok(if_there(read_json(&self.path(Record::FILE)))?)
+    }
+
+    /// Chooses the size: the request's, or the largest that this machine can train well in the given time. Reads a part of
+    /// the corpus and times some updates of each candidate; writes nothing.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read.
+    pub fn propose(&self) -> Result<Proposal> {
+        Proposal::new(&self.request, &self.corpus)
+    }
+
+    /// Makes the vocabulary, the shards and the config.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read, or a file cannot be written.
+    pub fn prepare(&self, on_progress: &mut dyn FnMut(Progress<'_>)) -> Result<RunConfig> {
+        let size = match (self.record()?, self.request.size) {
+            (Some(record), _) => record.size,
+            (None, Some(size)) => size,
+            (None, None) => {
+                let proposal = self.propose()?;
+                on_progress(Progress::Proposed(&proposal));
+                proposal.size()
+            }
+        };
+        fs::create_dir_all(&self.out).map_err(Error::io(&self.out))?;
+        if self.record()?.is_none() {
+            let record = Record::new(self.request.clone(), &self.corpus, size)?;
+            write_json(&self.path(Record::FILE), &record)?;
+        }
+        let preset = size.config(&self.request.overrides)?;
+        let vocab = self.vocabulary(&preset, on_progress)?;
+        let index = self.shards(&preset, vocab, on_progress)?;
+        self.config(size, &index, on_progress)
+    }
+
+    fn vocabulary(
+        &self,
+        preset: &RunConfig,
+        on_progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vocab> {
+        if let Some(path) = &self.request.vocab {
+            return Ok(Vocab::from_file(path)?);
+        }
+        let path = self.path("vocab.txt");
+        let done = path.is_file();
+        on_progress(Progress::Step("vocabulary", StepState::of(done)));
+        if !done {
+            let size = preset.model.discriminator.vocab_size as usize;
+            let mut on_bytes = |bytes| on_progress(Progress::Bytes(bytes));
+            let (vocab, _) = train_vocabulary(
+                &self.corpus,
+                &self.request.tokenizer,
+                &TrainConfig::new(size),
+                &mut on_bytes,
+            )?;
+            if vocab.len() < size {
+                tracing::warn!(
+                    "the corpus is small: its vocabulary has {} tokens, not {size}",
+                    vocab.len()
+                );
+            }
+            vocab.write_vocab_txt(&path)?;
+        }
+        Ok(Vocab::from_file(&path)?)
+    }
+
+    fn shards(
+        &self,
+        preset: &RunConfig,
+        vocab: Vocab,
+        on_progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<ShardIndex> {
+        let out = self.path("shards");
+        let done = out.join("index.json").is_file();
+        on_progress(Progress::Step("shards", StepState::of(done)));
+        if !done {
+            let tokenizer = WordPiece::new(vocab, self.request.tokenizer)?;
+            let bytes: u64 =
+                self.corpus.files().iter().flat_map(fs::metadata).map(|m| m.len()).sum();
+            let (_, held_out) =
+                HELD_OUT.into_iter().find(|(least, _)| bytes >= *least).unwrap_or(HELD_OUT[1]);
+            let config = BuildConfig {
+                out: out.clone(),
+                packing: PackingConfig::reference(preset.data.sequence_length),
+                held_out,
+                seed: preset.train.seed,
+                existing: Existing::Refuse,
+            };
+            let report = build_shards(&self.corpus, &tokenizer, &config, &mut |bytes| {
+                on_progress(Progress::Bytes(bytes));
+            })?;
+            if report.replaced_bytes > 0 {
+                tracing::warn!("skipped {} bytes of invalid UTF-8", report.replaced_bytes);
+            }
+        }
+        Ok(ShardIndex::read(&out)?)
+    }
+
+    /// The config with the numbers of the shards, and as many updates as the time and the text allow.
+    fn config(
+        &self,
+        size: Preset,
+        index: &ShardIndex,
+        on_progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<RunConfig> {
+        let path = self.path("pretrain.toml");
+        let done = path.is_file();
+        on_progress(Progress::Step("config", StepState::of(done)));
+        if done {
+            return RunConfig::read(&path, &[]);
+        }
+        let shards = self.path("shards");
+        let mut overrides = vec![
+            format!("data.shards={}", shards.display()),
+            "data.sequence_length=shards".to_owned(),
+            "model.vocab_size=shards".to_owned(),
+        ];
+        overrides.extend(
+            self.request.overrides.iter().filter(|o| !o.starts_with("model.vocab_size=")).cloned(),
+        );
+        let mut config = size.config(&overrides)?;
+        let rate = match self.request.hours {
+            None => None,
+            Some(_) => Some(Recipe::from_config(config.clone()).probe(PROBE.0, PROBE.1)?),
+        };
+        let left = self
+            .request
+            .hours
+            .map(|hours| 3600.0 * hours * (1.0 - RESERVE) - self.started.elapsed().as_secs_f64());
+        let length = Length::new(&config, &index.train, rate.zip(left));
+        length.apply(&mut config, &self.request.overrides);
+        if let (Some(left), false) =
+            (left, self.request.overrides.iter().any(|o| o.starts_with("train.max_hours=")))
+        {
+            config.train.max_hours = left.max(60.0) / 3600.0;
+        }
+        on_progress(Progress::Length(&length));
+        config.validate()?;
+        write_file(&path, config.to_toml())?;
+        Ok(config)
+    }
+
+    /// Pre-trains, or resumes pre-training. `stop` ends it with a checkpoint after the current update.
+    ///
+    /// # Errors
+    /// As [`Recipe::pretrain_with`].
+    pub fn pretrain(
+        &self,
+        config: RunConfig,
+        stop: &AtomicBool,
+        on_progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Outcome> {
+        let out = self.path("run");
+        let steps = config.train.steps;
+        let done = match RunDir::open(&out) {
+            Ok(_) => state::newest(&out).map_or(0, |checkpoint| checkpoint.state.step),
+            Err(_) => 0,
+        };
+        on_progress(Progress::Step("pre-training", StepState::of(done == steps)));
+        if done == steps {
+            return Ok(Outcome::Finished);
+        }
+        let from = match done {
+            0 if out.exists() => StartFrom::Scratch(Existing::Replace),
+            0 => StartFrom::Scratch(Existing::Refuse),
+            _ => StartFrom::Checkpoint,
+        };
+        let start = Start { out, from, stop_after: None };
+        Recipe::from_config(config).pretrain_with(&start, stop, &mut |event| {
+            on_progress(Progress::Training(event));
+        })
+    }
+
+    /// Evaluates the run and exports its networks.
+    ///
+    /// # Errors
+    /// If a checkpoint or the shards are damaged, or a file cannot be written.
+    pub fn finish(&self, on_progress: &mut dyn FnMut(Progress<'_>)) -> Result<Models> {
+        let run = self.path("run");
+        let path = self.path("evaluate.json");
+        let newest = state::newest(&run)?.path;
+        let evaluated: Option<Value> = if_there(read_json(&path))?;
+        let done = evaluated.is_some_and(|old| old["checkpoint"] == newest.display().to_string());
+        on_progress(Progress::Step("evaluation", StepState::of(done)));
+        if !done {
+            let config = RunConfig::read(&RunDir::open(&run)?.config(), &[])?;
+            write_json(&path, &evaluation(&Recipe::from_config(config), &run, None)?)?;
+        }
+        let metrics = read_json(&path)?;
+        let mut folders = Vec::new();
+        for (name, part) in
+            [("discriminator", ExportPart::Default), ("generator", ExportPart::Generator)]
+        {
+            let folder = self.path(name);
+            let exported = done && folder.join("config.json").is_file();
+            on_progress(Progress::Step(name, StepState::of(exported)));
+            if !exported {
+                folder::recover(&folder, "config.json")?;
+                export::export(&run, part, &folder, Existing::Replace)?;
+            }
+            folders.push(folder);
+        }
+        Ok(Models { folders, metrics })
+    }
+}
+
+impl StepState {
+    fn of(done: bool) -> Self {
+        if done { Self::UpToDate } else { Self::Begins }
+    }
+}
+
+/// The results of [`FromText::finish`].
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// The exported models, the one to fine-tune first.
+    pub folders: Vec<PathBuf>,
+    /// The contents of `evaluate.json`.
+    pub metrics: crate::metrics::Figures,
+}
+
+/// Refuses a folder with files of another command.
+fn check_empty(out: &Path) -> Result<()> {
+    let empty = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) if out.exists() => false,
+        Err(_) => true,
+    };
+    match empty {
+        true => Ok(()),
+        false => {
+            let message = format!(
+                "is not empty and has no {}, so `electra train` did not make it: use another --out",
+                Record::FILE
+            );
+            Err(Error::Config { path: out.to_owned(), message })
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The number of updates that the time and the text allow.
+
+use crate::{
+    RunConfig,
+    summary::{MOST_EPOCHS, short, time},
+};
+use electra_data::SplitIndex;
+use std::fmt;
+
+/// Why a run has its number of updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is the number of the size's config, or of an override.
+    Config,
+    /// More updates would repeat the text too often.
+    Epochs,
+    /// More updates would take too long.
+    Time,
+}
+
+/// A number of updates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Length {
+    /// The number of updates.
+    pub updates: u64,
+    /// What limits it.
+    pub reason: Reason,
+    /// Passes over the training text.
+    pub epochs: f64,
+    /// Measured tokens per second.
+    pub rate: Option<f64>,
+    /// Seconds of training at this rate.
+    pub seconds: Option<f64>,
+}
+
+impl Length {
+    /// The length of a run of `config` on training data. `time` has the measured tokens per second and the seconds left.
+    pub(super) fn new(config: &RunConfig, data: &SplitIndex, time: Option<(f64, f64)>) -> Self {
+        let examples = (config.train.batch_size * config.train.accumulate) as f64;
+        let updates_per_epoch = data.examples.max(1) as f64 / examples;
+        let tokens = examples * data.tokens as f64 / data.examples.max(1) as f64;
+        let mut limits = vec![
+            (config.train.steps as f64, Reason::Config),
+            (MOST_EPOCHS * updates_per_epoch, Reason::Epochs),
+        ];
+        if let Some((rate, seconds)) = time {
+            limits.push((rate * seconds / tokens, Reason::Time));
+        }
+        // With a time limit, the number of the config is no limit: the run uses the time.
+        let limits =
+            limits.into_iter().filter(|(_, reason)| time.is_none() || *reason != Reason::Config);
+        let (updates, reason) =
+            limits.min_by(|(a, _), (b, _)| a.total_cmp(b)).expect("there are limits");
+        let updates = updates.max(1.0).floor();
+        Self {
+            updates: updates as u64,
+            reason,
+            epochs: updates / updates_per_epoch,
+            rate: time.map(|(rate, _)| rate),
+            seconds: time.map(|(rate, _)| updates * tokens / rate),
+        }
+    }
+
+    /// Sets the number of updates, and the intervals that depend on it, unless an override has them.
+    pub(super) fn apply(&self, config: &mut RunConfig, overrides: &[String]) {
+        let is_set = |key: &str| overrides.iter().any(|o| o.split('=').next() == Some(key));
+        if is_set("train.steps") {
+            return;
+        }
+        let updates = self.updates;
+        let limit = |key: &str, value: &mut u64, most: u64| {
+            if *value > most && !is_set(key) {
+                *value = most.max(1);
+            }
+        };
+        limit("optimizer.warmup_steps", &mut config.optimizer.warmup_steps, updates / 10);
+        limit("train.log_every", &mut config.train.log_every, updates / 50);
+        limit("evaluate.every", &mut config.evaluate.every, updates / 5);
+        config.train.steps = updates;
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} updates, {:.1} epochs", self.updates, self.epochs)?;
+        if let (Some(rate), Some(seconds)) = (self.rate, self.seconds) {
+            write!(f, ", about {} at {} tokens/s", time(seconds), short(rate))?;
+        }
+        match self.reason {
+            Reason::Config => Ok(()),
+            Reason::Epochs => {
+                write!(f, ": more would only repeat the text (at most {MOST_EPOCHS} epochs)")
+            }
+            Reason::Time => write!(f, ": as many as the time allows"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::Preset;
+
+    /// 1,000,000 examples of 30 tokens; updates of 64 examples: 1,920 tokens, 15,625 updates an epoch.
+    fn data() -> SplitIndex {
+        SplitIndex { examples: 1_000_000, tokens: 30_000_000, ..SplitIndex::default() }
+    }
+
+    #[test]
+    fn the_length_is_the_least_of_config_text_and_time() {
+        let config = Preset::Hour.config(&[]).unwrap();
+        let length = Length::new(&config, &data(), None);
+        assert_eq!((length.updates, length.reason), (12_000, Reason::Config));
+        // 19,200 tokens a second for an hour: 36,000 updates, more than the config's 12,000.
+        let length = Length::new(&config, &data(), Some((19_200.0, 3600.0)));
+        assert_eq!((length.updates, length.reason), (36_000, Reason::Time));
+        assert_eq!((length.epochs, length.seconds), (2.304, Some(3600.0)));
+        let small = SplitIndex { examples: 6400, tokens: 192_000, ..SplitIndex::default() };
+        let length = Length::new(&config, &small, Some((19_200.0, 3600.0)));
+        // 100 updates an epoch.
+        assert_eq!((length.updates, length.reason), (4000, Reason::Epochs));
+    }
+
+    #[test]
+    fn a_short_run_warms_up_and_evaluates_in_proportion() {
+        let overrides = ["evaluate.every=7000".to_owned()];
+        let mut config = Preset::Small.config(&overrides).unwrap();
+        let length = Length::new(&config, &data(), Some((2048.0, 7680.0)));
+        // 3,840 tokens an update.
+        assert_eq!(length.updates, 4096);
+        length.apply(&mut config, &overrides);
+        let found = [
+            config.train.steps,
+            config.optimizer.warmup_steps,
+            config.train.log_every,
+            config.evaluate.every,
+        ];
+        assert_eq!(found, [4096, 409, 81, 7000]);
+        let mut fixed = Preset::Small.config(&["train.steps=50".to_owned()]).unwrap();
+        length.apply(&mut fixed, &["train.steps=50".to_owned()]);
+        assert_eq!(fixed.train.steps, 50);
+    }
+}
