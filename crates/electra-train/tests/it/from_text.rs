@@ -166,7 +166,7 @@ fn all_numbers_that_differ_from_the_shards_are_in_one_error() {
         Recipe::from_config(config).pretrain(&Start::new(fixture.path("run"))),
         &[
             "data.sequence_length = 32: must be 16",
-            "model.vocab_size = 500: must be 90",
+            &format!("model.vocab_size = 500: must be {}", fixture.vocab_size),
             "\"shards\"",
         ],
     );
