@@ -12,6 +12,9 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// CPU threads. Default: one for each core, or OMP_NUM_THREADS.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +64,9 @@ fn main() -> ExitCode {
     console::init();
     electra_torch::keep_memory();
     let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        use_threads(threads);
+    }
     let result = std::panic::catch_unwind(|| match cli.command {
         Command::Train(args) => args.run(),
         Command::Vocab(command) => command.run(),
@@ -93,4 +99,11 @@ fn main() -> ExitCode {
         // The panic hook of `console::init` has printed the message.
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Sets the number of threads of libtorch, which trains and predicts, and of rayon, which reads text.
+fn use_threads(threads: u16) {
+    tch::set_num_threads(threads.into());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+    pool.build_global().expect("the pool of rayon is not in use yet");
 }

@@ -33,7 +33,7 @@ use electra_data::{
 };
 use electra_files::{Existing, folder, if_there, read_json, write_file, write_json};
 use electra_tokenize::{TrainConfig, Vocab, WordPiece};
-use request::Record;
+use request::{Record, key_of};
 use serde_json::Value;
 use std::{
     fs,
@@ -45,11 +45,15 @@ use std::{
 /// Updates of the probe that measures the speed of training, and the most time for them.
 const PROBE: (u64, Duration) = (20, Duration::from_secs(20));
 
-/// The share of `--hours` for evaluation and export.
-const RESERVE: f64 = 0.03;
+/// The share of the hours for evaluation, export, and updates that are slower than those of the probe.
+const RESERVE: f64 = 0.05;
 
-/// Fractions of the text to hold out: a small corpus needs more for a stable loss.
-const HELD_OUT: [(u64, f64); 2] = [(10_000_000, 0.01), (0, 0.05)];
+/// The fraction of the text to hold out, and that of a small corpus, which needs more for a stable loss.
+const HELD_OUT: f64 = 0.01;
+const HELD_OUT_OF_SMALL: f64 = 0.05;
+
+/// Bytes of the files of a small corpus.
+const SMALL: u64 = 10_000_000;
 
 /// A progress report.
 #[derive(Debug)]
@@ -193,8 +197,7 @@ impl FromText {
             let tokenizer = WordPiece::new(vocab, self.request.tokenizer)?;
             let bytes: u64 =
                 self.corpus.files().iter().flat_map(fs::metadata).map(|m| m.len()).sum();
-            let (_, held_out) =
-                HELD_OUT.into_iter().find(|(least, _)| bytes >= *least).unwrap_or(HELD_OUT[1]);
+            let held_out = if bytes < SMALL { HELD_OUT_OF_SMALL } else { HELD_OUT };
             let config = BuildConfig {
                 out: out.clone(),
                 packing: PackingConfig::reference(preset.data.sequence_length),
@@ -231,9 +234,9 @@ impl FromText {
             "data.sequence_length=shards".to_owned(),
             "model.vocab_size=shards".to_owned(),
         ];
-        overrides.extend(
-            self.request.overrides.iter().filter(|o| !o.starts_with("model.vocab_size=")).cloned(),
-        );
+        // The size of the vocabulary was set for training it; it may have turned out smaller.
+        let others = self.request.overrides.iter().filter(|o| key_of(o) != "model.vocab_size");
+        overrides.extend(others.cloned());
         let mut config = size.config(&overrides)?;
         let rate = match self.request.hours {
             None => None,
@@ -244,9 +247,9 @@ impl FromText {
             .hours
             .map(|hours| 3600.0 * hours * (1.0 - RESERVE) - self.started.elapsed().as_secs_f64());
         let length = Length::new(&config, &index.train, rate.zip(left));
-        length.apply(&mut config, &self.request.overrides);
-        if let (Some(left), false) =
-            (left, self.request.overrides.iter().any(|o| o.starts_with("train.max_hours=")))
+        length.apply(&mut config, &self.request);
+        if let Some(left) = left
+            && !self.request.sets("train.max_hours")
         {
             config.train.max_hours = left.max(60.0) / 3600.0;
         }
@@ -268,9 +271,9 @@ impl FromText {
     ) -> Result<Outcome> {
         let out = self.path("run");
         let steps = config.train.steps;
-        let done = match RunDir::open(&out) {
-            Ok(_) => state::newest(&out).map_or(0, |checkpoint| checkpoint.state.step),
-            Err(_) => 0,
+        let done = match out.exists() {
+            true => updates_of(&out)?,
+            false => 0,
         };
         on_progress(Progress::Step("pre-training", StepState::of(done == steps)));
         if done == steps {
@@ -317,6 +320,16 @@ impl FromText {
             folders.push(folder);
         }
         Ok(Models { folders, metrics })
+    }
+}
+
+/// The updates of a run's newest checkpoint; 0 if it was interrupted before the first one.
+fn updates_of(run: &Path) -> Result<u64> {
+    RunDir::open(run)?;
+    match state::newest(run) {
+        Ok(checkpoint) => Ok(checkpoint.state.step),
+        Err(Error::NoCheckpoint { rejected, .. }) if rejected.is_empty() => Ok(0),
+        Err(error) => Err(error),
     }
 }
 

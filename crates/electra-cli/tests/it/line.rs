@@ -299,9 +299,10 @@ fn other_programs(dir: &std::path::Path) {
 fn one_command_from_text_to_models() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let train =
-        format!("train --corpus data/sample/pretrain --size tiny {SMALLER} --out {{}}/model")
-            .replace("--set data.shards={}/shards", "");
+    let train = format!(
+        "train --corpus data/sample/pretrain --size tiny --threads 1 {SMALLER} --out {{}}/model"
+    )
+    .replace("--set data.shards={}/shards", "");
     let dry = output(dir, &format!("{train} --dry-run"));
     assert!(dry.contains("size: tiny, as requested"), "{dry}");
     assert!(!dir.join("model").exists());
@@ -314,6 +315,9 @@ fn one_command_from_text_to_models() {
     assert!(
         fs::read(dir.join("vocab.txt")).unwrap() == fs::read(dir.join("model/vocab.txt")).unwrap()
     );
+    let manifest = fs::read_to_string(dir.join("model/run/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["threads"], 1);
     let forward = output(dir, "forward --model {}/model/discriminator --text the");
     assert!(forward.contains("the"), "{forward}");
     let again = electra(dir, &train).success();

@@ -1,5 +1,6 @@
 //! The number of updates that the time and the text allow.
 
+use super::Request;
 use crate::{
     RunConfig,
     summary::{MOST_EPOCHS, short, time},
@@ -62,14 +63,13 @@ impl Length {
     }
 
     /// Sets the number of updates, and the intervals that depend on it, unless an override has them.
-    pub(super) fn apply(&self, config: &mut RunConfig, overrides: &[String]) {
-        let is_set = |key: &str| overrides.iter().any(|o| o.split('=').next() == Some(key));
-        if is_set("train.steps") {
+    pub(super) fn apply(&self, config: &mut RunConfig, request: &Request) {
+        if request.sets("train.steps") {
             return;
         }
         let updates = self.updates;
         let limit = |key: &str, value: &mut u64, most: u64| {
-            if *value > most && !is_set(key) {
+            if *value > most && !request.sets(key) {
                 *value = most.max(1);
             }
         };
@@ -100,10 +100,24 @@ impl fmt::Display for Length {
 mod tests {
     use super::*;
     use crate::presets::Preset;
+    use electra_data::CorpusConfig;
+    use electra_tokenize::TokenizerConfig;
 
     /// 1,000,000 examples of 30 tokens; updates of 64 examples: 1,920 tokens, 15,625 updates an epoch.
     fn data() -> SplitIndex {
         SplitIndex { examples: 1_000_000, tokens: 30_000_000, ..SplitIndex::default() }
+    }
+
+    fn request(overrides: &[String]) -> Request {
+        Request {
+            corpus: "books".into(),
+            reading: CorpusConfig::default(),
+            tokenizer: TokenizerConfig::default(),
+            vocab: None,
+            size: None,
+            hours: None,
+            overrides: overrides.to_vec(),
+        }
     }
 
     #[test]
@@ -128,7 +142,7 @@ mod tests {
         let length = Length::new(&config, &data(), Some((2048.0, 7680.0)));
         // 3,840 tokens an update.
         assert_eq!(length.updates, 4096);
-        length.apply(&mut config, &overrides);
+        length.apply(&mut config, &request(&overrides));
         let found = [
             config.train.steps,
             config.optimizer.warmup_steps,
@@ -137,7 +151,7 @@ mod tests {
         ];
         assert_eq!(found, [4096, 409, 81, 7000]);
         let mut fixed = Preset::Small.config(&["train.steps=50".to_owned()]).unwrap();
-        length.apply(&mut fixed, &["train.steps=50".to_owned()]);
+        length.apply(&mut fixed, &request(&["train.steps=50".to_owned()]));
         assert_eq!(fixed.train.steps, 50);
     }
 }

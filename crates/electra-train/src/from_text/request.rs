@@ -29,7 +29,17 @@ pub struct Request {
     pub overrides: Vec<String>,
 }
 
+/// The key of a `KEY=VALUE` override.
+pub(super) fn key_of(assignment: &str) -> &str {
+    assignment.split('=').next().unwrap_or_default()
+}
+
 impl Request {
+    /// Whether an override sets `key`.
+    pub(super) fn sets(&self, key: &str) -> bool {
+        self.overrides.iter().any(|assignment| key_of(assignment) == key)
+    }
+
     /// Checks what does not need the text: paths, hours, overrides.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(hours) = self.hours

@@ -137,7 +137,7 @@ fn a_size_is_proposed_with_the_updates_that_the_text_is_enough_for() {
     // 40 epochs, rounded down to whole updates.
     assert!(epochs.is_some_and(|epochs| (39.0..=40.0).contains(&epochs)), "{epochs:?}");
     assert!(config.optimizer.warmup_steps <= config.train.steps / 10);
-    assert!(config.train.max_hours > 0.9 && config.train.max_hours < 1.0);
+    assert!(config.train.max_hours > 0.8 && config.train.max_hours < 1.0);
 }
 
 #[test]
