@@ -6,11 +6,8 @@ mod part_name;
 mod section;
 
 pub use encoder::{
-    Activations, EncoderConfig, EncoderSizes, Initializer, InitializerKind, Kernels,
+    Activations, EncoderConfig, EncoderSizes, Initializer, InitializerKind, Kernels, OF_SHARDS,
     OutputBiasInit, PositionsInit, Precision,
 };
 pub use pair::{ElectraConfig, same_parts};
 pub use part_name::PartName;
-
-/// The value of a number in a config that is read from the training data: `vocab_size = "shards"`.
-pub const OF_SHARDS: &str = "shards";

@@ -14,7 +14,7 @@ use crate::{
 };
 use electra_data::ShardIndex;
 use electra_files::{number_or_word, parse_toml, read_toml};
-use electra_model::{ElectraConfig, config::OF_SHARDS};
+use electra_model::{ElectraConfig, EncoderConfig, config::OF_SHARDS};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     path::{Path, PathBuf},
@@ -141,7 +141,7 @@ impl RunConfig {
     /// Replaces the numbers that are `"shards"` by those of the shards.
     fn resolve(&mut self) -> Result<()> {
         let length = self.data.sequence_length == LENGTH_OF_SHARDS;
-        let vocab_size = self.model.discriminator.vocab_size == ElectraConfig::VOCAB_SIZE_OF_SHARDS;
+        let vocab_size = self.model.discriminator.vocab_size == EncoderConfig::VOCAB_SIZE_OF_SHARDS;
         let key = match (length, vocab_size) {
             (false, false) => return Ok(()),
             (true, _) => "data.sequence_length",

@@ -33,17 +33,15 @@ use electra_data::{
 };
 use electra_files::{Existing, folder, if_there, read_json, write_file, write_json};
 use electra_tokenize::{TrainConfig, Vocab, WordPiece};
+use proposal::PROBE;
 use request::{Record, key_of};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// Updates of the probe that measures the speed of training, and the most time for them.
-const PROBE: (u64, Duration) = (20, Duration::from_secs(20));
 
 /// The share of the hours for evaluation, export, and updates that are slower than those of the probe.
 const RESERVE: f64 = 0.05;

@@ -9,6 +9,7 @@ struct ReadmeExamples;
 
 pub mod card;
 pub mod config;
+mod costs;
 mod error;
 pub mod evaluation;
 pub mod export;

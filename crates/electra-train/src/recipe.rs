@@ -6,17 +6,13 @@ use crate::{
     init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{
-        Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, TrainedNetwork,
-        evaluation_pass,
-    },
+    objective::{Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, evaluation_pass},
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
     run_dir::RunDir,
     session::{Plan, Session, check_stop_after},
     state,
-    summary::RunSummary,
     trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
     world::SingleProcess,
 };
@@ -26,8 +22,6 @@ use electra_data::{
 use electra_files::Existing;
 use electra_model::{
     Parts,
-    flops::{self, Work},
-    memory::Memory,
     tensors::{Named, variables},
 };
 use std::{
@@ -234,7 +228,7 @@ impl Recipe {
             None => Ok(Figures::new()),
             Some(split) => self.evaluate_split(&*built.objective, split, &*masking),
         };
-        let summary = RunSummary::new(self, &built, &index.train)?;
+        let summary = self.summary(&built, &index.train)?;
         if session.step() == 0 {
             summary.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         }
@@ -301,44 +295,6 @@ impl Recipe {
     pub fn untrained(&self) -> Result<BuiltObjective> {
         // Counts are only used to initialize an output bias.
         self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
-    }
-
-    /// FLOPs of one update of the objective's networks, by the reference's conventions ([`flops::train_step`]).
-    pub fn flops_of_step(&self, networks: &[TrainedNetwork<'_>]) -> f64 {
-        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-        let batch = (self.config.train.batch_size * self.config.train.accumulate) as u64;
-        flops::train_step(&self.parts, &specs, batch, self.config.data.sequence_length as u64)
-    }
-
-    /// Memory of an update with `batch_size` full sequences in each pass.
-    pub fn memory(
-        &self,
-        networks: &[TrainedNetwork<'_>],
-        variables: &Named,
-        batch_size: usize,
-    ) -> Memory {
-        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-        let work = self.sequence().times(batch_size as f64);
-        Memory::new(&self.parts, &specs, parameters(variables), &work)
-    }
-
-    /// The largest `train.batch_size` whose update fits in `bytes` of memory; 0 if none fits.
-    pub fn largest_batch(
-        &self,
-        networks: &[TrainedNetwork<'_>],
-        variables: &Named,
-        bytes: f64,
-    ) -> u64 {
-        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-        let count = parameters(variables);
-        Memory::largest_batch(&self.parts, &specs, count, &self.sequence(), bytes)
-    }
-
-    /// The work of a full sequence.
-    fn sequence(&self) -> Work {
-        let length = self.config.data.sequence_length;
-        let rate = self.config.objective.masking().rate();
-        Work::of_token(length as u64, rate).times(length as f64)
     }
 
     fn evaluate_split(
@@ -443,11 +399,6 @@ impl Recipe {
             }
         }
     }
-}
-
-/// Number of values in all variables.
-fn parameters(variables: &Named) -> u64 {
-    variables.iter().map(|(_, tensor)| tensor.numel() as u64).sum()
 }
 
 /// Predictions for the first sequences of a held-out split.

@@ -1,8 +1,7 @@
 //! What a run will do: its networks, its data and its work, for the first lines of a log.
 
-use crate::{Recipe, Result, host, objective::TrainedNetwork, recipe::BuiltObjective};
-use electra_data::SplitIndex;
-use electra_model::{Precision, hf};
+use crate::host;
+use electra_model::Precision;
 use std::fmt;
 
 /// With more passes over the data, a model mostly memorizes it.
@@ -43,34 +42,6 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// The summary of a recipe's run on training data.
-    pub(crate) fn new(recipe: &Recipe, built: &BuiltObjective, data: &SplitIndex) -> Result<Self> {
-        let config = recipe.config();
-        let networks = built.objective.networks();
-        let count = |network: &TrainedNetwork<'_>| -> Result<(&'static str, u64)> {
-            let tensors = hf::state_dict(&built.vs, network.role, network.encoder)?;
-            Ok((network.role, tensors.iter().map(|(_, tensor)| tensor.numel() as u64).sum()))
-        };
-        let variables = built.variables()?;
-        let trained = variables.iter().filter(|(_, tensor)| tensor.requires_grad());
-        let batch = (config.train.batch_size * config.train.accumulate) as u64;
-        let updates = config.train.steps;
-        Ok(Self {
-            device: format!("{:?}", built.vs.device()).to_lowercase(),
-            precision: config.model.discriminator.precision,
-            threads: tch::get_num_threads(),
-            networks: networks.iter().map(count).collect::<Result<_>>()?,
-            parameters: trained.map(|(_, tensor)| tensor.numel() as u64).sum(),
-            updates,
-            batch,
-            sequence_length: config.data.sequence_length as u64,
-            tokens: data.tokens,
-            epochs: (updates * batch) as f64 / (data.examples.max(1)) as f64,
-            flops: recipe.flops_of_step(&networks) * updates as f64,
-            memory: recipe.memory(&networks, &variables, config.train.batch_size).step(),
-        })
-    }
-
     /// Tokens of all updates, with repetitions.
     pub fn tokens_of_run(&self) -> f64 {
         self.epochs * self.tokens as f64

@@ -54,6 +54,9 @@ impl Precision {
     }
 }
 
+/// The value of a number in a config that is read from the training data: `vocab_size = "shards"`.
+pub const OF_SHARDS: &str = "shards";
+
 /// Sizes of one transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderSizes {
@@ -181,6 +184,9 @@ impl Initializer {
 }
 
 impl EncoderConfig {
+    /// The vocabulary size of a config with `vocab_size = "shards"`, until it is replaced by that of the training data.
+    pub const VOCAB_SIZE_OF_SHARDS: i64 = -1;
+
     /// ELECTRA's encoder in the given sizes, with the paper's other values (Table 6): dropout 0.1, 512 positions, two
     /// segments.
     pub fn electra(vocab_size: i64, embedding_size: i64, sizes: EncoderSizes) -> Self {

@@ -25,9 +25,6 @@ pub struct ElectraConfig {
 }
 
 impl ElectraConfig {
-    /// The vocabulary size of a config with `vocab_size = "shards"`, before it is replaced by that of the training data.
-    pub const VOCAB_SIZE_OF_SHARDS: i64 = -1;
-
     /// ELECTRA-Small: Table 6 of the paper, generator 1/4.
     pub fn small(vocab_size: i64) -> Self {
         Self::paper(vocab_size, 128, EncoderSizes::new(12, 256, 4), EncoderSizes::new(12, 64, 1))

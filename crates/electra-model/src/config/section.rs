@@ -1,9 +1,9 @@
 //! The layout of the `[model]` section: shared keys are written once, sizes for each network.
 
 use super::{
-    OF_SHARDS,
-    encoder::{Activations, EncoderConfig, EncoderSizes, Initializer, Kernels, Precision},
-    pair::ElectraConfig,
+    encoder::{
+        Activations, EncoderConfig, EncoderSizes, Initializer, Kernels, OF_SHARDS, Precision,
+    },
     part_name::PartName,
 };
 use electra_files::number_or_word;
@@ -71,7 +71,7 @@ pub(super) struct Network {
 /// A number, or `"shards"`.
 fn vocab_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number = number_or_word(deserializer, OF_SHARDS)?;
-    Ok(number.map_or(ElectraConfig::VOCAB_SIZE_OF_SHARDS, |size| size as i64))
+    Ok(number.map_or(EncoderConfig::VOCAB_SIZE_OF_SHARDS, |size| size as i64))
 }
 
 fn absolute() -> PartName {

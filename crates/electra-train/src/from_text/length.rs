@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_length_is_the_least_of_config_text_and_time() {
-        let config = Preset::Hour.config(&[]).unwrap();
+        let config = Preset::Hour.config(&[]).expect("it is valid");
         let length = Length::new(&config, &data(), None);
         assert_eq!((length.updates, length.reason), (12_000, Reason::Config));
         // 19,200 tokens a second for an hour: 36,000 updates, more than the config's 12,000.
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_short_run_warms_up_and_evaluates_in_proportion() {
         let overrides = ["evaluate.every=7000".to_owned()];
-        let mut config = Preset::Small.config(&overrides).unwrap();
+        let mut config = Preset::Small.config(&overrides).expect("it is valid");
         let length = Length::new(&config, &data(), Some((2048.0, 7680.0)));
         // 3,840 tokens an update.
         assert_eq!(length.updates, 4096);
@@ -150,7 +150,7 @@ mod tests {
             config.evaluate.every,
         ];
         assert_eq!(found, [4096, 409, 81, 7000]);
-        let mut fixed = Preset::Small.config(&["train.steps=50".to_owned()]).unwrap();
+        let mut fixed = Preset::Small.config(&["train.steps=50".to_owned()]).expect("it is valid");
         length.apply(&mut fixed, &request(&["train.steps=50".to_owned()]));
         assert_eq!(fixed.train.steps, 50);
     }

@@ -1,6 +1,6 @@
 //! Proposes a size for a corpus, a machine and a number of hours.
 
-use super::{PROBE, Request};
+use super::Request;
 use crate::{
     Error, Recipe, Result, host,
     presets::Preset,
@@ -8,7 +8,10 @@ use crate::{
 };
 use electra_data::Corpus;
 use electra_model::hf;
-use std::{fmt, fs};
+use std::{fmt, fs, time::Duration};
+
+/// Updates of the probe that measures the speed of training, and the most time for them.
+pub(super) const PROBE: (u64, Duration) = (20, Duration::from_secs(20));
 
 /// The hours of a request that has neither hours nor a size.
 pub const DEFAULT_HOURS: f64 = 1.0;
@@ -248,13 +251,13 @@ mod tests {
 
     #[test]
     fn the_estimate_covers_files_that_are_not_read() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let line = "one two three four.\n";
         // 2,000,000 lines of 20 bytes and 5 tokens: the second file is beyond the sample.
         for name in ["a.txt", "b.txt"] {
-            fs::write(dir.path().join(name), line.repeat(1_000_000)).unwrap();
+            fs::write(dir.path().join(name), line.repeat(1_000_000)).expect("the folder is there");
         }
-        let corpus = Corpus::open(dir.path(), Default::default()).unwrap();
-        assert_eq!(estimate_tokens(&corpus).unwrap(), 10_000_000.0);
+        let corpus = Corpus::open(dir.path(), Default::default()).expect("it has files");
+        assert_eq!(estimate_tokens(&corpus).expect("it is readable"), 10_000_000.0);
     }
 }
