@@ -203,7 +203,8 @@ impl RunConfig {
     /// The time limit of a session of training.
     pub fn time_limit(&self) -> Option<Duration> {
         let hours = self.train.max_hours;
-        (hours > 0.0).then(|| Duration::from_secs_f64(3600.0 * hours))
+        // A time beyond the range of a duration is no limit.
+        (hours > 0.0).then(|| Duration::try_from_secs_f64(3600.0 * hours).ok()).flatten()
     }
 
     /// The learning rate schedule.

@@ -44,7 +44,7 @@ impl Recipe {
             batch,
             sequence_length: config.data.sequence_length as u64,
             tokens: data.tokens,
-            epochs: (updates * batch) as f64 / data.examples.max(1) as f64,
+            epochs: updates as f64 * batch as f64 / data.examples.max(1) as f64,
             flops: self.flops_of_step(&networks) * updates as f64,
             memory: self.memory(&networks, &variables, config.train.batch_size).step(),
         })

@@ -92,7 +92,10 @@ impl FromText {
     ///
     /// # Errors
     /// If the corpus has no readable file, a setting is invalid, or `out` has something else, or what another request made.
-    pub fn new(request: Request, out: &Path) -> Result<Self> {
+    pub fn new(mut request: Request, out: &Path) -> Result<Self> {
+        if request.size.is_none() {
+            request.hours.get_or_insert(DEFAULT_HOURS);
+        }
         let corpus = Corpus::open(&request.corpus, request.reading.clone())?;
         request.check()?;
         let pipeline = Self { request, corpus, out: out.to_owned(), started: Instant::now() };
@@ -244,7 +247,7 @@ impl FromText {
             .request
             .hours
             .map(|hours| 3600.0 * hours * (1.0 - RESERVE) - self.started.elapsed().as_secs_f64());
-        let length = Length::new(&config, &index.train, rate.zip(left));
+        let length = Length::new(&config, &index.train, rate.zip(left), &self.request);
         length.apply(&mut config, &self.request);
         if let Some(left) = left
             && !self.request.sets("train.max_hours")

@@ -49,7 +49,12 @@ impl RunSummary {
 
     /// [`Self::tokens_of_run`] divided by the parameters of the network to fine-tune.
     pub fn tokens_per_parameter(&self) -> f64 {
-        self.tokens_of_run() / self.networks.first().map_or(1.0, |(_, count)| *count as f64)
+        self.tokens_of_run() / self.kept_parameters()
+    }
+
+    /// Parameters of the network to fine-tune.
+    pub fn kept_parameters(&self) -> f64 {
+        self.networks.first().map_or(f64::NAN, |(_, count)| *count as f64)
     }
 
     /// What is unusual about the amount of training, with advice.
@@ -70,7 +75,7 @@ impl RunSummary {
                 "{} tokens for {} parameters: below {TOKENS_PER_PARAMETER} tokens per parameter, a smaller network usually learns \
                  more in the same time",
                 short(self.tokens_of_run()),
-                short(self.networks.first().map_or(0.0, |(_, count)| *count as f64))
+                short(self.kept_parameters())
             ));
         }
         warnings

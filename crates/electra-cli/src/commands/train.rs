@@ -55,17 +55,13 @@ impl Args {
             Some(out) => out.clone(),
             None => default_out(self.corpus.path())?,
         };
-        let hours = match self.size {
-            Some(_) => self.hours,
-            None => Some(self.hours.unwrap_or(from_text::DEFAULT_HOURS)),
-        };
         let request = Request {
             corpus: self.corpus.path().to_owned(),
             reading: self.corpus.reading(),
             tokenizer: self.corpus.tokenizer(),
             vocab: self.vocab,
             size: self.size,
-            hours,
+            hours: self.hours,
             overrides: self.overrides,
         };
         let pipeline = FromText::new(request, &out)?;

@@ -36,22 +36,25 @@ pub struct Length {
 
 impl Length {
     /// The length of a run of `config` on training data. `time` has the measured tokens per second and the seconds left.
-    pub(super) fn new(config: &RunConfig, data: &SplitIndex, time: Option<(f64, f64)>) -> Self {
+    pub(super) fn new(
+        config: &RunConfig,
+        data: &SplitIndex,
+        time: Option<(f64, f64)>,
+        request: &Request,
+    ) -> Self {
         let examples = (config.train.batch_size * config.train.accumulate) as f64;
         let updates_per_epoch = data.examples.max(1) as f64 / examples;
         let tokens = examples * data.tokens as f64 / data.examples.max(1) as f64;
-        let mut limits = vec![
-            (config.train.steps as f64, Reason::Config),
-            (MOST_EPOCHS * updates_per_epoch, Reason::Epochs),
-        ];
-        if let Some((rate, seconds)) = time {
-            limits.push((rate * seconds / tokens, Reason::Time));
-        }
-        // With a time limit, the number of the config is no limit: the run uses the time.
-        let limits =
-            limits.into_iter().filter(|(_, reason)| time.is_none() || *reason != Reason::Config);
-        let (updates, reason) =
-            limits.min_by(|(a, _), (b, _)| a.total_cmp(b)).expect("there are limits");
+        let own = (config.train.steps as f64, Reason::Config);
+        let (updates, reason) = match time {
+            _ if request.sets("train.steps") => own,
+            None => least(own, (MOST_EPOCHS * updates_per_epoch, Reason::Epochs)),
+            // The run uses the time, whatever the number of the size's config.
+            Some((rate, seconds)) => least(
+                (rate * seconds / tokens, Reason::Time),
+                (MOST_EPOCHS * updates_per_epoch, Reason::Epochs),
+            ),
+        };
         let updates = updates.max(1.0).floor();
         Self {
             updates: updates as u64,
@@ -78,6 +81,11 @@ impl Length {
         limit("evaluate.every", &mut config.evaluate.every, updates / 5);
         config.train.steps = updates;
     }
+}
+
+/// The limit with fewer updates.
+fn least(a: (f64, Reason), b: (f64, Reason)) -> (f64, Reason) {
+    if b.0 < a.0 { b } else { a }
 }
 
 impl fmt::Display for Length {
@@ -123,14 +131,14 @@ mod tests {
     #[test]
     fn the_length_is_the_least_of_config_text_and_time() {
         let config = Preset::Hour.config(&[]).expect("it is valid");
-        let length = Length::new(&config, &data(), None);
+        let length = Length::new(&config, &data(), None, &request(&[]));
         assert_eq!((length.updates, length.reason), (12_000, Reason::Config));
         // 19,200 tokens a second for an hour: 36,000 updates, more than the config's 12,000.
-        let length = Length::new(&config, &data(), Some((19_200.0, 3600.0)));
+        let length = Length::new(&config, &data(), Some((19_200.0, 3600.0)), &request(&[]));
         assert_eq!((length.updates, length.reason), (36_000, Reason::Time));
         assert_eq!((length.epochs, length.seconds), (2.304, Some(3600.0)));
         let small = SplitIndex { examples: 6400, tokens: 192_000, ..SplitIndex::default() };
-        let length = Length::new(&config, &small, Some((19_200.0, 3600.0)));
+        let length = Length::new(&config, &small, Some((19_200.0, 3600.0)), &request(&[]));
         // 100 updates an epoch.
         assert_eq!((length.updates, length.reason), (4000, Reason::Epochs));
     }
@@ -139,7 +147,7 @@ mod tests {
     fn a_short_run_warms_up_and_evaluates_in_proportion() {
         let overrides = ["evaluate.every=7000".to_owned()];
         let mut config = Preset::Small.config(&overrides).expect("it is valid");
-        let length = Length::new(&config, &data(), Some((2048.0, 7680.0)));
+        let length = Length::new(&config, &data(), Some((2048.0, 7680.0)), &request(&overrides));
         // 3,840 tokens an update.
         assert_eq!(length.updates, 4096);
         length.apply(&mut config, &request(&overrides));
@@ -150,8 +158,9 @@ mod tests {
             config.evaluate.every,
         ];
         assert_eq!(found, [4096, 409, 81, 7000]);
-        let mut fixed = Preset::Small.config(&["train.steps=50".to_owned()]).expect("it is valid");
-        length.apply(&mut fixed, &request(&["train.steps=50".to_owned()]));
-        assert_eq!(fixed.train.steps, 50);
+        let fixed = ["train.steps=50".to_owned()];
+        let config = Preset::Small.config(&fixed).expect("it is valid");
+        let length = Length::new(&config, &data(), Some((2048.0, 7680.0)), &request(&fixed));
+        assert_eq!((length.updates, length.reason), (50, Reason::Config));
     }
 }

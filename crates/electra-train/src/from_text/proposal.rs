@@ -2,12 +2,11 @@
 
 use super::Request;
 use crate::{
-    Error, Recipe, Result, host,
+    Recipe, Result, host,
     presets::Preset,
     summary::{MOST_EPOCHS, TOKENS_PER_PARAMETER, bytes, short, time},
 };
-use electra_data::Corpus;
-use electra_model::hf;
+use electra_data::{Corpus, SplitIndex};
 use std::{fmt, fs, time::Duration};
 
 /// Updates of the probe that measures the speed of training, and the most time for them.
@@ -63,11 +62,7 @@ pub struct Proposal {
 
 impl Proposal {
     pub(super) fn new(request: &Request, corpus: &Corpus) -> Result<Self> {
-        let requested = request.size.is_some();
-        let hours = match requested {
-            true => request.hours,
-            false => Some(request.hours.unwrap_or(DEFAULT_HOURS)),
-        };
+        let (hours, requested) = (request.hours, request.size.is_some());
         let text_tokens = estimate_tokens(corpus)?;
         let mut candidates = Vec::new();
         let mut chosen = 0;
@@ -104,33 +99,26 @@ fn candidate(
     text_tokens: f64,
     hours: Option<f64>,
 ) -> Result<Candidate> {
-    let config = size.config(overrides)?;
-    let recipe = Recipe::from_config(config);
+    let recipe = Recipe::from_config(size.config(overrides)?);
+    let config = recipe.config();
     let rate = recipe.probe(PROBE.0, PROBE.1)?;
-    let built = recipe.untrained()?;
-    let networks = built.objective.networks();
-    let variables = built.variables()?;
-    let first = networks.first().ok_or_else(|| Error::value("objective", "", "has no network"))?;
-    let kept = hf::state_dict(&built.vs, first.role, first.encoder)?;
-    let parameters: usize = kept.iter().map(|(_, tensor)| tensor.numel()).sum();
-    let all: usize = variables.iter().map(|(_, tensor)| tensor.numel()).sum();
-    let train = &recipe.config().train;
-    let tokens_per_update =
-        (train.batch_size * train.accumulate * recipe.config().data.sequence_length) as f64;
-    let of_config = tokens_per_update * train.steps as f64;
+    // Of sequences without padding.
+    let examples = (text_tokens / config.data.sequence_length as f64).ceil() as u64;
+    let data = SplitIndex { examples, tokens: text_tokens as u64, ..SplitIndex::default() };
+    let summary = recipe.summary(&recipe.untrained()?, &data)?;
+    let of_config = summary.tokens_of_run();
     let tokens = hours.map_or(of_config, |hours| rate * 3600.0 * hours);
     let tokens = tokens.min(MOST_EPOCHS * text_tokens);
-    let checkpoints = (recipe.config().checkpoint.keep_last + 1) as f64;
-    let bytes_per_token =
-        if recipe.config().model.discriminator.vocab_size < 1 << 16 { 2.0 } else { 4.0 };
+    let checkpoints = (config.checkpoint.keep_last + 1) as f64;
+    let bytes_per_token = if config.model.discriminator.vocab_size < 1 << 16 { 2.0 } else { 4.0 };
     Ok(Candidate {
         size,
-        parameters: parameters as f64,
+        parameters: summary.kept_parameters(),
         rate,
         tokens,
-        flops: recipe.flops_of_step(&networks) * tokens / tokens_per_update,
-        memory: recipe.memory(&networks, &variables, train.batch_size).step(),
-        disk: checkpoints * CHECKPOINT * all as f64 + bytes_per_token * text_tokens,
+        flops: summary.flops * tokens / of_config,
+        memory: summary.memory,
+        disk: checkpoints * CHECKPOINT * summary.parameters as f64 + bytes_per_token * text_tokens,
     })
 }
 

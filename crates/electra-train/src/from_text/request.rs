@@ -23,7 +23,7 @@ pub struct Request {
     pub vocab: Option<PathBuf>,
     /// The size; without one, it is proposed.
     pub size: Option<Preset>,
-    /// Hours for everything; without them, training has the updates of the size.
+    /// Hours for everything. Without them, training has the updates of the size, or takes an hour if there is no size.
     pub hours: Option<f64>,
     /// `KEY=VALUE` overrides of the size's config.
     pub overrides: Vec<String>,

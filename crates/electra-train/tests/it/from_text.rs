@@ -1,6 +1,6 @@
 //! `FromText`, and what a run says and checks about its data.
 
-use crate::{Fixture, bad_input::fails_with, preset};
+use crate::{Fixture, SMALL_NETWORKS, bad_input::fails_with, preset};
 use electra_data::CorpusConfig;
 use electra_tokenize::TokenizerConfig;
 use electra_train::{
@@ -14,20 +14,13 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Overrides that make the tiny size smaller, for a vocabulary of 90 tokens.
-const SMALLER: [&str; 13] = [
+/// Overrides of the tiny size for a short run with a vocabulary of at most 90 tokens.
+const SMALLER: [&str; 6] = [
     "model.vocab_size=90",
     "train.steps=6",
     "train.batch_size=6",
     "train.device=cpu",
     "checkpoint.every=2",
-    "model.embedding_size=12",
-    "model.discriminator.hidden=16",
-    "model.discriminator.heads=2",
-    "model.discriminator.intermediate=32",
-    "model.generator.hidden=16",
-    "model.generator.heads=2",
-    "model.generator.intermediate=32",
     "evaluate.every=3",
 ];
 
@@ -39,7 +32,11 @@ fn request(fixture: &Fixture) -> Request {
         vocab: None,
         size: Some(Preset::Tiny),
         hours: None,
-        overrides: SMALLER.map(str::to_owned).to_vec(),
+        overrides: [&SMALLER[..], &SMALL_NETWORKS]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
     }
 }
 
@@ -181,6 +178,8 @@ fn a_session_ends_at_its_time_limit_with_a_checkpoint() {
     assert_eq!(state::newest(&out).unwrap().state.step, 1);
     let unlimited = Recipe::from_config(fixture.config(&[]));
     assert_eq!(unlimited.pretrain(&Start::resume(&out)).unwrap(), Outcome::Finished);
+    let endless = fixture.config(&["train.max_hours=1e300"]);
+    assert_eq!(endless.time_limit(), None);
     fails_with(
         RunConfig::read(&preset("tiny"), &["train.max_hours=-1".to_owned()]),
         &["train.max_hours = -1", "0 or more"],

@@ -106,20 +106,25 @@ impl Fixture {
             "checkpoint.every=5",
             "evaluate.every=5",
             "optimizer.warmup_steps=2",
-            "model.embedding_size=12",
-            "model.discriminator.hidden=16",
-            "model.discriminator.heads=2",
-            "model.discriminator.intermediate=32",
-            "model.generator.hidden=16",
-            "model.generator.heads=2",
-            "model.generator.intermediate=32",
             "model.dropout=0.1",
             "model.attention_dropout=0.1",
         ];
-        let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
+        let all: Vec<String> =
+            base.iter().chain(&SMALL_NETWORKS).chain(overrides).map(|&s| s.to_owned()).collect();
         RunConfig::read(&preset("tiny"), &all).unwrap()
     }
 }
+
+/// Overrides of the tiny preset for smaller networks.
+pub(crate) const SMALL_NETWORKS: [&str; 7] = [
+    "model.embedding_size=12",
+    "model.discriminator.hidden=16",
+    "model.discriminator.heads=2",
+    "model.discriminator.intermediate=32",
+    "model.generator.hidden=16",
+    "model.generator.heads=2",
+    "model.generator.intermediate=32",
+];
 
 pub(crate) fn preset(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
