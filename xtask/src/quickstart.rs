@@ -205,7 +205,7 @@ Output
 Next steps
   {ELECTRA} predict --model {o}/word-order-pretrained --input data/sample/word-order/dev.tsv --output predictions.tsv
   {ELECTRA} evaluate {o}/run
-  cargo xtask pretrain-small --corpus YOUR_TEXT --dry-run
+  {ELECTRA} train --corpus YOUR_TEXT --dry-run
   {ELECTRA} finetune --help       for your own task, described as in data/sample/word-order/task.toml
 "
     )?;

@@ -72,8 +72,8 @@ impl RunSummary {
         let ratio = self.tokens_per_parameter();
         if ratio < TOKENS_PER_PARAMETER {
             warnings.push(format!(
-                "{} tokens for {} parameters: below {TOKENS_PER_PARAMETER} tokens per parameter, a smaller network usually learns \
-                 more in the same time",
+                "{} tokens for {} parameters: below {TOKENS_PER_PARAMETER} tokens per parameter, train longer, or use a smaller \
+                 network, which usually learns more in the same time",
                 short(self.tokens_of_run()),
                 short(self.kept_parameters())
             ));

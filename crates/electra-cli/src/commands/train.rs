@@ -82,6 +82,12 @@ impl Args {
             console::print("stopped with a checkpoint; resume with the same command")?;
             return Ok(ExitCode::from(console::INTERRUPTED));
         }
+        if outcome == Outcome::Stopped {
+            tracing::warn!(
+                "the time limit ended pre-training before its {steps} updates; the models are those of the last one, and the \
+                 same command continues"
+            );
+        }
         let models = pipeline.finish(&mut |progress| show.progress(progress))?;
         report(&out, &models)?;
         Ok(ExitCode::SUCCESS)
