@@ -33,25 +33,44 @@ pub enum Error {
         /// The missing tokens.
         missing: Vec<String>,
     },
-    /// A duplicate token.
-    #[error("{origin}: duplicate token {token:?} on lines {first} and {second}")]
-    Duplicate {
-        /// The file, or "the vocabulary".
-        origin: String,
+    /// An added token that a vocabulary cannot have.
+    #[error("added token {token:?} {message}")]
+    Added {
         /// The token.
         token: String,
-        /// Its first line, from 1.
-        first: usize,
-        /// Its second line, from 1.
-        second: usize,
+        /// What is wrong.
+        message: &'static str,
     },
-    /// An empty line in a vocabulary.
-    #[error("{origin}: line {line} is empty; a vocabulary has one token per line")]
-    EmptyToken {
-        /// The file, or "the vocabulary".
-        origin: String,
-        /// The line, from 1.
-        line: usize,
+    /// A setting that a caller requires is not that of the vocabulary.
+    #[error(
+        "{}: the vocabulary has {key} = {recorded}, but {given} is required: remove the option, or train a vocabulary with it",
+        path.display()
+    )]
+    Contradiction {
+        /// The file with the setting.
+        path: PathBuf,
+        /// The setting, a field of [`crate::TokenizerConfig`].
+        key: &'static str,
+        /// Its value in the file.
+        recorded: String,
+        /// The value that is required.
+        given: String,
+    },
+    /// Words that a vocabulary has or cannot have.
+    #[error("{} words cannot be added to the vocabulary:\n  {}", problems.len(), problems.join("\n  "))]
+    NewWords {
+        /// Each word with the reason.
+        problems: Vec<String>,
+    },
+    /// A vocabulary has fewer placeholders than there are new words.
+    #[error(
+        "the vocabulary has {unused} tokens such as [unused0], too few for {words} words: add fewer, or leave out --unused"
+    )]
+    FewUnused {
+        /// Number of new words.
+        words: usize,
+        /// Number of placeholders.
+        unused: usize,
     },
     /// The vocabulary size is too small for the alphabet.
     #[error("vocabulary size {size} is too small for the 5 special tokens and the {alphabet} characters of the corpus; use at least {}", alphabet + 5)]
@@ -64,6 +83,21 @@ pub enum Error {
     /// The corpus has no words.
     #[error("the corpus is empty: there is no text to train a vocabulary on")]
     NoText,
+    /// All words of the corpus are longer than the limit.
+    #[error(
+        "all {words} words of the corpus are longer than {limit} characters, such as {example:?} of {characters}: set \
+         --max-chars-per-word to the longest word, or separate the words with spaces"
+    )]
+    WordsTooLong {
+        /// Number of words.
+        words: u64,
+        /// [`crate::TokenizerConfig::max_chars_per_word`].
+        limit: usize,
+        /// The start of one of the words.
+        example: String,
+        /// Its length.
+        characters: usize,
+    },
     /// The corpus could not be read.
     #[error("{0}")]
     Corpus(#[source] Box<dyn std::error::Error + Send + Sync>),

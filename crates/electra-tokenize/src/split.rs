@@ -48,6 +48,13 @@ pub(crate) struct Pipeline {
     lowercase: bool,
 }
 
+/// A text after normalization.
+pub(crate) fn normalized(normalizer: &BertNormalizer, text: &str) -> Result<String> {
+    let mut normalized = NormalizedString::from(text);
+    normalizer.normalize(&mut normalized).map_err(Error::Tokenizers)?;
+    Ok(normalized.get().to_owned())
+}
+
 impl Pipeline {
     pub(crate) fn new(config: &TokenizerConfig) -> Self {
         Self { normalizer: config.normalizer(), lowercase: config.lowercase() }

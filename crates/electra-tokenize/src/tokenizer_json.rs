@@ -1,6 +1,6 @@
 //! Reads the `tokenizer.json` of a BERT tokenizer.
 
-use crate::{Error, Result};
+use crate::{Error, Result, vocab::placeholder};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, path::Path};
 pub(crate) struct TokenizerJson {
     pub(crate) model: Model,
     pub(crate) normalizer: Option<Normalizer>,
+    #[serde(default)]
+    pub(crate) added_tokens: Vec<Value>,
 }
 
 /// BERT's normalizer. Other normalizers have no `lowercase`.
@@ -44,17 +46,34 @@ impl TokenizerJson {
         parse(text, path, &TOKENIZER_JSON)
     }
 
-    /// The tokens in the order of their ids, which must be 0, 1, 2, …
+    /// The tokens in the order of their ids. Ids that the file does not have get an empty string: the table of a vocabulary
+    /// with duplicate tokens or empty lines lacks some.
+    ///
+    /// # Errors
+    /// An id of two tokens, or more ids missing than present.
     pub(crate) fn tokens(&self, path: &Path) -> Result<Vec<String>> {
         let mut by_id: Vec<_> = self.model.vocab.iter().map(|(token, id)| (*id, token)).collect();
         by_id.sort();
-        if let Some(((id, token), expected)) = by_id.iter().zip(0..).find(|((id, _), i)| id != i) {
+        if let Some(both) = by_id.windows(2).find(|both| both[0].0 == both[1].0) {
+            let (id, first, second) = (both[0].0, both[0].1, both[1].1);
+            return Err(Error::format(
+                path,
+                format!("tokens {first:?} and {second:?} have id {id}"),
+            ));
+        }
+        let Some(&(last, token)) = by_id.last() else { return Ok(Vec::new()) };
+        if last as usize >= 2 * by_id.len() + 1000 {
             let message = format!(
-                "token {token:?} has id {id}, expected {expected}: ids must be 0, 1, 2, … without gaps"
+                "token {token:?} has id {last}, but the file has only {} tokens",
+                by_id.len()
             );
             return Err(Error::format(path, message));
         }
-        Ok(by_id.into_iter().map(|(_, token)| token.clone()).collect())
+        let mut tokens = vec![String::new(); last as usize + 1];
+        for (id, token) in by_id.into_iter().filter(|(id, token)| **token != placeholder(*id)) {
+            tokens[id as usize].clone_from(token);
+        }
+        Ok(tokens)
     }
 }
 

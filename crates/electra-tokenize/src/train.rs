@@ -38,15 +38,19 @@ const BATCH: usize = 8 << 20;
 const PIECE: usize = 1 << 16;
 
 type Counts = AHashMap<Box<str>, u64>;
+/// Distinct words with their counts.
+type Words = Vec<(Box<str>, u64)>;
 type Pair = (u32, u32);
 
 /// Trains a vocabulary on texts. Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`.
 ///
 /// The result has fewer than `size` tokens if the corpus runs out of pairs to merge. Memory grows with the number
-/// of distinct words, not with the corpus: at most 8 MiB of texts plus one text are in memory at once.
+/// of distinct words, not with the corpus: at most 8 MiB of texts plus one text are in memory at once. If 0.5 % of the text
+/// or more is ignored, the vocabulary has a note ([`Vocab::notes`]).
 ///
 /// # Errors
-/// An error from the iterator, a corpus without words, or a size too small for the alphabet.
+/// An error from the iterator, a corpus without words or only with words over the limit, or a size too small for the
+/// alphabet.
 pub fn train_vocab<S, E>(
     texts: impl IntoIterator<Item = std::result::Result<S, E>>,
     config: &TokenizerConfig,
@@ -56,26 +60,74 @@ where
     S: AsRef<str> + Send + Sync,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let words = count_words(texts, config)?;
+    let (words, long) = count_words(texts, config)?;
     if words.is_empty() {
-        return Err(Error::NoText);
+        return Err(match long.longest {
+            None => Error::NoText,
+            Some((characters, Reverse(example))) => {
+                let limit = config.max_chars_per_word;
+                Error::WordsTooLong { words: long.words, limit, example, characters }
+            }
+        });
     }
     let mut trainer = Trainer::new(&words, train)?;
     trainer.merge(train);
-    Vocab::from_tokens(trainer.tokens)
+    let note = long.note(&words, config.max_chars_per_word);
+    Ok(Vocab::from_tokens(trainer.tokens)?.with_note(note).with_note(trainer.note))
 }
 
-/// Every normalized word with its count, sorted.
+/// The share of the text above which a note says that it is ignored.
+const IGNORED: f64 = 0.005;
+
+/// Words over the limit, which are ignored.
+#[derive(Default)]
+struct LongWords {
+    words: u64,
+    characters: u64,
+    /// Length and start of the longest, the first in the alphabet.
+    longest: Option<(usize, Reverse<String>)>,
+}
+
+impl LongWords {
+    fn add(&mut self, word: &str, characters: usize, n: u64) {
+        self.words += n;
+        self.characters += n * characters as u64;
+        let start = Reverse(word.chars().take(40).collect());
+        self.longest = self.longest.take().max(Some((characters, start)));
+    }
+
+    fn join(&mut self, other: Self) {
+        self.words += other.words;
+        self.characters += other.characters;
+        self.longest = self.longest.take().max(other.longest);
+    }
+
+    fn note(self, kept: &[(Box<str>, u64)], limit: usize) -> Option<String> {
+        let (longest, Reverse(example)) = self.longest?;
+        let kept: u64 = kept.iter().map(|(word, n)| n * word.chars().count() as u64).sum();
+        let share = self.characters as f64 / (self.characters + kept) as f64;
+        (share >= IGNORED).then(|| {
+            format!(
+                "{} words ({:.1} % of the text) are longer than {limit} characters and were ignored; they become [UNK]. The \
+                 longest has {longest}: {example:?}. Set --max-chars-per-word, or separate the words with spaces",
+                self.words,
+                100.0 * share
+            )
+        })
+    }
+}
+
+/// Every normalized word with its count, sorted; and the words over the limit.
 fn count_words<S, E>(
     texts: impl IntoIterator<Item = std::result::Result<S, E>>,
     config: &TokenizerConfig,
-) -> Result<Vec<(Box<str>, u64)>>
+) -> Result<(Words, LongWords)>
 where
     S: AsRef<str> + Send + Sync,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let pipeline = Pipeline::new(config);
-    let mut counts = Counts::new();
+    let (mut counts, mut long) = (Counts::new(), LongWords::default());
     let mut batch = Vec::new();
     let mut texts = texts.into_iter();
     loop {
@@ -94,7 +146,8 @@ where
         let pieces: Vec<&str> = batch.iter().flat_map(|text| pieces(text.as_ref())).collect();
         let share = pieces.len().div_ceil(rayon::current_num_threads()).max(1);
         let partial = pieces.par_chunks(share).map(|pieces| count(pieces, &pipeline, config));
-        for words in partial.collect::<Result<Vec<_>>>()? {
+        for (words, others) in partial.collect::<Result<Vec<_>>>()? {
+            long.join(others);
             for (word, n) in words {
                 *counts.entry(word).or_insert(0) += n;
             }
@@ -102,7 +155,7 @@ where
     }
     let mut words: Vec<_> = counts.into_iter().collect();
     words.sort();
-    Ok(words)
+    Ok((words, long))
 }
 
 /// Splits a text into pieces of [`PIECE`] bytes, each extended to the end of a word.
@@ -117,16 +170,19 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn count(texts: &[&str], pipeline: &Pipeline, config: &TokenizerConfig) -> Result<Counts> {
+fn count(
+    texts: &[&str],
+    pipeline: &Pipeline,
+    config: &TokenizerConfig,
+) -> Result<(Counts, LongWords)> {
     let mut raw: AHashMap<Chunk<'_>, u64> = AHashMap::new();
     for text in texts {
         split::chunks(text, |chunk| *raw.entry(chunk).or_insert(0) += 1);
     }
-    let mut counts = Counts::new();
-    let mut add = |word: String, n| {
-        if word.chars().count() <= config.max_chars_per_word {
-            *counts.entry(word.into()).or_insert(0) += n;
-        }
+    let (mut counts, mut long) = (Counts::new(), LongWords::default());
+    let mut add = |word: String, n| match word.chars().count() {
+        characters if characters > config.max_chars_per_word => long.add(&word, characters, n),
+        _ => *counts.entry(word.into()).or_insert(0) += n,
     };
     for (chunk, n) in raw {
         match chunk {
@@ -136,7 +192,7 @@ fn count(texts: &[&str], pipeline: &Pipeline, config: &TokenizerConfig) -> Resul
             }
         }
     }
-    Ok(counts)
+    Ok((counts, long))
 }
 
 /// Words as symbols, pairs with their counts and the words that contain them, and the tokens so far.
@@ -146,6 +202,8 @@ struct Trainer {
     words: Vec<(Vec<u32>, u64)>,
     counts: FxHashMap<Pair, u64>,
     words_with: FxHashMap<Pair, Vec<u32>>,
+    /// If many words have characters outside the alphabet.
+    note: Option<String>,
 }
 
 impl Trainer {
@@ -158,10 +216,22 @@ impl Trainer {
         }
         let mut by_count: Vec<_> = characters.into_iter().map(|(c, n)| (Reverse(n), c)).collect();
         by_count.sort();
+        let characters = by_count.len();
         by_count.truncate(train.alphabet);
         let known: AHashMap<char, ()> = by_count.iter().map(|&(_, c)| (c, ())).collect();
         let kept: Vec<_> =
             words.iter().filter(|(word, _)| word.chars().all(|c| known.contains_key(&c))).collect();
+        let total: u64 = words.iter().map(|(_, n)| n).sum();
+        let ignored = total - kept.iter().map(|(_, n)| n).sum::<u64>();
+        let share = ignored as f64 / total as f64;
+        let note = (share >= IGNORED).then(|| {
+            format!(
+                "{ignored} words ({:.1} %) have characters that are not among the {} most frequent and were ignored; they become \
+                 [UNK]. The corpus has {characters} characters: set --alphabet",
+                100.0 * share,
+                train.alphabet
+            )
+        });
 
         let mut symbols: Vec<String> = kept.iter().flat_map(|(word, _)| symbols_of(word)).collect();
         symbols.sort();
@@ -177,7 +247,7 @@ impl Trainer {
             .map(|(word, n)| (symbols_of(word).map(|symbol| ids[&symbol]).collect(), *n))
             .collect();
         let (counts, words_with) = (FxHashMap::default(), FxHashMap::default());
-        let mut trainer = Self { tokens, ids, words, counts, words_with };
+        let mut trainer = Self { tokens, ids, words, counts, words_with, note };
         for word in 0..trainer.words.len() {
             trainer.count_pairs(word as u32, &mut Vec::new());
         }

@@ -1,21 +1,26 @@
 //! The tokenizer: a trait, and BERT's WordPiece with a cache of words.
 
 use crate::{
-    Error, Result, TokenizerConfig, Vocab, pretrained,
+    Error, Result, SpecialTokens, TokenizerConfig, TokenizerOptions, Vocab, pretrained,
     split::{self, Chunk, Pipeline},
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::{cell::RefCell, fmt::Debug, ops::Range, path::Path};
 use thread_local::ThreadLocal;
-use tokenizers::{Model, models::wordpiece::WordPiece as WordPieceModel};
+use tokenizers::{
+    AddedVocabulary, Encoding, Model, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, models::wordpiece::WordPiece as WordPieceModel, normalizers::BertNormalizer,
+    pre_tokenizers::bert::BertPreTokenizer,
+};
 
 /// Converts text to token ids.
 pub trait Tokenizer: Send + Sync + Debug {
     /// The vocabulary of the ids.
     fn vocab(&self) -> &Vocab;
 
-    /// Appends the ids of `text`, without special tokens: `[MASK]` in the text becomes three tokens.
+    /// Appends the ids of `text`, without special tokens: `[MASK]` in the text becomes three tokens. Added tokens are found
+    /// in the text.
     ///
     /// # Errors
     /// The tokenizer cannot encode the text.
@@ -40,10 +45,11 @@ pub trait Tokenizer: Send + Sync + Debug {
     }
 }
 
-/// BERT's WordPiece: normalize, split into words, then match the longest token first.
+/// BERT's WordPiece: find added tokens, normalize, split into words, then match the longest token first.
 ///
 /// The `tokenizers` crate does each of these. Every thread caches the ids of the words that it has seen, at most
-/// half a million.
+/// half a million. Texts that may have added tokens are encoded without the cache: those that contain the text of one, and
+/// all if a token is to be found in normalized text ([`crate::AddedToken::normalized`]).
 ///
 /// Source: reference `model/tokenization.py`, `FullTokenizer`.
 #[derive(Debug)]
@@ -52,7 +58,30 @@ pub struct WordPiece {
     config: TokenizerConfig,
     pipeline: Pipeline,
     model: WordPieceModel,
+    added: AddedVocabulary,
     cache: ThreadLocal<RefCell<WordCache>>,
+}
+
+/// A word that becomes `[UNK]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    /// Its bytes in the text.
+    pub range: Range<usize>,
+    /// Its length after normalization.
+    pub characters: usize,
+    /// Why it is unknown.
+    pub cause: UnknownCause,
+}
+
+/// Why a word becomes `[UNK]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownCause {
+    /// It is longer than [`TokenizerConfig::max_chars_per_word`].
+    TooLong,
+    /// The vocabulary has its tokens with another case or other accents.
+    Normalization,
+    /// The vocabulary lacks one of its characters.
+    Characters,
 }
 
 impl WordPiece {
@@ -61,33 +90,35 @@ impl WordPiece {
     /// # Errors
     /// The `tokenizers` crate rejects the vocabulary.
     pub fn new(vocab: Vocab, config: TokenizerConfig) -> Result<Self> {
-        let ids: ahash::AHashMap<String, u32> =
-            vocab.tokens().iter().zip(0..).map(|(token, id)| (token.clone(), id)).collect();
         let model = WordPieceModel::builder()
-            .vocab(ids)
+            .vocab(vocab.piece_ids())
             .max_input_chars_per_word(config.max_chars_per_word)
             .build()
             .map_err(Error::Tokenizers)?;
+        let tokens: Vec<_> = vocab.added().iter().map(|(_, token)| token.clone()).collect();
+        let mut added = AddedVocabulary::new();
+        added.add_tokens(&tokens, &model, Some(&config.normalizer()));
         let pipeline = Pipeline::new(&config);
-        Ok(Self { vocab, config, pipeline, model, cache: ThreadLocal::new() })
+        Ok(Self { vocab, config, pipeline, model, added, cache: ThreadLocal::new() })
     }
 
-    /// Loads the vocabulary from `vocab.txt` or `tokenizer.json`.
+    /// Loads a vocabulary ([`Vocab::from_file`]) with the settings in the files beside it: `tokenizer.json` and
+    /// `tokenizer_config.json`. `options` are for a vocabulary without such files.
+    ///
+    /// # Errors
+    /// See [`Vocab::from_file`]; or `options` contradict the settings of the vocabulary.
+    pub fn from_file(path: &Path, options: &TokenizerOptions) -> Result<Self> {
+        let read = pretrained::read(path)?;
+        let config = read.config(options)?;
+        Self::new(read.vocab, config)
+    }
+
+    /// Loads the tokenizer of a Hugging Face model folder: [`Self::from_file`] without options.
     ///
     /// # Errors
     /// See [`Vocab::from_file`].
-    pub fn from_file(path: &Path, config: TokenizerConfig) -> Result<Self> {
-        Self::new(Vocab::from_file(path)?, config)
-    }
-
-    /// Loads the tokenizer of a Hugging Face model folder: `vocab.txt` or `tokenizer.json`, with the settings in
-    /// `tokenizer_config.json`.
-    ///
-    /// # Errors
-    /// A file cannot be read, is not that of a BERT tokenizer, or contradicts another; the error names the file.
     pub fn from_pretrained_dir(dir: &Path) -> Result<Self> {
-        let (vocab, config) = pretrained::read(dir)?;
-        Self::new(vocab, config)
+        Self::from_file(dir, &TokenizerOptions::default())
     }
 
     /// Writes `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` into `dir`, which must exist.
@@ -96,6 +127,15 @@ impl WordPiece {
     /// A file cannot be written.
     pub fn write_pretrained(&self, dir: &Path, max_length: usize) -> Result<()> {
         pretrained::write(dir, &self.vocab, &self.config, max_length)
+    }
+
+    /// Writes the vocabulary with one token per line, and its settings and added tokens beside it
+    /// ([`crate::record_path`]). Existing files are replaced atomically.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_vocab(&self, path: &Path) -> Result<()> {
+        pretrained::write_vocab(path, &self.vocab, &self.config)
     }
 
     /// The settings.
@@ -108,42 +148,96 @@ impl WordPiece {
     /// # Errors
     /// The `tokenizers` crate cannot encode the text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
-        use tokenizers::tokenizer::{Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
-        let mut normalized = tokenizers::NormalizedString::from(text);
-        self.config.normalizer().normalize(&mut normalized).map_err(Error::Tokenizers)?;
-        let mut pre_tokenized = PreTokenizedString::from(normalized);
-        let words = tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-        words.pre_tokenize(&mut pre_tokenized).map_err(Error::Tokenizers)?;
-        pre_tokenized
-            .tokenize(|word| self.model.tokenize(word.get()))
-            .map_err(Error::Tokenizers)?;
-        let encoding =
-            pre_tokenized.into_encoding(None, 0, OffsetType::Byte).map_err(Error::Tokenizers)?;
+        let encoding = self.encoding(text, OffsetType::Byte)?;
         let ranges = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         Ok(encoding.get_ids().iter().copied().zip(ranges).collect())
     }
 
-    /// Counts the words of `text` that become `[UNK]` because they are longer than
-    /// [`TokenizerConfig::max_chars_per_word`].
+    /// The words of `text` that become `[UNK]`, in order.
     ///
     /// # Errors
     /// The `tokenizers` crate cannot encode the text.
-    pub fn overlong_words(&self, text: &str) -> Result<u64> {
-        let limit = self.config.max_chars_per_word;
-        let (mut found, mut failed) = (0, Ok(()));
-        split::chunks(text, |chunk| match chunk {
-            Chunk::AsciiWord(word) => found += u64::from(word.len() > limit),
-            // A normalized word never has more characters than the raw text has bytes.
-            Chunk::Mixed(text) if text.len() > limit => match self.pipeline.words(text) {
-                Ok(words) => {
-                    let long = words.iter().filter(|(word, _)| word.chars().count() > limit);
-                    found += long.count() as u64;
-                }
-                Err(error) => failed = Err(error),
-            },
-            Chunk::Mixed(_) => {}
-        });
-        failed.map(|()| found)
+    pub fn unknown_words(&self, text: &str) -> Result<Vec<UnknownWord>> {
+        let mut found = Vec::new();
+        let words = self.words(text)?;
+        for (word, (start, end), tokens) in
+            words.get_splits(OffsetReferential::Original, OffsetType::Byte)
+        {
+            if tokens.is_some() || self.is_known(word)? {
+                continue;
+            }
+            let characters = word.chars().count();
+            let cause = match characters > self.config.max_chars_per_word {
+                true => UnknownCause::TooLong,
+                false if self.is_known_otherwise(&text[start..end])? => UnknownCause::Normalization,
+                false => UnknownCause::Characters,
+            };
+            found.push(UnknownWord { range: start..end, characters, cause });
+        }
+        Ok(found)
+    }
+
+    fn is_known(&self, word: &str) -> Result<bool> {
+        let tokens = self.model.tokenize(word).map_err(Error::Tokenizers)?;
+        Ok(tokens.iter().all(|token| token.id != self.vocab.special().unk))
+    }
+
+    /// Whether the vocabulary has the tokens of a raw word unchanged, or with the opposite case or accents.
+    fn is_known_otherwise(&self, word: &str) -> Result<bool> {
+        for (strip, lowercase) in [(false, false), (false, true), (true, false), (true, true)] {
+            let other = BertNormalizer::new(true, true, Some(strip), lowercase);
+            if self.is_known(split::normalized(&other, word)?.trim())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The ids whose tokens no text has because the settings change their case or accents: `The` in lower-cased text.
+    ///
+    /// # Errors
+    /// The `tokenizers` crate cannot normalize a token.
+    pub fn unreachable(&self) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        for (token, id) in self.vocab.pieces().iter().zip(0..) {
+            let is_special = SpecialTokens::TEXTS.contains(&token.as_str());
+            if is_special || self.vocab.added().iter().any(|(added, _)| *added == id) {
+                continue;
+            }
+            let text = token.strip_prefix("##").unwrap_or(token);
+            let normalized = split::normalized(&self.config.normalizer(), text)?;
+            if normalized.trim() != text.trim() && text.chars().any(char::is_alphabetic) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The normalized words of a text, and its added tokens.
+    pub(crate) fn normalized_words(&self, text: &str) -> Result<Vec<String>> {
+        let words = self.words(text)?;
+        let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
+    }
+
+    /// The added tokens, which have tokens, and the normalized words of `text`.
+    fn words(&self, text: &str) -> Result<PreTokenizedString> {
+        let normalizer = self.config.normalizer();
+        let mut words = self.added.extract_and_normalize(Some(&normalizer), text);
+        BertPreTokenizer.pre_tokenize(&mut words).map_err(Error::Tokenizers)?;
+        Ok(words)
+    }
+
+    fn encoding(&self, text: &str, offsets: OffsetType) -> Result<Encoding> {
+        let mut words = self.words(text)?;
+        words.tokenize(|word| self.model.tokenize(word.get())).map_err(Error::Tokenizers)?;
+        words.into_encoding(None, 0, offsets).map_err(Error::Tokenizers)
+    }
+
+    /// False if `text` has no added tokens.
+    fn may_have_added(&self, text: &str) -> bool {
+        let added = self.vocab.added().iter();
+        added.into_iter().any(|(_, token)| token.normalized || text.contains(&token.content))
     }
 
     /// Converts ids to text: `##` tokens are joined to words, and words are separated by spaces. Ids outside the
@@ -192,6 +286,10 @@ impl Tokenizer for WordPiece {
     }
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        if self.may_have_added(text) {
+            ids.extend_from_slice(self.encoding(text, OffsetType::None)?.get_ids());
+            return Ok(());
+        }
         let mut cache = self.cache.get_or_default().borrow_mut();
         let mut failed = Ok(());
         split::chunks(text, |chunk| {

@@ -2,7 +2,8 @@
 
 use crate::{tokenizer, vocab};
 use electra_tokenize::{
-    Accents, Case, Tokenizer, TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab,
+    Accents, AddedToken, Case, Tokenizer, TokenizerConfig, TrainConfig, UnknownCause, Vocab,
+    WordPiece, train_vocab,
 };
 use proptest::prelude::*;
 use std::convert::Infallible;
@@ -96,7 +97,7 @@ fn words_over_the_limit_become_unk() {
 
 /// Each text with the number of its words that are over the limit of 3, counted by hand.
 #[test]
-fn overlong_words_does_not_count_other_unknown_words() {
+fn words_over_the_limit_are_told_from_other_unknown_words() {
     let t = tokenizer(&["a", "##a"], TokenizerConfig { max_chars_per_word: 3, ..UNCASED });
     for (text, expected) in [
         ("aaa b aaa", 0),
@@ -105,8 +106,56 @@ fn overlong_words_does_not_count_other_unknown_words() {
         ("e\u{301}ee", 0),                                  // 4 characters, 3 without the accent
         ("\u{4e00}\u{4e00}\u{4e00}\u{4e00}", 0),            // each ideograph is a word
     ] {
-        assert_eq!(t.overlong_words(text).unwrap(), expected, "{text:?}");
+        let unknown = t.unknown_words(text).unwrap();
+        let long = unknown.iter().filter(|word| word.cause == UnknownCause::TooLong);
+        assert_eq!(long.count(), expected, "{text:?}");
+        let ids = t.encode(text).unwrap();
+        assert_eq!(unknown.len(), ids.iter().filter(|id| **id == 1).count(), "{text:?}");
     }
+}
+
+/// Each unknown word has its bytes in the text and the reason.
+#[test]
+fn unknown_words_have_a_reason() {
+    use UnknownCause::{Characters, Normalization, TooLong};
+    let check = |tokens: &[&str], case, text: &str, expected: &[(&str, UnknownCause)]| {
+        let config = TokenizerConfig { case, max_chars_per_word: 5, ..UNCASED };
+        let words = tokenizer(tokens, config).unknown_words(text).unwrap();
+        let found: Vec<_> = words.into_iter().map(|w| (&text[w.range], w.cause)).collect();
+        assert_eq!(found, expected);
+    };
+    let lower = ["the", "cafe", "x"];
+    check(
+        &lower,
+        Case::Cased,
+        "The x Caf\u{e9}, \u{3bb} the",
+        &[
+            ("The", Normalization),
+            ("Caf\u{e9}", Normalization),
+            (",", Characters),
+            ("\u{3bb}", Characters),
+        ],
+    );
+    // Of a vocabulary with upper-case letters, none remain after lower-casing.
+    let upper = ["The", "Caf\u{e9}", "x"];
+    check(
+        &upper,
+        Case::Uncased,
+        "The x thethe Caf\u{e9}",
+        &[("The", Normalization), ("thethe", TooLong), ("Caf\u{e9}", Normalization)],
+    );
+}
+
+/// Only tokens that the settings change: not those that are rare, or that are no words.
+#[test]
+fn tokens_with_upper_case_letters_are_unreachable_without_case() {
+    let tokens = ["The", "##S", "caf\u{e9}", "the", "\u{4e2d}", "\u{2028}", "[unused1]"];
+    let unreachable = |case| {
+        let config = TokenizerConfig { case, ..UNCASED };
+        tokenizer(&tokens, config).unreachable().unwrap()
+    };
+    assert_eq!(unreachable(Case::Uncased), [5, 6, 7]);
+    assert_eq!(unreachable(Case::Cased), [0; 0]);
 }
 
 #[test]
@@ -229,6 +278,58 @@ proptest! {
             prop_assert_eq!(&ids[..], expected.get_ids());
         }
     }
+
+    #[test]
+    fn added_tokens_equal_those_of_the_tokenizers_crate(
+        texts in prop::collection::vec(any_text_with_added(), 1..6),
+        cased: bool,
+        tokens in prop::collection::vec(any_added(), 1..4),
+    ) {
+        let case = if cased { Case::Cased } else { Case::Uncased };
+        let config = TokenizerConfig { case, max_chars_per_word: 12, ..UNCASED };
+        let vocab = trained();
+        let mut hugging_face = hugging_face(&vocab, &config);
+        let mut distinct: Vec<AddedToken> = Vec::new();
+        for token in tokens {
+            if distinct.iter().all(|other| other.content != token.content) {
+                distinct.push(token);
+            }
+        }
+        hugging_face.add_tokens(&distinct);
+        let ours = WordPiece::new(vocab.with_added(distinct).unwrap(), config).unwrap();
+        for text in texts.iter().chain(&texts) {
+            let expected = hugging_face.encode(text.as_str(), false).unwrap();
+            prop_assert_eq!(&ours.encode(text).unwrap()[..], expected.get_ids());
+            let with_offsets = ours.encode_with_offsets(text).unwrap();
+            prop_assert_eq!(with_offsets.len(), expected.len());
+        }
+    }
+}
+
+const ADDED: [&str; 5] = ["[E1]", "the", "Quick", "dogs", "\u{e9}"];
+
+fn any_added() -> impl Strategy<Value = AddedToken> {
+    let content = prop::sample::select(ADDED.to_vec());
+    (content, any::<[bool; 5]>()).prop_map(
+        |(content, [single_word, lstrip, rstrip, normalized, special])| AddedToken {
+            content: content.to_owned(),
+            single_word,
+            lstrip,
+            rstrip,
+            normalized,
+            special,
+        },
+    )
+}
+
+fn any_text_with_added() -> impl Strategy<Value = String> {
+    let added = prop::sample::select(ADDED.to_vec()).prop_map(str::to_owned);
+    let piece = prop_oneof![
+        any_text(),
+        added,
+        prop::sample::select(vec![" ", "  ", "s"]).prop_map(str::to_owned)
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
 #[test]

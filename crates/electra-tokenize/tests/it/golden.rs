@@ -52,7 +52,7 @@ fn ids_and_offsets_equal_those_of_transformers() {
             },
             max_chars_per_word: 100,
         };
-        let tokenizer = WordPiece::from_file(&folder().join("vocab.txt"), config).unwrap();
+        let tokenizer = WordPiece::from_file(&folder().join("vocab.txt"), &config.into()).unwrap();
         assert_eq!(rows.len(), texts.len());
         for (text, row) in texts.iter().zip(&rows) {
             let found = tokenizer.encode_with_offsets(text).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod encode;
+mod extend;
 mod files;
 mod golden;
 mod train;

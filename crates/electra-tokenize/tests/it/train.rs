@@ -100,6 +100,38 @@ fn a_long_text_gives_the_same_vocabulary_as_its_words() {
     assert_eq!(train(&[&text], config).unwrap(), train(&words, config).unwrap());
 }
 
+/// 2 of 3 words and 8 of 11 characters are over the limit of 3.
+#[test]
+fn words_over_the_limit_are_noted() {
+    let config = TokenizerConfig { max_chars_per_word: 3, ..TokenizerConfig::default() };
+    let train =
+        |text: &str| train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(100));
+    let vocab = train("abcd abc bcde").unwrap();
+    assert_eq!(vocab.tokens()[5..], ["##b", "##c", "a"]);
+    let note = vocab.notes().join("\n");
+    for word in ["2 words (72.7 % of the text)", "3 characters", "\"abcd\"", "--max-chars-per-word"]
+    {
+        assert!(note.contains(word), "{word:?} is not in {note:?}");
+    }
+    let error = train("abcde abcd\n").unwrap_err().to_string();
+    for word in ["all 2 words", "longer than 3", "\"abcde\" of 5", "--max-chars-per-word"] {
+        assert!(error.contains(word), "{word:?} is not in {error:?}");
+    }
+    assert!(train("abc abc").unwrap().notes().is_empty());
+}
+
+/// 1 of 4 words has a character that is not among the 2 most frequent.
+#[test]
+fn words_outside_the_alphabet_are_noted() {
+    let texts = [Ok::<_, Infallible>("ab ab ab ax")];
+    let config = TrainConfig { alphabet: 2, ..TrainConfig::new(100) };
+    let vocab = train_vocab(texts, &TokenizerConfig::default(), &config).unwrap();
+    let note = vocab.notes().join("\n");
+    for word in ["1 words (25.0 %)", "the 2 most frequent", "3 characters", "--alphabet"] {
+        assert!(note.contains(word), "{word:?} is not in {note:?}");
+    }
+}
+
 #[test]
 fn empty_corpora_small_sizes_and_failing_readers_are_errors() {
     assert!(matches!(train(&["  \n"], TrainConfig::new(100)), Err(Error::NoText)));
