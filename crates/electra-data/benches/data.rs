@@ -2,8 +2,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use electra_data::{
-    BuildConfig, Corpus, CorpusConfig, Loader, LoaderConfig, Masking, PackingConfig, ShardSet,
-    Split, UniformMasking, build_shards,
+    BuildConfig, Corpus, CorpusConfig, Loader, LoaderConfig, Masking, ShardSet, Split,
+    UniformMasking, build_shards,
     rng::{CounterRng, Purpose},
 };
 use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
@@ -22,11 +22,9 @@ fn data(c: &mut Criterion) {
     let tokenizer = WordPiece::new(vocab, config).expect("a valid vocabulary");
     let dir = tempfile::tempdir().expect("a temporary folder");
     let build = BuildConfig {
-        out: dir.path().join("shards"),
-        packing: PackingConfig::reference(LENGTH),
         held_out: 0.0,
-        seed: 1,
         existing: electra_data::Existing::Replace,
+        ..BuildConfig::new(dir.path().join("shards"), LENGTH)
     };
     let build_all =
         || build_shards(&corpus, &tokenizer, &build, &mut |_| {}).expect("a valid corpus");

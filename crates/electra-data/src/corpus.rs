@@ -2,13 +2,14 @@
 
 mod config;
 mod format;
+mod json;
 mod open;
 mod sentences;
 mod text;
 
 pub use config::{CorpusConfig, DecodeErrors, DocumentBoundary};
 pub use sentences::{Sentences, split_sentences};
-pub use text::Document;
+pub use text::{Document, Origin};
 
 use crate::{Error, Result};
 use format::{Format, KINDS, kind};

@@ -1,5 +1,6 @@
 //! The crate's error type.
 
+use crate::report::BuildReport;
 use std::path::PathBuf;
 
 /// Errors of corpora, shards and batches.
@@ -53,6 +54,14 @@ pub enum Error {
         tokens: u64,
         /// What is needed.
         needed: String,
+    },
+    /// Too many tokens of the corpus are `[UNK]`.
+    #[error("{}: {}; or build the shards anyway with --max-unknown 1", path.display(), report.unknown())]
+    Unknown {
+        /// The corpus.
+        path: PathBuf,
+        /// The statistics of the build.
+        report: Box<BuildReport>,
     },
     /// Replacing the output folder would delete files of the corpus.
     #[error("{} contains {}, which belongs to the corpus: use another output folder", out.display(), file.display())]

@@ -1,6 +1,6 @@
 //! The `index.json` of a folder of shards, and the names of the other files.
 
-use crate::{Error, Result};
+use crate::{Error, Result, report::BuildReport};
 use electra_tokenize::SpecialTokens;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
@@ -83,34 +83,4 @@ impl ShardIndex {
             Split::HeldOut => &self.held_out,
         }
     }
-}
-
-/// Statistics of a build.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BuildReport {
-    /// Files read.
-    pub files: u64,
-    /// Files that were skipped because of their extension.
-    pub files_left_out: u64,
-    /// Bytes of text read.
-    pub text_bytes: u64,
-    /// Documents that have text.
-    pub documents: u64,
-    /// Sentences that have tokens.
-    pub sentences: u64,
-    /// Tokens of the text, all of which are in the shards.
-    pub text_tokens: u64,
-    /// Sentences without tokens (only control characters), which were dropped.
-    pub sentences_dropped: u64,
-    /// Words that became `[UNK]`.
-    pub unknown_tokens: u64,
-    /// How many of these exceed the tokenizer's word length limit.
-    pub overlong_words: u64,
-    /// Bytes that were not valid UTF-8 and were replaced by U+FFFD, which has no token ([`crate::DecodeErrors::Lossy`]).
-    pub replaced_bytes: u64,
-    /// Examples in the training split.
-    pub train_examples: u64,
-    /// Examples in the held-out split.
-    pub held_out_examples: u64,
 }

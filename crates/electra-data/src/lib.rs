@@ -16,14 +16,17 @@ pub mod batch;
 pub mod build;
 pub mod corpus;
 mod error;
+mod held_out;
 mod index;
 pub mod loader;
 pub mod masking;
 mod output;
 pub mod packing;
+mod report;
 pub mod rng;
 pub mod sampler;
 pub mod shard;
+mod split_writer;
 mod vocabulary;
 
 pub use batch::{MaskedBatch, evaluation_batches};
@@ -31,13 +34,14 @@ pub use build::{BuildConfig, build_shards};
 pub use corpus::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
 pub use electra_files::Existing;
 pub use error::{Error, Result};
-pub use index::{BuildReport, ShardIndex, Split, SplitIndex};
+pub use index::{ShardIndex, Split, SplitIndex};
 pub use loader::{Loader, LoaderConfig};
 pub use masking::{
     MaskedPositions, Masking, NGramMasking, RareMasking, ReferenceMasking, UniformMasking,
     WholeWordMasking,
 };
 pub use packing::{Example, PackingConfig};
+pub use report::{BuildReport, WordInCorpus};
 pub use sampler::Sampler;
 pub use shard::{ShardSet, copy_tokenizer, verify};
 pub use vocabulary::train_vocabulary;

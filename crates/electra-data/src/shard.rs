@@ -12,7 +12,7 @@ use crate::{
     index::{COUNTS, INDEX, TOKENIZER, VERSION},
     packing::Example,
 };
-use electra_tokenize::{SpecialTokens, Tokenizer, Vocab, WordPiece};
+use electra_tokenize::{SpecialTokens, Vocab};
 use std::{
     fs::{self, File},
     io::Read,
@@ -120,7 +120,7 @@ impl ShardSet {
     /// # Errors
     /// The vocabulary of the folder's tokenizer cannot be read.
     pub fn continuations(&self) -> Result<Vec<bool>> {
-        Ok(Vocab::from_file(&self.dir.join(TOKENIZER).join("vocab.txt"))?.continuations())
+        Ok(Vocab::from_file(&self.dir.join(TOKENIZER))?.continuations())
     }
 
     /// The example `index`, counted over all shards.
@@ -164,18 +164,16 @@ pub fn verify(dir: &Path) -> Result<ShardIndex> {
 /// Checks that the tokenizer in the folder has the vocabulary of the shards, and that its files agree.
 fn check_tokenizer(dir: &Path, index: &ShardIndex) -> Result<()> {
     let folder = dir.join(TOKENIZER);
-    for name in ["vocab.txt", "tokenizer.json"] {
-        let path = folder.join(name);
-        let found = Vocab::from_file(&path)?.hash();
-        if found != index.vocab_hash {
-            let message = format!(
-                "has vocabulary {found}, but the shards were built with {}: restore the original file, or build the shards again",
-                index.vocab_hash
-            );
-            return Err(Error::shard(path, message));
-        }
+    let vocab = Vocab::from_file(&folder)?;
+    if vocab.hash() != index.vocab_hash {
+        let message = format!(
+            "has vocabulary {}, but the shards were built with {}: restore the original files, or build the shards again",
+            vocab.hash(),
+            index.vocab_hash
+        );
+        return Err(Error::shard(folder, message));
     }
-    let special = *WordPiece::from_pretrained_dir(&folder)?.vocab().special();
+    let special = *vocab.special();
     if special != index.special {
         let message =
             format!("has special tokens {:?}, but the vocabulary has {special:?}", index.special);

@@ -8,7 +8,7 @@ pub(super) const KINDS: [(&str, Format); 6] = [
     ("text", Format::Text),
     ("jsonl", Format::JsonLines),
     ("ndjson", Format::JsonLines),
-    ("json", Format::JsonLines),
+    ("json", Format::Json),
     ("parquet", Format::Parquet),
 ];
 
@@ -24,7 +24,10 @@ const COMPRESSIONS: [(&str, Compression); 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
+    /// One object per line.
     JsonLines,
+    /// An array of objects, or one per line.
+    Json,
     Parquet,
 }
 

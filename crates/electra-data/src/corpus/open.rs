@@ -3,14 +3,11 @@
 use super::{
     config::CorpusConfig,
     format::{Compression, Format, kind},
+    json::JsonDocuments,
     text::{Document, Lines, TextDocuments},
 };
 use crate::{Error, Result};
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io::Read, path::Path};
 
 /// Documents of one file.
 pub(super) type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
@@ -21,8 +18,10 @@ pub(super) fn reader<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a
     match format {
         Format::Parquet => parquet(path, config),
         Format::JsonLines => {
-            let lines = Lines::new(decompressed(path, compression)?, path, config.encoding);
-            Ok(Box::new(JsonLines { lines, path: path.to_owned(), field: config.field.clone() }))
+            Ok(Box::new(JsonDocuments::lines(decompressed(path, compression)?, path, config)))
+        }
+        Format::Json => {
+            Ok(Box::new(JsonDocuments::open(decompressed(path, compression)?, path, config)?))
         }
         Format::Text => {
             let lines = Lines::new(decompressed(path, compression)?, path, config.encoding);
@@ -41,59 +40,6 @@ fn decompressed(path: &Path, compression: Compression) -> Result<Box<dyn Read + 
             Box::new(zstd::stream::read::Decoder::new(file).map_err(Error::io(path))?)
         }
     })
-}
-
-/// Reads one JSON object per line; a field has the text.
-struct JsonLines<R> {
-    lines: Lines<R>,
-    path: PathBuf,
-    field: String,
-}
-
-impl<R: Read> JsonLines<R> {
-    fn read(&mut self) -> Result<Option<Document>> {
-        while let Some(line) = self.lines.next_line()? {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let text = self.field_of(&line).map_err(|message| Error::Record {
-                path: self.path.clone(),
-                line: self.lines.line,
-                message,
-            })?;
-            if !text.trim().is_empty() {
-                let replaced_bytes = self.lines.take_replaced();
-                return Ok(Some(Document { text, continues: false, replaced_bytes }));
-            }
-        }
-        Ok(None)
-    }
-
-    fn field_of(&self, line: &str) -> std::result::Result<String, String> {
-        type Object = serde_json::Map<String, serde_json::Value>;
-        let mut object: Object =
-            serde_json::from_str(line).map_err(|e| format!("not a JSON object: {e}"))?;
-        match object.remove(&self.field) {
-            Some(serde_json::Value::String(text)) => Ok(text),
-            Some(_) => Err(format!("field {:?} is not a string", self.field)),
-            None => {
-                let known: Vec<_> = object.keys().map(String::as_str).collect();
-                Err(format!(
-                    "no field {:?}; use --field with one of: {}",
-                    self.field,
-                    known.join(", ")
-                ))
-            }
-        }
-    }
-}
-
-impl<R: Read> Iterator for JsonLines<R> {
-    type Item = Result<Document>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
-    }
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -128,13 +74,18 @@ fn parquet<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
         .project(Some(projection))
         .map_err(|e| fail(e.to_string()))?;
     let (path, field) = (path.to_owned(), config.field.clone());
-    let document = |text| Document { text, continues: false, replaced_bytes: 0 };
+    let file: std::sync::Arc<Path> = path.as_path().into();
+    let document = move |text, line| {
+        let origin = super::text::Origin { path: file.clone(), line, spans_lines: false };
+        let (replaced_bytes, replaced_surrogates) = (0, 0);
+        Document { text, continues: false, replaced_bytes, replaced_surrogates, origin }
+    };
     let documents = rows.zip(1u64..).map(move |(row, line)| {
         let fail = |message: String| Error::Record { path: path.clone(), line, message };
         let row = row.map_err(|e| fail(e.to_string()))?;
         match row.get_column_iter().next() {
-            Some((_, Field::Str(text))) => Ok(document(text.clone())),
-            Some((_, Field::Null)) => Ok(document(String::new())),
+            Some((_, Field::Str(text))) => Ok(document(text.clone(), line)),
+            Some((_, Field::Null)) => Ok(document(String::new(), line)),
             _ => Err(fail(format!("column {field:?} is not a string"))),
         }
     });

@@ -4,7 +4,9 @@ use super::config::{DecodeErrors, DocumentBoundary};
 use crate::{Error, Result};
 use std::{
     io::{BufRead, BufReader, Read},
+    ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A document, or a part of a long one.
@@ -16,25 +18,67 @@ pub struct Document {
     pub continues: bool,
     /// Invalid bytes that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
     pub replaced_bytes: u64,
+    /// Escapes of lone surrogates in JSON that were replaced by U+FFFD ([`DecodeErrors::Lossy`]).
+    pub replaced_surrogates: u64,
+    /// Where the document begins.
+    pub origin: Origin,
 }
 
-/// Lines of a decompressed file.
-pub(super) struct Lines<R> {
-    reader: BufReader<R>,
-    path: PathBuf,
+impl Document {
+    /// Longer documents of plain text (in bytes) are split at line ends, to bound memory.
+    pub(crate) const MAX_BYTES: usize = 16 << 20;
+
+    /// Whether this may be a part of a longer document.
+    pub(crate) fn is_part(&self) -> bool {
+        self.continues || self.text.len() >= Self::MAX_BYTES
+    }
+
+    /// A part of the text. The first part has the numbers of replaced characters.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let is_first = range.start == 0;
+        let replaced = |n: u64| if is_first { n } else { 0 };
+        Self {
+            continues: self.continues || !is_first,
+            replaced_bytes: replaced(self.replaced_bytes),
+            replaced_surrogates: replaced(self.replaced_surrogates),
+            origin: Origin { line: self.line_at(range.start), ..self.origin.clone() },
+            text: self.text[range].to_owned(),
+        }
+    }
+
+    /// The line of the file with the byte `offset` of the text.
+    pub fn line_at(&self, offset: usize) -> u64 {
+        let Origin { line, spans_lines, .. } = self.origin;
+        let before = self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        line + if spans_lines { before as u64 } else { 0 }
+    }
+}
+
+/// The place of a document in a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub path: Arc<Path>,
+    /// The first line, or the record, from 1.
+    pub line: u64,
+    /// Whether line ends of the text are line ends of the file.
+    pub spans_lines: bool,
+}
+
+/// Converts bytes of a file to text.
+pub(super) struct Decoder {
+    pub(super) path: Arc<Path>,
     encoding: DecodeErrors,
-    bytes: Vec<u8>,
-    /// Number of lines read.
-    pub(super) line: u64,
-    offset: u64,
     replaced: u64,
 }
 
-impl<R: Read> Lines<R> {
-    pub(super) fn new(reader: R, path: &Path, encoding: DecodeErrors) -> Self {
-        let reader = BufReader::with_capacity(1 << 18, reader);
-        let (path, bytes) = (path.to_owned(), Vec::new());
-        Self { reader, path, encoding, bytes, line: 0, offset: 0, replaced: 0 }
+impl Decoder {
+    pub(super) fn new(path: &Path, encoding: DecodeErrors) -> Self {
+        Self { path: path.into(), encoding, replaced: 0 }
+    }
+
+    pub(super) fn is_lossy(&self) -> bool {
+        self.encoding == DecodeErrors::Lossy
     }
 
     /// Number of invalid bytes replaced since the last call.
@@ -42,10 +86,45 @@ impl<R: Read> Lines<R> {
         std::mem::take(&mut self.replaced)
     }
 
+    /// The text of the bytes at `offset` in line `line` of the decompressed file.
+    pub(super) fn text(&mut self, bytes: &[u8], offset: u64, line: u64) -> Result<String> {
+        match (std::str::from_utf8(bytes), self.encoding) {
+            (Ok(text), _) => Ok(text.to_owned()),
+            (Err(_), DecodeErrors::Lossy) => {
+                let wrong = bytes.utf8_chunks().map(|chunk| chunk.invalid().len() as u64);
+                self.replaced += wrong.sum::<u64>();
+                Ok(String::from_utf8_lossy(bytes).into_owned())
+            }
+            (Err(error), DecodeErrors::Strict) => {
+                let offset = offset + error.valid_up_to() as u64;
+                Err(Error::NotUtf8 { path: PathBuf::from(&*self.path), offset, line })
+            }
+        }
+    }
+}
+
+/// Lines of a decompressed file.
+pub(super) struct Lines<R> {
+    reader: BufReader<R>,
+    pub(super) decoder: Decoder,
+    bytes: Vec<u8>,
+    /// Number of lines read.
+    pub(super) line: u64,
+    offset: u64,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(reader: R, path: &Path, encoding: DecodeErrors) -> Self {
+        let reader = BufReader::with_capacity(1 << 18, reader);
+        let decoder = Decoder::new(path, encoding);
+        Self { reader, decoder, bytes: Vec::new(), line: 0, offset: 0 }
+    }
+
     /// The next line without its line ending; `None` at the end of the file.
     pub(super) fn next_line(&mut self) -> Result<Option<String>> {
         self.bytes.clear();
-        let read = self.reader.read_until(b'\n', &mut self.bytes).map_err(Error::io(&self.path))?;
+        let read = self.reader.read_until(b'\n', &mut self.bytes);
+        let read = read.map_err(Error::io(&*self.decoder.path))?;
         if read == 0 {
             return Ok(None);
         }
@@ -58,19 +137,7 @@ impl<R: Read> Lines<R> {
         self.offset += read as u64;
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let text = match (std::str::from_utf8(bytes), self.encoding) {
-            (Ok(text), _) => text.to_owned(),
-            (Err(_), DecodeErrors::Lossy) => {
-                let wrong = bytes.utf8_chunks().map(|chunk| chunk.invalid().len() as u64);
-                self.replaced += wrong.sum::<u64>();
-                String::from_utf8_lossy(bytes).into_owned()
-            }
-            (Err(error), DecodeErrors::Strict) => {
-                let offset = start + error.valid_up_to() as u64;
-                return Err(Error::NotUtf8 { path: self.path.clone(), offset, line: self.line });
-            }
-        };
-        Ok(Some(text))
+        self.decoder.text(bytes, start, self.line).map(Some)
     }
 }
 
@@ -83,37 +150,43 @@ pub(super) struct TextDocuments<R> {
 }
 
 impl<R: Read> TextDocuments<R> {
-    /// Longer documents (in bytes) are split at line ends, to bound memory.
-    const MAX_BYTES: usize = 16 << 20;
-
     pub(super) fn new(lines: Lines<R>, boundary: DocumentBoundary) -> Self {
         Self { lines, boundary, continues: false }
     }
 
     fn read(&mut self) -> Result<Option<Document>> {
-        let mut text = String::new();
+        let (mut text, mut first) = (String::new(), 1);
         while let Some(line) = self.lines.next_line()? {
             let blank = line.trim().is_empty();
             let ends = blank && self.boundary == DocumentBoundary::BlankLine;
             if !ends {
+                if text.is_empty() {
+                    first = self.lines.line;
+                }
                 text.push_str(&line);
                 text.push('\n');
             }
             let has_text = !text.trim_start().is_empty();
-            if has_text && (ends || text.len() >= Self::MAX_BYTES) {
-                return Ok(Some(self.document(text, !ends)));
+            if has_text && (ends || text.len() >= Document::MAX_BYTES) {
+                return Ok(Some(self.document(text, first, !ends)));
             }
             if ends {
                 self.continues = false;
             }
         }
-        Ok((!text.trim().is_empty()).then(|| self.document(text, false)))
+        Ok((!text.trim().is_empty()).then(|| self.document(text, first, false)))
     }
 
     /// `continued` says whether the next document continues this one.
-    fn document(&mut self, text: String, continued: bool) -> Document {
-        let continues = std::mem::replace(&mut self.continues, continued);
-        Document { text, continues, replaced_bytes: self.lines.take_replaced() }
+    fn document(&mut self, text: String, line: u64, continued: bool) -> Document {
+        let decoder = &mut self.lines.decoder;
+        Document {
+            text,
+            continues: std::mem::replace(&mut self.continues, continued),
+            replaced_bytes: decoder.take_replaced(),
+            replaced_surrogates: 0,
+            origin: Origin { path: Arc::clone(&decoder.path), line, spans_lines: true },
+        }
     }
 }
 

@@ -70,6 +70,46 @@ fn invalid_records_are_errors() {
 }
 
 #[test]
+fn invalid_json_files_are_errors() {
+    let fixture = Fixture::new();
+    for (name, text, words) in [
+        ("end.json", "[{\"text\": \"a\"},\n{\"text\"", ["end.json:2", "truncated"]),
+        ("more.json", "[{\"text\": \"a\"}]\n[]", ["more.json:2", "one array"]),
+        ("comma.json", "[\n,{\"text\": \"a\"}]", ["comma.json:2", "before the comma"]),
+        ("number.json", "[\n\n7]", ["number.json:3", "not a JSON object"]),
+        (
+            "field.json",
+            "[\n{\"body\": \"a\"}]",
+            ["field.json:2", "no field \"text\"; use --field with one of: body"],
+        ),
+        // One object over several lines is neither.
+        (
+            "pretty.json",
+            "{\n  \"text\": \"a\"\n}\n",
+            ["pretty.json:1", "one object per line, or a .json file one array"],
+        ),
+        ("text.json", "some text\n", ["text.json:1", "not a JSON object"]),
+    ] {
+        let path = fixture.write(name, text);
+        says(fixture.shards(&path, "shards", 16), &words);
+    }
+    let path = fixture.write("latin1.json", b"[{\"text\": \"a\"},\n {\"text\": \"caf\xe9\"}]");
+    // 15 bytes, a line end, a space, and 13 bytes up to `caf`.
+    says(fixture.shards(&path, "shards", 16), &["latin1.json", "byte 30", "line 2", "--lossy"]);
+}
+
+/// `\ud83d` needs a low surrogate after it.
+#[test]
+fn lone_surrogates_are_errors() {
+    let fixture = Fixture::new();
+    for escape in ["\\ud83d", "\\uD83D\\u0041", "\\udc00", "\\ude00\\ud83d"] {
+        let record = format!("{{\"text\": \"a {escape} b\"}}\n");
+        let path = fixture.write("a.jsonl", format!("{{\"text\": \"a\"}}\n{record}"));
+        says(fixture.shards(&path, "shards", 16), &["a.jsonl:2", "lone surrogates", "--lossy"]);
+    }
+}
+
+#[test]
 fn a_truncated_archive_is_an_error() {
     let fixture = Fixture::new();
     let whole = zstd::encode_all(text(500).as_bytes(), 1).unwrap();
@@ -183,12 +223,13 @@ fn one_document_cannot_be_held_out() {
     assert!(ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().len() >= 2);
 }
 
-/// The first document has no token, the second is held out.
 #[test]
 fn an_empty_training_split_is_an_error() {
     let fixture = Fixture::new();
-    let corpus = fixture.write("corpus.txt", "\u{1}\n\n".to_owned() + &"a ".repeat(20));
-    says(fixture.shards(&corpus, "shards", 16), &["2 documents with 20 tokens", "for training"]);
+    let corpus = fixture.write("corpus.txt", text(5));
+    let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
+    let config = BuildConfig { held_out: 1.0, ..fixture.config("shards", 16) };
+    says(build_shards(&corpus, &letters(), &config, &mut |_| {}), &["5 documents", "for training"]);
     assert!(!fixture.path("shards").exists());
 }
 
@@ -206,22 +247,25 @@ fn another_tokenizer_is_an_error_with_both_hashes() {
     let swapped = fixture.path("swapped");
     fs::create_dir(&swapped).unwrap();
     tokenizer.write_pretrained(&swapped, 16).unwrap();
-    for name in ["vocab.txt", "tokenizer.json"] {
-        let path = shards.join("tokenizer").join(name);
-        let before = fs::read(&path).unwrap();
-        fs::copy(swapped.join(name), &path).unwrap();
-        let words = [name, &own, &other.hash()];
-        says(ShardSet::open(&shards, Split::Train), &words);
-        says(verify(&shards), &words);
-        says(copy_tokenizer(&shards, &fixture.path("copy")), &words);
+    let rejected = |words: &[&str]| {
+        says(ShardSet::open(&shards, Split::Train), words);
+        says(verify(&shards), words);
+        says(copy_tokenizer(&shards, &fixture.path("copy")), words);
         assert!(!fixture.path("copy").exists());
-        fs::write(path, before).unwrap();
-    }
+    };
+    let path = |name: &str| shards.join("tokenizer").join(name);
+    let before = ["vocab.txt", "tokenizer.json"].map(|name| fs::read(path(name)).unwrap());
+    fs::copy(swapped.join("vocab.txt"), path("vocab.txt")).unwrap();
+    rejected(&["tokenizer.json", "tokens differ from vocab.txt"]);
+    fs::copy(swapped.join("tokenizer.json"), path("tokenizer.json")).unwrap();
+    rejected(&["tokenizer: has vocabulary", &own, &other.hash()]);
+    fs::write(path("vocab.txt"), &before[0]).unwrap();
+    fs::write(path("tokenizer.json"), &before[1]).unwrap();
     copy_tokenizer(&shards, &fixture.path("copy")).unwrap();
     assert_eq!(
         fs::read(fixture.path("copy/vocab.txt")).unwrap(),
         fs::read(shards.join("tokenizer/vocab.txt")).unwrap()
     );
-    fs::remove_file(shards.join("tokenizer/vocab.txt")).unwrap();
-    says(verify(&shards), &["tokenizer/vocab.txt"]);
+    fs::remove_dir_all(shards.join("tokenizer")).unwrap();
+    says(verify(&shards), &["shards/tokenizer"]);
 }

@@ -90,17 +90,17 @@ fn each_document_is_in_one_split() {
 #[test]
 fn unigram_counts_cover_the_training_split() {
     let fixture = Fixture::new();
-    let path = fixture.write("corpus.txt", "a a b.\n\nc c c.\n");
+    let path = fixture.write("corpus.txt", "a a b b.\n\nc c c.\n");
     fixture.shards(&path, "shards", 8).unwrap();
     let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
     let counts = shards.unigram_counts().unwrap();
     let count = |token: &str| counts[letters().vocab().id(token).unwrap() as usize];
-    // The second document is held out.
-    assert_eq!((count("a"), count("b"), count("."), count("c")), (2, 1, 1, 0));
-    assert_eq!(counts.iter().sum::<u64>(), 4);
+    // The shorter document is held out.
+    assert_eq!((count("a"), count("b"), count("."), count("c")), (2, 2, 1, 0));
+    assert_eq!(counts.iter().sum::<u64>(), 5);
 }
 
-/// A document of 17 MiB is read in two parts, which are one document for the split: the second, which is held out.
+/// A document of 17 MiB is read in two parts, which are one document and in one split: such a document is never held out.
 #[test]
 fn parts_of_a_long_document_are_in_one_split() {
     let fixture = Fixture::new();
@@ -111,19 +111,20 @@ fn parts_of_a_long_document_are_in_one_split() {
     let config = CorpusConfig { sentences: Sentences::Line, ..CorpusConfig::default() };
     let corpus = Corpus::open(&path, config).unwrap();
     assert_eq!(corpus.documents().count(), 4, "the long document has two parts");
-    // So low that only the second document is held out.
+    // So low that one of the short documents is held out.
     let config = BuildConfig { held_out: 1e-12, ..fixture.config("shards", 128) };
     let report = build_shards(&corpus, &letters(), &config, &mut |_| {}).unwrap();
 
+    let lines = lines as u64;
     let shards = ShardSet::open(&fixture.path("shards"), Split::Train).unwrap();
     let b = letters().vocab().id("b").unwrap();
-    assert_eq!(shards.unigram_counts().unwrap()[b as usize], 0);
+    assert_eq!(shards.unigram_counts().unwrap()[b as usize], lines);
     let index = shards.index();
     assert_eq!((report.documents, index.train.documents, index.held_out.documents), (3, 2, 1));
+    assert_eq!((report.train_tokens, report.held_out_tokens), (2 * lines + 40, 40));
     // Each line has one `b` and one word of 998 letters, which is over the limit of 100.
-    let lines = lines as u64;
     assert_eq!((report.unknown_tokens, report.overlong_words), (lines, lines));
-    assert_eq!(report.text_tokens, 2 * lines + 80);
+    assert_eq!((report.text_tokens, report.overlong_bytes), (2 * lines + 80, 998 * lines));
     assert_eq!(index.report, report);
 }
 

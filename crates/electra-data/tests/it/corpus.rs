@@ -60,6 +60,60 @@ fn each_json_record_is_a_document() {
     assert_eq!(documents(&path, config), ["a\n\nb", "c"]);
 }
 
+/// An array is read one element at a time, however it is laid out; extensions are recognized in any case.
+#[test]
+fn a_json_file_is_an_array_or_has_an_object_per_line() {
+    let fixture = Fixture::new();
+    let tricky = r#"{"text": "a ] } , \" \\", "more": [{"x": "]"}, [1]]}"#;
+    for (name, text) in [
+        (
+            "one-line.json",
+            format!("[{{\"text\": \"one\"}}, {tricky}, {{\"text\": \"\"}}, {{\"text\": \"two\"}}]"),
+        ),
+        (
+            "pretty.JSON",
+            format!(
+                "\u{feff}\n[\n  {{\n    \"text\": \"one\"\n  }},\n  {tricky},\r\n  {{\"text\": \"two\"}}\n]\n"
+            ),
+        ),
+        ("lines.Json", format!("{{\"text\": \"one\"}}\n\n{tricky}\n{{\"text\": \"two\"}}")),
+        ("lines.JSONL", format!("{{\"text\": \"one\"}}\n{tricky}\r\n{{\"text\": \"two\"}}\n")),
+    ] {
+        let path = fixture.write(name, text);
+        assert_eq!(
+            documents(&path, CorpusConfig::default()),
+            ["one", "a ] } , \" \\", "two"],
+            "{name}"
+        );
+    }
+    let empty = fixture.write("empty.json", "[ ]");
+    assert_eq!(documents(&empty, CorpusConfig::default()), [""; 0]);
+}
+
+/// Pairs of surrogates and escaped backslashes are not lone surrogates.
+#[test]
+fn lossy_reading_replaces_lone_surrogates() {
+    let fixture = Fixture::new();
+    let records = [
+        (r"a \ud83d b", "a \u{fffd} b", 1),
+        (r"\uD83D\ude00 \\ud83d", "\u{1f600} \\ud83d", 0),
+        (r"\ude00\ud83d\ud83d\ude00", "\u{fffd}\u{fffd}\u{1f600}", 2),
+        (r"\ud83d\n\u00e9", "\u{fffd}\n\u{e9}", 1),
+    ];
+    let lines = records.map(|(text, ..)| format!("{{\"text\": \"{text}\"}}\n"));
+    let config = CorpusConfig { encoding: DecodeErrors::Lossy, ..CorpusConfig::default() };
+    for (name, text) in [("a.jsonl", lines.concat()), ("a.json", format!("[{}]", lines.join(",")))]
+    {
+        let corpus = Corpus::open(&fixture.write(name, text), config.clone()).unwrap();
+        let found: Vec<_> = corpus
+            .documents()
+            .map(Result::unwrap)
+            .map(|document| (document.text, document.replaced_surrogates))
+            .collect();
+        assert_eq!(found, records.map(|(_, text, replaced)| (text.to_owned(), replaced)), "{name}");
+    }
+}
+
 #[test]
 fn a_folder_is_read_in_path_order_and_other_files_are_skipped() {
     let fixture = Fixture::new();

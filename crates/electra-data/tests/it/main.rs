@@ -4,6 +4,7 @@
 mod bad_input;
 mod build;
 mod corpus;
+mod held_out;
 mod loader;
 mod masking;
 mod masking_strategies;
@@ -12,10 +13,9 @@ mod packing;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod sampler;
+mod statistics;
 
-use electra_data::{
-    BuildConfig, BuildReport, Corpus, CorpusConfig, PackingConfig, Result, build_shards,
-};
+use electra_data::{BuildConfig, BuildReport, Corpus, CorpusConfig, Result, build_shards};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use std::path::{Path, PathBuf};
 
@@ -48,13 +48,7 @@ impl Fixture {
     }
 
     pub(crate) fn config(&self, out: &str, length: usize) -> BuildConfig {
-        BuildConfig {
-            out: self.path(out),
-            packing: PackingConfig::reference(length),
-            held_out: 0.1,
-            seed: 1,
-            existing: electra_data::Existing::Refuse,
-        }
+        BuildConfig { held_out: 0.1, ..BuildConfig::new(self.path(out), length) }
     }
 }
 
