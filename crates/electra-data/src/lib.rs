@@ -44,4 +44,4 @@ pub use packing::{Example, PackingConfig};
 pub use report::{BuildReport, WordInCorpus};
 pub use sampler::Sampler;
 pub use shard::{ShardSet, copy_tokenizer, verify};
-pub use vocabulary::train_vocabulary;
+pub use vocabulary::{TrainedVocabulary, train_vocabulary};

@@ -99,7 +99,7 @@ impl BuildReport {
     /// What suggests that vocabulary, settings and text do not fit each other, with what to do. None for shards of older
     /// versions, which lack the statistics.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = replaced(self.replaced_bytes, self.replaced_surrogates);
         if share(self.unknown_tokens, self.text_tokens) >= UNKNOWN {
             warnings.push(self.unknown());
         }
@@ -208,6 +208,14 @@ impl BuildReport {
             }
         }
     }
+}
+
+/// Warnings about what was replaced in a text.
+pub(crate) fn replaced(bytes: u64, surrogates: u64) -> Vec<String> {
+    let bytes = (bytes > 0).then(|| format!("skipped {bytes} bytes of invalid UTF-8"));
+    let surrogates = (surrogates > 0)
+        .then(|| format!("replaced {surrogates} escapes of lone surrogates in JSON by U+FFFD"));
+    bytes.into_iter().chain(surrogates).collect()
 }
 
 fn share(part: u64, all: u64) -> f64 {

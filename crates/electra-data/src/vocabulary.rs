@@ -1,10 +1,29 @@
 //! Trains a vocabulary on a corpus.
 
-use crate::{Corpus, Error, Result};
-use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, train_vocab};
+use crate::{Corpus, Error, Result, report::replaced};
+use electra_tokenize::{Tokenizer, TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 
-/// Trains a vocabulary on the documents of a corpus. Calls `progress` with the bytes of text read. Returns the vocabulary
-/// and the number of bytes of invalid UTF-8 that were skipped.
+/// A vocabulary with its settings.
+#[derive(Debug)]
+pub struct TrainedVocabulary {
+    /// The tokenizer of the vocabulary; [`WordPiece::write_vocab`] writes both files.
+    pub tokenizer: WordPiece,
+    /// Bytes of invalid UTF-8 that were skipped.
+    pub replaced_bytes: u64,
+    /// Escapes of lone surrogates in JSON that were replaced.
+    pub replaced_surrogates: u64,
+}
+
+impl TrainedVocabulary {
+    /// What was skipped or ignored in the text.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = replaced(self.replaced_bytes, self.replaced_surrogates);
+        warnings.extend_from_slice(self.tokenizer.vocab().notes());
+        warnings
+    }
+}
+
+/// Trains a vocabulary on the documents of a corpus. Calls `progress` with the bytes of text read.
 ///
 /// # Errors
 /// If the corpus cannot be read, or as [`train_vocab`].
@@ -13,15 +32,17 @@ pub fn train_vocabulary(
     tokenizer: &TokenizerConfig,
     train: &TrainConfig,
     progress: &mut dyn FnMut(u64),
-) -> Result<(Vocab, u64)> {
-    let (mut bytes, mut replaced) = (0, 0);
+) -> Result<TrainedVocabulary> {
+    let (mut bytes, mut replaced_bytes, mut replaced_surrogates) = (0, 0, 0);
     let texts = corpus.documents().map(|document| {
         let document = document?;
         bytes += document.text.len() as u64;
-        replaced += document.replaced_bytes;
+        replaced_bytes += document.replaced_bytes;
+        replaced_surrogates += document.replaced_surrogates;
         progress(bytes);
         Ok::<_, Error>(document.text)
     });
     let vocab = train_vocab(texts, tokenizer, train)?;
-    Ok((vocab, replaced))
+    let tokenizer = WordPiece::new(vocab, *tokenizer)?;
+    Ok(TrainedVocabulary { tokenizer, replaced_bytes, replaced_surrogates })
 }

@@ -225,7 +225,7 @@ pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
 /// # Errors
 /// If it has fewer.
 pub fn check_vocabulary(dir: &Path, tokenizer: &WordPiece, encoder: &EncoderConfig) -> Result<()> {
-    match tokenizer.vocab().len() {
+    match tokenizer.vocab().rows() {
         tokens if tokens as i64 > encoder.vocab_size => {
             let sizes =
                 format!("the vocabulary has {tokens} tokens, the model {}", encoder.vocab_size);

@@ -18,7 +18,8 @@ pub struct TokenizerConfig {
 
 /// Settings that a caller requires of a vocabulary. `None` means that of the vocabulary's files, or else the default of
 /// [`TokenizerConfig`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TokenizerOptions {
     /// Whether text is lower-cased.
     pub case: Option<Case>,

@@ -109,7 +109,7 @@ fn run(config: &str, overrides: &[String], out: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+    use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
     use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 
     #[test]
@@ -122,13 +122,7 @@ mod tests {
         let texts = [Ok::<_, std::convert::Infallible>(text)];
         let vocab = train_vocab(texts, &config, &TrainConfig::new(60)).unwrap();
         let size = format!("model.vocab_size={}", vocab.len());
-        let build = BuildConfig {
-            out: path("shards").into(),
-            packing: PackingConfig::reference(16),
-            held_out: 0.0,
-            seed: 1,
-            existing: electra_data::Existing::Refuse,
-        };
+        let build = BuildConfig { held_out: 0.0, ..BuildConfig::new(path("shards"), 16) };
         let corpus = Corpus::open(path("corpus.txt").as_ref(), CorpusConfig::default()).unwrap();
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
             .unwrap();

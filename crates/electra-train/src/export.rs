@@ -63,8 +63,9 @@ pub fn export(source: &Path, exported: ExportPart, out: &Path, existing: Existin
     recipe(source)?.export(source, exported, out, existing)
 }
 
-/// Writes both networks as a TensorFlow checkpoint of the reference, with `vocab.txt`. Returns a note if the head counts,
-/// which the checkpoint does not record, differ from the reference's rule.
+/// Writes both networks as a TensorFlow checkpoint of the reference, with `vocab.txt` and the record of its settings, which
+/// the reference does not read. Returns a note if the head counts, which the checkpoint does not record, differ from the
+/// reference's rule.
 ///
 /// # Errors
 /// As [`export`], and if the networks are not a generator and a discriminator with ELECTRA's parts.
@@ -89,9 +90,13 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option
     let step = state::open(&loaded.checkpoint)?.state.step;
     folder::whole(out, existing, tf::CHECKPOINT_FILE, |dir| -> Result<()> {
         tf::write(dir, step, &first, &second)?;
-        loaded.tokenizer.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
-        Ok(())
+        Ok(loaded.tokenizer.write_vocab(&dir.join("vocab.txt"))?)
     })?;
+    if !loaded.tokenizer.vocab().added().is_empty() {
+        tracing::warn!(
+            "the reference has no added tokens: vocab.txt lacks those of tokenizer_config.json, and their embeddings are the last"
+        );
+    }
     let usual = configs.iter().all(|config| config.heads == tf::default_heads(config.hidden));
     Ok((!usual).then(|| {
         let [discriminator, generator] = configs.map(|config| config.heads);

@@ -3,7 +3,7 @@
 //! | in the folder | |
 //! |---|---|
 //! | `train.json` | the request, and the size that was chosen |
-//! | `vocab.txt` | the vocabulary, unless one is given |
+//! | `vocab.txt`, `tokenizer_config.json` | the vocabulary and its settings, unless one is given |
 //! | `shards/` | the corpus in tokens |
 //! | `pretrain.toml` | the config, with the numbers of this corpus and machine |
 //! | `run/` | the run: checkpoints, metrics, report |
@@ -28,11 +28,9 @@ use crate::{
     run_dir::RunDir,
     state,
 };
-use electra_data::{
-    BuildConfig, Corpus, PackingConfig, ShardIndex, build_shards, train_vocabulary,
-};
+use electra_data::{BuildConfig, Corpus, ShardIndex, build_shards, train_vocabulary};
 use electra_files::{Existing, folder, if_there, read_json, write_file, write_json};
-use electra_tokenize::{TrainConfig, Vocab, WordPiece};
+use electra_tokenize::{Tokenizer, TrainConfig, WordPiece};
 use proposal::PROBE;
 use request::{Record, key_of};
 use serde_json::Value;
@@ -153,8 +151,8 @@ impl FromText {
             write_json(&self.path(Record::FILE), &record)?;
         }
         let preset = size.config(&self.request.overrides)?;
-        let vocab = self.vocabulary(&preset, on_progress)?;
-        let index = self.shards(&preset, vocab, on_progress)?;
+        let tokenizer = self.vocabulary(&preset, on_progress)?;
+        let index = self.shards(&preset, &tokenizer, on_progress)?;
         self.config(size, &index, on_progress)
     }
 
@@ -162,9 +160,10 @@ impl FromText {
         &self,
         preset: &RunConfig,
         on_progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Vocab> {
+    ) -> Result<WordPiece> {
+        let options = &self.request.tokenizer;
         if let Some(path) = &self.request.vocab {
-            return Ok(Vocab::from_file(path)?);
+            return Ok(WordPiece::from_file(path, options)?);
         }
         let path = self.path("vocab.txt");
         let done = path.is_file();
@@ -172,50 +171,41 @@ impl FromText {
         if !done {
             let size = preset.model.discriminator.vocab_size as usize;
             let mut on_bytes = |bytes| on_progress(Progress::Bytes(bytes));
-            let (vocab, _) = train_vocabulary(
-                &self.corpus,
-                &self.request.tokenizer,
-                &TrainConfig::new(size),
-                &mut on_bytes,
-            )?;
-            if vocab.len() < size {
+            let config = TrainConfig::new(size);
+            let trained =
+                train_vocabulary(&self.corpus, &options.or_default(), &config, &mut on_bytes)?;
+            trained.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            let tokens = trained.tokenizer.vocab().len();
+            if tokens < size {
                 tracing::warn!(
-                    "the corpus is small: its vocabulary has {} tokens, not {size}",
-                    vocab.len()
+                    "the corpus is small: its vocabulary has {tokens} tokens, not {size}"
                 );
             }
-            vocab.write_vocab_txt(&path)?;
+            trained.tokenizer.write_vocab(&path)?;
         }
-        Ok(Vocab::from_file(&path)?)
+        Ok(WordPiece::from_file(&path, options)?)
     }
 
     fn shards(
         &self,
         preset: &RunConfig,
-        vocab: Vocab,
+        tokenizer: &WordPiece,
         on_progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ShardIndex> {
         let out = self.path("shards");
         let done = out.join("index.json").is_file();
         on_progress(Progress::Step("shards", StepState::of(done)));
         if !done {
-            let tokenizer = WordPiece::new(vocab, self.request.tokenizer)?;
             let bytes: u64 =
                 self.corpus.files().iter().flat_map(fs::metadata).map(|m| m.len()).sum();
             let held_out = if bytes < SMALL { HELD_OUT_OF_SMALL } else { HELD_OUT };
-            let config = BuildConfig {
-                out: out.clone(),
-                packing: PackingConfig::reference(preset.data.sequence_length),
-                held_out,
-                seed: preset.train.seed,
-                existing: Existing::Refuse,
-            };
-            let report = build_shards(&self.corpus, &tokenizer, &config, &mut |bytes| {
+            let length = preset.data.sequence_length;
+            let config =
+                BuildConfig { held_out, seed: preset.train.seed, ..BuildConfig::new(&out, length) };
+            // Pre-training warns about the statistics.
+            build_shards(&self.corpus, tokenizer, &config, &mut |bytes| {
                 on_progress(Progress::Bytes(bytes));
             })?;
-            if report.replaced_bytes > 0 {
-                tracing::warn!("skipped {} bytes of invalid UTF-8", report.replaced_bytes);
-            }
         }
         Ok(ShardIndex::read(&out)?)
     }

@@ -168,8 +168,9 @@ impl Initialization<'_> {
                 ),
             };
             let expected = format!(
-                "has another vocabulary than {}: {difference}; build the shards with the model's vocab.txt",
+                "has another vocabulary than {}: {difference}; build the shards with --vocab {}",
                 config.data.shards.display(),
+                dir.display(),
             );
             return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
         }
@@ -178,6 +179,12 @@ impl Initialization<'_> {
                 "{role}: the model's tokenizer is {:?}, but the shards' is {:?}",
                 theirs.config(),
                 ours.config()
+            )));
+        }
+        if theirs.vocab().added() != ours.vocab().added() {
+            notes.push(Note::Warning(format!(
+                "{role}: the model's added tokens are not those of the shards: build the shards with --vocab {}",
+                dir.display()
             )));
         }
         notes.extend(pretrained.notes.iter().map(|note| Note::Info(format!("{role}: {note}"))));

@@ -13,6 +13,7 @@ mod costs;
 mod error;
 pub mod evaluation;
 pub mod export;
+pub mod extend;
 pub mod from_text;
 pub mod gpu_check;
 pub mod gradients;

@@ -179,6 +179,11 @@ impl Recipe {
         }
         let lock = RunDir::lock(&start.out)?;
         let train_split = Arc::new(self.open_shards(&config.data.shards, Split::Train)?);
+        if matches!(start.from, StartFrom::Scratch(_)) {
+            let shards = config.data.shards.display();
+            let warnings = train_split.index().report.warnings();
+            warnings.iter().for_each(|warning| tracing::warn!("{shards}: {warning}"));
+        }
         let masking = self.masking(&train_split)?;
         let built = self.build(&train_split.unigram_counts()?)?;
         let mut session = self.session(&built)?;

@@ -57,7 +57,7 @@ pub fn write(
         page.plot(key, "update", &curves);
     }
     if !samples.is_empty() {
-        let vocab = Vocab::from_file(&run.tokenizer().join("vocab.txt"))?;
+        let vocab = Vocab::from_file(&run.tokenizer())?;
         page.heading("Samples");
         page.paragraph(
             "The first held-out sequences. Bold: sampled by the generator; if the original differs, it is struck through before it. Darker tokens have a higher probability of being replaced according to the discriminator.",

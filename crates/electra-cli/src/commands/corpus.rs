@@ -2,13 +2,13 @@
 
 use clap::{Args, ValueEnum};
 use electra_data::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
-use electra_tokenize::{Accents, Case, TokenizerConfig};
+use electra_tokenize::{Accents, Case, TokenizerOptions};
 use std::path::{Path, PathBuf};
 
 /// The corpus, and how to read its text.
 #[derive(Debug, Args)]
 pub(crate) struct CorpusArgs {
-    /// Corpus file or folder: .txt or .jsonl, optionally with .gz, .xz or .zst, or .parquet.
+    /// Corpus file or folder: .txt, .jsonl or .json, optionally with .gz, .xz or .zst, or .parquet.
     #[arg(long)]
     corpus: PathBuf,
     /// Text field of JSON lines or Parquet.
@@ -20,18 +20,26 @@ pub(crate) struct CorpusArgs {
     /// How sentences are separated.
     #[arg(long, value_enum, default_value_t = SentenceRule::Unicode)]
     sentences: SentenceRule,
-    /// Skip and count invalid UTF-8 bytes instead of failing.
+    /// Skip and count invalid UTF-8 bytes, and escapes of lone surrogates in JSON, instead of failing.
     #[arg(long)]
     lossy: bool,
-    /// Do not lower-case the text.
+    #[command(flatten)]
+    pub(crate) tokenizer: TokenizerArgs,
+}
+
+/// Settings of a tokenizer. Those that are not given come from the files of the vocabulary.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TokenizerArgs {
+    /// Do not lower-case the text. `vocab train` records this option and the next two beside the vocabulary, so that they
+    /// need not be repeated.
     #[arg(long)]
     cased: bool,
-    /// How to handle accents.
-    #[arg(long, value_enum, default_value_t = AccentRule::Auto)]
-    accents: AccentRule,
-    /// Longer words become `[UNK]`. The reference uses 200, Hugging Face 100.
-    #[arg(long, default_value_t = 100)]
-    max_chars_per_word: usize,
+    /// How to handle accents. Default: auto.
+    #[arg(long, value_enum)]
+    accents: Option<AccentRule>,
+    /// Longer words become `[UNK]`. Default: 100, as in Hugging Face; the reference uses 200.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    max_chars_per_word: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,8 +64,22 @@ enum AccentRule {
     Auto,
     /// Strip accents.
     Strip,
-    /// Keep accents.
+    /// Keep accents: the original's `--no-strip-accents`.
     Keep,
+}
+
+impl TokenizerArgs {
+    pub(crate) fn options(self) -> TokenizerOptions {
+        TokenizerOptions {
+            case: self.cased.then_some(Case::Cased),
+            accents: self.accents.map(|rule| match rule {
+                AccentRule::Auto => Accents::Auto,
+                AccentRule::Strip => Accents::Strip,
+                AccentRule::Keep => Accents::Keep,
+            }),
+            max_chars_per_word: self.max_chars_per_word.map(|limit| limit as usize),
+        }
+    }
 }
 
 impl CorpusArgs {
@@ -85,18 +107,6 @@ impl CorpusArgs {
                 SentenceRule::Line => Sentences::Line,
             },
             encoding: if self.lossy { DecodeErrors::Lossy } else { DecodeErrors::Strict },
-        }
-    }
-
-    pub(crate) fn tokenizer(&self) -> TokenizerConfig {
-        TokenizerConfig {
-            case: if self.cased { Case::Cased } else { Case::Uncased },
-            accents: match self.accents {
-                AccentRule::Auto => Accents::Auto,
-                AccentRule::Strip => Accents::Strip,
-                AccentRule::Keep => Accents::Keep,
-            },
-            max_chars_per_word: self.max_chars_per_word,
         }
     }
 }

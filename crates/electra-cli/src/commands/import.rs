@@ -1,6 +1,6 @@
 //! `electra import`: imports weights and settings of other programs.
 
-use super::{Overwrite, kinds};
+use super::{Overwrite, corpus::TokenizerArgs, kinds};
 use crate::console;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
@@ -11,7 +11,7 @@ use electra_model::{
     tf::{self, Heads},
 };
 use electra_tasks::model;
-use electra_tokenize::{Accents, Case, Tokenizer, TokenizerConfig, Vocab, WordPiece};
+use electra_tokenize::{Tokenizer, TokenizerOptions, WordPiece};
 use electra_train::hparams;
 use std::{
     fs,
@@ -45,12 +45,8 @@ pub(crate) struct Args {
     /// A vocab.txt. Default: the one in the source folder.
     #[arg(long)]
     vocab: Option<PathBuf>,
-    /// Text was not lower-cased. Only for sources without tokenizer_config.json and tokenizer.json.
-    #[arg(long)]
-    cased: bool,
-    /// How accents were handled; for the same sources.
-    #[arg(long, value_enum)]
-    accents: Option<AccentRule>,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
     /// Number of attention heads of the discriminator (tf). Default: hidden / 64, as in the original.
     #[arg(long)]
     heads: Option<i64>,
@@ -75,18 +71,9 @@ enum Format {
     Tf,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum AccentRule {
-    /// Stripped only if text was lower-cased.
-    Auto,
-    /// Stripped.
-    Strip,
-    /// Kept: the original's `--no-strip-accents`.
-    Keep,
-}
-
-/// The files of a Hugging Face folder with tokenizer settings.
-const SETTINGS: [&str; 2] = ["tokenizer_config.json", "tokenizer.json"];
+/// The files of a Hugging Face folder with settings and added tokens.
+const SETTINGS: [&str; 4] =
+    ["tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json"];
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
@@ -136,7 +123,7 @@ impl Args {
         let networks = tf::read(source, heads)?;
         let folder = if source.is_dir() { source } else { source.parent().unwrap_or(source) };
         let vocab = self.vocab.clone().unwrap_or_else(|| folder.join("vocab.txt"));
-        let tokenizer = WordPiece::from_file(&vocab, self.tokenizer_config())?;
+        let tokenizer = WordPiece::from_file(&vocab, &self.tokenizer.options())?;
         let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
         folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
             write(dir, &networks.discriminator, &tokenizer)?;
@@ -154,42 +141,20 @@ impl Args {
         }
     }
 
-    fn tokenizer_config(&self) -> TokenizerConfig {
-        TokenizerConfig {
-            case: if self.cased { Case::Cased } else { Case::Uncased },
-            accents: match self.accents {
-                None | Some(AccentRule::Auto) => Accents::Auto,
-                Some(AccentRule::Strip) => Accents::Strip,
-                Some(AccentRule::Keep) => Accents::Keep,
-            },
-            ..TokenizerConfig::default()
-        }
-    }
-
     /// The tokenizer with the settings of the source folder, or those of the command line if it has none. Uses `dir` for
     /// temporary files.
     fn hf_tokenizer(&self, source: &Path, dir: &Path) -> anyhow::Result<WordPiece> {
-        let settings = SETTINGS.iter().find(|name| source.join(name).is_file());
-        let given = self.cased || self.accents.is_some();
-        match (settings, &self.vocab) {
-            (Some(file), _) if given => bail!(
-                "{} already has these settings: remove --cased and --accents",
-                source.join(file).display()
-            ),
-            (Some(_), None) => Ok(WordPiece::from_pretrained_dir(source)?),
-            (Some(_), Some(vocab)) => {
-                Vocab::from_file(vocab)?.write_vocab_txt(&dir.join("vocab.txt"))?;
-                for name in SETTINGS.iter().filter(|name| source.join(name).is_file()) {
-                    let from = source.join(name);
-                    fs::copy(&from, dir.join(name)).with_context(|| from.display().to_string())?;
-                }
-                Ok(WordPiece::from_pretrained_dir(dir)?)
-            }
-            (None, vocab) => {
-                let own = source.join("vocab.txt");
-                Ok(WordPiece::from_file(vocab.as_ref().unwrap_or(&own), self.tokenizer_config())?)
-            }
+        let options = self.tokenizer.options();
+        let Some(vocab) = &self.vocab else { return Ok(WordPiece::from_file(source, &options)?) };
+        // Another vocabulary, with the settings and the added tokens of the source.
+        let own = WordPiece::from_file(vocab, &options)?;
+        own.vocab().write_vocab_txt(&dir.join("vocab.txt"))?;
+        for name in SETTINGS.iter().filter(|name| source.join(name).is_file()) {
+            let from = source.join(name);
+            fs::copy(&from, dir.join(name)).with_context(|| from.display().to_string())?;
         }
+        let options = options.or(TokenizerOptions::recorded(vocab)?);
+        Ok(WordPiece::from_file(dir, &options)?)
     }
 }
 
@@ -198,6 +163,7 @@ fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::
     PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
     model::check_vocabulary(dir, tokenizer, encoder)?;
+    tokenizer.vocab().notes().iter().for_each(|note| tracing::warn!("{note}"));
     let mut config = pretrained.config.clone();
     config.pad_token_id = tokenizer.vocab().special().pad.into();
     hf::write(dir, &config, &pretrained.tensors)?;

@@ -4,7 +4,7 @@ use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
 use clap::{Parser, Subcommand};
 use electra_data::{BuildConfig, PackingConfig, ShardIndex, build_shards, verify};
-use electra_tokenize::{Vocab, WordPiece};
+use electra_tokenize::{Tokenizer, WordPiece};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Build, inspect or verify shards of a corpus.
@@ -27,7 +27,8 @@ pub(crate) enum Command {
 pub(crate) struct Build {
     #[command(flatten)]
     corpus: CorpusArgs,
-    /// A vocab.txt or tokenizer.json.
+    /// A vocab.txt or tokenizer.json, or the folder of a model with one. Its settings are in the tokenizer_config.json
+    /// beside it.
     #[arg(long)]
     vocab: PathBuf,
     /// Output folder.
@@ -36,16 +37,20 @@ pub(crate) struct Build {
     /// Maximum tokens per example, including special tokens.
     #[arg(long, default_value_t = 128)]
     seq_len: usize,
-    /// Fraction of documents held out for evaluation; 0 for none.
+    /// Share of the tokens held out for evaluation, as whole documents; 0 for none. If no document is short enough, a part
+    /// of one.
     #[arg(long, default_value_t = 0.01)]
     held_out: f64,
+    /// Fail if a larger share of the tokens is [UNK]; 1 to allow any.
+    #[arg(long, default_value_t = 0.5)]
+    max_unknown: f64,
     /// Probability that an example has only one segment.
     #[arg(long, default_value_t = 0.1)]
     single_segment: f64,
     /// Probability that an example has a random shorter length.
     #[arg(long, default_value_t = 0.05)]
     short: f64,
-    /// Seed for packing and for choosing held-out documents.
+    /// Seed for packing and for choosing the held-out text.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -82,7 +87,8 @@ impl Command {
 impl Build {
     fn run(self) -> anyhow::Result<ExitCode> {
         let corpus = self.corpus.open()?;
-        let tokenizer = WordPiece::new(Vocab::from_file(&self.vocab)?, self.corpus.tokenizer())?;
+        let tokenizer = WordPiece::from_file(&self.vocab, &self.corpus.tokenizer.options())?;
+        tokenizer.vocab().notes().iter().for_each(|note| tracing::warn!("{note}"));
         let config = BuildConfig {
             out: self.out.clone(),
             packing: PackingConfig {
@@ -91,6 +97,7 @@ impl Build {
                 short: self.short,
             },
             held_out: self.held_out,
+            max_unknown: self.max_unknown,
             seed: self.seed,
             existing: self.overwrite.existing(),
         };
@@ -98,9 +105,7 @@ impl Build {
         let report =
             build_shards(&corpus, &tokenizer, &config, &mut |bytes| progress.set(bytes, 0))?;
         drop(progress);
-        if report.replaced_bytes > 0 {
-            tracing::warn!("skipped {} bytes of invalid UTF-8", report.replaced_bytes);
-        }
+        report.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         console::print(serde_json::to_string_pretty(&report)?)?;
         Ok(ExitCode::SUCCESS)
     }

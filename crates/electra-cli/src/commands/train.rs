@@ -29,7 +29,7 @@ use std::{
 pub(crate) struct Args {
     #[command(flatten)]
     corpus: CorpusArgs,
-    /// A vocab.txt or tokenizer.json. Default: train a vocabulary on the corpus.
+    /// A vocab.txt or tokenizer.json, or the folder of a model with one. Default: train a vocabulary on the corpus.
     #[arg(long)]
     vocab: Option<PathBuf>,
     /// Size of the networks. Default: proposed for the text, the machine and the hours.
@@ -58,7 +58,7 @@ impl Args {
         let request = Request {
             corpus: self.corpus.path().to_owned(),
             reading: self.corpus.reading(),
-            tokenizer: self.corpus.tokenizer(),
+            tokenizer: self.corpus.tokenizer.options(),
             vocab: self.vocab,
             size: self.size,
             hours: self.hours,

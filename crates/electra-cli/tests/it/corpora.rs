@@ -86,6 +86,83 @@ fn a_vocabulary_replaces_only_a_vocabulary() {
     fs::write(dir.join("vocab.txt"), format!("{VOCAB}c\n")).unwrap();
     output(dir, &format!("{train} {{}}/vocab.txt"));
     assert_eq!(fs::read_to_string(dir.join("vocab.txt")).unwrap(), VOCAB);
+    // Nor the settings of another vocabulary.
+    fs::write(dir.join("other.tokenizer_config.json"), "{}").unwrap();
+    let words = ["other.tokenizer_config.json exists", "another vocabulary"];
+    fails(dir, &format!("{train} {{}}/other.txt"), 1, &words);
+    fs::write(dir.join("tokenizer.json"), "{}").unwrap();
+    fails(dir, &format!("{train} {{}}/vocab.txt"), 1, &["tokenizer.json belongs to another"]);
+}
+
+/// `vocab train` records its options, and other commands use them.
+#[test]
+fn the_options_of_a_vocabulary_need_not_be_repeated() {
+    let folder = with_text("The Cat and the cats. ".repeat(10) + "\n\nA Cat.\n");
+    let dir = folder.path();
+    output(
+        dir,
+        "vocab train --corpus {}/text.txt --size 60 --cased --accents keep --out {}/cased.txt",
+    );
+    let build =
+        "shards build --corpus {}/text.txt --seq-len 16 --out {}/shards --overwrite --vocab {}";
+    let report =
+        |line: &str| -> serde_json::Value { serde_json::from_str(&output(dir, line)).unwrap() };
+    let built = report(&format!("{build}/cased.txt"));
+    assert_eq!((&built["unknown_tokens"], &built["unreachable_tokens"]), (&0.into(), &0.into()));
+    let read = |path: &str| fs::read_to_string(dir.join(path)).unwrap();
+    assert!(read("shards/tokenizer/tokenizer_config.json").contains("\"do_lower_case\": false"));
+    let checked = report("vocab check {}/cased.txt");
+    assert_eq!(checked["settings"]["case"], "cased");
+    fails(
+        dir,
+        &format!("{build}/cased.txt --accents strip"),
+        1,
+        &["cased.tokenizer_config.json", "accents = keep, but strip"],
+    );
+    // Without the record, the text is lower-cased and tokens with upper-case letters never occur.
+    fs::copy(dir.join("cased.txt"), dir.join("lost.txt")).unwrap();
+    let warned = stderr(dir, &format!("{build}/lost.txt"));
+    assert!(warned.contains("never occur") && warned.contains("--cased"), "{warned}");
+    let given = stderr(dir, &format!("{build}/lost.txt --cased --accents keep"));
+    assert!(!given.contains("--cased"), "{given}");
+}
+
+/// 5 of 7 words are Greek.
+#[test]
+fn shards_of_unknown_words_need_an_option() {
+    let folder = with_text("\u{3bb} \u{3bc} a \u{3bd}\n\n\u{3bb} \u{3bc} b\n");
+    let dir = folder.path();
+    let build = BUILD.replace("16", "8");
+    fails(dir, &build, 1, &["5 of 7 tokens (71.4 %) are [UNK]", "text.txt:1", "--max-unknown 1"]);
+    assert!(!dir.join("shards").exists());
+    let warned = stderr(dir, &format!("{build} --max-unknown 1"));
+    assert!(warned.contains("5 of 7 tokens"), "{warned}");
+    // Pre-training repeats it.
+    let set = "--set data.shards={}/shards --set data.sequence_length=8 --set model.vocab_size=7 --set train.steps=1";
+    let run = stderr(dir, &format!("pretrain configs/pretrain-tiny.toml {set} --out {{}}/run"));
+    assert!(run.contains("5 of 7 tokens") && run.contains("shards:"), "{run}");
+}
+
+/// Words of 120 letters, and the records of a JSON file with half of a surrogate pair.
+#[test]
+fn a_corpus_of_long_words_says_what_to_set() {
+    let words: Vec<String> = (0..20).map(|i| ["g", "c"][i % 2].repeat(120)).collect();
+    let folder = with_text(words.join("\n\n"));
+    let dir = folder.path();
+    let train = "vocab train --corpus {}/text.txt --size 20 --out {}/own.txt";
+    fails(dir, train, 1, &["all 20 words", "of 120", "--max-chars-per-word"]);
+    output(dir, &format!("{train} --max-chars-per-word 120"));
+    fails(dir, BUILD, 1, &["20 of 20 tokens", "--max-chars-per-word 120"]);
+    let report = output(dir, &BUILD.replace("vocab.txt", "own.txt"));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["unknown_tokens"], &report["word_limit"]), (&0.into(), &120.into()));
+
+    let half = "{\"text\": \"a b a b a b a \\ud83d b\"}\n".repeat(3);
+    fs::write(dir.join("half.JSONL"), half).unwrap();
+    let build = BUILD.replace("text.txt", "half.JSONL") + " --overwrite";
+    fails(dir, &build, 1, &["half.JSONL:1", "lone surrogates", "--lossy"]);
+    let warned = stderr(dir, &format!("{build} --lossy"));
+    assert!(warned.contains("replaced 3 escapes of lone surrogates"), "{warned}");
 }
 
 /// Limits files to one block of 512 or 1024 bytes, which is too small for the new vocabulary.

@@ -196,6 +196,36 @@ fn candidates(dir: &std::path::Path) {
     assert!(output(dir, line).contains("accuracy"));
 }
 
+/// Words of a domain are added to a pair of networks, from which pre-training continues.
+fn extended(dir: &std::path::Path) {
+    fs::write(dir.join("words.txt"), "Zyxwv\n\nqqq\n").unwrap();
+    let said = output(dir, "vocab extend --model {}/back --words {}/words.txt --out {}/extended");
+    assert!(said.starts_with("2 words added, 1002 tokens"), "{said}");
+    let again = electra(dir, "vocab extend --model {}/extended --words {}/words.txt --out {}/more");
+    let refused =
+        String::from_utf8_lossy(&again.failure().code(1).get_output().stderr).into_owned();
+    assert!(
+        refused.contains("words.txt") && refused.contains("\"zyxwv\" has id 1000"),
+        "{refused}"
+    );
+    output(
+        dir,
+        "shards build --corpus data/sample/pretrain --vocab {}/extended --seq-len 16 --out {}/extended-shards",
+    );
+    let words = format!(
+        "pretrain configs/pretrain-tiny.toml {} --set init.from={{}}/extended --out {{}}/extended-run --stop-after 1",
+        SMALLER.replace("/shards", "/extended-shards").replace("=1000", "=1002")
+    );
+    let further = electra(dir, &words).success();
+    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
+    assert!(
+        output(dir, "forward --model {}/extended --text zyxwv")
+            .lines()
+            .any(|line| line.contains("zyxwv"))
+    );
+}
+
 /// Streams give the same predictions as files.
 fn streams(dir: &std::path::Path) {
     let model = dir.join("tuned").display().to_string();
@@ -238,6 +268,8 @@ fn other_programs(dir: &std::path::Path) {
     let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
     assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
 
+    extended(dir);
+
     // Only a discriminator: warns that the generator is initialized randomly.
     let alone = words.replace("{}/back", "{}/discriminator").replace("{}/on", "{}/alone");
     let further = electra(dir, &format!("{alone} --stop-after 1")).success();
@@ -247,8 +279,13 @@ fn other_programs(dir: &std::path::Path) {
     assert!(warned, "{said}");
 
     // Tokenizer settings are kept, also with another vocabulary; contradicting options are errors.
+    let said = electra(dir, &format!("{tf} --cased --out {{}}/never")).failure().code(1);
+    let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
+    assert!(said.contains("tf/tokenizer_config.json") && said.contains("case = uncased"), "{said}");
+    fs::remove_file(dir.join("tf/tokenizer_config.json")).unwrap();
     output(dir, &format!("{tf} --cased --accents keep --out {{}}/cased"));
-    output(dir, "import --from hf {}/cased --vocab {}/vocab.txt --out {}/again");
+    fs::copy(dir.join("vocab.txt"), dir.join("other.txt")).unwrap();
+    output(dir, "import --from hf {}/cased --vocab {}/other.txt --out {}/again");
     for name in ["cased", "cased/generator", "again"] {
         let path = dir.join(name).join("tokenizer_config.json");
         let settings: serde_json::Value =
@@ -256,9 +293,17 @@ fn other_programs(dir: &std::path::Path) {
         let found = (&settings["do_lower_case"], &settings["strip_accents"]);
         assert_eq!(found, (&false.into(), &false.into()), "{name}");
     }
-    let given = electra(dir, "import --from hf {}/generator --accents strip --out {}/never");
-    let said = String::from_utf8_lossy(&given.failure().code(1).get_output().stderr).into_owned();
-    assert!(said.contains("tokenizer_config.json") && said.contains("--accents"), "{said}");
+    for (line, words) in [
+        ("import --from hf {}/generator --accents keep --out {}/never", "accents = auto, but keep"),
+        (
+            "import --from hf {}/cased --vocab {}/vocab.txt --out {}/never",
+            "case = cased, but uncased",
+        ),
+    ] {
+        let given = electra(dir, line).failure().code(1);
+        let said = String::from_utf8_lossy(&given.get_output().stderr).into_owned();
+        assert!(said.contains("tokenizer_config.json") && said.contains(words), "{said}");
+    }
     // For a folder without these files, the command line gives the settings.
     for name in ["tokenizer_config.json", "tokenizer.json"] {
         fs::remove_file(dir.join("again").join(name)).unwrap();

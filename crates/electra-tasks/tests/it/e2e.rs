@@ -1,7 +1,7 @@
 //! The whole pipeline on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
 use crate::{described, root, says, texts};
-use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_scores::{Metric, Scores, SentenceTask, table::Format};
 use electra_tasks::{
@@ -70,13 +70,7 @@ impl Fixture {
             train_vocab([Ok::<_, Infallible>(&text)], &tokenizer, &TrainConfig::new(80)).unwrap();
         let size = vocab.len();
         let corpus = Corpus::open(&self.path("corpus.txt"), CorpusConfig::default()).unwrap();
-        let build = BuildConfig {
-            out: self.path("shards"),
-            packing: PackingConfig::reference(16),
-            held_out: 0.1,
-            seed: 1,
-            existing: electra_data::Existing::Refuse,
-        };
+        let build = BuildConfig { held_out: 0.1, ..BuildConfig::new(self.path("shards"), 16) };
         build_shards(&corpus, &WordPiece::new(vocab, tokenizer).unwrap(), &build, &mut |_| {})
             .unwrap();
         let overrides = [

@@ -429,7 +429,8 @@ fn the_official_answers_are_found_in_their_contexts() {
         return;
     };
     let tokenizer =
-        WordPiece::from_file(vocab.as_ref(), electra_tokenize::TokenizerConfig::default()).unwrap();
+        WordPiece::from_file(vocab.as_ref(), &electra_tokenize::TokenizerOptions::default())
+            .unwrap();
     let dir = Path::new(&shared).join("squad");
     for (name, answers) in [
         ("dev-v1.1.json", 34_726),

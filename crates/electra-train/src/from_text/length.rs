@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::presets::Preset;
     use electra_data::CorpusConfig;
-    use electra_tokenize::TokenizerConfig;
+    use electra_tokenize::TokenizerOptions;
 
     /// 1,000,000 examples of 30 tokens; updates of 64 examples: 1,920 tokens, 15,625 updates an epoch.
     fn data() -> SplitIndex {
@@ -120,7 +120,7 @@ mod tests {
         Request {
             corpus: "books".into(),
             reading: CorpusConfig::default(),
-            tokenizer: TokenizerConfig::default(),
+            tokenizer: TokenizerOptions::default(),
             vocab: None,
             size: None,
             hours: None,

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, presets::Preset};
 use electra_data::{Corpus, CorpusConfig};
-use electra_tokenize::{TokenizerConfig, Vocab};
+use electra_tokenize::{TokenizerOptions, WordPiece};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -17,8 +17,8 @@ pub struct Request {
     pub corpus: PathBuf,
     /// How it is read.
     pub reading: CorpusConfig,
-    /// How text is normalized.
-    pub tokenizer: TokenizerConfig,
+    /// How text is normalized, where the vocabulary does not record it.
+    pub tokenizer: TokenizerOptions,
     /// A vocabulary; without one, it is trained on the corpus.
     pub vocab: Option<PathBuf>,
     /// The size; without one, it is proposed.
@@ -48,7 +48,7 @@ impl Request {
             return Err(Error::value("hours", hours, "must be greater than 0"));
         }
         if let Some(vocab) = &self.vocab {
-            Vocab::from_file(vocab)?;
+            WordPiece::from_file(vocab, &self.tokenizer)?;
         }
         let sizes = self.size.map_or(Preset::ALL.to_vec(), |size| vec![size]);
         sizes.iter().try_for_each(|size| size.config(&self.overrides).map(drop))

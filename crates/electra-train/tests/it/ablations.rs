@@ -79,7 +79,7 @@ pub(crate) fn scaled(fixture: &Fixture) -> PathBuf {
         "checkpoint.every=10",
         "evaluate.every=20",
         "optimizer.warmup_steps=0",
-        "optimizer.learning_rate=3e-3",
+        "optimizer.learning_rate=2e-3",
         "objective.discriminator_weight=50.0",
     ]);
     fs::write(dir.join("scale.toml"), base.to_toml()).unwrap();

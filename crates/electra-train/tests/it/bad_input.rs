@@ -1,7 +1,7 @@
 //! Invalid input, and errors that end a run.
 
 use crate::Fixture;
-use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::{Parts, SelfAttention};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
@@ -61,11 +61,9 @@ fn shards_of_another_vocabulary_or_corpus() {
     ] {
         let corpus = Corpus::open(&fixture.path("corpus.txt"), CorpusConfig::default()).unwrap();
         let build = BuildConfig {
-            out: fixture.path(name),
-            packing: PackingConfig::reference(16),
             held_out: 0.1 * seed as f64,
             seed,
-            existing: electra_data::Existing::Refuse,
+            ..BuildConfig::new(fixture.path(name), 16)
         };
         let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
         build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();

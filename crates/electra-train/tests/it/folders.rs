@@ -130,5 +130,8 @@ fn an_export_replaces_a_model_completely_and_no_other_folder() {
     write(&tf.join("model.ckpt-7.index"), "stale");
     export_tf(&run, &tf, Existing::Replace).unwrap();
     let data = "model.ckpt-1.data-00000-of-00001";
-    assert_eq!(names(&tf), ["checkpoint", data, "model.ckpt-1.index", "vocab.txt"]);
+    assert_eq!(
+        names(&tf),
+        ["checkpoint", data, "model.ckpt-1.index", "tokenizer_config.json", "vocab.txt"]
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::{Fixture, SMALL_NETWORKS, bad_input::fails_with, preset};
 use electra_data::CorpusConfig;
-use electra_tokenize::TokenizerConfig;
+use electra_tokenize::TokenizerOptions;
 use electra_train::{
     Event, Outcome, Preset, Recipe, RunConfig, RunSummary, Start,
     from_text::{FromText, Progress, Request, StepState},
@@ -28,7 +28,7 @@ fn request(fixture: &Fixture) -> Request {
     Request {
         corpus: fixture.path("corpus.txt"),
         reading: CorpusConfig::default(),
-        tokenizer: TokenizerConfig::default(),
+        tokenizer: TokenizerOptions::default(),
         vocab: None,
         size: Some(Preset::Tiny),
         hours: None,

@@ -1,19 +1,22 @@
 //! Initialization from trained weights, model cards, TensorFlow checkpoints.
 
 use crate::Fixture;
-use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::{
+    Discriminator, EncoderConfig, EncoderSizes, Generator, Parts,
     compare::{self, compare},
     hf::{self, Architecture, Config},
     tensors, tf,
 };
-use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use electra_tokenize::{Placement, Tokenizer, TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
     export::{ExportPart, export, export_tf},
+    extend::extend_vocabulary,
     run_dir::{RunDir, processor},
 };
 use std::{fs, path::Path};
+use tch::{Device, nn::VarStore};
 
 /// A run of the fixture, with both networks exported.
 struct Folders {
@@ -240,13 +243,7 @@ fn a_discriminator_is_initialized_from_bert() {
     let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
     tokenizer.write_pretrained(&bert, 16).unwrap();
     let corpus = Corpus::open(&fixture.path("corpus.txt"), CorpusConfig::default()).unwrap();
-    let build = BuildConfig {
-        out: fixture.path("words"),
-        packing: PackingConfig::reference(16),
-        held_out: 0.1,
-        seed: 1,
-        existing: electra_data::Existing::Refuse,
-    };
+    let build = BuildConfig { held_out: 0.1, ..BuildConfig::new(fixture.path("words"), 16) };
     build_shards(&corpus, &tokenizer, &build, &mut |_| {}).unwrap();
     let (from, shards) = (exported.set("init.from", "bert"), exported.set("data.shards", "words"));
     let initial = exported
@@ -282,4 +279,93 @@ fn the_error_for_weights_of_another_class_names_it() {
     hf::write(&exported.fixture.path("d"), &other, &state).unwrap();
     let error = exported.initial(&[&exported.set("init.from", "d")]).unwrap_err();
     assert!(error.contains("has the weights of ElectraForPreTraining"), "{error}");
+}
+
+/// Word embeddings and output bias of a network before and after. Row `r` of a new word is the mean of its pieces' rows.
+#[test]
+fn new_words_begin_as_the_mean_of_their_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] [unused0] a ##b ##c";
+    let vocab = Vocab::from_tokens(tokens.split(' ').map(str::to_owned).collect()).unwrap();
+    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+    // Ten rows of two values: the last one is padding.
+    let words: Vec<f32> = (0..20).map(|i| (i * i) as f32).collect();
+    let bias: Vec<f32> = (0..10).map(|i| i as f32).collect();
+    let sizes = EncoderSizes { layers: 1, hidden: 2, heads: 1, intermediate: 2 };
+    let encoder = EncoderConfig::electra(10, 2, sizes);
+    let write = |dir: &Path, architecture| {
+        fs::create_dir_all(dir).unwrap();
+        let config = Config::new(architecture, encoder.clone(), 0);
+        let mut network = untrained(&encoder, architecture);
+        for (name, tensor) in &mut network {
+            match name.as_str() {
+                "electra.embeddings.word_embeddings.weight" => {
+                    *tensor = tch::Tensor::from_slice(&words).view([10, 2]);
+                }
+                "generator_lm_head.bias" => *tensor = tch::Tensor::from_slice(&bias),
+                _ => {}
+            }
+        }
+        hf::write(dir, &config, &network).unwrap();
+        tokenizer.write_pretrained(dir, 16).unwrap();
+    };
+    write(&path("model"), Architecture::ElectraForPreTraining);
+    write(&path("model/generator"), Architecture::ElectraForMaskedLM);
+
+    let extend = |words: &[&str], placement, out: &str| {
+        extend_vocabulary(&path("model"), words, placement, &path(out), Existing::Refuse)
+    };
+    let row = |dir: &str, name: &str, id: i64| {
+        let tensors = hf::Pretrained::read(&path(dir)).unwrap().tensors;
+        let (_, tensor) = tensors.into_iter().find(|(n, _)| n == name).unwrap();
+        Vec::<f32>::try_from(tensor.get(id).view([-1])).unwrap()
+    };
+    let words = "electra.embeddings.word_embeddings.weight";
+    // `ab` is a (row 6: 144, 169) and ##b (row 7: 196, 225); `abc` also ##c (row 8: 256, 289).
+    extend(&["ab", "abc"], Placement::Append, "longer").unwrap();
+    for dir in ["longer", "longer/generator"] {
+        // The row of padding becomes that of the first word.
+        assert_eq!(row(dir, words, 9), [170.0, 197.0]);
+        let third = row(dir, words, 10);
+        assert!(
+            (third[0] - 596.0 / 3.0).abs() < 1e-4 && (third[1] - 683.0 / 3.0).abs() < 1e-4,
+            "{third:?}"
+        );
+        assert_eq!(row(dir, words, 8), [256.0, 289.0], "the others stay");
+        let read = WordPiece::from_pretrained_dir(&path(dir)).unwrap();
+        assert_eq!(read.encode("abc ab").unwrap(), [10, 9]);
+        assert_eq!(hf::read_config(&path(dir)).unwrap().encoder.vocab_size, 11);
+    }
+    assert_eq!(row("longer/generator", "generator_lm_head.bias", 9), [6.5]);
+    assert_eq!(row("longer/generator", "generator_lm_head.bias", 10), [7.0]);
+
+    extend(&["ab"], Placement::Unused, "unused").unwrap();
+    assert_eq!(row("unused", words, 5), [170.0, 197.0]);
+    assert_eq!(row("unused/generator", "generator_lm_head.bias", 5), [6.5]);
+    assert_eq!(hf::read_config(&path("unused")).unwrap().encoder.vocab_size, 10);
+    // The same again is the same file.
+    extend(&["ab"], Placement::Unused, "again").unwrap();
+    let file = |dir: &str| fs::read(path(dir).join("model.safetensors")).unwrap();
+    assert!(file("unused") == file("again"));
+
+    let error = extend(&["a", "bc"], Placement::Append, "never").unwrap_err().to_string();
+    assert!(error.contains("\"a\" is in the vocabulary"), "{error}");
+    fs::write(path("model/task.json"), "{}").unwrap();
+    let error = extend(&["ab"], Placement::Append, "never").unwrap_err().to_string();
+    assert!(error.contains("is a fine-tuned model"), "{error}");
+    assert!(!path("never").exists());
+}
+
+/// The tensors of a network with new weights.
+fn untrained(encoder: &EncoderConfig, architecture: Architecture) -> tensors::Named {
+    let vs = VarStore::new(Device::Cpu);
+    let parts = Parts::shipped();
+    match architecture {
+        Architecture::ElectraForMaskedLM => {
+            Generator::from_config(&vs.root(), encoder, &parts).map(drop).unwrap();
+        }
+        _ => Discriminator::from_config(&vs.root(), encoder, &parts).map(drop).unwrap(),
+    }
+    tensors::variables(&vs).unwrap()
 }

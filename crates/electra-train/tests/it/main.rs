@@ -26,7 +26,7 @@ mod report;
 mod resume;
 mod tensorboard;
 
-use electra_data::{BuildConfig, Corpus, CorpusConfig, PackingConfig, build_shards};
+use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 use electra_train::{
     RunConfig,
@@ -76,13 +76,8 @@ impl Fixture {
             train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(90)).unwrap();
         let vocab_size = vocab.len();
         let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
-        let build = BuildConfig {
-            out: dir.path().join("shards"),
-            packing: PackingConfig::reference(16),
-            held_out: 0.1,
-            seed: 1,
-            existing: electra_data::Existing::Refuse,
-        };
+        let build =
+            BuildConfig { held_out: 0.1, ..BuildConfig::new(dir.path().join("shards"), 16) };
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
             .unwrap();
         Self { dir, vocab_size, _lock: lock }
