@@ -56,7 +56,7 @@ pub enum Error {
         needed: String,
     },
     /// Too many tokens of the corpus are `[UNK]`.
-    #[error("{}: {}; or build the shards anyway with --max-unknown 1", path.display(), report.unknown())]
+    #[error("{}: {}; to build the shards anyway, use electra shards build --max-unknown 1", path.display(), report.unknown())]
     Unknown {
         /// The corpus.
         path: PathBuf,

@@ -34,15 +34,24 @@ pub fn train_vocabulary(
     progress: &mut dyn FnMut(u64),
 ) -> Result<TrainedVocabulary> {
     let (mut bytes, mut replaced_bytes, mut replaced_surrogates) = (0, 0, 0);
+    let mut first = None;
     let texts = corpus.documents().map(|document| {
         let document = document?;
+        first.get_or_insert_with(|| document.origin.clone());
         bytes += document.text.len() as u64;
         replaced_bytes += document.replaced_bytes;
         replaced_surrogates += document.replaced_surrogates;
         progress(bytes);
         Ok::<_, Error>(document.text)
     });
-    let vocab = train_vocab(texts, tokenizer, train)?;
+    let vocab = train_vocab(texts, tokenizer, train).map_err(|error| match (error, first) {
+        // All words are too long, so the first line has one.
+        (error @ electra_tokenize::Error::WordsTooLong { .. }, Some(origin)) => {
+            let (path, line) = (origin.path.to_path_buf(), origin.line);
+            Error::Record { path, line, message: error.to_string() }
+        }
+        (error, _) => error.into(),
+    })?;
     let tokenizer = WordPiece::new(vocab, *tokenizer)?;
     Ok(TrainedVocabulary { tokenizer, replaced_bytes, replaced_surrogates })
 }

@@ -150,7 +150,7 @@ fn a_corpus_of_long_words_says_what_to_set() {
     let folder = with_text(words.join("\n\n"));
     let dir = folder.path();
     let train = "vocab train --corpus {}/text.txt --size 20 --out {}/own.txt";
-    fails(dir, train, 1, &["all 20 words", "of 120", "--max-chars-per-word"]);
+    fails(dir, train, 1, &["text.txt:1: all 20 words", "of 120", "--max-chars-per-word"]);
     output(dir, &format!("{train} --max-chars-per-word 120"));
     fails(dir, BUILD, 1, &["20 of 20 tokens", "--max-chars-per-word 120"]);
     let report = output(dir, &BUILD.replace("vocab.txt", "own.txt"));
