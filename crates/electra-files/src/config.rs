@@ -7,14 +7,15 @@ mod value;
 
 pub use number::number_or_word;
 
-use crate::{Error, Result, nearest};
+use crate::{Error, Result};
 use section::Section;
 use serde::de::DeserializeOwned;
 use std::{fs, path::Path};
 use toml::{Table, Value, de::DeTable};
 use value::{explain, of_type, split};
 
-/// Reads a TOML file into `T`, with `KEY=VALUE` overrides of keys in the file.
+/// Reads a TOML file into `T`, with `KEY=VALUE` overrides. A key that the file does not have is added: `T` rejects those
+/// that it does not know.
 ///
 /// A file with the key `extends = "FILE"` is read over that one, whose path is relative to its own; `unset = ["KEY", ...]`
 /// removes keys of that one first.
@@ -89,45 +90,63 @@ fn parse<T: DeserializeOwned>(
     Ok((value, values))
 }
 
-/// Sets an existing key of the table. The new value must have the type of the old one, unless the config `accepts` another.
+/// Sets a key of the table. The new value must have the type of the old one, unless the config `accepts` another. A key
+/// that the table does not have is added, as a value of TOML or, if the config accepts only that, as a string.
 fn set(table: &mut Table, assignment: &str, accepts: &dyn Fn(&Table) -> bool) -> Result<()> {
     let fail = |message: String| Error::Set { assignment: assignment.to_owned(), message };
     let (key, text) =
         assignment.split_once('=').ok_or_else(|| fail("expected section.key=value".to_owned()))?;
-    let old = find(table, key).map_err(fail)?.clone();
-    let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
-    let typed = match (parsed.clone().and_then(|value| of_type(value, &old)), &old) {
-        (None, Value::String(_)) => Some(Value::String(text.to_owned())),
-        (value, _) => value,
+    let with = |value: Value| -> Result<(Table, Option<Value>)> {
+        let mut changed = table.clone();
+        let old = insert(&mut changed, key, value).map_err(fail)?;
+        Ok((changed, old))
     };
-    let as_written = || parsed.unwrap_or_else(|| Value::String(text.to_owned()));
-    let mut changed = table.clone();
-    let fits = typed.is_some();
-    *find(&mut changed, key).map_err(fail)? = typed.unwrap_or_else(as_written);
-    if !fits && !accepts(&changed) {
-        let kind = old.type_str();
-        return Err(fail(format!("{text:?} does not have the type of the key, {kind}")));
-    }
-    *table = changed;
+    let (as_written, old) = with(toml_value(text))?;
+    *table = match old {
+        Some(Value::String(_)) => with(string_value(text))?.0,
+        Some(old) => match of_type(toml_value(text), &old) {
+            Some(value) => with(value)?.0,
+            None if accepts(&as_written) => as_written,
+            None => {
+                let kind = old.type_str();
+                return Err(fail(format!("{text:?} does not have the type of the key, {kind}")));
+            }
+        },
+        None => {
+            let as_string = with(string_value(text))?.0;
+            if !accepts(&as_written) && accepts(&as_string) { as_string } else { as_written }
+        }
+    };
     Ok(())
 }
 
-/// The value of an existing key.
-fn find<'a>(table: &'a mut Table, key: &str) -> std::result::Result<&'a mut Value, String> {
-    let unknown = |what: &str, name: &str, table: &Table| {
-        let near = nearest(name, table.keys().map(String::as_str));
-        format!("there is no {what} {name:?}{near}")
-    };
+/// Sets a key, whose sections are added, and returns its old value.
+fn insert(
+    table: &mut Table,
+    key: &str,
+    value: Value,
+) -> std::result::Result<Option<Value>, String> {
     let (sections, last) = split(key);
     let mut table = table;
     for name in sections {
-        if !table.get(name).is_some_and(Value::is_table) {
-            return Err(unknown("section", name, table));
-        }
-        table = table.get_mut(name).and_then(Value::as_table_mut).expect("it is a table");
+        let section = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+        table =
+            section.as_table_mut().ok_or_else(|| format!("{name:?} is a key, not a section"))?;
     }
-    match table.contains_key(last) {
-        true => Ok(table.get_mut(last).expect("it is there")),
-        false => Err(unknown("key", last, table)),
+    Ok(table.insert(last.to_owned(), value))
+}
+
+/// A text as a TOML value; a string if it is not one.
+fn toml_value(text: &str) -> Value {
+    let parsed =
+        format!("x = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("x"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// A text as a string, with or without quotation marks.
+fn string_value(text: &str) -> Value {
+    match toml_value(text) {
+        string @ Value::String(_) => string,
+        _ => Value::String(text.to_owned()),
     }
 }
