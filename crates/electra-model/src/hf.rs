@@ -31,7 +31,7 @@ const USUAL_HEAD_SIZE: i64 = 64;
 pub struct Pretrained {
     /// Class, sizes and labels.
     pub config: Config,
-    /// Unused tensors and unverified facts, one line each.
+    /// Unused tensors and conversions, one line each.
     pub notes: Vec<String>,
     /// The weights file, or the index of its shards.
     pub path: PathBuf,
@@ -82,7 +82,7 @@ impl Pretrained {
                     format!("was written with {HEADS} = {written}, but config.json says {heads}");
                 return Err(Error::format(&path, message));
             }
-            None => notes.extend(head_count_note(&config)),
+            None => {}
         }
         Ok(Self { config, notes, path, tensors })
     }
@@ -145,16 +145,20 @@ impl Pretrained {
     }
 }
 
-/// A note if the head size is unusual and the weights do not confirm the head count.
-pub(crate) fn head_count_note(config: &Config) -> Option<String> {
-    let encoder = &config.encoder;
-    (encoder.head_size() != USUAL_HEAD_SIZE).then(|| {
-        format!(
-            "not verified: {} attention heads of size {}; the weights do not record the count, and a wrong one would load too",
-            encoder.heads,
-            encoder.head_size()
-        )
-    })
+impl Config {
+    /// A note if only `config.json`, or a rule, has the head count, and the head size is unusual.
+    pub fn head_count_note(&self) -> Option<String> {
+        let encoder = &self.encoder;
+        let is_doubtful =
+            self.head_count == HeadCount::Unverified && encoder.head_size() != USUAL_HEAD_SIZE;
+        is_doubtful.then(|| {
+            format!(
+                "not verified: {} attention heads of size {}; the weights do not record the count, and a wrong one would load too",
+                encoder.heads,
+                encoder.head_size()
+            )
+        })
+    }
 }
 
 /// Whether a tensor belongs to a head, not to the encoder.

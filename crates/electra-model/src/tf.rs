@@ -10,7 +10,7 @@ use crate::{
     config::{EncoderConfig, EncoderSizes},
     error::{Error, Result},
     formats::bundle::{self, Bundle},
-    hf::{self, Architecture, Config, HeadCount, Pretrained},
+    hf::{Architecture, Config, HeadCount, Pretrained},
     tensors::Named,
 };
 use std::{
@@ -375,7 +375,7 @@ fn network(
     encoder.validate("")?;
     let head_count = HeadCount::Unverified;
     let config = Config { head_count, ..Config::new(architecture, encoder, 0) };
-    let mut notes: Vec<String> = hf::head_count_note(&config).into_iter().collect();
+    let mut notes: Vec<String> = config.head_count_note().into_iter().collect();
     if notes.is_empty() && heads.is_none() {
         notes.push(format!(
             "not verified: {} attention heads (hidden / {HEAD_SIZE}, as in the reference); the checkpoint does not record the \

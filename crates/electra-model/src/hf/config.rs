@@ -435,7 +435,8 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
         Some(labels @ (Labels::Classes(names) | Labels::Set(names))) => {
             let ids =
                 names.iter().enumerate().map(|(i, name)| (i.to_string(), name.clone().into()));
-            let numbers = names.iter().enumerate().map(|(i, name)| (name.clone(), i.into()));
+            // Of classes with the same name, the first counts.
+            let numbers = names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i.into()));
             set("id2label", Value::Object(ids.collect::<Map<_, _>>()));
             set("label2id", Value::Object(numbers.collect::<Map<_, _>>()));
             set(
