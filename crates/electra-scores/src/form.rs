@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     files::{Files, Pairs},
     left_out::LeftOut,
-    table::{Format, Header, Row, Rows},
+    table::{Row, Rows},
 };
 use std::path::Path;
 
@@ -14,17 +14,58 @@ pub struct Form<'a> {
     /// Columns of the texts.
     pub texts: Vec<&'a str>,
     /// Columns of the labels; their fields come after those of the texts.
-    pub labels: Vec<&'a str>,
-    /// The last label of rows without a gold label.
-    pub no_label: Option<&'a str>,
-    /// The separator of the labels in a row, if they may be a JSON list.
-    pub separator: Option<&'a str>,
+    pub labels: LabelColumns<'a>,
     /// The largest fraction of a file's rows that may be left out because they are malformed.
     pub unusable_rows: f64,
     /// Whether the order of a pair's texts matters.
     pub pairs: Pairs,
     /// The files.
     pub files: &'a Files,
+}
+
+/// The columns of a row's label or labels.
+#[derive(Clone, Debug)]
+pub enum LabelColumns<'a> {
+    /// One label, which must not be empty.
+    One {
+        /// Its column.
+        column: &'a str,
+        /// The label of rows without a gold label, which are left out.
+        no_label: Option<&'a str>,
+    },
+    /// A set of labels in one column, which may be a JSON list.
+    Set {
+        /// The column.
+        column: &'a str,
+        /// The separator of the labels.
+        separator: &'a str,
+    },
+    /// A column for each label.
+    Flags(Vec<&'a str>),
+}
+
+impl<'a> LabelColumns<'a> {
+    fn names(&self) -> Vec<&'a str> {
+        match self {
+            Self::One { column, .. } | Self::Set { column, .. } => vec![column],
+            Self::Flags(columns) => columns.clone(),
+        }
+    }
+
+    /// Whether a row has a gold label, or why it cannot be used.
+    fn is_labeled(&self, row: &Row) -> std::result::Result<bool, String> {
+        let Self::One { column, no_label } = self else { return Ok(true) };
+        let label = row.fields.last().map(String::as_str).unwrap_or_default();
+        let is_empty = label.trim().is_empty();
+        match no_label {
+            Some(none) if label == *none || (is_empty && none.is_empty()) => Ok(false),
+            _ if is_empty => Err(format!(
+                "the label in column {column:?} is empty; to leave out rows without a label, set no_label = \"\" in \
+                 task.toml, or use --set task.no_label="
+            )),
+            _ => Ok(true),
+        }
+    }
 }
 
 /// The rows of a file that can be used, and those that are left out.
@@ -61,7 +102,7 @@ impl Form<'_> {
             return Err(Error::value("unusable_rows", self.unusable_rows, expected));
         }
         if let Some(columns) = &self.files.columns {
-            let mut wanted = self.texts.iter().chain(&self.labels);
+            let mut wanted = self.texts.iter().copied().chain(self.labels.names());
             if let Some(column) =
                 wanted.find(|&wanted| !columns.iter().any(|known| known == wanted))
             {
@@ -77,20 +118,11 @@ impl Form<'_> {
     /// # Errors
     /// Naming the file that cannot be read or lacks a column.
     pub fn open(&self, path: &Path, columns: &[&str]) -> Result<Rows> {
-        let header = match &self.files.columns {
-            Some(names) => Header::Given(names),
-            None => Header::FirstLine,
-        };
-        let unknown = "the extension must be .tsv, .csv, .jsonl or .ndjson; for other extensions \
-                       set the key files.format";
-        let format = match self.files.format {
-            Some(format) => format,
-            None => Format::of(path).map_err(|_| Error::file(path, unknown))?,
-        };
-        let rows = Rows::open_with(path, format, columns, header)?;
-        Ok(match (self.separator, self.labels.last()) {
-            (Some(separator), Some(column)) => rows.joining(column, separator),
-            _ => rows,
+        let rows = Rows::open_with(path, self.files.layout(path)?, columns)?;
+        Ok(match self.labels {
+            LabelColumns::One { column, .. } => rows.with_label(column, None),
+            LabelColumns::Set { column, separator } => rows.with_label(column, Some(separator)),
+            LabelColumns::Flags(_) => rows,
         })
     }
 
@@ -107,8 +139,7 @@ impl Form<'_> {
         }
         if !unlabeled.is_empty() {
             let (path, count) = (path.display(), unlabeled.len());
-            let label = self.no_label.unwrap_or_default();
-            tracing::warn!("{path}: {count} rows have the label {label:?} and are left out");
+            tracing::warn!("{path}: {count} rows have no gold label and are left out");
         }
         let named = unusable.iter().chain(&unlabeled).map(Error::to_string);
         Ok(Read { rows, left_out: LeftOut::of(path, named.collect()) })
@@ -135,7 +166,7 @@ impl Form<'_> {
     /// Reads the columns `texts` and those of the labels, and tells apart the rows that can be used, cannot be used and
     /// have no gold label.
     fn select(&self, path: &Path, texts: &[&str]) -> Result<Selected> {
-        let columns: Vec<&str> = texts.iter().chain(&self.labels).copied().collect();
+        let columns: Vec<&str> = texts.iter().copied().chain(self.labels.names()).collect();
         let mut reader = self.open(path, &columns)?;
         let fail = |line, message| Error::row(&path.display().to_string(), line, message);
         let mut selected = Selected::default();
@@ -146,15 +177,20 @@ impl Form<'_> {
                     Err(fail(row.line, format!("the text in column {column:?} is empty")))
                 }
             });
-            let usable = match (row, self.no_label) {
-                (Ok(row), Some(label)) if row.fields.last().is_some_and(|last| last == label) => {
+            let row = row.and_then(|row| match self.labels.is_labeled(&row) {
+                Ok(is_labeled) => Ok((row, is_labeled)),
+                Err(message) => Err(fail(row.line, message)),
+            });
+            let usable = match row {
+                Ok((row, true)) => Some(row),
+                Ok((row, false)) => {
+                    let label = row.fields.last().map(String::as_str).unwrap_or_default();
                     let message = format!("the label {label:?} means that there is no gold label");
                     selected.unlabeled.push(fail(row.line, message));
                     None
                 }
-                (Ok(row), _) => Some(row),
-                (Err(error), _) if self.unusable_rows == 0.0 => return Err(error),
-                (Err(error), _) => {
+                Err(error) if self.unusable_rows == 0.0 => return Err(error),
+                Err(error) => {
                     selected.unusable.push(error);
                     None
                 }

@@ -18,11 +18,11 @@ const LARGEST: u64 = 1 << 30;
 /// # Errors
 /// If the file cannot be read, is larger than 1 GiB, is not UTF-8 or JSON, or has a value of another type.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    read_from(File::open(path).map_err(Error::io(path))?, path)
+    parse(path, &text(File::open(path).map_err(Error::io(path))?, path)?)
 }
 
-/// [`read`] of any bytes; `path` names them in errors.
-pub(crate) fn read_from<T: DeserializeOwned>(reader: impl Read, path: &Path) -> Result<T> {
+/// The text of any bytes, without a byte-order mark; `path` names them in errors.
+pub(crate) fn text(reader: impl Read, path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     let count = reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     if count as u64 > LARGEST {
@@ -30,19 +30,24 @@ pub(crate) fn read_from<T: DeserializeOwned>(reader: impl Read, path: &Path) -> 
         return Err(Error::file(path, message));
     }
     let text = String::from_utf8(bytes).map_err(|e| Error::file(path, not_utf8(&e, 0, 1)))?;
-    parse(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+/// The value of the text of a file.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    value(text).map_err(|message| Error::file(path, message))
+}
+
+/// The value of a text, or a message with the place in it.
+pub(crate) fn value<T: DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = error.path().to_string();
         let inner = error.into_inner();
         let message = not_finite(text, &inner).unwrap_or_else(|| inner.to_string());
-        Error::file(path, if place == "." { message } else { format!("{place}: {message}") })
+        if place == "." { message } else { format!("{place}: {message}") }
     })?;
-    json.end()
-        .map_err(|e| Error::file(path, format!("more after the end of the JSON value: {e}")))?;
+    json.end().map_err(|e| format!("more after the end of the JSON value: {e}"))?;
     Ok(value)
 }
 

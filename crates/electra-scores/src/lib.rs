@@ -1,6 +1,6 @@
 //! Reading and scoring labeled text, without libtorch.
 //!
-//! - [`table`]: TSV, CSV and JSON lines, row by row; [`Form`]: the columns and rows that a task reads;
+//! - [`table`]: TSV, CSV and JSON, row by row; [`Form`]: the columns and rows that a task reads;
 //! - [`SentenceTask`], [`multi_label::MultiLabelTask`]: text tasks as a `task.toml` describes them;
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman, mean squared error, and their [`metrics::Summary`];
 //! - [`squad`]: files of SQuAD and MRQA, and scores equal to those of the official scripts in every digit;
@@ -12,6 +12,7 @@
 #[cfg(doctest)]
 struct ReadmeExamples;
 
+mod class_weights;
 mod counts;
 mod error;
 pub mod figure;
@@ -31,11 +32,12 @@ pub mod table;
 pub mod tagging;
 mod task_file;
 
+pub use class_weights::ClassWeights;
 pub use counts::MatchCounts;
 pub use error::{Error, Result};
 pub use files::{Files, Pairs};
-pub use form::{Form, Read};
-pub use labels::check_label;
+pub use form::{Form, LabelColumns, Read};
+pub use labels::{check_label, warn_look_alikes};
 pub use left_out::LeftOut;
 pub use lines::{LONGEST_LINE, Lines};
 pub use metrics::{Metric, Scores};

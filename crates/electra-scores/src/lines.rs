@@ -127,7 +127,11 @@ pub(crate) fn not_utf8(error: &FromUtf8Error, offset: u64, line: u64) -> String 
     let offset = offset + valid.len() as u64;
     let line = line + valid.iter().filter(|&&byte| byte == b'\n').count() as u64;
     let byte = rest[0];
-    format!(
-        "not UTF-8: byte {offset} of the file (line {line}) is 0x{byte:02x}; convert it, for instance with iconv"
-    )
+    let advice = match valid.is_empty()
+        && [b"\xff\xfe", b"\xfe\xff"].contains(&&[byte, *rest.get(1).unwrap_or(&0)])
+    {
+        true => "it seems to be UTF-16; convert it with iconv -f UTF-16 -t UTF-8",
+        false => "convert it, for instance with iconv",
+    };
+    format!("not UTF-8: byte {offset} of the file (line {line}) is 0x{byte:02x}; {advice}")
 }

@@ -1,5 +1,6 @@
 //! Scores of predictions against gold labels, in double precision.
 
+use crate::counts::MatchCounts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub enum Metric {
     F1,
     /// F1 over the labels of all sets together.
     MicroF1,
-    /// The mean over labels of the F1 of each.
+    /// The mean over classes or labels of the F1 of each.
     MacroF1,
     /// Fraction of predicted entities that are correct.
     Precision,
@@ -90,9 +91,13 @@ impl std::fmt::Display for Metric {
 }
 
 /// Every score of a classification into `classes` classes; F1 if there are two.
+///
+/// Macro F1 is the mean over the classes that are gold or predicted somewhere (scikit-learn's `f1_score` with
+/// `average="macro"`).
 pub fn classification(predicted: &[usize], gold: &[usize], classes: usize) -> Scores {
     let mut scores = Scores::from([
         (Metric::Accuracy, defined(accuracy(predicted, gold))),
+        (Metric::MacroF1, defined(macro_f1(&by_class(predicted, gold, classes)))),
         (Metric::Matthews, defined(matthews(predicted, gold, classes))),
     ]);
     if classes == 2 {
@@ -130,6 +135,23 @@ pub fn f1(predicted: &[usize], gold: &[usize]) -> f64 {
         0.0 => 0.0,
         _ => 2.0 * tp / (2.0 * tp + fp + fn_),
     }
+}
+
+/// The counts for each of the classes, `classes` in number.
+pub fn by_class(predicted: &[usize], gold: &[usize], classes: usize) -> Vec<MatchCounts> {
+    let mut counts = vec![MatchCounts::default(); classes];
+    for (&predicted, &gold) in predicted.iter().zip(gold) {
+        counts[gold].gold += 1;
+        counts[predicted].predicted += 1;
+        counts[gold].right += usize::from(predicted == gold);
+    }
+    counts
+}
+
+/// The mean F1 of the classes that are gold or predicted; NaN if there are none.
+fn macro_f1(counts: &[MatchCounts]) -> f64 {
+    let used = counts.iter().filter(|class| class.gold + class.predicted > 0);
+    used.clone().map(MatchCounts::f1).sum::<f64>() / used.count() as f64
 }
 
 /// The Matthews correlation from the confusion matrix; 0 if one side has a single class.

@@ -2,15 +2,15 @@
 
 use crate::{
     error::{Error, Result},
-    form::Form,
-    table::{Format, Header, Row, Rows},
+    form::{Form, LabelColumns},
+    table::{Format, Row, Rows},
 };
-use std::{collections::HashMap, fs::File, path::Path};
+use std::{collections::HashMap, path::Path};
 
 /// The predictions in `path`, read by `parse`, and the gold labels of the same rows of the file `gold`.
 ///
-/// Predictions are TSV with the columns `index` (the row's number in the gold file, from 0) and `prediction`; other
-/// columns are ignored. `labels` are the gold labels of all rows. Each row that has one needs a prediction, except a row
+/// Predictions have the columns `index` (the row's number in the gold file, from 0) and `prediction`; other columns are
+/// ignored. The format is that of the extension, else TSV. `labels` are the gold labels of all rows. Each row that has one needs a prediction, except a row
 /// with an empty text that `form` allows to be left out.
 ///
 /// # Errors
@@ -25,10 +25,14 @@ pub(crate) fn read_with_gold<T>(
 ) -> Result<(Vec<T>, Vec<T>)> {
     let mut predictions: Vec<Option<T>> = labels.iter().map(|_| None).collect();
     let name = path.display().to_string();
-    let file = File::open(path).map_err(Error::io(path))?;
-    let columns = ["index", "prediction"];
+    let format = Format::of(path).unwrap_or(Format::Tsv);
+    let rows = Rows::open_with(path, format, &["index", "prediction"])?;
+    let rows = match form.labels {
+        LabelColumns::Set { separator, .. } => rows.with_label("prediction", Some(separator)),
+        _ => rows,
+    };
     let mut lines = HashMap::new();
-    for row in Rows::from_reader(file, Format::Tsv, &name, &columns, Header::FirstLine)? {
+    for row in rows {
         let Row { line, fields, .. } = row?;
         let fail = |message: String| Error::row(&name, line, message);
         let index = fields[0].parse().ok().filter(|&index: &usize| index < labels.len());

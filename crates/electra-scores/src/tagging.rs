@@ -4,6 +4,6 @@ mod file;
 mod scheme;
 mod score;
 
-pub use file::{Columns, Sentence, Sentences};
+pub use file::{Columns, Comments, Sentence, SentenceLine, Sentences};
 pub use scheme::Scheme;
 pub use score::{Entity, Rule, TaggingScores, Tags, accuracy, entities, read_pair, score};

@@ -2,7 +2,7 @@
 
 use crate::{error::Result, model::Header};
 use electra_model::hf;
-use electra_scores::Metric;
+use electra_scores::{Metric, squad::Version};
 use serde_json::Value;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub struct Foreign<'a> {
     pub task: &'a str,
     /// The columns of the texts, in order; at least one.
     pub texts: &'a [String],
+    /// For questions: whether every question has an answer (1.1).
+    pub squad: Version,
 }
 
 impl<'a> Foreign<'a> {
@@ -26,8 +28,9 @@ impl<'a> Foreign<'a> {
         config: &'a hf::Config,
         task: &'a str,
         texts: &'a [String],
+        squad: Version,
     ) -> Self {
-        Self { dir, config, task, texts }
+        Self { dir, config, task, texts, squad }
     }
 
     /// The header of its `task.json`.

@@ -1,6 +1,10 @@
 //! Requests and answers of models of every kind.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    summary::Truncated,
+};
+use electra_scores::tagging::Columns;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
@@ -238,8 +242,8 @@ pub enum RequestForm {
     },
     /// Sentences, from CoNLL files.
     Words {
-        /// The column of the words: 1 is the first, -1 the last.
-        column: i64,
+        /// The column of the words, and which lines are comments.
+        columns: Columns,
     },
     /// Questions, from files of SQuAD or MRQA.
     Questions {
@@ -258,5 +262,14 @@ pub trait TaskModel: Debug + Send + Sync {
     ///
     /// # Errors
     /// Naming the request that is of another form, or that the tokenizer fails on.
-    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>>;
+    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Answered>;
+}
+
+/// The answers to requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// An answer for each request, in order.
+    pub answers: Vec<Answer>,
+    /// The texts of the requests that were truncated.
+    pub truncated: Truncated,
 }

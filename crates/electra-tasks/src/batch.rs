@@ -38,17 +38,29 @@ impl Input {
         text_b: Option<&str>,
         max_length: usize,
     ) -> Result<Self> {
+        Ok(Self::encode_measured(tokenizer, text_a, text_b, max_length)?.0)
+    }
+
+    /// [`Input::encode`], and the number of tokens that the input would have without truncation.
+    pub(crate) fn encode_measured(
+        tokenizer: &dyn Tokenizer,
+        text_a: &str,
+        text_b: Option<&str>,
+        max_length: usize,
+    ) -> Result<(Self, usize)> {
         let special = tokenizer.vocab().special();
         let (cls, sep) = (special.cls, special.sep);
         let mut ids = vec![cls];
         tokenizer.encode_into(text_a, &mut ids)?;
         let Some(text_b) = text_b else {
+            let length = ids.len() + 1;
             ids.truncate(max_length - 1);
             ids.push(sep);
             ids.shrink_to_fit();
-            return Ok(Self { segment_b_start: ids.len(), ids });
+            return Ok((Self { segment_b_start: ids.len(), ids }, length));
         };
         let b = tokenizer.encode(text_b)?;
+        let length = ids.len() + b.len() + 2;
         let (kept_a, kept_b) = truncated(ids.len() - 1, b.len(), max_length - 3);
         ids.truncate(1 + kept_a);
         ids.push(sep);
@@ -57,7 +69,7 @@ impl Input {
         ids.push(sep);
         // All inputs of a data set stay in memory, and truncated texts were longer.
         ids.shrink_to_fit();
-        Ok(Self { ids, segment_b_start })
+        Ok((Self { ids, segment_b_start }, length))
     }
 }
 

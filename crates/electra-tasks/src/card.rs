@@ -116,9 +116,12 @@ fn scores(card: &mut String, report: &Report) {
         row(&format!("seed {}", seed.seed), seed.dev_score(metric), seed.test_score(metric));
     }
     let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
-    row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median));
-    row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean));
-    row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd));
+    // A single seed has no spread.
+    if report.seeds.len() > 1 {
+        row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median));
+        row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean));
+        row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd));
+    }
     let baselines = [
         ("majority", Some(&report.baselines.majority)),
         ("bag of words", report.baselines.bag_of_words.as_ref()),

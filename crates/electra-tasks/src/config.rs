@@ -179,6 +179,45 @@ pub struct SpanConfig {
 }
 
 impl SpanConfig {
+    /// The reference's values.
+    ///
+    /// Source: reference `configure_finetuning.py`.
+    pub fn reference() -> Self {
+        Self {
+            max_query_length: 64,
+            stride: 128,
+            max_answer_length: 30,
+            n_best: 20,
+            beam: 20,
+            answerable_weight: 0.5,
+            null_threshold: -2.75,
+        }
+    }
+
+    /// Lowers the lengths that are too large for inputs of `max_length` tokens, except keys that `is_set` accepts: the
+    /// question may have half of an input, and windows overlap by `max_answer_length`, or by half a window if that is
+    /// less, so that an answer is whole in some window. Returns the keys that were changed, with their old values.
+    pub(crate) fn fit(
+        &mut self,
+        max_length: usize,
+        is_set: impl Fn(&str) -> bool,
+    ) -> Vec<(&'static str, usize, usize)> {
+        let mut changed = Vec::new();
+        let mut lower = |key: &'static str, value: &mut usize, most: usize| {
+            if *value > most && !is_set(key) {
+                changed.push((key, *value, most));
+                *value = most;
+            }
+        };
+        // Three special tokens.
+        let room = max_length.saturating_sub(3);
+        lower("squad.max_query_length", &mut self.max_query_length, (room / 2).max(1));
+        let window = room.saturating_sub(self.max_query_length);
+        let overlap = self.max_answer_length.min(window / 2);
+        lower("squad.stride", &mut self.stride, window.saturating_sub(overlap).max(1));
+        changed
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -311,6 +350,24 @@ impl FinetuneConfig {
             ..other.clone()
         };
         *self == other
+    }
+
+    /// Lowers lengths that are too large for a model with this number of positions, except keys that `is_set` accepts,
+    /// and logs them: `train.max_length`, and the lengths of `[squad]` that do not suit it. A value that is set and too
+    /// large stays, and is an error later.
+    pub fn fit(&mut self, positions: usize, is_set: impl Fn(&str) -> bool) {
+        let train = &mut self.train;
+        if train.max_length > positions && !is_set("train.max_length") {
+            tracing::info!(
+                "train.max_length = {positions} instead of {}: the model has {positions} positions",
+                train.max_length
+            );
+            train.max_length = positions;
+        }
+        let max_length = train.max_length;
+        for (key, before, now) in self.squad.iter_mut().flat_map(|s| s.fit(max_length, &is_set)) {
+            tracing::info!("{key} = {now} instead of {before}: inputs have {max_length} tokens");
+        }
     }
 
     /// The config as TOML.

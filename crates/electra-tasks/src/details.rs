@@ -1,8 +1,11 @@
 //! The sections of a report on the answers for a split: a confusion matrix, the hardest examples, scores by type.
 
+use crate::error::Result;
+use electra_files::write_file;
 use electra_scores::MatchCounts;
 use electra_train::html::Page;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// The number of rows in a table of the hardest examples.
 pub(crate) const HARDEST: usize = 50;
@@ -98,17 +101,37 @@ pub(crate) fn text_cells(texts: &Texts) -> impl Iterator<Item = String> + use<> 
     std::iter::once(texts.text_a.clone()).chain(texts.text_b.clone())
 }
 
-/// Counts and scores, a row for each class, label or type; `what` is the title of the first column.
-pub(crate) fn found<'a>(
-    title: &str,
-    what: &str,
-    rows: impl IntoIterator<Item = (&'a str, MatchCounts)>,
-) -> Details {
-    let row = |(name, found): (&str, MatchCounts)| {
-        let scores = [found.precision(), found.recall(), found.f1()].map(|x| format!("{x:.4}"));
-        let counts = [found.gold, found.predicted, found.right].map(|count| count.to_string());
-        std::iter::once(name.to_owned()).chain(scores).chain(counts).collect()
-    };
-    let columns = [what, "precision", "recall", "F1", "gold", "predicted", "right"];
-    Details::table(title, columns, rows.into_iter().map(row))
+/// The counts of each class, label, type of entity or tag, for a table of the report and a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByLabel {
+    /// The title of the table.
+    pub title: &'static str,
+    /// The title of its first column.
+    pub label: &'static str,
+    /// The name of the file.
+    pub file: &'static str,
+    /// The counts, in order.
+    pub counts: Vec<(String, MatchCounts)>,
+}
+
+impl ByLabel {
+    fn rows(&self) -> impl Iterator<Item = (&str, MatchCounts)> {
+        self.counts.iter().map(|(label, counts)| (label.as_str(), *counts))
+    }
+
+    /// The table of the report.
+    pub(crate) fn details(&self) -> Details {
+        let row = |(name, found): (&str, MatchCounts)| {
+            let scores = [found.precision(), found.recall(), found.f1()].map(|x| format!("{x:.4}"));
+            let counts = [found.gold, found.predicted, found.right].map(|count| count.to_string());
+            std::iter::once(name.to_owned()).chain(scores).chain(counts).collect()
+        };
+        let columns = [self.label, "precision", "recall", "F1", "gold", "predicted", "right"];
+        Details::table(self.title, columns, self.rows().map(row))
+    }
+
+    /// Writes the file into the folder `dir`.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        Ok(write_file(&dir.join(self.file), MatchCounts::table(self.label, self.rows()))?)
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 use electra_files::{Section, nearest, parse_toml};
 use electra_model::hf;
-use electra_scores::{SentenceTask, TaskFile, glue, multi_label::MultiLabelTask};
+use electra_scores::{SentenceTask, TaskFile, glue, multi_label::MultiLabelTask, squad::Version};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     path::{Path, PathBuf},
@@ -174,13 +174,14 @@ impl Kinds {
     }
 
     /// Writes `task.json` into a folder that `transformers` wrote, so that [`crate::Predictor`] opens it. `task` is the
-    /// name of the task, `texts` are the columns of its texts. Returns false if no kind has such models.
+    /// name of the task, `texts` are the columns of its texts, and `squad` is the version of a model of questions.
+    /// Returns false if no kind has such models.
     ///
     /// # Errors
     /// Naming the folder, if its labels or the columns do not suit the kind.
-    pub fn adopt(&self, dir: &Path, task: &str, texts: &[String]) -> Result<bool> {
+    pub fn adopt(&self, dir: &Path, task: &str, texts: &[String], squad: Version) -> Result<bool> {
         let config = hf::read_config(dir)?;
-        let folder = Foreign::new(dir, &config, task, texts);
+        let folder = Foreign::new(dir, &config, task, texts, squad);
         for kind in &self.0 {
             if let Some(info) = (kind.adopt)(&folder)? {
                 write_info(dir, &info)?;

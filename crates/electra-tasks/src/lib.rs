@@ -40,6 +40,7 @@ pub mod preset;
 pub mod report;
 pub mod split;
 pub mod submit;
+pub mod summary;
 pub mod task;
 pub mod task_kind;
 pub mod texts;

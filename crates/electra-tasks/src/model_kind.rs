@@ -2,16 +2,17 @@
 
 use crate::{
     adopt::Foreign,
-    answer::{Answer, Request, RequestForm, TaskModel},
+    answer::{Answer, Answered, Request, RequestForm, TaskModel},
     batch::Input,
     error::Result,
     head::{HeadNet, HeadSite},
     model::{HeadClass, ModelFiles, invalid, read_info},
     pool::{ModelSite, NetworkPool},
+    summary::Truncated,
 };
 use electra_tokenize::WordPiece;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{borrow::Borrow, fmt::Debug};
+use std::{borrow::Borrow, cell::Cell, fmt::Debug};
 
 /// The `task.json` of a kind of task.
 pub trait ModelKind: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -69,9 +70,15 @@ pub struct Inference<'a, K: ModelKind> {
     pub tokenizer: &'a WordPiece,
     network: &'a NetworkPool<K::Net>,
     batch_size: usize,
+    truncated: Cell<Truncated>,
 }
 
 impl<K: ModelKind> Inference<'_, K> {
+    /// Counts texts of the requests, and those that were truncated.
+    pub fn add_truncated(&self, truncated: Truncated) {
+        self.truncated.set(self.truncated.get().with(truncated));
+    }
+
     /// The outputs for inputs, in order.
     ///
     /// # Errors
@@ -123,8 +130,11 @@ impl<K: ModelKind> TaskModel for OpenModel<K> {
         self.kind.form()
     }
 
-    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Vec<Answer>> {
+    fn answer(&self, requests: &[Request], batch_size: usize) -> Result<Answered> {
         let Self { kind, tokenizer, network } = self;
-        kind.answer(requests, &Inference { tokenizer, network, batch_size })
+        let truncated = Cell::default();
+        let inference = Inference { tokenizer, network, batch_size, truncated };
+        let answers = kind.answer(requests, &inference)?;
+        Ok(Answered { answers, truncated: inference.truncated.get() })
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     kinds::Kinds,
     model::{Header, folder_of},
     pool::ModelSite,
+    summary::Truncated,
 };
 use electra_files::write_file_with;
 use electra_model::Parts;
@@ -85,7 +86,7 @@ impl Predictor {
     /// # Errors
     /// Naming the request that has the wrong form, or whose answer is NaN or infinite.
     pub fn answer(&self, requests: &[Request]) -> Result<Vec<Answer>> {
-        let answers = self.model.answer(requests, StreamOptions::default().batch_size)?;
+        let answers = self.model.answer(requests, StreamOptions::default().batch_size)?.answers;
         match answers.iter().position(|answer| !answer.is_finite()) {
             None => Ok(answers),
             Some(i) => Err(Error::value("request", format!("number {i}"), NOT_FINITE)),
@@ -102,7 +103,7 @@ impl Predictor {
         options: &StreamOptions,
         on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
     ) -> Result<()> {
-        rows::answer_rows(&*self.model, rows, options, on_event)
+        rows::answer_rows(&*self.model, rows, options, &mut Truncated::default(), on_event)
     }
 
     /// Predicts a stream of any length: the rows of a table, the words of a CoNLL file, or the questions of a SQuAD or
@@ -129,17 +130,26 @@ impl Predictor {
         let (clock, form) = (Instant::now(), self.form());
         options.check(&form)?;
         let model = &*self.model;
-        let stream = Stream { model, input, writer: &mut writer, name, options, on_done };
+        let mut truncated = Truncated::default();
+        let stream = Stream {
+            model,
+            input,
+            writer: &mut writer,
+            name,
+            options,
+            truncated: &mut truncated,
+            on_done,
+        };
         let (done, unit) = match form {
             RequestForm::Rows { columns, classes, separator } => {
                 (rows::stream(stream, &columns, &classes, &separator)?, "rows")
             }
-            RequestForm::Words { column } => (words::stream(stream, column)?, "words"),
+            RequestForm::Words { columns } => (words::stream(stream, columns)?, "words"),
             RequestForm::Questions { null_threshold } => {
                 (questions::stream(stream, options.threshold.or(null_threshold))?, "questions")
             }
         };
-        Ok(StreamReport { done, unit, seconds: clock.elapsed().as_secs_f64() })
+        Ok(StreamReport { done, unit, truncated, seconds: clock.elapsed().as_secs_f64() })
     }
 
     /// [`Predictor::stream`] into a file, which is written atomically. An output that is not a regular file (a pipe, a

@@ -12,6 +12,7 @@ use crate::{
     },
     error::Result,
 };
+use electra_files::Section;
 use electra_model::{EncoderConfig, Precision, hf};
 use std::path::Path;
 
@@ -83,11 +84,19 @@ impl Preset {
         }
     }
 
-    /// The config for the model in the folder `model` and a group of tasks.
+    /// The config for the model in the folder `model` and a group of tasks, with the `[config]` section of a task's file
+    /// and, over that, `KEY=VALUE` overrides ([`FinetuneConfig::for_task`]). Lengths that the model has no positions for
+    /// are lowered, unless they are set ([`FinetuneConfig::fit`]).
     ///
     /// # Errors
-    /// If the folder has no readable `config.json`.
-    pub fn read(self, model: &Path, group: Group) -> Result<FinetuneConfig> {
+    /// If the folder has no readable `config.json`; as [`FinetuneConfig::for_task`].
+    pub fn read(
+        self,
+        model: &Path,
+        group: Group,
+        task: &Section,
+        overrides: &[String],
+    ) -> Result<FinetuneConfig> {
         let encoder = hf::read_config(model)?.encoder;
         let size = Size::of(&encoder);
         tracing::info!(
@@ -95,7 +104,11 @@ impl Preset {
             self.name(),
             encoder.hidden
         );
-        Ok(self.config(size, group))
+        let origin = format!("--preset {}", self.name());
+        let mut config = self.config(size, group).for_task(&origin, task, overrides)?;
+        let set = |key: &str| overrides.iter().any(|set| set.split('=').next() == Some(key));
+        config.fit(encoder.max_positions as usize, |key| set(key) || task.has(key));
+        Ok(config)
     }
 
     /// The config for a size and a group of tasks.
@@ -152,15 +165,7 @@ impl Preset {
                 dropout: if group == Group::Questions { 0.0 } else { 0.1 },
                 pooling: Pooling::First,
             },
-            squad: (group == Group::Questions).then_some(SpanConfig {
-                max_query_length: 64,
-                stride: 128,
-                max_answer_length: 30,
-                n_best: 20,
-                beam: 20,
-                answerable_weight: 0.5,
-                null_threshold: -2.75,
-            }),
+            squad: (group == Group::Questions).then(SpanConfig::reference),
             checkpoint: CheckpointConfig { every: 1000, keep_last: 1, finished: Finished::Delete },
             evaluate: EvaluateConfig { every: 0, choose: Choose::Last },
         }

@@ -1,7 +1,7 @@
 //! The report of fine-tuning: `results.json`.
 
-use crate::baseline::Baselines;
-use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
+use crate::{baseline::Baselines, summary::SplitSummary};
+use electra_scores::{LeftOut, MatchCounts, Metric, Scores, metrics::Summary};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -29,6 +29,9 @@ pub struct Report {
     pub weights: Weights,
     /// The numbers of examples.
     pub examples: Examples,
+    /// What was read for each split: its labels, and the texts that were truncated. Reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<SplitSummary>,
     /// The number of updates of each seed.
     pub steps: u64,
     /// One entry per seed, in the requested order.
@@ -75,11 +78,17 @@ pub struct SeedReport {
     pub seed: u64,
     /// Every score on the dev set.
     pub dev: Scores,
+    /// The scores of each class, label, type or tag on the dev set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dev_by_label: Vec<LabelScores>,
     /// Every score on each further dev set, by its name; for several tasks, also on the dev set of each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_dev: BTreeMap<String, Scores>,
     /// Every score on the test set.
     pub test: Option<Scores>,
+    /// The scores of each class, label, type or tag on the test set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_by_label: Vec<LabelScores>,
     /// With `evaluate.choose = "best"`, the step of its weights; otherwise they are those after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_step: Option<u64>,
@@ -88,6 +97,33 @@ pub struct SeedReport {
     pub more_test: BTreeMap<String, Scores>,
     /// The duration of training and scoring in seconds, of the process that finished it.
     pub seconds: f64,
+}
+
+/// The scores of a class, label, type of entity, or tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabelScores {
+    /// Its name.
+    pub label: String,
+    /// [`MatchCounts::precision`].
+    pub precision: f64,
+    /// [`MatchCounts::recall`].
+    pub recall: f64,
+    /// [`MatchCounts::f1`].
+    pub f1: f64,
+    /// The number in the gold data.
+    pub gold: usize,
+    /// The number that is predicted.
+    pub predicted: usize,
+    /// The number that is predicted correctly.
+    pub right: usize,
+}
+
+impl From<(String, MatchCounts)> for LabelScores {
+    fn from((label, counts): (String, MatchCounts)) -> Self {
+        let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
+        let MatchCounts { gold, predicted, right } = counts;
+        Self { label, precision, recall, f1, gold, predicted, right }
+    }
 }
 
 impl SeedReport {

@@ -38,30 +38,35 @@ pub struct Splits<T> {
 }
 
 impl<T> Splits<T> {
-    /// Reads the files of all splits, which are below `data`.
+    /// Reads the files of all splits, which are below `data`, in the order of [`Splits::names`].
     ///
     /// # Errors
     /// The first error of `read`.
     pub fn read(
         files: &Files,
         data: &Path,
-        mut read: impl FnMut(&Path) -> Result<T>,
+        mut read: impl FnMut(&Split, &Path) -> Result<T>,
     ) -> Result<Self> {
-        let mut read = |file: &Path| read(&data.join(file));
-        let dev = read(&files.dev)?;
-        let more_dev = files.more_dev.iter().map(|(name, file)| Ok((name.clone(), read(file)?)));
+        let mut read = |split: Split, file: &Path| read(&split, &data.join(file));
+        let dev = read(Split::Dev, &files.dev)?;
+        let more_dev = files
+            .more_dev
+            .iter()
+            .map(|(name, file)| Ok((name.clone(), read(Split::MoreDev(name.clone()), file)?)));
         let more_dev = more_dev.collect::<Result<_>>()?;
-        Ok(Self { dev, more_dev, test: files.test.as_deref().map(read).transpose()? })
+        let test = files.test.as_deref().map(|file| read(Split::Test, file)).transpose()?;
+        Ok(Self { dev, more_dev, test })
     }
 
-    /// `to` applied to each value.
+    /// `to` applied to each value, in the order of [`Splits::names`].
     ///
     /// # Errors
     /// The first error of `to`.
-    pub fn map<U>(self, to: impl Fn(T) -> Result<U>) -> Result<Splits<U>> {
+    pub fn map<U>(self, mut to: impl FnMut(T) -> Result<U>) -> Result<Splits<U>> {
+        let dev = to(self.dev)?;
         let more_dev = self.more_dev.into_iter().map(|(name, value)| Ok((name, to(value)?)));
         let more_dev = more_dev.collect::<Result<_>>()?;
-        Ok(Splits { dev: to(self.dev)?, more_dev, test: self.test.map(to).transpose()? })
+        Ok(Splits { dev, more_dev, test: self.test.map(to).transpose()? })
     }
 
     /// `score` of the dev set and of the test set.

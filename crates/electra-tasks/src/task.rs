@@ -13,9 +13,10 @@ use crate::{
     preset::Group,
     report::Examples,
     split::Split,
+    summary::SplitSummary,
 };
 use electra_model::EncoderConfig;
-use electra_scores::{LeftOut, Metric, Scores};
+use electra_scores::{LeftOut, MatchCounts, Metric, Scores};
 use electra_tokenize::WordPiece;
 use electra_train::metrics::Observations;
 use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
@@ -132,6 +133,12 @@ pub trait Answers: Debug {
         BTreeMap::new()
     }
 
+    /// The counts of each class, label, type or tag; none by default. For several tasks, labels are after the name of
+    /// the task and a slash.
+    fn by_label(&self) -> Vec<(String, MatchCounts)> {
+        Vec::new()
+    }
+
     /// Further sections of the report: the hardest examples, scores by type.
     fn details(&self) -> Vec<Details> {
         Vec::new()
@@ -219,6 +226,8 @@ pub struct LoadedTask {
     pub splits: Vec<Split>,
     /// The examples that are not used, by file: listed in `left-out.txt` and in the report.
     pub left_out: Vec<LeftOut>,
+    /// What was read for each split, in the log and in `results.json`.
+    pub summaries: Vec<SplitSummary>,
     /// The data itself.
     pub data: Arc<dyn TaskData>,
 }

@@ -5,7 +5,7 @@ use crate::{
     batch::{Input, InputGroups},
     body::Body,
     config::TrainConfig,
-    details::Details,
+    details::{ByLabel, Details},
     error::Result,
     head::{HeadInput, HeadNet, HeadSite, RowLosses},
     model::{Header, ModelFiles},
@@ -14,7 +14,7 @@ use crate::{
     split::{Split, Splits},
     task::{Answers, LoadedTask, TaskCard, TaskData, TaskHead},
 };
-use electra_scores::{LeftOut, Scores};
+use electra_scores::{LeftOut, MatchCounts, Scores};
 use electra_train::metrics::Observations;
 use serde_json::Value;
 use std::{borrow::Borrow, fmt::Debug, path::Path, sync::Arc};
@@ -56,6 +56,12 @@ pub trait TaskKind: Debug + Send + Sync + Sized + 'static {
     /// Scores without a network; none by default.
     fn baselines(&self, _labels: &[Self::Label], _splits: &Splits<Self::Examples>) -> Baselines {
         Baselines { majority: SplitScores::default(), bag_of_words: None }
+    }
+
+    /// The counts of each class, label, type or tag; none by default. They are in the report, in `results.json` and in a
+    /// file next to the predictions.
+    fn by_label(&self, _: &Self::Examples, _predictions: &[Self::Prediction]) -> Option<ByLabel> {
+        None
     }
 
     /// Further sections of the report on the dev set; none by default.
@@ -116,7 +122,7 @@ pub struct TrainingSet<L> {
     pub left_out: Vec<LeftOut>,
 }
 
-/// A task of some kind, with every group of training inputs once an epoch.
+/// A task of some kind, with every group of training inputs once an epoch, and without summaries.
 pub fn loaded<K: TaskKind>(
     kind: K,
     config: &TrainConfig,
@@ -129,7 +135,7 @@ pub fn loaded<K: TaskKind>(
     let examples = Examples { train: examples, dev: count(&splits.dev), test };
     let (order, names) = (Order::each_once(config, inputs.lengths()), splits.names());
     let data = Arc::new(KindData { kind, labels, splits });
-    LoadedTask { inputs, order, examples, splits: names, left_out, data }
+    LoadedTask { inputs, order, examples, splits: names, left_out, summaries: Vec::new(), data }
 }
 
 /// The data of a task of some kind.
@@ -206,6 +212,10 @@ impl<K: TaskKind> KindAnswers<K> {
     fn examples(&self) -> &K::Examples {
         self.data.splits.of(&self.split)
     }
+
+    fn counts(&self) -> Option<ByLabel> {
+        self.data.kind.by_label(self.examples(), &self.predictions)
+    }
 }
 
 impl<K: TaskKind> Answers for KindAnswers<K> {
@@ -213,11 +223,18 @@ impl<K: TaskKind> Answers for KindAnswers<K> {
         self.data.kind.score(self.examples(), &self.predictions)
     }
 
+    fn by_label(&self) -> Vec<(String, MatchCounts)> {
+        self.counts().map_or_else(Vec::new, |found| found.counts)
+    }
+
     fn details(&self) -> Vec<Details> {
-        self.data.kind.details(self.examples(), &self.predictions)
+        let by_label = self.counts().map(|found| found.details());
+        let others = self.data.kind.details(self.examples(), &self.predictions);
+        by_label.into_iter().chain(others).collect()
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
+        self.counts().map_or(Ok(()), |found| found.write(dir))?;
         self.data.kind.write(self.examples(), &self.predictions, dir)
     }
 }

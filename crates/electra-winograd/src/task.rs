@@ -115,7 +115,7 @@ impl Task for WinogradTask {
             labels: known.iter().map(|&i| encoded.candidates[i].clone()).collect(),
             left_out: LeftOut::of(&path, unparsed).into_iter().collect(),
         };
-        let splits = Splits::read(&self.files, site.data, |path| {
+        let splits = Splits::read(&self.files, site.data, |_, path| {
             let rows = LabeledRows::read(path, site)?;
             rows.encoded.warn(&path.display().to_string());
             Ok(rows)

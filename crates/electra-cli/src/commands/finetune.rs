@@ -171,14 +171,16 @@ impl Args {
     ) -> electra_tasks::Result<FinetuneConfig> {
         let of_config = self.overrides.iter().filter(|set| !set.starts_with(TASK_KEYS));
         let overrides: Vec<String> = of_config.chain(more).cloned().collect();
-        let (config, origin): (FinetuneConfig, String) = match &self.config {
-            Some(path) => (read_toml(path, &[])?, path.display().to_string()),
+        match &self.config {
+            Some(path) => {
+                let config: FinetuneConfig = read_toml(path, &[])?;
+                config.for_task(&path.display().to_string(), &basis.section, &overrides)
+            }
             None => {
                 let preset = self.preset.unwrap_or(Preset::Paper);
-                (preset.read(model, basis.group)?, format!("--preset {}", preset.name()))
+                preset.read(model, basis.group, &basis.section, &overrides)
             }
-        };
-        config.for_task(&origin, &basis.section, &overrides)
+        }
     }
 
     fn ended<R>(
@@ -250,7 +252,7 @@ fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
         }
         Event::CellFinished(cell) => {
             let median = figure(cell.dev.map(|dev| dev.median));
-            progress.line(&format!("{} done: dev {median} (median)", cell.name));
+            progress.line(&format!("{} done: dev {median}", cell.name));
         }
         Event::Loaded { examples, steps } => progress.line(&format!(
             "{}: {} training, {} dev, {} test examples; {steps} updates per seed",
@@ -296,10 +298,13 @@ fn table(report: &Report) -> anyhow::Result<()> {
         row(&format!("best on dev, {name}"), score.get(&metric).copied().flatten(), test)?;
     }
     let of = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| summary.as_ref().map(pick);
-    row("best on dev", report.best(|s| s.dev_score(metric)), report.best_seed_test)?;
-    row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median))?;
-    row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean))?;
-    row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd))?;
+    // A single seed has no spread.
+    if report.seeds.len() > 1 {
+        row("best on dev", report.best(|s| s.dev_score(metric)), report.best_seed_test)?;
+        row("median", of(&report.dev, |s| s.median), of(&report.test, |s| s.median))?;
+        row("mean", of(&report.dev, |s| s.mean), of(&report.test, |s| s.mean))?;
+        row("standard deviation", of(&report.dev, |s| s.sd), of(&report.test, |s| s.sd))?;
+    }
     let baselines = [
         ("majority", Some(&report.baselines.majority)),
         ("bag of words", report.baselines.bag_of_words.as_ref()),
@@ -318,8 +323,21 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
         let figures: String = figures.iter().map(|figure| format!("{figure:>9}")).collect();
         console::print(format_args!("{name:<width$}{figures}"))
     };
-    let seeds = report.seeds.len();
-    console::print(format_args!("{}: dev {}, {seeds} seeds per row", report.task, report.metric))?;
+    let seeds = match report.seeds.len() {
+        1 => "one seed".to_owned(),
+        seeds => format!("{seeds} seeds"),
+    };
+    console::print(format_args!("{}: dev {}, {seeds} per row", report.task, report.metric))?;
+    if report.seeds.len() == 1 {
+        let line = |name: &str, dev: &str, test: &str| {
+            console::print(format_args!("{name:<width$}{dev:>9}{test:>9}"))
+        };
+        line("", "dev", "test")?;
+        for cell in &report.cells {
+            line(&cell.name, &figure(cell.best_dev), &figure(cell.best_test))?;
+        }
+        return grid_end(report, out);
+    }
     line("", ["median", "mean", "sd", "best", "seed", "test"])?;
     for cell in &report.cells {
         let of = |pick: fn(&Summary) -> f64| figure(cell.dev.as_ref().map(pick));
@@ -327,6 +345,11 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
         let (best, test) = (figure(cell.best_dev), figure(cell.best_test));
         line(&cell.name, [&median, &mean, &sd, &best, &cell.best_seed.to_string(), &test])?;
     }
+    grid_end(report, out)
+}
+
+/// Prints the cells without a score, and the folder of the best model.
+fn grid_end(report: &GridReport, out: &Path) -> anyhow::Result<()> {
     for cell in &report.cells {
         if let Some(why) = &cell.diverged {
             console::print(format_args!("{} has no score: {why}", cell.name))?;
@@ -335,8 +358,9 @@ fn grid_table(report: &GridReport, out: &Path) -> anyhow::Result<()> {
     let Some(best) = &report.best else {
         bail!("all cells have diverged: try lower learning rates")
     };
+    let by = if report.seeds.len() > 1 { " by median" } else { "" };
     console::print(format_args!(
-        "best by median: {best}; model: {}",
+        "best{by}: {best}; model: {}",
         out.join(best).join("model").display()
     ))
 }

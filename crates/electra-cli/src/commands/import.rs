@@ -10,6 +10,7 @@ use electra_model::{
     hf::{self, Pretrained},
     tf::{self, Heads},
 };
+use electra_scores::squad::Version;
 use electra_tasks::model;
 use electra_tokenize::{Tokenizer, TokenizerOptions, WordPiece};
 use electra_train::hparams;
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// Second text column for a classifier of pairs; repeat it for a model with more texts.
     #[arg(long)]
     text_b: Vec<String>,
+    /// Version of SQuAD of a question answering model: with 2.0, a question may have no answer.
+    #[arg(long, value_enum, default_value_t = Version::V1)]
+    squad_version: Version,
     #[command(flatten)]
     overwrite: Overwrite,
 }
@@ -106,8 +110,9 @@ impl Args {
         let predicts =
             folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<bool> {
                 write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
-                Ok(kinds().adopt(dir, name, &texts)?)
+                Ok(kinds().adopt(dir, name, &texts, self.squad_version)?)
             })?;
+        print_notes(&pretrained.config.head_count_note().into_iter().collect::<Vec<_>>())?;
         summarize(&self.out, &pretrained)?;
         if predicts {
             console::print(format_args!(

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use electra_model::Parts;
-use electra_scores::table::Format;
+use electra_scores::table::{Delimiter, Format, Quoting};
 use electra_tasks::{
     Predictor,
     answer::RequestForm,
@@ -21,8 +21,8 @@ use std::{
 /// The name of standard output in messages.
 const STANDARD_OUTPUT: &str = "standard output";
 
-/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON lines file, the words of a CoNLL file, or the
-/// questions of a SQuAD file.
+/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON file, the words of a CoNLL file, or the questions of a
+/// SQuAD file.
 ///
 /// Rows and words are predicted in constant memory.
 #[derive(Debug, Parser)]
@@ -41,14 +41,20 @@ pub(crate) struct Args {
     #[arg(long)]
     task: Option<PathBuf>,
     /// Rows, or `-` for standard input; the text columns have the same names as in training. For words, a CoNLL file
-    /// with the words in the same column as in training; for questions, JSON of SQuAD or JSON lines of MRQA.
+    /// with the words in the same column as in training; for questions, JSON or JSON lines as in training.
     #[arg(long)]
     input: PathBuf,
     /// Format of the rows. Required for standard input; the default for a file depends on its extension.
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// The character between columns of a TSV or CSV input, if it is not a tab or a comma, such as `;`.
+    #[arg(long)]
+    delimiter: Option<Delimiter>,
+    /// Whether fields of a TSV or CSV input may be enclosed in quotation marks. Default: those of CSV.
+    #[arg(long, value_enum)]
+    quoting: Option<Quoting>,
     /// Output file, or `-` for standard output: `index` and `prediction` in the order of the rows. The format depends on
-    /// the extension (CSV, JSON lines, else TSV); on standard output it is that of the input. For words, the lines of the
+    /// the extension (CSV, JSON lines, JSON, else TSV); on standard output it is that of the input. For words, the lines of the
     /// input with another column for the tag; for questions, JSON `{id: text}`, with an empty text if a model of SQuAD
     /// 2.0 predicts no answer.
     #[arg(long)]
@@ -106,12 +112,15 @@ impl Args {
         };
         // Standard output is for the predictions.
         let summary = summary(&report);
-        match is_standard(&self.output) {
-            true => progress.line(&summary),
-            false => {
-                drop(progress);
-                console::print(format_args!("{summary}: {}", self.output.display()))?;
-            }
+        if is_standard(&self.output) {
+            progress.line(&summary);
+        }
+        drop(progress);
+        if !is_standard(&self.output) {
+            console::print(format_args!("{summary}: {}", self.output.display()))?;
+        }
+        if let Some(message) = report.truncated.message() {
+            tracing::warn!("{}: {message}", self.input.display());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -153,18 +162,19 @@ impl Args {
 
     /// Checks that the options of streams are for the model's kind of task.
     fn check_streams(&self, form: &RequestForm) -> anyhow::Result<()> {
+        let is_table = self.format.is_some() || self.delimiter.is_some() || self.quoting.is_some();
         match form {
-            RequestForm::Words { .. } if self.format.is_some() => {
-                bail!("words are read and written in columns: remove --format")
-            }
+            RequestForm::Words { .. } if is_table => bail!(
+                "words are read and written in columns: remove --format, --delimiter and --quoting"
+            ),
             RequestForm::Questions { .. }
-                if self.format.is_some()
+                if is_table
                     || self.window.is_some()
                     || is_standard(&self.input)
                     || is_standard(&self.output) =>
             {
                 bail!(
-                    "questions are read from and written to JSON files: remove --format and --window, and use files instead of `-`"
+                    "questions are read from and written to JSON files: remove --format, --delimiter, --quoting and --window, and use files instead of `-`"
                 )
             }
             _ => Ok(()),
@@ -178,15 +188,17 @@ impl Args {
                 (Some(format), _) => format,
                 (None, false) => Format::Tsv,
                 (None, true) => {
-                    bail!("standard input needs --format: tsv, csv or jsonl")
+                    bail!("standard input needs --format: tsv, csv, jsonl or json")
                 }
             };
-            return Ok(StreamInput::new(io::stdin(), STANDARD_INPUT, format));
+            let input = StreamInput::new(io::stdin(), STANDARD_INPUT, format);
+            return Ok(input.with_delimiter(self.delimiter, self.quoting));
         }
         if is_table && self.format.is_none() {
             Format::of(&self.input).map_err(|error| anyhow!("{error}; or use --format"))?;
         }
-        Ok(StreamInput::open(&self.input)?.with_format(self.format))
+        let input = StreamInput::open(&self.input)?.with_format(self.format);
+        Ok(input.with_delimiter(self.delimiter, self.quoting))
     }
 
     fn options(&self, form: &RequestForm) -> StreamOptions {
@@ -211,7 +223,7 @@ impl Args {
 
 /// The number of predictions, the speed and, if known, the peak memory.
 fn summary(report: &StreamReport) -> String {
-    let StreamReport { done, unit, seconds } = report;
+    let StreamReport { done, unit, seconds, .. } = report;
     let rate = *done as f64 / seconds;
     let memory = host::peak_memory().map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
     format!("{done} {unit}, {rate:.0} per second{}", memory.unwrap_or_default())

@@ -8,8 +8,9 @@ use electra_scores::{
     figure::{Layout, json},
     glue::{self, Average, GlueTask},
     multi_label::{self, MultiLabelTask},
+    sentence::{self, FileScores, SentenceTask},
     squad::{self, Unmatched, Version, read_null_odds, read_predictions, score_1, score_2},
-    tagging::{self, Columns, Rule},
+    tagging::{self, Columns, Comments, Rule},
 };
 use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Squad(Squad),
     /// Score tags in CoNLL files: entities like seqeval and conlleval.
     Tagging(Tagging),
+    /// Score classes or numbers of any task, like scikit-learn.
+    Classification(Classification),
     /// Score sets of labels, like scikit-learn.
     MultiLabel(MultiLabel),
 }
@@ -36,6 +39,7 @@ impl Command {
             Self::Average(args) => args.run(),
             Self::Squad(args) => args.run(),
             Self::Tagging(args) => args.run(),
+            Self::Classification(args) => args.run(),
             Self::MultiLabel(args) => args.run(),
         }
     }
@@ -53,7 +57,7 @@ pub(crate) struct Glue {
     /// The labeled file, in GLUE's format; for ax, diagnostic-full.tsv.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// Predictions: TSV with the header `index<TAB>prediction`; the index is the row's number, from 0.
+    /// Predictions, as `electra predict` writes them: the columns `index` (the row's number, from 0) and `prediction`.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
 }
@@ -112,7 +116,7 @@ pub(crate) struct Squad {
     /// Version of SQuAD, which selects the official script.
     #[arg(long)]
     version: Version,
-    /// Questions with their answers, in the format of SQuAD, or of MRQA (.jsonl, .jsonl.gz).
+    /// Questions with their answers, in the format of SQuAD, MRQA or `datasets`.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
     /// Predictions: {id: text}; "" predicts no answer.
@@ -207,14 +211,19 @@ pub(crate) struct Tagging {
     /// Column of the predicted tags.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pred_column: i64,
+    /// Which lines before the first word of a sentence are comments.
+    #[arg(long, value_enum, default_value_t = Comments::Detect)]
+    comments: Comments,
 }
 
 impl Tagging {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let columns = |tag| Columns { word: self.word_column, tag: Some(tag) };
+        let columns =
+            |tag| Columns { word: self.word_column, tag: Some(tag), comments: self.comments };
         let (predicted, gold) = tagging::read_pair(
             (&self.pred, columns(self.pred_column)),
             (&self.gold, columns(self.gold_column)),
+            self.rule,
         )?;
         let scores = tagging::score(&predicted, &gold, self.rule)?;
         if self.rule == Rule::Plain {
@@ -222,12 +231,6 @@ impl Tagging {
             console::print(serde_json::to_string_pretty(&printed)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let figures = |found: &MatchCounts| {
-            object!({
-                "precision": found.precision(), "recall": found.recall(), "f1": found.f1(),
-                "gold": found.gold, "predicted": found.predicted, "right": found.right,
-            })
-        };
         let mut printed = figures(&scores.overall);
         printed["accuracy"] = scores.accuracy.into();
         printed["types"] =
@@ -235,6 +238,45 @@ impl Tagging {
         console::print(serde_json::to_string_pretty(&printed)?)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Score classes or numbers of any task; fractions, and for classes also precision, recall and F1 of each.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  electra score classification --task mine/task.toml --gold mine/test.tsv --pred predictions.tsv")]
+pub(crate) struct Classification {
+    /// A task.toml or its folder with `kind = "classification"` or `"regression"`. Without the key `labels`, the classes
+    /// are those in the two files.
+    #[arg(long)]
+    task: PathBuf,
+    /// The labeled file.
+    #[arg(long, value_name = "FILE")]
+    gold: PathBuf,
+    /// Predictions, as `electra predict` writes them: the columns `index` (the row's number, from 0) and `prediction`.
+    #[arg(long, value_name = "FILE")]
+    pred: PathBuf,
+}
+
+impl Classification {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let task = SentenceTask::read(&self.task)?;
+        let FileScores { scores, by_class } = sentence::score(&task, &self.gold, &self.pred)?;
+        let mut printed = serde_json::to_value(&scores)?;
+        if !by_class.is_empty() {
+            printed["classes"] =
+                by_class.iter().map(|(name, found)| (name.clone(), figures(found))).collect();
+        }
+        console::print(serde_json::to_string_pretty(&printed)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The counts and scores of a class or type, or of all.
+fn figures(found: &MatchCounts) -> serde_json::Value {
+    object!({
+        "precision": found.precision(), "recall": found.recall(), "f1": found.f1(),
+        "gold": found.gold, "predicted": found.predicted, "right": found.right,
+    })
 }
 
 /// Score sets of labels: accuracy of whole sets, micro and macro F1; fractions.
@@ -249,7 +291,7 @@ pub(crate) struct MultiLabel {
     /// The labeled file.
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// Predictions: TSV with the header `index<TAB>prediction`; the index is the row's number, from 0.
+    /// Predictions, as `electra predict` writes them: the columns `index` (the row's number, from 0) and `prediction`.
     #[arg(long, value_name = "FILE")]
     pred: PathBuf,
 }

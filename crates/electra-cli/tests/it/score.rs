@@ -163,13 +163,47 @@ fn tags_are_scored_from_files_of_columns() {
     write(dir, "tagged.txt", "A O\nB O\n\nD O\n");
     fails(dir, line, 1, &["tagged.txt:3", "the end of the sentence", "gold.txt:3", "\"C\""]);
     write(dir, "tagged.txt", "A O\nB O\nC O\n");
-    fails(dir, line, 1, &["gold.txt:5", "tagged.txt has no more"]);
+    fails(dir, line, 1, &["gold.txt:5", "tagged.txt ends after 1 sentences", "\"D\""]);
     write(dir, "tagged.txt", "A O\nB O O\nC O\n\nD O\n");
     fails(dir, line, 1, &["tagged.txt:2", "3 columns", "have 2"]);
     write(dir, "tagged.txt", b"A O\nB\xe9 O\nC O\n\nD O\n");
     fails(dir, line, 1, &["tagged.txt:2", "UTF-8", "0xe9"]);
     write(dir, "tagged.txt", "A NN\nB O\nC O\n\nD O\n");
-    fails(dir, line, 1, &["\"NN\"", "B-PER"]);
+    fails(dir, line, 1, &["tagged.txt:1", "\"NN\"", "B-PER"]);
+    // Comments, and the same entities in BILOU.
+    write(dir, "tagged.txt", "# id 1\nA B-X\nB L-X\nC O\n\nD U-Y\n");
+    let found: serde_json::Value = serde_json::from_str(&output(dir, line)).unwrap();
+    assert_eq!(found["f1"], 1.0);
+    fails(dir, &format!("{line} --comments none"), 1, &["tagged.txt:2", "2 columns", "have 3"]);
+}
+
+/// Three of four are right; neg has precision 1 and recall 2/3, pos 1/2 and 1.
+#[test]
+fn classes_of_any_task_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let task = "name = 't'\nkind = 'classification'\ntext_a = 'a'\nlabel = 'b'\nmetric = 'macro-f1'\n\
+                [files]\ntrain = 'gold.tsv'\ndev = 'gold.tsv'\n";
+    write(dir, "task.toml", task);
+    write(dir, "gold.tsv", "a\tb\nx\tpos\nx\tneg\nx\tneg\nx\tneg\n");
+    write(
+        dir,
+        "preds.json",
+        r#"[{"index": 0, "prediction": "pos"}, {"index": 1, "prediction": "neg"},
+        {"index": 2, "prediction": "pos"}, {"index": 3, "prediction": "neg"}]"#,
+    );
+    let line = "score classification --task {}/task.toml --gold {}/gold.tsv --pred {}/preds.json";
+    let found: serde_json::Value = serde_json::from_str(&output(dir, line)).unwrap();
+    let is = |found: &serde_json::Value, expected: f64| {
+        let found = found.as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
+    };
+    is(&found["accuracy"], 0.75);
+    is(&found["macro-f1"], (0.8 + 2.0 / 3.0) / 2.0);
+    is(&found["classes"]["neg"]["recall"], 2.0 / 3.0);
+    is(&found["classes"]["pos"]["precision"], 0.5);
+    write(dir, "task.toml", task.replace("'classification'", "'tagging'"));
+    fails(dir, line, 1, &["task.toml", "\"classification\""]);
 }
 
 /// Gold {a, b}, {}, {b}; predicted {a}, {}, {b, c}: two of three labels found, one said that is none.

@@ -194,6 +194,116 @@ fn a_task_says_how_it_is_learned() {
     assert!(!dir.join("wrong").exists());
 }
 
+/// What is legal and probably not meant is said, with numbers; one seed has no mean.
+#[test]
+fn labels_and_texts_are_judged_at_the_start() {
+    let folder = with_model();
+    let dir = folder.path();
+    write_kinds(dir);
+    let rows = read(dir, "kinds/train.tsv") + "the red runs . the red runs . the red\tcolor \n";
+    write(dir, "kinds/train.tsv", &rows);
+    let line = format!(
+        "finetune --task {{}}/kinds {FEW} --config configs/finetune-tiny.toml --set head.pooling=first \
+         --set train.max_length=8 --set task.class_weights=balanced --out {{}}/tuned"
+    );
+    let done = electra(dir, &line).success();
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    for part in [
+        "the labels \"color\" (8 times, first in line 2) and \"color \" (1 times, first in line 18) differ only in white space",
+        "17 examples; \"animal\" 8 (weight 0.708), \"color\" 8 (weight 0.708), \"color \" 1 (weight 5.667)",
+        "labels with a single training example (1): \"color \"",
+        "1 of 17 texts (5.9 %) are truncated to 8 tokens; the longest has 12",
+        "dev.tsv: the texts of all 6 examples are also in the training set",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert!(!said.contains("attention heads"), "{said}");
+    let table = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    assert!(table.contains("seed 7") && !table.contains("mean") && !table.contains("deviation"));
+
+    // Prediction counts too; the delimiter and the format of the output are those that are given.
+    write(dir, "new.CSV", "text;x\n\"the red ; fox\";1\nthe red runs . the red runs . a fox;2\n");
+    let predict = "predict --model {}/tuned --input {}/new.CSV --output {}/p.JSON";
+    fails(dir, predict, 1, &["new.CSV:1", "';'", "--delimiter"]);
+    let done = electra(dir, &format!("{predict} --delimiter ;")).success();
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("1 of 2 texts (50.0 %) are truncated to 8 tokens"), "{said}");
+    let answers = json_of(dir, "p.JSON");
+    assert_eq!((answers[0]["index"].as_u64(), answers[1]["index"].as_u64()), (Some(0), Some(1)));
+    let other = "--set head.pooling=first --set task.label=nothing --out {}/other";
+    let line =
+        format!("finetune --task {{}}/kinds {FEW} --config configs/finetune-tiny.toml {other}");
+    fails(dir, &line, 1, &["train.tsv:1", "\"nothing\"", "label"]);
+    write(dir, "kinds/train.tsv", rows + "the fox\t\n");
+    let line = line.replace("--set task.label=nothing", "");
+    fails(dir, &line, 1, &["train.tsv:19", "is empty", "--set task.no_label="]);
+    let line = format!("{line} --set task.no_label=");
+    let said = electra(dir, &line).success().get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("1 rows have no gold label"));
+}
+
+/// The model has 16 positions, the preset 128.
+#[test]
+fn a_preset_is_lowered_to_the_positions_of_the_model() {
+    let folder = with_model();
+    let dir = folder.path();
+    write_kinds(dir);
+    let line = "finetune --task {}/kinds --model {}/model --weights random --set train.device=cpu --out {}/tuned";
+    let said = electra(dir, line).success().get_output().stderr.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("train.max_length = 16 instead of 128"), "{said}");
+    fails(
+        dir,
+        &format!("{line} --overwrite --set train.max_length=17"),
+        1,
+        &["train.max_length = 17"],
+    );
+}
+
+/// Folders that transformers wrote: taggers and models of questions predict as soon as they are imported.
+#[test]
+fn imported_taggers_and_question_models_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let vocab: Vec<String> = special.into_iter().chain((5..20).map(|i| format!("w{i}"))).collect();
+    write(dir, "vocab.txt", vocab.join("\n"));
+    let fixtures = root().join("tests/fixtures/foreign");
+    let import = |name: &str, more: &str| {
+        let from = fixtures.join(name).display().to_string();
+        output(
+            dir,
+            &format!("import --from hf {from} --vocab {{}}/vocab.txt --out {{}}/{name} {more}"),
+        )
+    };
+    assert!(import("tokens", "").contains("predict with"));
+    write(dir, "in.conll", "# id 1\nw12\n\nw5\nw6\n");
+    let tagged = output(dir, "predict --model {}/tokens --input {}/in.conll --output -");
+    assert!(tagged.starts_with("# id 1\nw12 B-Y\n\nw5 "), "{tagged}");
+    // The reference of its tags scores it, and its encoder is fine-tuned further.
+    write(dir, "tagged.conll", &tagged);
+    output(dir, "score tagging --gold {}/tagged.conll --pred {}/tagged.conll");
+    write(dir, "tags/task.toml", TAGS.replace("scheme = 'bio'\n", ""));
+    write(dir, "tags/train.conll", "w5 B-X\nw6 I-X\n\nw7 O\n");
+    write(dir, "tags/dev.conll", "w5 B-X\nw6 I-X\n");
+    output(dir, "finetune --task {}/tags --model {}/tokens --set train.device=cpu --out {}/tuned");
+
+    let rows = [("1", "w5"), ("2", "w6")].map(|(id, question)| {
+        json!({"id": id, "context": "w7 w8 w9", "question": question, "answers": {"text": [], "answer_start": []}})
+    });
+    write(dir, "in.jsonl", format!("{}\n{}\n", rows[0], rows[1]));
+    import("question", "");
+    output(dir, "predict --model {}/question --input {}/in.jsonl --output {}/answers.json");
+    let answers = json_of(dir, "answers.json");
+    assert!(["1", "2"].iter().all(|id| "w7 w8 w9".contains(answers[id].as_str().unwrap())));
+    let threshold =
+        "predict --model {}/question --input {}/in.jsonl --output {}/none.json --threshold=-1e9";
+    fails(dir, threshold, 1, &["version 1.1"]);
+    import("question", "--squad-version 2.0 --overwrite");
+    output(dir, threshold);
+    assert_eq!(json_of(dir, "none.json"), json!({"1": "", "2": ""}));
+}
+
 #[test]
 fn a_task_given_twice_is_two_tasks_on_one_encoder() {
     let folder = with_model();

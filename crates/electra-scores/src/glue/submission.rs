@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     sentence::{Label, LabelSpace},
-    table::{Format, Header, Rows},
+    table::{Format, Rows},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -163,9 +163,7 @@ fn check_table(bytes: Vec<u8>, name: &str, task: &GlueTask, rows: u64) -> Result
     let columns: Vec<&str> = HEADER.split('\t').collect();
     let space = task.label_space();
     let mut count = 0u64;
-    let table =
-        Rows::from_reader(Cursor::new(bytes), Format::Tsv, name, &columns, Header::FirstLine)?;
-    for row in table {
+    for row in Rows::from_reader(Cursor::new(bytes), Format::Tsv, name, &columns)? {
         let row = row?;
         let (index, prediction) = (row.fields[0].as_str(), row.fields[1].as_str());
         let fail = |message: String| Error::row(name, row.line, message);

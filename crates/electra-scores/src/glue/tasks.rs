@@ -6,6 +6,7 @@
 //! the files of gluebenchmark.com; reference `finetune/classification/classification_tasks.py`.
 
 use crate::{
+    class_weights::ClassWeights,
     error::{Error, Result},
     files::{Files, Pairs},
     metrics::Metric,
@@ -290,19 +291,19 @@ impl GlueTask {
             range,
             // GLUE's files have a gold label in every row; those of MNLI's authors do not.
             no_label: (self.labels == THREE_WAY).then(|| "-".to_owned()),
+            class_weights: ClassWeights::None,
             pairs: self.pairs,
             unusable_rows: UNUSABLE_ROWS,
             metric: self.metric,
             files: Files {
                 train: "train.tsv".into(),
                 dev: dev.into(),
-                test: None,
-                format: None,
                 columns: columns.map(owned),
                 more_dev: more_dev
                     .iter()
                     .map(|&(name, file)| (name.to_owned(), file.into()))
                     .collect(),
+                ..Files::default()
             },
         }
     }

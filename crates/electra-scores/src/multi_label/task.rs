@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     files::{Files, Pairs},
-    form::Form,
+    form::{Form, LabelColumns},
     labels::{check_labels, find_label},
     metrics::Metric,
     task_file::TaskFile,
@@ -189,15 +189,14 @@ impl MultiLabelTask {
 
     /// The columns to read, and which rows may be left out.
     pub fn form(&self) -> Form<'_> {
-        let labels: Vec<&str> = match (&self.label, &self.labels) {
-            (Some(column), _) => vec![column],
-            (None, labels) => labels.iter().flatten().map(String::as_str).collect(),
-        };
         Form {
             texts: std::iter::once(self.text_a.as_str()).chain(self.text_b.as_deref()).collect(),
-            labels,
-            no_label: None,
-            separator: self.label.as_ref().map(|_| self.separator.as_str()),
+            labels: match (&self.label, &self.labels) {
+                (Some(column), _) => LabelColumns::Set { column, separator: &self.separator },
+                (None, labels) => {
+                    LabelColumns::Flags(labels.iter().flatten().map(String::as_str).collect())
+                }
+            },
             unusable_rows: self.unusable_rows,
             pairs: self.pairs,
             files: &self.files,

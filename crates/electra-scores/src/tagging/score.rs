@@ -1,6 +1,6 @@
 //! Scores of tagged words: of entities by type and overall, equal to those of seqeval and conlleval.
 
-use super::file::{Columns, Sentences};
+use super::file::{Columns, Sentence, Sentences};
 use crate::{
     counts::{MatchCounts, fraction},
     error::{Error, Result},
@@ -48,25 +48,34 @@ pub struct TaggingScores {
 
 /// A parsed tag.
 #[derive(Clone, Copy, PartialEq)]
-struct Tag<'a> {
-    prefix: char,
-    kind: &'a str,
+pub(super) struct Tag<'a> {
+    /// B, I, E, S or O.
+    pub(super) prefix: char,
+    pub(super) kind: &'a str,
 }
 
-const OUTSIDE: Tag<'static> = Tag { prefix: 'O', kind: "" };
-
 impl<'a> Tag<'a> {
-    fn parse(text: &'a str, rule: Rule) -> Result<Self> {
+    /// Parses a tag of any scheme; for strict IOB2 only B and I are prefixes.
+    pub(super) fn parse(text: &'a str, rule: Rule) -> std::result::Result<Self, String> {
         let (prefix, kind) = text.split_once('-').unwrap_or((text, ""));
-        let known = match rule {
-            Rule::Conll | Rule::StrictIobes | Rule::Plain => ["B", "I", "E", "S", "O"].as_slice(),
-            Rule::StrictIob2 => ["B", "I", "O"].as_slice(),
+        let canonical = match prefix {
+            "B" => Some('B'),
+            "I" => Some('I'),
+            "O" if kind.is_empty() => Some('O'),
+            _ if rule == Rule::StrictIob2 => None,
+            // The same in BMES and BILOU.
+            "M" => Some('I'),
+            "E" | "L" => Some('E'),
+            "S" | "U" => Some('S'),
+            _ => None,
         };
-        if !known.contains(&prefix) || (prefix == "O" && !kind.is_empty()) {
-            let expected = format!("must be O, or one of {known:?} with a type, as in B-PER");
-            return Err(Error::value("tag", format!("{text:?}"), expected));
-        }
-        Ok(prefix.chars().next().map_or(OUTSIDE, |prefix| Self { prefix, kind }))
+        let expected = match rule {
+            Rule::StrictIob2 => "B or I",
+            _ => "B, I, E, S (BIOES), B, I, L, U (BILOU) or B, M, E, S (BMES)",
+        };
+        canonical
+            .map(|prefix| Self { prefix, kind })
+            .ok_or_else(|| format!("must be O, or one of {expected} with a type, as in B-PER"))
     }
 
     /// Whether this tag continues the entity of the tag before it.
@@ -80,13 +89,17 @@ impl<'a> Tag<'a> {
 /// The entities of a sentence, in order.
 ///
 /// # Errors
-/// For a tag without a prefix of the rule (B, I, O; also E and S, except with IOB2).
+/// For a tag without a prefix of the rule: B, I, O; except with strict IOB2 also E and S, and L, U and M, which are read
+/// as E, S and I.
 pub fn entities<'a>(tags: &'a [impl AsRef<str>], rule: Rule) -> Result<Vec<Entity<'a>>> {
     if rule == Rule::Plain {
         return Ok(Vec::new());
     }
-    let tags: Vec<Tag<'a>> =
-        tags.iter().map(|tag| Tag::parse(tag.as_ref(), rule)).collect::<Result<_>>()?;
+    let parse = |tag: &'a _| {
+        let text: &'a str = AsRef::<str>::as_ref(tag);
+        Tag::parse(text, rule).map_err(|why| Error::value("tag", format!("{text:?}"), why))
+    };
+    let tags: Vec<Tag<'a>> = tags.iter().map(parse).collect::<Result<_>>()?;
     let mut found = Vec::new();
     let mut start = 0;
     for end in 1..=tags.len() {
@@ -113,46 +126,74 @@ pub type Tags = Vec<Vec<String>>;
 /// The predicted and the gold tags of two CoNLL files, which must have the same words.
 ///
 /// # Errors
-/// Naming file and line of what cannot be read, or of the first sentence or word that differs.
+/// Naming file and line of what cannot be read, of a tag that has no prefix of the rule, or of the first sentence or word
+/// that differs or is missing.
 pub fn read_pair(
     (predicted, predicted_columns): (&Path, Columns),
     (gold, gold_columns): (&Path, Columns),
+    rule: Rule,
 ) -> Result<(Tags, Tags)> {
-    let (name, other) = (predicted.display().to_string(), gold.display().to_string());
     let mut ours = Sentences::open(predicted, predicted_columns)?;
     let mut theirs = Sentences::open(gold, gold_columns)?;
     let (mut tags, mut gold_tags) = (Vec::new(), Vec::new());
     loop {
         let (found, wanted) = match (ours.next().transpose()?, theirs.next().transpose()?) {
+            (None, None) if tags.is_empty() => return Err(Error::file(gold, "has no sentences")),
             (None, None) => return Ok((tags, gold_tags)),
             (Some(found), Some(wanted)) => (found, wanted),
-            (Some(found), None) => {
-                let message = format!("{other} has no more sentences, and one begins here");
-                return Err(Error::row(&name, found.line, message));
-            }
-            (None, Some(wanted)) => {
-                let message = format!("{name} has no more sentences, and one begins here");
-                return Err(Error::row(&other, wanted.line, message));
-            }
+            (Some(found), None) => return Err(missing(&ours, &found, &theirs, tags.len())),
+            (None, Some(wanted)) => return Err(missing(&theirs, &wanted, &ours, tags.len())),
         };
         let same = found.words.iter().zip(&wanted.words).take_while(|(a, b)| a == b).count();
         if same < found.words.len().max(wanted.words.len()) {
+            // The line after the last word is that of the end of the sentence.
+            let line = |sentence: &Sentence| {
+                let last = sentence.lines.last().map_or(0, |line| line.number + 1);
+                sentence.word_lines().nth(same).map_or(last, |line| line.number)
+            };
             let word = |words: &[String]| match words.get(same) {
                 Some(word) => format!("the word {word:?}"),
                 None => "the end of the sentence".to_owned(),
             };
-            let line = |first: u64| first + same as u64;
             let message = format!(
-                "{} where {other}:{} has {}",
+                "{} where {}:{} has {}",
                 word(&found.words),
-                line(wanted.line),
+                theirs.file(),
+                line(&wanted),
                 word(&wanted.words)
             );
-            return Err(Error::row(&name, line(found.line), message));
+            return Err(Error::row(ours.file(), line(&found), message));
+        }
+        for (file, sentence) in [(&ours, &found), (&theirs, &wanted)] {
+            check_tags(file.file(), sentence, rule)?;
         }
         tags.push(found.tags);
         gold_tags.push(wanted.tags);
     }
+}
+
+/// The error about a sentence of `longer` that comes after all `count` sentences of `shorter`.
+fn missing(longer: &Sentences, sentence: &Sentence, shorter: &Sentences, count: usize) -> Error {
+    let words = sentence.words.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let more = if sentence.words.len() > 5 { " ..." } else { "" };
+    let message = format!(
+        "{} ends after {count} sentences and lacks this one, {:?}, and all after it",
+        shorter.file(),
+        words + more
+    );
+    Error::row(longer.file(), sentence.first_line(), message)
+}
+
+/// Checks that the tags of a sentence have prefixes of the rule.
+fn check_tags(file: &str, sentence: &Sentence, rule: Rule) -> Result<()> {
+    if rule == Rule::Plain {
+        return Ok(());
+    }
+    for (line, tag) in sentence.word_lines().zip(&sentence.tags) {
+        let fail = |why| Error::row(file, line.number, format!("tag {tag:?}: {why}"));
+        Tag::parse(tag, rule).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// The fraction of words with the gold tag; 0 without words.

@@ -2,9 +2,9 @@
 
 use crate::says;
 use electra_scores::squad::{
-    Answer, Predictions, SquadFile, read_null_odds, read_predictions, score_1, score_2,
+    self, Answer, Predictions, SquadFile, read_null_odds, read_predictions, score_1, score_2,
 };
-use std::{fs, path::Path};
+use std::{fs, io::Cursor, path::Path};
 
 const FILE: &str = r#"{"version": "v2.0", "data": [
   {"title": "Bread", "paragraphs": [
@@ -17,7 +17,7 @@ const FILE: &str = r#"{"version": "v2.0", "data": [
     {"context": "c", "qas": [{"id": "c", "question": "?"}]}]}]}"#;
 
 fn read(bytes: &[u8]) -> electra_scores::Result<SquadFile> {
-    read_with(SquadFile::read, bytes)
+    read_with(squad::read, bytes)
 }
 
 /// The result of a reader for a file `dev.json` with these bytes.
@@ -40,12 +40,13 @@ fn a_file_is_read_unchanged() {
     assert_eq!(questions.iter().map(|(_, q)| q.id.as_str()).collect::<String>(), "abc");
     let (context, question) = questions[0];
     for Answer { text, start } in question.answers.as_ref().unwrap() {
-        let found: String = context.chars().skip(*start).take(text.chars().count()).collect();
+        let found: String =
+            context.chars().skip(start.unwrap() as usize).take(text.chars().count()).collect();
         assert_eq!(&found, text, "starts count characters");
     }
     assert!(questions[1].1.is_impossible);
     assert_eq!(questions[1].1.answers, Some(Vec::new()));
-    assert_eq!(questions[1].1.plausible_answers[0].start, 8);
+    assert_eq!(questions[1].1.plausible_answers[0].start, Some(8));
     assert_eq!(questions[2].1.answers, None, "no gold is not the gold that there is no answer");
     let with = |version: &str| read(FILE.replacen("\"v2.0\"", version, 1).as_bytes()).unwrap();
     assert_eq!(with("1.1").version.as_deref(), Some("1.1"));
@@ -68,10 +69,9 @@ fn files_that_cannot_be_used() {
             "dev.json",
             "data[0].paragraphs[0].qas[0].answers[0].answer_start",
             "line 5 column",
-            "string",
+            "the number of characters before the answer",
         ],
     );
-    says(with("22", "-1"), &["answers[0].answer_start", "-1"]);
     says(with("22", "NaN"), &["answers[0].answer_start", "NaN", "finite"]);
     says(with("22", "-Infinity"), &["answers[0].answer_start", "Infinity", "finite"]);
     says(with("\"context\"", "\"text\""), &["data[0].paragraphs[0]", "missing field `context`"]);
@@ -79,7 +79,7 @@ fn files_that_cannot_be_used() {
     says(read(&FILE.as_bytes()[..200]), &["dev.json", "EOF"]);
     says(read(format!("{FILE} {{}}").as_bytes()), &["more after the end"]);
     says(read(b""), &["dev.json", "EOF"]);
-    says(SquadFile::read("nowhere.json".as_ref()), &["nowhere.json"]);
+    says(squad::read("nowhere.json".as_ref()), &["nowhere.json"]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn json_that_is_nested_too_deep() {
     let deep = "[".repeat(200_000);
     let with = |from: &str| read(FILE.replacen(from, &deep, 1).as_bytes());
     says(with("\"bread\""), &["answers[0].text", "sequence"]);
-    says(with("\"v2.0\""), &["version", "recursion limit"]);
+    says(with("\"v2.0\""), &["version", "sequence", "a string or a number"]);
     says(with("\"other keys are passed over\""), &["split", "expected value"]);
 }
 
@@ -138,4 +138,102 @@ fn gold_and_predictions_that_do_not_fit() {
     let empty = read(b"{\"data\": []}").unwrap();
     says(second(&empty, "a"), &["no question"]);
     says(score_1(&empty, &predictions("a")), &["no question"]);
+}
+
+/// The layouts of the file above: lists, `datasets`' rows, and the numbers that some files have instead of strings.
+#[test]
+fn questions_are_the_same_in_every_layout() {
+    let context = "Bakers bake bread.";
+    let row = |id: &str, question: &str, answers: &str| {
+        format!(
+            "{{\"id\": {id}, \"title\": \"Bread\", \"context\": \"{context}\", \"question\": \"{question}\", \"answers\": {answers}}}"
+        )
+    };
+    let (first, second) = (
+        row("\"a\"", "What?", "{\"text\": [\"bread\", \"bake\"], \"answer_start\": [12, 7]}"),
+        row("7", "Where?", "{\"text\": [], \"answer_start\": []}"),
+    );
+    let articles = format!(
+        "[{{\"title\": \"Bread\", \"paragraphs\": [{{\"context\": \"{context}\", \"qas\": [\n\
+         {{\"id\": \"a\", \"question\": \"What?\", \"answers\": [{{\"text\": \"bread\", \"answer_start\": 12}}, {{\"answer_start\": 7.0, \"text\": \"bake\"}}]}},\n\
+         {{\"id\": \"7\", \"question\": \"Where?\", \"answers\": []}}]}}]}}]"
+    );
+    let layouts = [
+        ("x.json", format!("{{\"version\": 2.0, \"data\": {articles}}}"), Some("2.0")),
+        ("x.json", format!("{{\"data\": {articles}, \"version\": \"v2\"}}"), Some("v2")),
+        ("x.json", articles, None),
+        ("x.json", format!("[{first},\n{second}]"), None),
+        ("x.json", format!("{{\"data\": [{first}, {second}]}}"), None),
+        // `datasets` writes lines into .json too.
+        ("x.json", format!("{first}\n{second}\n"), None),
+        ("x.JSONL", format!("{first}\n{second}\n\n"), None),
+    ];
+    let read =
+        |name: &str, text: &str| squad::read_from(Cursor::new(text.to_owned()), name.as_ref());
+    for (name, text, version) in layouts {
+        let file = read(name, &text).unwrap();
+        assert_eq!(file.version.as_deref(), version, "{text}");
+        let [article] = &file.articles[..] else { panic!("{text}") };
+        let [paragraph] = &article.paragraphs[..] else { panic!("{text}") };
+        assert_eq!(
+            (article.title.as_deref(), paragraph.context.as_str()),
+            (Some("Bread"), context)
+        );
+        let [what, where_] = &paragraph.questions[..] else { panic!("{text}") };
+        let answer = |text: &str, start| Answer { text: text.to_owned(), start: Some(start) };
+        assert_eq!(what.answers, Some(vec![answer("bread", 12), answer("bake", 7)]));
+        assert_eq!((where_.id.as_str(), &where_.answers), ("7", &Some(Vec::new())));
+        assert!(!where_.is_impossible, "the flag is not in the file");
+    }
+    // One row alone, and rows about two texts.
+    assert_eq!(read("x.json", &first).unwrap().questions().count(), 1);
+    let other = second.replace("bread", "cake");
+    assert_eq!(read("x.jsonl", &format!("{first}\n{other}")).unwrap().paragraphs().count(), 2);
+
+    let fails = |name: &str, text: &str, words: &[&str]| says(read(name, text), words);
+    let wrong = first.replace("[12, 7]", "[12]");
+    fails(
+        "x.jsonl",
+        &format!("{second}\n{wrong}"),
+        &["x.jsonl:2", "answers", "2 entries", "1 in \"answer_start\""],
+    );
+    fails("x.json", &format!("[{second}, {wrong}]"), &["x.json", "[1].answers", "2 entries"]);
+    fails(
+        "x.jsonl",
+        &first.replace("\"question\"", "\"query\""),
+        &["x.jsonl:1", "\"qas\"", "\"question\""],
+    );
+    fails("x.jsonl", &first.replace("\"id\"", "\"key\""), &["x.jsonl:1", "missing field `id`"]);
+    fails("x.jsonl", &format!("{first}\n{first}"), &["x.jsonl:2", "\"a\"", "line 1"]);
+    fails("x.json", &format!("[{first}, {first}]"), &["[1].id", "\"a\"", "[0]"]);
+    fails("x.json", "[{\"title\": \"t\"}]", &["[0]", "\"paragraphs\"", "\"context\""]);
+    fails("x.json", "[5]", &["[0]", "integer"]);
+    fails("x.json", "5", &["an object with the key \"data\", or a list"]);
+    fails(
+        "x.jsonl",
+        &first.replace("\"bread\"", "5"),
+        &["x.jsonl:1", "answers.text[0]", "a string"],
+    );
+    for version in ["[]", "true"] {
+        let text = format!("{{\"version\": {version}, \"data\": []}}");
+        fails("x.json", &text, &["version", "a string or a number"]);
+    }
+}
+
+/// They are read as they are: what is made of them is a question of training.
+#[test]
+fn starts_that_are_no_place_in_the_context() {
+    let starts = |text: &str| -> Vec<Option<i64>> {
+        let file = read(FILE.replacen("22", text, 1).as_bytes()).unwrap();
+        let (_, question) = file.questions().next().unwrap();
+        question.answers.iter().flatten().map(|answer| answer.start).collect()
+    };
+    assert_eq!(starts("-1"), [Some(-1), Some(15)]);
+    assert_eq!(starts("null"), [None, Some(15)]);
+    assert_eq!(starts("18446744073709551615"), [Some(i64::MAX), Some(15)]);
+    let missing = FILE.replacen(", \"answer_start\": 22", "", 1);
+    let file = read(missing.as_bytes()).unwrap();
+    assert_eq!(file.questions().next().unwrap().1.answers.as_ref().unwrap()[0].start, None);
+    let fraction = FILE.replacen("22", "2.5", 1);
+    says(read(fraction.as_bytes()), &["answer_start", "2.5", "the number of characters"]);
 }

@@ -2,8 +2,13 @@
 
 use super::grid_report::GridReport;
 use crate::{
-    baseline::Baselines, config::FinetuneConfig, details::Details, error::Result, report::Report,
+    baseline::Baselines,
+    config::FinetuneConfig,
+    details::Details,
+    error::Result,
+    report::Report,
     split::Split,
+    summary::{LabelCount, SplitSummary},
 };
 use electra_files::{if_there, read_json, write_file};
 use electra_scores::{LeftOut, Metric, Scores, metrics::Summary};
@@ -40,6 +45,7 @@ pub(super) fn write(out: &Path, report: &Report, config: &FinetuneConfig) -> Res
             vec!["best seed".to_owned(), report.best_seed.to_string()],
         ],
     );
+    data(&mut page, &report.data);
     scores(&mut page, report);
     left_out(&mut page, &report.left_out);
     let rows = report.seeds.iter().map(|seed| {
@@ -101,6 +107,42 @@ pub(super) fn write_grid(out: &Path, report: &GridReport) -> Result<()> {
     Ok(write_file(&out.join(NAME), page.finish())?)
 }
 
+/// What was read for each split, and the numbers of its labels.
+fn data(page: &mut Page, splits: &[SplitSummary]) {
+    if splits.is_empty() {
+        return;
+    }
+    page.heading("Data");
+    let rows = splits.iter().map(|split| {
+        let truncated = split.truncated.message().unwrap_or_else(|| "none".to_owned());
+        let (file, examples) = (split.file.display().to_string(), split.examples.to_string());
+        vec![split.split.clone(), file, examples, truncated, split.in_train.to_string()]
+    });
+    page.table(&["split", "file", "examples", "truncated", "also in the training set"], rows);
+    // The splits of one of several tasks have the same labels.
+    for group in splits.chunk_by(|_, next| !next.is_train()) {
+        let labels: BTreeSet<&str> =
+            group.iter().flat_map(|split| &split.labels).map(|label| &*label.label).collect();
+        if labels.is_empty() {
+            continue;
+        }
+        let is_weighted = group[0].labels.iter().any(|label| label.weight.is_some());
+        let mut header = vec!["label".to_owned()];
+        header.extend(group.iter().map(|split| split.split.clone()));
+        header.extend(is_weighted.then(|| "weight".to_owned()));
+        let of = |split: &SplitSummary, name: &str| -> Option<LabelCount> {
+            split.labels.iter().find(|label| label.label == name).cloned()
+        };
+        let rows = labels.into_iter().map(|name| {
+            let count = |split| of(split, name).map_or(0, |label| label.count).to_string();
+            let weight = of(&group[0], name).and_then(|label| label.weight);
+            let weight = is_weighted.then(|| figure(weight));
+            std::iter::once(name.to_owned()).chain(group.iter().map(count)).chain(weight).collect()
+        });
+        page.table(&header, rows.collect::<Vec<Vec<String>>>());
+    }
+}
+
 /// Every score of every seed and of the baselines, and a summary by the metric; then further dev sets and, for several
 /// tasks, each task.
 fn scores(page: &mut Page, report: &Report) {
@@ -123,7 +165,10 @@ fn scores(page: &mut Page, report: &Report) {
     let rows = [summary("dev", &report.dev), summary("test", &report.test)];
     let metric = report.metric.to_string();
     let header = [&metric[..], "median", "mean", "sd", "smallest", "largest"];
-    page.table(&header, rows.into_iter().flatten());
+    // A single seed has no spread.
+    if report.seeds.len() > 1 {
+        page.table(&header, rows.into_iter().flatten());
+    }
 
     let names: BTreeSet<&String> =
         report.seeds.iter().flat_map(|seed| seed.more_dev.keys()).collect();

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{EncoderWeights, Header},
     report::{Report, SeedReport, Weights, best},
+    summary::SplitSummary,
     task::LoadSite,
 };
 use electra_files::{if_there, read_json, write_json};
@@ -77,6 +78,7 @@ impl Finetune<'_> {
             model: self.model.clone(),
             weights: self.weights,
             examples,
+            data: prepared.loaded.summaries.clone(),
             steps: prepared.steps,
             best_seed: chosen.seed,
             dev: summary(&|seed| seed.dev_score(metric)),
@@ -163,6 +165,7 @@ impl Finetune<'_> {
         let (encoder, tokenizer) = (&source.config, &source.tokenizer);
         let site = LoadSite::new(&self.data, &self.model, encoder, tokenizer, self.config)?;
         let loaded = self.task.load(&site)?;
+        loaded.summaries.iter().for_each(SplitSummary::log);
         let encoder = match self.weights {
             Weights::Pretrained => {
                 Some(EncoderWeights::read(&self.model, self.task.pretrained_head())?)

@@ -12,7 +12,7 @@ use crate::{
     head::HeadSite,
     model::{self, handles},
     objective::{Finetuning, layer_rule},
-    report::{SeedReport, best},
+    report::{LabelScores, SeedReport, best},
     split::Split,
 };
 use electra_files::{folder, write_json};
@@ -74,6 +74,7 @@ impl Finetune<'_> {
         for split in &prepared.loaded.splits {
             let answers = objective.answers(split, self.predict_batch());
             let (scores, parts) = (answers.score(), answers.parts());
+            let by_label = || answers.by_label().into_iter().map(LabelScores::from).collect();
             folder::whole(&dir.join(split.name()), Existing::Replace, SCORES, |dir| {
                 write_json(&dir.join(SCORES), &scores)?;
                 if *split == Split::Dev {
@@ -84,11 +85,13 @@ impl Finetune<'_> {
             match split {
                 Split::Dev => {
                     report.dev = scores;
+                    report.dev_by_label = by_label();
                     report.more_dev.extend(parts);
                 }
                 Split::MoreDev(name) => drop(report.more_dev.insert(name.clone(), scores)),
                 Split::Test => {
                     report.test = Some(scores);
+                    report.test_by_label = by_label();
                     report.more_test.extend(parts);
                 }
             }

@@ -12,7 +12,7 @@ use crate::{
     task::{Answers, Task, TaskCard, TaskData, TaskHead},
 };
 use electra_files::write_json;
-use electra_scores::{Metric, Scores};
+use electra_scores::{MatchCounts, Metric, Scores};
 use electra_torch::upload;
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 use tch::{Kind, Tensor};
@@ -245,6 +245,16 @@ impl Answers for MultiAnswers {
             Split::MoreDev(_) => BTreeMap::new(),
             Split::Dev | Split::Test => self.by_task().map(part).collect(),
         }
+    }
+
+    fn by_label(&self) -> Vec<(String, MatchCounts)> {
+        let of_task = |(member, own): (&Member, &dyn Answers)| {
+            let name = member.task.name().to_owned();
+            own.by_label()
+                .into_iter()
+                .map(move |(label, counts)| (format!("{name}/{label}"), counts))
+        };
+        self.by_task().flat_map(of_task).collect()
     }
 
     /// A section for each task.

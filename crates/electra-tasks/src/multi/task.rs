@@ -11,6 +11,7 @@ use crate::{
     order::{Order, grouped_order},
     report::Examples,
     split::Split,
+    summary::SplitSummary,
     task::{LoadSite, LoadedTask, Task},
 };
 use electra_scores::Metric;
@@ -96,6 +97,7 @@ impl Task for MultiTask {
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
         let (mut inputs, mut left_out, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut summaries = Vec::new();
         let mut total = 0;
         let (mut examples, mut more) = (Examples { train: 0, dev: 0, test: 0 }, Vec::new());
         let (mut members, mut has_test) = (Vec::new(), false);
@@ -109,6 +111,10 @@ impl Task for MultiTask {
             examples.dev += loaded.examples.dev;
             examples.test += loaded.examples.test;
             left_out.extend(loaded.left_out);
+            summaries.extend(loaded.summaries.into_iter().map(|summary| SplitSummary {
+                split: format!("{}/{}", task.name(), summary.split),
+                ..summary
+            }));
             for split in &loaded.splits {
                 match split {
                     Split::Dev => {}
@@ -149,6 +155,6 @@ impl Task for MultiTask {
         let splits = std::iter::once(Split::Dev).chain(more).chain(test).collect();
         let data = MultiData { temperature: self.temperature, members, inputs: inputs.clone() };
         let data = Arc::new(data);
-        Ok(LoadedTask { inputs, order, examples, splits, left_out, data })
+        Ok(LoadedTask { inputs, order, examples, splits, left_out, summaries, data })
     }
 }

@@ -3,8 +3,9 @@
 use crate::{
     answer::{RequestForm, TaskModel},
     error::{Error, Result},
+    summary::Truncated,
 };
-use electra_scores::table::Format;
+use electra_scores::table::{Delimiter, Format, Layout, Quoting};
 use std::{
     fmt,
     fs::File,
@@ -19,6 +20,10 @@ pub struct StreamInput {
     pub(super) name: PathBuf,
     /// The format of a table; by default that of the name's extension.
     pub(super) format: Option<Format>,
+    /// The delimiter of a table, if it is not the format's.
+    delimiter: Option<Delimiter>,
+    /// The quoting of a table, if it is not the format's.
+    quoting: Option<Quoting>,
 }
 
 impl StreamInput {
@@ -28,18 +33,32 @@ impl StreamInput {
     /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self { reader: Box::new(file), name: path.to_owned(), format: None })
+        let (reader, name) = (Box::new(file), path.to_owned());
+        Ok(Self { reader, name, format: None, delimiter: None, quoting: None })
     }
 
     /// Any reader; `name` is its name in errors.
     pub fn new(reader: impl Read + Send + 'static, name: &str, format: Format) -> Self {
-        Self { reader: Box::new(reader), name: name.into(), format: Some(format) }
+        let (reader, name) = (Box::new(reader), name.into());
+        Self { reader, name, format: Some(format), delimiter: None, quoting: None }
     }
 
     /// The input with another format of tables, if one is given.
     #[must_use]
     pub fn with_format(self, format: Option<Format>) -> Self {
         Self { format: format.or(self.format), ..self }
+    }
+
+    /// The input with another delimiter and quoting of tables than the format's, if they are given.
+    #[must_use]
+    pub fn with_delimiter(self, delimiter: Option<Delimiter>, quoting: Option<Quoting>) -> Self {
+        Self { delimiter, quoting, ..self }
+    }
+
+    /// How a table is divided into rows and columns.
+    pub(super) fn layout(&self) -> Result<Layout<'static>> {
+        let format = self.format.map_or_else(|| Format::of(&self.name), Ok)?;
+        Ok(Layout { delimiter: self.delimiter, quoting: self.quoting, ..format.into() })
     }
 }
 
@@ -57,6 +76,8 @@ pub(super) struct Stream<'a> {
     /// The writer's name in errors.
     pub(super) name: &'a Path,
     pub(super) options: &'a StreamOptions,
+    /// Counts the texts that are truncated.
+    pub(super) truncated: &'a mut Truncated,
     /// Gets the number of finished rows, words or questions.
     pub(super) on_done: &'a mut dyn FnMut(u64),
 }
@@ -157,6 +178,8 @@ pub struct StreamReport {
     pub done: u64,
     /// `"rows"`, `"words"` or `"questions"`.
     pub unit: &'static str,
+    /// The texts that were truncated.
+    pub truncated: Truncated,
     /// The duration in seconds, without loading the model.
     pub seconds: f64,
 }

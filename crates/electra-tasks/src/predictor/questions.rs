@@ -12,10 +12,10 @@ use std::path::Path;
 /// The number of paragraphs whose questions are answered together.
 const PARAGRAPHS: usize = 64;
 
-/// Answers a file of SQuAD or MRQA; returns the number of questions. If the null odds are above `threshold`, the answer
+/// Answers a file of questions; returns the number of questions. If the null odds are above `threshold`, the answer
 /// is empty.
 pub(super) fn stream(stream: Stream<'_>, threshold: Option<f64>) -> Result<u64> {
-    let Stream { model, input, writer, name, options, on_done } = stream;
+    let Stream { model, input, writer, name, options, truncated, on_done } = stream;
     let files = [options.null_odds.as_ref(), options.n_best.as_ref()];
     files.into_iter().flatten().try_for_each(|output| check_output(output))?;
     let file: SquadFile = read_from(input.reader, &input.name)?;
@@ -29,7 +29,9 @@ pub(super) fn stream(stream: Stream<'_>, threshold: Option<f64>) -> Result<u64> 
                 requests.push(Request::question(&question.text, &paragraph.context));
             }
         }
-        for answer in model.answer(&requests, options.batch_size)? {
+        let answered = model.answer(&requests, options.batch_size)?;
+        *truncated = truncated.with(answered.truncated);
+        for answer in answered.answers {
             if !answer.is_finite() {
                 let id = format!("{:?}", ids[answers.len()]);
                 return Err(Error::value("question", id, NOT_FINITE));

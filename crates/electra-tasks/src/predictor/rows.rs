@@ -1,14 +1,15 @@
 //! Prediction of tables in constant memory; answers are rows of a table or lines of JSON.
 
 use super::{
-    options::{NOT_FINITE, Probabilities, Stream, StreamInput, StreamOptions},
+    options::{NOT_FINITE, Probabilities, Stream, StreamOptions},
     window::{Filled, fill},
 };
 use crate::{
     answer::{Answer, Request, TaskModel},
     error::{Error, Result},
+    summary::Truncated,
 };
-use electra_scores::table::{Format, Header, Row, Rows};
+use electra_scores::table::{Format, Row, Rows};
 use electra_train::metrics::{Figures, number};
 use serde_json::Value;
 use std::{io::Write, path::Path};
@@ -33,19 +34,15 @@ pub(super) fn stream(
     classes: &[String],
     separator: &str,
 ) -> Result<u64> {
-    let Stream { model, input, writer, name: output, options, on_done } = stream;
-    let StreamInput { reader, name, format } = input;
+    let Stream { model, input, writer, name: output, options, truncated, on_done } = stream;
     let output = &Output { name: output, classes, separator };
-    let format = match format {
-        Some(format) => format,
-        None => Format::of(&name)?,
-    };
+    let (layout, file) = (input.layout()?, input.name.display().to_string());
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let file = name.display().to_string();
-    let rows = Rows::from_reader(reader, format, &file, &columns, Header::FirstLine)?;
-    let mut answers = AnswerWriter::new(writer, output, options.format.unwrap_or(format), options)?;
+    let rows = Rows::from_reader(input.reader, layout, &file, &columns)?;
+    let format = options.format.unwrap_or(layout.format);
+    let mut answers = AnswerWriter::new(writer, output, format, options)?;
     let mut rows_done = 0;
-    answer_rows(model, rows, options, &mut |event| match event {
+    answer_rows(model, rows, options, truncated, &mut |event| match event {
         RowEvent::Answered(index, answer) => answers.write(index, answer),
         RowEvent::Done(done) => {
             answers.flush()?;
@@ -54,6 +51,7 @@ pub(super) fn stream(
             Ok(())
         }
     })?;
+    answers.finish()?;
     Ok(rows_done)
 }
 
@@ -74,6 +72,7 @@ pub(super) fn answer_rows(
     model: &dyn TaskModel,
     mut rows: Rows,
     options: &StreamOptions,
+    truncated: &mut Truncated,
     on_event: &mut dyn FnMut(RowEvent<'_>) -> Result<()>,
 ) -> Result<()> {
     let bytes = |row: &Row| row.fields.iter().map(String::len).sum();
@@ -81,8 +80,9 @@ pub(super) fn answer_rows(
     loop {
         let (window, filled) = fill(&mut rows, options.window, WINDOW_BYTES, bytes);
         let requests: Vec<Request> = window.iter().map(|row| Request::row(&row.fields)).collect();
-        let answers = model.answer(&requests, options.batch_size)?;
-        for (answer, row) in answers.iter().zip(&window) {
+        let answered = model.answer(&requests, options.batch_size)?;
+        *truncated = truncated.with(answered.truncated);
+        for (answer, row) in answered.answers.iter().zip(&window) {
             if !answer.is_finite() {
                 on_event(RowEvent::Done(done))?;
                 return Err(Error::row(rows.file(), row.line, NOT_FINITE));
@@ -108,6 +108,8 @@ struct AnswerWriter<'a> {
 enum Encoder<'a> {
     Table(Box<csv::Writer<&'a mut dyn Write>>),
     JsonLines(&'a mut dyn Write),
+    /// An array, with the text before the next object.
+    Json(&'a mut dyn Write, &'static str),
 }
 
 impl<'a> AnswerWriter<'a> {
@@ -137,6 +139,7 @@ impl<'a> AnswerWriter<'a> {
                 Encoder::Table(Box::new(table.from_writer(writer)))
             }
             Format::Csv => Encoder::Table(Box::new(table.from_writer(writer))),
+            Format::Json => Encoder::Json(writer, "[\n"),
             _ => Encoder::JsonLines(writer),
         };
         let classes = match options.probabilities {
@@ -156,44 +159,64 @@ impl<'a> AnswerWriter<'a> {
     }
 
     fn write(&mut self, index: u64, answer: &Answer) -> Result<()> {
-        let Output { name, separator, .. } = self.output;
-        let probabilities = self.classes.iter().zip(answer.probabilities());
+        let name = self.output.name;
         match &mut self.rows {
             Encoder::Table(table) => {
                 let text = match answer {
-                    Answer::Labels { labels, .. } => labels.join(separator),
+                    Answer::Labels { labels, .. } => labels.join(self.output.separator),
                     other => other.text(),
                 };
                 let mut record = vec![index.to_string(), text];
+                let probabilities = self.classes.iter().zip(answer.probabilities());
                 record.extend(probabilities.map(|(_, p)| p.to_string()));
                 table.write_record(record).map_err(csv_error(name))
             }
             Encoder::JsonLines(writer) => {
-                let prediction = match answer {
-                    Answer::Labels { labels, .. } => labels.clone().into(),
-                    Answer::Number(value) => number(*value),
-                    other => other.text().into(),
-                };
-                let mut object = Figures::new();
-                object.insert("index".to_owned(), index.into());
-                object.insert("prediction".to_owned(), prediction);
-                if !self.classes.is_empty() {
-                    let by_class = probabilities.map(|(c, &p)| (c.clone(), p.into())).collect();
-                    object.insert("probabilities".to_owned(), Value::Object(by_class));
-                }
-                writeln!(writer, "{}", Value::Object(object)).map_err(Error::io(*name))
+                writeln!(writer, "{}", object(self.classes, index, answer)).map_err(Error::io(name))
+            }
+            Encoder::Json(writer, before) => {
+                let object = object(self.classes, index, answer);
+                let before = std::mem::replace(before, ",\n");
+                write!(writer, "{before}{object}").map_err(Error::io(name))
             }
         }
+    }
+
+    /// Writes the end of an array.
+    fn finish(&mut self) -> Result<()> {
+        if let Encoder::Json(writer, before) = &mut self.rows {
+            let start = if *before == ",\n" { "" } else { "[" };
+            writeln!(writer, "{start}\n]").map_err(Error::io(self.output.name))?;
+        }
+        self.flush()
     }
 
     /// Flushes the output, so that the reader of a pipe gets it.
     fn flush(&mut self) -> Result<()> {
         let flushed = match &mut self.rows {
             Encoder::Table(table) => table.flush(),
-            Encoder::JsonLines(writer) => writer.flush(),
+            Encoder::JsonLines(writer) | Encoder::Json(writer, _) => writer.flush(),
         };
         flushed.map_err(Error::io(self.output.name))
     }
+}
+
+/// The answer to a row as JSON, with the probabilities of `classes`.
+fn object(classes: &[String], index: u64, answer: &Answer) -> Value {
+    let prediction = match answer {
+        Answer::Labels { labels, .. } => labels.clone().into(),
+        Answer::Number(value) => number(*value),
+        other => other.text().into(),
+    };
+    let mut object = Figures::new();
+    object.insert("index".to_owned(), index.into());
+    object.insert("prediction".to_owned(), prediction);
+    if !classes.is_empty() {
+        let probabilities = classes.iter().zip(answer.probabilities());
+        let by_class = probabilities.map(|(class, &p)| (class.clone(), p.into()));
+        object.insert("probabilities".to_owned(), Value::Object(by_class.collect()));
+    }
+    Value::Object(object)
 }
 
 fn csv_error(name: &Path) -> impl FnOnce(csv::Error) -> Error {

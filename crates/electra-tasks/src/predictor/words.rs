@@ -5,8 +5,9 @@ use super::{
     window::{Filled, fill},
 };
 use crate::{
-    answer::{Answer, Request, TaggedWord, TaskModel},
+    answer::{Answer, Answered, Request, TaggedWord, TaskModel},
     error::{Error, Result},
+    summary::Truncated,
 };
 use electra_scores::tagging::{Columns, Sentence, Sentences};
 use std::{io::Write, path::Path};
@@ -15,9 +16,8 @@ use std::{io::Write, path::Path};
 const WINDOW_WORDS: usize = 1 << 16;
 
 /// Tags sentences, a window at a time; returns the number of words.
-pub(super) fn stream(stream: Stream<'_>, column: i64) -> Result<u64> {
-    let Stream { model, input, writer, name, options, on_done } = stream;
-    let columns = Columns { word: column, tag: None };
+pub(super) fn stream(stream: Stream<'_>, columns: Columns) -> Result<u64> {
+    let Stream { model, input, writer, name, options, truncated, on_done } = stream;
     let file = input.name.display().to_string();
     let mut sentences = Sentences::from_reader(input.reader, &file, columns);
     let mut done = 0;
@@ -26,7 +26,7 @@ pub(super) fn stream(stream: Stream<'_>, column: i64) -> Result<u64> {
         let (window, filled) = fill(&mut sentences, options.window, WINDOW_WORDS, words);
         let written = write(model, &window, &file, writer, name, options);
         writer.flush().map_err(Error::io(name))?;
-        written?;
+        *truncated = truncated.with(written?);
         done += window.iter().map(words).sum::<usize>() as u64;
         on_done(done);
         if let Filled::Ended = filled? {
@@ -42,21 +42,23 @@ fn write(
     writer: &mut dyn Write,
     name: &Path,
     options: &StreamOptions,
-) -> Result<()> {
+) -> Result<Truncated> {
     let requests: Vec<Request> = sentences.iter().map(|s| Request::words(&s.words)).collect();
-    for (sentence, answer) in sentences.iter().zip(model.answer(&requests, options.batch_size)?) {
+    let Answered { answers, truncated } = model.answer(&requests, options.batch_size)?;
+    for (sentence, answer) in sentences.iter().zip(answers) {
         if !answer.is_finite() {
-            return Err(Error::row(file, sentence.line, NOT_FINITE));
+            return Err(Error::row(file, sentence.first_line(), NOT_FINITE));
         }
         let Answer::Tags(words) = answer else { continue };
-        let divider = if sentence.lines[0].contains('\t') { '\t' } else { ' ' };
+        let has_tabs = sentence.word_lines().any(|line| line.text.contains('\t'));
+        let divider = if has_tabs { '\t' } else { ' ' };
         let column = |word: &TaggedWord| match options.probabilities {
             Probabilities::Omit => word.tag.clone(),
             Probabilities::Write => format!("{}{divider}{}", word.tag, word.probability),
         };
         let columns: Vec<String> = words.iter().map(column).collect();
-        let text = sentence.with_tags(columns.iter().map(String::as_str));
+        let text = sentence.annotated(columns.iter().map(String::as_str));
         writer.write_all(text.as_bytes()).map_err(Error::io(name))?;
     }
-    Ok(())
+    Ok(truncated)
 }

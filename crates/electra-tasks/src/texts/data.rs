@@ -5,7 +5,9 @@ use crate::{
     batch::Input,
     details::Texts,
     error::{Error, Result},
+    model_kind::{Inference, ModelKind},
     split::Splits,
+    summary::{LabelCount, SplitSummary, Summaries, TRAIN, TextUnit, Truncated, text_key},
     task::{LoadSite, LoadedTask, TaskCard},
     task_kind::{TaskKind, TrainingSet, loaded},
 };
@@ -29,6 +31,13 @@ pub struct Example<L> {
     pub row: usize,
 }
 
+impl<L> Example<L> {
+    /// A number for its texts.
+    fn key(&self) -> u64 {
+        text_key((&self.text_a, &self.text_b))
+    }
+}
+
 impl<L: Clone> Example<L> {
     /// The pair in the other order.
     fn swapped(&self) -> Self {
@@ -50,6 +59,8 @@ pub struct Dataset<S, L> {
     pub scored: Splits<Vec<Example<L>>>,
     /// Rows that were left out, by file: those without gold, and malformed ones that `unusable_rows` allows.
     pub left_out: Vec<LeftOut>,
+    /// The training set, which has each pair once even if it is learned in both orders, and the splits in their order.
+    pub summaries: Vec<SplitSummary>,
 }
 
 /// A task whose inputs are texts or pairs of texts in rows of tables.
@@ -74,15 +85,22 @@ pub trait TextTask: Clone {
     /// Naming file, line and column.
     fn label(&self, path: &Path, row: &Row, space: &Self::Space) -> Result<Self::Label>;
 
-    /// The labels that no training example has.
-    fn untrained<'a>(&self, space: &'a Self::Space, train: &[Example<Self::Label>])
-    -> Vec<&'a str>;
+    /// The number of examples of each label, in the order of the labels; none for numbers.
+    fn counts(&self, space: &Self::Space, examples: &[Example<Self::Label>]) -> Vec<LabelCount>;
+
+    /// The weight of each label in the loss, from their counts in the training set; `None`, the default, if all are 1.
+    ///
+    /// # Errors
+    /// Naming the key that does not suit the labels.
+    fn weights(&self, _counts: &[LabelCount]) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
 
     /// Checks the rows of a file that is scored; `untrained` are the labels that no training example has.
     ///
     /// # Errors
     /// Naming file and line of the first row that cannot be scored.
-    fn check_scored(&self, _path: &Path, _rows: &[Row], _untrained: &[&str]) -> Result<()> {
+    fn check_scored(&self, _path: &Path, _rows: &[Row], _untrained: &[String]) -> Result<()> {
         Ok(())
     }
 }
@@ -98,16 +116,26 @@ pub fn load<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::L
     let mut left_out: Vec<LeftOut> = left_out.into_iter().collect();
     let space = task.space(&path, &rows)?;
     let mut train = examples(task, &path, rows, &space)?;
+    let mut summaries = Summaries::default();
+    let mut counts = task.counts(&space, &train);
+    let untrained = counts.iter().filter(|label| label.count == 0);
+    let untrained: Vec<String> = untrained.map(|label| label.label.clone()).collect();
+    if let Some(weights) = task.weights(&counts)? {
+        counts.iter_mut().zip(weights).for_each(|(label, weight)| label.weight = Some(weight));
+    }
+    summaries.add(TRAIN, &path, counts, train.iter().map(Example::key));
     if form.pairs == Pairs::Unordered {
         let swapped: Vec<_> = train.iter().map(Example::swapped).collect();
         train.extend(swapped);
     }
-    let untrained = task.untrained(&space, &train);
-    let scored = Splits::read(form.files, data, |path| {
+    let scored = Splits::read(form.files, data, |split, path| {
         let read = form.rows(path)?;
         left_out.extend(read.left_out);
         task.check_scored(path, &read.rows, &untrained)?;
-        examples(task, path, read.rows, &space)
+        let examples = examples(task, path, read.rows, &space)?;
+        let (counts, keys) = (task.counts(&space, &examples), examples.iter().map(Example::key));
+        summaries.add(&split.name(), path, counts, keys);
+        Ok(examples)
     })?;
     if !untrained.is_empty() {
         tracing::warn!(
@@ -115,7 +143,7 @@ pub fn load<T: TextTask>(task: &T, data: &Path) -> Result<Dataset<T::Space, T::L
             path.display()
         );
     }
-    Ok(Dataset { space, train, scored, left_out })
+    Ok(Dataset { space, train, scored, left_out, summaries: summaries.finish() })
 }
 
 fn examples<T: TextTask>(
@@ -147,15 +175,15 @@ pub struct EncodedSet<L> {
 }
 
 impl<L> EncodedSet<L> {
-    fn new(examples: Vec<Example<L>>, site: &LoadSite<'_>) -> Result<Self> {
+    fn new(examples: Vec<Example<L>>, site: &LoadSite<'_>) -> Result<(Self, Truncated)> {
         let texts: Vec<_> =
             examples.iter().map(|e| (e.text_a.as_str(), e.text_b.as_deref())).collect();
-        let inputs = encode(site.tokenizer, &texts, site.config.train.max_length)?;
+        let (inputs, truncated) = encode(site.tokenizer, &texts, site.config.train.max_length)?;
         let (labels, texts) = examples
             .into_iter()
             .map(|Example { text_a, text_b, label, row }| (label, Texts { row, text_a, text_b }))
             .unzip();
-        Ok(Self { inputs, labels, texts })
+        Ok((Self { inputs, labels, texts }, truncated))
     }
 
     /// Writes `predictions.tsv`: the predictions, each with the number of its row in the file.
@@ -184,6 +212,8 @@ pub struct TextData<T: TextTask> {
     pub vocab_size: usize,
     /// The vocabulary's special tokens.
     pub special: SpecialTokens,
+    /// The weight of each label in the loss; `None` if all are 1.
+    pub weights: Option<Vec<f64>>,
 }
 
 impl<T: TextTask> TextData<T> {
@@ -224,8 +254,17 @@ where
     if task.form().texts.len() > 1 {
         site.two_segments()?;
     }
-    let Dataset { space, train, scored, left_out } = load(task, site.data)?;
-    let EncodedSet { inputs, labels, .. } = EncodedSet::new(train, site)?;
+    let Dataset { space, train, scored, left_out, mut summaries } = load(task, site.data)?;
+    let (EncodedSet { inputs, labels, .. }, truncated) = EncodedSet::new(train, site)?;
+    let mut all_truncated = vec![truncated];
+    let splits = scored.map(|examples| {
+        let (set, truncated) = EncodedSet::new(examples, site)?;
+        all_truncated.push(truncated);
+        Ok(set)
+    })?;
+    for (summary, truncated) in summaries.iter_mut().zip(all_truncated) {
+        summary.truncated = truncated;
+    }
     let inputs: Arc<[Input]> = inputs.into();
     let vocab = site.tokenizer.vocab();
     let data = TextData {
@@ -234,13 +273,13 @@ where
         train: Arc::clone(&inputs),
         vocab_size: vocab.len(),
         special: *vocab.special(),
+        weights: summaries[0].labels.iter().map(|label| label.weight).collect(),
     };
     let train = TrainingSet { examples: labels.len(), inputs: inputs.into(), labels, left_out };
-    let splits = scored.map(|examples| EncodedSet::new(examples, site))?;
-    Ok(loaded(data, &site.config.train, train, splits))
+    Ok(LoadedTask { summaries, ..loaded(data, &site.config.train, train, splits) })
 }
 
-/// Texts or pairs of texts as inputs, on all of rayon's threads.
+/// Texts or pairs of texts as inputs, on all of rayon's threads, with the truncated ones.
 ///
 /// # Errors
 /// If the tokenizer fails on a text.
@@ -248,8 +287,13 @@ pub(crate) fn encode(
     tokenizer: &dyn Tokenizer,
     texts: &[(&str, Option<&str>)],
     max_length: usize,
-) -> Result<Vec<Input>> {
-    texts.par_iter().map(|(a, b)| Input::encode(tokenizer, a, *b, max_length)).collect()
+) -> Result<(Vec<Input>, Truncated)> {
+    let encode =
+        |(a, b): &(&str, Option<&str>)| Input::encode_measured(tokenizer, a, *b, max_length);
+    let encoded: Vec<(Input, usize)> = texts.par_iter().map(encode).collect::<Result<_>>()?;
+    let lengths = encoded.iter().map(|(_, length)| *length);
+    let truncated = Truncated::of(TextUnit::Texts, lengths, max_length);
+    Ok((encoded.into_iter().map(|(input, _)| input).collect(), truncated))
 }
 
 /// The columns of texts, in `task.json`.
@@ -283,16 +327,19 @@ impl TextColumns {
         RequestForm::Rows { columns, classes, separator: separator.to_owned() }
     }
 
-    /// Requests as inputs.
+    /// Requests as inputs; `model` counts those that are truncated.
     ///
     /// # Errors
     /// Naming the request that is of another form; if the tokenizer fails on a text.
-    pub(crate) fn inputs(
+    pub(crate) fn inputs<K: ModelKind>(
         &self,
         requests: &[Request],
-        tokenizer: &dyn Tokenizer,
+        model: &Inference<'_, K>,
         max_length: usize,
     ) -> Result<Vec<Input>> {
-        encode(tokenizer, &Request::texts(requests, self.text_b.is_some())?, max_length)
+        let texts = Request::texts(requests, self.text_b.is_some())?;
+        let (inputs, truncated) = encode(model.tokenizer, &texts, max_length)?;
+        model.add_truncated(truncated);
+        Ok(inputs)
     }
 }

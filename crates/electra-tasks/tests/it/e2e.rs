@@ -1,16 +1,16 @@
 //! The whole pipeline on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
-use crate::{described, root, says, texts};
+use crate::{described, foreign, root, says, texts};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
-use electra_scores::{Metric, Scores, SentenceTask, table::Format};
+use electra_scores::{Metric, Scores, SentenceTask, squad::Version, table::Format};
 use electra_tasks::{
     Answer, Completion, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request, Weights,
     answer::RequestForm,
     model,
     predictor::{Probabilities, StreamInput, StreamOptions},
 };
-use electra_tokenize::{TokenizerConfig, TrainConfig, Vocab, WordPiece, train_vocab};
+use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
 use electra_train::{
     Existing, Recipe, RunConfig, Start, StartFrom,
     export::{ExportPart, export},
@@ -429,16 +429,9 @@ fn a_classifier_of_transformers_is_adopted() {
             approx::assert_abs_diff_eq!(a, b, epsilon = 1e-5);
         }
     };
-    let dir = tempfile::tempdir().unwrap();
-    let adopt = |dir: &Path| Kinds::default().adopt(dir, "replies", &["text".to_owned()]);
-    for name in ["config.json", "model.safetensors"] {
-        fs::copy(source.join(name), dir.path().join(name)).unwrap();
-    }
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
-    let tokens = special.into_iter().chain((5..20).map(|i| format!("w{i}")));
-    let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
-    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
-    tokenizer.write_pretrained(dir.path(), 16).unwrap();
+    let dir = foreign("classifier");
+    let adopt =
+        |dir: &Path| Kinds::default().adopt(dir, "replies", &["text".to_owned()], Version::V1);
     assert!(adopt(dir.path()).unwrap());
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];

@@ -1,12 +1,14 @@
 //! Behavior of the public interface: fine-tuning, prediction, submissions, and the whole pipeline.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod adopted;
 mod bad_input;
 mod batches;
 mod custom_task;
 mod e2e;
 mod glue;
 mod grid;
+mod labels;
 mod multi_label;
 mod multiple_choice;
 mod own_task;
@@ -24,7 +26,11 @@ mod tags;
 use electra_model::tensors;
 use electra_scores::TaskFile;
 use electra_tasks::Request;
-use std::path::{Path, PathBuf};
+use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -44,6 +50,20 @@ pub(crate) fn says<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E
 /// The task that a `task.toml`, or the one in a folder, describes.
 pub(crate) fn described<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     TaskFile::read(path).unwrap().parse(&[]).unwrap().0
+}
+
+/// A folder of transformers in `tests/fixtures/foreign`, with a vocabulary: the token with id 5 is `w5`.
+pub(crate) fn foreign(name: &str) -> tempfile::TempDir {
+    let (dir, source) = (tempfile::tempdir().unwrap(), root().join("tests/fixtures/foreign"));
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(source.join(name).join(file), dir.path().join(file)).unwrap();
+    }
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let tokens = special.into_iter().chain((5..20).map(|i| format!("w{i}")));
+    let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
+    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
+    tokenizer.write_pretrained(dir.path(), 16).unwrap();
+    dir
 }
 
 /// Requests of single texts.
@@ -76,11 +96,11 @@ pub(crate) fn with_key<T>(
 ) -> impl Fn(&str, serde_json::Value) -> T {
     let path = model.join("task.json");
     let plain: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     move |key, value| {
         let mut edited = plain.clone();
         *edited.pointer_mut(key).unwrap() = value;
-        std::fs::write(&path, edited.to_string()).unwrap();
+        fs::write(&path, edited.to_string()).unwrap();
         open(path.parent().unwrap())
     }
 }

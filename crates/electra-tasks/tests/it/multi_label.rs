@@ -171,7 +171,10 @@ fn labels_are_read_from_a_column_from_columns_and_from_lists() {
     let load_from = |keys: &str, file: &str| {
         let keys = TASK.replace("label = \"kinds\"", keys);
         let toml = keys.replace("train.tsv", file).replace("dev.tsv", file);
-        load(&read(&toml).unwrap(), dir.path()).unwrap()
+        let mut found = load(&read(&toml).unwrap(), dir.path()).unwrap();
+        // They name the file.
+        found.summaries.clear();
+        found
     };
     let column = load_from("label = \"kinds\"\nseparator = \"|\"", "one.tsv");
     assert_eq!(column.space, ["a", "b"]);

@@ -2,14 +2,14 @@
 
 use crate::{
     e2e::{Fixture, config, finish, phrase, turn},
-    root, says,
+    foreign, root, says,
 };
 use electra_model::{
     EncoderConfig, Parts, PretrainedNetwork,
     hf::{self, Architecture, Pretrained},
     tensors,
 };
-use electra_scores::{Metric, table::Format};
+use electra_scores::{Metric, squad::Version, table::Format};
 use electra_tasks::{
     Finetune, FinetuneConfig, HeadNet, HeadSite, Kinds, MultiTask, Predictor, Request, Task,
     batch::{BatchTensors, Input},
@@ -23,7 +23,7 @@ use electra_tasks::{
     pool::{ModelSite, NetworkPool},
     predictor::{Probabilities, StreamInput, StreamOptions},
 };
-use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+use electra_tokenize::WordPiece;
 use electra_train::Existing;
 use std::{fs, path::Path, sync::Arc};
 use tch::{Device, Kind, Tensor, nn};
@@ -187,27 +187,14 @@ fn source() -> std::path::PathBuf {
     root().join("tests/fixtures/foreign/choice")
 }
 
-/// A folder of transformers with a vocabulary.
-fn foreign() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for name in ["config.json", "model.safetensors"] {
-        fs::copy(source().join(name), dir.path().join(name)).unwrap();
-    }
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
-    let tokens = special.into_iter().chain((5..20).map(|i| format!("w{i}")));
-    let vocab = Vocab::from_tokens(tokens.collect()).unwrap();
-    let tokenizer = WordPiece::new(vocab, TokenizerConfig::default()).unwrap();
-    tokenizer.write_pretrained(dir.path(), 16).unwrap();
-    dir
-}
-
 /// The rows of the fixture's ids and segments have the logits that transformers computed.
 #[test]
 fn a_multiple_choice_model_of_transformers_is_adopted() {
     let _turn = turn();
-    let dir = foreign();
+    let dir = foreign("choice");
     let names = |columns: &[&str]| columns.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let adopt = |columns| Kinds::default().adopt(dir.path(), "swag", &names(columns)).unwrap();
+    let adopt =
+        |columns| Kinds::default().adopt(dir.path(), "swag", &names(columns), Version::V1).unwrap();
     // Without the columns of the choices it cannot predict.
     assert!(!adopt(&["context"]) && !dir.path().join("task.json").exists());
     assert!(adopt(&["context", "ending0", "ending1"]));
@@ -336,9 +323,9 @@ fn invalid_rows_of_choices_are_named_by_file_line_and_column() {
 #[test]
 fn choices_are_predicted_from_json_lines() {
     let _turn = turn();
-    let dir = foreign();
+    let dir = foreign("choice");
     let columns = ["context", "a", "b"].map(str::to_owned);
-    assert!(Kinds::default().adopt(dir.path(), "swag", &columns).unwrap());
+    assert!(Kinds::default().adopt(dir.path(), "swag", &columns, Version::V1).unwrap());
     let predictor = Predictor::open(dir.path(), "cpu").unwrap();
     let predict = |text: &'static str, format| {
         let rows = StreamInput::new(text.as_bytes(), "rows", format);

@@ -99,19 +99,35 @@ fn files_of_other_extensions_are_what_the_task_says() {
         read(&text)?;
         Ok(toml::from_str(&text).unwrap())
     };
-    let load = |format: &str, file: &str| data::load(&described(format, file)?, dir.path());
+    let load = |format: &str, file: &str| {
+        let mut found = data::load(&described(format, file)?, dir.path())?;
+        // They name the file.
+        found.summaries.clear();
+        Ok::<_, electra_tasks::Error>(found)
+    };
     let expected = load("format = 'tsv'", "tsv.txt").unwrap();
     assert_eq!(expected.scored.dev[0].text_a, "red, green");
     for format in ["csv", "jsonl"] {
         let found = load(&format!("format = '{format}'"), &format!("{format}.txt")).unwrap();
         assert_eq!(found, expected);
     }
+    // A spreadsheet's CSV, and a TSV with quotation marks.
+    write("semicolon.CSV", "text;label\n\"red, green\";color\nfox;animal\n");
+    assert_eq!(load("delimiter = ';'", "semicolon.CSV").unwrap(), expected);
+    write("quoted.tsv", "text\tlabel\n\"red, green\"\t\"color\"\nfox\tanimal\n");
+    assert_eq!(load("quoting = 'double-quotes'", "quoted.tsv").unwrap(), expected);
+    says(
+        load("delimiter = '||'", "semicolon.CSV"),
+        &["task.toml", "\"||\"", "one ASCII character"],
+    );
+    says(load("", "semicolon.CSV"), &["semicolon.CSV:1", "';'", "delimiter"]);
     let task = described("format = 'jsonl'", "jsonl.txt").unwrap();
     assert_eq!(toml::from_str::<SentenceTask>(&toml::to_string(&task).unwrap()).unwrap(), task);
     says(load("", "csv.txt"), &["csv.txt", ".jsonl", "files.format"]);
     says(load("format = 'xml'", "csv.txt"), &["task.toml", "xml", "`tsv`, `csv`, `jsonl`"]);
     for task in [TAGS, QUESTIONS] {
         says(read(&format!("{task}format = 'csv'\n")), &["files.format = csv", "tables"]);
+        says(read(&format!("{task}delimiter = ';'\n")), &["files.delimiter = \";\"", "tables"]);
     }
     // An unknown kind.
     write("task.toml", &TAGS.replace("'tagging'", "'taging'"));
@@ -119,4 +135,36 @@ fn files_of_other_extensions_are_what_the_task_says() {
         Kinds::default().read(dir.path(), &[]),
         &["task.toml", "unknown kind \"taging\"", "did you mean \"tagging\""],
     );
+}
+
+/// A key that the file does not have is added by `--set`; its value is a string if the key needs one.
+#[test]
+fn optional_keys_are_set_from_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("task.toml"), TASK).unwrap();
+    let with = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        Kinds::default().task(dir.path(), None, &sets).map(|task| task.task.description())
+    };
+    let sets = ["files.delimiter=;", "files.quoting=none", "unusable_rows=0.25", "no_label=-"];
+    let found = with(&sets).unwrap();
+    assert_eq!((&found["files"]["delimiter"], &found["no_label"]), (&";".into(), &"-".into()));
+    assert_eq!(
+        (&found["files"]["quoting"], &found["unusable_rows"]),
+        (&"none".into(), &0.25.into())
+    );
+    assert_eq!(with(&["files.delimiter=\\t"]).unwrap()["files"]["delimiter"], "\t");
+    assert_eq!(with(&["no_label=-1"]).unwrap()["no_label"], "-1");
+    assert_eq!(with(&["no_label="]).unwrap()["no_label"], "");
+    assert_eq!(with(&["class_weights=balanced"]).unwrap()["class_weights"], "balanced");
+    let given = with(&["class_weights={animal = 2, color = 1}"]).unwrap();
+    assert_eq!(given["class_weights"]["animal"], 2.0);
+    assert_eq!(
+        with(&["files.more_dev.other=\"o.tsv\""]).unwrap()["files"]["more_dev"]["other"],
+        "o.tsv"
+    );
+    says(with(&["files.delimeter=;"]), &["files.delimeter=;", "did you mean \"delimiter\""]);
+    says(with(&["filez.train=x"]), &["filez.train=x", "did you mean \"files\""]);
+    says(with(&["name.x=y"]), &["name.x=y", "\"name\" is a key, not a section"]);
+    says(with(&["unusable_rows=many"]), &["unusable_rows=many", "many"]);
 }

@@ -6,7 +6,7 @@ use crate::{
     says,
 };
 use electra_model::{LayerContext, Parts, SelfAttention, SoftmaxAttention};
-use electra_scores::table::{Format, Header, Rows};
+use electra_scores::table::{Format, Rows};
 use electra_tasks::{
     Answer, Kinds, Predictor, Request,
     predictor::{Probabilities, StreamInput, StreamOptions},
@@ -283,8 +283,7 @@ fn names_of_classes_are_written_as_the_format_has_them() {
 fn a_row_without_end_is_an_error() {
     let check = |format, text: &'static str, words: &[&str]| {
         let text = text.as_bytes().chain(io::repeat(b'x'));
-        let mut rows =
-            Rows::from_reader(text, format, "rows", &["text"], Header::FirstLine).unwrap();
+        let mut rows = Rows::from_reader(text, format, "rows", &["text"]).unwrap();
         assert_eq!(rows.next().unwrap().unwrap().fields, ["red"]);
         says(rows.next().unwrap(), words);
         assert!(rows.next().is_none());

@@ -1,6 +1,7 @@
 //! Published hyperparameters by size and group, and the config files with them.
 
-use crate::root;
+use crate::{e2e::Fixture, root};
+use electra_files::Section;
 use electra_model::EncoderConfig;
 use electra_scores::{TaskFile, glue};
 use electra_tasks::{
@@ -116,4 +117,37 @@ fn overrides_of_a_preset_name_what_they_cannot_set() {
     assert_eq!(with("train.epochs=4").unwrap().train.epochs, 4.0);
     crate::says(with("train.epoch=4"), &["train.epoch=4", "did you mean \"epochs\""]);
     crate::says(with("evaluate.choose=best"), &["evaluate.choose", "evaluate.every above 0"]);
+}
+
+/// A model of 64 positions: lengths that nobody set are lowered, one that is set is an error.
+#[test]
+fn a_preset_fits_the_positions_of_the_model() {
+    let fixture = Fixture::new();
+    let read = |group, sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        Preset::Paper.read(&fixture.path("model"), group, &Section::default(), &sets).unwrap()
+    };
+    assert_eq!(read(Group::Usual, &[]).train.max_length, 64);
+    let lengths = |config: &FinetuneConfig| {
+        let squad = config.squad.as_ref().unwrap();
+        (config.train.max_length, squad.max_query_length, squad.stride)
+    };
+    // Of 61 tokens half for the question; windows of 31 overlap by half, since an answer may have 30.
+    assert_eq!(lengths(&read(Group::Questions, &[])), (64, 30, 16));
+    // Windows of 49 overlap by 24, less than the longest answer.
+    let short = read(Group::Questions, &["squad.max_query_length=12"]);
+    assert_eq!(lengths(&short), (64, 12, 25));
+    // What is set stays.
+    let set = ["train.max_length=40", "squad.max_query_length=30", "squad.stride=99"];
+    assert_eq!(lengths(&read(Group::Questions, &set)), (40, 30, 99));
+    assert_eq!(lengths(&read(Group::Questions, &["train.max_length=40"])), (40, 18, 10));
+    let long = read(Group::Usual, &["train.max_length=65"]);
+    assert_eq!(long.train.max_length, 65);
+    let task = fixture.read_task();
+    let run = fixture.finetune(&task, &long, "out").run(&false.into(), &mut |_| {});
+    crate::says(run, &["train.max_length = 65", "64"]);
+    // A model of 512 positions has the published values.
+    let mut config = Preset::Paper.config(Size::Small, Group::Questions);
+    config.fit(512, |_| false);
+    assert_eq!(config, Preset::Paper.config(Size::Small, Group::Questions));
 }

@@ -4,7 +4,7 @@ use crate::{break_layer, described, e2e::Fixture, root, says, with_key};
 use electra_model::hf::{self, Architecture, Pretrained};
 use electra_scores::{
     Metric,
-    squad::{SquadFile, Version},
+    squad::{self, Version},
 };
 use electra_tasks::{
     Answer, Completion, Finetune, FinetuneConfig, Kinds, Predictor, Report, Request,
@@ -186,7 +186,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     assert_eq!(json_of(&fixture.path("p.json")), preds);
 
     // A single request.
-    let gold = SquadFile::read(&input).unwrap();
+    let gold = squad::read(&input).unwrap();
     let (context, question) = gold.questions().next().unwrap();
     let answered = answer(&predictor, &question.text, context).unwrap();
     assert_eq!(answered.text, preds["q65"]);
@@ -398,7 +398,10 @@ fn tasks_and_files_of_questions_that_cannot_be_used() {
     fixture.write("squad/dev.json", r#"{"data": []}"#);
     says(run(&task, &plain), &["dev.json", "no question"]);
     fixture.write("squad/train.json", two.replace("\"answer_start\":", "\"answer_start\":9"));
-    says(run(&task, &plain), &["train.json", "no question can be used for training", "is beyond"]);
+    says(
+        run(&task, &plain),
+        &["train.json", "no question can be used for training", "is not a place"],
+    );
     assert!(!fixture.path("out").exists());
 
     says(
@@ -453,4 +456,41 @@ fn the_official_answers_are_found_in_their_contexts() {
         assert_eq!(count, answers);
         assert!(exact as f64 > 0.99 * count as f64);
     }
+}
+
+/// A question of a file of `datasets` has no answer if the list is empty, and one whose start is wrong is left out.
+#[test]
+fn rows_of_datasets_are_learned() {
+    let fixture = Fixture::new();
+    let row = |i: usize, starts: &[i64]| {
+        let texts = vec!["fox"; starts.len()];
+        json!({"id": i, "title": "t", "context": "red fox", "question": "what",
+               "answers": {"text": texts, "answer_start": starts}})
+        .to_string()
+    };
+    let rows = [row(0, &[4]), row(1, &[]), row(2, &[-1]), row(3, &[4])].join("\n");
+    fixture.write("squad/train.jsonl", &rows);
+    fixture.write("squad/dev.jsonl", &rows);
+    let toml = |version: &str| {
+        format!(
+            "name = \"q\"\nkind = \"squad\"\nversion = \"{version}\"\nmetric = \"f1\"\n\
+             [files]\ntrain = \"train.jsonl\"\ndev = \"dev.jsonl\"\n"
+        )
+    };
+    fixture.write("squad/task.toml", toml("2.0"));
+    let task: SquadTask = described(&fixture.path("squad"));
+    let config = config(&["train.epochs=1"]);
+    let report = finish(&finetune(&fixture, &task, &config, "out"));
+    assert_eq!((report.examples.train, report.examples.dev), (3, 4));
+    let [left_out] = &report.left_out[..] else { panic!("{report:?}") };
+    assert_eq!(left_out.count, 1);
+    assert!(left_out.named[0].contains("\"2\": answer_start -1 is not a place"), "{left_out:?}");
+    let labels = &report.data[0].labels;
+    assert_eq!((labels[0].count, labels[1].count), (3, 1), "{labels:?}");
+    assert_eq!(report.data[1].in_train, 4);
+    // In version 1.1 it cannot be scored.
+    fixture.write("squad/task.toml", toml("1.1"));
+    let task: SquadTask = described(&fixture.path("squad"));
+    let run = finetune(&fixture, &task, &config, "other").run(&false.into(), &mut |_| {});
+    says(run, &["dev.jsonl", "\"1\"", "version = \"2.0\""]);
 }

@@ -24,8 +24,11 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
     let dir = fixture.path(&format!("out/seed-{}/dev", report.best_seed));
     let details: Vec<Details> =
         serde_json::from_str(&fs::read_to_string(dir.join("details.json")).unwrap()).unwrap();
-    let [Details::Confusion { labels, counts }, Details::Table { columns, rows, .. }] =
-        &details[..]
+    let [
+        Details::Table { .. },
+        Details::Confusion { labels, counts },
+        Details::Table { columns, rows, .. },
+    ] = &details[..]
     else {
         panic!("{details:?}")
     };

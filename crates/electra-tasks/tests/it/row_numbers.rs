@@ -48,7 +48,7 @@ fn answers_have_the_numbers_of_their_rows() {
     // The hardest examples have the texts of their rows.
     let details = fs::read_to_string(dev.join("details.json")).unwrap();
     let details: Vec<Details> = serde_json::from_str(&details).unwrap();
-    let [Details::Confusion { labels, .. }, Details::Table { rows, .. }] = &details[..] else {
+    let [_, Details::Confusion { labels, .. }, Details::Table { rows, .. }] = &details[..] else {
         panic!("{details:?}")
     };
     assert_eq!(rows.len(), 50);

@@ -94,6 +94,11 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     {
         assert!(fixture.path("out/seed-1").join(name).is_file(), "{name}");
     }
+    // Labels, their scores and the truncated texts are those of each task.
+    let splits: Vec<&str> = report.data.iter().map(|split| split.split.as_str()).collect();
+    assert_eq!(splits, ["kinds/train", "kinds/dev", "kinds/test", "things/train", "things/dev"]);
+    let labels: Vec<&str> = seed.dev_by_label.iter().map(|found| found.label.as_str()).collect();
+    assert_eq!(labels, ["kinds/animal", "kinds/color", "things/ANIMAL", "things/COLOR"]);
     // The report has a section for each task.
     let details = fs::read_to_string(fixture.path("out/seed-1/dev/details.json")).unwrap();
     let details: Vec<Details> = serde_json::from_str(&details).unwrap();
@@ -101,11 +106,9 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
         Details::Task { name, details } => (name.as_str(), details.len()),
         other => panic!("{other:?}"),
     });
-    assert_eq!(sections.collect::<Vec<_>>(), [("kinds", 2), ("things", 2)]);
+    assert_eq!(sections.collect::<Vec<_>>(), [("kinds", 3), ("things", 2)]);
     let html = fs::read_to_string(fixture.path("out/report.html")).unwrap();
-    for part in
-        ["<h2>kinds</h2>\n<h3>Confusion matrix</h3>", "<h2>things</h2>\n<h3>Entities by type</h3>"]
-    {
+    for part in ["<h2>kinds</h2>\n<h3>Classes</h3>", "<h2>things</h2>\n<h3>Entities by type</h3>"] {
         assert!(html.contains(part), "{part:?} is not in {html}");
     }
     let cell = format!("<td class=\"n\">{f1:.4}</td>");

@@ -126,11 +126,17 @@ fn entities_are_learned_scored_and_written() {
     }
     assert_eq!(rows.len(), 2);
 
-    // transformers has a class for the head, and the classes are in BIOES.
+    // transformers has a class for the head; its labels are in the scheme of the files, and the classes in BIOES.
     let described = hf::read_config(&fixture.path("out/model")).unwrap();
     assert_eq!(described.architecture, Architecture::ElectraForTokenClassification);
-    let names = ["O", "B-ANIMAL", "I-ANIMAL", "E-ANIMAL", "S-ANIMAL"];
+    let names = ["O", "B-ANIMAL", "I-ANIMAL", "I-ANIMAL", "B-ANIMAL"];
     assert!(matches!(described.labels, Some(hf::Labels::Classes(found)) if found[..5] == names));
+    let info = fs::read_to_string(fixture.path("out/model/task.json")).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    assert_eq!(
+        (&info["classes"][3], &info["classes"][4]),
+        (&"E-ANIMAL".into(), &"S-ANIMAL".into())
+    );
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
 
     // The predictions for requests and for a file are the same; the lines of the file are kept.
@@ -227,21 +233,31 @@ fn no_word_of_a_long_sentence_is_left_without_a_tag() {
     assert!(report.seeds[0].dev[&Metric::Accuracy].unwrap() > 0.9, "{report:?}");
 }
 
-/// The same entities in three schemes give equal scores, and tags are written in the scheme of the files.
+/// The same entities in five schemes give equal scores, and tags are written in the scheme of the files, which is
+/// detected if the task has none.
 #[test]
 fn schemes_are_ways_to_write_the_same_entities() {
     let texts = [
         ("bio", "red B-C\ngreen I-C\nblue B-C\nfox B-A\n. O\nbear B-A\n\n"),
         ("iob1", "red I-C\ngreen I-C\nblue B-C\nfox I-A\n. O\nbear I-A\n\n"),
         ("bioes", "red B-C\ngreen E-C\nblue S-C\nfox S-A\n. O\nbear S-A\n\n"),
+        ("bilou", "red B-C\ngreen L-C\nblue U-C\nfox U-A\n. O\nbear U-A\n\n"),
+        ("bmes", "red B-C\ngreen E-C\nblue S-C\nfox S-A\n. O\nbear S-A\n\n"),
     ];
     let (mut scores, fixture) = (Vec::new(), fixture(TASK));
     for (scheme, text) in texts {
-        fixture.write("task/task.toml", TASK.replace("\"bio\"", &format!("\"{scheme}\"")));
+        let key = match scheme {
+            // Its tags are those of BIOES too.
+            "bmes" => "scheme = \"bmes\"",
+            _ => "",
+        };
+        fixture.write("task/task.toml", TASK.replace("scheme = \"bio\"", key));
         fixture.write("task/train.txt", text.repeat(30));
         fixture.write("task/dev.txt", text);
         let report = run(&fixture, &task(&fixture), &tags_config(&["train.epochs=8"])).unwrap();
         let text = fs::read_to_string(fixture.path("out/seed-1/dev/predictions.conll")).unwrap();
+        let info = fs::read_to_string(fixture.path("out/model/task.json")).unwrap();
+        assert!(info.contains(&format!("\"scheme\": \"{scheme}\"")), "{info}");
         fs::remove_dir_all(fixture.path("out")).unwrap();
         let rule = Rule::Conll;
         let found = score(&columns(&text, 2), &columns(&text, 1), rule).unwrap().overall;
@@ -290,7 +306,7 @@ fn tagging_tasks_whose_keys_do_not_fit() {
     };
     let with = |line: &str| TASK.replace("[files]", &format!("{line}\n[files]"));
     parse(&with("word_column = 2")).unwrap();
-    says(parse(&TASK.replace("\"bio\"", "\"bilou\"")), &["bilou", "bioes"]);
+    says(parse(&TASK.replace("\"bio\"", "\"biloo\"")), &["biloo", "did you mean \"bilou\""]);
     says(parse(&TASK.replace("\"bio\"", "\"plain\"")), &["metric = f1", "accuracy"]);
     says(parse(&with("tag_column = 0")), &["tag_column = 0", "1 or more"]);
     says(parse(&with("tag_column = 1")), &["tag_column = 1", "word_column"]);
@@ -325,7 +341,26 @@ fn invalid_conll_files() {
         "red B-COLOR\nfox NOUN\n",
         &["dev.txt:2", "\"NOUN\"", "bio", "B-PER"],
     );
-    try_with(&task, "dev.txt", "red S-COLOR\n", &["dev.txt:1", "\"S-COLOR\"", "bio"]);
+    try_with(
+        &task,
+        "dev.txt",
+        "red S-COLOR\n",
+        &["dev.txt:1", "\"S-COLOR\"", "bioes, bmes, plain"],
+    );
+    let bmes = "red B-COLOR\ngreen M-COLOR\nblue E-COLOR\n";
+    try_with(&task, "train.txt", bmes, &["train.txt:2", "\"M-COLOR\"", "set scheme = \"bmes\""]);
+    let comment = "# by me\nred B-COLOR\n\n# \u{a9}me\nfox B-ANIMAL\n";
+    try_with(&task, "dev.txt", comment, &["dev.txt:4", "comments = \"hash\""]);
+    let detected = TaggingTask { scheme: None, ..task.clone() };
+    let typo = "red B-COLOR\nfox b-ANIMAL\n";
+    try_with(&detected, "train.txt", typo, &["train.txt:2", "\"b-ANIMAL\"", "B-PER"]);
+    let mixed = "red B-COLOR\nfox L-COLOR\nfox S-COLOR\n";
+    try_with(
+        &detected,
+        "train.txt",
+        mixed,
+        &["train.txt", "no scheme has all", "L-COLOR, S-COLOR"],
+    );
     try_with(
         &task,
         "dev.txt",

@@ -1,20 +1,18 @@
-//! The report on a multi-label task: scores of each label, and the examples with the most wrong labels.
+//! The report on a multi-label task: the examples with the most wrong labels.
 
 use crate::{
     details::{self, Details, HARDEST},
     texts::data::EncodedSet,
 };
-use electra_scores::multi_label::{by_label, names};
+use electra_scores::multi_label::names;
 
-/// The sections of a report.
-pub(super) fn details(
+/// The examples with the most wrong labels.
+pub(super) fn hardest(
     labels: &[String],
     separator: &str,
     EncodedSet { labels: gold, texts, .. }: &EncodedSet<Vec<bool>>,
     predicted: &[Vec<bool>],
-) -> Vec<Details> {
-    let found = by_label(predicted, gold, labels.len());
-    let found = labels.iter().map(String::as_str).zip(found);
+) -> Details {
     let wrong = |(index, (gold, predicted)): (usize, (&Vec<bool>, &Vec<bool>))| {
         let count = gold.iter().zip(predicted).filter(|(gold, found)| gold != found).count();
         (count > 0).then_some((count, index))
@@ -31,6 +29,5 @@ pub(super) fn details(
     let columns =
         ["index", "wrong", "gold", "predicted"].iter().chain(details::text_columns(texts)).copied();
     let rows = wrong.iter().take(HARDEST).map(row);
-    let hardest = Details::table("Examples with the most wrong labels", columns, rows);
-    vec![details::found("Labels", "label", found), hardest]
+    Details::table("Examples with the most wrong labels", columns, rows)
 }

@@ -69,7 +69,7 @@ impl ModelKind for MultiLabelInfo {
     }
 
     fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
-        let inputs = self.texts.inputs(requests, model.tokenizer, self.header.max_length)?;
+        let inputs = self.texts.inputs(requests, model, self.header.max_length)?;
         let answer = |probabilities: Vec<f32>| {
             let labels = names(&self.labels, &predicted(&probabilities, self.threshold));
             Answer::Labels { labels, probabilities }

@@ -1,30 +1,34 @@
 //! Fine-tuning on multi-label tasks.
 
 use super::{
-    details::details,
+    details::hardest,
     head::MultiLabelNet,
     model::{MultiLabelInfo, predicted},
 };
 use crate::{
     baseline::{BagOfWords, Baselines},
     batch::Input,
-    details::Details,
+    details::{ByLabel, Details},
     error::{Error, Result},
     head::HeadSite,
     model::{Header, ModelFiles},
     model_kind::ModelKind,
     split::Splits,
+    summary::LabelCount,
     task::{LoadSite, LoadedTask, Task, TaskCard},
     task_kind::{Network, TaskKind},
     texts::data::{EncodedSet, Example, TextColumns, TextData, TextTask, load_encoded},
 };
-use electra_files::write_file;
 use electra_scores::{
-    Form, MatchCounts, Scores, check_label,
+    Form, Scores, check_label,
     multi_label::{MultiLabelTask, by_label, names, scores},
     table::Row,
+    warn_look_alikes,
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 impl TextTask for MultiLabelTask {
     type Space = Vec<String>;
@@ -38,19 +42,19 @@ impl TextTask for MultiLabelTask {
         if let Some(labels) = &self.labels {
             return Ok(labels.clone());
         }
-        let mut labels = Vec::new();
+        let mut found = Vec::new();
         for row in rows {
             let text = row.fields.last().map(String::as_str).unwrap_or_default();
             let fail = |why: String| Error::row(&path.display().to_string(), row.line, why);
             let names = self.parsed(text).map_err(fail)?;
             names.iter().try_for_each(|name| check_label(name)).map_err(fail)?;
-            labels.extend(names.into_iter().map(str::to_owned));
+            found.extend(names.into_iter().map(|name| (name, row.line)));
         }
-        labels.sort();
-        labels.dedup();
+        warn_look_alikes(path, found.iter().copied());
+        let labels: BTreeSet<&str> = found.into_iter().map(|(name, _)| name).collect();
         match labels.is_empty() {
             true => Err(Error::file(path, "no row has a label")),
-            false => Ok(labels),
+            false => Ok(labels.into_iter().map(str::to_owned).collect()),
         }
     }
 
@@ -60,10 +64,12 @@ impl TextTask for MultiLabelTask {
             .map_err(|why| Error::row(&path.display().to_string(), row.line, why))
     }
 
-    fn untrained<'a>(&self, labels: &'a Vec<String>, train: &[Example<Vec<bool>>]) -> Vec<&'a str> {
-        let is_used = |label: usize| train.iter().any(|example| example.label[label]);
-        let untrained = labels.iter().enumerate().filter(|(label, _)| !is_used(*label));
-        untrained.map(|(_, name)| name.as_str()).collect()
+    fn counts(&self, labels: &Vec<String>, examples: &[Example<Vec<bool>>]) -> Vec<LabelCount> {
+        let held = |example: &Example<Vec<bool>>| {
+            let flags = example.label.iter().enumerate();
+            flags.filter_map(|(label, held)| held.then_some(label)).collect::<Vec<_>>()
+        };
+        LabelCount::of(labels, examples.iter().flat_map(held))
     }
 }
 
@@ -125,18 +131,25 @@ impl TaskKind for TextData<MultiLabelTask> {
         }
     }
 
+    fn by_label(&self, set: &Examples, predictions: &[Vec<bool>]) -> Option<ByLabel> {
+        let counts = by_label(predictions, &set.labels, self.space.len());
+        Some(ByLabel {
+            title: "Labels",
+            label: "label",
+            file: "labels.tsv",
+            counts: self.space.iter().cloned().zip(counts).collect(),
+        })
+    }
+
     fn details(&self, set: &Examples, predictions: &[Vec<bool>]) -> Vec<Details> {
-        details(&self.space, &self.task.separator, set, predictions)
+        vec![hardest(&self.space, &self.task.separator, set, predictions)]
     }
 
     /// `predictions.tsv`: the column `index` with the number of the row in the file, and the column `prediction`, as
-    /// `electra predict` writes them; `labels.tsv`: the scores of each label.
+    /// `electra predict` writes them.
     fn write(&self, set: &Examples, predictions: &[Vec<bool>], dir: &Path) -> Result<()> {
         let joined = |flags: &Vec<bool>| names(&self.space, flags).join(&self.task.separator);
-        set.write_predictions(predictions.iter().map(joined), dir)?;
-        let counts = by_label(predictions, &set.labels, self.space.len());
-        let table = MatchCounts::table("label", self.space.iter().map(String::as_str).zip(counts));
-        Ok(write_file(&dir.join("labels.tsv"), &table)?)
+        set.write_predictions(predictions.iter().map(joined), dir)
     }
 
     fn model_files(&self, header: Header) -> ModelFiles {

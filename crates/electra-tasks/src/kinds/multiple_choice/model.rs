@@ -10,6 +10,7 @@ use crate::{
     head::HeadSite,
     model::{HeadClass, Header},
     model_kind::{Inference, ModelKind},
+    summary::Truncated,
     texts::data::encode,
 };
 use electra_model::hf::Architecture;
@@ -36,12 +37,12 @@ pub(super) fn numbered(choices: usize) -> Vec<String> {
     (0..choices).map(|number| number.to_string()).collect()
 }
 
-/// The inputs of rows, each a text and its choices: an input for each choice, row after row.
+/// The inputs of rows, each a text and its choices: an input for each choice, row after row; and the truncated ones.
 pub(super) fn inputs<'a>(
     rows: impl Iterator<Item = (&'a String, &'a [String])>,
     tokenizer: &dyn Tokenizer,
     max_length: usize,
-) -> Result<Vec<Input>> {
+) -> Result<(Vec<Input>, Truncated)> {
     let pairs = |(text, choices): (&'a String, &'a [String])| {
         choices.iter().map(|choice| (text.as_str(), Some(choice.as_str())))
     };
@@ -105,7 +106,9 @@ impl ModelKind for ChoiceInfo {
             Request::Texts { texts } if texts.len() == 1 + choices => texts.split_first(),
             _ => None,
         })?;
-        let inputs = inputs(rows.into_iter(), model.tokenizer, self.header.max_length)?;
+        let (inputs, truncated) =
+            inputs(rows.into_iter(), model.tokenizer, self.header.max_length)?;
+        model.add_truncated(truncated);
         let answer = |logits: &[f32]| {
             let ChoicePrediction { choice, probabilities } = ChoicePrediction::new(logits);
             Answer::Class { label: self.labels[choice].clone(), probabilities }

@@ -15,14 +15,15 @@ use crate::{
     model::{Header, ModelFiles},
     model_kind::ModelKind,
     split::Splits,
+    summary::{LabelCount, Summaries, TRAIN, text_key},
     task::{LoadSite, LoadedTask, Task, TaskCard},
     task_kind::{Network, TaskKind, TrainingSet, loaded},
     texts::data::write_predictions,
 };
 use electra_files::nearest;
 use electra_scores::{
-    Files, Form, LeftOut, Metric, Pairs, Read, Scores, metrics::accuracy, sentence::check_classes,
-    table::Row,
+    Files, Form, LabelColumns, LeftOut, Metric, Pairs, Read, Scores, metrics::accuracy,
+    sentence::check_classes, table::Row,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::Path};
@@ -86,9 +87,7 @@ impl ChoiceTask {
     fn form(&self) -> Form<'_> {
         Form {
             texts: std::iter::once(&self.text).chain(&self.choices).map(String::as_str).collect(),
-            labels: vec![&self.label],
-            no_label: self.no_label.as_deref(),
-            separator: None,
+            labels: LabelColumns::One { column: &self.label, no_label: self.no_label.as_deref() },
             unusable_rows: self.unusable_rows,
             pairs: Pairs::Ordered,
             files: &self.files,
@@ -117,13 +116,23 @@ impl ChoiceTask {
         Err(Error::row(&path.display().to_string(), row.line, message))
     }
 
-    fn read(&self, path: &Path, site: &LoadSite<'_>) -> Result<(ChoiceSet, Option<LeftOut>)> {
+    /// The rows of a file, and those that are left out; they are added to `summaries` as `split`.
+    fn read(
+        &self,
+        split: &str,
+        path: &Path,
+        site: &LoadSite<'_>,
+        summaries: &mut Summaries,
+    ) -> Result<(ChoiceSet, Option<LeftOut>)> {
         let Read { rows, left_out } = self.form().rows(path)?;
         let names = self.names();
         let labels = rows.iter().map(|row| self.right(path, row, &names));
-        let labels = labels.collect::<Result<_>>()?;
+        let labels: Vec<usize> = labels.collect::<Result<_>>()?;
         let texts = rows.iter().map(|row| (&row.fields[0], &row.fields[1..=names.len()]));
-        let inputs = inputs(texts, site.tokenizer, site.config.train.max_length)?;
+        let keys: Vec<u64> = texts.clone().map(text_key).collect();
+        summaries.add(split, path, LabelCount::of(&names, labels.iter().copied()), keys);
+        let (inputs, truncated) = inputs(texts, site.tokenizer, site.config.train.max_length)?;
+        summaries.truncated(truncated);
         Ok((ChoiceSet { inputs, labels, rows }, left_out))
     }
 }
@@ -163,18 +172,20 @@ impl Task for ChoiceTask {
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
         site.two_segments()?;
-        let mut left_out = Vec::new();
-        let mut read = |path: &Path| {
-            let (set, skipped) = self.read(path, site)?;
+        let (mut left_out, mut summaries) = (Vec::new(), Summaries::default());
+        let mut read = |split: &str, path: &Path| {
+            let (set, skipped) = self.read(split, path, site, &mut summaries)?;
             left_out.extend(skipped);
             Ok(set)
         };
-        let ChoiceSet { inputs, labels, .. } = read(&site.data.join(&self.files.train))?;
-        let splits = Splits::read(&self.files, site.data, &mut read)?;
+        let train = site.data.join(&self.files.train);
+        let ChoiceSet { inputs, labels, .. } = read(TRAIN, &train)?;
+        let splits = Splits::read(&self.files, site.data, |split, path| read(&split.name(), path))?;
         let sizes = vec![self.choices.len(); labels.len()];
         let inputs = InputGroups::new(inputs.into(), sizes);
         let train = TrainingSet { examples: labels.len(), inputs, labels, left_out };
-        Ok(loaded(self.clone(), &site.config.train, train, splits))
+        let loaded = loaded(self.clone(), &site.config.train, train, splits);
+        Ok(LoadedTask { summaries: summaries.finish(), ..loaded })
     }
 }
 

@@ -14,13 +14,15 @@ use tch::{Kind, Reduction, Tensor};
 
 /// Logits of classes, or a number, over [`SequenceLayers`].
 ///
-/// Classes: softmax cross-entropy. A number: squared error on `(y - min) / (max - min)`, not clamped.
+/// Classes: softmax cross-entropy, times the weight of the class if there are weights. A number: squared error on `(y - min) / (max - min)`, not clamped.
 ///
 /// Source: reference `finetune/classification/classification_tasks.py`.
 #[derive(Debug)]
 pub struct SentenceNet {
     layers: SequenceLayers,
     space: LabelSpace,
+    /// The weight of each class in the loss, `[c]`.
+    weights_c: Option<Tensor>,
 }
 
 /// The prediction for one input.
@@ -38,7 +40,15 @@ impl SentenceNet {
     /// # Errors
     /// If libtorch rejects the sizes.
     pub fn new(site: &HeadSite<'_>, space: &LabelSpace) -> electra_model::Result<Self> {
-        Ok(Self { layers: SequenceLayers::new(site, space.outputs())?, space: space.clone() })
+        let layers = SequenceLayers::new(site, space.outputs())?;
+        Ok(Self { layers, space: space.clone(), weights_c: None })
+    }
+
+    /// The net with a weight for each class: the loss of a row is multiplied by that of its class.
+    #[must_use]
+    pub fn with_weights(self, weights: Option<&[f64]>) -> Self {
+        let tensor = |weights| Tensor::from_slice(weights).to_kind(Kind::Float);
+        Self { weights_c: weights.map(tensor), ..self }
     }
 }
 
@@ -60,7 +70,8 @@ impl HeadNet for SentenceNet {
             }
             LabelSpace::Classes(_) => {
                 let labels_b = upload(&class_tensor(labels), logits_bc.device());
-                logits_bc.cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::None, -100, 0.0)
+                let weights_c = self.weights_c.as_ref().map(|c| upload(c, logits_bc.device()));
+                logits_bc.cross_entropy_loss(&labels_b, weights_c, Reduction::None, -100, 0.0)
             }
         };
         RowLosses { losses_b, outputs: vec![logits_bc] }

@@ -70,7 +70,7 @@ impl ModelKind for SentenceInfo {
     }
 
     fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
-        let inputs = self.texts.inputs(requests, model.tokenizer, self.header.max_length)?;
+        let inputs = self.texts.inputs(requests, model, self.header.max_length)?;
         let answer = |SentencePrediction { label, probabilities }| match label {
             Label::Class(_) => Answer::Class { label: self.space.text(label), probabilities },
             Label::Value(value) => Answer::Number(value),

@@ -7,21 +7,24 @@ use super::{
 };
 use crate::{
     baseline::{BagOfWords, Baselines},
-    details::Details,
+    details::{ByLabel, Details},
     error::{Error, Result},
     head::HeadSite,
     model::{Header, ModelFiles},
     model_kind::ModelKind,
     preset::Group,
     split::Splits,
+    summary::LabelCount,
     task::{LoadSite, LoadedTask, Task, TaskCard},
     task_kind::{Network, TaskKind},
     texts::data::{EncodedSet, Example, TextColumns, TextData, TextTask, load_encoded},
 };
 use electra_scores::{
     Form, Label, LabelSpace, Scores, SentenceTask,
+    metrics::by_class,
     sentence::{SentenceKind, check_classes, classes},
     table::Row,
+    warn_look_alikes,
 };
 use std::path::Path;
 
@@ -43,6 +46,8 @@ impl TextTask for SentenceTask {
                 labels.dedup();
                 labels
             });
+            let found = rows.iter().filter_map(|row| Some((row.fields.last()?.as_str(), row.line)));
+            warn_look_alikes(path, found);
             check_classes(&labels, self.metric).map_err(|why| {
                 Error::file(path, format!("column {column:?} has the labels {labels:?}: {why}"))
             })?;
@@ -66,16 +71,22 @@ impl TextTask for SentenceTask {
         Ok(SentenceTask::label(self, path, row, space)?)
     }
 
-    fn untrained<'a>(&self, space: &'a LabelSpace, train: &[Example<Label>]) -> Vec<&'a str> {
+    fn counts(&self, space: &LabelSpace, examples: &[Example<Label>]) -> Vec<LabelCount> {
         let LabelSpace::Classes(labels) = space else { return Vec::new() };
-        let is_of = |class| train.iter().any(|example| example.label == Label::Class(class));
-        let untrained = labels.iter().enumerate().filter(|(class, _)| !is_of(*class));
-        untrained.map(|(_, label)| label.as_str()).collect()
+        let found: Vec<Label> = examples.iter().map(|example| example.label).collect();
+        LabelCount::of(labels, classes(&found))
     }
 
-    fn check_scored(&self, path: &Path, rows: &[Row], untrained: &[&str]) -> Result<()> {
+    fn weights(&self, counts: &[LabelCount]) -> Result<Option<Vec<f64>>> {
+        let (labels, numbers): (Vec<String>, Vec<usize>) =
+            counts.iter().map(|label| (label.label.clone(), label.count)).unzip();
+        let fail = |why| Error::value("class_weights", &self.class_weights, why);
+        self.class_weights.of(&labels, &numbers).map_err(fail)
+    }
+
+    fn check_scored(&self, path: &Path, rows: &[Row], untrained: &[String]) -> Result<()> {
         let label = |row: &Row| row.fields.last().cloned().unwrap_or_default();
-        let Some(row) = rows.iter().find(|row| untrained.contains(&label(row).as_str())) else {
+        let Some(row) = rows.iter().find(|row| untrained.contains(&label(row))) else {
             return Ok(());
         };
         let message = format!(
@@ -123,7 +134,7 @@ impl TaskKind for TextData<SentenceTask> {
     }
 
     fn net(&self, site: &HeadSite<'_>) -> electra_model::Result<SentenceNet> {
-        SentenceNet::new(site, &self.space)
+        Ok(SentenceNet::new(site, &self.space)?.with_weights(self.weights.as_deref()))
     }
 
     fn label_json(&self, label: &Label) -> serde_json::Value {
@@ -160,6 +171,18 @@ impl TaskKind for TextData<SentenceTask> {
             LabelSpace::Range { .. } => None,
         };
         Baselines { majority, bag_of_words }
+    }
+
+    fn by_label(&self, set: &Examples, predictions: &[SentencePrediction]) -> Option<ByLabel> {
+        let LabelSpace::Classes(labels) = &self.space else { return None };
+        let predicted: Vec<Label> = predictions.iter().map(|p| p.label).collect();
+        let counts = by_class(&classes(&predicted), &classes(&set.labels), labels.len());
+        Some(ByLabel {
+            title: "Classes",
+            label: "class",
+            file: "classes.tsv",
+            counts: labels.iter().cloned().zip(counts).collect(),
+        })
     }
 
     fn details(&self, set: &Examples, predictions: &[SentencePrediction]) -> Vec<Details> {

@@ -3,7 +3,7 @@
 use super::{
     decode::decode_all,
     details::details,
-    encode::{AnswerTokens, Passage, QuestionEncoder, inputs},
+    encode::{AnswerTokens, Passage, QuestionEncoder, inputs, truncated},
     head::{SpanNet, SpanTarget},
     model::{PARAGRAPHS, SquadInfo},
     task::SquadTask,
@@ -22,6 +22,7 @@ use crate::{
     model_kind::ModelKind,
     preset::Group,
     split::Splits,
+    summary::{LabelCount, Summaries, TRAIN, text_key},
     task::{LoadSite, LoadedTask, Task, TaskCard},
     task_kind::{Network, TaskKind, TrainingSet, loaded},
 };
@@ -77,9 +78,19 @@ impl Task for SquadTask {
         let config = self.spans(site.config)?;
         let train = &site.config.train;
         let encoder = QuestionEncoder::new(site.tokenizer, train.max_length, config)?;
-        let (passages, left_out) =
-            self.training_set(&encoder, &site.data.join(&self.files.train))?;
-        let splits = Splits::read(&self.files, site.data, |path| self.scored_set(&encoder, path))?;
+        let path = site.data.join(&self.files.train);
+        let (file, passages, left_out) = self.training_set(&encoder, &path)?;
+        let mut summaries = Summaries::default();
+        let mut summarize = |split: &str, path: &Path, file: &SquadFile, passages: &[Passage]| {
+            summaries.add(split, path, self.counts(file), file.questions().map(question_key));
+            summaries.truncated(truncated(passages, config));
+        };
+        summarize(TRAIN, &path, &file, &passages);
+        let splits = Splits::read(&self.files, site.data, |split, path| {
+            let set = self.scored_set(&encoder, path)?;
+            summarize(&split.name(), path, &set.gold, &set.passages);
+            Ok(set)
+        })?;
         let examples = passages.iter().map(|passage| passage.questions.len()).sum();
         let questions = passages.into_iter().flat_map(|passage| passage.questions);
         let (inputs, targets): (Vec<Vec<Input>>, Vec<Vec<SpanTarget>>) =
@@ -93,8 +104,14 @@ impl Task for SquadTask {
         tracing::info!("{} windows of {examples} questions", train_set.inputs.len());
         let (task, config) = (self.clone(), config.clone());
         let data = SquadData { task, config, head: site.config.head.kind };
-        Ok(loaded(data, train, train_set, splits))
+        let loaded = loaded(data, train, train_set, splits);
+        Ok(LoadedTask { summaries: summaries.finish(), ..loaded })
     }
+}
+
+/// A number for a question and its context.
+fn question_key((context, question): (&str, &Question)) -> u64 {
+    text_key((context, &question.text))
 }
 
 impl SquadTask {
@@ -116,7 +133,8 @@ impl SquadTask {
         question: &Question,
     ) -> std::result::Result<AnswerTokens, String> {
         match (self.version, question.is_impossible, question.answers.as_deref()) {
-            (Version::V2, true, _) => Ok(AnswerTokens::Impossible),
+            // Files of `datasets` have no flag: a question without answers has none.
+            (Version::V2, true, _) | (Version::V2, false, Some([])) => Ok(AnswerTokens::Impossible),
             (Version::V1, true, _) => {
                 Err("is_impossible = true, but in version 1.1 every question has an answer"
                     .to_owned())
@@ -125,16 +143,32 @@ impl SquadTask {
             (_, false, Some([first, ..])) => {
                 context.align(first).map(AnswerTokens::Answer).map_err(|why| why.to_string())
             }
-            (_, false, _) => Err("it has no answer".to_owned()),
+            (Version::V1, false, Some([])) => {
+                Err("it has no answer; questions without an answer need version = \"2.0\""
+                    .to_owned())
+            }
+            (_, false, None) => Err("it has no key \"answers\"".to_owned()),
         }
     }
 
-    /// The training file as inputs, and the questions that are left out.
+    /// The number of questions with and without an answer, in version 2.0.
+    fn counts(&self, file: &SquadFile) -> Vec<LabelCount> {
+        if self.version == Version::V1 {
+            return Vec::new();
+        }
+        let has_none = |question: &Question| {
+            question.is_impossible || question.answers.as_ref().is_some_and(Vec::is_empty)
+        };
+        let labels = ["answer", "no answer"].map(str::to_owned);
+        LabelCount::of(&labels, file.questions().map(|(_, question)| has_none(question).into()))
+    }
+
+    /// The training file, its questions as inputs, and those that are left out.
     fn training_set(
         &self,
         encoder: &QuestionEncoder<'_>,
         path: &Path,
-    ) -> Result<(Vec<Passage>, Option<LeftOut>)> {
+    ) -> Result<(SquadFile, Vec<Passage>, Option<LeftOut>)> {
         let file = read(path)?;
         let left_out = Mutex::new(Vec::new());
         let paragraphs: Vec<&Paragraph> = file.paragraphs().collect();
@@ -154,7 +188,7 @@ impl SquadTask {
             let why = left_out.first().map_or("the file has no questions", String::as_str);
             return Err(Error::file(path, format!("no question can be used for training: {why}")));
         }
-        Ok((passages, LeftOut::of(path, left_out)))
+        Ok((file, passages, LeftOut::of(path, left_out)))
     }
 
     /// Reads the questions of a split.
@@ -166,7 +200,7 @@ impl SquadTask {
             let wanted = match (self.version, question.answers.as_deref()) {
                 (_, None) => "must be given to be scored ([] for no answer)",
                 (Version::V1, Some([])) => {
-                    "must not be empty: in version 1.1 every question has an answer"
+                    "must not be empty: in version 1.1 every question has an answer; set version = \"2.0\""
                 }
                 _ => continue,
             };

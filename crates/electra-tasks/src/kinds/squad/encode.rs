@@ -8,6 +8,7 @@ use crate::{
     batch::Input,
     config::SpanConfig,
     error::{Error, Result},
+    summary::{TextUnit, Truncated},
 };
 use electra_scores::squad::{Paragraph, Question};
 use electra_tokenize::{Tokenizer, WordPiece};
@@ -34,6 +35,8 @@ pub struct QuestionWindows {
     pub inputs: Vec<Input>,
     /// The training target of each input.
     pub targets: Vec<SpanTarget>,
+    /// The number of tokens of the question before it was truncated.
+    pub question_length: usize,
 }
 
 /// The answer of a question as tokens, for training.
@@ -51,6 +54,13 @@ pub enum AnswerTokens {
 pub(super) fn inputs(passages: &[Passage]) -> Vec<&Input> {
     let questions = passages.iter().flat_map(|passage| &passage.questions);
     questions.flat_map(|question| &question.inputs).collect()
+}
+
+/// The questions of passages that are longer than `max_query_length`.
+pub(super) fn truncated(passages: &[Passage], config: &SpanConfig) -> Truncated {
+    let questions = passages.iter().flat_map(|passage| &passage.questions);
+    let lengths = questions.map(|question| question.question_length);
+    Truncated::of(TextUnit::Questions, lengths, config.max_query_length)
 }
 
 /// Encodes questions as inputs.
@@ -118,6 +128,7 @@ impl<'a> QuestionEncoder<'a> {
         let special = self.tokenizer.vocab().special();
         let mut prefix = vec![special.cls];
         self.tokenizer.encode_into(text, &mut prefix)?;
+        let question_length = prefix.len() - 1;
         prefix.truncate(1 + self.config.max_query_length);
         prefix.push(special.sep);
         let first = prefix.len();
@@ -145,6 +156,6 @@ impl<'a> QuestionEncoder<'a> {
         };
         let inputs = windows.iter().map(input).collect();
         let targets = windows.iter().map(target).collect();
-        Ok(QuestionWindows { windows, first, inputs, targets })
+        Ok(QuestionWindows { windows, first, inputs, targets, question_length })
     }
 }

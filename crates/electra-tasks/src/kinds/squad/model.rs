@@ -2,11 +2,12 @@
 
 use super::{
     decode::decode_all,
-    encode::{AnswerTokens, Passage, QuestionEncoder, inputs},
+    encode::{AnswerTokens, Passage, QuestionEncoder, inputs, truncated},
     head::SpanNet,
     window::Context,
 };
 use crate::{
+    adopt::Foreign,
     answer::{Answer, Request, RequestForm},
     config::{HeadKind, SpanConfig},
     error::Result,
@@ -15,7 +16,7 @@ use crate::{
     model_kind::{Inference, ModelKind},
 };
 use electra_model::hf::Architecture;
-use electra_scores::squad::Version;
+use electra_scores::{Metric, squad::Version};
 use electra_tokenize::WordPiece;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,18 @@ impl ModelKind for SquadInfo {
         SpanNet::new(site, &self.squad)
     }
 
+    /// Spans are decoded as those of a fine-tuned model; with version 2.0 there is no answer if the logits of `[CLS]` are
+    /// above those of the best span.
+    fn adopt(folder: &Foreign<'_>) -> Result<Option<Self>> {
+        let Architecture::ElectraForQuestionAnswering = folder.config.architecture else {
+            return Ok(None);
+        };
+        let header = folder.header(Metric::F1).of_kind(Self::KIND);
+        let mut squad = SpanConfig { null_threshold: 0.0, ..SpanConfig::reference() };
+        squad.fit(header.max_length, |_| false);
+        Ok(Some(Self { header, version: folder.squad, squad }))
+    }
+
     fn validate(&self, tokenizer: &WordPiece) -> Result<()> {
         self.squad.validate()?;
         self.encoder(tokenizer).map(drop)
@@ -96,6 +109,7 @@ impl ModelKind for SquadInfo {
             };
             let passages: Vec<Passage> =
                 by_context.par_iter().map(passage).collect::<Result<_>>()?;
+            model.add_truncated(truncated(&passages, &self.squad));
             let outputs = model.predict(&inputs(&passages))?;
             let found = decode_all(&passages, &outputs, &self.squad, self.header.head.kind);
             answers.extend(found.into_iter().map(Answer::Span));

@@ -51,7 +51,7 @@ pub struct SquadTask {
     pub version: Version,
     /// The metric that seeds are compared by: `f1` or `exact-match`.
     pub metric: Metric,
-    /// The files: SQuAD's JSON, or MRQA's `.jsonl` and `.jsonl.gz`.
+    /// The files, in any layout that [`electra_scores::squad::read`] reads.
     pub files: Files,
 }
 

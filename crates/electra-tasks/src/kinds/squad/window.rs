@@ -16,11 +16,19 @@ pub struct Context {
 /// Why an answer is not a span of its context's tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misaligned {
-    /// The start is after the end of the context.
-    #[error("answer_start {start} is beyond the {characters} characters of the context")]
+    /// The answer has no start.
+    #[error("the answer {answer:?} has no answer_start")]
+    NoStart {
+        /// The answer.
+        answer: String,
+    },
+    /// The start is not in the context.
+    #[error(
+        "answer_start {start} is not a place in the context, which has {characters} characters"
+    )]
     Outside {
         /// The answer's start.
-        start: usize,
+        start: i64,
         /// The number of characters in the context.
         characters: usize,
     },
@@ -87,10 +95,12 @@ impl Context {
     /// accepts an answer with different case or white space.
     pub fn align(&self, answer: &Answer) -> std::result::Result<Range<usize>, Misaligned> {
         let Answer { text, start } = answer;
+        let start = start.ok_or_else(|| Misaligned::NoStart { answer: text.clone() })?;
         let mut places = self.text.char_indices().map(|(byte, _)| byte);
-        let Some(begin) = places.nth(*start) else {
+        let place = usize::try_from(start).ok();
+        let Some((start, begin)) = place.and_then(|place| Some((place, places.nth(place)?))) else {
             let characters = self.text.chars().count();
-            return Err(Misaligned::Outside { start: *start, characters });
+            return Err(Misaligned::Outside { start, characters });
         };
         let rest = &self.text[begin..];
         if !rest.starts_with(text.as_str()) {
@@ -102,14 +112,14 @@ impl Context {
                 None => ", which does not occur in the context".to_owned(),
             };
             let answer = text.clone();
-            return Err(Misaligned::Other { start: *start, found, answer, elsewhere });
+            return Err(Misaligned::Other { start, found, answer, elsewhere });
         }
         let end = begin + text.len();
         let covers = |bytes: &Range<usize>| bytes.start < end && bytes.end > begin;
         match (self.bytes.iter().position(covers), self.bytes.iter().rposition(covers)) {
             // An empty answer can be within a token, but has no character.
             (Some(first), Some(last)) if !text.is_empty() => Ok(first..last + 1),
-            _ => Err(Misaligned::NoToken { start: *start, answer: text.clone() }),
+            _ => Err(Misaligned::NoToken { start, answer: text.clone() }),
         }
     }
 }

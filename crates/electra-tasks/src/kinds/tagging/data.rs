@@ -1,8 +1,8 @@
 //! Fine-tuning on tagging tasks.
 
 use super::{
-    details::details,
-    encode::{WordPositions, encode},
+    details::{by_tag, hardest},
+    encode::{EncodedSentences, WordPositions, encode},
     head::TagNet,
     model::{TaggingInfo, tags_of, word_predictions},
     task::{TaggingTask, Unseen},
@@ -11,23 +11,27 @@ use crate::{
     baseline::Baselines,
     batch::Input,
     config::FinetuneConfig,
-    details::Details,
+    details::{ByLabel, Details},
     error::{Error, Result},
     head::HeadSite,
     model::{Header, ModelFiles},
     model_kind::ModelKind,
     preset::Group,
     split::Splits,
+    summary::{LabelCount, Summaries, TRAIN, Truncated, text_key},
     task::{LoadSite, LoadedTask, Task, TaskCard},
     task_kind::{Network, TaskKind, TrainingSet, loaded},
 };
 use electra_files::{nearest, write_file};
 use electra_scores::{
-    MatchCounts, Metric, Scores,
-    tagging::{Columns, Rule, Scheme, Sentence, Sentences, TaggingScores, accuracy, score},
+    Metric, Scores,
+    tagging::{
+        self, Columns, Entity, Rule, Scheme, Sentence, Sentences, TaggingScores, accuracy, score,
+    },
+    warn_look_alikes,
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
@@ -35,6 +39,7 @@ use std::{
 #[derive(Debug)]
 struct TaggingData {
     task: TaggingTask,
+    scheme: Scheme,
     classes: Vec<String>,
     /// The most frequent class of each word of the training file, and of all its words.
     frequent: (HashMap<String, usize>, usize),
@@ -59,13 +64,14 @@ impl Task for TaggingTask {
     }
 
     fn validate(&self) -> Result<()> {
-        match (self.metric, self.scheme.has_entities()) {
-            (Metric::Accuracy, _) | (Metric::F1, true) => {}
-            (metric, true) => {
-                return Err(Error::value("metric", metric, "must be f1 or accuracy for entities"));
-            }
-            (metric, false) => {
+        match (self.metric, self.scheme) {
+            (Metric::Accuracy | Metric::F1, None) | (Metric::Accuracy, _) => {}
+            (metric, Some(Scheme::Plain)) => {
                 return Err(Error::value("metric", metric, "must be accuracy for plain tags"));
+            }
+            (Metric::F1, Some(_)) => {}
+            (metric, _) => {
+                return Err(Error::value("metric", metric, "must be f1 or accuracy for entities"));
             }
         }
         for (key, column) in [("word_column", self.word_column), ("tag_column", self.tag_column)] {
@@ -86,16 +92,20 @@ impl Task for TaggingTask {
     }
 
     fn load(&self, site: &LoadSite<'_>) -> Result<LoadedTask> {
-        let sentences = self.read(&site.data.join(&self.files.train))?;
+        let path = site.data.join(&self.files.train);
+        let sentences = read(&path, self.columns())?;
+        let scheme = self.scheme_of(&path, &sentences)?;
+        check_tags(&path, &sentences, scheme)?;
         let tags: Vec<Vec<String>> =
-            sentences.iter().map(|sentence| self.scheme.learned(&sentence.tags)).collect();
-        let subjects = tags.iter().flatten().filter_map(|tag| self.scheme.subject(tag));
+            sentences.iter().map(|sentence| scheme.learned(&sentence.tags)).collect();
+        let subjects = tags.iter().flatten().filter_map(|tag| scheme.subject(tag));
         let known: BTreeSet<String> = subjects.map(str::to_owned).collect();
-        let classes = self.scheme.classes(&known);
+        let classes = scheme.classes(&known);
         if classes.len() < 2 {
             let message = format!("has the tags {classes:?}, but a task needs at least 2");
-            return Err(Error::file(site.data.join(&self.files.train), message));
+            return Err(Error::file(path, message));
         }
+        warn_look_alikes(&path, subjects_with_lines(&sentences, scheme));
         let numbers: HashMap<&str, usize> =
             classes.iter().enumerate().map(|(i, class)| (class.as_str(), i)).collect();
         let numbered: Vec<Vec<usize>> = tags
@@ -103,40 +113,131 @@ impl Task for TaggingTask {
             .map(|tags| tags.iter().map(|tag| numbers[tag.as_str()]).collect())
             .collect();
         let words: Vec<&[String]> = sentences.iter().map(|s| s.words.as_slice()).collect();
-        let encoded = encode(site.tokenizer, &words, &numbered, site.config.train.max_length)?;
-        let (inputs, labels): (Vec<Input>, Vec<WordPositions>) = encoded.into_iter().unzip();
+        let EncodedSentences { inputs, positions, truncated } =
+            encode(site.tokenizer, &words, &numbered, site.config.train.max_length)?;
         let frequent = frequent(&words, &numbered, classes.len());
         tracing::info!(
-            "{} words in {} sentences, {} inputs",
+            "scheme {scheme}: {} words in {} sentences, {} inputs",
             words.iter().map(|words| words.len()).sum::<usize>(),
             words.len(),
             inputs.len()
         );
-        let splits = Splits::read(&self.files, site.data, |path| self.tagged(site, path, &known))?;
-        let examples = sentences.len();
-        let train = TrainingSet { examples, inputs: inputs.into(), labels, left_out: Vec::new() };
-        let data = TaggingData { task: self.clone(), frequent, classes };
-        Ok(loaded(data, &site.config.train, train, splits))
+        let mut summaries = Summaries::default();
+        let mut summarize = |split: &str, path: &Path, sentences: &[Sentence], truncated| {
+            let keys = sentences.iter().map(|sentence| text_key(&sentence.words));
+            summaries.add(split, path, counts(scheme, &known, sentences), keys);
+            summaries.truncated(truncated);
+        };
+        summarize(TRAIN, &path, &sentences, truncated);
+        let splits = Splits::read(&self.files, site.data, |split, path| {
+            let (set, truncated) = self.tagged(site, path, scheme, &known)?;
+            summarize(&split.name(), path, &set.sentences, truncated);
+            Ok(set)
+        })?;
+        let train = TrainingSet {
+            examples: sentences.len(),
+            inputs: inputs.into(),
+            labels: positions,
+            left_out: Vec::new(),
+        };
+        let data = TaggingData { task: self.clone(), scheme, frequent, classes };
+        let loaded = loaded(data, &site.config.train, train, splits);
+        Ok(LoadedTask { summaries: summaries.finish(), ..loaded })
     }
 }
 
-impl TaggingTask {
-    /// Reads the sentences of a file and checks that their tags belong to the scheme.
-    fn read(&self, path: &Path) -> Result<Vec<Sentence>> {
-        let columns = Columns { word: self.word_column, tag: Some(self.tag_column) };
-        let mut sentences = Vec::new();
-        for sentence in Sentences::open(path, columns)? {
-            let sentence = sentence?;
-            for (line, tag) in (sentence.line..).zip(&sentence.tags) {
-                let fail = |why| Error::row(&path.display().to_string(), line, why);
-                self.scheme.check(tag).map_err(fail)?;
+/// Reads the sentences of a file.
+fn read(path: &Path, columns: Columns) -> Result<Vec<Sentence>> {
+    let sentences: Vec<Sentence> =
+        Sentences::open(path, columns)?.collect::<electra_scores::Result<_>>()?;
+    let others = sentences.iter().flat_map(|sentence| &sentence.lines).filter(|line| !line.is_word);
+    let mut others = others.peekable();
+    if let Some(first) = others.peek() {
+        let (path, line, text) = (path.display(), first.number, &first.text);
+        tracing::info!(
+            "{path}: {} lines are comments or without a word; the first, in line {line}: {text:?}",
+            others.count()
+        );
+    }
+    match sentences.is_empty() {
+        true => Err(Error::file(path, "the file has no sentences")),
+        false => Ok(sentences),
+    }
+}
+
+/// Checks that all tags belong to the scheme.
+fn check_tags(path: &Path, sentences: &[Sentence], scheme: Scheme) -> Result<()> {
+    for sentence in sentences {
+        for (line, tag) in sentence.word_lines().zip(&sentence.tags) {
+            let comment = match line.text.starts_with('#') {
+                true => "; if the line is a comment, set comments = \"hash\"",
+                false => "",
+            };
+            scheme.check(tag).map_err(|why| {
+                let message = format!("{why}{comment}{}", fitting(sentences));
+                Error::row(&path.display().to_string(), line.number, message)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A hint at the scheme that has all tags of a file, if it is one of entities.
+fn fitting(sentences: &[Sentence]) -> String {
+    let detected = Scheme::detect(sentences.iter().map(|sentence| sentence.tags.as_slice()));
+    match detected {
+        Ok(scheme) if scheme.has_entities() => format!(
+            "; all tags of the file are of the scheme {scheme}: set scheme = \"{scheme}\", or remove the key"
+        ),
+        _ => String::new(),
+    }
+}
+
+/// The tags or types of all words, with their lines; words outside of entities have none.
+fn subjects_with_lines(
+    sentences: &[Sentence],
+    scheme: Scheme,
+) -> impl Iterator<Item = (&str, u64)> {
+    sentences.iter().flat_map(move |sentence| {
+        let tagged = sentence.word_lines().zip(&sentence.tags);
+        tagged.filter_map(move |(line, tag)| Some((scheme.subject(tag)?, line.number)))
+    })
+}
+
+/// The number of entities of each type, or of words with each plain tag: first those of the training file, then others.
+fn counts(scheme: Scheme, known: &BTreeSet<String>, sentences: &[Sentence]) -> Vec<LabelCount> {
+    let mut counts: BTreeMap<&str, usize> = known.iter().map(|tag| (tag.as_str(), 0)).collect();
+    for sentence in sentences {
+        match scheme.has_entities() {
+            true => entities_of(&sentence.tags)
+                .iter()
+                .for_each(|entity| *counts.entry(entity.kind).or_default() += 1),
+            false => {
+                sentence.tags.iter().for_each(|tag| *counts.entry(tag.as_str()).or_default() += 1);
             }
-            sentences.push(sentence);
         }
-        match sentences.is_empty() {
-            true => Err(Error::file(path, "the file has no sentences")),
-            false => Ok(sentences),
+    }
+    counts.into_iter().map(|(label, count)| LabelCount::new(label, count)).collect()
+}
+
+/// The entities of a sentence whose tags were checked.
+fn entities_of(tags: &[String]) -> Vec<Entity<'_>> {
+    tagging::entities(tags, Rule::Conll).expect("a file's tags are checked when it is read")
+}
+
+impl TaggingTask {
+    /// The scheme of the task, or of the tags of the training file.
+    fn scheme_of(&self, path: &Path, sentences: &[Sentence]) -> Result<Scheme> {
+        if let Some(scheme) = self.scheme {
+            return Ok(scheme);
         }
+        let tags = sentences.iter().map(|sentence| sentence.tags.as_slice());
+        let scheme = Scheme::detect(tags).map_err(|why| Error::file(path, why))?;
+        if self.metric == Metric::F1 && !scheme.has_entities() {
+            // Some scheme rejects the tag that made all of them plain.
+            check_tags(path, sentences, Scheme::Bioes)?;
+        }
+        Ok(scheme)
     }
 
     /// Reads the sentences of a split; `known` are the tags or types of the training file.
@@ -144,13 +245,15 @@ impl TaggingTask {
         &self,
         site: &LoadSite<'_>,
         path: &Path,
+        scheme: Scheme,
         known: &BTreeSet<String>,
-    ) -> Result<TaggedSet> {
-        let sentences = self.read(path)?;
+    ) -> Result<(TaggedSet, Truncated)> {
+        let sentences = read(path, self.columns())?;
+        check_tags(path, &sentences, scheme)?;
         let mut unseen = 0;
         for sentence in &sentences {
-            for (line, tag) in (sentence.line..).zip(&sentence.tags) {
-                let Some(subject) = self.scheme.subject(tag) else { continue };
+            for (line, tag) in sentence.word_lines().zip(&sentence.tags) {
+                let Some(subject) = scheme.subject(tag) else { continue };
                 if known.contains(subject) {
                     continue;
                 }
@@ -159,7 +262,7 @@ impl TaggingTask {
                     let message = format!(
                         "tag {tag:?}: the training file has no {subject:?}{near}; unseen = \"wrong\" in task.toml counts such words as missed"
                     );
-                    return Err(Error::row(&path.display().to_string(), line, message));
+                    return Err(Error::row(&path.display().to_string(), line.number, message));
                 }
                 unseen += 1;
             }
@@ -170,11 +273,11 @@ impl TaggingTask {
                 path.display()
             );
         }
-        let gold = sentences.iter().map(|s| self.scheme.written(&s.tags)).collect();
+        let gold = sentences.iter().map(|s| scheme.written(&s.tags)).collect();
         let words: Vec<&[String]> = sentences.iter().map(|s| s.words.as_slice()).collect();
-        let encoded = encode(site.tokenizer, &words, &[], site.config.train.max_length)?;
-        let (inputs, positions) = encoded.into_iter().unzip();
-        Ok(TaggedSet { sentences, gold, inputs, positions })
+        let EncodedSentences { inputs, positions, truncated } =
+            encode(site.tokenizer, &words, &[], site.config.train.max_length)?;
+        Ok((TaggedSet { sentences, gold, inputs, positions }, truncated))
     }
 }
 
@@ -211,7 +314,7 @@ impl TaskKind for TaggingData {
     }
 
     fn score(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Scores {
-        if self.task.scheme.has_entities() {
+        if self.scheme.has_entities() {
             let TaggingScores { overall, accuracy, .. } = entities(set, tags);
             return Scores::from([
                 (Metric::F1, Some(overall.f1())),
@@ -238,43 +341,41 @@ impl TaskKind for TaggingData {
         }
     }
 
-    fn details(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Vec<Details> {
-        let scheme = self.task.scheme;
-        let entities = scheme.has_entities().then(|| entities(set, tags));
-        details(scheme, entities.as_ref(), &set.sentences, &set.gold, tags)
+    fn by_label(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Option<ByLabel> {
+        let (title, label, file, counts) = match self.scheme.has_entities() {
+            true => ("Entities by type", "type", "types.tsv", entities(set, tags).by_type),
+            false => ("Words by tag", "tag", "tags.tsv", by_tag(&set.gold, tags)),
+        };
+        Some(ByLabel { title, label, file, counts: counts.into_iter().collect() })
     }
 
-    /// `predictions.conll`: the lines of the file with the predicted tag as a further column (without `-DOCSTART-`
-    /// lines); for entities also `types.tsv`, the scores of each type.
+    fn details(&self, set: &TaggedSet, tags: &[Vec<String>]) -> Vec<Details> {
+        vec![hardest(self.scheme, &set.sentences, &set.gold, tags)]
+    }
+
+    /// `predictions.conll`: the lines of the file's words with the predicted tag as a further column.
     fn write(&self, set: &TaggedSet, tags: &[Vec<String>], dir: &Path) -> Result<()> {
-        let mut text = String::new();
-        for (sentence, tags) in set.sentences.iter().zip(tags) {
-            text += &sentence.with_tags(tags.iter().map(String::as_str));
-        }
-        write_file(&dir.join("predictions.conll"), &text)?;
-        if !self.task.scheme.has_entities() {
-            return Ok(());
-        }
-        let by_type = entities(set, tags).by_type;
-        let by_type = by_type.iter().map(|(kind, counts)| (kind.as_str(), *counts));
-        Ok(write_file(&dir.join("types.tsv"), MatchCounts::table("type", by_type))?)
+        let tagged = set.sentences.iter().zip(tags);
+        let text = tagged.map(|(s, tags)| s.with_tags(tags.iter().map(String::as_str)));
+        Ok(write_file(&dir.join("predictions.conll"), text.collect::<String>())?)
     }
 
     fn model_files(&self, header: Header) -> ModelFiles {
         TaggingInfo {
             header: header.of_kind(TaggingInfo::KIND),
-            scheme: self.task.scheme,
+            scheme: self.scheme,
             word_column: self.task.word_column,
+            comments: self.task.comments,
             classes: self.classes.clone(),
         }
         .files()
     }
 
     fn card(&self) -> TaskCard {
-        let subjects = self.classes.iter().filter_map(|class| self.task.scheme.subject(class));
+        let subjects = self.classes.iter().filter_map(|class| self.scheme.subject(class));
         let subjects: BTreeSet<&str> = subjects.collect();
         let subjects = subjects.into_iter().collect::<Vec<_>>().join(", ");
-        let task = match self.task.scheme {
+        let task = match self.scheme {
             Scheme::Plain => format!("tags of words: {subjects}"),
             scheme => format!("entities ({scheme}): {subjects}"),
         };
@@ -290,7 +391,7 @@ impl TaggingData {
     /// The tags of the sentences of a split, from the classes of all their words.
     fn tags(&self, set: &TaggedSet, classes: impl Iterator<Item = usize>) -> Vec<Vec<String>> {
         let lengths = set.sentences.iter().map(|sentence| sentence.words.len());
-        tags_of(classes, lengths, &self.classes, self.task.scheme)
+        tags_of(classes, lengths, &self.classes, self.scheme)
     }
 }
 

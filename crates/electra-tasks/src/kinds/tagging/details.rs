@@ -1,32 +1,17 @@
 //! The report on a tagging task: scores of each type, and the sentences with the most wrong tags.
 
-use crate::details::{self, Details, HARDEST};
+use crate::details::{Details, HARDEST};
 use electra_scores::{
     MatchCounts,
-    tagging::{Scheme, Sentence, TaggingScores},
+    tagging::{Scheme, Sentence},
 };
 use std::collections::BTreeMap;
 
-/// The sections of a report; `entities` are the scores of entities, if the scheme has them.
-pub(super) fn details(
-    scheme: Scheme,
-    entities: Option<&TaggingScores>,
-    sentences: &[Sentence],
+/// The counts of words by tag.
+pub(super) fn by_tag(
     gold: &[Vec<String>],
     predicted: &[Vec<String>],
-) -> Vec<Details> {
-    let rows = |found: &BTreeMap<String, MatchCounts>, title, what| {
-        details::found(title, what, found.iter().map(|(name, found)| (name.as_str(), *found)))
-    };
-    let types = match entities {
-        Some(scores) => rows(&scores.by_type, "Entities by type", "type"),
-        None => rows(&by_tag(gold, predicted), "Words by tag", "tag"),
-    };
-    vec![types, hardest(scheme, sentences, gold, predicted)]
-}
-
-/// The counts of words by tag.
-fn by_tag(gold: &[Vec<String>], predicted: &[Vec<String>]) -> BTreeMap<String, MatchCounts> {
+) -> BTreeMap<String, MatchCounts> {
     let mut found: BTreeMap<String, MatchCounts> = BTreeMap::new();
     for (gold, predicted) in gold.iter().flatten().zip(predicted.iter().flatten()) {
         let of_gold = found.entry(gold.clone()).or_default();
@@ -38,7 +23,7 @@ fn by_tag(gold: &[Vec<String>], predicted: &[Vec<String>]) -> BTreeMap<String, M
 }
 
 /// The sentences with wrong tags, by their number and then by fewest words.
-fn hardest(
+pub(super) fn hardest(
     scheme: Scheme,
     sentences: &[Sentence],
     gold: &[Vec<String>],
@@ -55,7 +40,7 @@ fn hardest(
     wrong.sort_by_key(|(count, sentence, ..)| (usize::MAX - count, sentence.words.len()));
     let row = |&(count, sentence, gold, predicted): &(usize, &Sentence, &[String], &[String])| {
         vec![
-            sentence.line.to_string(),
+            sentence.first_line().to_string(),
             count.to_string(),
             sentence.words.len().to_string(),
             marked(scheme, &sentence.words, gold),

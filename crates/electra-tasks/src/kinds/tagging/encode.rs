@@ -1,7 +1,11 @@
 //! Encoding of words: pieces, windows, and the position of each word's first piece.
 
 use super::window::{Window, windows};
-use crate::{batch::Input, error::Result};
+use crate::{
+    batch::Input,
+    error::Result,
+    summary::{TextUnit, Truncated},
+};
 use electra_tokenize::Tokenizer;
 use rayon::prelude::*;
 
@@ -14,8 +18,17 @@ pub struct WordPositions {
     pub classes: Vec<usize>,
 }
 
-/// The inputs of sentences, in order; `classes` are those of the words of each sentence, or empty. The windows of a
-/// sentence follow each other, so that the words of all inputs are all words in order.
+/// The encoded sentences.
+#[derive(Debug)]
+pub(super) struct EncodedSentences {
+    /// Their windows; those of a sentence follow each other, so that the words of all inputs are all words in order.
+    pub(super) inputs: Vec<Input>,
+    pub(super) positions: Vec<WordPositions>,
+    /// The words that are longer than an input.
+    pub(super) truncated: Truncated,
+}
+
+/// The inputs of sentences, in order; `classes` are those of the words of each sentence, or empty.
 ///
 /// A word without pieces (a control character) becomes `[UNK]`; one that is longer than an input is truncated.
 ///
@@ -26,8 +39,8 @@ pub(super) fn encode<S: AsRef<str> + Sync>(
     sentences: &[impl AsRef<[S]> + Sync],
     classes: &[Vec<usize>],
     max_length: usize,
-) -> Result<Vec<(Input, WordPositions)>> {
-    let encoded: Vec<Vec<_>> = sentences
+) -> Result<EncodedSentences> {
+    let encoded: Vec<(Vec<_>, Truncated)> = sentences
         .par_iter()
         .enumerate()
         .map(|(i, words)| {
@@ -35,7 +48,10 @@ pub(super) fn encode<S: AsRef<str> + Sync>(
             sentence(tokenizer, words.as_ref(), classes, max_length)
         })
         .collect::<Result<_>>()?;
-    Ok(encoded.into_iter().flatten().collect())
+    let truncated =
+        encoded.iter().map(|(_, truncated)| *truncated).reduce(Truncated::with).unwrap_or_default();
+    let (inputs, positions) = encoded.into_iter().flat_map(|(windows, _)| windows).unzip();
+    Ok(EncodedSentences { inputs, positions, truncated })
 }
 
 fn sentence<S: AsRef<str>>(
@@ -43,7 +59,7 @@ fn sentence<S: AsRef<str>>(
     words: &[S],
     classes: &[usize],
     max_length: usize,
-) -> Result<Vec<(Input, WordPositions)>> {
+) -> Result<(Vec<(Input, WordPositions)>, Truncated)> {
     let special = tokenizer.vocab().special();
     let room = max_length - 2;
     let pieces = |word: &S| {
@@ -51,10 +67,12 @@ fn sentence<S: AsRef<str>>(
         if ids.is_empty() {
             ids.push(special.unk);
         }
-        ids.truncate(room);
         Ok(ids)
     };
-    let pieces: Vec<Vec<u32>> = words.iter().map(pieces).collect::<Result<_>>()?;
+    let mut pieces: Vec<Vec<u32>> = words.iter().map(pieces).collect::<Result<_>>()?;
+    let lengths = pieces.iter().map(|word| word.len() + 2);
+    let truncated = Truncated::of(TextUnit::Words, lengths, max_length);
+    pieces.iter_mut().for_each(|word| word.truncate(room));
     let lengths: Vec<usize> = pieces.iter().map(Vec::len).collect();
     let input = |window: Window| {
         let (mut ids, mut words) = (vec![special.cls], WordPositions::default());
@@ -68,5 +86,5 @@ fn sentence<S: AsRef<str>>(
         ids.push(special.sep);
         (Input { segment_b_start: ids.len(), ids }, words)
     };
-    Ok(windows(&lengths, room).into_iter().map(input).collect())
+    Ok((windows(&lengths, room).into_iter().map(input).collect(), truncated))
 }

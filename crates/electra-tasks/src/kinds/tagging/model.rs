@@ -1,19 +1,22 @@
 //! A fine-tuned model of a tagging task.
 
 use super::{
-    encode::{WordPositions, encode},
+    encode::{EncodedSentences, WordPositions, encode},
     head::{TagNet, TokenPredictions},
 };
 use crate::{
+    adopt::Foreign,
     answer::{Answer, Request, RequestForm, TaggedWord},
-    batch::Input,
     error::{Error, Result},
     head::HeadSite,
     model::{HeadClass, Header},
     model_kind::{Inference, ModelKind},
 };
 use electra_model::hf::{Architecture, Labels};
-use electra_scores::tagging::Scheme;
+use electra_scores::{
+    Metric,
+    tagging::{Columns, Comments, Rule, Scheme, entities},
+};
 use electra_tokenize::WordPiece;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +30,11 @@ pub struct TaggingInfo {
     pub scheme: Scheme,
     /// The column of the word.
     pub word_column: i64,
-    /// The classes in the order of their logits: plain tags, or tags in BIOES.
+    /// Which lines of files are comments.
+    #[serde(default, skip_serializing_if = "Comments::is_default")]
+    pub comments: Comments,
+    /// The classes in the order of their logits: plain tags, or tags of entities, in BIOES if the model was fine-tuned
+    /// here.
     pub classes: Vec<String>,
 }
 
@@ -62,11 +69,12 @@ impl ModelKind for TaggingInfo {
     const KIND: &'static str = "tagging";
     type Net = TagNet;
 
-    /// `transformers` has a class for the head, however its weights were initialized.
+    /// `transformers` has a class for the head, however its weights were initialized. The labels are in the scheme of the
+    /// files, so that `pipeline("ner")` finds the entities.
     fn class(&self) -> HeadClass {
         HeadClass {
             architecture: Architecture::ElectraForTokenClassification,
-            labels: Some(Labels::Classes(self.classes.clone())),
+            labels: Some(Labels::Classes(self.scheme.names(&self.classes))),
             dropout: Some(self.header.head.dropout),
             head: "classifier",
         }
@@ -77,20 +85,40 @@ impl ModelKind for TaggingInfo {
     }
 
     fn validate(&self, _tokenizer: &WordPiece) -> Result<()> {
-        // Entities are decoded from BIOES, whatever the scheme of the files.
-        let invalid =
-            |class: &&String| self.scheme.has_entities() && Scheme::Bioes.check(class).is_err();
+        let invalid = |class: &&String| {
+            self.scheme.has_entities()
+                && entities(std::slice::from_ref(class), Rule::Conll).is_err()
+        };
         match self.classes.iter().find(invalid) {
             None => Ok(()),
             Some(class) => {
-                let expected = "must be O, or one of B, I, E, S with a type, as in B-PER";
+                let expected = "must be a tag of an entity, such as O or B-PER";
                 Err(Error::value("classes", format!("{class:?}"), expected))
             }
         }
     }
 
+    /// The scheme is that of the labels; those of which one is not a tag of an entity are plain.
+    fn adopt(folder: &Foreign<'_>) -> Result<Option<Self>> {
+        let (Architecture::ElectraForTokenClassification, Some(Labels::Classes(classes))) =
+            (folder.config.architecture, &folder.config.labels)
+        else {
+            return Ok(None);
+        };
+        let scheme = Scheme::of_classes(classes).map_err(|why| Error::file(folder.dir, why))?;
+        let metric = if scheme.has_entities() { Metric::F1 } else { Metric::Accuracy };
+        Ok(Some(Self {
+            header: folder.header(metric).of_kind(Self::KIND),
+            scheme,
+            word_column: 1,
+            comments: Comments::default(),
+            classes: classes.clone(),
+        }))
+    }
+
     fn form(&self) -> RequestForm {
-        RequestForm::Words { column: self.word_column }
+        let columns = Columns { word: self.word_column, tag: None, comments: self.comments };
+        RequestForm::Words { columns }
     }
 
     fn answer(&self, requests: &[Request], model: &Inference<'_, Self>) -> Result<Vec<Answer>> {
@@ -99,8 +127,9 @@ impl ModelKind for TaggingInfo {
                 Request::Words { words } => Some(words.as_slice()),
                 _ => None,
             })?;
-        let encoded = encode(model.tokenizer, &sentences, &[], self.header.max_length)?;
-        let (inputs, positions): (Vec<Input>, Vec<WordPositions>) = encoded.into_iter().unzip();
+        let EncodedSentences { inputs, positions, truncated } =
+            encode(model.tokenizer, &sentences, &[], self.header.max_length)?;
+        model.add_truncated(truncated);
         let outputs = model.predict(&inputs)?;
         let (predicted, probabilities): (Vec<usize>, Vec<f32>) =
             word_predictions(&positions, &outputs).unzip();

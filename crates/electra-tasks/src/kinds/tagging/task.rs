@@ -1,6 +1,9 @@
 //! The `task.toml` of a tagging task.
 
-use electra_scores::{Files, Metric, tagging::Scheme};
+use electra_scores::{
+    Files, Metric,
+    tagging::{Columns, Comments, Scheme},
+};
 use serde::{Deserialize, Serialize};
 
 /// A task of tags for words: a `task.toml` with `kind = "tagging"`.
@@ -24,14 +27,18 @@ pub struct TaggingTask {
     pub name: String,
     /// The kind of task.
     pub kind: TaggingKind,
-    /// The scheme of the files' tags.
-    pub scheme: Scheme,
+    /// The scheme of the files' tags; by default detected from those of the training file ([`Scheme::detect`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
     /// The column of the word: 1, the default, is the first, and -1 the last.
     #[serde(default = "first")]
     pub word_column: i64,
     /// The column of the tag; by default -1, the last.
     #[serde(default = "last")]
     pub tag_column: i64,
+    /// Which lines before the first word of a sentence are comments.
+    #[serde(default, skip_serializing_if = "Comments::is_default")]
+    pub comments: Comments,
     /// What happens if a file that is scored has a tag (a type of entity) that the training file lacks.
     #[serde(default, skip_serializing_if = "Unseen::is_refused")]
     pub unseen: Unseen,
@@ -58,6 +65,13 @@ pub enum Unseen {
     Refuse,
     /// A warning counts these words; they can only be missed.
     Wrong,
+}
+
+impl TaggingTask {
+    /// The columns of labeled files.
+    pub(super) fn columns(&self) -> Columns {
+        Columns { word: self.word_column, tag: Some(self.tag_column), comments: self.comments }
+    }
 }
 
 impl Unseen {
