@@ -45,7 +45,11 @@ pub(crate) fn value<T: DeserializeOwned>(text: &str) -> std::result::Result<T, S
         let place = error.path().to_string();
         let inner = error.into_inner();
         let message = not_finite(text, &inner).unwrap_or_else(|| inner.to_string());
-        if place == "." { message } else { format!("{place}: {message}") }
+        match place.as_str() {
+            "." if inner.is_syntax() => format!("not JSON: {message}"),
+            "." => message,
+            _ => format!("{place}: {message}"),
+        }
     })?;
     json.end().map_err(|e| format!("more after the end of the JSON value: {e}"))?;
     Ok(value)

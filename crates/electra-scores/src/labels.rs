@@ -1,7 +1,10 @@
 //! Names of labels: which are allowed, finding one among those of a task, and labels that look alike.
 
 use electra_files::nearest;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Checks that a label can be written to `predictions.tsv`.
@@ -49,6 +52,31 @@ pub fn warn_look_alikes<'a>(path: &Path, labels: impl IntoIterator<Item = (&'a s
     for message in look_alikes(labels) {
         tracing::warn!("{}: {message}", path.display());
     }
+}
+
+/// Logs a warning for each label of sets that seems to be several: another separator than `separator` is between its
+/// parts, of which one is a label too.
+pub fn warn_joined<'a>(path: &Path, separator: &str, labels: impl IntoIterator<Item = &'a str>) {
+    let labels: BTreeSet<&str> = labels.into_iter().collect();
+    for message in joined(separator, &labels) {
+        tracing::warn!("{}: {message}", path.display());
+    }
+}
+
+/// A message for each separator that [`warn_joined`] finds, with the first label that has it.
+fn joined(separator: &str, labels: &BTreeSet<&str>) -> Vec<String> {
+    let others = [",", ";", "|", "/"].into_iter().filter(|other| *other != separator);
+    let found = others.filter_map(|other| {
+        let is_joined = |label: &&&str| {
+            label.contains(other) && label.split(other).any(|part| labels.contains(part.trim()))
+        };
+        let label = labels.iter().find(is_joined)?;
+        Some(format!(
+            "the label {label:?} seems to be several labels: the separator is {separator:?}; set separator = {other:?} in \
+             task.toml if it should be that"
+        ))
+    });
+    found.collect()
 }
 
 /// A message for each group of labels that look alike, with the count and the first line of each.
@@ -110,7 +138,15 @@ fn number(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::look_alikes;
+    use super::{joined, look_alikes};
+
+    #[test]
+    fn labels_that_seem_to_be_several_are_named() {
+        let found = joined(",", &["a", "b; a", "c|d", "e/f"].into());
+        let [message] = &found[..] else { panic!("{found:?}") };
+        assert!(message.contains("\"b; a\"") && message.contains("separator = \";\""), "{message}");
+        assert!(joined(";", &["a", "b;a"].into()).is_empty());
+    }
 
     #[test]
     fn labels_that_look_alike_are_named_with_their_lines() {

@@ -37,7 +37,7 @@ pub use counts::MatchCounts;
 pub use error::{Error, Result};
 pub use files::{Files, Pairs};
 pub use form::{Form, LabelColumns, Read};
-pub use labels::{check_label, warn_look_alikes};
+pub use labels::{check_label, warn_joined, warn_look_alikes};
 pub use left_out::LeftOut;
 pub use lines::{LONGEST_LINE, Lines};
 pub use metrics::{Metric, Scores};

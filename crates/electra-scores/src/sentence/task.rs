@@ -235,7 +235,12 @@ impl SentenceTask {
     pub fn number(&self, path: &Path, row: &Row) -> Result<f64> {
         let text = row.fields[row.fields.len() - 1].trim();
         text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| {
-            let message = format!("column {:?}: {text:?} is not a (finite) number", self.label);
+            let point = match text.replace(',', ".").parse::<f64>() {
+                Ok(_) => "; write a decimal point",
+                Err(_) => "",
+            };
+            let message =
+                format!("column {:?}: {text:?} is not a (finite) number{point}", self.label);
             Error::row(&path.display().to_string(), row.line, message)
         })
     }

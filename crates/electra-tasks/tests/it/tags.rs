@@ -353,7 +353,12 @@ fn invalid_conll_files() {
     try_with(&task, "dev.txt", comment, &["dev.txt:4", "comments = \"hash\""]);
     let detected = TaggingTask { scheme: None, ..task.clone() };
     let typo = "red B-COLOR\nfox b-ANIMAL\n";
-    try_with(&detected, "train.txt", typo, &["train.txt:2", "\"b-ANIMAL\"", "B-PER"]);
+    try_with(
+        &detected,
+        "train.txt",
+        typo,
+        &["train.txt:2", "\"b-ANIMAL\"", "metric = \"accuracy\""],
+    );
     let mixed = "red B-COLOR\nfox L-COLOR\nfox S-COLOR\n";
     try_with(
         &detected,

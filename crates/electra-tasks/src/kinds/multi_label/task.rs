@@ -23,7 +23,7 @@ use electra_scores::{
     Form, Scores, check_label,
     multi_label::{MultiLabelTask, by_label, names, scores},
     table::Row,
-    warn_look_alikes,
+    warn_joined, warn_look_alikes,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +51,7 @@ impl TextTask for MultiLabelTask {
             found.extend(names.into_iter().map(|name| (name, row.line)));
         }
         warn_look_alikes(path, found.iter().copied());
+        warn_joined(path, &self.separator, found.iter().map(|(name, _)| *name));
         let labels: BTreeSet<&str> = found.into_iter().map(|(name, _)| name).collect();
         match labels.is_empty() {
             true => Err(Error::file(path, "no row has a label")),

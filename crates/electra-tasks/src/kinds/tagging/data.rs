@@ -233,11 +233,23 @@ impl TaggingTask {
         }
         let tags = sentences.iter().map(|sentence| sentence.tags.as_slice());
         let scheme = Scheme::detect(tags).map_err(|why| Error::file(path, why))?;
-        if self.metric == Metric::F1 && !scheme.has_entities() {
-            // Some scheme rejects the tag that made all of them plain.
-            check_tags(path, sentences, Scheme::Bioes)?;
+        if self.metric == Metric::Accuracy || scheme.has_entities() {
+            return Ok(scheme);
         }
-        Ok(scheme)
+        let is_plain =
+            |tag: &String| tagging::entities(std::slice::from_ref(tag), Rule::Conll).is_err();
+        let mut tagged =
+            sentences.iter().flat_map(|sentence| sentence.word_lines().zip(&sentence.tags));
+        match tagged.find(|(_, tag)| is_plain(tag)) {
+            None => Ok(scheme),
+            Some((line, tag)) => {
+                let message = format!(
+                    "tag {tag:?} is not a tag of entities, such as O and B-PER, but metric = \"f1\" is a score of entities: \
+                     for other tags set metric = \"accuracy\""
+                );
+                Err(Error::row(&path.display().to_string(), line.number, message))
+            }
+        }
     }
 
     /// Reads the sentences of a split; `known` are the tags or types of the training file.
