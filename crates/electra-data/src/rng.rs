@@ -23,6 +23,8 @@ pub enum Purpose {
     Sampling = 4,
     /// Held-out documents.
     HeldOut = 5,
+    /// Shuffled words of a probe.
+    Probe = 6,
 }
 
 /// A stream of random numbers.

@@ -1,9 +1,11 @@
 //! The config of a pre-training run: its TOML file, and validation with errors that name the key.
 
+mod evaluate;
 mod masking;
 mod resume;
 
 pub use crate::objective::ObjectiveConfig;
+pub use evaluate::{EvaluateConfig, Probe, ReferenceGenerator};
 pub use masking::MaskingConfig;
 
 use crate::{
@@ -96,14 +98,6 @@ pub struct CheckpointConfig {
     pub every: u64,
     /// How many of the newest checkpoints to keep; 0 keeps all.
     pub keep_last: usize,
-}
-
-/// The `[evaluate]` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvaluateConfig {
-    /// Updates between evaluations on the held-out split; 0 disables evaluation.
-    pub every: u64,
 }
 
 /// The sequence length of a config with `sequence_length = "shards"`, until the shards are read.

@@ -228,7 +228,7 @@ fn convert(map: Map<String, Value>, shards: &Path) -> Result<(RunConfig, Vec<Str
             every: keys.integer("save_checkpoints_steps", 1000)?,
             keep_last: keep_last as usize,
         },
-        evaluate: EvaluateConfig { every: 10_000 },
+        evaluate: EvaluateConfig { every: 10_000, ..EvaluateConfig::default() },
         optimizer: OptimizerConfig {
             learning_rate,
             warmup_steps: keys.integer("num_warmup_steps", 10_000)?,

@@ -6,6 +6,7 @@ use crate::{
     objective::TrainedNetwork,
     run_dir::RunDir,
     state,
+    vocabulary::same_vocabulary,
 };
 use electra_data::ShardIndex;
 use electra_model::{
@@ -13,7 +14,6 @@ use electra_model::{
     hf::{self, Architecture, Pretrained},
     tensors::Named,
 };
-use electra_tokenize::{Tokenizer, WordPiece};
 use std::path::Path;
 use tch::{Tensor, no_grad};
 
@@ -150,30 +150,8 @@ impl Initialization<'_> {
             );
             return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
         }
-        let [theirs, ours] =
-            [dir, &config.data.shards.join("tokenizer")].map(WordPiece::from_pretrained_dir);
-        let (theirs, ours) = (theirs?, ours?);
-        let (their_tokens, our_tokens) = (theirs.vocab().tokens(), ours.vocab().tokens());
-        if their_tokens != our_tokens {
-            let first_difference = their_tokens.iter().zip(our_tokens).position(|(a, b)| a != b);
-            let difference = match first_difference {
-                Some(id) => format!(
-                    "id {id} is {:?} in the model, {:?} in the shards",
-                    their_tokens[id], our_tokens[id]
-                ),
-                None => format!(
-                    "{} tokens in the model, {} in the shards",
-                    their_tokens.len(),
-                    our_tokens.len()
-                ),
-            };
-            let expected = format!(
-                "has another vocabulary than {}: {difference}; build the shards with --vocab {}",
-                config.data.shards.display(),
-                dir.display(),
-            );
-            return Err(Error::value(&format!("init ({role})"), dir.display(), expected));
-        }
+        let key = format!("init ({role})");
+        let [theirs, ours] = same_vocabulary(&key, dir, &config.data.shards)?;
         if theirs.config() != ours.config() {
             notes.push(Note::Warning(format!(
                 "{role}: the model's tokenizer is {:?}, but the shards' is {:?}",

@@ -106,6 +106,15 @@ pub(crate) fn fetch(tensor: &Tensor) -> Vec<f32> {
     values
 }
 
+/// The ids of `[p]`, on the host.
+pub(crate) fn host_ids(ids_p: &Tensor) -> Vec<i64> {
+    let ids_p = ids_p.to_device(tch::Device::Cpu).to_kind(Kind::Int64).contiguous();
+    let mut ids = vec![0; ids_p.numel()];
+    let count = ids.len();
+    ids_p.copy_data(&mut ids, count);
+    ids
+}
+
 /// Exact area under the ROC curve (ties count one half); NaN if one class is missing.
 ///
 /// The Mann-Whitney statistic by mid-ranks, not the reference's 200 thresholds.
@@ -201,12 +210,15 @@ impl Sink for MetricsFile {
     }
 }
 
-/// Reads the rows of a `metrics.jsonl`.
+/// Reads the rows of a `metrics.jsonl`. A last line without a line break is left out: the run may be writing it, or was
+/// killed then.
 ///
 /// # Errors
 /// Naming the file, and the line that is not a row.
 pub fn read(path: &Path) -> Result<Vec<Figures>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let text = String::from_utf8_lossy(&bytes[..complete]);
     let row = |(number, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| {
             let message = format!("line {}: {error}", number + 1);

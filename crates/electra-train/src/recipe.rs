@@ -3,22 +3,21 @@
 use crate::{
     config::RunConfig,
     error::{Error, Result},
+    held_out::HeldOut,
     init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSettings, ObjectiveSite, TokenPrediction, evaluation_pass},
+    objective::{Objective, ObjectiveSettings, ObjectiveSite},
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
     run_dir::RunDir,
     session::{Plan, Session, check_stop_after},
-    state,
-    trainer::{Event, Outcome, Settings, Source, Trainer, evaluate},
+    state::{self, Checkpoint},
+    trainer::{Event, Outcome, Settings, Source, Trainer},
     world::SingleProcess,
 };
-use electra_data::{
-    Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split, evaluation_batches,
-};
+use electra_data::{Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split};
 use electra_files::Existing;
 use electra_model::{
     Parts,
@@ -30,16 +29,10 @@ use std::{
     sync::atomic::AtomicBool,
     time::Duration,
 };
-use tch::{nn, no_grad};
-
-/// Seed of the masks and samples in held-out evaluation, the same for all runs.
-const EVALUATION_SEED: u64 = 0;
+use tch::nn;
 
 /// Batches that the loader prepares ahead.
 const PREFETCH: usize = 8;
-
-/// Number of held-out sequences in the report.
-const REPORTED_SEQUENCES: usize = 8;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
@@ -189,7 +182,10 @@ impl Recipe {
         let mut session = self.session(&built)?;
         let held_out = match config.evaluate.every {
             0 => None,
-            _ => Some(self.open_shards(&config.data.shards, Split::HeldOut)?),
+            _ => {
+                let (shards, split) = (&config.data.shards, Split::HeldOut);
+                Some(self.evaluation(shards, self.open_shards(shards, split)?, &built)?)
+            }
         };
         let index = train_split.index().clone();
         match start.from {
@@ -231,7 +227,7 @@ impl Recipe {
         };
         let evaluation = || match &held_out {
             None => Ok(Figures::new()),
-            Some(split) => self.evaluate_split(&*built.objective, split, &*masking),
+            Some(evaluation) => evaluation.figures(&*built.objective),
         };
         let summary = self.summary(&built, &index.train)?;
         if session.step() == 0 {
@@ -263,7 +259,7 @@ impl Recipe {
             on_event: &mut on_event,
         };
         let outcome = trainer.train()?;
-        let samples = held_out.as_ref().map(|split| samples(&*built.objective, split, &*masking));
+        let samples = held_out.as_ref().map(|evaluation| evaluation.samples(&*built.objective));
         report::write(&run, config, done, &samples.transpose()?.unwrap_or_default())?;
         Ok(outcome)
     }
@@ -274,11 +270,23 @@ impl Recipe {
     /// # Errors
     /// If the checkpoint is damaged, or shards and config do not match.
     pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
-        let held_out = self.open_shards(shards, Split::HeldOut)?;
-        run.check_vocabulary(shards, held_out.index())?;
-        let masking = self.masking(&held_out)?;
-        let built = self.load_weights(checkpoint)?;
-        self.evaluate_split(&*built.objective, &held_out, &*masking)
+        let split = self.open_shards(shards, Split::HeldOut)?;
+        run.check_vocabulary(shards, split.index())?;
+        let built = self.build(&split.unigram_counts()?)?;
+        built.load(&state::open(checkpoint)?, &self.config)?;
+        self.evaluation(shards, split, &built)?.figures(&*built.objective)
+    }
+
+    /// The evaluation of the config on a split of `shards`.
+    fn evaluation(
+        &self,
+        shards: &Path,
+        split: ShardSet,
+        built: &BuiltObjective,
+    ) -> Result<HeldOut> {
+        let masking = self.masking(&split)?;
+        let device = built.vs.device();
+        HeldOut::new(&self.config, shards, split, masking, &*built.objective, device)
     }
 
     /// Builds the objective and loads the weights of a checkpoint.
@@ -287,9 +295,7 @@ impl Recipe {
     /// If the checkpoint is damaged or does not match the config.
     pub fn load_weights(&self, checkpoint: &Path) -> Result<BuiltObjective> {
         let built = self.untrained()?;
-        let checkpoint = state::open(checkpoint)?;
-        let parts = self.config.model.part_names();
-        checkpoint.load_model(built.objective.name(), &parts, &built.variables()?)?;
+        built.load(&state::open(checkpoint)?, &self.config)?;
         Ok(built)
     }
 
@@ -298,20 +304,8 @@ impl Recipe {
     /// # Errors
     /// If the config is invalid or a part cannot be built.
     pub fn untrained(&self) -> Result<BuiltObjective> {
-        // Counts are only used to initialize an output bias.
+        // Without shards there are no counts: for an initial output bias, or for a unigram generator.
         self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
-    }
-
-    fn evaluate_split(
-        &self,
-        objective: &PretrainingObjective,
-        split: &ShardSet,
-        masking: &dyn Masking,
-    ) -> Result<Figures> {
-        let size = self.config.train.batch_size;
-        let batches =
-            || evaluation_batches(split, masking, EVALUATION_SEED, size).map(|batch| Ok(batch?));
-        evaluate(objective, batches)
     }
 
     /// A new session of the config.
@@ -406,18 +400,6 @@ impl Recipe {
     }
 }
 
-/// Predictions for the first sequences of a held-out split.
-fn samples(
-    objective: &PretrainingObjective,
-    split: &ShardSet,
-    masking: &dyn Masking,
-) -> Result<Vec<Vec<TokenPrediction>>> {
-    let mut batches = evaluation_batches(split, masking, EVALUATION_SEED, REPORTED_SEQUENCES);
-    let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-    let whole = objective.loss_counts(&batch);
-    Ok(no_grad(|| evaluation_pass(objective, &batch, &whole).token_predictions()))
-}
-
 impl std::fmt::Debug for Recipe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recipe")
@@ -443,6 +425,12 @@ impl BuiltObjective {
     /// If a name is a duplicate.
     pub fn variables(&self) -> Result<Named> {
         Ok(variables(&self.vs)?)
+    }
+
+    /// Loads the weights of a checkpoint, strictly.
+    pub(crate) fn load(&self, checkpoint: &Checkpoint, config: &RunConfig) -> Result<()> {
+        let (objective, parts) = (self.objective.name(), config.model.part_names());
+        checkpoint.load_model(objective, &parts, &self.variables()?)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{config::MaskingConfig, error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
-use electra_model::{Compute, ElectraConfig, Pretraining};
+use electra_model::{Compute, Discriminator, ElectraConfig, Pretraining};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, nn::Init, no_grad};
 
@@ -135,6 +135,10 @@ impl Objective for Adversarial {
         ]
     }
 
+    fn discriminator(&self) -> Option<&Discriminator> {
+        Some(&self.networks.discriminator)
+    }
+
     fn pass<'a>(
         &'a self,
         part: &'a MaskedBatch,
@@ -164,11 +168,11 @@ impl Objective for Adversarial {
         };
         let loss = prediction.loss.shallow_clone();
         let corruption = Corruption::of(part, inputs, prediction, loss);
-        let selection = Selection::new(LossPositions::All, &corruption, shapes);
+        let selection = Selection::new(LossPositions::All, &corruption.inputs, shapes);
         let replaced_bs = corruption.replaced_bs();
         let discrimination = Discrimination::new(
             discriminator,
-            &corruption,
+            &corruption.corrupted,
             selection,
             &replaced_bs,
             None,

@@ -7,7 +7,7 @@ use super::{
     seam::LossCounts,
     spans::mark_backward,
 };
-use crate::metrics::Observations;
+use crate::metrics::{Observations, host_ids};
 use electra_data::MaskedBatch;
 use electra_model::EncoderInput;
 use tch::{Device, Kind, Tensor};
@@ -74,10 +74,6 @@ impl<'a> Corruption<'a> {
 
     /// The sampled ids, on the host.
     pub(super) fn sampled(&self) -> Vec<i64> {
-        let sampled_p = self.prediction.sampled_p.to_device(Device::Cpu).to_kind(Kind::Int64);
-        let mut sampled = vec![0i64; sampled_p.numel()];
-        let count = sampled.len();
-        sampled_p.contiguous().copy_data(&mut sampled, count);
-        sampled
+        host_ids(&self.prediction.sampled_p)
     }
 }

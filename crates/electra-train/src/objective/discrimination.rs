@@ -1,11 +1,14 @@
 //! The discriminator's loss on a corrupted batch, and its metrics.
 
 use super::{
-    corruption::Corruption, inputs::Shapes, seam::LossCounts, spans::mark_backward,
+    corruption::Corruption,
+    inputs::{Inputs, Shapes},
+    seam::LossCounts,
+    spans::mark_backward,
     token_prediction::TokenPrediction,
 };
 use crate::metrics::{Observations, Scores, fetch};
-use electra_model::Discriminator;
+use electra_model::{Discriminator, EncoderInput};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use tch::{Kind, Reduction, Tensor};
@@ -42,12 +45,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn new(
-        positions: LossPositions,
-        corruption: &Corruption<'_>,
-        shapes: Shapes,
-    ) -> Self {
-        let mask = corruption.inputs.masked.mask();
+    pub(super) fn new(positions: LossPositions, inputs: &Inputs, shapes: Shapes) -> Self {
+        let mask = inputs.masked.mask();
         match (positions, shapes) {
             (LossPositions::All, Shapes::Exact) => {
                 let indices_t = mask.keep_bs().flatten(0, 1).nonzero().squeeze_dim(-1);
@@ -57,13 +56,12 @@ impl Selection {
                 Self { indices_t: None, weights_t: Some(mask.keep_bs().flatten(0, 1)) }
             }
             (LossPositions::Masked, Shapes::Exact) => {
-                let indices_t = corruption.inputs.positions_p.shallow_clone();
+                let indices_t = inputs.positions_p.shallow_clone();
                 Self { indices_t: Some(indices_t), weights_t: None }
             }
-            (LossPositions::Masked, Shapes::Fixed) => Self {
-                indices_t: None,
-                weights_t: Some(corruption.inputs.chosen_bs().flatten(0, 1)),
-            },
+            (LossPositions::Masked, Shapes::Fixed) => {
+                Self { indices_t: None, weights_t: Some(inputs.chosen_bs().flatten(0, 1)) }
+            }
         }
     }
 
@@ -101,19 +99,19 @@ pub(super) struct Discrimination {
 }
 
 impl Discrimination {
-    /// Binary cross-entropy of `labels_bs`, 1 for replaced tokens, over the selected positions, divided by `count`.
-    /// `offset_bs` is added to the discriminator's logits.
+    /// Binary cross-entropy of `labels_bs`, 1 for replaced tokens, over the selected positions of `corrupted`, the input
+    /// with replacements, divided by `count`. `offset_bs` is added to the discriminator's logits.
     pub(super) fn new(
         discriminator: &Discriminator,
-        corruption: &Corruption<'_>,
+        corrupted: &EncoderInput,
         selection: Selection,
         labels_bs: &Tensor,
         offset_bs: Option<&Tensor>,
         count: usize,
         train: bool,
     ) -> Self {
-        let logits_bs = trace_span!("discriminator")
-            .in_scope(|| discriminator.forward_t(&corruption.corrupted, train));
+        let logits_bs =
+            trace_span!("discriminator").in_scope(|| discriminator.forward_t(corrupted, train));
         let logits_bs = offset_bs.map_or_else(|| logits_bs.shallow_clone(), |x| &logits_bs + x);
         // `t` counts the selected positions.
         let (logits_t, labels_t) = (selection.select(&logits_bs), selection.select(labels_bs));
@@ -147,18 +145,21 @@ impl Discrimination {
         )
     }
 
-    /// The discriminator's metrics.
+    /// The discriminator's metrics. Recall is the accuracy on replaced tokens.
     pub(super) fn observe(&self, observations: &mut Observations) {
         let [logits_t, losses_t, replaced_t] = [&self.logits_t, &self.losses_t, &self.labels_t]
             .map(|x_t| self.selection.without_padding(x_t));
         let predicted_t = logits_t.gt(0.0).to_kind(Kind::Float);
         let correct_t = predicted_t.eq_tensor(&replaced_t).to_kind(Kind::Float);
         let true_positives_t = &predicted_t * &replaced_t;
+        let original_t = 1.0 - &replaced_t;
+        let true_negatives_t = &correct_t * &original_t;
         observations.mean("discriminator_loss", &losses_t);
         observations.mean("replaced_fraction", &replaced_t);
         observations.mean("discriminator_accuracy", &correct_t);
         observations.ratio("discriminator_precision", &true_positives_t, &predicted_t);
         observations.ratio("discriminator_recall", &true_positives_t, &replaced_t);
+        observations.ratio("discriminator_recall_original", &true_negatives_t, &original_t);
         let (logits, labels) = (logits_t, replaced_t);
         observations.scores(Scores { name: "discriminator_auc", logits, labels });
     }

@@ -118,8 +118,8 @@ impl Objective for Electric {
         let noise_bs = towers.log_probabilities_bs(&features_te, corruption.corrupted.ids_bs());
         let discrimination = Discrimination::new(
             discriminator,
-            &corruption,
-            Selection::new(LossPositions::All, &corruption, shapes),
+            &corruption.corrupted,
+            Selection::new(LossPositions::All, &corruption.inputs, shapes),
             &corruption.inputs.chosen_bs(),
             Some(&(noise_bs + (rate / (1.0 - rate)).ln())),
             whole.tokens,

@@ -81,13 +81,11 @@ impl Sampling {
             let path = &site.path / role;
             Ok(Network::from_config(&path, &site.model.discriminator, site.parts)?)
         };
-        let counts = |counts: &[u64]| -> Box<dyn Generate> {
-            Box::new(FixedDistribution::new(counts, site.path.device()))
-        };
+        let counts = |counts: &[u64]| fixed_distribution(counts, site.path.device());
         match self.kind {
             GeneratorKind::MaskedLm => {
                 let Pretraining { generator, discriminator } = networks(role, site)?;
-                Ok((Box::new(MaskedLm { network: generator, sampling: self }), discriminator))
+                Ok((masked_lm(generator, self), discriminator))
             }
             GeneratorKind::Uniform => {
                 let size = site.model.discriminator.vocab_size as usize;
@@ -132,6 +130,16 @@ fn log_frequencies(counts: &[u64]) -> Tensor {
     let total: f64 = counts.iter().map(|&c| c as f64 + 1.0).sum();
     let logs: Vec<f32> = counts.iter().map(|&c| ((c as f64 + 1.0) / total).ln() as f32).collect();
     Tensor::from_slice(&logs)
+}
+
+/// A generator that samples from a masked language model.
+pub(super) fn masked_lm(network: Generator, sampling: Sampling) -> Box<dyn Generate> {
+    Box::new(MaskedLm { network, sampling })
+}
+
+/// A generator without a network: probabilities proportional to `counts`, or uniform if all are 0.
+pub(super) fn fixed_distribution(counts: &[u64], device: tch::Device) -> Box<dyn Generate> {
+    Box::new(FixedDistribution::new(counts, device))
 }
 
 /// ELECTRA's generator.

@@ -136,11 +136,11 @@ impl ReplacedToken {
     ) -> (Corruption<'a>, Discrimination) {
         let Self { generator, discriminator, config, shapes, device } = self;
         let corruption = Corruption::new(&**generator, part, whole, *shapes, *device, train);
-        let selection = Selection::new(config.positions, &corruption, *shapes);
+        let selection = Selection::new(config.positions, &corruption.inputs, *shapes);
         let labels_bs = corruption.replaced_bs();
         let discrimination = Discrimination::new(
             discriminator,
-            &corruption,
+            &corruption.corrupted,
             selection,
             &labels_bs,
             None,
@@ -199,6 +199,10 @@ impl Objective for ReplacedToken {
         let mut networks = vec![TrainedNetwork::of("discriminator", &self.discriminator)];
         networks.extend(self.generator.networks());
         networks
+    }
+
+    fn discriminator(&self) -> Option<&Discriminator> {
+        Some(&self.discriminator)
     }
 
     fn stages(&self) -> &'static [Stage] {

@@ -4,7 +4,7 @@ use super::token_prediction::TokenPrediction;
 use crate::{error::Result, metrics::Observations};
 use electra_data::MaskedBatch;
 use electra_model::{
-    ElectraConfig, Encoder, HeadKind, Network, NetworkSpec, Parts, PretrainingHead,
+    Discriminator, ElectraConfig, Encoder, HeadKind, Network, NetworkSpec, Parts, PretrainingHead,
     flops::Products, tensors::Named,
 };
 use std::{fmt::Debug, ops::Range};
@@ -37,6 +37,12 @@ pub trait Objective: Debug {
     /// them. Empty by default, for fine-tuned models, which have their own files.
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
         Vec::new()
+    }
+
+    /// The network that detects replaced tokens, for `evaluate.reference`; none by default. Its logits are those of
+    /// "replaced".
+    fn discriminator(&self) -> Option<&Discriminator> {
+        None
     }
 
     /// The optimizer steps of one update, in order; by default one for all variables.

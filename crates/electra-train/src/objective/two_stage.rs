@@ -137,6 +137,10 @@ impl Objective for TwoStage {
         networks
     }
 
+    fn discriminator(&self) -> Option<&Discriminator> {
+        Some(&self.discriminator)
+    }
+
     fn phases(&self) -> Vec<Phase> {
         let share = self.config.generator_share;
         vec![
@@ -197,11 +201,11 @@ impl Pass for TwoStagePass<'_> {
         let TwoStage { discriminator, shapes, .. } = self.objective;
         let tokens = self.whole.tokens;
         let corruption = self.corrupt(false);
-        let selection = Selection::new(LossPositions::All, corruption, *shapes);
+        let selection = Selection::new(LossPositions::All, &corruption.inputs, *shapes);
         let replaced_bs = corruption.replaced_bs();
         let discrimination = Discrimination::new(
             discriminator,
-            corruption,
+            &corruption.corrupted,
             selection,
             &replaced_bs,
             None,

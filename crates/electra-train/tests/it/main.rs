@@ -8,6 +8,7 @@ mod combinations;
 mod config;
 mod dropout;
 mod estimators;
+mod evaluation;
 mod fetch;
 mod folders;
 mod from_text;
@@ -66,9 +67,14 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::of(60, 0.1)
+    }
+
+    /// A corpus of this number of documents, of which a share is held out.
+    pub(crate) fn of(documents: usize, held_out: f64) -> Self {
         let lock = GeneratorLock::take();
         let dir = tempfile::tempdir().unwrap();
-        let text = text();
+        let text = text(documents);
         let corpus = dir.path().join("corpus.txt");
         std::fs::write(&corpus, &text).unwrap();
         let config = TokenizerConfig::default();
@@ -76,8 +82,7 @@ impl Fixture {
             train_vocab([Ok::<_, Infallible>(text)], &config, &TrainConfig::new(90)).unwrap();
         let vocab_size = vocab.len();
         let corpus = Corpus::open(&corpus, CorpusConfig::default()).unwrap();
-        let build =
-            BuildConfig { held_out: 0.1, ..BuildConfig::new(dir.path().join("shards"), 16) };
+        let build = BuildConfig { held_out, ..BuildConfig::new(dir.path().join("shards"), 16) };
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
             .unwrap();
         Self { dir, vocab_size, _lock: lock }
@@ -100,6 +105,7 @@ impl Fixture {
             "train.log_every=5",
             "checkpoint.every=5",
             "evaluate.every=5",
+            "evaluate.probe=none",
             "optimizer.warmup_steps=2",
             "model.dropout=0.1",
             "model.attention_dropout=0.1",
@@ -126,8 +132,8 @@ pub(crate) fn preset(name: &str) -> PathBuf {
     root.join(format!("configs/pretrain-{name}.toml"))
 }
 
-/// 60 documents with a regular order of words, which a model can learn.
-fn text() -> String {
+/// Documents with a regular order of words, which a model can learn.
+fn text(documents: usize) -> String {
     let words = [
         "red", "fox", "runs", "over", "hills", "and", "green", "bird", "sings", "in", "trees",
         "while",
@@ -139,7 +145,7 @@ fn text() -> String {
         words.join(" ") + "."
     };
     let document = |d| (0..5).map(|s| sentence(d, s)).collect::<Vec<_>>().join(" ");
-    (0..60).map(document).collect::<Vec<_>>().join("\n\n")
+    (0..documents).map(document).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The settings of replaced token detection.

@@ -322,6 +322,7 @@ fn the_loss_decreases_and_evaluation_is_reproducible() {
         "discriminator_accuracy",
         "discriminator_precision",
         "discriminator_recall",
+        "discriminator_recall_original",
         "discriminator_auc",
         "replaced_fraction",
     ] {
