@@ -3,7 +3,7 @@
 use crate::{
     Error, Result,
     file::sync,
-    lock::{TemporaryLock, acquire},
+    lock::{TemporaryLock, acquire, is_held},
     path::{beside, follow, parent},
 };
 use std::{
@@ -49,6 +49,14 @@ pub fn lock(folder: &Path, marker: &str) -> Result<Option<File>> {
         true => acquire(&folder.join(LOCK), folder).map(Some),
         false => Ok(None),
     }
+}
+
+/// Whether a process holds the [`lock`] of a folder. Writes nothing.
+///
+/// # Errors
+/// The lock file cannot be opened.
+pub fn is_locked(folder: &Path) -> Result<bool> {
+    is_held(&folder.join(LOCK))
 }
 
 /// Restores the folder `out` if a process was killed while replacing it, after it had moved the old folder aside.

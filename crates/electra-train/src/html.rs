@@ -9,9 +9,12 @@ use serde_json::Value;
 const STYLE: &str = ":root{color-scheme:light dark}\
 body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\
 table{border-collapse:collapse;margin:.6em 0 1.6em}th,td{padding:.25em .7em;border-bottom:1px solid rgba(128,128,128,.3);\
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:rgba(128,128,128,.12)}td:first-child{white-space:nowrap}.n{text-align:right;\
+text-align:left;vertical-align:top;overflow-wrap:anywhere}.scroll{overflow-x:auto}.scroll :is(th,td):not(.n){min-width:5.5em}th{background:rgba(128,128,128,.12)}td:first-child{white-space:nowrap}.n{text-align:right;\
 font-variant-numeric:tabular-nums;white-space:nowrap}svg{width:48em;max-width:100%;height:auto}\
-svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}";
+svg text{fill:currentColor}svg [stroke=\"#000000\"]{stroke:currentColor}\
+.line{display:inline-block;width:1.6em;margin:0 .3em .2em 0;border-top:3px solid;vertical-align:middle}\
+.dashed{border-top-style:dashed}.legend span{white-space:nowrap;margin-right:1.2em}\
+body:has(.beside){max-width:100em}.beside{display:flex;flex-wrap:wrap;gap:0 3em}.beside>*{flex:1 1 22em;min-width:0}.beside>:first-child{flex:3 1 34em}";
 
 /// The color-blind safe palette of Okabe and Ito, with grey instead of black.
 const COLORS: [RGBColor; 7] = [
@@ -31,6 +34,10 @@ const LABELS: (u32, u32) = (112, 72);
 /// Line height of text: a font size of 24 pixels, shown as 12.
 const TEXT: u32 = 30;
 
+/// Length of dashes and gaps, and the radius of a curve with a single point, in pixels.
+const DASH: u32 = 10;
+const DOT: u32 = 5;
+
 /// Maximum number of points of a curve; longer curves are downsampled.
 const MAX_POINTS: usize = 600;
 
@@ -41,7 +48,7 @@ pub struct Page {
     body: String,
 }
 
-/// A named curve, sorted by `x`.
+/// A named curve, sorted by `x`; its color is that of its place in a plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// The name.
@@ -132,18 +139,20 @@ impl Page {
         };
         let class = |column| is_numeric(column).then_some("n");
         self.push(html! {
-            table {
-                @if !header.is_empty() {
-                    tr {
-                        @for (column, cell) in header.iter().enumerate() {
-                            th class=[class(column)] { (cell.as_ref()) }
+            div.scroll {
+                table {
+                    @if !header.is_empty() {
+                        tr {
+                            @for (column, cell) in header.iter().enumerate() {
+                                th class=[class(column)] { (cell.as_ref()) }
+                            }
                         }
                     }
-                }
-                @for row in &rows {
-                    tr {
-                        @for (column, cell) in row.iter().enumerate() {
-                            td class=[class(column)] { (cell.as_ref()) }
+                    @for row in &rows {
+                        tr {
+                            @for (column, cell) in row.iter().enumerate() {
+                                td class=[class(column)] { (cell.as_ref()) }
+                            }
                         }
                     }
                 }
@@ -172,19 +181,32 @@ impl Page {
     /// Adds a table of a config: full keys, and values in TOML syntax.
     pub fn config(&mut self, config: &impl Serialize) {
         let table = toml::Table::try_from(config).expect("a config of plain values serializes");
-        let mut rows = Vec::new();
-        keys("", &table, &mut rows);
+        let rows = keys(&table).into_iter().map(|(key, value)| vec![key, value]);
         self.table(&["key", "value"], rows);
     }
 
-    /// Adds a plot of curves with common axes. Skips non-finite points; adds nothing if there are no points.
+    /// Adds the contents of pages side by side, or below each other on a narrow screen; the first is wider.
+    pub fn beside(&mut self, pages: impl IntoIterator<Item = Self>) {
+        self.push(html! {
+            div.beside { @for page in pages { div { (PreEscaped(page.body)) } } }
+        });
+    }
+
+    /// Adds the colors of curves by their names, in the order of [`Self::plot`].
+    pub fn legend<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        self.push(legend(names.into_iter().zip(LineStyle::all())));
+    }
+
+    /// Adds a plot of curves with common axes, and a legend. Skips non-finite points and curves without points; adds
+    /// nothing if there are no points.
     pub fn plot(&mut self, title: &str, x: &str, curves: &[Curve]) {
-        let curves: Vec<Curve> = curves
+        let curves: Vec<(Curve, LineStyle)> = curves
             .iter()
             .map(Curve::downsampled)
-            .filter(|curve| !curve.points.is_empty())
+            .zip(LineStyle::all())
+            .filter(|(curve, _)| !curve.points.is_empty())
             .collect();
-        let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
+        let points = || curves.iter().flat_map(|(curve, _)| curve.points.iter().copied());
         let (Some(xs), Some(ys)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
         else {
             return;
@@ -193,11 +215,7 @@ impl Page {
         self.push(html! {
             h3 { (title) }
             (PreEscaped(drawing))
-            p {
-                @for (curve, RGBColor(r, g, b)) in curves.iter().zip(COLORS.iter().cycle()) {
-                    span style={ "color:rgb(" (r) "," (g) "," (b) ")" } { "\u{25a0}" } " " (curve.name) " "
-                }
-            }
+            (legend(curves.iter().map(|(curve, style)| (curve.name.as_str(), *style))))
         });
     }
 
@@ -218,6 +236,37 @@ impl Page {
     }
 }
 
+/// The color and the dashes of a curve.
+#[derive(Clone, Copy)]
+struct LineStyle {
+    color: RGBColor,
+    dashed: bool,
+}
+
+impl LineStyle {
+    /// One for each place in a plot: every color solid, then every color dashed, and so on.
+    fn all() -> impl Iterator<Item = Self> {
+        [false, true]
+            .into_iter()
+            .flat_map(|dashed| COLORS.map(|color| Self { color, dashed }))
+            .cycle()
+    }
+}
+
+fn legend<'a>(curves: impl Iterator<Item = (&'a str, LineStyle)>) -> Markup {
+    html! {
+        p.legend {
+            @for (name, LineStyle { color: RGBColor(r, g, b), dashed }) in curves {
+                span {
+                    i.line.dashed[dashed] style={ "border-color:rgb(" (r) "," (g) "," (b) ")" } {}
+                    (name)
+                }
+                " "
+            }
+        }
+    }
+}
+
 /// A background style of color `rgb` and intensity `share`, from 0 to 1.
 fn shaded(rgb: &str, share: f64) -> String {
     format!("background:rgba({rgb},{:.2})", 0.75 * share)
@@ -225,7 +274,7 @@ fn shaded(rgb: &str, share: f64) -> String {
 
 /// Draws curves as SVG, with axes of these ranges.
 fn draw(
-    curves: &[Curve],
+    curves: &[(Curve, LineStyle)],
     x: &str,
     xs: (f64, f64),
     ys: (f64, f64),
@@ -248,9 +297,15 @@ fn draw(
             .y_label_formatter(&axis_label)
             .x_desc(x)
             .draw()?;
-        for (curve, color) in curves.iter().zip(COLORS.iter().cycle()) {
-            let line = color.stroke_width(3);
-            chart.draw_series(LineSeries::new(curve.points.iter().copied(), line))?;
+        for (curve, LineStyle { color, dashed }) in curves {
+            let (points, line) = (curve.points.iter().copied(), color.stroke_width(3));
+            if let [point] = curve.points[..] {
+                chart.draw_series([Circle::new(point, DOT, color.filled())])?;
+            }
+            match dashed {
+                false => chart.draw_series(LineSeries::new(points, line))?,
+                true => chart.draw_series(DashedLineSeries::new(points, DASH, DASH, line))?,
+            };
         }
         area.present()?;
     }
@@ -280,14 +335,16 @@ impl Curve {
     }
 }
 
-/// Adds a row for every key of a table and its nested tables.
-fn keys(section: &str, table: &toml::Table, rows: &mut Vec<Vec<String>>) {
-    for (key, value) in table {
-        match value {
-            toml::Value::Table(table) => keys(&format!("{section}{key}."), table, rows),
-            other => rows.push(vec![format!("{section}{key}"), other.to_string()]),
-        }
-    }
+/// The full keys of a config and its sections, with values in TOML syntax.
+pub fn keys(config: &toml::Table) -> Vec<(String, String)> {
+    let of_key = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(section) => keys(section)
+            .into_iter()
+            .map(|(rest, value)| (format!("{key}.{rest}"), value))
+            .collect(),
+        other => vec![(key.clone(), other.to_string())],
+    };
+    config.iter().flat_map(of_key).collect()
 }
 
 /// The range of an axis: minimum and maximum of the values, widened if they are equal; `None` without values.

@@ -1,25 +1,32 @@
-//! `report.html` of pre-training: progress, latest metrics, curves, samples and config in a self-contained file.
+//! Reports of runs as self-contained pages: of one pre-training run (`report.html`), and of several runs of any kind.
+
+mod comparison;
+mod figures;
+
+pub use comparison::{RunLog, compare, write_csv};
 
 use crate::{
     Result, RunConfig,
     html::{Curve, Page, Weight, Word},
-    metrics::{self, Figures},
+    metrics,
     objective::TokenPrediction,
     run_dir::RunDir,
 };
 use electra_tokenize::Vocab;
+use figures::{keys, latest};
 
 const NAME: &str = "report.html";
 
-/// Kinds of metrics rows, and their names in the report.
+/// Kinds of rows, and their names on the page.
 const KINDS: [(&str, &str); 2] = [("train", "training"), ("evaluate", "held-out")];
 
-/// The figures to show first.
-const FIRST: [&str; 5] =
-    ["loss", "generator_loss", "discriminator_loss", "discriminator_auc", "tokens_per_second"];
-
-/// Keys of a row that are not plotted: its kind and step, the clock, and a constant.
-const NO_CURVES: [&str; 4] = ["kind", "step", "seconds", "tokens"];
+/// Predictions for sample sequences, and a remark about them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Samples<'a> {
+    pub(crate) sequences: &'a [Vec<TokenPrediction>],
+    /// What the reader should know, such as why there are none; may be empty.
+    pub(crate) remark: &'a str,
+}
 
 /// Writes the report of a run after `done` updates into its folder, with the predictions for sample sequences.
 ///
@@ -31,6 +38,20 @@ pub fn write(
     done: u64,
     samples: &[Vec<TokenPrediction>],
 ) -> Result<()> {
+    let samples = Samples { sequences: samples, remark: "" };
+    run.write(NAME, &page(run, config, done, samples)?)
+}
+
+/// The report of a run after `done` updates.
+///
+/// # Errors
+/// Naming the file that cannot be read.
+pub(crate) fn page(
+    run: &RunDir,
+    config: &RunConfig,
+    done: u64,
+    samples: Samples<'_>,
+) -> Result<String> {
     let (manifest, rows) = (run.manifest()?, metrics::read(&run.metrics())?);
     let name = run.path().file_name().unwrap_or(run.path().as_os_str()).to_string_lossy();
     let mut page = Page::new(&format!("{name}: pre-training"));
@@ -47,60 +68,33 @@ pub fn write(
 
     let keys = keys(&rows);
     page.heading("Latest metrics");
-    latest(&mut page, &rows, &keys);
+    let columns = KINDS.map(|(kind, name)| (name, &rows[..], kind));
+    latest(&mut page, &columns, &keys);
     page.heading("Curves");
     page.paragraph(
         "Training: single batches, those of the updates with a row in metrics.jsonl. Held-out: the whole held-out split, without dropout.",
     );
-    for key in keys {
+    for key in &keys {
         let curves = KINDS.map(|(kind, name)| Curve::of(name, &rows, kind, key));
         page.plot(key, "update", &curves);
     }
-    if !samples.is_empty() {
-        let vocab = Vocab::from_file(&run.tokenizer())?;
+    let Samples { sequences, remark } = samples;
+    if !sequences.is_empty() || !remark.is_empty() {
         page.heading("Samples");
+    }
+    if !remark.is_empty() {
+        page.paragraph(remark);
+    }
+    if !sequences.is_empty() {
+        let vocab = Vocab::from_file(&run.tokenizer())?;
         page.paragraph(
             "The first held-out sequences. Bold: sampled by the generator; if the original differs, it is struck through before it. Darker tokens have a higher probability of being replaced according to the discriminator.",
         );
-        samples.iter().for_each(|sequence| page.words(&words(sequence, &vocab)));
+        sequences.iter().for_each(|sequence| page.words(&words(sequence, &vocab)));
     }
     page.heading("Config");
     page.config(config);
-    run.write(NAME, &page.finish())
-}
-
-/// The figures of all rows: first those in [`FIRST`], then the others in their order.
-fn keys(rows: &[Figures]) -> Vec<&str> {
-    let mut keys: Vec<&str> = Vec::new();
-    for key in rows.iter().flat_map(Figures::keys) {
-        if !keys.contains(&key.as_str()) && !NO_CURVES.contains(&key.as_str()) {
-            keys.push(key);
-        }
-    }
-    keys.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
-    keys
-}
-
-/// Adds a table with the last row of each kind.
-fn latest(page: &mut Page, rows: &[Figures], keys: &[&str]) {
-    let newest = KINDS.map(|(kind, name)| {
-        let row = rows.iter().rev().find(|row| row.get("kind").is_some_and(|found| found == kind));
-        (name, row)
-    });
-    let mut header = vec!["figure".to_owned()];
-    header.extend(newest.iter().map(|(name, row)| {
-        let step = row.and_then(|row| row.get("step")).map(|step| format!(", update {step}"));
-        format!("{name}{}", step.unwrap_or_default())
-    }));
-    page.table(
-        &header,
-        keys.iter().map(|&key| {
-            let value = |(_, row): &(&str, Option<&Figures>)| {
-                figure(row.and_then(|row| row.get(key)?.as_f64()))
-            };
-            std::iter::once(key.to_owned()).chain(newest.iter().map(value)).collect::<Vec<_>>()
-        }),
-    );
+    Ok(page.finish())
 }
 
 /// The words of a sample sequence.
@@ -117,13 +111,4 @@ fn words(sequence: &[TokenPrediction], vocab: &Vocab) -> Vec<Word> {
             shade: replaced_probability.into(),
         };
     sequence.iter().map(word).collect()
-}
-
-fn figure(value: Option<f64>) -> String {
-    match value {
-        None => "-".to_owned(),
-        Some(x) if x.fract() == 0.0 => x.to_string(),
-        Some(x) if x.abs() < 1e-3 => format!("{x:.3e}"),
-        Some(x) => format!("{x:.4}"),
-    }
 }

@@ -109,10 +109,14 @@ pub fn prune(checkpoints: &Path, newest: &Path, keep_last: usize) -> Result<()> 
 /// [`Error::NoCheckpoint`] with the reason for each that was rejected. Other errors (no permission, a failing disk) end the
 /// search, so that an intact checkpoint is not overwritten after resuming from an older one.
 pub fn newest(run: &Path) -> Result<Checkpoint> {
+    let checkpoints = run.join(CHECKPOINTS);
     let mut rejected = Vec::new();
-    for (_, path) in list(&run.join(CHECKPOINTS))?.into_iter().rev() {
+    let mut all = list(&checkpoints)?;
+    while let Some((_, path)) = all.pop() {
         match open(&path) {
             Ok(checkpoint) => return Ok(checkpoint),
+            // The process that trains the run has removed it after writing a newer one.
+            Err(_) if !path.exists() => all = list(&checkpoints)?,
             Err(Error::Files(electra_files::Error::Io { path, source }))
                 if source.kind() != io::ErrorKind::NotFound =>
             {
