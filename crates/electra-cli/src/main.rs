@@ -31,6 +31,10 @@ enum Command {
     Pretrain(commands::pretrain::Args),
     /// Compute held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
+    /// Write a page with curves, metrics and config of runs, at any time.
+    Report(commands::report::Args),
+    /// List the runs in a folder.
+    Runs(commands::runs::Args),
     Gradients(commands::gradients::Args),
     /// Export a network of a run to Hugging Face's format, or both networks to TensorFlow's.
     Export(commands::export::Args),
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Presets(args) => args.run(),
         Command::Pretrain(args) => args.run(),
         Command::Evaluate(args) => args.run(),
+        Command::Report(args) => args.run(),
+        Command::Runs(args) => args.run(),
         Command::Gradients(args) => args.run(),
         Command::Export(args) => args.run(),
         Command::Import(args) => args.run(),

@@ -3,7 +3,7 @@
 use crate::console;
 use clap::Parser;
 use electra_files::write_file_with;
-use electra_train::{Recipe, RunConfig, evaluation::evaluation, export};
+use electra_train::{Recipe, RunConfig, config::Probe, evaluation::evaluation, export};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Print held-out generator and discriminator metrics of a run as JSON.
@@ -11,13 +11,22 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 /// Evaluates the whole held-out split without dropout. Masks and samples depend only on the example, so results are
 /// reproducible.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example:\n  electra evaluate runs/small --shards data/shards-small")]
+#[command(
+    after_help = "Example:\n  electra evaluate runs/small --shards data/shards-small --reference unigram"
+)]
 pub(crate) struct Args {
     /// A run folder (the newest intact checkpoint is used) or a checkpoint.
     run: PathBuf,
     /// Shards to evaluate on. Default: those of the run.
     #[arg(long)]
     shards: Option<PathBuf>,
+    /// Also evaluate the discriminator on the replacements of this generator: a model folder, or "unigram". Default:
+    /// evaluate.reference of the run's config.
+    #[arg(long, value_name = "MODEL")]
+    reference: Option<String>,
+    /// Also evaluate a linear probe. Default: evaluate.probe of the run's config.
+    #[arg(long)]
+    probe: Option<Probe>,
     /// Also write the JSON to a file.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -26,7 +35,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (run, _) = export::locate(&self.run)?;
-        let recipe = Recipe::from_config(RunConfig::read(&run.config(), &[])?);
+        let mut config = RunConfig::read(&run.config(), &[])?;
+        if let Some(reference) = self.reference {
+            config.evaluate.reference = reference.into();
+        }
+        config.evaluate.probe = self.probe.unwrap_or(config.evaluate.probe);
+        let recipe = Recipe::from_config(config);
         let metrics = evaluation(&recipe, &self.run, self.shards.as_deref())?;
         let json = serde_json::to_string_pretty(&metrics)?;
         console::print(&json)?;

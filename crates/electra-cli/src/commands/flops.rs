@@ -84,7 +84,7 @@ impl Args {
             console::print(serde_json::to_string_pretty(&results)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        row::table(&[(&published, "unknown"), (&runs.rows, "-")])
+        row::lines(&[(&published, "unknown"), (&runs.rows, "-")])
             .iter()
             .try_for_each(console::print)?;
         for folder in &runs.not_shown {

@@ -16,10 +16,14 @@ pub(crate) mod predict;
 pub(crate) mod presets;
 pub(crate) mod pretrain;
 pub(crate) mod profile;
+pub(crate) mod report;
 pub(crate) mod rescore;
+mod run_folders;
+pub(crate) mod runs;
 pub(crate) mod score;
 pub(crate) mod shards;
 pub(crate) mod submit;
+mod table;
 pub(crate) mod train;
 pub(crate) mod vocab;
 

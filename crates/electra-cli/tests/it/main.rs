@@ -8,6 +8,7 @@ mod flops;
 mod full;
 mod likelihood;
 mod line;
+mod runs;
 mod score;
 mod tasks;
 mod written_by_0_1;

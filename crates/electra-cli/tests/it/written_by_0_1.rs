@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use walkdir::WalkDir;
 
 /// A copy of the fixture, to be written into.
-fn copied() -> TempDir {
+pub(crate) fn copied() -> TempDir {
     let (from, to) = (root().join("tests/fixtures/written-by-0.1"), tempfile::tempdir().unwrap());
     for entry in WalkDir::new(&from) {
         let entry = entry.unwrap();

@@ -1,5 +1,6 @@
 //! A row of the comparison of models, and the table.
 
+use crate::commands::table::{count, short, table};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -58,31 +59,12 @@ pub(crate) struct Squad {
 }
 
 /// The lines of a table of groups of rows with an empty line between groups. Each group has a word for what is not known.
-pub(crate) fn table(groups: &[(&[Row], &str)]) -> Vec<String> {
-    let groups = groups.iter().filter(|(rows, _)| !rows.is_empty());
-    let cells: Vec<Vec<[String; 8]>> =
-        groups.map(|(rows, unknown)| rows.iter().map(|row| row.cells(unknown)).collect()).collect();
-    let header = HEADER.map(str::to_owned);
-    let widths: Vec<usize> = (0..HEADER.len())
-        .map(|column| {
-            let rows = cells.iter().flatten().chain([&header]);
-            rows.map(|row| row[column].chars().count()).max().unwrap_or(0)
-        })
+pub(crate) fn lines(groups: &[(&[Row], &str)]) -> Vec<String> {
+    let groups: Vec<Vec<[String; 8]>> = groups
+        .iter()
+        .map(|(rows, unknown)| rows.iter().map(|row| row.cells(unknown)).collect())
         .collect();
-    let line = |row: &[String; 8]| {
-        let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            if column < TEXTS { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        padded.collect::<Vec<_>>().join("  ")
-    };
-    let mut lines = vec![line(&header)];
-    for (i, rows) in cells.iter().enumerate() {
-        if i > 0 {
-            lines.push(String::new());
-        }
-        lines.extend(rows.iter().map(line));
-    }
-    lines
+    table(HEADER, TEXTS, &groups)
 }
 
 impl Row {
@@ -102,21 +84,6 @@ impl Row {
             or_unknown(scores.squad_1_1.as_ref().map(squad)),
             or_unknown(scores.squad_2_0.as_ref().map(squad)),
         ]
-    }
-}
-
-/// A number with one decimal, or none if that is 0.
-fn short(x: f64) -> String {
-    let text = format!("{x:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-/// A number of parameters: 335M, 13.5M, 41K.
-fn count(parameters: u64) -> String {
-    match parameters as f64 {
-        n if n >= 1e8 => format!("{:.0}M", n / 1e6),
-        n if n >= 1e6 => format!("{}M", short(n / 1e6)),
-        n => format!("{:.0}K", n / 1e3),
     }
 }
 

@@ -1,14 +1,13 @@
 //! Pre-training runs as rows of the comparison, with the scores of their fine-tuning folders.
 
 use super::row::{GLUE_TASKS, Row, RowScores, Squad};
-use anyhow::{bail, ensure};
-use electra_files::read_json;
+use crate::commands::run_folders::{NotShown, RESULTS, RunFolders, name, no_run};
+use anyhow::ensure;
+use electra_files::{if_there, read_json};
 use electra_scores::{Metric, glue::TASKS, metrics::Summary};
 use electra_tasks::{Report, Weights};
 use electra_train::{Recipe, RunConfig, objective::ObjectiveSettings, run_dir::RunDir, state};
-use serde::Serialize;
 use std::path::{Path, PathBuf};
-use walkdir::{DirEntry, WalkDir};
 
 /// The runs of a folder.
 #[derive(Debug, Default)]
@@ -17,34 +16,26 @@ pub(crate) struct Runs {
     pub(crate) not_shown: Vec<NotShown>,
 }
 
-/// A folder that is not in the table.
-#[derive(Debug, Serialize)]
-pub(crate) struct NotShown {
-    pub(crate) name: String,
-    pub(crate) reason: String,
-}
-
-/// The folders of runs and of fine-tuning in a folder and its subfolders.
-#[derive(Debug, Default)]
-struct Folders {
-    runs: Vec<PathBuf>,
-    /// With the results of each.
-    tuned: Vec<(PathBuf, Report)>,
-    not_shown: Vec<NotShown>,
-}
-
 /// Reads the runs in `dir` and its subfolders, sorted by path. What cannot be read is in [`Runs::not_shown`].
 ///
 /// # Errors
 /// If there is no run in `dir`.
 pub(crate) fn read(dir: &Path) -> anyhow::Result<Runs> {
-    let Folders { runs, tuned, mut not_shown } = Folders::find(dir)?;
+    let RunFolders { pretraining: runs, finetuning, unreadable: mut not_shown } =
+        RunFolders::find(dir)?;
     if runs.is_empty() && not_shown.is_empty() {
-        bail!(
-            "{}: no run in this folder or its subfolders: a run folder, which `electra pretrain` writes, has manifest.json \
-             and config.toml",
-            dir.display()
-        );
+        return Err(no_run(dir));
+    }
+    let mut tuned = Vec::new();
+    for folder in finetuning {
+        match if_there(read_json::<Report>(&folder.join(RESULTS))) {
+            // Scores from random weights do not tell anything about the run.
+            Ok(Some(report)) if report.weights != Weights::Random => tuned.push((folder, report)),
+            Ok(_) => {}
+            Err(error) => {
+                not_shown.push(NotShown { name: name(dir, &folder), reason: error.to_string() });
+            }
+        }
     }
     let mut owners = Vec::new();
     for (folder, report) in &tuned {
@@ -66,68 +57,6 @@ pub(crate) fn read(dir: &Path) -> anyhow::Result<Runs> {
         }
     }
     Ok(Runs { rows, not_shown })
-}
-
-impl Folders {
-    /// Does not follow links, and skips hidden folders, which are incomplete ones.
-    fn find(dir: &Path) -> anyhow::Result<Self> {
-        let mut found = Self::default();
-        let hidden = |entry: &DirEntry| {
-            entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
-        };
-        let mut entries = WalkDir::new(dir).sort_by_file_name().into_iter();
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if error.depth() == 0 => return Err(error.into()),
-                Err(error) => {
-                    let path = error.path().unwrap_or(dir);
-                    let (name, reason) = (name(dir, path), error.to_string());
-                    found.not_shown.push(NotShown { name, reason });
-                    continue;
-                }
-            };
-            if !entry.file_type().is_dir() {
-                continue;
-            }
-            if hidden(&entry) {
-                entries.skip_current_dir();
-                continue;
-            }
-            let path = entry.path();
-            let has = |file: &str| path.join(file).is_file();
-            if has("inputs.json") {
-                // Its seeds are run folders too, but not of pre-training.
-                entries.skip_current_dir();
-                if has("results.json") {
-                    found.add_results(dir, path);
-                }
-            } else if has("manifest.json") && has("config.toml") {
-                found.runs.push(path.to_owned());
-            }
-        }
-        Ok(found)
-    }
-
-    fn add_results(&mut self, dir: &Path, folder: &Path) {
-        match read_json::<Report>(&folder.join("results.json")) {
-            // Scores from random weights do not tell anything about the run.
-            Ok(report) if report.weights == Weights::Random => {}
-            Ok(report) => self.tuned.push((folder.to_owned(), report)),
-            Err(error) => {
-                let (name, reason) = (name(dir, folder), error.to_string());
-                self.not_shown.push(NotShown { name, reason });
-            }
-        }
-    }
-}
-
-/// The path below `dir`; the folder's own name for `dir` itself.
-fn name(dir: &Path, path: &Path) -> String {
-    match path.strip_prefix(dir) {
-        Ok(below) if !below.as_os_str().is_empty() => below.display().to_string(),
-        _ => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-    }
 }
 
 /// The run that a fine-tuning folder belongs to: the innermost that it lies in; else the only one beside it or beside the
