@@ -139,7 +139,7 @@ fn shuffled<'a>(words: &[&'a [u32]], rng: &mut CounterRng) -> Option<Vec<&'a [u3
 }
 
 /// Ridge regression of +1 (even rows) and -1 (odd rows) on the first `fitted` of the features `[n, h]`, standardized; the
-/// accuracy of its sign on the other rows.
+/// accuracy of its sign on the other rows (0 is -1).
 fn fit_and_score(x_nh: &Tensor, fitted: i64) -> Result<f64> {
     let (n, h) = x_nh.size2()?;
     let fit_nh = x_nh.narrow(0, 0, fitted);
@@ -155,7 +155,8 @@ fn fit_and_score(x_nh: &Tensor, fitted: i64) -> Result<f64> {
         .f_cholesky_solve(&covariance_hh.f_linalg_cholesky(false)?, false)?;
     let scored = n - fitted;
     let scores_n1 = x_nh.narrow(0, fitted, scored).matmul(&weights_h1);
-    let correct_n1 = (scores_n1 * labels_n1.narrow(0, fitted, scored)).gt(0.0);
+    let originals_n1 = labels_n1.narrow(0, fitted, scored).gt(0.0);
+    let correct_n1 = scores_n1.gt(0.0).eq_tensor(&originals_n1);
     Ok(correct_n1.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]))
 }
 

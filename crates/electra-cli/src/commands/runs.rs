@@ -2,16 +2,20 @@
 
 use super::{
     run_folders::{INPUTS, NotShown, RESULTS, RunFolders, name, no_run, seeds},
-    table::{count, table},
+    table::table,
 };
 use crate::console;
 use anyhow::ensure;
-use bytesize::ByteSize;
 use clap::Parser;
 use electra_files::{folder, if_there, read_json};
 use electra_scores::{Metric, metrics::Summary};
 use electra_tasks::{Report, report::SeedReport};
-use electra_train::{report::RunLog, run_dir::RunDir, state};
+use electra_train::{
+    report::RunLog,
+    run_dir::RunDir,
+    state,
+    summary::{bytes, short, time},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
@@ -181,7 +185,7 @@ impl Row {
             loss: metric("loss").or_else(last),
             score,
             age_seconds: age(&[&run.metrics(), &path.join("manifest.json")]),
-            bytes: bytes(path),
+            bytes: size(path),
             seeds: Vec::new(),
         })
     }
@@ -223,7 +227,7 @@ impl Row {
             loss: latest.as_ref().and_then(last_loss),
             score: metric.zip(dev).map(score),
             age_seconds: age(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>()),
-            bytes: bytes(path),
+            bytes: size(path),
             seeds: all,
         })
     }
@@ -241,12 +245,12 @@ impl Row {
             self.objective.clone(),
             self.state.name().to_owned(),
             updates,
-            or_unknown(self.tokens.map(count)),
-            or_unknown(self.parameters.map(|number| count(number as u64))),
+            or_unknown(self.tokens.map(|count| short(count as f64))),
+            or_unknown(self.parameters.map(|count| short(count as f64))),
             or_unknown(self.loss.map(|loss| format!("{loss:.3}"))),
             or_unknown(score),
-            or_unknown(self.age_seconds.map(duration)),
-            ByteSize(self.bytes).display().si().to_string(),
+            or_unknown(self.age_seconds.map(|seconds| time(seconds as f64))),
+            bytes(self.bytes as f64),
         ]
     }
 }
@@ -282,20 +286,10 @@ fn age(files: &[&Path]) -> Option<u64> {
 }
 
 /// The size of all files in a folder.
-fn bytes(dir: &Path) -> u64 {
+fn size(dir: &Path) -> u64 {
     let files = WalkDir::new(dir).into_iter().filter_map(Result::ok);
     files
         .filter_map(|file| file.metadata().ok().filter(fs::Metadata::is_file))
         .map(|file| file.len())
         .sum()
-}
-
-/// A duration in its largest unit.
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

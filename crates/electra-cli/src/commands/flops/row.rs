@@ -1,6 +1,6 @@
 //! A row of the comparison of models, and the table.
 
-use crate::commands::table::{count, short, table};
+use crate::commands::table::table;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -84,6 +84,21 @@ impl Row {
             or_unknown(scores.squad_1_1.as_ref().map(squad)),
             or_unknown(scores.squad_2_0.as_ref().map(squad)),
         ]
+    }
+}
+
+/// A number with one decimal, or none if that is 0.
+fn short(x: f64) -> String {
+    let text = format!("{x:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+/// A number of parameters: 335M, 13.5M, 41K.
+fn count(parameters: u64) -> String {
+    match parameters as f64 {
+        n if n >= 1e8 => format!("{:.0}M", n / 1e6),
+        n if n >= 1e6 => format!("{}M", short(n / 1e6)),
+        n => format!("{:.0}K", n / 1e3),
     }
 }
 
