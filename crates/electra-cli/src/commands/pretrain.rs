@@ -88,31 +88,90 @@ pub(crate) fn show(progress: &mut Progress, event: Event<'_>) {
         }
         Event::Step { step, total } => progress.set(step, total),
         Event::Figures(row) if row.get("kind").is_some_and(|kind| kind == "evaluate") => {
-            progress.line(&format!("held-out at {}", summary(row)));
+            progress.line(&evaluation(row));
         }
-        Event::Figures(row) => progress.note(summary(row)),
+        Event::Figures(row) => progress.note(line(row, &TRAINING)),
         Event::Checkpoint(path) => tracing::debug!("wrote {}", path.display()),
         _ => {}
     }
 }
 
-/// The main metrics of a row, short enough for a progress bar.
-fn summary(row: &Figures) -> String {
-    const SHOWN: [(&str, &str); 9] = [
-        ("step", "step"),
-        ("loss", "loss"),
-        ("generator_loss_mask", "gen[M]"),
-        ("generator_accuracy_mask", "gen acc[M]"),
-        ("discriminator_loss", "disc"),
-        ("discriminator_auc", "auc"),
-        ("accuracy", "acc"),
-        ("tokens_per_second", "tok/s"),
-        ("wait_share", "wait"),
-    ];
-    let parts = SHOWN.iter().filter_map(|(key, label)| {
+/// Metrics of training rows with short names. A progress bar cuts the last ones to the width of the terminal.
+const TRAINING: [(&str, &str); 9] = [
+    ("step", "step"),
+    ("loss", "loss"),
+    ("generator_loss_mask", "gen[M]"),
+    ("discriminator_loss", "disc"),
+    ("discriminator_auc", "auc"),
+    ("accuracy", "acc"),
+    ("tokens_per_second", "tok/s"),
+    ("generator_accuracy_mask", "gen acc[M]"),
+    ("wait_share", "wait"),
+];
+
+/// Metrics of evaluation rows. With a generator, the total loss is left out, so that a line has at most 80 characters (without
+/// `evaluate.reference`).
+const HELD_OUT: [(&str, &str); 8] = [
+    ("step", "step"),
+    ("loss", "loss"),
+    ("masked_lm_loss", "mlm"),
+    ("generator_loss_mask", "gen[M]"),
+    ("discriminator_loss", "disc"),
+    ("discriminator_auc", "auc"),
+    ("reference_auc", "ref auc"),
+    ("probe_accuracy", "probe"),
+];
+
+/// The line of an evaluation on the held-out split, or on the dev set of a task.
+fn evaluation(row: &Figures) -> String {
+    let scores: Vec<(&str, &str)> =
+        row.keys().filter_map(|key| Some((key.as_str(), key.strip_prefix("dev_")?))).collect();
+    if !scores.is_empty() {
+        return format!("dev at {}", line(row, &[&[("step", "step")], &scores[..]].concat()));
+    }
+    let has_generator = row.contains_key("generator_loss_mask");
+    let shown = HELD_OUT.into_iter().filter(|(key, _)| *key != "loss" || !has_generator);
+    format!("held-out at {}", line(row, &shown.collect::<Vec<_>>()))
+}
+
+/// The metrics `shown` that a row has, with their names.
+fn line(row: &Figures, shown: &[(&str, &str)]) -> String {
+    let parts = shown.iter().filter_map(|(key, label)| {
         let value = row.get(*key)?.as_f64()?;
         let digits = if value.abs() >= 100.0 || *key == "step" { 0 } else { 3 };
         Some(format!("{label} {value:.digits$}"))
     });
     parts.collect::<Vec<_>>().join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(json: &str) -> Figures {
+        serde_json::from_str(json).expect("it is an object")
+    }
+
+    /// A log line begins with ` INFO `.
+    #[test]
+    fn a_line_of_an_evaluation_fits_a_terminal() {
+        let line = evaluation(&row(
+            r#"{"kind":"evaluate","step":12000,"loss":16.25,"generator_loss_mask":14.574,"discriminator_loss":0.372,
+            "discriminator_auc":0.676,"probe_accuracy":0.733,"replaced_fraction":0.1}"#,
+        ));
+        assert_eq!(
+            line,
+            "held-out at step 12000  gen[M] 14.574  disc 0.372  auc 0.676  probe 0.733"
+        );
+        assert!(" INFO ".len() + line.len() <= 80, "{line}");
+    }
+
+    #[test]
+    fn evaluations_without_a_generator_have_the_loss_and_those_of_tasks_their_scores() {
+        let line = evaluation(&row(r#"{"kind":"evaluate","step":5,"loss":2.0,"tokens":9}"#));
+        assert_eq!(line, "held-out at step 5  loss 2.000");
+        let scores =
+            r#"{"kind":"evaluate","step":5,"dev_accuracy":0.5,"dev_f1":null,"dev_matthews":0.25}"#;
+        assert_eq!(evaluation(&row(scores)), "dev at step 5  accuracy 0.500  matthews 0.250");
+    }
 }
