@@ -14,6 +14,7 @@ use electra_model::{
     hf::{self, Architecture, Pretrained},
     tensors::Named,
 };
+use electra_tokenize::Tokenizer;
 use std::path::Path;
 use tch::{Tensor, no_grad};
 
