@@ -193,13 +193,17 @@ impl Cell {
 
     fn finetune(&self, setting: &Setting, task: &str, epochs: f64, point: u64) -> Vec<String> {
         let Finetune { config, seeds, set, .. } = &setting.finetune;
+        let (name, data) = match definition::sample_folder(task) {
+            Some(folder) => (folder.clone(), folder),
+            None => (task.to_owned(), text(&setting.glue)),
+        };
         let mut command = sh::words([
             &setting.electra,
             "finetune",
             "--task",
-            task,
+            &name,
             "--data",
-            &text(&setting.glue),
+            &data,
             "--model",
             &text(&self.model(point)),
             "--config",

@@ -1,6 +1,6 @@
 //! Definitions of experiments and scales: `configs/experiments/*.toml`.
 
-use crate::{files, tasks};
+use crate::{files, sh, tasks};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -13,6 +13,8 @@ use toml::{Table, Value};
 /// The folders below `configs`.
 const DEFINITIONS: &str = "experiments";
 const ABLATIONS: &str = "ablations";
+/// The folder of the tasks whose data the repository has.
+const SAMPLES: &str = "data/sample";
 /// The prefix of a scale's file name.
 const SCALE: &str = "scale-";
 /// The config that all ablations extend. That of a scale takes its place.
@@ -28,7 +30,7 @@ pub(super) struct Definition {
     pub(super) equal: Equal,
     /// The config of the row that the others are compared with.
     pub(super) baseline: String,
-    /// The tasks to fine-tune on, as `electra finetune --task` names them. A scale may leave some out.
+    /// The tasks to fine-tune on: of GLUE, or folders of `data/sample`. A scale may leave some out.
     pub(super) tasks: Vec<String>,
     /// Whether the model is also scored before the end of pre-training.
     #[serde(default)]
@@ -207,11 +209,19 @@ fn file_of(configs: &Path, name: &str) -> PathBuf {
 
 fn check_tasks<'a>(names: impl Iterator<Item = &'a String>) -> Result<()> {
     for name in names {
-        if tasks::glue_folder(name).is_none() {
-            bail!("{name:?} is not a task of GLUE: see `cargo xtask tasks --help`");
+        if tasks::glue_folder(name).is_none() && sample_folder(name).is_none() {
+            bail!(
+                "{name:?} is not a task: use one of GLUE (`cargo xtask tasks --help`), or a folder of {SAMPLES} with a task.toml"
+            );
         }
     }
     Ok(())
+}
+
+/// The folder of a sample task, relative to the repository; `None` if there is no such task.
+pub(super) fn sample_folder(name: &str) -> Option<String> {
+    let folder = format!("{SAMPLES}/{name}");
+    sh::root().join(&folder).join("task.toml").is_file().then_some(folder)
 }
 
 fn stems(folder: &Path) -> Result<Vec<String>> {
@@ -232,7 +242,6 @@ fn tomls(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sh;
 
     fn configs() -> PathBuf {
         sh::root().join("configs")
@@ -319,6 +328,8 @@ mod tests {
             found.contains("row \"A\": there is no") && found.contains("other.toml"),
             "{found}"
         );
+        assert_eq!(sample_folder("word-order").as_deref(), Some("data/sample/word-order"));
+        assert_eq!(sample_folder("cola"), None);
         let found = error(&text("", &row("electra"), "other"));
         assert!(found.contains("baseline = \"other\""), "{found}");
         let found = error(&text("", &row("electra").repeat(2), "electra"));
