@@ -31,8 +31,8 @@ fn token(parts: &Parts, network: &NetworkSpec<'_>, s: f64) -> f64 {
 fn token_with_head(parts: &Parts, network: &NetworkSpec<'_>, positions: f64, s: f64) -> f64 {
     let c = network.config;
     let layer = parts.layer_cost(c).reference.of(1.0, s);
-    let embeddings = parts.embeddings_cost(c).reference.of(1.0, s);
-    c.layers as f64 * layer + embeddings + positions * network.head.cost(c).reference
+    let input = parts.input_cost(c).reference.of(1.0, s);
+    c.layers as f64 * layer + input + positions * network.head.cost(c).reference
 }
 
 /// FLOPs of one pre-training step of `batch` sequences of `length` tokens, forward and backward; the mean over a run if a
@@ -78,7 +78,7 @@ impl Products {
     /// FLOPs of one network for a batch.
     pub fn new(parts: &Parts, network: &NetworkSpec<'_>, work: &Work) -> Self {
         let (c, head) = (network.config, network.head.cost(network.config));
-        let encoder: Cost = parts.layer_cost(c) * c.layers as f64 + parts.embeddings_cost(c);
+        let encoder: Cost = parts.layer_cost(c) * c.layers as f64 + parts.input_cost(c);
         let positions = network.head.positions(work);
         Self {
             network: encoder.products.of(work.tokens, work.pairs) + positions * head.products,

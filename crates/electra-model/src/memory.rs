@@ -1,6 +1,6 @@
 //! Memory estimate of a training step: activations saved for the backward pass, weights, gradients, optimizer state.
 //!
-//! Bytes saved by one block for one token, for width `h`, feed-forward width `f`, `n` heads and sequences of `s` tokens,
+//! Parts report what they save ([`crate::cost`]). For ELECTRA's own, bytes saved by one block for one token, for width `h`, feed-forward width `f`, `n` heads and sequences of `s` tokens,
 //! with dropout:
 //!
 //! | saved | fused, f32 | fused, bf16 | plain, f32 | plain, bf16 |
@@ -145,12 +145,12 @@ impl Memory {
 
 /// Bytes that the embeddings and layers of an encoder save for the backward pass.
 fn encoder(parts: &Parts, c: &EncoderConfig, work: &Work) -> f64 {
-    let embeddings = parts.embeddings_cost(c).saved.of(work.tokens, work.pairs);
+    let input = parts.input_cost(c).saved.of(work.tokens, work.pairs);
     let layer = match c.activations {
         Activations::Keep => parts.layer_cost(c).saved.of(work.tokens, work.pairs),
         Activations::Recompute => work.tokens * FLOAT * c.hidden as f64,
     };
-    embeddings + c.layers as f64 * layer
+    input + c.layers as f64 * layer
 }
 
 /// Bytes of weight copies that the graph of an encoder holds; for recomputed layers, of generator states.
@@ -159,7 +159,7 @@ fn fixed(parts: &Parts, c: &EncoderConfig) -> f64 {
         Activations::Keep => parts.layer_cost(c).copies,
         Activations::Recompute => GENERATOR,
     };
-    parts.embeddings_cost(c).copies + c.layers as f64 * layer
+    parts.input_cost(c).copies + c.layers as f64 * layer
 }
 
 /// Bytes of temporaries in the backward pass of one layer.

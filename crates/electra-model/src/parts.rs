@@ -156,7 +156,7 @@ impl Parts {
         name: &str,
         build: impl Fn(&Site<'_>) -> Result<P> + Send + Sync + 'static,
     ) -> Self {
-        self.positions.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), no_cost);
+        self.positions.add(name, Arc::new(move |site| Ok(Box::new(build(site)?))), P::cost);
         self
     }
 
@@ -265,9 +265,10 @@ impl Parts {
             + self.block.cost(&config.block, config)
     }
 
-    /// The cost of the embeddings of one network.
-    pub fn embeddings_cost(&self, config: &EncoderConfig) -> Cost {
+    /// The cost of what a network computes once, before its layers: embeddings and tables of positions.
+    pub fn input_cost(&self, config: &EncoderConfig) -> Cost {
         self.embeddings.cost(&config.embeddings, config)
+            + self.positions.cost(&config.positions, config)
     }
 }
 

@@ -160,6 +160,14 @@ pub struct Offset {
 pub trait Positions: Debug + Send {
     /// The tables for sequences of at most `length` tokens, in the order that the attention expects.
     fn tables(&self, length: i64, train: bool) -> Vec<Tensor>;
+
+    /// The cost of computing the tables once per forward pass; zero by default.
+    fn cost(_config: &EncoderConfig) -> Cost
+    where
+        Self: Sized,
+    {
+        Cost::default()
+    }
 }
 
 /// One layer of the encoder.

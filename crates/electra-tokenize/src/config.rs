@@ -42,6 +42,7 @@ pub enum Case {
 /// Whether accents (combining marks after canonical decomposition) are stripped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Accents {
     /// Only when text is lower-cased: Hugging Face's `strip_accents: null`, the reference's default.
     Auto,

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use electra_data::MaskedBatch;
 use electra_model::{EncoderInput, Generator, PaddingMask};
 use electra_train::{
-    Recipe, RunConfig, Start,
+    Existing, Recipe, RunConfig, Start,
+    export::ExportPart,
     metrics::Observations,
     objective::{Batch, LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
 };
@@ -98,19 +99,24 @@ fn main() -> Result<()> {
     let mut next =
         |name: &str| arguments.next().with_context(|| format!("missing argument {name}"));
     let (config, shards, out) = (next("CONFIG")?, next("SHARDS")?, next("OUT")?);
-    run(&config, &[format!("data.shards={shards}")], &out)
+    let recipe = recipe(&config, &[format!("data.shards={shards}")])?;
+    recipe.pretrain(&Start::new(&out))?;
+    let model = format!("{out}/model");
+    recipe.export(out.as_ref(), ExportPart::Default, model.as_ref(), Existing::Refuse)?;
+    Ok(())
 }
 
-fn run(config: &str, overrides: &[String], out: &str) -> Result<()> {
+fn recipe(config: &str, overrides: &[String]) -> Result<Recipe> {
     let config = RunConfig::read(config.as_ref(), overrides)?;
-    Recipe::from_config(config).with_objective(MaskOnly::new).pretrain(&Start::new(out))?;
-    Ok(())
+    Ok(Recipe::from_config(config).with_objective(MaskOnly::new))
 }
 
 #[cfg(test)]
 mod tests {
     use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
+    use electra_model::hf::{Architecture, Pretrained};
     use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
+    use electra_train::{Existing, Start, export::ExportPart};
 
     #[test]
     fn one_network_is_trained_and_the_manifest_has_the_objectives_name() {
@@ -134,11 +140,17 @@ mod tests {
             "train.steps=2".into(),
             "evaluate.every=0".into(),
         ];
-        super::run(preset, &overrides, &path("run")).unwrap();
+        let recipe = super::recipe(preset, &overrides).unwrap();
+        recipe.pretrain(&Start::new(path("run"))).unwrap();
         let manifest = std::fs::read_to_string(path("run/manifest.json")).unwrap();
         assert!(manifest.contains("mask-only"), "{manifest}");
         let weights = path("run/checkpoints/step-0000002/model.safetensors");
         let weights = electra_model::tensors::read(weights.as_ref()).unwrap();
         assert!(weights.iter().all(|(name, _)| name.starts_with("encoder.")));
+
+        let (run, model) = (path("run"), path("model"));
+        recipe.export(run.as_ref(), ExportPart::Default, model.as_ref(), Existing::Refuse).unwrap();
+        let exported = Pretrained::read(model.as_ref()).unwrap();
+        assert_eq!(exported.config.architecture, Architecture::ElectraForMaskedLM);
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     config::RunConfig,
     error::{Error, Result},
+    gradients::{backward, gradient_of},
     profile::{synchronize, work},
     recipe::{BuiltObjective, Recipe},
     session::Metrics,
@@ -238,16 +239,9 @@ pub fn golden(path: &Path, device: Device) -> Result<f64> {
 fn gradients(built: &BuiltObjective, variables: &Named, batch: &MaskedBatch) -> (f64, Tensor) {
     let objective = &built.objective;
     let mut pass = objective.pass(batch, &objective.loss_counts(batch), true);
-    let mut total = 0.0;
-    for phase in 0..objective.phases().len() {
-        let loss = pass.loss(phase);
-        loss.backward();
-        total += loss.double_value(&[]);
-    }
+    let total = backward(objective.phases().len(), &mut *pass);
     let flat = variables.iter().map(|(_, variable)| {
-        let gradient = variable.grad();
-        let gradient = if gradient.defined() { gradient } else { variable.zeros_like() };
-        gradient.flatten(0, -1).to_device(Device::Cpu).to_kind(Kind::Double)
+        gradient_of(variable).flatten(0, -1).to_device(Device::Cpu).to_kind(Kind::Double)
     });
     (total, Tensor::cat(&flat.collect::<Vec<_>>(), 0))
 }

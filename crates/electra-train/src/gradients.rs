@@ -26,25 +26,35 @@ impl Recipe {
         let variables = built.variables()?;
         tensors::load(weights, &tensors::read(weights)?, &variables, |_| false, |_| false)?;
         let objective = &built.objective;
-        let mut pass: Box<dyn Pass + '_> =
-            objective.pass(batch, &objective.loss_counts(batch), false);
-        let mut total = 0.0;
-        for phase in 0..objective.phases().len() {
-            let loss = pass.loss(phase);
-            loss.backward();
-            total += loss.double_value(&[]);
-        }
+        let mut pass = objective.pass(batch, &objective.loss_counts(batch), false);
+        let total = backward(objective.phases().len(), &mut *pass);
         let mut all: Named = vec![("loss".to_owned(), Tensor::from(total as f32))];
         all.extend(pass.parts().into_iter().map(|(name, loss)| {
             (format!("loss.{name}"), loss.detach().to_kind(Kind::Float).reshape([0i64; 0]))
         }));
-        all.extend(variables.iter().map(|(name, variable)| {
-            let gradient = variable.grad();
-            let gradient = if gradient.defined() { gradient } else { variable.zeros_like() };
-            (format!("grad.{name}"), gradient)
-        }));
+        all.extend(
+            variables
+                .iter()
+                .map(|(name, variable)| (format!("grad.{name}"), gradient_of(variable))),
+        );
         Ok(all)
     }
+}
+
+/// Adds the gradients of all phases of a pass, without an update between them; returns the sum of their losses.
+pub(crate) fn backward(phases: usize, pass: &mut dyn Pass) -> f64 {
+    let losses = (0..phases).map(|phase| {
+        let loss = pass.loss(phase);
+        loss.backward();
+        loss.double_value(&[])
+    });
+    losses.sum()
+}
+
+/// The gradient of a variable; zeros if no loss depends on it.
+pub(crate) fn gradient_of(variable: &Tensor) -> Tensor {
+    let gradient = variable.grad();
+    if gradient.defined() { gradient } else { variable.zeros_like() }
 }
 
 /// Reads a batch for `network` from a safetensors file.

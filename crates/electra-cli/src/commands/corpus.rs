@@ -1,6 +1,6 @@
 //! Arguments of the commands that read a corpus.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use electra_data::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};
 use electra_tokenize::{Accents, Case, TokenizerOptions};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ pub(crate) struct CorpusArgs {
     #[arg(long, default_value = "text")]
     field: String,
     /// How documents are separated in plain text. In other formats each record is a document.
-    #[arg(long, value_enum, default_value_t = Documents::BlankLine)]
-    documents: Documents,
+    #[arg(long, value_enum, default_value_t = DocumentBoundary::BlankLine)]
+    documents: DocumentBoundary,
     /// How sentences are separated.
-    #[arg(long, value_enum, default_value_t = SentenceRule::Unicode)]
-    sentences: SentenceRule,
+    #[arg(long, value_enum, default_value_t = Sentences::Unicode)]
+    sentences: Sentences,
     /// Skip and count invalid UTF-8 bytes, and escapes of lone surrogates in JSON, instead of failing.
     #[arg(long)]
     lossy: bool,
@@ -36,47 +36,17 @@ pub(crate) struct TokenizerArgs {
     cased: bool,
     /// How to handle accents. Default: auto.
     #[arg(long, value_enum)]
-    accents: Option<AccentRule>,
+    accents: Option<Accents>,
     /// Longer words become `[UNK]`. Default: 100, as in Hugging Face; the reference uses 200.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_chars_per_word: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Documents {
-    /// Blank lines.
-    BlankLine,
-    /// The end of a file.
-    File,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SentenceRule {
-    /// Unicode sentence boundaries.
-    Unicode,
-    /// One sentence per line.
-    Line,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum AccentRule {
-    /// Strip accents only if text is lower-cased.
-    Auto,
-    /// Strip accents.
-    Strip,
-    /// Keep accents: the original's `--no-strip-accents`.
-    Keep,
 }
 
 impl TokenizerArgs {
     pub(crate) fn options(self) -> TokenizerOptions {
         TokenizerOptions {
             case: self.cased.then_some(Case::Cased),
-            accents: self.accents.map(|rule| match rule {
-                AccentRule::Auto => Accents::Auto,
-                AccentRule::Strip => Accents::Strip,
-                AccentRule::Keep => Accents::Keep,
-            }),
+            accents: self.accents,
             max_chars_per_word: self.max_chars_per_word.map(|limit| limit as usize),
         }
     }
@@ -98,14 +68,8 @@ impl CorpusArgs {
     pub(crate) fn reading(&self) -> CorpusConfig {
         CorpusConfig {
             field: self.field.clone(),
-            documents: match self.documents {
-                Documents::BlankLine => DocumentBoundary::BlankLine,
-                Documents::File => DocumentBoundary::File,
-            },
-            sentences: match self.sentences {
-                SentenceRule::Unicode => Sentences::Unicode,
-                SentenceRule::Line => Sentences::Line,
-            },
+            documents: self.documents,
+            sentences: self.sentences,
             encoding: if self.lossy { DecodeErrors::Lossy } else { DecodeErrors::Strict },
         }
     }

@@ -13,7 +13,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-/// Pre-train with replaced token detection.
+/// Pre-train with the objective of the config: replaced token detection, or another.
 ///
 /// Ctrl-C stops the run with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]

@@ -32,6 +32,7 @@ impl Default for CorpusConfig {
 /// How documents are separated in plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum DocumentBoundary {
     /// By blank lines, as in the reference, and the end of a file.
     BlankLine,

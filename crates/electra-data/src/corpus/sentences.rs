@@ -6,6 +6,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// How sentences are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Sentences {
     /// One sentence per line, as in the reference.
     Line,

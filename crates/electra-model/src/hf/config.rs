@@ -97,8 +97,8 @@ pub(super) enum Family {
     Custom,
 }
 
-/// The `model_type` of a network with other parts than ELECTRA's. `transformers` rejects this unknown type instead of
-/// loading the weights into the wrong architecture.
+/// The `model_type` and `hidden_act` of a network with other parts than ELECTRA's. `transformers` rejects both, the second
+/// also if a class is named (`ElectraModel.from_pretrained`), instead of loading the weights into the wrong architecture.
 const CUSTOM: &str = "electra_custom";
 
 /// The parts of a custom network, by seam.
@@ -292,7 +292,11 @@ fn parse(file: &ConfigFile) -> Result<(Family, Option<Architecture>, Config), St
         _ => Ok(()),
     };
     // The tanh approximations differ from erf by up to 4.7e-4; relative positions are other models.
-    require("hidden_act", &file.hidden_act, &["gelu", "gelu_python"])?;
+    let activations: &[&str] = match family {
+        Family::Custom => &[CUSTOM],
+        _ => &["gelu", "gelu_python"],
+    };
+    require("hidden_act", &file.hidden_act, activations)?;
     require("position_embedding_type", &file.position_embedding_type, &["absolute"])?;
     if file.is_decoder || file.add_cross_attention {
         return Err("decoders are not supported, only encoders".to_owned());
@@ -419,6 +423,7 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
     let mut set = |key: &str, value: Value| file[key] = value;
     if !e.is_electra() {
         set("model_type", CUSTOM.into());
+        set("hidden_act", CUSTOM.into());
         let parts = e.seams().into_iter().map(|(seam, part)| (seam.to_owned(), part.into()));
         set("parts", Value::Object(parts.collect()));
     }

@@ -91,6 +91,7 @@ fn an_exported_folder_records_its_parts_and_is_built_from_them() {
     let json = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["model_type"], "electra_custom");
+    assert_eq!(json["hidden_act"], "electra_custom");
     assert_eq!(json["parts"]["block"], "pre-norm");
 
     let read = Pretrained::read(dir.path()).unwrap();

@@ -134,6 +134,12 @@ impl Finetune<'_> {
                 return Err(Error::file(&self.out, message));
             }
         }
+        if known.data.as_ref().is_some_and(|known| known.inputs.is_none()) {
+            let path = inputs_path.display();
+            tracing::warn!(
+                "{path} is of version 0.1, which recorded no checksums of the texts: only the numbers of examples are compared"
+            );
+        }
         self.no_other_seeds()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Fixture;
 use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
-use electra_model::{Parts, SelfAttention};
+use electra_model::{Parts, SelfAttention, hf::Pretrained};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
     Existing, Recipe, Start,
@@ -149,6 +149,34 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
         shipped.load_weights(&run.join("checkpoints/step-0000001")),
         &["attention=zero", "attention=softmax"],
     );
+}
+
+/// The folder names the part, and has the weights of the checkpoint.
+#[test]
+fn a_run_with_a_custom_part_is_exported_by_a_recipe_that_has_it() {
+    let fixture = Fixture::new();
+    let (run, out) = (fixture.path("run"), fixture.path("out"));
+    let parts = Parts::shipped().with_attention("zero", |_| Ok(ZeroAttention));
+    let config = fixture.config(&["train.steps=1", "optimizer.warmup_steps=0"]);
+    let recipe = Recipe::from_config(config).with_parts(parts);
+    recipe.pretrain(&Start::new(&run)).unwrap();
+    fails_with(export(&run, ExportPart::Default, &out, Existing::Refuse), &["\"zero\""]);
+    assert!(!out.exists());
+
+    recipe.export(&run, ExportPart::Default, &out, Existing::Refuse).unwrap();
+    let config = fs::read_to_string(out.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["model_type"], "electra_custom");
+    assert_eq!(config["parts"]["attention"], "zero");
+    let exported = Pretrained::read(&out).unwrap().tensors;
+    let trained = run.join("checkpoints/step-0000001/model.safetensors");
+    let trained = electra_model::tensors::read(&trained).unwrap();
+    let name = "encoder.layer.0.intermediate.dense.weight";
+    let find = |tensors: &[(String, Tensor)], prefix: &str| {
+        let found = tensors.iter().find(|(own, _)| *own == format!("{prefix}.{name}"));
+        found.map(|(_, tensor)| tensor.shallow_clone()).unwrap()
+    };
+    assert!(find(&exported, "electra").equal(&find(&trained, "discriminator")));
 }
 
 #[test]
