@@ -8,6 +8,8 @@ mod page;
 mod run;
 mod seed;
 mod settings;
+mod summary;
 
 pub use grid_report::{CellReport, GridReport};
 pub use settings::{Completion, Event, Finetune};
+pub use summary::FinetuneSummary;

@@ -254,13 +254,9 @@ fn show(progress: &mut Progress, task: &dyn Task, event: Event<'_>) {
             let median = figure(cell.dev.map(|dev| dev.median));
             progress.line(&format!("{} done: dev {median}", cell.name));
         }
-        Event::Loaded { examples, steps } => progress.line(&format!(
-            "{}: {} training, {} dev, {} test examples; {steps} updates per seed",
-            task.name(),
-            examples.train,
-            examples.dev,
-            examples.test
-        )),
+        Event::Loaded(summary) => {
+            summary.to_string().lines().for_each(|line| progress.line(line));
+        }
         Event::SeedStarted { seed, index, count } => {
             progress.line(&format!("seed {seed} ({} of {count})", index + 1));
         }

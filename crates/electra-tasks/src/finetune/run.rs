@@ -42,11 +42,11 @@ impl Finetune<'_> {
         let prepared = self.prepare(read.take())?;
         let prepared = read.insert(prepared);
         // Building a network may fail; an existing folder must then be kept.
-        self.build(self.seeds[0], prepared)?;
+        let parameters = self.build(self.seeds[0], prepared)?.parameters();
         let _lock = self.begin(prepared)?;
         self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;
-        on_event(Event::Loaded { examples, steps: prepared.steps });
+        on_event(Event::Loaded(&self.summary(prepared, parameters)?));
 
         let mut done = self.done()?;
         for (index, &seed) in self.seeds.iter().enumerate() {

@@ -47,6 +47,12 @@ pub(super) struct Built {
     variables: Named,
 }
 
+impl Built {
+    pub(super) fn parameters(&self) -> u64 {
+        self.variables.iter().map(|(_, variable)| variable.numel() as u64).sum()
+    }
+}
+
 impl Finetune<'_> {
     /// Trains and scores one seed; `None` if it was stopped. `done` are the finished seeds.
     pub(super) fn seed(

@@ -1,11 +1,11 @@
 //! The settings of fine-tuning, and its events.
 
-use super::grid_report::CellReport;
+use super::{grid_report::CellReport, summary::FinetuneSummary};
 use crate::{
     config::FinetuneConfig,
     error::Result,
     model::{EncoderWeights, Header, Source},
-    report::{Examples, Report, SeedReport, Weights},
+    report::{Report, SeedReport, Weights},
     task::{LoadedTask, Task},
 };
 use electra_model::Parts;
@@ -78,12 +78,7 @@ pub enum Event<'a> {
     /// A cell of a grid is finished, now or before the run was resumed.
     CellFinished(&'a CellReport),
     /// The data is read and encoded, now or for an earlier cell.
-    Loaded {
-        /// The numbers of examples.
-        examples: Examples,
-        /// The number of updates of each seed.
-        steps: u64,
-    },
+    Loaded(&'a FinetuneSummary),
     /// A seed begins.
     SeedStarted {
         /// The seed.
