@@ -112,11 +112,6 @@ state[name] = torch.nn.Parameter(torch.cat([torch.zeros(3), state[name].float(),
 torch.save(state, f"{folder}/pytorch_model.bin")
 expected(folder, model)
 
-# Before PyTorch 1.6: not a ZIP file.
-folder = model_folder("bin-old")
-write_config(folder, small, "ElectraForPreTraining")
-torch.save({"x": torch.zeros(2)}, f"{folder}/pytorch_model.bin", _use_new_zipfile_serialization=False)
-
 # Names from 2020: gamma and beta, position_ids; no architectures in the config.
 folder = model_folder("old-names")
 model = ElectraForPreTraining(small)
@@ -172,6 +167,19 @@ for name, model in (
     scatter(model)
     model.save_pretrained(folder)
     expected(folder, model)
+
+# Before PyTorch 1.6: not a ZIP file. Names as in nn.DataParallel, half precision, a tensor that shares a storage.
+folder = model_folder("bin-old")
+model = ElectraForPreTraining(small)
+scatter(model)
+model = model.half().float()
+write_config(folder, small, "ElectraForPreTraining")
+state = {f"module.{name}": tensor.half() for name, tensor in model.state_dict().items()}
+name = "module.electra.encoder.layer.0.output.dense.bias"
+state[name] = torch.cat([torch.zeros(3).half(), state[name], torch.ones(2).half()])[3:11]
+state["module.electra.embeddings.position_ids"] = torch.arange(16).unsqueeze(0)
+torch.save(state, f"{folder}/pytorch_model.bin", _use_new_zipfile_serialization=False)
+expected(folder, model)
 
 for root, _, files in os.walk(f"{OUT}/foreign"):
     for file in files:

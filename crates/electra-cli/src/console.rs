@@ -1,5 +1,6 @@
 //! Console output: log lines, errors, and progress, which is a bar on a terminal and plain lines otherwise.
 
+use electra_torch::Error;
 use electra_train::summary;
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::{
@@ -9,6 +10,7 @@ use signal_hook::{
 use std::{
     fs,
     io::{self, IsTerminal, Write},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,42 +38,80 @@ pub(crate) fn init() {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
         let location = info.location().map(ToString::to_string).unwrap_or_default();
-        error(&match out_of_memory(message) {
-            Some(advice) => advice,
-            None => format!("internal error, please report it: {} ({location})", first(message)),
+        error(&match Error::libtorch(message) {
+            error @ Error::OutOfMemory(_) => advised(&error),
+            Error::Libtorch(message) => {
+                format!("internal error, please report it: {message} ({location})")
+            }
+            other => other.to_string(),
         });
     }));
 }
 
-/// A message of libtorch without the C++ stack trace.
-fn first(message: &str) -> &str {
-    let message = message.split("\\nException raised").next().unwrap_or(message);
-    message.split("\nException raised").next().unwrap_or(message)
+/// An out-of-memory error of libtorch, with what to do.
+fn advised(error: &Error) -> String {
+    format!(
+        "{error}; reduce train.batch_size and increase train.accumulate by the same factor, which gives the same updates \
+         (`electra flops CONFIG` prints the largest batch size), or reduce --batch-size"
+    )
 }
 
-/// If a message is an out-of-memory error of libtorch, on CPU or GPU, returns it with advice.
-pub(crate) fn out_of_memory(message: &str) -> Option<String> {
-    let texts = ["out of memory", "can't allocate memory"];
-    texts.iter().any(|text| message.contains(text)).then(|| {
-        format!(
-            "out of memory: {}; reduce train.batch_size and increase train.accumulate by the same factor (with the same result), or reduce --batch-size",
-            first(message).trim_end()
-        )
-    })
+/// Prints the error that ended a command, and returns the exit code. If standard output was closed, as by `head`, there is
+/// nothing to report.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    if CLOSED.load(Ordering::Relaxed) {
+        return ExitCode::SUCCESS;
+    }
+    self::error(&match Error::libtorch(&format!("{error:#}")) {
+        error @ Error::OutOfMemory(_) => advised(&error),
+        Error::Libtorch(message) => message,
+        other => other.to_string(),
+    });
+    ExitCode::FAILURE
 }
 
 /// Prints an error to standard error.
-pub(crate) fn error(message: &str) {
+fn error(message: &str) {
+    say(&format!("error: {message}"));
+}
+
+/// Prints a line to standard error.
+fn say(line: &str) {
     // A failure of standard error cannot be reported anywhere.
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether the reader of standard output has closed it.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Standard output.
+pub(crate) struct Output;
+
+impl Output {
+    fn noted<T>(result: io::Result<T>) -> io::Result<T> {
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            CLOSED.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::noted(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::noted(io::stdout().flush())
+    }
 }
 
 /// Prints a line to standard output.
 ///
 /// # Errors
-/// If standard output is closed.
+/// If standard output is closed; [`fail`] then reports nothing.
 pub(crate) fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}")?)
+    Ok(writeln!(Output, "{line}")?)
 }
 
 /// A flag that is set by Ctrl-C, SIGTERM and SIGHUP. A second Ctrl-C or SIGTERM exits at once. Signals that were ignored
@@ -92,9 +132,7 @@ pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
                 true if signal == SIGHUP => {}
                 true => std::process::exit(INTERRUPTED.into()),
                 false => {
-                    error(
-                        "stopping after this step with a checkpoint (press again to exit at once)",
-                    );
+                    say("stopping after this step with a checkpoint; press again to exit at once")
                 }
             }
         }

@@ -97,11 +97,7 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) => {
-            let message = format!("{error:#}");
-            console::error(&console::out_of_memory(&message).unwrap_or(message));
-            ExitCode::FAILURE
-        }
+        Ok(Err(error)) => console::fail(&error),
         // The panic hook of `console::init` has printed the message.
         Err(_) => ExitCode::FAILURE,
     }

@@ -1,20 +1,13 @@
 //! The crate's error type.
 
 use crate::report::BuildReport;
+use electra_files::final_path;
 use std::path::PathBuf;
 
 /// Errors of corpora, shards and batches.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
     /// A text file is not valid UTF-8.
     #[error("{}: invalid UTF-8 at byte {offset} (line {line}); convert the file, or use --lossy to replace such bytes", path.display())]
     NotUtf8 {
@@ -71,7 +64,8 @@ pub enum Error {
         /// The file of the corpus.
         file: PathBuf,
     },
-    /// From `electra-files`: an output folder may not be replaced, or a file could not be written.
+    /// From `electra-files`: a file or folder could not be read or written, a path has something else, or an output folder may
+    /// not be replaced.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
     /// A shard or index is damaged or does not fit the others.
@@ -105,11 +99,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
+        let error = electra_files::Error::io(path);
+        |cause| error(cause).into()
     }
 
     pub(crate) fn shard(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Shard { path: path.into(), message: message.to_string() }
+        Self::Shard { path: final_path(path), message: message.to_string() }
     }
 }

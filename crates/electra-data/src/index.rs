@@ -1,9 +1,10 @@
 //! The `index.json` of a folder of shards, and the names of the other files.
 
 use crate::{Error, Result, report::BuildReport};
+use electra_files::{PathKind, read_json};
 use electra_tokenize::SpecialTokens;
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Version of the shard and index formats.
 pub(crate) const VERSION: u32 = 1;
@@ -63,11 +64,11 @@ impl ShardIndex {
     /// Reads the `index.json` of a folder.
     ///
     /// # Errors
-    /// The file cannot be read or has another format version.
+    /// The folder is not one of shards; the file cannot be read or has another format version.
     pub fn read(dir: &Path) -> Result<Self> {
+        PathKind::Shards.require(dir)?;
         let path = dir.join(INDEX);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let index: Self = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
+        let index: Self = read_json(&path)?;
         if index.format != VERSION {
             let message =
                 format!("format {}, but this version reads format {VERSION}", index.format);

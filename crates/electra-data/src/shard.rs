@@ -12,6 +12,7 @@ use crate::{
     index::{COUNTS, INDEX, TOKENIZER, VERSION},
     packing::Example,
 };
+use electra_files::read_json;
 use electra_tokenize::{SpecialTokens, Vocab};
 use std::{
     fs::{self, File},
@@ -105,8 +106,7 @@ impl ShardSet {
     /// The file cannot be read or does not fit the vocabulary.
     pub fn unigram_counts(&self) -> Result<Vec<u64>> {
         let path = self.dir.join(COUNTS);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let counts: Vec<u64> = serde_json::from_str(&text).map_err(|e| Error::shard(&path, e))?;
+        let counts: Vec<u64> = read_json(&path)?;
         if counts.len() != self.index.vocab_size {
             let message =
                 format!("has {} counts for {} tokens", counts.len(), self.index.vocab_size);
@@ -214,7 +214,7 @@ struct Shard {
 impl Shard {
     fn open(path: &Path, index: &ShardIndex) -> Result<Self> {
         let fail = |message: String| Error::shard(path, message);
-        let mut file = File::open(path).map_err(Error::io(path))?;
+        let mut file = electra_files::open(path)?;
         let size = file.metadata().map_err(Error::io(path))?.len();
         if size < HEADER as u64 {
             return Err(fail(format!(

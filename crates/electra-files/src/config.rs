@@ -7,10 +7,10 @@ mod value;
 
 pub use number::number_or_word;
 
-use crate::{Error, Result};
+use crate::{Error, Result, read::read_text};
 use section::Section;
 use serde::de::DeserializeOwned;
-use std::{fs, path::Path};
+use std::path::Path;
 use toml::{Table, Value, de::DeTable};
 use value::{explain, of_type, split};
 
@@ -23,7 +23,7 @@ use value::{explain, of_type, split};
 /// # Errors
 /// [`Error::Io`]; [`Error::Invalid`] naming the file, line and key (and the nearest known key); [`Error::Set`].
 pub fn read_toml<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = read_text(path)?;
     parse_toml(&text, path, overrides)
 }
 

@@ -1,8 +1,15 @@
 //! The crate's error type.
 
-use std::path::PathBuf;
+use crate::{path::final_path, path_kind::did_you_mean};
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 /// Errors of files, folders and configs.
+///
+/// The message of an error includes its cause, which is therefore not its `source()` as well; so it is for all errors of
+/// the workspace.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -40,20 +47,28 @@ pub enum Error {
     #[error("{} is being written by another process: wait for it, stop it, or choose another output", .0.display())]
     InUse(PathBuf),
     /// The new folder is complete but could not be moved to the output path.
-    #[error("{source}; the new folder is complete in {}: move it yourself", complete.display())]
+    #[error("{cause}; the new folder is complete in {}: move it yourself", complete.display())]
     NotMoved {
         /// The new folder.
         complete: PathBuf,
         /// Why it could not be moved.
-        source: Box<Error>,
+        cause: Box<Error>,
+    },
+    /// A path that does not have what is needed there: a run folder in place of a model folder, a missing file.
+    #[error("{} {message}", path.display())]
+    WrongPath {
+        /// The path as given.
+        path: PathBuf,
+        /// What is there, what is needed, and what to do, to complete "PATH ...".
+        message: String,
     },
     /// A file or folder that could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's error.
-        source: std::io::Error,
+        cause: io::Error,
     },
 }
 
@@ -61,13 +76,30 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn invalid(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Invalid { path: path.into(), message: message.to_string() }
+    /// An [`Error::Invalid`].
+    pub fn invalid(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::Invalid { path: final_path(path), message: message.to_string() }
     }
 
-    /// For `map_err`: an I/O error of `path`.
-    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
+    /// An [`Error::WrongPath`].
+    pub fn wrong_path(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::WrongPath { path: final_path(path), message: message.to_string() }
+    }
+
+    /// For `map_err`: an I/O error of `path`. If the path does not exist, the message has a similar one that does.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = final_path(path);
+        |cause| match cause.kind() {
+            ErrorKind::NotFound => {
+                let message = format!("no such file or folder{}", did_you_mean(&path));
+                Self::Io { path, cause: io::Error::new(ErrorKind::NotFound, message) }
+            }
+            _ => Self::Io { path, cause },
+        }
+    }
+
+    /// Whether the file or folder does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == ErrorKind::NotFound)
     }
 }

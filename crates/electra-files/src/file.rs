@@ -2,7 +2,8 @@
 
 use crate::{
     Error, Result, lock,
-    path::{beside, parent},
+    path::{TEMPORARY, beside, parent},
+    read::{open, parse_json, read_text},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -46,7 +47,7 @@ pub fn write_file_with<T, E: From<Error>>(
         }
         Err(_) => path.to_owned(),
     };
-    let temporary = beside(&target, "tmp")?;
+    let temporary = beside(&target, TEMPORARY)?;
     let file = lock::acquire(&temporary, path)?;
     let written = file.set_len(0).map_err(|error| Error::io(path)(error).into());
     let written = written.and_then(|()| fill(file)).and_then(|(value, writer)| {
@@ -77,7 +78,7 @@ pub fn sync(path: &Path) -> Result<()> {
 /// An I/O error with the path.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = open(path)?;
     io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -87,8 +88,7 @@ pub fn sha256(path: &Path) -> Result<String> {
 /// # Errors
 /// [`Error::Io`], or [`Error::Invalid`] with the line.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    serde_json::from_str(&text).map_err(|error| Error::invalid(path, error))
+    parse_json(&read_text(path)?, path)
 }
 
 /// The result of `read`, or `None` if the file does not exist.
@@ -97,7 +97,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// Any other error of `read`.
 pub fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         other => other.map(Some),
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     file::sync,
     lock::{TemporaryLock, acquire, is_held},
-    path::{beside, follow, parent},
+    path::{INSIDE, TEMPORARY, beside, follow, parent},
 };
 use std::{
     fs::{self, File},
@@ -12,8 +12,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The temporary folder inside an existing empty output folder.
-const INSIDE: &str = ".new.tmp";
 /// The lock file in a folder.
 const LOCK: &str = ".lock";
 
@@ -112,7 +110,7 @@ pub fn whole<T, E: From<Error>>(
     }
     let value = filled?;
     let moved = target().and_then(|target| target.put(&temporary, out));
-    moved.map_err(|error| Error::NotMoved { complete: temporary, source: error.into() })?;
+    moved.map_err(|error| Error::NotMoved { complete: temporary, cause: error.into() })?;
     Ok(value)
 }
 
@@ -152,7 +150,7 @@ impl Target {
     fn temporary(self, out: &Path) -> Result<(PathBuf, PathBuf)> {
         match self {
             Self::Empty => Ok((out.join(INSIDE), out.join(LOCK))),
-            Self::Absent | Self::Replaceable => Ok((beside(out, "tmp")?, beside(out, "lock")?)),
+            Self::Absent | Self::Replaceable => Ok((beside(out, TEMPORARY)?, beside(out, "lock")?)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Compares two sets of tensors: names, shapes, kinds, largest differences.
 
 use crate::{Error, Result, formats::bundle, hf, tensors::Named, tf};
+use electra_files::{PathKind, read_json};
+use serde::Deserialize;
 use std::{collections::BTreeMap, path::Path};
 use tch::{Kind, Tensor};
 
@@ -80,6 +82,34 @@ impl Comparison {
     }
 }
 
+/// The part in each seam of the network at a path, as `seam=part`: a model folder, a checkpoint, or a file in one. `None` if
+/// nothing there names its parts.
+pub fn parts(path: &Path) -> Option<Vec<String>> {
+    /// The keys of a checkpoint's `state.json` that are read.
+    #[derive(Deserialize)]
+    struct State {
+        parts: Vec<String>,
+    }
+    let folder = if path.is_dir() { path } else { path.parent()? };
+    let of_checkpoint = read_json::<State>(&folder.join("state.json")).map(|state| state.parts);
+    of_checkpoint.ok().or_else(|| Some(hf::read_config(folder).ok()?.encoder.part_names()))
+}
+
+/// The seams in which two networks have different parts, each with both parts. A seam that only one of them names does not
+/// count.
+pub fn different_parts(first: &[String], second: &[String]) -> Vec<(String, String, String)> {
+    let seams = |parts: &[String]| -> BTreeMap<String, String> {
+        let pairs = parts.iter().filter_map(|part| part.split_once('='));
+        pairs.map(|(seam, part)| (seam.to_owned(), part.to_owned())).collect()
+    };
+    let (first, second) = (seams(first), seams(second));
+    let both = first.into_iter().filter_map(|(seam, part)| {
+        let other = second.get(&seam)?.clone();
+        (part != other).then_some((seam, part, other))
+    });
+    both.collect()
+}
+
 /// Reads tensors, without renaming, from a safetensors file, a PyTorch file, an index of shards, a TensorFlow checkpoint
 /// (its prefix, its index or one of its data files), or a folder with one of them (a checkpoint of a run, a model folder).
 ///
@@ -89,6 +119,9 @@ pub fn read(path: &Path) -> Result<Named> {
     if let Some(file) = hf::find(path) {
         return hf::read_file(&file);
     }
+    if path.is_dir() && PathKind::of(path).is_some_and(|kind| kind != PathKind::Model) {
+        PathKind::Checkpoint.require(path)?;
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let looks_like_tensorflow =
         path.is_dir() || name.ends_with(".index") || name.contains(".data-");
@@ -96,11 +129,14 @@ pub fn read(path: &Path) -> Result<Named> {
     if looks_like_tensorflow || prefix.as_ref().is_ok_and(|prefix| bundle::exists(prefix)) {
         return match prefix {
             Err(Error::Format { path, message }) if path.is_dir() => {
-                let others = "no model.safetensors, pytorch_model.bin or index of either, and";
-                Err(Error::format(path, format!("{others} {message}")))
+                let others = hf::no_weights(&path);
+                Err(Error::format(path, format!("{others}; {message}")))
             }
             prefix => bundle::read(&prefix?),
         };
+    }
+    if !path.exists() {
+        PathKind::Model.require(path)?;
     }
     hf::read_file(path)
 }

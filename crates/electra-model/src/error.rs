@@ -1,5 +1,6 @@
 //! The crate's error type.
 
+use electra_files::{final_path, nearest};
 use std::path::PathBuf;
 
 /// An error in configuring, building, reading or writing a model.
@@ -16,14 +17,9 @@ pub enum Error {
         /// The values that are valid.
         expected: String,
     },
-    /// Reading or writing a file failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// A file or folder that cannot be read or written, or a path that has something else.
+    #[error(transparent)]
+    Files(#[from] electra_files::Error),
     /// A file has invalid or unsupported contents.
     #[error("{}: {message}", path.display())]
     Format {
@@ -45,9 +41,9 @@ pub enum Error {
     DuplicateVariable(String),
     /// A config names a part that is not in [`crate::Parts`].
     #[error(
-        "{seam} = {name:?}: unknown part (known: {}); to add your own, call Parts::with_{seam}({name:?}, ..), see \
-         docs/guide/04-swap-a-part.md",
-        known.join(", ")
+        "{seam} = {name:?}: this program has no such part{}; a custom part needs the program that has it, or \
+         Parts::with_{seam}({name:?}, ..) in your own (docs/guide/04-swap-a-part.md)",
+        nearest(name, known.iter().map(String::as_str))
     )]
     UnknownPart {
         /// The seam.
@@ -68,8 +64,8 @@ pub enum Error {
         found: String,
     },
     /// An operation of libtorch failed.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+    #[error(transparent)]
+    Torch(#[from] electra_torch::Error),
 }
 
 /// Maximum number of lines in an error's list.
@@ -89,11 +85,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
+        let error = electra_files::Error::io(path);
+        |cause| error(cause).into()
     }
 
     pub(crate) fn format(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Format { path: path.into(), message: message.to_string() }
+        Self::Format { path: final_path(path), message: message.to_string() }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
     }
 }

@@ -152,6 +152,8 @@ pub struct MaskedLmHead {
     dense: nn::Linear,
     norm: LayerNorm,
     bias: Tensor,
+    /// The number of tokens; the output layer has no others.
+    tokens: i64,
     compute: Compute,
 }
 
@@ -170,12 +172,26 @@ impl PretrainingHead for MaskedLmHead {
                 &[config.vocab_size],
                 Init::Const(0.0),
             )?,
+            tokens: config.token_count(),
             compute: Compute::of(config),
         })
     }
 }
 
+/// The first `count` rows of a table, or elements of a vector.
+fn first(rows: &Tensor, count: i64) -> Tensor {
+    match rows.size()[0] == count {
+        true => rows.shallow_clone(),
+        false => rows.narrow(0, 0, count),
+    }
+}
+
 impl MaskedLmHead {
+    /// The rows of the word embeddings `[rows, e]` that are tokens: the weight `[v, e]` of the output layer.
+    pub fn table(&self, word_embeddings: &Tensor) -> Tensor {
+        first(word_embeddings, self.tokens)
+    }
+
     /// # Shapes
     /// - `hidden_ph`: `[p, h]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]`.
     pub fn forward(&self, hidden_ph: &Tensor, table_ve: &Tensor) -> Tensor {
@@ -187,7 +203,7 @@ impl MaskedLmHead {
     /// # Shapes
     /// - `features_pe`: `[p, e]` (or any leading dimensions), `table_ve`: `[v, e]`. Result: `[p, v]` float.
     pub fn logits(&self, features_pe: &Tensor, table_ve: &Tensor) -> Tensor {
-        self.compute.logits(features_pe, table_ve, &self.bias)
+        self.compute.logits(features_pe, table_ve, &self.bias())
     }
 
     /// The input of the output layer.
@@ -200,8 +216,8 @@ impl MaskedLmHead {
     }
 
     /// The output bias `[v]`.
-    pub fn bias(&self) -> &Tensor {
-        &self.bias
+    pub fn bias(&self) -> Tensor {
+        first(&self.bias, self.tokens)
     }
 }
 

@@ -10,7 +10,7 @@ mod names;
 mod weights;
 
 pub use config::{Architecture, CONFIG_FILE, Config, HeadCount, Labels};
-pub(crate) use weights::{find, read_file};
+pub(crate) use weights::{find, no_weights, read_file};
 
 use crate::{
     encoder::Encoder,

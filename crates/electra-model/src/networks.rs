@@ -143,9 +143,9 @@ impl Generator {
         self.head.features(&hidden_bsh.flatten(0, 1).index_select(0, positions_p))
     }
 
-    /// The weight of the output layer `[v, e]`: the word embeddings.
+    /// The weight of the output layer `[v, e]`: the word embeddings of the tokens.
     pub fn table(&self) -> Tensor {
-        self.encoder.embeddings().token_table()
+        self.head.table(&self.encoder.embeddings().token_table())
     }
 
     /// Applies the head to hidden states.

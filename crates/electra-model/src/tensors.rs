@@ -3,13 +3,15 @@
 //! `tch`'s own loader adopts the file's kinds and ignores extra tensors; this one compares names,
 //! shapes and kinds in both directions and lists every difference.
 
-use crate::error::{Error, Result};
-use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
+use crate::{
+    error::{Error, Result},
+    formats::{START, instead},
+};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View, serialize_to_file};
 use serde::Deserialize;
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
-    fs,
     io::Read,
     path::Path,
 };
@@ -37,7 +39,7 @@ pub fn variables(vs: &nn::VarStore) -> Result<Named> {
 /// Writes tensors, made contiguous, with Hugging Face's metadata (`format = pt`).
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Format`] naming the file, also for kinds that safetensors does not support.
+/// [`Error::Files`] or [`Error::Format`] naming the file, also for kinds that safetensors does not support.
 pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     write_with(path, tensors, &[])
 }
@@ -64,9 +66,7 @@ pub fn write_with(
     .find(|map| map.keys().is_sorted())
     .expect("the iterator is infinite");
     serialize_to_file(views, Some(metadata), path).map_err(|e| match e {
-        safetensors::SafeTensorError::IoError(source) => {
-            Error::Io { path: path.to_owned(), source }
-        }
+        SafeTensorError::IoError(error) => Error::io(path)(error),
         other => Error::format(path, other),
     })
 }
@@ -74,10 +74,11 @@ pub fn write_with(
 /// Reads every tensor of a file, on the CPU, sorted by name.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is not a valid safetensors file.
+/// [`Error::Files`] if it cannot be read, [`Error::Format`] if it is not a valid safetensors file.
 pub fn read(path: &Path) -> Result<Named> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(invalid(path))?;
+    let bytes = electra_files::read_bytes(path)?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|error| Error::format(path, problem(&bytes, error)))?;
     let mut tensors = file
         .tensors()
         .into_iter()
@@ -98,7 +99,7 @@ pub fn read(path: &Path) -> Result<Named> {
                 view.shape().iter().map(|&d| i64::try_from(d)).collect::<Result<Vec<_>, _>>();
             let shape = shape.map_err(|e| invalid_shape(&e))?;
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind);
-            let tensor = tensor.map_err(|e| invalid_shape(&e))?;
+            let tensor = tensor.map_err(|e| invalid_shape(&electra_torch::Error::from(e)))?;
             Ok((name, tensor))
         })
         .collect::<Result<Named>>()?;
@@ -109,14 +110,14 @@ pub fn read(path: &Path) -> Result<Named> {
 /// The metadata of a file: `__metadata__` in its header.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if its header is invalid.
+/// [`Error::Files`] if it cannot be read, [`Error::Format`] if its header is invalid.
 pub fn metadata(path: &Path) -> Result<HashMap<String, String>> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__", default)]
         metadata: HashMap<String, String>,
     }
-    let mut file = fs::File::open(path).map_err(Error::io(path))?;
+    let mut file = electra_files::open(path)?;
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(invalid(path))?;
     // `take` allocates no more than the file has, whatever length it claims.
@@ -124,6 +125,34 @@ pub fn metadata(path: &Path) -> Result<HashMap<String, String>> {
     file.take(u64::from_le_bytes(length)).read_to_end(&mut header).map_err(Error::io(path))?;
     let header: Header = serde_json::from_slice(&header).map_err(invalid(path))?;
     Ok(header.metadata)
+}
+
+/// Why a file is not a safetensors file: what it is instead, or where it is damaged.
+fn problem(bytes: &[u8], error: SafeTensorError) -> String {
+    // Its header has a length of at most 100 MB.
+    let instead =
+        if bytes.get(8) == Some(&b'{') { None } else { instead(&bytes[..bytes.len().min(START)]) };
+    match (instead, error) {
+        (Some(instead), _) => instead.to_owned(),
+        (None, SafeTensorError::HeaderTooLarge | SafeTensorError::InvalidHeaderLength) => {
+            let size = bytes.len();
+            format!(
+                "invalid safetensors file: the header's length exceeds the file of {size} bytes; the file is truncated or damaged: \
+                 download or copy it again"
+            )
+        }
+        (None, SafeTensorError::HeaderTooSmall) => {
+            "invalid safetensors file: shorter than a header; download or copy it again".to_owned()
+        }
+        (None, SafeTensorError::MetadataIncompleteBuffer) => {
+            format!(
+                "invalid safetensors file: the tensors do not cover its {} bytes exactly; the file is truncated or damaged: \
+                 download or copy it again",
+                bytes.len()
+            )
+        }
+        (None, error) => format!("invalid safetensors file: {error}"),
+    }
 }
 
 fn invalid<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Error {

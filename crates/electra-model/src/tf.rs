@@ -172,7 +172,7 @@ pub(crate) fn prefix(source: &Path) -> Result<PathBuf> {
     }
     let list = source.join(CHECKPOINT_FILE);
     if list.is_file() {
-        let text = fs::read_to_string(&list).map_err(Error::io(&list))?;
+        let text = electra_files::read_text(&list)?;
         let named = text.lines().find_map(|line| line.strip_prefix("model_checkpoint_path:"));
         let name = named.map(|name| name.trim().trim_matches('"')).unwrap_or_default();
         // The path may be absolute on the machine of the training run.

@@ -1,5 +1,6 @@
 //! The crate's error type.
 
+use electra_files::final_path;
 use std::path::PathBuf;
 
 /// What can go wrong when files are read and scored.
@@ -46,13 +47,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An I/O error of the file or folder `path`, for `map_err`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Files(electra_files::Error::Io { path, source })
+        let error = electra_files::Error::io(path);
+        |cause| error(cause).into()
     }
 
     /// An [`Error::File`].
     pub fn file(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::File { path: path.into(), message: message.to_string() }
+        Self::File { path: final_path(path), message: message.to_string() }
     }
 
     /// An [`Error::Row`].

@@ -8,7 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, MapAccess, Visitor},
 };
-use std::{collections::HashSet, fmt, fs::File, io::Read, marker::PhantomData, path::Path};
+use std::{collections::HashSet, fmt, io::Read, marker::PhantomData, path::Path};
 
 /// The largest file that is read, in bytes. SQuAD's own files have up to 42 MB; a file is read into memory.
 const LARGEST: u64 = 1 << 30;
@@ -18,7 +18,7 @@ const LARGEST: u64 = 1 << 30;
 /// # Errors
 /// If the file cannot be read, is larger than 1 GiB, is not UTF-8 or JSON, or has a value of another type.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    parse(path, &text(File::open(path).map_err(Error::io(path))?, path)?)
+    parse(path, &text(electra_files::open(path)?, path)?)
 }
 
 /// The text of any bytes, without a byte-order mark; `path` names them in errors.

@@ -21,7 +21,7 @@ use delimited::{Delimited, Fields};
 use electra_files::nearest;
 use json::{JsonRows, LabelColumn};
 pub use layout::{Delimiter, Format, Header, Layout, Quoting};
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{fmt, io::Read, path::Path};
 
 /// The first characters of a zip file.
 const ZIP: &str = "PK\u{3}\u{4}";
@@ -79,7 +79,7 @@ impl Rows {
         layout: impl Into<Layout<'a>>,
         columns: &[&str],
     ) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = electra_files::open(path)?;
         Self::from_reader(file, layout, &path.display().to_string(), columns)
     }
 

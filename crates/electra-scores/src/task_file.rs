@@ -1,12 +1,9 @@
 //! `task.toml`: the description of a task of any kind, and its section for the fine-tuning config.
 
-use crate::error::{Error, Result};
-use electra_files::{Section, parse_toml_with};
+use crate::error::Result;
+use electra_files::{Section, parse_toml_with, read_text};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The section of a `task.toml` that overrides keys of the fine-tuning config.
 const CONFIG: &str = "config";
@@ -25,7 +22,7 @@ impl TaskFile {
     /// Naming the file that cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let path = if path.is_dir() { path.join("task.toml") } else { path.to_owned() };
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = read_text(&path)?;
         Ok(Self { path, text })
     }
 

@@ -3,12 +3,9 @@
 use crate::error::{Error, Result};
 use electra_files::{Section, parse_toml, read_toml};
 use electra_model::Precision;
-use electra_train::{optim::OptimizerConfig, schedule::Schedule};
+use electra_train::{config::LARGEST_BATCH, optim::OptimizerConfig, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// The upper limit of `train.batch_size` and `train.accumulate`: a larger value is probably a mistake.
-const LARGEST_BATCH: usize = 1 << 20;
 
 /// A fine-tuning config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

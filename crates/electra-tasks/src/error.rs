@@ -13,12 +13,12 @@ pub enum Error {
     #[error(transparent)]
     Train(#[from] electra_train::Error),
     /// The loss of a seed became NaN or infinite.
-    #[error("seed {seed}: {source}")]
+    #[error("seed {seed}: {cause}")]
     Diverged {
         /// The seed.
         seed: u64,
         /// The step and its loss.
-        source: electra_train::Error,
+        cause: electra_train::Error,
     },
 }
 
@@ -48,7 +48,7 @@ impl Error {
     /// An I/O error of a file, for `map_err`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let error = electra_scores::Error::io(path);
-        |source| error(source).into()
+        |cause| error(cause).into()
     }
 
     /// An error about a file or folder.

@@ -5,7 +5,7 @@ use crate::{
     config::{FinetuneConfig, HeadConfig, HeadKind},
     error::{Error, Result},
 };
-use electra_files::{folder, read_json, write_json};
+use electra_files::{PathKind, folder, read_json, write_json};
 use electra_model::{
     EncoderConfig,
     hf::{self, Architecture, Labels, Pretrained},
@@ -92,8 +92,14 @@ impl Header {
     /// Reads the header of a fine-tuned model's folder.
     ///
     /// # Errors
-    /// If it has no `task.json`, or one of an unsupported version.
+    /// If it is not a model folder, has no `task.json`, or one of an unsupported version.
     pub fn read(dir: &Path) -> Result<Self> {
+        PathKind::Model.require(dir)?;
+        if !is_fine_tuned(dir) {
+            let message = "has no task.json: it is a model without a task; fine-tune it with `electra finetune --model`, or, \
+                           if another program fine-tuned it, import it with `electra import --from hf`";
+            return Err(Error::file(dir, message));
+        }
         let header: Self = read_info(dir)?;
         match header.format {
             FORMAT => Ok(header),

@@ -1,20 +1,13 @@
 //! The crate's error type.
 
+use electra_files::final_path;
 use std::path::PathBuf;
 
 /// Errors of vocabularies and tokenizers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// A file could not be read or written, from `electra-files`.
+    /// A file could not be read or written, or a path has something else.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
     /// A file does not have the expected format.
@@ -100,22 +93,17 @@ pub enum Error {
     },
     /// The corpus could not be read.
     #[error("{0}")]
-    Corpus(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Corpus(Box<dyn std::error::Error + Send + Sync>),
     /// The `tokenizers` crate returned an error.
     #[error("tokenizers: {0}")]
-    Tokenizers(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Tokenizers(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
-    }
-
     pub(crate) fn format(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Format { path: path.into(), message: message.to_string() }
+        Self::Format { path: final_path(path), message: message.to_string() }
     }
 }

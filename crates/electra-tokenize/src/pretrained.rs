@@ -9,7 +9,7 @@ use crate::{
     added::Added,
     tokenizer_json::{TokenizerJson, parse},
 };
-use electra_files::write_json;
+use electra_files::{PathKind, read_text, write_json, wrong_contents};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{
@@ -20,6 +20,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use tokenizers::AddedToken;
+
+/// Vocabularies of SentencePiece and of byte-level BPE.
+const OTHER_VOCABULARIES: [&str; 4] =
+    ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json"];
 
 /// The word limit of `transformers`' `BertTokenizer`.
 const HF_MAX_CHARS: usize = 100;
@@ -68,7 +72,7 @@ impl Files {
         let folder = match path.file_name().and_then(OsStr::to_str) {
             _ if path.is_dir() => path,
             Some(VOCAB_TXT | TOKENIZER_JSON) => {
-                fs::metadata(path).map_err(Error::io(path))?;
+                fs::metadata(path).map_err(electra_files::Error::io(path))?;
                 path.parent().unwrap_or(path)
             }
             _ => {
@@ -89,10 +93,7 @@ impl Files {
             legacy: [file("special_tokens_map.json"), file("added_tokens.json")],
         };
         match (&files.txt, &files.json) {
-            (None, None) => {
-                let message = "has no vocab.txt and no tokenizer.json: copy the vocabulary of the model into the folder";
-                Err(Error::format(folder, message))
-            }
+            (None, None) => Err(no_vocabulary(folder)),
             _ => Ok(files),
         }
     }
@@ -155,6 +156,28 @@ impl Settings {
     }
 }
 
+/// The error about a path that is not a folder with `vocab.txt` or `tokenizer.json`.
+pub(crate) fn no_vocabulary(dir: &Path) -> Error {
+    let is_other = PathKind::of(dir).is_some_and(|kind| kind != PathKind::Model);
+    if let Err(error) = PathKind::Model.require(dir)
+        && (is_other || !dir.is_dir())
+    {
+        return error.into();
+    }
+    let other = OTHER_VOCABULARIES.iter().find(|name| dir.join(name).is_file());
+    Error::format(
+        dir,
+        match other {
+            Some(name) => format!(
+                "no vocab.txt or tokenizer.json; {name} is the vocabulary of another kind of tokenizer than WordPiece, which is \
+                 not supported"
+            ),
+            None => "no vocabulary: copy the model's vocab.txt or tokenizer.json into this folder"
+                .to_owned(),
+        },
+    )
+}
+
 /// Whether text is lower-cased and whether accents are stripped: `strip_accents: null` follows lower-casing.
 fn effective((_, lower, accents): &(PathBuf, bool, Option<bool>)) -> (bool, bool) {
     (*lower, accents.unwrap_or(*lower))
@@ -215,14 +238,6 @@ fn names(added: &mut Added, path: &Path, file: &Map<String, Value>) -> Result<()
     special.into_iter().try_for_each(|(key, value)| added.names(path, key, value))
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::format(path, format!("byte {at} is not UTF-8"))
-    })
-}
-
 /// The tokens of a file with one per line.
 ///
 /// Only the line end and a byte order mark are removed. Other white space belongs to the token: BERT's Chinese vocabulary
@@ -233,6 +248,9 @@ fn read_text(path: &Path) -> Result<String> {
 /// no text has.
 fn read_lines(path: &Path) -> Result<Vec<String>> {
     let text = read_text(path)?;
+    if let Some(message) = wrong_contents(text.as_bytes()) {
+        return Err(Error::format(path, message));
+    }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::to_owned).collect())
 }
 

@@ -1,6 +1,7 @@
 //! Reads the `tokenizer.json` of a BERT tokenizer.
 
 use crate::{Error, Result, vocab::placeholder};
+use electra_files::parse_json;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
@@ -83,7 +84,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
     path: &Path,
     required: &[(&str, &str)],
 ) -> Result<T> {
-    let value: Value = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
+    let value: Value = parse_json(text, path)?;
     for (key, expected) in required {
         let found = value.pointer(key).filter(|found| !found.is_null()).map(Value::to_string);
         if let Some(found) = found.filter(|found| found != expected) {

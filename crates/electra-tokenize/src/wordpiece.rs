@@ -118,7 +118,10 @@ impl WordPiece {
     /// # Errors
     /// See [`Vocab::from_file`].
     pub fn from_pretrained_dir(dir: &Path) -> Result<Self> {
-        Self::from_file(dir, &TokenizerOptions::default())
+        match dir.is_dir() {
+            true => Self::from_file(dir, &TokenizerOptions::default()),
+            false => Err(pretrained::no_vocabulary(dir)),
+        }
     }
 
     /// Writes `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` into `dir`, which must exist.

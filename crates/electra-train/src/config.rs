@@ -23,6 +23,9 @@ use std::{
     time::Duration,
 };
 
+/// The upper limit of `train.batch_size` and `train.accumulate`: a larger value is probably a mistake.
+pub const LARGEST_BATCH: usize = 1 << 20;
+
 /// A pre-training config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +187,14 @@ impl RunConfig {
         let hours = self.train.max_hours;
         if !(hours >= 0.0 && hours.is_finite()) {
             return Err(Error::value("train.max_hours", hours, "must be 0 or more"));
+        }
+        for (key, value) in [
+            ("train.batch_size", self.train.batch_size),
+            ("train.accumulate", self.train.accumulate),
+        ] {
+            if value > LARGEST_BATCH {
+                return Err(Error::value(key, value, format!("must be at most {LARGEST_BATCH}")));
+            }
         }
         let length = self.data.sequence_length as i64;
         let positions = self.model.discriminator.max_positions;

@@ -2,15 +2,16 @@
 
 use crate::{
     Recipe, Result,
+    memory::StepMemory,
     objective::{ObjectiveSettings, TrainedNetwork},
     recipe::BuiltObjective,
     summary::RunSummary,
 };
 use electra_data::SplitIndex;
 use electra_model::{
+    NetworkSpec,
     flops::{self, Work},
     hf,
-    memory::Memory,
     tensors::Named,
 };
 
@@ -30,6 +31,7 @@ impl Recipe {
             let tensors = hf::state_dict(&built.vs, network.role, network.encoder)?;
             Ok((network.role, parameters(&tensors)))
         };
+        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
         let variables = built.variables()?;
         let trained = variables.iter().filter(|(_, tensor)| tensor.requires_grad());
         let batch = (config.train.batch_size * config.train.accumulate) as u64;
@@ -46,39 +48,37 @@ impl Recipe {
             tokens: data.tokens,
             epochs: updates as f64 * batch as f64 / data.examples.max(1) as f64,
             flops: self.flops_of_step(&networks) * updates as f64,
-            memory: self.memory(&networks, &variables, config.train.batch_size).step(),
+            memory: self.step_memory(&specs, parameters(&variables)).of_step().step(),
         })
     }
 
-    /// Memory of an update with `batch_size` full sequences in each pass.
-    pub fn memory(
-        &self,
-        networks: &[TrainedNetwork<'_>],
-        variables: &Named,
-        batch_size: usize,
-    ) -> Memory {
-        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-        let work = self.sequence().times(batch_size as f64);
-        Memory::new(self.parts(), &specs, parameters(variables), &work)
+    /// What a step of the objective's networks needs memory for, with `parameters` in total.
+    pub fn step_memory<'a>(
+        &'a self,
+        networks: &'a [NetworkSpec<'a>],
+        parameters: u64,
+    ) -> StepMemory<'a> {
+        let config = self.config();
+        let length = config.data.sequence_length as u64;
+        let rate = config.objective.masking().rate();
+        StepMemory {
+            parts: self.parts(),
+            networks,
+            parameters,
+            sequence: Work::of_token(length, rate).times(length as f64),
+            batch_size: config.train.batch_size,
+            accumulate: config.train.accumulate,
+        }
     }
+}
 
-    /// The largest `train.batch_size` whose update fits in `bytes` of memory; 0 if none fits.
-    pub fn largest_batch(
-        &self,
-        networks: &[TrainedNetwork<'_>],
-        variables: &Named,
-        bytes: f64,
-    ) -> u64 {
-        let specs: Vec<_> = networks.iter().map(TrainedNetwork::spec).collect();
-        let count = parameters(variables);
-        Memory::largest_batch(self.parts(), &specs, count, &self.sequence(), bytes)
-    }
-
-    /// The work of a full sequence.
-    fn sequence(&self) -> Work {
-        let length = self.config().data.sequence_length;
-        let rate = self.config().objective.masking().rate();
-        Work::of_token(length as u64, rate).times(length as f64)
+impl BuiltObjective {
+    /// The number of parameters.
+    ///
+    /// # Errors
+    /// As [`Self::variables`].
+    pub fn parameters(&self) -> Result<u64> {
+        Ok(parameters(&self.variables()?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The crate's error type.
 
+use electra_files::final_path;
 use std::path::PathBuf;
 
 /// An error in a training run.
@@ -64,15 +65,8 @@ pub enum Error {
         /// The gradient norm.
         norm: f64,
     },
-    /// Reading or writing a file or folder failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// An error of `electra-files`, such as an unreadable config or a non-empty output folder.
+    /// An error of `electra-files`: a file or folder that cannot be read or written, a path that has something else, an
+    /// invalid config, a non-empty output folder.
     #[error(transparent)]
     Files(#[from] electra_files::Error),
     /// An error of `electra-data`.
@@ -84,12 +78,9 @@ pub enum Error {
     /// An error of `electra-model`.
     #[error(transparent)]
     Model(#[from] electra_model::Error),
-    /// An error of `electra-torch`.
+    /// An error of `electra-torch` or libtorch.
     #[error(transparent)]
     Torch(#[from] electra_torch::Error),
-    /// An operation of libtorch failed.
-    #[error("libtorch: {0}")]
-    Tch(#[from] tch::TchError),
 }
 
 fn reasons(rejected: &[String]) -> String {
@@ -101,12 +92,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        |source| Self::Io { path, source }
+        let error = electra_files::Error::io(path);
+        |cause| error(cause).into()
     }
 
     pub(crate) fn checkpoint(path: impl Into<PathBuf>, message: impl ToString) -> Self {
-        Self::Checkpoint { path: path.into(), message: message.to_string() }
+        Self::Checkpoint { path: final_path(path), message: message.to_string() }
     }
 
     pub(crate) fn value(key: &str, value: impl ToString, expected: impl ToString) -> Self {
@@ -115,5 +106,11 @@ impl Error {
             value: value.to_string(),
             expected: expected.to_string(),
         }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
     }
 }

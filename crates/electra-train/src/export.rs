@@ -67,38 +67,55 @@ pub fn export(source: &Path, exported: ExportPart, out: &Path, existing: Existin
 /// the reference does not read. Returns a note if the head counts, which the checkpoint does not record, differ from the
 /// reference's rule.
 ///
+/// For a run with custom parts or a custom objective, use [`Recipe::export_tf`].
+///
 /// # Errors
 /// As [`export`], and if the networks are not a generator and a discriminator with ELECTRA's parts.
 pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option<String>> {
-    let loaded = LoadedCheckpoint::read(&recipe(source)?, source)?;
-    let networks = loaded.built.objective.networks();
-    let both = [ExportPart::Discriminator, ExportPart::Generator].map(|part| part.of(&networks));
-    let [Some(discriminator), Some(generator)] = both else {
-        let message = "a TensorFlow checkpoint requires a discriminator and a generator";
-        return Err(Error::checkpoint(source, message));
-    };
-    let configs = [discriminator, generator].map(|network| network.encoder.config());
-    if let Some(other) = configs.iter().find(|config| !config.is_electra()) {
-        let parts = other.part_names().join(", ");
-        let message = format!("a TensorFlow checkpoint requires ELECTRA's parts, not {parts}");
-        return Err(Error::checkpoint(source, message));
-    }
-    let state = |network: TrainedNetwork<'_>| {
-        hf::state_dict(&loaded.built.vs, network.role, network.encoder)
-    };
-    let (first, second) = (state(discriminator)?, state(generator)?);
-    let step = state::open(&loaded.checkpoint)?.state.step;
-    folder::whole(out, existing, tf::CHECKPOINT_FILE, |dir| -> Result<()> {
-        tf::write(dir, step, &first, &second)?;
-        Ok(loaded.tokenizer.write_vocab(&dir.join("vocab.txt"))?)
-    })?;
-    if !loaded.tokenizer.vocab().added().is_empty() {
-        tracing::warn!(
-            "the reference has no added tokens: vocab.txt lacks those of tokenizer_config.json, and their embeddings are the last"
-        );
-    }
-    let usual = configs.iter().all(|config| config.heads == tf::default_heads(config.hidden));
-    Ok((!usual).then(|| {
+    recipe(source)?.export_tf(source, out, existing)
+}
+
+impl Recipe {
+    /// [`export_tf`] for a run of this recipe.
+    ///
+    /// # Errors
+    /// As [`export_tf`].
+    pub fn export_tf(
+        &self,
+        source: &Path,
+        out: &Path,
+        existing: Existing,
+    ) -> Result<Option<String>> {
+        let loaded = LoadedCheckpoint::read(self, source)?;
+        let networks = loaded.built.objective.networks();
+        let both =
+            [ExportPart::Discriminator, ExportPart::Generator].map(|part| part.of(&networks));
+        let [Some(discriminator), Some(generator)] = both else {
+            let message = "a TensorFlow checkpoint requires a discriminator and a generator";
+            return Err(Error::checkpoint(source, message));
+        };
+        let configs = [discriminator, generator].map(|network| network.encoder.config());
+        if let Some(other) = configs.iter().find(|config| !config.is_electra()) {
+            let parts = other.part_names().join(", ");
+            let message = format!("a TensorFlow checkpoint requires ELECTRA's parts, not {parts}");
+            return Err(Error::checkpoint(source, message));
+        }
+        let state = |network: TrainedNetwork<'_>| {
+            hf::state_dict(&loaded.built.vs, network.role, network.encoder)
+        };
+        let (first, second) = (state(discriminator)?, state(generator)?);
+        let step = state::open(&loaded.checkpoint)?.state.step;
+        folder::whole(out, existing, tf::CHECKPOINT_FILE, |dir| -> Result<()> {
+            tf::write(dir, step, &first, &second)?;
+            Ok(loaded.tokenizer.write_vocab(&dir.join("vocab.txt"))?)
+        })?;
+        if !loaded.tokenizer.vocab().added().is_empty() {
+            tracing::warn!(
+                "the reference has no added tokens: vocab.txt lacks those of tokenizer_config.json, and their embeddings are the last"
+            );
+        }
+        let usual = configs.iter().all(|config| config.heads == tf::default_heads(config.hidden));
+        Ok((!usual).then(|| {
         let [discriminator, generator] = configs.map(|config| config.heads);
         format!(
             "a TensorFlow checkpoint does not record the number of attention heads, and this model's differ from hidden / 64: \
@@ -106,9 +123,8 @@ pub fn export_tf(source: &Path, out: &Path, existing: Existing) -> Result<Option
              num_attention_heads in model_hparam_overrides of the reference"
         )
     }))
-}
+    }
 
-impl Recipe {
     /// [`export`] for a run of this recipe, with its parts and its objective.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Adds words to the vocabulary of a model folder.
 
 use crate::error::{Error, Result};
-use electra_files::{Existing, folder};
+use electra_files::{Existing, PathKind, folder};
 use electra_model::hf::{self, Pretrained};
 use electra_tokenize::{NewWord, Placement, Tokenizer, WordPiece};
 use std::{fs, path::Path};
@@ -27,9 +27,7 @@ pub fn extend_vocabulary<S: AsRef<str>>(
     existing: Existing,
 ) -> Result<Vec<NewWord>> {
     let invalid = |expected: &str| Err(Error::value("model", model.display(), expected));
-    if model.join("checkpoints").is_dir() {
-        return invalid("is a run: export its model first (electra export)");
-    }
+    PathKind::Model.require(model)?;
     if model.join("task.json").is_file() {
         return invalid(
             "is a fine-tuned model: extend the model that it started from, and fine-tune that",

@@ -4,6 +4,7 @@ use crate::{
     error::{Error, Result},
     objective::Pass,
     recipe::Recipe,
+    state,
 };
 use electra_data::MaskedBatch;
 use electra_model::{
@@ -20,10 +21,15 @@ impl Recipe {
     /// and no optimizer step is made between them.
     ///
     /// # Errors
-    /// If the weights cannot be read or are not those of the config's networks.
+    /// If the weights cannot be read or are not those of the config's networks; if they are in a checkpoint, also if its
+    /// objective or its parts are others.
     pub fn gradients(&self, weights: &Path, batch: &MaskedBatch) -> Result<Named> {
         let built = self.untrained()?;
         let variables = built.variables()?;
+        let parts = self.config().model.part_names();
+        if let Some(state) = state::of_weights(weights)? {
+            state.check(weights, built.objective.name(), &parts)?;
+        }
         tensors::load(weights, &tensors::read(weights)?, &variables, |_| false, |_| false)?;
         let objective = &built.objective;
         let mut pass = objective.pass(batch, &objective.loss_counts(batch), false);
@@ -70,6 +76,7 @@ pub fn read_batch(
     special: &SpecialTokens,
     network: &EncoderConfig,
 ) -> Result<MaskedBatch> {
+    let tokens = network.token_count();
     let all = tensors::read(path)?;
     let invalid = |message: String| Error::Config { path: path.to_owned(), message };
     let find = |name: &str| all.iter().find(|(own, _)| own == name).map(|(_, tensor)| tensor);
@@ -100,16 +107,16 @@ pub fn read_batch(
         values("positions", &[p])?.into_iter().zip(values("sampled_ids", &[p])?).collect();
     chosen.sort_unstable();
     let (masked_positions, sampled_ids): (Vec<i64>, Vec<i64>) = chosen.into_iter().unzip();
-    let EncoderConfig { vocab_size, max_positions, segments, .. } = *network;
+    let EncoderConfig { max_positions, segments, .. } = *network;
     if s > max_positions {
         return Err(invalid(format!(
             "input_ids has {s} columns, but the config has {max_positions} positions"
         )));
     }
-    within("input_ids", &input_ids, vocab_size)?;
+    within("input_ids", &input_ids, tokens)?;
     within("token_type_ids", &token_type_ids, segments)?;
     within("attention_mask", &attention_mask, 2)?;
-    within("sampled_ids", &sampled_ids, vocab_size)?;
+    within("sampled_ids", &sampled_ids, tokens)?;
     within("positions", &masked_positions, b * s)?;
     if let Some(pair) = masked_positions.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(invalid(format!("positions has the duplicate {}", pair[0])));
@@ -125,13 +132,13 @@ pub fn read_batch(
             ids
         }
     };
-    within("masked_ids", &generator_ids, vocab_size)?;
+    within("masked_ids", &generator_ids, tokens)?;
     let never = [special.cls, special.sep, special.mask, special.pad].map(i64::from);
-    let tokens = input_ids.iter().zip(&attention_mask);
+    let kept = input_ids.iter().zip(&attention_mask);
     Ok(MaskedBatch {
         batch: b as usize,
         length: s as usize,
-        special_tokens_mask: tokens.map(|(id, &token)| token == 0 || never.contains(id)).collect(),
+        special_tokens_mask: kept.map(|(id, &token)| token == 0 || never.contains(id)).collect(),
         masked_labels: masked_positions.iter().map(|&at| input_ids[at as usize]).collect(),
         masked_is_mask: vec![true; masked_positions.len()],
         sampling_uniforms: vec![0.0; masked_positions.len()],

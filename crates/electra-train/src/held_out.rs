@@ -10,6 +10,7 @@ use crate::{
     word_order::WordOrderProbe,
 };
 use electra_data::{MaskedBatch, Masking, ShardSet, UniformMasking, evaluation_batches};
+use electra_files::PathKind;
 use electra_model::{Discriminator, Parts, PretrainedNetwork, hf::Pretrained};
 use std::{path::Path, sync::Arc};
 use tch::{Device, no_grad};
@@ -176,7 +177,7 @@ impl Reference {
 /// Reads the reference generator of a folder.
 fn read(dir: &Path, shards: &Path, split: &ShardSet, device: Device) -> Result<FrozenGenerator> {
     let invalid = |expected: String| Err(Error::value(REFERENCE, dir.display(), expected));
-    if dir.join("checkpoints").is_dir() {
+    if let Some(PathKind::Run | PathKind::Checkpoint) = PathKind::of(dir) {
         let dir = dir.display();
         return invalid(format!(
             "is a run: export its generator with `electra export {dir} --part generator --out MODEL`, and set MODEL"
@@ -184,8 +185,11 @@ fn read(dir: &Path, shards: &Path, split: &ShardSet, device: Device) -> Result<F
     }
     let subfolder = dir.join("generator");
     let dir = if subfolder.is_dir() { &subfolder } else { dir };
-    let pretrained = Pretrained::read(dir)?;
-    let encoder = &pretrained.config.encoder;
+    let mut pretrained = Pretrained::read(dir)?;
+    let (encoder, tokens) = (&mut pretrained.config.encoder, split.vocab_size() as i64);
+    // The other rows of a padded table are not sampled.
+    encoder.tokens = (encoder.vocab_size > tokens).then_some(tokens);
+    let (positions, rows, segments) = (encoder.max_positions, encoder.vocab_size, encoder.segments);
     let PretrainedNetwork::Generator(network) =
         PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?
     else {
@@ -196,13 +200,11 @@ fn read(dir: &Path, shards: &Path, split: &ShardSet, device: Device) -> Result<F
     };
     same_vocabulary(REFERENCE, dir, shards)?;
     for (what, has, needed) in [
-        ("positions", encoder.max_positions, split.sequence_length()),
-        ("tokens in its embeddings", encoder.vocab_size, split.vocab_size()),
-        ("segments", encoder.segments, 2),
+        ("positions", positions, split.sequence_length() as i64),
+        ("tokens in its embeddings", rows, tokens),
+        ("segments", segments, 2),
     ] {
-        let fits =
-            if what.starts_with("tokens") { has == needed as i64 } else { has >= needed as i64 };
-        if !fits {
+        if has < needed {
             return invalid(format!("has {has} {what}, but the shards have {needed}"));
         }
     }

@@ -12,9 +12,10 @@ use crate::{
     objective::{BertConfig, ElectricConfig, GeneratorKind, LossPositions, ReplacedTokenConfig},
     optim::OptimizerConfig,
 };
+use electra_files::read_json;
 use electra_model::{ElectraConfig, EncoderConfig, EncoderSizes, PartName};
 use serde_json::{Map, Value};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Keys for paths, hardware and speed, which do not change what the reference computes.
 const IGNORED: [&str; 18] = [
@@ -44,8 +45,7 @@ const IGNORED: [&str; 18] = [
 /// Naming the file and the key that is unknown, of the wrong type, or not supported.
 pub fn read(path: &Path, shards: &Path) -> Result<(RunConfig, Vec<String>)> {
     let fail = |message: String| Error::Config { path: path.to_owned(), message };
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let value: Value = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
+    let value: Value = read_json(path)?;
     let Value::Object(map) = value else {
         return Err(fail("expected a JSON object of hyper-parameters".to_owned()));
     };

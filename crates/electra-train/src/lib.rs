@@ -23,6 +23,7 @@ pub mod hparams;
 pub mod html;
 pub mod init;
 mod losses;
+pub mod memory;
 pub mod metrics;
 pub mod objective;
 pub mod optim;

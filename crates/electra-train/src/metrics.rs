@@ -177,7 +177,7 @@ impl MetricsFile {
     /// Naming the file.
     pub fn open(path: &Path, keep_until: u64) -> Result<Self> {
         if path.exists() {
-            let rows = BufReader::new(File::open(path).map_err(Error::io(path))?).lines();
+            let rows = BufReader::new(electra_files::open(path)?).lines();
             let rows = rows.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(path))?;
             let kept: Vec<_> = rows
                 .iter()
@@ -216,7 +216,7 @@ impl Sink for MetricsFile {
 /// # Errors
 /// Naming the file, and the line that is not a row.
 pub fn read(path: &Path) -> Result<Vec<Figures>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = electra_files::read_bytes(path)?;
     let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let text = String::from_utf8_lossy(&bytes[..complete]);
     let row = |(number, line): (usize, &str)| {

@@ -7,7 +7,7 @@ use crate::{
     init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSettings, ObjectiveSite},
+    objective::{Objective, ObjectiveSettings, ObjectiveSite, TrainedNetwork},
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
@@ -20,7 +20,7 @@ use crate::{
 use electra_data::{Loader, LoaderConfig, MaskedBatch, Masking, ShardSet, Split};
 use electra_files::Existing;
 use electra_model::{
-    Parts,
+    NetworkSpec, Parts,
     tensors::{Named, variables},
 };
 use std::{
@@ -33,6 +33,10 @@ use tch::nn;
 
 /// Batches that the loader prepares ahead.
 const PREFETCH: usize = 8;
+
+/// Rows of an embedding table beyond the vocabulary, at most, unless they come from a model. Tables are padded to a multiple
+/// of a power of two, for speed on a GPU; a larger difference is a vocabulary of another size.
+const MOST_PADDING: i64 = 1024;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
@@ -179,6 +183,15 @@ impl Recipe {
         }
         let masking = self.masking(&train_split)?;
         let built = self.build(&train_split.unigram_counts()?)?;
+        let (rows, tokens) = (config.model.discriminator.vocab_size, train_split.vocab_size());
+        if rows as usize > tokens {
+            tracing::info!(
+                "model.vocab_size = {rows}, for {tokens} tokens of the shards: the other rows of the table are padding"
+            );
+        }
+        let networks = built.objective.networks();
+        let specs: Vec<NetworkSpec<'_>> = networks.iter().map(TrainedNetwork::spec).collect();
+        self.step_memory(&specs, built.parameters()?).check(built.vs.device())?;
         let mut session = self.session(&built)?;
         let held_out = match config.evaluate.every {
             0 => None,
@@ -305,7 +318,7 @@ impl Recipe {
     /// If the config is invalid or a part cannot be built.
     pub fn untrained(&self) -> Result<BuiltObjective> {
         // Without shards there are no counts: for an initial output bias, or for a unigram generator.
-        self.build(&vec![0; self.config.model.discriminator.vocab_size as usize])
+        self.build(&vec![0; self.config.model.discriminator.token_count() as usize])
     }
 
     /// A new session of the config.
@@ -367,7 +380,11 @@ impl Recipe {
         let device = electra_torch::device(&config.train.device)?;
         tch::manual_seed(mix(config.train.seed, INITIAL_WEIGHTS));
         let vs = nn::VarStore::new(device);
-        let site = ObjectiveSite::new(vs.root(), &config.model, &self.parts, unigram_counts);
+        let (mut model, tokens) = (config.model.clone(), unigram_counts.len() as i64);
+        for network in model.networks_mut().filter(|network| network.vocab_size != tokens) {
+            network.tokens = Some(tokens);
+        }
+        let site = ObjectiveSite::new(vs.root(), &model, &self.parts, unigram_counts);
         let objective = (self.build)(&site)?;
         Ok(BuiltObjective { vs, objective })
     }
@@ -375,18 +392,22 @@ impl Recipe {
     pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
         let set = ShardSet::open(shards, split)?;
         let config = &self.config;
-        let vocab_size = config.model.discriminator.vocab_size as usize;
-        let numbers = [
-            ("data.sequence_length", config.data.sequence_length, set.sequence_length()),
-            ("model.vocab_size", vocab_size, set.vocab_size()),
-        ];
-        let others: Vec<_> = numbers
-            .into_iter()
-            .filter(|(_, configured, of_shards)| configured != of_shards)
-            .map(|(key, configured, of_shards)| {
-                format!("{key} = {configured}: must be {of_shards}")
-            })
-            .collect();
+        let (rows, tokens) = (config.model.discriminator.vocab_size, set.vocab_size() as i64);
+        // A model to start from has its own table.
+        let most = match config.init.from.as_os_str().is_empty() {
+            true => tokens + MOST_PADDING,
+            false => i64::MAX,
+        };
+        let mut others = Vec::new();
+        let (length, of_shards) = (config.data.sequence_length, set.sequence_length());
+        if length != of_shards {
+            others.push(format!("data.sequence_length = {length}: must be {of_shards}"));
+        }
+        if !(tokens..=most).contains(&rows) {
+            others.push(format!(
+                "model.vocab_size = {rows}: must be {tokens}; up to {MOST_PADDING} more are padding of the embedding table"
+            ));
+        }
         match others.is_empty() {
             true => Ok(set),
             false => {

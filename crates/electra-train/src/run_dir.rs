@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use electra_data::ShardIndex;
-use electra_files::{Existing, folder, read_json, write_file, write_json};
+use electra_files::{Existing, PathKind, folder, read_json, write_file, write_json};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -119,12 +119,11 @@ impl RunDir {
     /// Opens an existing run folder.
     ///
     /// # Errors
-    /// If it has no `config.toml`.
+    /// If it is not a run folder: [`electra_files::Error::WrongPath`].
     pub fn open(path: &Path) -> Result<Self> {
         folder::recover(path, MANIFEST)?;
-        let run = Self { path: path.to_owned() };
-        fs::metadata(run.config()).map_err(Error::io(run.config()))?;
-        Ok(run)
+        PathKind::Run.require(path)?;
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Locks an existing run: see [`folder::lock`].

@@ -1,7 +1,7 @@
 //! Checkpoints: the complete state of a run, written atomically.
 
 use crate::{Error, Result};
-use electra_files::{Existing, Kind, folder, read_json, sha256, write_json};
+use electra_files::{Existing, Kind, folder, if_there, read_json, sha256, write_json};
 use electra_model::{
     same_parts,
     tensors::{self, Named},
@@ -45,6 +45,31 @@ impl State {
         let objective = objective.to_owned();
         Self { format: FORMAT, step, examples, seed, objective, parts, checksums: BTreeMap::new() }
     }
+
+    /// Checks that the weights of the file `weights` are of this objective and these parts.
+    ///
+    /// # Errors
+    /// With both, if one differs.
+    pub fn check(&self, weights: &Path, objective: &str, parts: &[String]) -> Result<()> {
+        if same_parts(&self.parts, parts) && self.objective == objective {
+            return Ok(());
+        }
+        let message = format!(
+            "the checkpoint has objective {} and parts [{}], but this run has {objective} and [{}]",
+            self.objective,
+            self.parts.join(", "),
+            parts.join(", ")
+        );
+        Err(Error::checkpoint(weights, message))
+    }
+}
+
+/// The state of the checkpoint that a file of weights is in; `None` if it is in no checkpoint.
+///
+/// # Errors
+/// If `state.json` cannot be read.
+pub fn of_weights(weights: &Path) -> Result<Option<State>> {
+    Ok(if_there(read_json(&weights.with_file_name(STATE)))?)
 }
 
 /// A checkpoint with verified checksums.
@@ -117,10 +142,8 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
             Ok(checkpoint) => return Ok(checkpoint),
             // The process that trains the run has removed it after writing a newer one.
             Err(_) if !path.exists() => all = list(&checkpoints)?,
-            Err(Error::Files(electra_files::Error::Io { path, source }))
-                if source.kind() != io::ErrorKind::NotFound =>
-            {
-                return Err(Error::Io { path, source });
+            Err(Error::Files(error @ electra_files::Error::Io { .. })) if !error.is_not_found() => {
+                return Err(error.into());
             }
             Err(error) => {
                 tracing::warn!("skipping a damaged checkpoint: {error}");
@@ -177,15 +200,7 @@ impl Checkpoint {
         model: &[(String, Tensor)],
     ) -> Result<()> {
         let path = self.path.join(MODEL);
-        if !same_parts(&self.state.parts, parts) || self.state.objective != objective {
-            let message = format!(
-                "the checkpoint has objective {} and parts [{}], but this run has {objective} and [{}]",
-                self.state.objective,
-                self.state.parts.join(", "),
-                parts.join(", ")
-            );
-            return Err(Error::checkpoint(&path, message));
-        }
+        self.state.check(&path, objective, parts)?;
         Ok(tensors::load(&path, &tensors::read(&path)?, model, |_| false, |_| false)?)
     }
 

@@ -144,11 +144,17 @@ impl Args {
 
         let stop = console::stop_flag()?;
         let mut progress = Progress::new("fine-tuning", 0);
-        let mut on_event = |event: Event<'_>| show(&mut progress, task, event);
+        let mut checkpoint = PathBuf::new();
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Training(electra_train::Event::Checkpoint(path)) = event {
+                path.clone_into(&mut checkpoint);
+            }
+            show(&mut progress, task, event);
+        };
         if self.grid.is_empty() {
             let completion = finetune.run(&stop, &mut on_event)?;
             drop(progress);
-            return self.ended(completion, table);
+            return ended(completion, &checkpoint, table);
         }
         let axes: Vec<Axis> =
             self.grid.iter().map(|axis| axis.parse()).collect::<Result<_, _>>()?;
@@ -159,7 +165,7 @@ impl Args {
         let cells = grid::cells(&axes, |values| self.config(&finetune.model, basis, values))?;
         let completion = Grid { finetune, cells: &cells }.run(&stop, &mut on_event)?;
         drop(progress);
-        self.ended(completion, |report| grid_table(report, &self.out))
+        ended(completion, &checkpoint, |report| grid_table(report, &self.out))
     }
 
     /// The config of the file or the preset, overridden by the task's file, then by `--set` and `more`.
@@ -179,26 +185,6 @@ impl Args {
             None => {
                 let preset = self.preset.unwrap_or(Preset::Paper);
                 preset.read(model, basis.group, &basis.section, &overrides)
-            }
-        }
-    }
-
-    fn ended<R>(
-        &self,
-        completion: Completion<R>,
-        table: impl FnOnce(&R) -> anyhow::Result<()>,
-    ) -> anyhow::Result<ExitCode> {
-        match completion {
-            Completion::Finished(report) => {
-                table(&report)?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Completion::Stopped => {
-                console::print(format_args!(
-                    "stopped with a checkpoint; run the same command with --resume to continue: {}",
-                    self.out.display()
-                ))?;
-                Ok(ExitCode::from(console::INTERRUPTED))
             }
         }
     }
@@ -237,6 +223,27 @@ impl Args {
     ) -> electra_tasks::Result<DescribedTask> {
         let data = self.data.get(number).or(self.data.first());
         kinds().task(&self.task[number], data.map(PathBuf::as_path), overrides)
+    }
+}
+
+/// Prints the results of a finished run, or how to resume a stopped one.
+fn ended<R>(
+    completion: Completion<R>,
+    checkpoint: &Path,
+    table: impl FnOnce(&R) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    match completion {
+        Completion::Finished(report) => {
+            table(&report)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Completion::Stopped => {
+            console::print(format_args!(
+                "stopped with the checkpoint {}; to resume, run the same command with --resume",
+                checkpoint.display()
+            ))?;
+            Ok(ExitCode::from(console::INTERRUPTED))
+        }
     }
 }
 

@@ -109,8 +109,7 @@ impl Args {
         config.train.device = "cpu".to_owned();
         let recipe = Recipe::from_config(config.clone());
         let built = recipe.untrained()?;
-        let variables = built.variables()?;
-        let parameters: usize = variables.iter().map(|(_, t)| t.numel()).sum();
+        let parameters = built.parameters()?;
         let trained = built.objective.networks();
         let networks: Vec<_> = trained.iter().map(TrainedNetwork::spec).collect();
         let parts = recipe.parts();
@@ -119,12 +118,10 @@ impl Args {
         let step = recipe.flops_of_step(&trained);
         let rate = config.objective.masking().rate();
         let token = Work::of_token(length, rate);
-        let of_token = Memory::new(parts, &networks, parameters as u64, &token);
-        let pass = recipe.memory(&trained, &variables, config.train.batch_size);
-        let largest = memory.map(|bytes| {
-            let room = bytes.saturating_sub(process) as f64;
-            recipe.largest_batch(&trained, &variables, room)
-        });
+        let of_token = Memory::new(parts, &networks, parameters, &token);
+        let step_memory = recipe.step_memory(&networks, parameters);
+        let pass = step_memory.of_step();
+        let largest = memory.map(|bytes| step_memory.largest_batch(bytes.saturating_sub(process)));
         let products: f64 =
             networks.iter().map(|network| Products::new(parts, network, &token).step()).sum();
         let results = json!({

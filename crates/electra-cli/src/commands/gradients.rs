@@ -42,7 +42,7 @@ impl Args {
             true => Some(RunDir::open(&self.source)?),
             false => None,
         };
-        let config = match &run {
+        let mut config = match &run {
             Some(run) => RunConfig::read(&run.config(), &self.overrides)?,
             None => RunConfig::read(&self.source, &self.overrides)?,
         };
@@ -60,8 +60,11 @@ impl Args {
         let tokenizer = WordPiece::from_pretrained_dir(&tokenizer).context(
             "the special tokens of the batch are those of the shards' vocabulary: set data.shards to an existing folder",
         )?;
-        let network = &config.model.discriminator;
-        let batch = read_batch(&self.input, tokenizer.vocab().special(), network)?;
+        let vocab = tokenizer.vocab();
+        for network in config.model.networks_mut() {
+            network.tokens = Some(vocab.len() as i64);
+        }
+        let batch = read_batch(&self.input, vocab.special(), &config.model.discriminator)?;
         let all = Recipe::from_config(config).gradients(&weights, &batch)?;
         tensors::write(&self.output, &all)?;
         for (name, tensor) in all.iter().filter(|(name, _)| name.starts_with("loss")) {

@@ -55,15 +55,16 @@ impl<N: OfFolder> Model<N> {
     /// # Errors
     /// Naming the file that cannot be used, or the folder if it has another network.
     pub(super) fn open(dir: &Path, device: Device) -> anyhow::Result<Self> {
-        let pretrained = forward::read(dir)?;
+        let mut pretrained = forward::read(dir)?;
+        let tokenizer = WordPiece::from_pretrained_dir(dir)?;
+        let encoder = &mut pretrained.config.encoder;
+        check_vocabulary(dir, &tokenizer, encoder)?;
+        encoder.tokens = Some(tokenizer.vocab().len() as i64);
+        let max_positions = encoder.max_positions as usize;
         let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
         let Some(network) = N::of(network) else {
             bail!("{}: {:?} is not a {}", dir.display(), pretrained.config.architecture, N::NAME);
         };
-        let tokenizer = WordPiece::from_pretrained_dir(dir)?;
-        let encoder = &pretrained.config.encoder;
-        check_vocabulary(dir, &tokenizer, encoder)?;
-        let max_positions = encoder.max_positions as usize;
         Ok(Self { dir: dir.to_owned(), network, tokenizer, max_positions })
     }
 

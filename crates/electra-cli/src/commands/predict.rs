@@ -104,9 +104,8 @@ impl Args {
         let mut on_done = |done| progress.set(done, 0);
         let report = match is_standard(&self.output) {
             true => {
-                let (name, writer) =
-                    (STANDARD_OUTPUT.as_ref(), BufWriter::new(io::stdout().lock()));
-                predictor.stream(input, writer, name, &options, &mut on_done)?
+                let writer = BufWriter::new(console::Output);
+                predictor.stream(input, writer, STANDARD_OUTPUT.as_ref(), &options, &mut on_done)?
             }
             false => predictor.stream_to_file(input, &self.output, &options, &mut on_done)?,
         };

@@ -55,14 +55,21 @@ impl Args {
         };
         let stop = console::stop_flag()?;
         let mut progress = Progress::new("pre-training", config.train.steps);
-        let mut on_event = |event: Event<'_>| show(&mut progress, event);
+        let mut checkpoint = PathBuf::new();
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Checkpoint(path) = event {
+                path.clone_into(&mut checkpoint);
+            }
+            show(&mut progress, event);
+        };
         let start = Start { out: out.clone(), from, stop_after: self.stop_after };
         let outcome = Recipe::from_config(config).pretrain_with(&start, &stop, &mut on_event)?;
         drop(progress);
         match outcome {
             Outcome::Finished => console::print(format_args!("finished: {}", out.display()))?,
             Outcome::Stopped => console::print(format_args!(
-                "stopped with a checkpoint; resume with: electra pretrain --resume {}",
+                "stopped with the checkpoint {}; resume with: electra pretrain --resume {}",
+                checkpoint.display(),
                 out.display()
             ))?,
         }

@@ -2,7 +2,7 @@
 
 use super::{Overwrite, STANDARD_INPUT, is_standard, model::Model};
 use crate::console::{self, Progress};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Parser;
 use electra_files::write_file_with;
 use electra_model::{Discriminator, likelihood::pseudo_log_likelihoods};
@@ -10,7 +10,6 @@ use electra_scores::Lines;
 use electra_tokenize::Tokenizer;
 use electra_train::Existing;
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
@@ -65,14 +64,13 @@ impl Args {
             true => (Lines::from_reader(io::stdin()), STANDARD_INPUT.to_owned()),
             false => {
                 let file = self.input.display().to_string();
-                let reader = File::open(&self.input).with_context(|| file.clone())?;
-                (Lines::from_reader(reader), file)
+                (Lines::from_reader(electra_files::open(&self.input)?), file)
             }
         };
         let mut texts = Texts { lines, file, model: &model, most: self.window as usize };
         let mut progress = Progress::new("texts", 0);
         if is_standard(&self.output) {
-            let mut writer = BufWriter::new(io::stdout().lock());
+            let mut writer = BufWriter::new(console::Output);
             let done = self.score(&model, &mut texts, &mut writer, &mut progress)?;
             progress.line(&done.summary());
         } else {

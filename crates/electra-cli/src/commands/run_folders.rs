@@ -1,9 +1,11 @@
 //! Finds the folders of runs below a folder.
 
 use anyhow::anyhow;
+use electra_files::{Error, PathKind};
 use serde::Serialize;
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 use walkdir::{DirEntry, WalkDir};
@@ -45,7 +47,10 @@ impl RunFolders {
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) if error.depth() == 0 => return Err(error.into()),
+                Err(error) if error.depth() == 0 => {
+                    let cause = error.into_io_error().unwrap_or_else(|| ErrorKind::Other.into());
+                    return Err(Error::io(dir)(cause).into());
+                }
                 Err(error) => {
                     let path = error.path().unwrap_or(dir);
                     let (name, reason) = (name(dir, path), error.to_string());
@@ -75,7 +80,7 @@ impl RunFolders {
 
 /// Whether a folder is a run of pre-training or of a seed of fine-tuning.
 pub(crate) fn is_run(dir: &Path) -> bool {
-    ["manifest.json", "config.toml"].iter().all(|file| dir.join(file).is_file())
+    PathKind::of(dir) == Some(PathKind::Run)
 }
 
 /// Whether a run is a seed of fine-tuning.
@@ -89,8 +94,9 @@ pub(crate) fn is_seed(run: &Path) -> bool {
 /// If the folder cannot be read.
 pub(crate) fn seeds(finetuning: &Path) -> anyhow::Result<Vec<(u64, PathBuf)>> {
     let mut seeds = Vec::new();
-    for entry in fs::read_dir(finetuning)? {
-        let path = entry?.path();
+    let fail = || Error::io(finetuning);
+    for entry in fs::read_dir(finetuning).map_err(fail())? {
+        let path = entry.map_err(fail())?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let seed = name.strip_prefix("seed-").and_then(|seed| seed.parse().ok());
         seeds.extend(seed.filter(|_| is_run(&path)).map(|seed| (seed, path.clone())));

@@ -5,13 +5,13 @@ use crate::console::{self, Progress};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use electra_data::train_vocabulary;
-use electra_files::write_file_with;
+use electra_files::{read_text, write_file_with};
 use electra_tokenize::{
     Placement, Tokenizer, TokenizerOptions, TrainConfig, Vocab, WordPiece, record_path,
 };
 use electra_train::{Existing, extend::extend_vocabulary};
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -208,7 +208,7 @@ impl Encode {
         }
         let tokenizer = WordPiece::from_pretrained_dir(&self.model)?;
         let named = |path: &Path| path.display().to_string();
-        let input = BufReader::new(File::open(&self.input).with_context(|| named(&self.input))?);
+        let input = BufReader::new(electra_files::open(&self.input)?);
         let mut lines = 0u64;
         write_file_with(&self.output, |output| -> anyhow::Result<()> {
             for line in input.lines() {
@@ -226,8 +226,7 @@ impl Encode {
 
 impl Extend {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let text =
-            fs::read_to_string(&self.words).with_context(|| self.words.display().to_string())?;
+        let text = read_text(&self.words)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let words: Vec<&str> =
             text.lines().map(str::trim).filter(|word| !word.is_empty()).collect();

@@ -7,7 +7,7 @@ use super::{
     text::{Document, Lines, TextDocuments},
 };
 use crate::{Error, Result};
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 /// Documents of one file.
 pub(super) type Reader<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
@@ -31,7 +31,7 @@ pub(super) fn reader<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a
 }
 
 fn decompressed(path: &Path, compression: Compression) -> Result<Box<dyn Read + Send>> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = electra_files::open(path)?;
     Ok(match compression {
         Compression::None => Box::new(file),
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
@@ -56,7 +56,7 @@ fn parquet<'a>(path: &Path, config: &CorpusConfig) -> Result<Reader<'a>> {
         schema::types::Type,
     };
     let fail = |message: String| Error::Corpus { path: path.to_owned(), message };
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = electra_files::open(path)?;
     let reader = SerializedFileReader::new(file).map_err(|e| fail(e.to_string()))?;
     let schema = reader.metadata().file_metadata().schema().clone();
     let known: Vec<_> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();

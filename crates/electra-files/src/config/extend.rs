@@ -1,11 +1,8 @@
 //! Configs that extend another one: `extends = "FILE"`.
 
 use super::value::{explain, split};
-use crate::{Error, Result, nearest};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use crate::{Error, Result, nearest, read::read_text};
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 const EXTENDS: &str = "extends";
@@ -42,7 +39,7 @@ fn resolve_after(mut table: Table, path: &Path, seen: &mut Vec<PathBuf>) -> Resu
         return Err(invalid(format!("{EXTENDS} itself through {}", base.display())));
     }
     seen.push(base.clone());
-    let text = fs::read_to_string(&base).map_err(Error::io(&base))?;
+    let text = read_text(&base)?;
     let read: Table = text
         .parse()
         .map_err(|e: toml::de::Error| Error::invalid(&base, explain(&e.to_string())))?;

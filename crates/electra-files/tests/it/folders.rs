@@ -97,7 +97,7 @@ fn a_folder_that_cannot_be_filled_changes_nothing() {
     for (name, left) in [
         ("old", ".old.tmp/half"),
         ("old", ".old.lock"),
-        ("empty", "empty/.new.tmp/half"),
+        ("empty", "empty/.incomplete/half"),
         ("empty", "empty/.lock"),
     ] {
         write(&dir.path().join(left), "half");

@@ -3,6 +3,7 @@
 
 mod files;
 mod folders;
+mod paths;
 
 /// Checks that the message of an error contains each of `words`.
 #[track_caller]

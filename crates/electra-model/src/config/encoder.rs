@@ -122,8 +122,11 @@ pub enum OutputBiasInit {
 /// The config of one network, embeddings included: parts are built from it, and `config.json` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
-    /// Vocabulary size.
+    /// Rows of the embedding table, at least the number of tokens.
     pub vocab_size: i64,
+    /// The number of tokens, if the table has more rows: the rest is padding, which masked language models do not predict.
+    /// Not in config files: training takes it from the shards.
+    pub tokens: Option<i64>,
     /// Width `e` of the embeddings.
     pub embedding_size: i64,
     /// Maximum sequence length, in tokens.
@@ -192,6 +195,7 @@ impl EncoderConfig {
     pub fn electra(vocab_size: i64, embedding_size: i64, sizes: EncoderSizes) -> Self {
         Self {
             vocab_size,
+            tokens: None,
             embedding_size,
             max_positions: 512,
             segments: 2,
@@ -225,6 +229,11 @@ impl EncoderConfig {
     pub fn resized(&self, sizes: EncoderSizes) -> Self {
         let EncoderSizes { layers, hidden, heads, intermediate } = sizes;
         Self { layers, hidden, heads, intermediate, ..self.clone() }
+    }
+
+    /// The number of tokens that a masked language model predicts: the vocabulary, without padding of the table.
+    pub fn token_count(&self) -> i64 {
+        self.tokens.unwrap_or(self.vocab_size)
     }
 
     /// Size `d` of one attention head.
@@ -266,6 +275,13 @@ impl EncoderConfig {
         ] {
             check(value > 0, &key, value, "must be at least 1")?;
         }
+        let (rows, tokens) = (self.vocab_size, self.token_count());
+        check(
+            (1..=rows).contains(&tokens),
+            "vocab_size",
+            rows,
+            format!("must be at least {tokens}, the number of tokens"),
+        )?;
         check(
             self.hidden % self.heads == 0,
             &own("hidden"),

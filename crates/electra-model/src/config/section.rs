@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub(super) struct Section {
     #[serde(deserialize_with = "vocab_size")]
     vocab_size: i64,
+    #[serde(skip)]
+    tokens: Option<i64>,
     embedding_size: i64,
     max_positions: i64,
     segments: i64,
@@ -154,6 +156,7 @@ impl Section {
         let EncoderSizes { layers, hidden, heads, intermediate } = sizes;
         EncoderConfig {
             vocab_size: self.vocab_size,
+            tokens: self.tokens,
             embedding_size: self.embedding_size,
             max_positions: self.max_positions,
             segments: self.segments,
@@ -204,6 +207,7 @@ impl Section {
             discriminator: network(&common),
             generator: generator.map(network),
             vocab_size: common.vocab_size,
+            tokens: common.tokens,
             embedding_size: common.embedding_size,
             max_positions: common.max_positions,
             segments: common.segments,

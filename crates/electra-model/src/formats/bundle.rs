@@ -12,7 +12,7 @@ use crate::{Error, Result, tensors::Named};
 use prost::Message;
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -105,10 +105,10 @@ impl Bundle {
     /// Reads `PREFIX.index`.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Format`] naming the file.
+    /// [`Error::Files`] or [`Error::Format`] naming the file.
     pub fn open(prefix: &Path) -> Result<Self> {
         let path = with_suffix(prefix, ".index");
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let bytes = electra_files::read_bytes(&path)?;
         let (header, entries) = read_index(&bytes)
             .map_err(|e| Error::format(&path, format!("invalid TensorFlow index: {e}")))?;
         check_overlap(&entries).map_err(|message| Error::format(&path, message))?;
@@ -131,7 +131,7 @@ impl Bundle {
         let path = data_file(&self.prefix, entry.shard, self.shards);
         let fail = |message: String| Error::format(&path, format!("tensor {name:?}: {message}"));
         let (kind, size) = entry.kind_and_size().map_err(fail)?;
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        let mut file = electra_files::open(&path)?;
         let length = file.metadata().map_err(Error::io(&path))?.len();
         let offset = entry.offset as u64;
         if offset.checked_add(size).is_none_or(|end| end > length) {
@@ -145,7 +145,8 @@ impl Bundle {
         if masked(crc32c::crc32c(&bytes)) != entry.crc32c {
             return Err(fail("damaged (CRC-32C mismatch)".to_owned()));
         }
-        Tensor::f_from_data_size(&bytes, &entry.dimensions(), kind).map_err(|e| fail(e.to_string()))
+        Tensor::f_from_data_size(&bytes, &entry.dimensions(), kind)
+            .map_err(|e| fail(electra_torch::Error::from(e).to_string()))
     }
 }
 
@@ -183,7 +184,7 @@ impl Entry {
 /// Writes a checkpoint with one data file; the parent folder of `prefix` must exist.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file, [`Error::Format`] for an unsupported kind.
+/// [`Error::Files`] naming the file, [`Error::Format`] for an unsupported kind.
 pub fn write(prefix: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let (index_path, data_path) = (with_suffix(prefix, ".index"), data_file(prefix, 0, 1));
     let mut data = Vec::new();

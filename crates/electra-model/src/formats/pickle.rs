@@ -1,4 +1,5 @@
-//! Reads PyTorch's `pytorch_model.bin`, a ZIP of a pickle and raw storages, without executing code.
+//! Reads PyTorch's `pytorch_model.bin` without executing code: a ZIP of a pickle and raw storages, or before PyTorch 1.6
+//! pickles followed by the storages (`legacy.rs`).
 //!
 //! A pickle is a program for a stack machine that may call any function. This reader supports only the opcodes and
 //! names of a state dict of plain tensors, and rejects all others by name. Its memory is bounded by the file: members do
@@ -8,15 +9,16 @@
 //! Source: Python's `pickletools`; the names in `torch._utils` and `torch.storage`.
 
 mod archive;
+mod legacy;
 mod machine;
 mod view;
 
+use super::{PROTO, START, ZIP, instead};
 use crate::{Error, Result, tensors::Named};
 use archive::Archive;
-use machine::state_dict;
+use machine::{MAX_PROGRAM, Pickle, State};
 use std::{
     collections::HashMap,
-    fs::File,
     io::{BufReader, Read, Seek},
     path::Path,
     rc::Rc,
@@ -31,10 +33,9 @@ const MAX_CLAIM: u64 = 2;
 /// share memory.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is damaged, in the legacy format without a ZIP, or has
-/// anything but plain tensors.
+/// [`Error::Files`] if it cannot be read; [`Error::Format`] if it is damaged, or has anything but plain tensors.
 pub fn read(path: &Path) -> Result<Named> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = electra_files::open(path)?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     parse(BufReader::new(file), length).map_err(|message| Error::format(path, message))
 }
@@ -42,12 +43,20 @@ pub fn read(path: &Path) -> Result<Named> {
 /// [`read`] for any reader of `length` bytes.
 fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     let mut start = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut start).map_err(|e| e.to_string())?;
-    if start == [0x80, 0x02] {
-        return Err(LEGACY.to_owned());
+    file.by_ref().take(START as u64).read_to_end(&mut start).map_err(|e| e.to_string())?;
+    if start.first() == Some(&PROTO) {
+        return legacy::parse(file, length);
+    }
+    if !start.starts_with(ZIP)
+        && let Some(message) = instead(&start)
+    {
+        return Err(message.to_owned());
     }
     let mut archive = Archive::open(file, length)?;
     let program = archive.read("data.pkl")?;
+    if program.len() > MAX_PROGRAM {
+        return Err(format!("data.pkl: has {} bytes, the limit is {MAX_PROGRAM}", program.len()));
+    }
     if archive.has("byteorder") {
         let order = archive.read("byteorder")?;
         if order != b"little" {
@@ -55,18 +64,28 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
             return Err(format!("byte order {order:?} is not supported, only \"little\""));
         }
     }
-    let state = state_dict(&program).map_err(|e| format!("data.pkl: {e}"))?;
+    let state = Pickle::run(&program).and_then(|pickle| pickle.state_dict());
+    let state = state.map_err(|e| format!("data.pkl: {e}"))?;
+    tensors(&state, length, HashMap::new(), |storage| {
+        storage.tensor(&archive.read(&format!("data/{}", storage.key))?)
+    })
+}
 
-    let mut storages: HashMap<Rc<str>, Tensor> = HashMap::new();
+/// The tensors of a state dict in a file of `length` bytes: views of `storages`, to which `read` adds those that are
+/// missing.
+fn tensors(
+    state: &State,
+    length: u64,
+    mut storages: HashMap<Rc<str>, Tensor>,
+    mut read: impl FnMut(&Storage) -> Result<Tensor, String>,
+) -> Result<Named, String> {
     let mut claimed: u64 = 0;
     let mut tensors = Named::new();
     for (name, view) in state {
         let about = |message: String| format!("tensor {name:?}: {message}");
         let Storage { key, kind, .. } = &view.storage;
         if !storages.contains_key(key) {
-            let bytes = archive.read(&format!("data/{key}")).map_err(about)?;
-            let tensor = view.storage.tensor(&bytes).map_err(about)?;
-            storages.insert(Rc::clone(key), tensor);
+            storages.insert(Rc::clone(key), read(&view.storage).map_err(about)?);
         }
         let storage = &storages[key];
         if storage.kind() != *kind {
@@ -85,9 +104,6 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(tensors)
 }
-
-const LEGACY: &str = "the legacy format of PyTorch before 1.6 (not a ZIP) is not supported; convert it once: \
-    python -c \"import torch, sys; torch.save(torch.load(sys.argv[1], weights_only=True), sys.argv[1])\" FILE";
 
 #[cfg(test)]
 mod tests {
@@ -111,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_state_dict_is_read() {
-        let state = state_dict(&program()).expect("valid");
+        let state = Pickle::run(&program()).and_then(|p| p.state_dict()).expect("valid");
         let storage = Storage { kind: Kind::Float, key: "0".into(), elements: 6 };
         let view = TensorView { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] };
         assert_eq!(state, [("w".into(), Rc::new(view))]);
@@ -120,7 +136,7 @@ mod tests {
     #[test]
     fn a_function_that_no_tensor_needs_is_rejected_by_name() {
         let attack = b"\x80\x02cposix\nsystem\nX\x07\x00\x00\x00echo hi\x85R.";
-        let error = state_dict(attack).expect_err("it would run a command");
+        let error = Pickle::run(attack).err().expect("it would run a command");
         assert!(error.contains("refers to posix.system, which no tensor needs"), "{error}");
     }
 
@@ -151,8 +167,8 @@ mod tests {
 
     #[test]
     fn the_size_of_a_program_is_limited() {
-        let program = vec![b'N'; machine::MAX_PROGRAM + 1];
-        let error = state_dict(&program).expect_err("too long");
-        assert!(error.contains("the limit is 4194304"), "{error}");
+        let program = vec![b'N'; MAX_PROGRAM + 1];
+        let error = Pickle::run(&program).err().expect("too long");
+        assert!(error.contains("longer than 4194304 bytes"), "{error}");
     }
 }

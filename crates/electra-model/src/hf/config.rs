@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     heads::HeadKind,
 };
+use electra_files::{PathKind, read_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -260,9 +261,9 @@ fn initializer_range() -> f64 {
 
 /// Reads and checks a folder's `config.json`.
 pub(super) fn read(dir: &Path) -> Result<ParsedConfig> {
+    PathKind::Model.require(dir)?;
     let path = dir.join(CONFIG_FILE);
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let file: ConfigFile = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
+    let file: ConfigFile = read_json(&path)?;
     match parse(&file) {
         Ok((family, declared, config)) => {
             Ok(ParsedConfig { family, declared, path, config, labels: labels(&file) })
@@ -278,7 +279,8 @@ fn parse(file: &ConfigFile) -> Result<(Family, Option<Architecture>, Config), St
         Some(CUSTOM) => Family::Custom,
         Some(other) => {
             return Err(format!(
-                "model_type {other:?} is not supported, only \"electra\" and \"bert\""
+                "model_type {other:?} is not supported: only ELECTRA and BERT models can be read (model_type \"electra\" or \
+                 \"bert\"), which have the same layers and a WordPiece vocabulary"
             ));
         }
         None => {

@@ -37,15 +37,50 @@ const HEADS: [(&str, Architecture); 8] = [
 
 const WORDS: &str = "electra.embeddings.word_embeddings.weight";
 
+/// Starts of the names of an encoder and of BERT's heads; [`HEADS`] has those of ELECTRA's.
+const STARTS: [&str; 10] = [
+    "electra.embeddings",
+    "electra.encoder.layer.",
+    "bert.embeddings",
+    "bert.encoder.layer.",
+    "bert.pooler.",
+    "embeddings.",
+    "embeddings_project.",
+    "encoder.layer.",
+    "pooler.",
+    "cls.",
+];
+
+/// The prefix that all names have before those of a model, such as `module.` or `_orig_mod.`; empty if there is none.
+fn common_prefix(tensors: &[(String, Tensor)]) -> String {
+    let known =
+        |name: &str| STARTS.iter().any(|start| name.starts_with(start)) || head(name).is_some();
+    let Some((first, _)) = tensors.first() else { return String::new() };
+    let mut prefix = 0;
+    while !known(&first[prefix..]) {
+        let Some(end) = first[prefix..].find('.') else { return String::new() };
+        prefix += end + 1;
+    }
+    let prefix = &first[..prefix];
+    match tensors.iter().all(|(name, _)| name.starts_with(prefix)) {
+        true => prefix.to_owned(),
+        false => String::new(),
+    }
+}
+
 /// Renames tensors, drops redundant ones, converts weights to float32 and checks that they are finite.
 pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Renamed> {
     let mut renamed: BTreeMap<String, (String, Tensor)> = BTreeMap::new();
     let mut notes = Vec::new();
+    let prefix = common_prefix(&tensors);
+    if !prefix.is_empty() {
+        notes.push(format!("removed the prefix {prefix:?} from all {} names", tensors.len()));
+    }
     let mut output_table = None;
     let mut problems = Vec::new();
     let mut converted: BTreeMap<String, usize> = BTreeMap::new();
     for (name, tensor) in tensors {
-        let new = match action(family, &current_norm_name(&name)) {
+        let new = match action(family, &current_norm_name(&name[prefix.len()..])) {
             Action::Keep(new) => new,
             Action::Drop(reason) => {
                 notes.push(format!("not used: {name} ({reason})"));

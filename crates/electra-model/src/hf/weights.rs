@@ -1,6 +1,7 @@
 //! Finds and reads the weights of a folder.
 
 use crate::{Error, Result, formats::pickle, tensors, tensors::Named};
+use electra_files::read_json;
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,11 +35,31 @@ pub(crate) fn find(dir: &Path) -> Option<PathBuf> {
 
 /// Reads the weights that [`find`] finds; also returns the path of the file or index.
 pub(super) fn read(dir: &Path) -> Result<(PathBuf, Named)> {
-    let path = find(dir).ok_or_else(|| {
-        Error::format(dir, "no model.safetensors, pytorch_model.bin or index of either")
-    })?;
+    let path = find(dir).ok_or_else(|| Error::format(dir, no_weights(dir)))?;
     let tensors = read_file(&path)?;
     Ok((path, tensors))
+}
+
+/// The message about a folder without weights, which names a file that may have them under another name.
+pub(crate) fn no_weights(dir: &Path) -> String {
+    const MISSING: &str = "no model.safetensors, pytorch_model.bin or index of either";
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names: Vec<String> = files.filter_map(|name| name.into_string().ok()).collect();
+    names.sort();
+    let ends = |name: &&String, endings: &[&str]| endings.iter().any(|end| name.ends_with(end));
+    if let Some(name) =
+        names.iter().find(|name| ends(name, &[".safetensors", ".bin", ".pt", ".pth"]))
+    {
+        let usual =
+            if name.ends_with(".safetensors") { "model.safetensors" } else { "pytorch_model.bin" };
+        return format!("{MISSING}; if {name} has the weights, rename it to {usual}");
+    }
+    if let Some(name) = names.iter().find(|name| ends(name, &[".h5", ".msgpack", ".onnx"])) {
+        return format!(
+            "{MISSING}; {name} is of another framework, which is not supported: use the model's PyTorch or safetensors weights"
+        );
+    }
+    MISSING.to_owned()
 }
 
 /// Reads a safetensors or PyTorch file, or the shards that an index names.
@@ -66,8 +87,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Named> {
 
 fn read_shards(index: &Path, reader: Reader) -> Result<Named> {
     let dir = index.parent().unwrap_or(Path::new(""));
-    let text = fs::read_to_string(index).map_err(Error::io(index))?;
-    let map: Index = serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
+    let map: Index = read_json(index)?;
     let files: BTreeSet<&String> = map.weight_map.values().collect();
     let mut all = Named::new();
     let mut differences = Vec::new();

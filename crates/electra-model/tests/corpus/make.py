@@ -95,8 +95,21 @@ def bin_file(code=GOOD, data=FLOATS, order=b"little", more=(), **changes):
     return archive(members, **changes)
 
 
+def legacy_file(code=None, elements=6, data=FLOATS, keys=("0",), little=b"\x88", version=1001):
+    """A file as written before PyTorch 1.6; each storage has its number of elements before its bytes."""
+    code = GOOD.replace(b"tQ", b"NtQ") if code is None else code
+    system = b"\x80\x02}(" + text("little_endian") + little + text("protocol_version") + number(1001) + b"u."
+    body = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02" + number(version) + b"."
+    body += system + code + b"\x80\x02](" + b"".join(map(text, keys)) + b"e."
+    return body + struct.pack("<q", elements) + data
+
+
 def pickles():
     good = bin_file()
+    old = legacy_file()
+    # The strings of Python 2, and the function of PyTorch before 0.4.
+    python2 = GOOD.replace(W, b"U\1w", 1).replace(b"_rebuild_tensor_v2", b"_rebuild_tensor")
+    part = GOOD.replace(b"tQ", b"(" + text("1") + number(0) + number(6) + b"ttQ")
     attack = b"\x80\x02cposix\nsystem\n" + text("echo hi") + b"\x85R."
     page = bytes(4096)
     many = program(text("w0"), tensor((1024,), (1,), elements=1024) + b"q\1", *(text(f"w{i}") + b"h\1" for i in range(1, 100)))
@@ -149,7 +162,22 @@ def pickles():
         "empty-memo": bin_file(b"\x80\x02h\7."),
         "duplicate-member": bin_file(more=[("data/0", FLOATS)]),
         "two-pickles": bin_file(more=[("y/data.pkl", GOOD)]),
-        "legacy": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
+        "ok-legacy": old,
+        "ok-legacy-python-2": legacy_file(python2),
+        "legacy-magic-alone": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
+        "legacy-other-pickle": b"\x80\x02K\1.",
+        "legacy-version": legacy_file(version=1002),
+        "legacy-big-endian": legacy_file(little=b"\x89"),
+        "legacy-claims-a-terabyte": legacy_file(elements=TERABYTE),
+        "legacy-other-size": legacy_file(elements=5),
+        "legacy-negative-size": legacy_file(elements=-1),
+        "legacy-truncated": old[:-1],
+        "legacy-foreign-global": legacy_file(attack),
+        "legacy-part-of-a-storage": legacy_file(part),
+        "legacy-unknown-storage": legacy_file(keys=("7",)),
+        "legacy-no-storage": legacy_file(keys=(), data=b""),
+        "page": b"<!DOCTYPE html><html></html>",
+        "safetensors": struct.pack("<Q", 2) + b"{}",
         "empty": b"",
     }
     for name, content in files.items():

@@ -5,7 +5,7 @@ use electra_model::{
     compare::{
         self,
         Verdict::{self, *},
-        compare,
+        compare, different_parts, parts,
     },
     tensors,
 };
@@ -102,6 +102,38 @@ fn errors_name_the_path_without_weights() {
     assert!(empty.contains("no TensorFlow checkpoint"), "{empty}");
     fs::write(dir.path().join("notes.txt"), "x").unwrap();
     assert!(error("notes.txt").contains("notes.txt: expected a .safetensors, .bin or .pt file"));
-    assert!(error("gone.safetensors").contains("gone.safetensors: No such file"));
-    assert!(error("gone.index").contains("gone.index: No such file"));
+    assert!(error("gone.safetensors").contains("gone.safetensors does not exist"));
+    assert!(error("gone.index").contains("gone.index: no such file"));
+    // A run has several checkpoints.
+    fs::create_dir_all(dir.path().join("run/checkpoints/step-0000002")).unwrap();
+    for file in ["config.toml", "manifest.json"] {
+        fs::write(dir.path().join("run").join(file), "").unwrap();
+    }
+    let run = error("run");
+    assert!(run.contains("run is a run folder, not a checkpoint; use one of its"), "{run}");
+    assert!(run.ends_with("run/checkpoints/step-0000002"), "{run}");
+}
+
+/// Equal weights in different parts are different networks.
+#[test]
+fn the_parts_of_networks_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, file: &str, text: &str| {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(name).join(file), text).unwrap();
+        parts(&dir.path().join(name)).unwrap()
+    };
+    let state =
+        |attention: &str| format!(r#"{{"parts": ["attention={attention}", "sharing=tied"]}}"#);
+    let softmax = write("a", "state.json", &state("softmax"));
+    let mix = write("b", "state.json", &state("mix"));
+    let differs = ("attention".to_owned(), "softmax".to_owned(), "mix".to_owned());
+    assert_eq!(different_parts(&softmax, &mix), [differs.clone()]);
+    assert_eq!(different_parts(&mix, &mix), []);
+    // A model folder does not name the sharing, and a file is that of its folder.
+    let config = fs::read_to_string(fixtures().join("foreign/bin/config.json")).unwrap();
+    let model = write("c", "config.json", &config);
+    assert_eq!(different_parts(&model, &mix), [differs]);
+    assert_eq!(parts(&dir.path().join("b/model.safetensors")), Some(mix));
+    assert_eq!(parts(&dir.path().join("nowhere")), None);
 }

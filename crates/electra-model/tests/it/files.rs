@@ -1,6 +1,6 @@
 //! Strict loading of safetensors files and Hugging Face folders.
 
-use super::{input, tiny};
+use super::{fixtures, input, tiny};
 use electra_model::{
     Discriminator, EncoderConfig, Error, PaddingMask, Parts, Pretraining,
     hf::{self, Architecture, Config, Pretrained},
@@ -76,12 +76,43 @@ fn an_invalid_file_is_rejected_by_name() {
     let bytes = fs::read(&path).unwrap();
     let huge_header = u64::MAX.to_le_bytes();
     for damaged in
-        [&bytes[..bytes.len() - 1], &bytes[..20], b"", b"not safetensors at all", &huge_header]
+        [&bytes[..bytes.len() - 1], &bytes[..20], b"not safetensors at all", &huge_header]
     {
         fs::write(&path, damaged).unwrap();
         let message = tensors::read(&path).unwrap_err().to_string();
         assert!(message.contains("x.safetensors: invalid safetensors file"), "{message}");
     }
+    // What the file is instead.
+    let pytorch = fs::read(fixtures().join("foreign/bin/pytorch_model.bin")).unwrap();
+    let old = fs::read(fixtures().join("foreign/bin-old/pytorch_model.bin")).unwrap();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 54000000\n";
+    for (contents, expected) in [
+        (&b""[..], "the file is empty"),
+        (b"<!doctype html>\n<html>", "the file is an HTML page"),
+        (pointer, "is a Git LFS pointer, not the file itself: run `git lfs pull` in "),
+        (&pytorch, "a PyTorch file: rename it to pytorch_model.bin"),
+        (&old, "a PyTorch file: rename it to pytorch_model.bin"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    ] {
+        fs::write(&path, contents).unwrap();
+        let message = tensors::read(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{expected:?} is not in {message:?}");
+    }
+}
+
+/// A folder whose weights have another name, or are of another framework.
+#[test]
+fn a_folder_without_weights_names_what_may_have_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fixtures().join("foreign/bin/config.json");
+    fs::copy(config, dir.path().join("config.json")).unwrap();
+    let error = || Pretrained::read(dir.path()).unwrap_err().to_string();
+    assert!(error().ends_with("no model.safetensors, pytorch_model.bin or index of either"));
+    fs::write(dir.path().join("tf_model.h5"), "").unwrap();
+    assert!(error().contains("tf_model.h5 is of another framework"), "{}", error());
+    fs::write(dir.path().join("electra.pt"), "").unwrap();
+    let expected = "if electra.pt has the weights, rename it to pytorch_model.bin";
+    assert!(error().contains(expected), "{}", error());
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::{input, tiny};
 use electra_model::{
-    Discriminator, ElectraConfig, Embeddings, Error, FeedForward, Kernels, LayerContext,
-    PaddingMask, PartName, Parts, Precision, Pretraining, SelfAttention, Site, tensors::variables,
+    Discriminator, ElectraConfig, Embeddings, EncoderConfig, EncoderInput, Error, FeedForward,
+    Generator, Kernels, LayerContext, PaddingMask, PartName, Parts, Precision, Pretraining, Row,
+    SelfAttention, Site, tensors::variables,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -248,4 +249,36 @@ fn the_last_of_all_hidden_states_is_the_encoders_output() {
     assert_eq!(states.len(), 3);
     let last = model.encoder().forward_t(&input(&x, &x.zeros_like(), &mask), false);
     assert_eq!(distance(&states[2], &last), 0.0);
+}
+
+/// Rows of an embedding table beyond the vocabulary are neither predicted nor trained; the others have the same logits.
+#[test]
+fn padding_of_the_table_is_not_predicted() {
+    let padded = tiny().discriminator;
+    let network = |tokens| {
+        tch::manual_seed(5);
+        let vs = nn::VarStore::new(Device::Cpu);
+        let config = EncoderConfig { tokens, ..padded.clone() };
+        let network = Generator::from_config(&vs.root(), &config, &Parts::shipped()).unwrap();
+        (vs, network)
+    };
+    let row = Row { ids: &[2, 7, 41, 3], segment_b_start: 4 };
+    let input = EncoderInput::from_rows(&[row], 0, Device::Cpu);
+    let positions_p = Tensor::from_slice(&[1i64, 2]);
+    let ((_, all), (vs, own)) = (network(None), network(Some(42)));
+    let logits = |network: &Generator| network.forward_t(&input, &positions_p, false);
+    assert_eq!((logits(&all).size(), logits(&own).size()), (vec![2, 50], vec![2, 42]));
+    assert!(distance(&logits(&own), &logits(&all).narrow(1, 0, 42)) <= 1e-6);
+    assert_eq!(own.head().bias().size(), [42]);
+
+    logits(&own).logsumexp([1i64].as_slice(), false).sum(tch::Kind::Float).backward();
+    let variables = vs.variables();
+    for name in ["electra.embeddings.word_embeddings.weight", "generator_lm_head.bias"] {
+        let gradient = variables[name].grad();
+        assert!(gradient.narrow(0, 0, 42).abs().max().double_value(&[]) > 0.0, "{name}");
+        assert_eq!(gradient.narrow(0, 42, 8).abs().max().double_value(&[]), 0.0, "{name}");
+    }
+    let more = EncoderConfig { tokens: Some(51), ..padded };
+    let message = more.validate("").unwrap_err().to_string();
+    assert_eq!(message, "model.vocab_size = 50: must be at least 51, the number of tokens");
 }

@@ -130,8 +130,22 @@ fn trap_4_names_under_another_prefix() {
             }
         })
     };
-    fails_with(prefixed("discriminator."), "export its run with `electra export`");
-    fails_with(prefixed("model."), "has the weights of ElectraModel, but config.json says");
+    // A prefix that all names have is removed.
+    for prefix in ["module.", "model.", "_orig_mod.", "module._orig_mod.", "electra.", "encoder."] {
+        let loaded = prefixed(prefix).unwrap();
+        let note = format!("removed the prefix {prefix:?} from all ");
+        assert!(loaded.notes.iter().any(|n| n.starts_with(&note)), "{:?}", loaded.notes);
+    }
+    // Names that only some tensors have are not guessed.
+    let mixed = with_tensors(|state| state[0].0 = format!("module.{}", state[0].0));
+    fails_with(mixed, "not in the model: module.discriminator_predictions.dense.bias");
+    let both = with_tensors(|state| {
+        let copy = |(name, tensor): &(String, Tensor)| (format!("generator.{name}"), tensor.copy());
+        let generator: Named = state.iter().map(copy).collect();
+        state.iter_mut().for_each(|(name, _)| *name = format!("discriminator.{name}"));
+        state.extend(generator);
+    });
+    fails_with(both, "export its run with `electra export`");
     // Encoder names of a base model together with a head are supported.
     let bare = with_tensors(|state| {
         for (name, _) in state {

@@ -137,7 +137,7 @@ pub fn write_archive(path: &Path, dir: &Path, written: &[Written]) -> Result<()>
 /// # Errors
 /// Naming the tables that differ, or the line with a fault.
 pub fn archive(path: &Path, written: &[Written]) -> Result<()> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = electra_files::open(path)?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| zip_error(path, e))?;
     let found: BTreeSet<String> = archive.file_names().map(str::to_owned).collect();
     let wanted: BTreeSet<String> = written.iter().map(|table| table.file.to_owned()).collect();

@@ -13,7 +13,6 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::HashMap,
-    fs::File,
     io::{Cursor, Read},
     path::Path,
 };
@@ -36,7 +35,7 @@ use std::{
 ///
 /// Source: reference `finetune/qa/mrqa_tasks` in `qa_tasks.py` (the first occurrence of the first detected answer).
 pub fn read(path: &Path) -> Result<SquadFile> {
-    read_from(File::open(path).map_err(Error::io(path))?, path)
+    read_from(electra_files::open(path)?, path)
 }
 
 /// [`read`] of any bytes; `name` names them in errors, and its extension tells JSON lines (`.jsonl`, `.ndjson`) and

@@ -5,7 +5,7 @@ use crate::{
     lines::Lines,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, fs::File, io::Read, path::Path};
+use std::{collections::VecDeque, io::Read, path::Path};
 
 /// The word of the line that begins a document in CoNLL files; it is not part of a sentence.
 const DOCUMENT: &str = "-DOCSTART-";
@@ -146,7 +146,7 @@ impl Sentences {
     /// # Errors
     /// If it cannot be read.
     pub fn open(path: &Path, columns: Columns) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = electra_files::open(path)?;
         Ok(Self::from_reader(file, &path.display().to_string(), columns))
     }
 

@@ -8,7 +8,7 @@ use crate::{
     report::{Examples, Weights},
     task::LoadedTask,
 };
-use electra_files::{folder, if_there, read_json, read_toml, write_file, write_json};
+use electra_files::{PathKind, folder, if_there, read_json, read_toml, write_file, write_json};
 use electra_model::same_parts;
 use electra_scores::LeftOut;
 use electra_train::StartFrom;
@@ -113,9 +113,10 @@ impl Finetune<'_> {
     fn same(&self, source: &Source, data: Option<DataMark>) -> Result<()> {
         let (inputs_path, config_path) = (self.out.join(INPUTS), self.out.join(CONFIG));
         let known: Option<Inputs> = if_there(read_json(&inputs_path))?;
-        let known = known.ok_or_else(|| {
-            Error::file(&inputs_path, "does not exist: the folder has no fine-tuning run to resume")
-        })?;
+        let Some(known) = known else {
+            PathKind::FineTuning.require(&self.out)?;
+            return Err(Error::file(&inputs_path, "is missing, so this run cannot be resumed"));
+        };
         let inputs = self.inputs(source, data);
         let config: FinetuneConfig = read_toml(&config_path, &[])?;
         let same_data = |known: &DataMark| inputs.data.as_ref().is_none_or(|data| data.fits(known));

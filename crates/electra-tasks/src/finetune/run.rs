@@ -42,7 +42,10 @@ impl Finetune<'_> {
         let prepared = self.prepare(read.take())?;
         let prepared = read.insert(prepared);
         // Building a network may fail; an existing folder must then be kept.
-        let parameters = self.build(self.seeds[0], prepared)?.parameters();
+        let built = self.build(self.seeds[0], prepared)?;
+        self.check_memory(&built, prepared)?;
+        let parameters = built.parameters();
+        drop(built);
         let _lock = self.begin(prepared)?;
         self.list_left_out(&prepared.loaded.left_out)?;
         let examples = prepared.loaded.examples;

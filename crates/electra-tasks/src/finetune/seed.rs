@@ -16,10 +16,15 @@ use crate::{
     split::Split,
 };
 use electra_files::{folder, write_json};
-use electra_model::tensors::{Named, variables};
+use electra_model::{
+    HeadKind, NetworkSpec,
+    flops::Work,
+    tensors::{Named, variables},
+};
 use electra_scores::Scores;
 use electra_train::{
     Existing, Fetch, INITIAL_WEIGHTS, Outcome, Plan, Session, SingleProcess, StartFrom, Trainer,
+    memory::StepMemory,
     metrics::{Figures, number},
     mix,
     run_dir::RunDir,
@@ -135,6 +140,24 @@ impl Finetune<'_> {
         Ok(Built { objective, variables: variables(&vs)? })
     }
 
+    /// Compares the memory of a step on training inputs of usual length with what is available.
+    pub(super) fn check_memory(&self, built: &Built, prepared: &Prepared) -> Result<()> {
+        let inputs = &prepared.loaded.inputs;
+        let lengths = inputs.iter().flatten().map(|input| input.ids.len() as f64);
+        let (tokens, pairs) = lengths
+            .fold((0.0, 0.0), |(sum, squares), length| (sum + length, squares + length * length));
+        let examples = inputs.len().max(1) as f64;
+        let memory = StepMemory {
+            parts: &prepared.parts,
+            networks: &[NetworkSpec::new("encoder", &prepared.source.config, HeadKind::None)],
+            parameters: built.variables.iter().map(|(_, tensor)| tensor.numel() as u64).sum(),
+            sequence: Work { tokens: tokens / examples, pairs: pairs / examples, predictions: 0.0 },
+            batch_size: self.config.train.batch_size,
+            accumulate: self.config.train.accumulate,
+        };
+        Ok(memory.check(electra_torch::device(&self.config.train.device)?)?)
+    }
+
     fn train(
         &self,
         seed: u64,
@@ -213,7 +236,7 @@ impl Finetune<'_> {
             },
         };
         trainer.train().map_err(|error| match error {
-            source @ electra_train::Error::NonFinite { .. } => Error::Diverged { seed, source },
+            cause @ electra_train::Error::NonFinite { .. } => Error::Diverged { seed, cause },
             other => other.into(),
         })
     }

@@ -129,11 +129,21 @@ impl<'a> Finetune<'a> {
         }
     }
 
-    /// The encoder's config, with the names of custom parts, and its tokenizer.
+    /// The encoder's config, with the names of custom parts, and its tokenizer. A part of the model that is replaced is
+    /// logged.
     pub(super) fn source(&self) -> Result<Source> {
         let mut source = Source::read(&self.model)?;
         if let Some(parts) = &self.parts {
-            source.config = parts.applied_to_encoder(&source.config);
+            let config = parts.applied_to_encoder(&source.config);
+            for ((seam, from), (_, to)) in source.config.seams().into_iter().zip(config.seams()) {
+                if from != to {
+                    tracing::warn!(
+                        "{}: {seam} = {from:?} is replaced with {to:?}, which starts from the weights of the same names",
+                        self.model.display()
+                    );
+                }
+            }
+            source.config = config;
         }
         Ok(source)
     }

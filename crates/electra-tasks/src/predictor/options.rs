@@ -8,7 +8,6 @@ use crate::{
 use electra_scores::table::{Delimiter, Format, Layout, Quoting};
 use std::{
     fmt,
-    fs::File,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
@@ -32,7 +31,7 @@ impl StreamInput {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = electra_files::open(path)?;
         let (reader, name) = (Box::new(file), path.to_owned());
         Ok(Self { reader, name, format: None, delimiter: None, quoting: None })
     }

@@ -142,7 +142,10 @@ fn rejected(name: &str, bytes: impl AsRef<[u8]>, words: &[&str]) {
 fn invalid_vocabularies_are_rejected() {
     rejected("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", &["[MASK]"]);
     rejected("vocab.txt", "a\nb\n", &["[PAD], [UNK], [CLS], [SEP], [MASK]"]);
-    rejected("vocab.txt", "", &["[PAD]"]);
+    rejected("vocab.txt", "", &["the file is empty"]);
+    rejected("vocab.txt", "<!DOCTYPE html>\n<html></html>\n", &["the file is an HTML page"]);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n";
+    rejected("vocab.txt", pointer, &["is a Git LFS pointer", "git lfs pull"]);
     rejected("vocab.txt", b"[PAD]\n\xff\n", &["byte 6", "UTF-8"]);
     rejected("tokenizer.json", "{", &["EOF"]);
     rejected(
@@ -158,9 +161,6 @@ fn invalid_vocabularies_are_rejected() {
     rejected("tokenizer.json", r#"{"model": {"vocab": {"[PAD]": 0, "a": 1}}}"#, &["[MASK]"]);
     let missing = Vocab::from_file("nowhere/vocab.txt".as_ref()).unwrap_err().to_string();
     assert!(missing.contains("nowhere/vocab.txt"), "{missing}");
-    let dir = tempfile::tempdir().unwrap();
-    let missing = WordPiece::from_pretrained_dir(dir.path()).unwrap_err().to_string();
-    assert!(missing.contains("no vocab.txt and no tokenizer.json"), "{missing}");
 }
 
 /// Ids by `load_vocab` of transformers 5.23: only the line end is removed, an empty line keeps its id, and a duplicate token
@@ -429,4 +429,31 @@ fn contradicting_added_tokens_are_rejected() {
     rejected(json!({"[E1]": 8}), json!({"7": token}), &both);
     rejected(none.clone(), json!({"7": {"id": 7}}), &["added_tokens_decoder", "content"]);
     rejected(none, json!({"seven": token}), &["tokenizer_config.json", "\"seven\" is not an id"]);
+}
+
+/// A folder without a vocabulary, or of another kind, is an error that says what is missing or what to do.
+#[test]
+fn a_folder_without_a_vocabulary_is_rejected() {
+    let dir = tempfile::tempdir().unwrap();
+    let fails = |name: &str, files: &[&str], words: &[&str]| {
+        let folder = dir.path().join(name);
+        for file in files {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(file), "{}").unwrap();
+        }
+        let message = WordPiece::from_pretrained_dir(&folder).unwrap_err().to_string();
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in {message:?}");
+        }
+    };
+    let none = ["no vocabulary", "vocab.txt or tokenizer.json"];
+    fails("model", &["config.json"], &none);
+    fails("tokenizer", &["tokenizer_config.json"], &none);
+    fails(
+        "xlnet",
+        &["config.json", "spiece.model"],
+        &["spiece.model is the vocabulary of another"],
+    );
+    fails("run", &["config.toml", "manifest.json"], &["is a run folder", "electra export"]);
+    fails("modle", &[], &["modle does not exist; did you mean", "/model?"]);
 }

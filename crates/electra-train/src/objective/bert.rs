@@ -145,7 +145,7 @@ impl Objective for Bert {
         train: bool,
     ) -> Box<dyn Pass + 'a> {
         let encoder = self.network.encoder().config();
-        let (compute, vocabulary) = (Compute::of(encoder), encoder.vocab_size);
+        let (compute, vocabulary) = (Compute::of(encoder), encoder.token_count());
         let inputs = Inputs::new(part, Shapes::of(compute, self.device), self.device);
         let ids = Tensor::from_slice(&self.config.input_ids(part, vocabulary));
         let ids_bs = upload(&ids, self.device).view_as(&inputs.ids_bs);

@@ -88,8 +88,8 @@ impl Sampling {
                 Ok((masked_lm(generator, self), discriminator))
             }
             GeneratorKind::Uniform => {
-                let size = site.model.discriminator.vocab_size as usize;
-                Ok((counts(&vec![1; size]), kept()?))
+                let tokens = site.model.discriminator.token_count() as usize;
+                Ok((counts(&vec![1; tokens]), kept()?))
             }
             GeneratorKind::Unigram => Ok((counts(site.unigram_counts), kept()?)),
             GeneratorKind::TwoTower => {
@@ -120,7 +120,7 @@ pub(super) fn networks<H: PretrainingHead>(
     let generator = &pair.generator;
     if generator.encoder().config().initializer.output_bias == OutputBiasInit::Unigram {
         let frequencies_v = log_frequencies(site.unigram_counts);
-        no_grad(|| generator.head().bias().shallow_clone().f_copy_(&frequencies_v))?;
+        no_grad(|| generator.head().bias().f_copy_(&frequencies_v))?;
     }
     Ok(pair)
 }

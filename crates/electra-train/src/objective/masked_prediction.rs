@@ -21,11 +21,11 @@ pub(super) struct MaskedPrediction {
 }
 
 /// The output layer, with the settings of sampling.
-pub(super) struct OutputLayer<'a> {
+pub(super) struct OutputLayer {
     /// Weight `[v, e]`.
     pub(super) table_ve: Tensor,
     /// Bias `[v]`.
-    pub(super) bias_v: &'a Tensor,
+    pub(super) bias_v: Tensor,
     /// Logits are divided by the temperature before sampling.
     pub(super) temperature: f64,
     /// Whether the label is never sampled.
@@ -67,7 +67,7 @@ impl MaskedPrediction {
     }
 }
 
-impl OutputLayer<'_> {
+impl OutputLayer {
     /// # Shapes
     /// - `features_pe`: `[p, e]`; `labels_p`: `[p]` int64, -100 for positions without a loss; `uniforms_p`: `[p]` in [0, 1).
     pub(super) fn predict(
@@ -76,7 +76,7 @@ impl OutputLayer<'_> {
         labels_p: &Tensor,
         uniforms_p: &Tensor,
     ) -> MaskedPrediction {
-        let (table_ve, bias_v) = (&self.table_ve, self.bias_v);
+        let (table_ve, bias_v) = (&self.table_ve, &self.bias_v);
         let fuses = self.compute.fuses(features_pe);
         if fuses && self.temperature == 1.0 && !self.disallow_correct {
             let features_pe = self.compute.cast(features_pe);

@@ -124,9 +124,9 @@ impl TwoTower {
         })
     }
 
-    fn output_layer(&self) -> OutputLayer<'_> {
+    fn output_layer(&self) -> OutputLayer {
         OutputLayer {
-            table_ve: self.left_to_right.embeddings().token_table(),
+            table_ve: self.head.table(&self.left_to_right.embeddings().token_table()),
             bias_v: self.head.bias(),
             temperature: self.temperature,
             disallow_correct: false,

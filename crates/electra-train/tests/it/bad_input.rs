@@ -5,7 +5,7 @@ use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::{Parts, SelfAttention, hf::Pretrained};
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use electra_train::{
-    Existing, Recipe, Start,
+    Existing, Recipe, RunConfig, Start,
     export::{ExportPart, export, locate},
 };
 use std::fs;
@@ -34,10 +34,15 @@ fn shards_that_do_not_match_the_config() {
         train(&fixture, &["data.sequence_length=32"], "run"),
         &["data.sequence_length = 32", "must be 16"],
     );
-    fails_with(
-        train(&fixture, &["model.vocab_size=500"], "run"),
-        &["model.vocab_size = 500", "must be"],
-    );
+    let tokens = fixture.config(&[]).model.discriminator.vocab_size;
+    for (rows, expected) in [
+        (tokens - 1, format!("must be {tokens}, the number")),
+        (tokens + 1025, "up to 1024".into()),
+    ] {
+        let set = format!("model.vocab_size={rows}");
+        let key = format!("model.vocab_size = {rows}");
+        fails_with(train(&fixture, &[&set], "run"), &[&key, &expected]);
+    }
     fails_with(train(&fixture, &["data.shards=nowhere"], "run"), &["nowhere"]);
     // No run folder was created.
     assert!(!fixture.path("run").exists());
@@ -119,6 +124,8 @@ fn resuming_without_a_checkpoint_is_an_error() {
     fails_with(resume("nowhere"), &["nowhere"]);
     fs::create_dir_all(fixture.path("empty/checkpoints")).unwrap();
     fs::write(fixture.path("empty/config.toml"), fixture.config(&[]).to_toml()).unwrap();
+    fails_with(resume("empty"), &["empty is not a run folder: it has no manifest.json"]);
+    fs::write(fixture.path("empty/manifest.json"), "{}").unwrap();
     fails_with(resume("empty"), &["empty", "no intact checkpoint"]);
 }
 
@@ -140,7 +147,7 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
     Recipe::from_config(config.clone()).with_parts(parts).pretrain(&Start::new(&run)).unwrap();
     let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
     assert!(manifest.contains("attention=zero"), "{manifest}");
-    let shipped = Recipe::from_config(config);
+    let shipped = Recipe::from_config(config.clone());
     fails_with(
         shipped.pretrain(&Start::resume(&run)),
         &["model.attention.kind was \"zero\"", "now is \"softmax\""],
@@ -149,6 +156,34 @@ fn a_checkpoint_of_other_parts_prints_both_lists() {
         shipped.load_weights(&run.join("checkpoints/step-0000001")),
         &["attention=zero", "attention=softmax"],
     );
+    // Doors that read the run's own config lack the part; those of a recipe have it.
+    let unknown = "attention = \"zero\": this program has no such part";
+    fails_with(
+        export(&run, ExportPart::Default, &fixture.path("out"), Existing::Refuse),
+        &[unknown],
+    );
+    let of_run = || RunConfig::read(&run.join("config.toml"), &[]).unwrap();
+    fails_with(Recipe::from_config(of_run()).untrained(), &[unknown]);
+    let parts = || Parts::shipped().with_attention("zero", |_| Ok(ZeroAttention));
+    let custom = Recipe::from_config(of_run()).with_parts(parts());
+    let (folder, checkpoint) = locate(&run).unwrap();
+    custom.evaluate(&folder, &checkpoint, &fixture.path("shards")).unwrap();
+    custom.export(&run, ExportPart::Default, &fixture.path("out"), Existing::Refuse).unwrap();
+    fails_with(
+        custom.export_tf(&run, &fixture.path("tf"), Existing::Refuse),
+        &["requires ELECTRA's parts", "attention=zero"],
+    );
+    // Starting from the exported model, or from the run, needs the part too.
+    for from in [fixture.path("out"), run.clone()] {
+        let mut init = config.clone();
+        init.init.from = from;
+        let start = Start::new(fixture.path("on"));
+        let words = ["zero", "softmax"];
+        fails_with(Recipe::from_config(init.clone()).pretrain(&start), &words);
+        assert!(!fixture.path("on").exists());
+        Recipe::from_config(init).with_parts(parts()).pretrain(&start).unwrap();
+        fs::remove_dir_all(fixture.path("on")).unwrap();
+    }
 }
 
 /// The folder names the part, and has the weights of the checkpoint.
@@ -184,7 +219,10 @@ fn export_requires_a_run_and_an_empty_folder() {
     let fixture = Fixture::new();
     let out = fixture.path("out");
     let run = fixture.path("run");
-    fails_with(export(&run, ExportPart::Discriminator, &out, Existing::Refuse), &["config.toml"]);
+    fails_with(
+        export(&run, ExportPart::Discriminator, &out, Existing::Refuse),
+        &["run does not exist"],
+    );
     train(&fixture, &["train.steps=1"], "run").unwrap();
     fs::create_dir(&out).unwrap();
     fs::write(out.join("precious.txt"), "mine").unwrap();

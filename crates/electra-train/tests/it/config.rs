@@ -96,7 +96,7 @@ fn the_error_for_an_unknown_part_lists_the_known_ones() {
     let overrides = ["model.attention.kind=magic".to_owned()];
     let recipe = Recipe::from_config(RunConfig::read(&preset("small"), &overrides).unwrap());
     let message = recipe.pretrain(&Start::new("nowhere")).unwrap_err().to_string();
-    for word in ["attention = \"magic\"", "known: softmax", "Parts::with_attention"] {
+    for word in ["attention = \"magic\"", "known here: softmax", "Parts::with_attention"] {
         assert!(message.contains(word), "{message}");
     }
 }

@@ -22,6 +22,7 @@ mod memory;
 mod metrics;
 mod objective;
 mod optim;
+mod padded;
 mod profile;
 mod report;
 mod resume;

@@ -221,7 +221,7 @@ impl Masking for First {
 fn a_custom_masking_replaces_that_of_the_config() {
     let fixture = Fixture::new();
     let masking = First::default();
-    let sets = ["objective.masking.kind=rare", "train.steps=1", "evaluate.every=0"];
+    let sets = ["objective.masking.kind=whole-word", "train.steps=1", "evaluate.every=0"];
     let recipe = Recipe::from_config(fixture.config(&sets)).with_masking(masking.clone());
     let run = fixture.path("run");
     recipe.pretrain(&Start::new(&run)).unwrap();

@@ -18,8 +18,10 @@ type Ref = usize;
 enum Value {
     Mark,
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
+    /// [`MAGIC`].
+    Magic,
     Str(Rc<str>),
     Tuple(Vec<Ref>),
     List(Vec<Ref>),
@@ -38,9 +40,11 @@ enum Global {
     Storage(Kind),
 }
 
-const GLOBALS: [(&str, &str, Global); 11] = [
+const GLOBALS: [(&str, &str, Global); 12] = [
     ("collections", "OrderedDict", Global::OrderedDict),
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
+    // PyTorch before 0.4.
+    ("torch._utils", "_rebuild_tensor", Global::RebuildTensor),
     ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
     ("torch", "FloatStorage", Global::Storage(Kind::Float)),
     ("torch", "DoubleStorage", Global::Storage(Kind::Double)),
@@ -52,41 +56,102 @@ const GLOBALS: [(&str, &str, Global); 11] = [
     ("torch", "BoolStorage", Global::Storage(Kind::Bool)),
 ];
 
-/// Tensors by name, in the program's order.
-type State = Vec<(Rc<str>, Rc<TensorView>)>;
+/// The number that a file of PyTorch before 1.6 begins with, 0x1950a86a20f9469cfc6c, in little-endian bytes.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// Runs the program and returns its state dict. Top-level items that are not tensors (numbers, strings, lists) are
-/// rejected: a training checkpoint is not a state dict.
-pub(super) fn state_dict(program: &[u8]) -> Result<State, String> {
-    if program.len() > MAX_PROGRAM {
-        return Err(format!("has {} bytes, the limit is {MAX_PROGRAM}", program.len()));
+/// Tensors by name, in the program's order.
+pub(super) type State = Vec<(Rc<str>, Rc<TensorView>)>;
+
+/// The value that a program leaves.
+pub(super) struct Pickle {
+    arena: Vec<Value>,
+    result: Ref,
+    /// The program's length in bytes; more may follow it.
+    pub(super) length: usize,
+}
+
+impl Pickle {
+    /// Runs the program at the start of `bytes`, which has at most [`MAX_PROGRAM`] bytes.
+    pub(super) fn run(bytes: &[u8]) -> Result<Self, String> {
+        let program = &bytes[..bytes.len().min(MAX_PROGRAM)];
+        let mut machine =
+            Machine { program, at: 0, arena: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
+        let result = machine.run().map_err(|e| match machine.at {
+            at if at == MAX_PROGRAM => format!("the program is longer than {MAX_PROGRAM} bytes"),
+            at => format!("byte {at}: {e}"),
+        })?;
+        Ok(Self { arena: machine.arena, result, length: machine.at })
     }
-    let mut machine =
-        Machine { program, at: 0, arena: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
-    let result = machine.run().map_err(|e| format!("byte {}: {e}", machine.at))?;
-    let Value::Dict(items) = machine.take(result) else {
-        return Err("is not a dict of tensors".to_owned());
-    };
-    // The last item of a name wins, as in a dict; one tensor may have two names.
-    let mut tensors = State::new();
-    let mut indices: HashMap<Rc<str>, usize> = HashMap::new();
-    for (key, value) in items {
-        let Value::Str(name) = &machine.arena[key] else {
-            return Err("has a key that is not a string".to_owned());
+
+    /// Its state dict. Top-level items that are not tensors (numbers, strings, lists) are rejected: a training checkpoint
+    /// is not a state dict.
+    pub(super) fn state_dict(&self) -> Result<State, String> {
+        let Value::Dict(items) = &self.arena[self.result] else {
+            return Err("is not a dict of tensors".to_owned());
         };
-        check_length(name)?;
-        let Value::Tensor(view) = &machine.arena[value] else {
-            return Err(format!("{name:?} is not a plain tensor"));
-        };
-        match indices.get(name) {
-            Some(&index) => tensors[index].1 = Rc::clone(view),
-            None => {
-                indices.insert(Rc::clone(name), tensors.len());
-                tensors.push((Rc::clone(name), Rc::clone(view)));
+        // The last item of a name wins, as in a dict; one tensor may have two names.
+        let mut tensors = State::new();
+        let mut indices: HashMap<Rc<str>, usize> = HashMap::new();
+        for &(key, value) in items {
+            let Value::Str(name) = &self.arena[key] else {
+                return Err("has a key that is not a string".to_owned());
+            };
+            check_length(name)?;
+            let Value::Tensor(view) = &self.arena[value] else {
+                return Err(format!("{name:?} is not a plain tensor"));
+            };
+            match indices.get(name) {
+                Some(&index) => tensors[index].1 = Rc::clone(view),
+                None => {
+                    indices.insert(Rc::clone(name), tensors.len());
+                    tensors.push((Rc::clone(name), Rc::clone(view)));
+                }
             }
         }
+        Ok(tensors)
     }
-    Ok(tensors)
+
+    /// The storages that the program refers to.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.arena.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
+
+    /// Whether it is the number that a file of PyTorch before 1.6 begins with.
+    pub(super) fn is_magic(&self) -> bool {
+        matches!(self.arena[self.result], Value::Magic)
+    }
+
+    /// Its number.
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self.arena[self.result] {
+            Value::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The strings of its list.
+    pub(super) fn strings(&self) -> Option<Vec<Rc<str>>> {
+        let Value::List(items) = &self.arena[self.result] else { return None };
+        let string = |&item: &Ref| match &self.arena[item] {
+            Value::Str(string) => Some(Rc::clone(string)),
+            _ => None,
+        };
+        items.iter().map(string).collect()
+    }
+
+    /// The value of a key of its dict that is true or false.
+    pub(super) fn flag(&self, wanted: &str) -> Option<bool> {
+        let Value::Dict(items) = &self.arena[self.result] else { return None };
+        let is_wanted = |key: Ref| matches!(&self.arena[key], Value::Str(key) if **key == *wanted);
+        let &(_, value) = items.iter().find(|(key, _)| is_wanted(*key))?;
+        match self.arena[value] {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 fn check_length(name: &str) -> Result<(), String> {
@@ -116,7 +181,7 @@ impl Machine<'_> {
                 b'.' => return self.pop(),
                 b'(' => self.push(Value::Mark),
                 b'N' => self.push(Value::None),
-                0x88 | 0x89 => self.push(Value::Bool),
+                0x88 | 0x89 => self.push(Value::Bool(opcode == 0x88)),
                 b'K' => {
                     let value = self.byte()?.into();
                     self.push(Value::Int(value));
@@ -131,13 +196,14 @@ impl Machine<'_> {
                 }
                 0x8a => {
                     let value = self.long()?;
-                    self.push(Value::Int(value));
+                    self.push(value);
                 }
-                0x8c => {
+                // SHORT_BINUNICODE, and the strings of Python 2.
+                0x8c | b'U' => {
                     let length = self.byte()?.into();
                     self.string(length)?;
                 }
-                b'X' => {
+                b'X' | b'T' => {
                     let length = u32::from_le_bytes(self.array()?).into();
                     self.string(length)?;
                 }
@@ -222,10 +288,6 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| UNDERFLOW.to_owned())
     }
 
-    fn take(&mut self, value: Ref) -> Value {
-        std::mem::replace(&mut self.arena[value], Value::None)
-    }
-
     fn pop_to_mark(&mut self) -> Result<Vec<Ref>, String> {
         let mark = self.stack.iter().rposition(|&value| matches!(self.arena[value], Value::Mark));
         let items = self.stack.split_off(mark.ok_or("no mark on the stack")? + 1);
@@ -271,17 +333,20 @@ impl Machine<'_> {
         Ok(line)
     }
 
-    /// LONG1: little-endian two's complement of up to 8 bytes.
-    fn long(&mut self) -> Result<i64, String> {
+    /// LONG1: little-endian two's complement of up to 8 bytes, or [`MAGIC`].
+    fn long(&mut self) -> Result<Value, String> {
         let length = self.byte()?;
         let bytes = self.bytes(length.into())?;
+        if bytes == MAGIC {
+            return Ok(Value::Magic);
+        }
         if bytes.len() > 8 {
             return Err(format!("integers of {} bytes are not supported", bytes.len()));
         }
         let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
-        Ok(i64::from_le_bytes(wide))
+        Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
@@ -328,14 +393,18 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// BINPERSID: `('storage', class, key, device, elements)`.
+    /// BINPERSID: `('storage', class, key, device, elements)`; before PyTorch 1.6 followed by `None`, or by the part of another
+    /// storage that it is, which was never written since 0.4.
     fn persistent(&mut self) -> Result<(), String> {
         const NOT_STORAGE: &str = "a persistent id that is not a storage";
         let value = self.pop()?;
         let Value::Tuple(items) = &self.arena[value] else { return Err(NOT_STORAGE.to_owned()) };
-        let &[tag, class, key, _device, elements] = items.as_slice() else {
+        let &[tag, class, key, _device, elements, ref view @ ..] = items.as_slice() else {
             return Err(NOT_STORAGE.to_owned());
         };
+        if view.iter().any(|&view| !matches!(self.arena[view], Value::None)) {
+            return Err("a storage that is a part of another one is not supported".to_owned());
+        }
         let storage = match (&self.arena[tag], &self.arena[class], &self.arena[key]) {
             (Value::Str(tag), Value::Global(Global::Storage(kind)), Value::Str(key))
                 if &**tag == "storage" =>

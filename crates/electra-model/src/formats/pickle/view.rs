@@ -32,7 +32,7 @@ impl Storage {
             ));
         }
         Tensor::f_from_data_size(bytes, &[self.elements as i64], self.kind)
-            .map_err(|e| e.to_string())
+            .map_err(|e| electra_torch::Error::from(e).to_string())
     }
 }
 
@@ -71,6 +71,6 @@ impl TensorView {
         let signed = |values: &[u64]| values.iter().map(|&x| x as i64).collect::<Vec<_>>();
         storage
             .f_as_strided(signed(&self.shape), signed(&self.strides), self.offset as i64)
-            .map_err(|e| e.to_string())
+            .map_err(|e| electra_torch::Error::from(e).to_string())
     }
 }
