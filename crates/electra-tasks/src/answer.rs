@@ -10,7 +10,11 @@ use std::fmt::Debug;
 
 /// One request to a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a request has the keys text_a (and text_b), texts, words, or question and context, and no others"
+)]
 #[non_exhaustive]
 pub enum Request {
     /// A text or a pair of texts.

@@ -153,7 +153,10 @@ fn output_folders_that_are_not_empty_or_of_another_run() {
 
     let mut resumed = fixture.finetune(&task, &config, "tuned");
     resumed.from = StartFrom::Checkpoint;
-    says(run(&resumed), &["inputs.json"]);
+    says(run(&resumed), &["tuned does not exist"]);
+    fixture.write("tuned/config.toml", "");
+    says(run(&resumed), &["is not the output of `electra finetune`", "inputs.json"]);
+    fs::remove_dir_all(fixture.path("tuned")).unwrap();
     run(&fixture.finetune(&task, &config, "tuned")).unwrap();
     // A run is replaced only after the networks of the new one could be built.
     for broken in ["train.device=cuda:63", "train.device=gpu"] {

@@ -12,6 +12,7 @@ mod labels;
 mod multi_label;
 mod multiple_choice;
 mod own_task;
+mod parts;
 mod predict;
 mod presets;
 mod questions;

@@ -204,6 +204,8 @@ fn requests_and_answers_are_json() {
     assert_eq!(request(r#"{"text_a": "a", "text_b": "b"}"#), Request::pair("a", "b"));
     assert_eq!(request(r#"{"texts": ["a", "b", "c"]}"#), Request::row(&["a", "b", "c"]));
     assert_eq!(Request::row(&["a", "b"]), Request::pair("a", "b"));
+    let wrong = serde_json::from_str::<Request>(r#"{"text": "red"}"#).unwrap_err().to_string();
+    assert!(wrong.starts_with("a request has the keys text_a"), "{wrong}");
     assert_eq!(request(r#"{"words": ["red", "fox"]}"#), Request::words(&["red", "fox"]));
     let question = r#"{"question": "who", "context": "a fox"}"#;
     assert_eq!(request(question), Request::question("who", "a fox"));
