@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 /// Setup, pipelines and checks of the workspace.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -2,13 +2,14 @@
 
 mod commands;
 mod console;
+mod help;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Pre-train, evaluate, export and fine-tune ELECTRA models, and predict with them.
+/// Train ELECTRA models on your text, fine-tune them on your tasks, and predict with them.
 #[derive(Debug, Parser)]
-#[command(name = "electra", version, propagate_version = true)]
+#[command(name = "electra", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,57 +18,41 @@ struct Cli {
     threads: Option<u16>,
 }
 
+// The help of a command is that of its arguments. `help.rs` lists the commands by purpose.
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(commands::train::Args),
-    /// Train or check a WordPiece vocabulary.
     #[command(subcommand)]
     Vocab(commands::vocab::Command),
-    /// Build, inspect or verify shards of a corpus.
     #[command(subcommand)]
     Shards(commands::shards::Command),
     Presets(commands::presets::Args),
-    /// Pre-train with replaced token detection.
     Pretrain(commands::pretrain::Args),
-    /// Compute held-out metrics of a run.
     Evaluate(commands::evaluate::Args),
-    /// Write a page with curves, metrics and config of runs, at any time.
     Report(commands::report::Args),
-    /// List the runs in a folder.
     Runs(commands::runs::Args),
     Gradients(commands::gradients::Args),
-    /// Export a network of a run to Hugging Face's format, or both networks to TensorFlow's.
     Export(commands::export::Args),
-    /// Import weights of other programs, or hyperparameters of the original.
     Import(commands::import::Args),
-    /// Compare two sets of weights.
     Compare(commands::compare::Args),
-    /// Run a network on ids, or detect replaced tokens in a text.
     Forward(commands::forward::Args),
-    // The help of these two is that of their arguments.
     FillMask(commands::fill_mask::Args),
     Rescore(commands::rescore::Args),
-    /// Fine-tune on a labeled task.
     Finetune(commands::finetune::Args),
-    /// Predict with a fine-tuned model.
     Predict(commands::predict::Args),
-    /// Score predictions like the official scripts.
     #[command(subcommand)]
     Score(commands::score::Command),
-    /// Write predictions for the GLUE leaderboard.
     Submit(commands::submit::Args),
-    /// Print parameters, FLOPs and memory of a config.
     Flops(commands::flops::Args),
-    /// Check and time pre-training on a GPU.
     GpuCheck(commands::gpu_check::Args),
-    /// Profile the parts of a pre-training step.
     Profile(commands::profile::Args),
 }
 
 fn main() -> ExitCode {
     console::init();
     electra_torch::keep_memory();
-    let cli = Cli::parse();
+    let matches = help::grouped(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Some(threads) = cli.threads {
         use_threads(threads);
     }

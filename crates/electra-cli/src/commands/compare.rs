@@ -5,9 +5,9 @@ use clap::Parser;
 use electra_model::compare::{self, Verdict};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Compare two checkpoints, model folders or weight files: names, shapes, kinds, largest differences.
+/// Compare two checkpoints, model folders or weight files.
 ///
-/// Exits with code 0 if everything is bitwise equal, or all differences are at most --tolerance, and with 1 otherwise.
+/// Compares names, shapes, kinds and values. Exits with code 0 if everything is bitwise equal, or all differences are at most --tolerance, and with 1 otherwise.
 /// Names are those in the files. Networks with different parts, such as another attention, are not equal.
 #[derive(Debug, Parser)]
 #[command(

@@ -5,6 +5,9 @@ use electra_data::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentenc
 use electra_tokenize::{Accents, Case, TokenizerOptions};
 use std::path::{Path, PathBuf};
 
+/// The heading of the options for reading text.
+const READING: &str = "Reading the text";
+
 /// The corpus, and how to read its text.
 #[derive(Debug, Args)]
 pub(crate) struct CorpusArgs {
@@ -12,18 +15,18 @@ pub(crate) struct CorpusArgs {
     #[arg(long)]
     corpus: PathBuf,
     /// Text field of JSON lines or Parquet.
-    #[arg(long, default_value = "text")]
+    #[arg(long, help_heading = READING, default_value = "text")]
     field: String,
     /// How documents are separated in plain text. In other formats each record is a document.
-    #[arg(long, value_enum, default_value_t = DocumentBoundary::BlankLine)]
+    #[arg(long, help_heading = READING, value_enum, default_value_t = DocumentBoundary::BlankLine)]
     documents: DocumentBoundary,
     /// How sentences are separated.
-    #[arg(long, value_enum, default_value_t = Sentences::Unicode)]
+    #[arg(long, help_heading = READING, value_enum, default_value_t = Sentences::Unicode)]
     sentences: Sentences,
     /// Skip and count invalid UTF-8 bytes, and escapes of lone surrogates in JSON, instead of failing.
-    #[arg(long)]
+    #[arg(long, help_heading = READING)]
     lossy: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = READING)]
     pub(crate) tokenizer: TokenizerArgs,
 }
 

@@ -6,7 +6,7 @@ use electra_files::write_file_with;
 use electra_train::{Recipe, RunConfig, config::Probe, evaluation::evaluation, export};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-/// Print held-out generator and discriminator metrics of a run as JSON.
+/// Print held-out metrics of a run as JSON.
 ///
 /// Evaluates the whole held-out split without dropout. Masks and samples depend only on the example, so results are
 /// reproducible.

@@ -7,7 +7,10 @@ use clap::{Parser, ValueEnum};
 use electra_train::export::{self, ExportPart};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Export a network of a run for `AutoModel.from_pretrained`, or both networks for the original.
+/// Export a model of a run to a folder.
+///
+/// The folder is for `AutoModel.from_pretrained` of transformers, for fine-tuning and for prediction. With --format tf, both
+/// networks are written as a checkpoint of the original.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Examples:\n  electra export runs/small --part discriminator --out exported/small\n  electra export runs/my-task --out exported/my-task\n  electra export runs/small --format tf --out exported/small-tf"

@@ -25,7 +25,7 @@ const BATCH_SIZE: usize = 128;
 ///
 /// With --model alone: the generator's probabilities.
 ///
-/// With --discriminator: the generator's best candidates are put in one by one, and the probabilities follow from the
+/// With --discriminator: each of the generator's best candidates is inserted in turn, and the probabilities follow from the
 /// discriminator's outputs (ELECTRA's appendix G), normalized over the candidates.
 ///
 /// With --electric: probabilities proportional to exp(-energy), over the generator's best candidates, or without --model
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// Number of predictions to show for each [MASK].
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top_k: u16,
-    /// "auto", "cpu" or "cuda:N".
+    /// Device: "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
 }

@@ -23,12 +23,12 @@ use std::{
     process::ExitCode,
 };
 
-/// Fine-tune an exported model on a labeled task, and print the dev score of each seed and of baselines.
+/// Fine-tune a model on a labeled task.
 ///
-/// The task is described by a `task.toml`: its columns, files and metric, and in `[config]` overrides of the config of
+/// Prints the dev score of each seed and of baselines. The task is described by a `task.toml`: its columns, files and metric, and in `[config]` overrides of the config of
 /// `--config` or `--preset`. Ctrl-C stops the run with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   electra finetune --task data/mine/task.toml --data data/mine --model exported/small \\
     --config configs/finetune-small.toml --seeds 3 --out runs/mine
   electra finetune --task cola --data GLUE --model exported/small \\
@@ -50,17 +50,19 @@ pub(crate) struct Args {
     /// For several tasks, give it once for all tasks or once per task.
     #[arg(long)]
     data: Vec<PathBuf>,
-    /// For several tasks: a task with n inputs is sampled in proportion to n^(1/T); with 1, each input is used once per
-    /// epoch.
-    #[arg(long, default_value_t = 1.0)]
+    /// T: a task with n inputs is sampled in proportion to n^(1/T); with 1, each input is used once per epoch.
+    #[arg(long, default_value_t = 1.0, help_heading = SEVERAL)]
     temperature: f64,
-    /// For several tasks: the weight of each task's loss, as in `1,0.5`; 1 by default.
-    #[arg(long, value_delimiter = ',')]
+    /// The weight of each task's loss, as in `1,0.5`; 1 by default.
+    #[arg(long, value_delimiter = ',', help_heading = SEVERAL)]
     weights_of_tasks: Vec<f64>,
     /// The encoder: a Hugging Face folder with its tokenizer, or the output of an earlier fine-tuning (without its head).
     #[arg(long)]
     model: PathBuf,
-    /// The config. Default: --preset paper.
+    /// Output folder.
+    #[arg(long)]
+    out: PathBuf,
+    /// Config file (TOML). Default: --preset paper.
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
     /// Published hyperparameters for the size of the model and the task.
@@ -77,18 +79,18 @@ pub(crate) struct Args {
     /// Number of runs, with the seeds `train.seed`, `train.seed` + 1, ...
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: u64,
-    /// Whether to use the weights of the model.
+    /// Initial weights of the encoder.
     #[arg(long, value_enum, default_value_t = Weights::Pretrained)]
     weights: Weights,
-    /// Output folder.
-    #[arg(long)]
-    out: PathBuf,
     /// Resume the run in --out; finished seeds are skipped.
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
     #[command(flatten)]
     overwrite: Overwrite,
 }
+
+/// The heading of the options for several tasks.
+const SEVERAL: &str = "Several tasks";
 
 /// The prefix of a task's keys in `--set`.
 const TASK_KEYS: &str = "task.";

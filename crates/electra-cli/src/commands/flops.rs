@@ -23,7 +23,7 @@ use std::{
 };
 use tch::Device;
 
-/// Print parameters, FLOPs and memory of a config, or compare published models and runs.
+/// Print parameters, FLOPs and memory of a config, or compare models.
 ///
 /// FLOPs of a step, of the run and of inference follow the reference's conventions; `product_flops_per_token` counts only
 /// the matrix products and attention of a step. Memory is computed for full sequences: `step_bytes` is the total of the
@@ -39,7 +39,7 @@ use tch::Device;
   electra flops configs/pretrain-base.toml --set model.activations=recompute --memory 16GB
   electra flops --published --runs runs")]
 pub(crate) struct Args {
-    /// The config.
+    /// Config file (TOML).
     #[arg(required_unless_present_any = COMPARISON, conflicts_with_all = COMPARISON)]
     config: Option<PathBuf>,
     /// Override a config key; repeatable.
@@ -53,9 +53,9 @@ pub(crate) struct Args {
     published: bool,
     /// Compare the runs of `electra pretrain` in a folder and its subfolders: FLOPs up to the newest checkpoint.
     ///
-    /// Scores are those of `electra finetune`: medians over seeds on dev. A fine-tuning folder belongs to the run that it
-    /// lies in; else to the run beside it or beside a folder that it lies in, if there is exactly one. Of several for one
-    /// task, the best counts.
+    /// Scores are those of `electra finetune`: medians over seeds on dev. A fine-tuning folder belongs to the run that
+    /// contains it; otherwise to the run next to it, or next to a folder that contains it, if there is exactly one. If a run
+    /// has several for one task, the best is shown.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
     /// Print JSON instead of a table.

@@ -16,7 +16,7 @@ use std::{
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
-/// Run a network of a model folder.
+/// Run a network on ids, or detect replaced tokens in a text.
 ///
 /// With --input, reads `input_ids`, `attention_mask` and `token_type_ids` (int64 [b, s]; the last two are optional) and
 /// writes `last_hidden_state` and, if the network has a pre-training head, `logits` (f32). With --text, prints the
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Text in which to detect replaced tokens.
     #[arg(long)]
     text: Option<String>,
-    /// "auto", "cpu" or "cuda:N".
+    /// Device: "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
 }

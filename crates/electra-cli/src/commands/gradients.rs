@@ -8,9 +8,9 @@ use electra_tokenize::{Tokenizer, WordPiece};
 use electra_train::{Recipe, RunConfig, gradients::read_batch, run_dir::RunDir, state};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Write the losses and all gradients of an objective on a given batch, without dropout.
+/// Write the losses and gradients of an objective on a given batch.
 ///
-/// For comparing an objective with another implementation. The batch is a safetensors file with `input_ids`,
+/// Without dropout, for comparing an objective with another implementation. The batch is a safetensors file with `input_ids`,
 /// `attention_mask`, `token_type_ids` `[b, s]`, `positions` `[p]` (masked positions, `row * s + column`) and `sampled_ids`
 /// `[p]` (used instead of sampling), all int64, and optionally `masked_ids` `[b, s]` (default: `[MASK]` at all positions).
 /// The output has `loss`, `loss.PART` and `grad.VARIABLE`.
@@ -20,7 +20,7 @@ use std::{path::PathBuf, process::ExitCode};
   electra gradients configs/ablations/gdes.toml --set data.shards=shards --weights weights.safetensors --input batch.safetensors \\
     --output gradients.safetensors")]
 pub(crate) struct Args {
-    /// A config, or a run folder.
+    /// Config file (TOML), or a run folder.
     source: PathBuf,
     /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -28,10 +28,10 @@ pub(crate) struct Args {
     /// The weights by variable, as in a checkpoint's model.safetensors. Default: the run's newest checkpoint.
     #[arg(long)]
     weights: Option<PathBuf>,
-    /// The batch.
+    /// The batch, as safetensors.
     #[arg(long)]
     input: PathBuf,
-    /// The output file.
+    /// Output file, as safetensors.
     #[arg(long)]
     output: PathBuf,
 }

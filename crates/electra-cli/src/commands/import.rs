@@ -21,10 +21,10 @@ use std::{
 };
 use tch::Device;
 
-/// Import weights: a Hugging Face folder (ELECTRA or BERT) or a TensorFlow checkpoint of the original; or the
-/// original's --hparams as a config.
+/// Import a model of another program.
 ///
-/// Checks names, shapes, kinds, and for NaN and infinity. From a checkpoint with both networks, writes the discriminator
+/// Reads a Hugging Face folder (ELECTRA or BERT), a TensorFlow checkpoint of the original, or the original's --hparams, which
+/// become a config. Checks names, shapes, kinds, and for NaN and infinity. From a checkpoint with both networks, writes the discriminator
 /// to OUT and the generator to OUT/generator, as `init.from = "OUT"` expects.
 #[derive(Debug, Parser)]
 #[command(
@@ -44,28 +44,33 @@ pub(crate) struct Args {
     #[arg(long)]
     out: PathBuf,
     /// A vocab.txt. Default: the one in the source folder.
-    #[arg(long)]
+    #[arg(long, help_heading = TOKENIZER)]
     vocab: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = TOKENIZER)]
     tokenizer: TokenizerArgs,
-    /// Number of attention heads of the discriminator (tf). Default: hidden / 64, as in the original.
-    #[arg(long)]
+    /// Number of attention heads of the discriminator. Default: hidden / 64, as in the original.
+    #[arg(long, help_heading = TENSORFLOW)]
     heads: Option<i64>,
-    /// Number of attention heads of the generator (tf).
-    #[arg(long)]
+    /// Number of attention heads of the generator. Default: hidden / 64.
+    #[arg(long, help_heading = TENSORFLOW)]
     generator_heads: Option<i64>,
     /// Text column for a model that predicts from texts, such as a classifier.
-    #[arg(long, default_value = "text")]
+    #[arg(long, default_value = "text", help_heading = TEXTS)]
     text_a: String,
     /// Second text column for a classifier of pairs; repeat it for a model with more texts.
-    #[arg(long)]
+    #[arg(long, help_heading = TEXTS)]
     text_b: Vec<String>,
     /// Version of SQuAD of a question answering model: with 2.0, a question may have no answer.
-    #[arg(long, value_enum, default_value_t = Version::V1)]
+    #[arg(long, value_enum, default_value_t = Version::V1, help_heading = TEXTS)]
     squad_version: Version,
     #[command(flatten)]
     overwrite: Overwrite,
 }
+
+/// Headings of options.
+const TOKENIZER: &str = "Tokenizer";
+const TENSORFLOW: &str = "TensorFlow checkpoints, which do not record the number of heads";
+const TEXTS: &str = "Inputs of a model that is already fine-tuned";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {

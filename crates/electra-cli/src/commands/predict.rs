@@ -18,13 +18,17 @@ use std::{
     process::ExitCode,
 };
 
+/// Headings of options.
+const QUESTIONS: &str = "Question answering";
+const SPEED: &str = "Speed and memory";
+
 /// The name of standard output in messages.
 const STANDARD_OUTPUT: &str = "standard output";
 
-/// Predict with a fine-tuned model: the rows of a TSV, CSV or JSON file, the words of a CoNLL file, or the questions of a
-/// SQuAD file.
+/// Predict with a fine-tuned model.
 ///
-/// Rows and words are predicted in constant memory.
+/// The input is a table (TSV, CSV, JSON or JSON lines), a CoNLL file for a tagger, or a SQuAD file for question answering. Rows and
+/// words are predicted in constant memory.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra predict --model runs/mine --input new.tsv --output predictions.tsv --probabilities
@@ -36,12 +40,12 @@ pub(crate) struct Args {
     /// Output folder of `electra finetune`, or the `model` folder in it; for WNLI also a pre-trained discriminator.
     #[arg(long)]
     model: PathBuf,
-    /// Check that the model has this task, given as a task.toml or a name. Needed only to predict `wnli` with a
-    /// pre-trained discriminator, by which antecedent looks original in place of the pronoun.
+    /// Check that the model is for this task, given as a task.toml or a name. Required only for `wnli` with a pre-trained
+    /// discriminator, which selects the antecedent that looks most original in place of the pronoun.
     #[arg(long)]
     task: Option<PathBuf>,
-    /// Rows, or `-` for standard input; the text columns have the same names as in training. For words, a CoNLL file
-    /// with the words in the same column as in training; for questions, JSON or JSON lines as in training.
+    /// Input file, or `-` for standard input: rows with the same names of text columns as in training; for a tagger, a CoNLL
+    /// file with the words in the same column as in training; for questions, JSON or JSON lines as in training.
     #[arg(long)]
     input: PathBuf,
     /// Format of the rows. Required for standard input; the default for a file depends on its extension.
@@ -62,25 +66,24 @@ pub(crate) struct Args {
     /// Also write the probability of each class (or label); for words, of the predicted tag.
     #[arg(long)]
     probabilities: bool,
-    /// For questions: also write the score of "no answer" as `{id: number}`.
-    #[arg(long)]
+    /// Also write the score of "no answer" as `{id: number}`.
+    #[arg(long, help_heading = QUESTIONS)]
     null_odds: Option<PathBuf>,
-    /// For questions: also write the n best answers with their probabilities.
-    #[arg(long)]
+    /// Also write the n best answers with their probabilities.
+    #[arg(long, help_heading = QUESTIONS)]
     n_best: Option<PathBuf>,
-    /// For questions: predict no answer if the null odds are above this. Default: the model's threshold; `inf` keeps
-    /// every answer.
-    #[arg(long, allow_hyphen_values = true, value_parser = number)]
+    /// Predict no answer if the null odds are above this. Default: the model's threshold; `inf` keeps every answer.
+    #[arg(long, help_heading = QUESTIONS, allow_hyphen_values = true, value_parser = number)]
     threshold: Option<f64>,
     /// Rows per forward pass; 64 by default.
-    #[arg(long)]
+    #[arg(long, help_heading = SPEED)]
     batch_size: Option<usize>,
-    /// For rows and words: how many rows or sentences are read, sorted by length and predicted at a time; 8192 by default.
-    /// This bounds memory. With 1, each row of a pipe is predicted as it arrives.
-    #[arg(long)]
+    /// How many rows or sentences are read, sorted by length and predicted at a time; 8192 by default. This bounds memory.
+    /// With 1, each row of a pipe is predicted as it arrives.
+    #[arg(long, help_heading = SPEED)]
     window: Option<usize>,
-    /// "auto", "cpu" or "cuda:N".
-    #[arg(long, default_value = "auto")]
+    /// Device: "auto", "cpu" or "cuda:N".
+    #[arg(long, default_value = "auto", help_heading = SPEED)]
     device: String,
     #[command(flatten)]
     overwrite: Overwrite,

@@ -3,10 +3,7 @@
 use crate::console;
 use clap::Parser;
 use electra_train::Preset;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 /// List the pre-training presets, or print one as a config file.
 #[derive(Debug, Parser)]
@@ -22,7 +19,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.name {
-            Some(preset) => write!(io::stdout(), "{}", preset.text())?,
+            Some(preset) => write!(console::Output, "{}", preset.text())?,
             None => {
                 for preset in Preset::ALL {
                     // The comment at the start of a file says what it is for.

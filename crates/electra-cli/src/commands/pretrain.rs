@@ -13,15 +13,15 @@ use std::{
     sync::atomic::Ordering,
 };
 
-/// Pre-train with the objective of the config: replaced token detection, or another.
+/// Pre-train with a config.
 ///
-/// Ctrl-C stops the run with a checkpoint and exit code 130.
+/// The objective of the config is replaced token detection or another one. Ctrl-C stops the run with a checkpoint and exit code 130.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra pretrain configs/pretrain-small.toml --set data.shards=shards --out runs/small
   electra pretrain --resume runs/small")]
 pub(crate) struct Args {
-    /// The config. Not needed with --resume.
+    /// Config file (TOML). Not needed with --resume.
     config: Option<PathBuf>,
     /// Override a config key, as in `train.steps=1000`; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 use tch::Kind;
 
-/// Profile the parts of a pre-training step: time, and utilization of the machine's matrix throughput.
+/// Profile the parts of a pre-training step.
 ///
-/// Runs updates of the config on its shards without writing anything. The limit is the throughput of the best large f32
+/// Prints their time, and their share of the machine's matrix throughput. Runs updates of the config on its shards without writing anything. The limit is the throughput of the best large f32
 /// product, measured first, and with bfloat16 also that of the best bfloat16 product. FLOPs count matrix products and
 /// attention once; recomputation and other work count only as time. Results are medians.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
   electra profile configs/pretrain-small.toml --set data.shards=shards --set train.batch_size=32 --steps 10")]
 pub(crate) struct Args {
-    /// The config.
+    /// Config file (TOML).
     config: PathBuf,
     /// Override a config key; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Write a page with the curves, metrics and config of runs, at any time.
+/// Write a page with the curves, metrics and config of runs.
 ///
 /// The runs may be in training: they are only read. For one run of `electra pretrain`, the page is that of its report.html
 /// as of now. For several runs, it has their curves on common axes, the keys of the configs that differ, and the latest

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// How many lines are read, sorted by length and scored together. 1 scores each line of a pipe as it arrives.
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
     window: u32,
-    /// "auto", "cpu" or "cuda:N".
+    /// Device: "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]

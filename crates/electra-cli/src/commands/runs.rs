@@ -26,9 +26,9 @@ use std::{
 };
 use walkdir::WalkDir;
 
-/// List the runs of `electra pretrain` and `electra finetune` in a folder and its subfolders.
+/// List the runs in a folder.
 ///
-/// Runs may be in training: they are only read. `tokens` is the number that a run has been trained on, without padding, by the
+/// Lists the runs of `electra pretrain` and `electra finetune` in the folder and its subfolders. Runs may be in training: they are only read. `tokens` is the number that a run has been trained on, without padding, by the
 /// mean length of its examples. `loss` is the last held-out loss of a pre-training run, and the last training loss of
 /// fine-tuning. `score` is the discriminator's held-out AUC (without a discriminator, the accuracy at the masked positions); of
 /// fine-tuning the median of the finished seeds on dev. `age` is the time since the last row of metrics. Folders without a

@@ -15,7 +15,7 @@ use electra_scores::{
 use serde_json::json as object;
 use std::{path::PathBuf, process::ExitCode};
 
-/// Score predictions against a labeled file; prints one JSON object.
+/// Score predictions against a labeled file.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Score predictions for a labeled file of GLUE.

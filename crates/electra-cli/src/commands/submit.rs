@@ -12,7 +12,9 @@ use electra_scores::glue::{
 use electra_tasks::submit::{Archive, Missing, RowCounts, Submit};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Predict GLUE's test files with fine-tuned models and write the eleven files of a submission.
+/// Predict GLUE's test files for the leaderboard.
+///
+/// Writes the eleven files of a submission with the predictions of fine-tuned models.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   electra submit --glue runs/glue --data GLUE --out submission --zip
@@ -39,7 +41,7 @@ pub(crate) struct Args {
     /// Which numbers of rows to accept in test files.
     #[arg(long, value_enum, default_value_t = RowCounts::Official)]
     rows: RowCounts,
-    /// "auto", "cpu" or "cuda:N".
+    /// Device: "auto", "cpu" or "cuda:N".
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]

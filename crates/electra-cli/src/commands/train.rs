@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Size of the networks. Default: proposed for the text, the machine and the hours.
     #[arg(long, value_enum)]
     size: Option<Preset>,
-    /// Hours for everything. Default: the updates of the size; without --size, 1 hour.
+    /// Hours for all steps. Default: with --size, as long as its number of updates takes; otherwise 1 hour.
     #[arg(long, value_parser = super::number)]
     hours: Option<f64>,
     /// Output folder. Default: runs/ and the name of the corpus.
@@ -79,7 +79,10 @@ impl Args {
         let outcome = pipeline.pretrain(config, &stop, &mut |progress| show.progress(progress))?;
         show.bar = None;
         if stop.load(Ordering::Relaxed) && outcome == Outcome::Stopped {
-            console::print("stopped with a checkpoint; resume with the same command")?;
+            console::print(format_args!(
+                "stopped with a checkpoint in {}; to resume, run the same command",
+                out.join("run/checkpoints").display()
+            ))?;
             return Ok(ExitCode::from(console::INTERRUPTED));
         }
         if outcome == Outcome::Stopped {

@@ -26,19 +26,38 @@ fn the_help_of_every_command_has_an_example() {
 
 fn walk(command: &str, found: &mut Vec<String>) {
     let help = crate::output(Path::new("."), &format!("{command} --help"));
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let below: Vec<_> = listed
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    if below.is_empty() {
+    // A line of a list of commands: two spaces, a name, at least two spaces, what it does.
+    let name = |line: &str| {
+        let (name, about) = line.strip_prefix("  ")?.split_once("  ")?;
+        let plain = |c: char| c.is_ascii_lowercase() || c == '-';
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(plain);
+        (is_name && !about.trim().is_empty() && name != "help").then(|| name.to_owned())
+    };
+    let below: Vec<String> = match help.contains("<COMMAND>") {
+        true => help.lines().filter_map(name).collect(),
+        false => Vec::new(),
+    };
+    if below.is_empty() || command.is_empty() {
         assert!(help.contains("Example"), "{command}: {help}");
+    }
+    if below.is_empty() {
         found.push(command.to_owned());
     }
     for name in below {
         walk(format!("{command} {name}").trim(), found);
     }
+}
+
+/// The commands that most people need come first.
+#[test]
+fn the_help_begins_with_the_most_common_commands() {
+    let help = crate::output(Path::new("."), "--help");
+    let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} is not in {help}"));
+    assert!(at("\n  train ") < at("\n  pretrain ") && at("\n  predict ") < at("\n  flops "));
+    assert!(at("Examples:\n  electra train --corpus") > at("\n  gradients "));
+    // The help of a command has the details of its arguments.
+    let compare = crate::output(Path::new("."), "compare --help");
+    assert!(compare.contains("Exits with code 0"), "{compare}");
 }
 
 #[test]

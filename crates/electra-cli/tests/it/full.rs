@@ -95,7 +95,7 @@ fn a_full_disk_loses_no_existing_files() {
     says(limited(dir, "ulimit -f 128", line), &["model.ckpt-1", "File too large"]);
     assert_eq!(entries(dir), ["model", "run", "shards", "text.txt", "vocab.txt"]);
     // The tokenizer's files need more than 512 bytes: the existing run is unchanged.
-    says(limited(dir, "ulimit -f 1", &run), &["run.tmp", "File too large"]);
+    says(limited(dir, "ulimit -f 1", &run), &["/run/config.toml", "File too large"]);
     assert_eq!(entries(&dir.join("run/checkpoints")), ["step-0000001"]);
 }
 
@@ -119,13 +119,65 @@ fn running_out_of_memory_is_not_an_internal_error() {
         format!("{TINY} --set model.discriminator.intermediate=1000000000000 --out {{}}/huge");
     says(electra(dir, &huge), &words);
     assert!(!dir.join("huge").exists());
+    for failed in [limited(dir, "ulimit -v 6000000", line), electra(dir, &huge)] {
+        let message = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
+        let error = message.lines().skip_while(|line| !line.starts_with("error: "));
+        assert_eq!(error.count(), 1, "{message}");
+    }
 }
 
-/// Runs a command, interrupts it once `file` is not empty, and returns the exit code.
-fn interrupted(dir: &Path, line: &str, file: &str) -> Option<i32> {
+/// Before the first step, with a batch size that fits.
+#[test]
+fn a_step_that_needs_more_memory_than_there_is_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    shards(dir);
+    let run =
+        format!("{TINY} --set train.batch_size=1048576 --set train.accumulate=64 --out {{}}/run");
+    let words = [
+        "train.batch_size = 1048576: a step needs about ",
+        "this machine has",
+        "set train.batch_size = ",
+    ];
+    says(electra(dir, &run), &words);
+    assert!(!dir.join("run").exists());
+    for key in ["train.batch_size", "train.accumulate"] {
+        let run = format!("{TINY} --set {key}=1000000000000000000 --out {{}}/run");
+        says(electra(dir, &run), &[key, "must be at most 1048576"]);
+    }
+}
+
+/// A reader that needs no more, as `head`, is no error.
+#[test]
+fn a_closed_standard_output_is_not_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let fixture = "tests/fixtures/foreign/bin";
+    fs::write(dir.join("lines.txt"), "a\n".repeat(1000)).unwrap();
+    for line in [
+        format!("compare {fixture} {fixture} --all"),
+        "presets small".to_owned(),
+        "flops --published".to_owned(),
+        "--help".to_owned(),
+        "finetune --help".to_owned(),
+    ] {
+        let mut command = std::process::Command::new(cargo_bin("electra"));
+        command.current_dir(root()).args(line.split_whitespace()).stderr(Stdio::piped());
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command.stdout(writer).spawn().unwrap();
+        drop((reader, command));
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), message.as_str()), (Some(0), ""), "{line}");
+    }
+}
+
+/// Runs a command, interrupts it once `file` is not empty, and returns its standard output. Its exit code is 128 + SIGINT, and
+/// there is no error.
+fn interrupted(dir: &Path, line: &str, file: &str) -> String {
     let words = line.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string()));
     let mut command = std::process::Command::new(cargo_bin("electra"));
-    command.current_dir(root()).args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    command.current_dir(root()).args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     while fs::metadata(dir.join(file)).map_or(0, |found| found.len()) == 0 {
         assert!(child.try_wait().unwrap().is_none(), "the command ended before {file} was written");
@@ -133,10 +185,14 @@ fn interrupted(dir: &Path, line: &str, file: &str) -> Option<i32> {
     }
     let id = child.id().to_string();
     Command::new("sh").arg("-c").arg(format!("kill -INT {id}")).assert().success();
-    child.wait().unwrap().code()
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(!message.contains("error"), "{message}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
-/// 128 + SIGINT, so that a pipeline stops.
+/// 128 + SIGINT, so that a pipeline stops; the last line says where the checkpoint is and how to resume.
 #[test]
 fn interrupted_commands_have_exit_code_130() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,7 +200,11 @@ fn interrupted_commands_have_exit_code_130() {
     shards(dir);
     let run =
         format!("{TINY} --set train.steps=1000000 --set checkpoint.every=1000000 --out {{}}/run");
-    assert_eq!(interrupted(dir, &run, "run/metrics.jsonl"), Some(130));
+    let said = interrupted(dir, &run, "run/metrics.jsonl");
+    let run_folder = dir.join("run").display().to_string();
+    let expected = format!("resume with: electra pretrain --resume {run_folder}\n");
+    let checkpoint = format!("{run_folder}/checkpoints/step-");
+    assert!(said.contains(&checkpoint) && said.ends_with(&expected), "{said}");
     assert_eq!(entries(&dir.join("run/checkpoints")).len(), 1);
     // --stop-after is a success.
     let run = format!("{TINY} --set train.steps=9 --overwrite --out {{}}/run --stop-after 1");
@@ -167,7 +227,8 @@ fn interrupted_commands_have_exit_code_130() {
     .unwrap();
     let tune = "finetune --task {}/task --model {}/model --config configs/finetune-tiny.toml --set train.log_every=1";
     let endless = format!("{tune} --set train.epochs=1000000 --out {{}}/tuned");
-    assert_eq!(interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl"), Some(130));
+    let said = interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl");
+    assert!(said.contains("tuned/seed-1/checkpoints/step-") && said.contains("--resume"), "{said}");
     assert_eq!(entries(&dir.join("tuned/seed-1/checkpoints")).len(), 1);
 
     // A complete run, with a warning about the class without examples.

@@ -3,11 +3,13 @@
 
 mod compare;
 mod corpora;
+mod doors;
 mod errors;
 mod flops;
 mod full;
 mod likelihood;
 mod line;
+mod parts;
 mod runs;
 mod score;
 mod tasks;
