@@ -106,6 +106,11 @@ fn main() -> ExitCode {
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Ctrl-C is not an error.
+        Err(error) if sh::interrupted() => {
+            sh::say(&format!("{error:#}"));
+            ExitCode::from(sh::INTERRUPTED)
+        }
         Err(error) => {
             sh::say(&format!("error: {error:#}"));
             ExitCode::FAILURE

@@ -7,8 +7,9 @@ use std::{
     fmt::Write as _,
     fs::File,
     io::{self, Write as _},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -56,7 +57,7 @@ pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
         for _ in &mut signals {
             STOP.store(true, Ordering::Relaxed);
             if CHILDREN.load(Ordering::Relaxed) == 0 {
-                std::process::exit(INTERRUPTED);
+                std::process::exit(INTERRUPTED.into());
             }
         }
     });
@@ -64,7 +65,7 @@ pub(crate) fn leave_interrupts_to_commands() -> Result<()> {
 }
 
 /// Exit code of an interrupted process.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Whether Ctrl-C was pressed, or a child process was interrupted.
 pub(crate) fn interrupted() -> bool {
@@ -97,7 +98,7 @@ pub(crate) fn run_with(
     let status = child.status();
     CHILDREN.fetch_sub(1, Ordering::Relaxed);
     let status = status.with_context(|| format!("starting {program}"))?;
-    if status.code() == Some(INTERRUPTED) {
+    if was_interrupted(status) || (!status.success() && interrupted()) {
         STOP.store(true, Ordering::Relaxed);
         bail!("`{}` was interrupted; run the same xtask command again to resume", shown(command));
     }
@@ -106,6 +107,11 @@ pub(crate) fn run_with(
         bail!("`{}` failed: {status}{}", shown(command), log.unwrap_or_default());
     }
     Ok(start.elapsed())
+}
+
+/// Whether Ctrl-C ended a command: by the exit code, after it wrote a checkpoint, or by the signal itself.
+fn was_interrupted(status: ExitStatus) -> bool {
+    status.code() == Some(INTERRUPTED.into()) || status.signal() == Some(SIGINT)
 }
 
 /// Runs a command silently and returns its standard output. The error has its standard error.
@@ -133,4 +139,22 @@ pub(crate) fn path_arg(typed: &str) -> Result<PathBuf, Infallible> {
 pub(crate) fn root() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().map_or(manifest.clone(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_c_is_told_from_a_failure() {
+        let status = |script: &str| Command::new("sh").args(["-c", script]).status().unwrap();
+        for (script, expected) in [
+            ("exit 130", true),
+            ("kill -INT $$", true),
+            ("exit 1", false),
+            ("kill -TERM $$", false),
+        ] {
+            assert_eq!(was_interrupted(status(script)), expected, "{script}");
+        }
+    }
 }

@@ -155,6 +155,12 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     if !contents.starts_with("//!") {
         fault(1, "a file starts with `//!`: what it contains and why");
     }
+    for line in causes_twice(contents) {
+        fault(
+            line,
+            "the message of an error has its cause, which is also its source: programs print it twice; name the field `cause`",
+        );
+    }
     let lines = contents.lines().count();
     if lines > LONGEST {
         fault(lines, &format!("a file has at most {LONGEST} lines"));
@@ -192,6 +198,36 @@ fn source(name: &str, contents: &str) -> Vec<String> {
     }
     faults
 }
+
+/// The lines of `#[error("...")]` of variants whose message has the field that is also the error's source: a field named
+/// `source`, or one with `#[source]` or `#[from]`.
+fn causes_twice(contents: &str) -> Vec<usize> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    while let Some(found) = contents[start..].find(ERROR) {
+        let at = start + found;
+        start = at + ERROR.len();
+        let rest = &contents[start..];
+        // Up to the next variant, or the end of the type.
+        let variant = &rest[..rest.find(ERROR).unwrap_or(rest.len())];
+        let Some((message, fields)) = variant.split_once(")]") else { continue };
+        let fields = fields.split("\n}").next().unwrap_or(fields);
+        let attributed = [SOURCE, FROM].iter().any(|attribute| fields.contains(attribute));
+        let printed =
+            |field: &str| [":", "}"].iter().any(|end| message.contains(&format!("{{{field}{end}")));
+        let named = fields.lines().any(|line| line.trim().starts_with("source:"));
+        if (named && printed("source")) || (attributed && (printed("0") || printed("source"))) {
+            lines.push(contents[..at].lines().count() + 1);
+        }
+    }
+    lines
+}
+
+/// The attribute of an error's message; split, so that this line does not match itself.
+const ERROR: &str = concat!("#[err", "or(");
+/// The attributes that make a field the source of an error.
+const SOURCE: &str = concat!("#[sou", "rce]");
+const FROM: &str = concat!("#[fr", "om]");
 
 /// Text that must not be in the project: paths on a developer's machine.
 fn foreign(name: &str, contents: &str) -> Vec<String> {
@@ -296,6 +332,25 @@ mod tests {
         assert_eq!(find(concat!("//! x\n#[ign", "ore]\n")), 1);
         assert_eq!(find(&("//! x\n".to_owned() + &"\n".repeat(LONGEST))), 1);
         assert_eq!(foreign("x.md", concat!("see /wo", "rk/x")).len(), 1);
+    }
+
+    /// `{error:#}` of anyhow, and reports of errors, print the message and then the sources.
+    #[test]
+    fn causes_that_would_be_printed_twice_are_found() {
+        let twice = |message: &str, fields: &str| {
+            let text = format!(
+                "enum E {{\n{ERROR}{message})]\nA{fields},\n/// B.\n{ERROR}\"b\")]\nB,\n}}\n"
+            );
+            causes_twice(&text)
+        };
+        let own = "{ path: PathBuf,\n source: io::Error }";
+        assert_eq!(twice("\"{}: {source}\", path.display()", own), [2]);
+        assert!(twice("\"{}\", path.display()", own).is_empty());
+        assert!(twice("\"{path}: {cause}\"", "{ path: String, cause: io::Error }").is_empty());
+        assert_eq!(twice("\"libtorch: {0}\"", &format!("({FROM} TchError)")), [2]);
+        assert_eq!(twice("\"{0:?}\"", &format!("({SOURCE} Box<Error>)")), [2]);
+        assert!(twice("\"unknown device {0}\"", "(String)").is_empty());
+        assert!(twice("transparent", &format!("({FROM} TchError)")).is_empty());
     }
 
     #[test]

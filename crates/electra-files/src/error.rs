@@ -1,6 +1,6 @@
 //! The crate's error type.
 
-use crate::{path::final_path, path_kind::did_you_mean};
+use crate::{name::final_path, suggest::did_you_mean};
 use std::{
     io::{self, ErrorKind},
     path::PathBuf,

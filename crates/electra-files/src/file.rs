@@ -2,7 +2,8 @@
 
 use crate::{
     Error, Result, lock,
-    path::{TEMPORARY, beside, parent},
+    name::{TEMPORARY, parent},
+    path::beside,
     read::{open, parse_json, read_text},
 };
 use serde::{Serialize, de::DeserializeOwned};

@@ -4,7 +4,8 @@ use crate::{
     Error, Result,
     file::sync,
     lock::{TemporaryLock, acquire, is_held},
-    path::{INSIDE, TEMPORARY, beside, follow, parent},
+    name::{INSIDE, TEMPORARY, parent},
+    path::{beside, follow},
 };
 use std::{
     fs::{self, File},

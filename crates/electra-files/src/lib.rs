@@ -16,6 +16,7 @@ mod error;
 mod file;
 pub mod folder;
 mod lock;
+mod name;
 mod path;
 mod path_kind;
 mod read;
@@ -25,7 +26,7 @@ pub use config::{number_or_word, parse_toml, parse_toml_with, read_toml, section
 pub use error::{Error, Result};
 pub use file::{if_there, read_json, sha256, sync, write_file, write_file_with, write_json};
 pub use folder::{Existing, Kind};
-pub use path::final_path;
+pub use name::final_path;
 pub use path_kind::PathKind;
 pub use read::{open, parse_json, read_bytes, read_text, wrong_contents};
 pub use suggest::nearest;

@@ -1,10 +1,11 @@
 //! The kinds of folders that commands read, and what to do if a path has another one.
 
-use crate::{Error, Result, path::parent};
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
+use crate::{
+    Error, Result,
+    name::parent,
+    suggest::{did_you_mean, entries},
 };
+use std::path::{Component, Path, PathBuf};
 
 /// The kind of a folder, recognized by its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +32,6 @@ const FILES: [(PathKind, &[&str]); 7] = [
     (PathKind::Shards, &["index.json"]),
     (PathKind::Model, &["config.json"]),
 ];
-
-/// The similarity above which a path is suggested in place of one that does not exist.
-const ALIKE: f64 = 0.85;
 
 /// Paths that a message lists at most.
 const MOST: usize = 3;
@@ -161,38 +159,6 @@ impl PathKind {
             }
         }
     }
-}
-
-/// `; did you mean PATH?`, naming the entry of the same folder with the most similar name; or the first folder of the path
-/// that does not exist; or nothing.
-pub(crate) fn did_you_mean(path: &Path) -> String {
-    let folder = parent(path);
-    if !folder.is_dir() {
-        let above =
-            folder.ancestors().skip(1).find(|above| parent(above).is_dir() && !above.exists());
-        return format!(" (there is no folder {})", above.unwrap_or(folder).display());
-    }
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let similarity = |other: &PathBuf| strsim::jaro_winkler(&name(path), &name(other));
-    let similar = entries(folder).into_iter().filter(|other| similarity(other) > ALIKE);
-    match similar.max_by(|a, b| similarity(a).total_cmp(&similarity(b))) {
-        Some(best) => format!("; did you mean {}?", best.display()),
-        None => String::new(),
-    }
-}
-
-/// The entries of a folder that are not hidden, sorted, with paths that begin like its own.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let read = fs::read_dir(folder).into_iter().flatten().flatten();
-    let visible = read.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    let mut paths: Vec<PathBuf> = visible
-        .map(|entry| match folder == Path::new(".") {
-            true => entry.file_name().into(),
-            false => entry.path(),
-        })
-        .collect();
-    paths.sort();
-    paths
 }
 
 /// The first paths, separated by commas; `None` if there are none.

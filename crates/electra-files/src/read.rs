@@ -1,6 +1,6 @@
 //! Reads files; an error says what is wrong with the path, or what the file has instead of the expected contents.
 
-use crate::{Error, PathKind, Result, path::parent};
+use crate::{Error, PathKind, Result, name::parent};
 use serde::de::DeserializeOwned;
 use std::{
     fs::File,

@@ -1,7 +1,16 @@
-//! "Did you mean": the known name that is most similar to an unknown one.
+//! "Did you mean": the known name or path that is most similar to an unknown one.
+
+use crate::name::parent;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The Jaro-Winkler similarity above which a name is suggested.
 const ALIKE: f64 = 0.75;
+
+/// The similarity above which a path is suggested in place of one that does not exist.
+const ALIKE_PATH: f64 = 0.85;
 
 /// The end of a message about an unknown name: `; did you mean "x"?`, or the list of known names if none is similar.
 ///
@@ -13,6 +22,37 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
         Some(best) if similarity(best) > ALIKE => format!("; did you mean {best:?}?"),
         _ => format!("; known here: {}", known.join(", ")),
     }
+}
+
+/// `; did you mean PATH?`, naming the entry of the same folder with the most similar name; or the first folder of the path
+/// that does not exist; or nothing.
+pub(crate) fn did_you_mean(path: &Path) -> String {
+    let folder = parent(path);
+    if !folder.is_dir() {
+        let missing = folder.ancestors().find(|above| !above.exists() && parent(above).is_dir());
+        return format!(" (there is no folder {})", missing.unwrap_or(folder).display());
+    }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let similarity = |other: &PathBuf| strsim::jaro_winkler(&name(path), &name(other));
+    let similar = entries(folder).into_iter().filter(|other| similarity(other) > ALIKE_PATH);
+    match similar.max_by(|a, b| similarity(a).total_cmp(&similarity(b))) {
+        Some(best) => format!("; did you mean {}?", best.display()),
+        None => String::new(),
+    }
+}
+
+/// The entries of a folder that are not hidden, sorted, with paths that begin like its own.
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
+    let read = fs::read_dir(folder).into_iter().flatten().flatten();
+    let visible = read.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    let mut paths: Vec<PathBuf> = visible
+        .map(|entry| match folder == Path::new(".") {
+            true => entry.file_name().into(),
+            false => entry.path(),
+        })
+        .collect();
+    paths.sort();
+    paths
 }
 
 #[cfg(test)]

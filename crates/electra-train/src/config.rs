@@ -3,6 +3,7 @@
 mod evaluate;
 mod masking;
 mod resume;
+mod sizes;
 
 pub use crate::objective::ObjectiveConfig;
 pub use evaluate::{EvaluateConfig, Probe, ReferenceGenerator};

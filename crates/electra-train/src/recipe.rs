@@ -2,7 +2,7 @@
 
 use crate::{
     config::RunConfig,
-    error::{Error, Result},
+    error::Result,
     held_out::HeldOut,
     init::Initialization,
     losses::Fetch,
@@ -33,10 +33,6 @@ use tch::nn;
 
 /// Batches that the loader prepares ahead.
 const PREFETCH: usize = 8;
-
-/// Rows of an embedding table beyond the vocabulary, at most, unless they come from a model. Tables are padded to a multiple
-/// of a power of two, for speed on a GPU; a larger difference is a vocabulary of another size.
-const MOST_PADDING: i64 = 1024;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
@@ -183,12 +179,6 @@ impl Recipe {
         }
         let masking = self.masking(&train_split)?;
         let built = self.build(&train_split.unigram_counts()?)?;
-        let (rows, tokens) = (config.model.discriminator.vocab_size, train_split.vocab_size());
-        if rows as usize > tokens {
-            tracing::info!(
-                "model.vocab_size = {rows}, for {tokens} tokens of the shards: the other rows of the table are padding"
-            );
-        }
         let networks = built.objective.networks();
         let specs: Vec<NetworkSpec<'_>> = networks.iter().map(TrainedNetwork::spec).collect();
         self.step_memory(&specs, built.parameters()?).check(built.vs.device())?;
@@ -201,6 +191,7 @@ impl Recipe {
             }
         };
         let index = train_split.index().clone();
+        config.padding_note(&index).iter().for_each(|note| tracing::info!("{note}"));
         match start.from {
             StartFrom::Scratch(_) => {
                 let initialization = Initialization {
@@ -391,33 +382,8 @@ impl Recipe {
 
     pub(crate) fn open_shards(&self, shards: &Path, split: Split) -> Result<ShardSet> {
         let set = ShardSet::open(shards, split)?;
-        let config = &self.config;
-        let (rows, tokens) = (config.model.discriminator.vocab_size, set.vocab_size() as i64);
-        // A model to start from has its own table.
-        let most = match config.init.from.as_os_str().is_empty() {
-            true => tokens + MOST_PADDING,
-            false => i64::MAX,
-        };
-        let mut others = Vec::new();
-        let (length, of_shards) = (config.data.sequence_length, set.sequence_length());
-        if length != of_shards {
-            others.push(format!("data.sequence_length = {length}: must be {of_shards}"));
-        }
-        if !(tokens..=most).contains(&rows) {
-            others.push(format!(
-                "model.vocab_size = {rows}: must be {tokens}; up to {MOST_PADDING} more are padding of the embedding table"
-            ));
-        }
-        match others.is_empty() {
-            true => Ok(set),
-            false => {
-                let message = format!(
-                    "the shards have other sizes than the config:\n  {}\n(or \"shards\" for the numbers of the shards)",
-                    others.join("\n  ")
-                );
-                Err(Error::Config { path: shards.to_owned(), message })
-            }
-        }
+        self.config.check_sizes(shards, set.index())?;
+        Ok(set)
     }
 }
 

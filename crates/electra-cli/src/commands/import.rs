@@ -133,6 +133,9 @@ impl Args {
         let networks = tf::read(source, heads)?;
         let folder = if source.is_dir() { source } else { source.parent().unwrap_or(source) };
         let vocab = self.vocab.clone().unwrap_or_else(|| folder.join("vocab.txt"));
+        if self.vocab.is_none() && !vocab.is_file() {
+            bail!("{}: no vocab.txt: pass the vocabulary with --vocab FILE", folder.display());
+        }
         let tokenizer = WordPiece::from_file(&vocab, &self.tokenizer.options())?;
         let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
         folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {

@@ -214,7 +214,7 @@ fn files_that_are_missing_or_not_downloaded_are_named() {
     fs::write(dir.join("model/config.json"), config).unwrap();
 
     // No vocabulary: which files are missing, once, and not the name of a temporary folder.
-    for file in ["vocab.txt", "tokenizer.json"] {
+    for file in ["vocab.txt", "tokenizer.json", "tokenizer_config.json"] {
         fs::remove_file(dir.join("model").join(file)).unwrap();
     }
     let words = ["model: no vocabulary", "vocab.txt or tokenizer.json"];
@@ -230,4 +230,43 @@ fn files_that_are_missing_or_not_downloaded_are_named() {
     let message = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
     assert_eq!(message.matches("no such file or folder").count(), 1, "{message}");
     assert!(!dir.join("never").exists());
+}
+
+/// A model whose embedding table has more rows than the vocabulary, as another program padded it.
+#[test]
+fn a_padded_table_is_legal_in_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    letters(dir);
+    let padded = PRETRAIN.replace("model.vocab_size=7", "model.vocab_size=20");
+    let ran = electra(dir, &format!("{padded} --out {{}}/padded")).success();
+    let log = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
+    let note = "model.vocab_size = 20, for 7 tokens of the shards: the other 13 rows";
+    assert!(log.contains(note), "{log}");
+    output(dir, "export {}/padded --part discriminator --out {}/d");
+    output(dir, "export {}/padded --part generator --out {}/g");
+    for network in ["d", "g"] {
+        output(dir, &format!("import --from hf {{}}/{network} --out {{}}/imported/{network}"));
+    }
+    // Only tokens are predicted.
+    let filled = output(dir, "fill-mask --model {}/imported/g a[MASK] --top-k 20");
+    assert_eq!(filled.lines().count(), 7, "{filled}");
+    assert!(!filled.contains("no token"), "{filled}");
+    output(dir, "fill-mask --model {}/imported/g --discriminator {}/imported/d a[MASK]");
+    // Trained further with its own number of rows, which the error names; "shards" is the number of tokens.
+    let init = "--out {}/further --set init.from={}/imported/d --set init.generator={}/imported/g";
+    let shards = PRETRAIN.replace("model.vocab_size=7", "model.vocab_size=shards");
+    fails(dir, &format!("{shards} {init}"), 1, &["model.vocab_size = 20   (now 7)"]);
+    output(dir, &format!("{padded} {init}"));
+    output(dir, "evaluate {}/further");
+    output(dir, "export {}/further --format tf --out {}/tf");
+    let tune = "finetune --task data/sample/word-order --config configs/finetune-tiny.toml --set train.epochs=0.1";
+    output(
+        dir,
+        &format!("{tune} --model {{}}/imported/d --set train.max_length=16 --out {{}}/tuned"),
+    );
+    output(
+        dir,
+        "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/p.tsv",
+    );
 }

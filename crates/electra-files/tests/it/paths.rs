@@ -92,6 +92,10 @@ fn a_path_that_does_not_exist_gets_a_similar_one() {
         open(&similar.join("confg.json")),
         &["no such file or folder; did you mean", &config.display().to_string()],
     );
+    says(
+        open("google/x.index".as_ref()),
+        &["google/x.index: no such file or folder (there is no folder google)"],
+    );
     // The name of a model of the Hub, not a path.
     let hub = PathKind::Model.require("google/electra-small-discriminator".as_ref());
     says(

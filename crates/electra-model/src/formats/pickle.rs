@@ -11,23 +11,19 @@
 mod archive;
 mod legacy;
 mod machine;
+mod storages;
 mod view;
 
 use super::{PROTO, START, ZIP, instead};
 use crate::{Error, Result, tensors::Named};
 use archive::Archive;
-use machine::{MAX_PROGRAM, Pickle, State};
+use machine::{MAX_PROGRAM, Pickle};
 use std::{
     collections::HashMap,
     io::{BufReader, Read, Seek},
     path::Path,
-    rc::Rc,
 };
-use tch::Tensor;
-use view::Storage;
-
-/// Maximum total size of the tensors, in multiples of the file size: a tied matrix has two names.
-const MAX_CLAIM: u64 = 2;
+use storages::tensors;
 
 /// Reads the tensors of a `pytorch_model.bin`, on the CPU, sorted by name. Tensors that share a storage in the file
 /// share memory.
@@ -71,43 +67,13 @@ fn parse(mut file: impl Read + Seek, length: u64) -> Result<Named, String> {
     })
 }
 
-/// The tensors of a state dict in a file of `length` bytes: views of `storages`, to which `read` adds those that are
-/// missing.
-fn tensors(
-    state: &State,
-    length: u64,
-    mut storages: HashMap<Rc<str>, Tensor>,
-    mut read: impl FnMut(&Storage) -> Result<Tensor, String>,
-) -> Result<Named, String> {
-    let mut claimed: u64 = 0;
-    let mut tensors = Named::new();
-    for (name, view) in state {
-        let about = |message: String| format!("tensor {name:?}: {message}");
-        let Storage { key, kind, .. } = &view.storage;
-        if !storages.contains_key(key) {
-            storages.insert(Rc::clone(key), read(&view.storage).map_err(about)?);
-        }
-        let storage = &storages[key];
-        if storage.kind() != *kind {
-            let found = storage.kind();
-            return Err(about(format!("storage {key:?} is used as both {found:?} and {kind:?}")));
-        }
-        let tensor = view.tensor(storage).map_err(about)?;
-        claimed += (tensor.numel() * kind.elt_size_in_bytes()) as u64;
-        if claimed > length.saturating_mul(MAX_CLAIM) {
-            return Err(about(format!(
-                "tensors up to this one claim {claimed} bytes, more than {MAX_CLAIM} times the file size of {length}"
-            )));
-        }
-        tensors.push((name.to_string(), tensor));
-    }
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(tensors)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{view::TensorView, *};
+    use super::{
+        view::{Storage, TensorView},
+        *,
+    };
+    use std::rc::Rc;
     use tch::Kind;
 
     /// The pickle that `torch.save({"w": torch.zeros(2, 3)})` writes, opcode by opcode.

@@ -128,7 +128,7 @@ fn the_parts_of_networks_are_compared() {
     let softmax = write("a", "state.json", &state("softmax"));
     let mix = write("b", "state.json", &state("mix"));
     let differs = ("attention".to_owned(), "softmax".to_owned(), "mix".to_owned());
-    assert_eq!(different_parts(&softmax, &mix), [differs.clone()]);
+    assert_eq!(different_parts(&softmax, &mix), std::slice::from_ref(&differs));
     assert_eq!(different_parts(&mix, &mix), []);
     // A model folder does not name the sharing, and a file is that of its folder.
     let config = fs::read_to_string(fixtures().join("foreign/bin/config.json")).unwrap();

@@ -5,7 +5,7 @@
 
 use super::{
     machine::{MAX_PROGRAM, Pickle},
-    tensors,
+    storages::tensors,
     view::Storage,
 };
 use crate::tensors::Named;
