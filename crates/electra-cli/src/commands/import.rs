@@ -142,7 +142,7 @@ impl Args {
             write(dir, &networks.discriminator, &tokenizer)?;
             if let Some(generator) = &networks.generator {
                 let dir = dir.join("generator");
-                fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+                fs::create_dir(&dir).map_err(electra_files::Error::io(&dir))?;
                 write(&dir, generator, &tokenizer)?;
             }
             Ok(())
