@@ -59,7 +59,7 @@ impl<N: OfFolder> Model<N> {
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
         let encoder = &mut pretrained.config.encoder;
         check_vocabulary(dir, &tokenizer, encoder)?;
-        encoder.tokens = Some(tokenizer.vocab().len() as i64);
+        encoder.tokens = Some(tokenizer.vocab().rows() as i64);
         let max_positions = encoder.max_positions as usize;
         let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
         let Some(network) = N::of(network) else {

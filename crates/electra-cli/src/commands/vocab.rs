@@ -225,6 +225,16 @@ impl Encode {
 }
 
 impl Extend {
+    /// An error about the words names their file.
+    fn of_words(&self, error: electra_train::Error) -> anyhow::Error {
+        match error {
+            electra_train::Error::Tokenize(_) => {
+                anyhow::Error::from(error).context(self.words.display().to_string())
+            }
+            _ => error.into(),
+        }
+    }
+
     fn run(self) -> anyhow::Result<ExitCode> {
         let text = read_text(&self.words)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -236,7 +246,7 @@ impl Extend {
         let placement = if self.unused { Placement::Unused } else { Placement::Append };
         let existing = self.overwrite.existing();
         let new = extend_vocabulary(&self.model, &words, placement, &self.out, existing)
-            .with_context(|| self.words.display().to_string())?;
+            .map_err(|error| self.of_words(error))?;
         let vocab = Vocab::from_file(&self.out)?;
         let unk = vocab.special().unk;
         let unknown: Vec<&str> = new

@@ -42,6 +42,7 @@ fn every_command_says_what_a_path_has_instead() {
         "rescore --model MODEL --input {}/text.txt --output {}/never.tsv",
         "forward --model MODEL --text a",
         "vocab encode --model MODEL --input {}/text.txt --output {}/never.jsonl",
+        "vocab extend --model MODEL --words {}/text.txt --out {}/never",
         "import --from hf MODEL --out {}/never",
         &format!("{FINETUNE} --model MODEL"),
         &format!(
@@ -96,6 +97,9 @@ fn every_command_says_what_a_path_has_instead() {
             1,
             &["runn does not exist; did you mean", "/run?"],
         );
+    }
+    for line in ["runs {}/runn", "report {}/runn --out {}/never"] {
+        fails(dir, line, 1, &["runn: no such file or folder; did you mean", "/run?"]);
     }
     let checkpoint = "pretrain --resume {}/run/checkpoints/step-0000001";
     fails(dir, checkpoint, 1, &["is a checkpoint, not a run folder; use its run folder,"]);

@@ -131,25 +131,29 @@ fn the_reference_is_the_same_for_all_evaluations_and_runs() {
 }
 
 /// If the run masks as the reference does, and the reference is the run's own generator, both evaluations are of the same
-/// replacements.
+/// replacements, also if their embedding tables have padding.
 #[test]
 fn a_runs_own_generator_as_the_reference_has_the_metrics_of_the_run() {
-    let fixture = Fixture::new();
-    let own = ["objective.masking.rate=0.15", "objective.masking.mask_share=1.0"];
-    let last = pretrain(&fixture, "run", &own).pop().unwrap();
-    let (run, generator) = (fixture.path("run"), fixture.path("model/generator"));
-    export(&run, ExportPart::Generator, &generator, Existing::Refuse).unwrap();
-    // A folder with a generator below it stands for the generator.
-    for folder in [&generator, &fixture.path("model")] {
-        let reference = format!("evaluate.reference=\"{}\"", folder.display());
-        let recipe = Recipe::from_config(fixture.config(&[&own[..], &[&reference]].concat()));
-        let (folder, checkpoint) = export::locate(&run).unwrap();
-        let found = recipe.evaluate(&folder, &checkpoint, &fixture.path("shards")).unwrap();
-        for name in ["loss", "accuracy", "precision", "recall", "recall_original", "auc"] {
-            let live = &last[&format!("discriminator_{name}")];
-            assert_eq!(&found[&format!("reference_{name}")], live, "{name}");
+    for padding in [0, 13] {
+        let fixture = Fixture::new();
+        let rows = fixture.config(&[]).model.discriminator.vocab_size + padding;
+        let rows = format!("model.vocab_size={rows}");
+        let own = ["objective.masking.rate=0.15", "objective.masking.mask_share=1.0", &rows];
+        let last = pretrain(&fixture, "run", &own).pop().unwrap();
+        let (run, generator) = (fixture.path("run"), fixture.path("model/generator"));
+        export(&run, ExportPart::Generator, &generator, Existing::Refuse).unwrap();
+        // A folder with a generator below it stands for the generator.
+        for folder in [&generator, &fixture.path("model")] {
+            let reference = format!("evaluate.reference=\"{}\"", folder.display());
+            let recipe = Recipe::from_config(fixture.config(&[&own[..], &[&reference]].concat()));
+            let (folder, checkpoint) = export::locate(&run).unwrap();
+            let found = recipe.evaluate(&folder, &checkpoint, &fixture.path("shards")).unwrap();
+            for name in ["loss", "accuracy", "precision", "recall", "recall_original", "auc"] {
+                let live = &last[&format!("discriminator_{name}")];
+                assert_eq!(&found[&format!("reference_{name}")], live, "{name}, {rows}");
+            }
+            assert_eq!(found["reference_replaced_fraction"], last["replaced_fraction"]);
         }
-        assert_eq!(found["reference_replaced_fraction"], last["replaced_fraction"]);
     }
 }
 
@@ -232,5 +236,5 @@ fn references_that_cannot_be_used_are_named() {
     let key = "evaluate.reference = ";
     fails(&[&reference(&run)], &[key, "is a run", "electra export", "--part generator"]);
     fails(&[&reference(&discriminator)], &[key, "masked language model", "ElectraForPreTraining"]);
-    fails(&[&reference(&fixture.path("none"))], &["none/config.json"]);
+    fails(&[&reference(&fixture.path("none"))], &["none does not exist"]);
 }
