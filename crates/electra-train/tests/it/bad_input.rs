@@ -35,10 +35,9 @@ fn shards_that_do_not_match_the_config() {
         &["data.sequence_length = 32", "must be 16"],
     );
     let tokens = fixture.config(&[]).model.discriminator.vocab_size;
-    for (rows, expected) in [
-        (tokens - 1, format!("must be {tokens}, the number")),
-        (tokens + 1025, "up to 1024".into()),
-    ] {
+    for (rows, expected) in
+        [(tokens - 1, format!("must be {tokens};")), (tokens + 1025, "up to 1024".into())]
+    {
         let set = format!("model.vocab_size={rows}");
         let key = format!("model.vocab_size = {rows}");
         fails_with(train(&fixture, &[&set], "run"), &[&key, &expected]);
