@@ -3,6 +3,7 @@
 use super::{
     page,
     settings::{Completion, Event, Finetune, Prepared, RESULT, RESULTS},
+    summary::FinetuneSummary,
 };
 use crate::{
     card,
@@ -100,6 +101,25 @@ impl Finetune<'_> {
         // Last: a folder that has it is complete.
         write_json(&self.out.join(RESULTS), &report)?;
         Ok(Completion::Finished(Box::new(report)))
+    }
+
+    fn summary(&self, prepared: &Prepared, parameters: u64) -> Result<FinetuneSummary> {
+        let train = &self.config.train;
+        let tokens = prepared.loaded.inputs.iter().flatten().map(|input| input.ids.len() as u64);
+        Ok(FinetuneSummary {
+            task: self.task.name().to_owned(),
+            device: format!("{:?}", electra_torch::device(&train.device)?).to_lowercase(),
+            precision: prepared.source.config.precision,
+            threads: tch::get_num_threads(),
+            parameters,
+            examples: prepared.loaded.examples,
+            tokens: tokens.sum(),
+            epochs: train.epochs,
+            batch: train.batch_size * train.accumulate,
+            max_length: train.max_length,
+            updates: prepared.steps,
+            seeds: self.seeds.len(),
+        })
     }
 
     /// The reports of the finished seeds.

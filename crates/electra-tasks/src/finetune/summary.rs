@@ -1,7 +1,6 @@
 //! What a run will do: its network, its data and its work, for the first lines of a log.
 
-use super::settings::{Finetune, Prepared};
-use crate::{error::Result, report::Examples};
+use crate::report::Examples;
 use electra_model::Precision;
 use electra_train::summary::short;
 use std::fmt;
@@ -34,27 +33,6 @@ pub struct FinetuneSummary {
     pub updates: u64,
     /// Number of seeds.
     pub seeds: usize,
-}
-
-impl Finetune<'_> {
-    pub(super) fn summary(&self, prepared: &Prepared, parameters: u64) -> Result<FinetuneSummary> {
-        let train = &self.config.train;
-        let tokens = prepared.loaded.inputs.iter().flatten().map(|input| input.ids.len() as u64);
-        Ok(FinetuneSummary {
-            task: self.task.name().to_owned(),
-            device: format!("{:?}", electra_torch::device(&train.device)?).to_lowercase(),
-            precision: prepared.source.config.precision,
-            threads: tch::get_num_threads(),
-            parameters,
-            examples: prepared.loaded.examples,
-            tokens: tokens.sum(),
-            epochs: train.epochs,
-            batch: train.batch_size * train.accumulate,
-            max_length: train.max_length,
-            updates: prepared.steps,
-            seeds: self.seeds.len(),
-        })
-    }
 }
 
 impl fmt::Display for FinetuneSummary {

@@ -106,16 +106,3 @@ fn no_objective_predicts_or_samples_padding() {
     }
     assert!(samples > 50, "{samples}");
 }
-
-/// The frequencies of a generator without a network are those of the shards, also when a checkpoint is evaluated.
-#[test]
-fn a_unigram_generator_is_evaluated_as_in_training() {
-    let fixture = Fixture::new();
-    let config = RunConfig::read(&scaled(&fixture).join("unigram.toml"), &[]).unwrap();
-    let recipe = Recipe::from_config(config);
-    let run = fixture.path("run");
-    recipe.pretrain(&Start::new(&run)).unwrap();
-    let (folder, checkpoint) = locate(&run).unwrap();
-    let evaluated = recipe.evaluate(&folder, &checkpoint, &fixture.path("shards")).unwrap();
-    assert_eq!(last_evaluation(&run)["loss"], evaluated["loss"]);
-}
