@@ -7,6 +7,7 @@ mod doors;
 mod errors;
 mod flops;
 mod full;
+mod guides;
 mod likelihood;
 mod line;
 mod parts;
