@@ -29,8 +29,8 @@ pub struct BuildConfig {
     pub packing: PackingConfig,
     /// Share of the tokens that is held out for evaluation, as whole documents. 0 holds out nothing.
     ///
-    /// If no document is short enough, a longer one with up to 5 % of the tokens (or twice the share) is held out, else a
-    /// part of one, in whole sentences or lines, else the shortest document. So at least one example is held out.
+    /// If no document is short enough, a longer one is held out, with which the split has up to twice the share (at least 5 %,
+    /// and at most 5 % of the text more), else a part of one, in whole sentences or lines, else the shortest document. So at least one example is held out.
     pub held_out: f64,
     /// The largest share of `[UNK]` among the tokens.
     pub max_unknown: f64,

@@ -7,14 +7,12 @@
 use crate::{
     Result, Split,
     corpus::{Document, Sentences, split_sentences},
+    report::largest,
     rng::{CounterRng, Purpose},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
 use rayon::prelude::*;
 use std::{cmp::Reverse, ops::Range};
-
-/// The largest share of a document that is held out although it exceeds the wanted share, unless twice that is larger.
-const FAIR: f64 = 0.05;
 
 /// A document of a chunk, or a part of one.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +61,14 @@ impl HeldOut {
         (!enough).then(|| (wanted as u64).saturating_sub(self.held_out).max(1))
     }
 
-    /// A document of the last chunk that exceeds the share, but is at most 5 % of the text, or twice the share.
+    /// A document of the last chunk that exceeds the share, but not [`largest`], and leaves text for training.
     pub(crate) fn longer(&self, chunk: &[Candidate], splits: &[Split]) -> Option<usize> {
-        let most = self.all as f64 * FAIR.max(2.0 * self.share);
-        let free = |at: &usize| splits[*at] == Split::Train;
-        let fits = |at: &usize| (self.held_out + chunk[*at].tokens) as f64 <= most;
-        self.order(chunk).into_iter().find(|at| free(at) && fits(at))
+        let most = self.all as f64 * largest(self.share);
+        let fits = |at: &usize| {
+            let held_out = self.held_out + chunk[*at].tokens;
+            held_out as f64 <= most && held_out < self.all
+        };
+        self.order(chunk).into_iter().find(|at| splits[*at] == Split::Train && fits(at))
     }
 
     /// The shortest document, if another one remains for training.

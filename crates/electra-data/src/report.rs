@@ -84,6 +84,15 @@ const OVERLONG: f64 = 0.005;
 const UNREACHABLE: f64 = 0.02;
 const UNUSED: f64 = 0.5;
 
+/// How much of the text may be held out, in addition to the wanted share, so that a document stays whole.
+const FAIR: f64 = 0.05;
+
+/// The largest share that is held out without a warning if `share` is wanted: twice as much, but at least 5 % and at most
+/// 5 % of the text more.
+pub(crate) fn largest(share: f64) -> f64 {
+    (2.0 * share).clamp(FAIR, share.max(0.0) + FAIR)
+}
+
 impl std::fmt::Display for WordInCorpus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { text, characters, file, line } = self;
@@ -132,17 +141,23 @@ impl BuildReport {
         }
         if self.held_out_part_of_document {
             warnings.push(format!(
-                "no document is short enough to be held out: {} tokens ({:.1} %) of a longer one are held out, and the rest of \
-                 it is in the training split",
-                self.held_out_tokens, self.held_out_percent
+                "no document is short enough to reach {:.1} % of the tokens, so a part of a longer one is held out and its rest \
+                 is in the training split: the held-out split has {} tokens ({:.1} %)",
+                self.held_out_percent_wanted, self.held_out_tokens, self.held_out_percent
             ));
-        } else if self.held_out_percent > (2.0 * self.held_out_percent_wanted).max(5.0) {
+        } else if self.held_out_is_off() {
             warnings.push(format!(
                 "the held-out split has {:.1} % of the tokens instead of {:.1} %, because the text has few documents",
                 self.held_out_percent, self.held_out_percent_wanted
             ));
         }
         warnings
+    }
+
+    /// Whether the held-out split has less than half of its share, or clearly more.
+    fn held_out_is_off(&self) -> bool {
+        let (found, wanted) = (self.held_out_percent, self.held_out_percent_wanted);
+        found < wanted / 2.0 || found > 100.0 * largest(wanted / 100.0)
     }
 
     /// The share of unknown words, the first one, and what to do.

@@ -99,7 +99,7 @@ fn a_part_of_the_only_document_is_held_out() {
         assert!(held_out.len() == 3 && alphabet.contains(&held_out), "{held_out}");
         assert_eq!(letters_of(Split::Train), alphabet.replace(&held_out, ""));
         let warnings = report.warnings().join("\n");
-        assert!(warnings.contains("30 tokens (11.5 %) of a longer one are held out"), "{warnings}");
+        assert!(warnings.contains("the held-out split has 30 tokens (11.5 %)"), "{warnings}");
         drawn.insert(held_out);
     }
     assert!(drawn.len() > 3, "{drawn:?}");
@@ -122,5 +122,43 @@ fn a_document_without_sentences_is_split_at_line_ends() {
         assert_eq!((report.held_out_tokens, report.held_out_part_of_document), (30, false));
         let warnings = report.warnings().join("\n");
         assert!(warnings.contains("42.9 % of the tokens instead of 1.0 %"), "{warnings}");
+    }
+}
+
+/// Two documents of 275 and 252 tokens: the shorter one would be 48 % of the text.
+#[test]
+fn a_large_share_of_two_documents_is_a_part_of_one() {
+    let fixture = Fixture::new();
+    let lines = |letter: &str, n: usize| vec![format!("{letter} ").repeat(10); n].join("\n");
+    let documents = [lines("a", 27) + "\na a a a a", lines("b", 25) + "\nb b"];
+    let path = fixture.write("corpus.txt", documents.join("\n\n"));
+    for seed in 0..8 {
+        // 30 % are 158 tokens, but a part is at most half of its document, in whole lines: 130 or 140 tokens.
+        let report = build(&fixture, &path, 0.3, seed);
+        let tokens = report.held_out_tokens;
+        assert!([130, 140].contains(&tokens), "seed {seed}: {tokens}");
+        assert!(report.held_out_part_of_document);
+        assert!(report.warnings().join("\n").contains("to reach 30.0 %"));
+    }
+}
+
+/// Documents of 200, 4000 and 202 tokens, half of which is held out: the two short ones and a part of the long one.
+#[test]
+fn something_is_left_for_training() {
+    let fixture = Fixture::new();
+    let line = |letter: &str, n: usize| format!("{letter} ").repeat(n);
+    let documents = [line("a", 200), vec![line("b", 10); 400].join("\n"), line("c", 202)];
+    let path = fixture.write("corpus.txt", documents.join("\n\n"));
+    for seed in 0..4 {
+        let report = build(&fixture, &path, 0.5, seed);
+        // 2201 tokens are wanted, of which 1799 are missing.
+        assert_eq!((report.held_out_tokens, report.train_tokens), (2202, 2200));
+        assert!(report.held_out_part_of_document);
+    }
+    // Two documents of one line each: one of them stays for training, whatever the share.
+    let path = fixture.write("two.txt", [line("a", 40), line("b", 30)].join("\n\n"));
+    for share in [0.5, 0.97] {
+        let report = build(&fixture, &path, share, 1);
+        assert!(report.held_out_tokens > 0 && report.train_tokens > 0, "{report:?}");
     }
 }
