@@ -2,7 +2,10 @@
 
 use super::{Architecture, config::Family};
 use crate::{Error, Result, tensors::Named};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 use tch::{Kind, Tensor};
 
 /// Tensors with current names, and a note on each tensor that was dropped or converted.
@@ -51,36 +54,69 @@ const STARTS: [&str; 10] = [
     "cls.",
 ];
 
-/// The prefix that all names have before those of a model, such as `module.` or `_orig_mod.`; empty if there is none.
-fn common_prefix(tensors: &[(String, Tensor)]) -> String {
+/// Parts of names that PyTorch's wrappers of modules add anywhere.
+const WRAPPERS: [&str; 4] =
+    ["module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
+
+/// The part of a name before that of a model's tensor, such as `module.` or `_orig_mod.`; empty if there is none.
+fn prefix(name: &str) -> &str {
     let known =
         |name: &str| STARTS.iter().any(|start| name.starts_with(start)) || head(name).is_some();
-    let Some((first, _)) = tensors.first() else { return String::new() };
-    let mut prefix = 0;
-    while !known(&first[prefix..]) {
-        let Some(end) = first[prefix..].find('.') else { return String::new() };
-        prefix += end + 1;
+    let mut end = 0;
+    while !known(&name[end..]) {
+        let Some(next) = name[end..].find('.') else { return "" };
+        end += next + 1;
     }
-    let prefix = &first[..prefix];
-    match tensors.iter().all(|(name, _)| name.starts_with(prefix)) {
-        true => prefix.to_owned(),
-        false => String::new(),
+    &name[..end]
+}
+
+/// The names without a prefix that all have, then without [`WRAPPERS`], then without the prefix that only some have, if it
+/// is the only one and the names stay unique. A note tells what was removed.
+fn unprefixed(mut names: Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
+    let all = names.len();
+    let first = names.first().map_or("", |name| prefix(name)).to_owned();
+    if !first.is_empty() && names.iter().all(|name| name.starts_with(&first)) {
+        names.iter_mut().for_each(|name| *name = name[first.len()..].to_owned());
+        notes.push(format!("removed the prefix {first:?} from all {all} names"));
     }
+    for wrapper in WRAPPERS {
+        let inner = format!(".{wrapper}");
+        let mut changed = 0;
+        for name in &mut names {
+            let clean = name.replace(&inner, ".");
+            let clean = clean.strip_prefix(wrapper).unwrap_or(&clean).to_owned();
+            changed += usize::from(clean != *name);
+            *name = clean;
+        }
+        if changed > 0 {
+            notes.push(format!("removed {wrapper:?} from {changed} of {all} names"));
+        }
+    }
+    let is_own = |name: &&str| name.is_empty() || ["electra.", "bert."].contains(name);
+    let others: BTreeSet<&str> =
+        names.iter().map(|name| prefix(name)).filter(|name| !is_own(name)).collect();
+    if let [other] = others.into_iter().collect::<Vec<_>>()[..] {
+        let clean: Vec<String> =
+            names.iter().map(|name| name.strip_prefix(other).unwrap_or(name).to_owned()).collect();
+        if clean.iter().collect::<BTreeSet<_>>().len() == all {
+            let changed = names.iter().filter(|name| name.starts_with(other)).count();
+            notes.push(format!("removed the prefix {other:?} from {changed} of {all} names"));
+            return clean;
+        }
+    }
+    names
 }
 
 /// Renames tensors, drops redundant ones, converts weights to float32 and checks that they are finite.
 pub(super) fn rename(path: &Path, family: Family, tensors: Named) -> Result<Renamed> {
     let mut renamed: BTreeMap<String, (String, Tensor)> = BTreeMap::new();
     let mut notes = Vec::new();
-    let prefix = common_prefix(&tensors);
-    if !prefix.is_empty() {
-        notes.push(format!("removed the prefix {prefix:?} from all {} names", tensors.len()));
-    }
+    let names = unprefixed(tensors.iter().map(|(name, _)| name.clone()).collect(), &mut notes);
     let mut output_table = None;
     let mut problems = Vec::new();
     let mut converted: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let new = match action(family, &current_norm_name(&name[prefix.len()..])) {
+    for ((name, tensor), unprefixed) in tensors.into_iter().zip(names) {
+        let new = match action(family, &current_norm_name(&unprefixed)) {
             Action::Keep(new) => new,
             Action::Drop(reason) => {
                 notes.push(format!("not used: {name} ({reason})"));

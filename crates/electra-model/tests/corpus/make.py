@@ -157,6 +157,12 @@ def pickles():
         "not-a-dict": bin_file(b"\x80\x02]."),
         "not-a-tensor": bin_file(program(text("step"), number(7))),
         "key-not-a-string": bin_file(program(number(7), tensor())),
+        # A training checkpoint: the weights in one item, besides numbers and text.
+        "ok-checkpoint": bin_file(
+            program(
+                text("epoch"), number(3), text("loss"), b"G" + struct.pack(">d", 0.5), text("state_dict"), b"}(" + W + tensor() + b"u"
+            )
+        ),
         "no-stop": bin_file(GOOD[:-1]),
         "empty-stack": bin_file(b"\x80\x02\x86."),
         "empty-memo": bin_file(b"\x80\x02h\7."),

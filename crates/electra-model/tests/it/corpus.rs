@@ -96,7 +96,10 @@ fn pytorch_files() {
             ("big-endian", "byte order \"big\""),
             ("no-storage", "member \"x/data/7\" is missing"),
             ("not-a-dict", "is not a dict of tensors"),
-            ("not-a-tensor", "\"step\" is not a plain tensor"),
+            (
+                "not-a-tensor",
+                "\"step\" is not a plain tensor; for a training checkpoint, save only",
+            ),
             ("key-not-a-string", "has a key that is not a string"),
             ("no-stop", "the program is truncated"),
             ("empty-stack", "the stack is empty"),

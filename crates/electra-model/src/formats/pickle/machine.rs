@@ -20,6 +20,8 @@ enum Value {
     None,
     Bool(bool),
     Int(i64),
+    /// A float of a training checkpoint, whose value no tensor needs.
+    Float,
     /// [`MAGIC`].
     Magic,
     Str(Rc<str>),
@@ -56,6 +58,13 @@ const GLOBALS: [(&str, &str, Global); 12] = [
     ("torch", "BoolStorage", Global::Storage(Kind::Bool)),
 ];
 
+/// The keys of a training checkpoint that may have the state dict.
+const NESTED: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+
+/// What to do with a file that has more than a state dict.
+const WEIGHTS_ONLY: &str =
+    "for a training checkpoint, save only its weights: torch.save(model.state_dict(), FILE)";
+
 /// The number that a file of PyTorch before 1.6 begins with, 0x1950a86a20f9469cfc6c, in little-endian bytes.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
@@ -83,12 +92,17 @@ impl Pickle {
         Ok(Self { arena: machine.arena, result, length: machine.at })
     }
 
-    /// Its state dict. Top-level items that are not tensors (numbers, strings, lists) are rejected: a training checkpoint
-    /// is not a state dict.
+    /// Its state dict, or that of the training checkpoint that it is ([`NESTED`]). Other items that are not tensors (numbers,
+    /// strings, lists) are rejected.
     pub(super) fn state_dict(&self) -> Result<State, String> {
         let Value::Dict(items) = &self.arena[self.result] else {
             return Err("is not a dict of tensors".to_owned());
         };
+        let nested = NESTED.iter().find_map(|key| match &self.arena[self.item(key)?] {
+            Value::Dict(inner) => Some(inner),
+            _ => None,
+        });
+        let items = nested.unwrap_or(items);
         // The last item of a name wins, as in a dict; one tensor may have two names.
         let mut tensors = State::new();
         let mut indices: HashMap<Rc<str>, usize> = HashMap::new();
@@ -98,7 +112,7 @@ impl Pickle {
             };
             check_length(name)?;
             let Value::Tensor(view) = &self.arena[value] else {
-                return Err(format!("{name:?} is not a plain tensor"));
+                return Err(format!("{name:?} is not a plain tensor; {WEIGHTS_ONLY}"));
             };
             match indices.get(name) {
                 Some(&index) => tensors[index].1 = Rc::clone(view),
@@ -144,13 +158,17 @@ impl Pickle {
 
     /// The value of a key of its dict that is true or false.
     pub(super) fn flag(&self, wanted: &str) -> Option<bool> {
-        let Value::Dict(items) = &self.arena[self.result] else { return None };
-        let is_wanted = |key: Ref| matches!(&self.arena[key], Value::Str(key) if **key == *wanted);
-        let &(_, value) = items.iter().find(|(key, _)| is_wanted(*key))?;
-        match self.arena[value] {
+        match self.arena[self.item(wanted)?] {
             Value::Bool(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// The value of a key of its dict.
+    fn item(&self, wanted: &str) -> Option<Ref> {
+        let Value::Dict(items) = &self.arena[self.result] else { return None };
+        let is_wanted = |key: Ref| matches!(&self.arena[key], Value::Str(key) if **key == *wanted);
+        items.iter().find(|(key, _)| is_wanted(*key)).map(|&(_, value)| value)
     }
 }
 
@@ -193,6 +211,10 @@ impl Machine<'_> {
                 b'J' => {
                     let value = i64::from(i32::from_le_bytes(self.array()?));
                     self.push(Value::Int(value));
+                }
+                b'G' => {
+                    self.bytes(8)?;
+                    self.push(Value::Float);
                 }
                 0x8a => {
                     let value = self.long()?;
@@ -353,7 +375,7 @@ impl Machine<'_> {
         let known = GLOBALS.iter().find(|(m, n, _)| *m == module && *n == name);
         let &(_, _, global) = known.ok_or_else(|| {
             format!(
-                "refers to {module}.{name}, which no tensor needs: rejected without executing anything"
+                "refers to {module}.{name}, which no tensor needs: rejected without executing anything; {WEIGHTS_ONLY}"
             )
         })?;
         self.push(Value::Global(global));
