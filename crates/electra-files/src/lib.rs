@@ -28,5 +28,5 @@ pub use file::{if_there, read_json, sha256, sync, write_file, write_file_with, w
 pub use folder::{Existing, Kind};
 pub use name::final_path;
 pub use path_kind::PathKind;
-pub use read::{open, parse_json, read_bytes, read_text, wrong_contents};
-pub use suggest::nearest;
+pub use read::{LONE_SURROGATES, open, parse_json, read_bytes, read_text, wrong_contents};
+pub use suggest::{is_similar, nearest};

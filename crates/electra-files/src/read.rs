@@ -8,6 +8,10 @@ use std::{
     path::Path,
 };
 
+/// The message about escapes in JSON that are half a character, which no text has.
+pub const LONE_SURROGATES: &str =
+    "escapes of lone surrogates (\\ud800 to \\udfff without its other half), which no text has";
+
 /// The beginning of a file in place of which Git LFS downloads the real one.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 

@@ -17,11 +17,19 @@ const ALIKE_PATH: f64 = 0.85;
 /// Upper and lower case count as equal.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let similarity = |a: &str| strsim::jaro_winkler(&name.to_lowercase(), &a.to_lowercase());
-    match known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b))) {
-        Some(best) if similarity(best) > ALIKE => format!("; did you mean {best:?}?"),
+    match known.iter().max_by(|a, b| similarity(name, a).total_cmp(&similarity(name, b))) {
+        Some(best) if is_similar(name, best) => format!("; did you mean {best:?}?"),
         _ => format!("; known here: {}", known.join(", ")),
     }
+}
+
+/// Whether a name may be a mistake for a known one. Upper and lower case count as equal.
+pub fn is_similar(name: &str, known: &str) -> bool {
+    similarity(name, known) > ALIKE
+}
+
+fn similarity(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
 }
 
 /// `; did you mean PATH?`, naming the entry of the same folder with the most similar name; or the first folder of the path

@@ -4,6 +4,7 @@ use crate::{
     error::{Error, Result},
     lines::not_utf8,
 };
+use electra_files::LONE_SURROGATES;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, MapAccess, Visitor},
@@ -44,15 +45,31 @@ pub(crate) fn value<T: DeserializeOwned>(text: &str) -> std::result::Result<T, S
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = error.path().to_string();
         let inner = error.into_inner();
-        let message = not_finite(text, &inner).unwrap_or_else(|| inner.to_string());
+        let message = lone_surrogate(&inner)
+            .map(|message| format!("line {} column {}: {message}", inner.line(), inner.column()))
+            .or_else(|| not_finite(text, &inner))
+            .unwrap_or_else(|| inner.to_string());
         match place.as_str() {
-            "." if inner.is_syntax() => format!("not JSON: {message}"),
+            "." if inner.is_syntax() && lone_surrogate(&inner).is_none() => {
+                format!("not JSON: {message}")
+            }
             "." => message,
             _ => format!("{place}: {message}"),
         }
     })?;
     json.end().map_err(|e| format!("more after the end of the JSON value: {e}"))?;
     Ok(value)
+}
+
+/// The message for an escape of a lone surrogate, if the error is about one.
+pub(crate) fn lone_surrogate(error: &serde_json::Error) -> Option<String> {
+    // These errors of serde_json have no kind of their own. The second one is about an escape without `\\u` after it.
+    let messages = ["lone leading surrogate in hex escape", "unexpected end of hex escape"];
+    let found = error.to_string();
+    messages
+        .iter()
+        .any(|message| found.starts_with(message))
+        .then(|| format!("{LONE_SURROGATES}; correct the file"))
 }
 
 /// The message for Python's NaN or Infinity, which JSON does not have, if the error is about one.

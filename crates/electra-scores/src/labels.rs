@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
 };
+use unicode_normalization_alignments::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Checks that a label can be written to `predictions.tsv`.
@@ -46,8 +47,8 @@ pub(crate) fn find_label(label: &str, labels: &[String], origin: &str) -> Result
     })
 }
 
-/// Logs a warning for each group of labels that differ only in white space, case, the format of a number, or invisible
-/// characters; `labels` are those of the file `path` with their lines.
+/// Logs a warning for each group of labels that differ only in white space, case, the format of a number, invisible
+/// characters, or Unicode normalization; `labels` are those of the file `path` with their lines.
 pub fn warn_look_alikes<'a>(path: &Path, labels: impl IntoIterator<Item = (&'a str, u64)>) {
     for message in look_alikes(labels) {
         tracing::warn!("{}: {message}", path.display());
@@ -87,7 +88,7 @@ fn look_alikes<'a>(labels: impl IntoIterator<Item = (&'a str, u64)>) -> Vec<Stri
     }
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for label in found.keys() {
-        groups.entry(number(&visible(label).to_lowercase())).or_default().push(label);
+        groups.entry(number(&composed(&visible(label)).to_lowercase())).or_default().push(label);
     }
     let message = |group: &Vec<&str>| {
         let named = |label: &&str| {
@@ -115,6 +116,8 @@ fn difference(group: &[&str]) -> &'static str {
         "case"
     } else if same(&|label| visible(label).to_lowercase()) {
         "characters that are not visible"
+    } else if same(&|label| composed(&visible(label)).to_lowercase()) {
+        "Unicode normalization (a letter and its accent as one character or as two)"
     } else {
         "the format of a number"
     }
@@ -125,6 +128,11 @@ fn visible(label: &str) -> String {
     let is_visible = |c: &char| c.general_category() != GeneralCategory::Format;
     let visible: String = label.chars().filter(is_visible).collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A label in normalization form C.
+fn composed(label: &str) -> String {
+    label.nfc().map(|(c, _)| c).collect()
 }
 
 /// A number in one format; other texts as they are.
@@ -163,6 +171,10 @@ mod tests {
         ] {
             assert!(parts.iter().all(|part| message.contains(part)), "{message}");
         }
+        let accents = look_alikes([("cafe\u{301}", 1), ("caf\u{e9}", 2), ("cafe", 3)]);
+        let [message] = &accents[..] else { panic!("{accents:?}") };
+        assert!(message.contains("differ only in Unicode normalization"), "{message}");
+        assert!(!message.contains("\"cafe\" "), "{message}");
         assert!(look_alikes([("new york", 1), ("newyork", 2), ("a", 3), ("b", 4)]).is_empty());
         let hidden = look_alikes([("a", 1), ("a\u{200b}", 2), ("\u{a0}a", 3)]);
         assert!(hidden[0].contains("not visible"), "{hidden:?}");

@@ -96,8 +96,16 @@ impl Header {
     pub fn read(dir: &Path) -> Result<Self> {
         PathKind::Model.require(dir)?;
         if !is_fine_tuned(dir) {
-            let message = "has no task.json: it is a model without a task; fine-tune it with `electra finetune --model`, or, \
-                           if another program fine-tuned it, import it with `electra import --from hf`";
+            let choices = match hf::read_config(dir)?.architecture {
+                Architecture::ElectraForMultipleChoice => {
+                    " and the columns of the text and the choices: --text-a TEXT --text-b CHOICE --text-b CHOICE"
+                }
+                _ => "",
+            };
+            let message = format!(
+                "has no task.json: it is a model without a task; fine-tune it with `electra finetune --model`, or, if another \
+                 program fine-tuned it, import it again with `electra import --from hf`{choices}"
+            );
             return Err(Error::file(dir, message));
         }
         let header: Self = read_info(dir)?;
@@ -226,19 +234,32 @@ pub(crate) fn invalid(dir: &Path) -> impl FnOnce(Error) -> Error {
     |error| Error::file(path, error)
 }
 
-/// Checks that the model of a folder has an embedding for every token.
+/// Checks that the model has an embedding for every token of a vocabulary; `origin` is the file or folder that has it.
 ///
 /// # Errors
 /// If it has fewer.
-pub fn check_vocabulary(dir: &Path, tokenizer: &WordPiece, encoder: &EncoderConfig) -> Result<()> {
-    match tokenizer.vocab().rows() {
-        tokens if tokens as i64 > encoder.vocab_size => {
-            let sizes =
-                format!("the vocabulary has {tokens} tokens, the model {}", encoder.vocab_size);
-            Err(Error::file(dir, sizes))
-        }
-        _ => Ok(()),
+pub fn check_vocabulary(
+    origin: &Path,
+    tokenizer: &WordPiece,
+    encoder: &EncoderConfig,
+) -> Result<()> {
+    let (tokens, rows) = (tokenizer.vocab().rows(), encoder.vocab_size);
+    if tokens as i64 <= rows {
+        return Ok(());
     }
+    let empty = tokenizer.vocab().pieces().iter().position(String::is_empty);
+    let empty = empty.map(|id| {
+        format!(
+            "; line {} of the vocabulary is empty or a duplicate: remove it if it has no id in the model",
+            id + 1
+        )
+    });
+    let message = format!(
+        "the vocabulary has {tokens} tokens, the model {rows}: use the vocabulary that the model was trained with, or add \
+         tokens with `electra vocab extend`{}",
+        empty.unwrap_or_default()
+    );
+    Err(Error::file(origin, message))
 }
 
 /// The encoder's config and the tokenizer of a model folder.

@@ -9,7 +9,7 @@ use crate::{
     added::Added,
     tokenizer_json::{TokenizerJson, parse},
 };
-use electra_files::{PathKind, read_text, write_json, wrong_contents};
+use electra_files::{PathKind, final_path, read_text, write_json, wrong_contents};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{
@@ -210,7 +210,7 @@ pub(crate) fn read(path: &Path) -> Result<Read> {
     if let Some(path) = &ids {
         added.ids(path, parse(&read_text(path)?, path, &[])?)?;
     }
-    let named = |path: &Path, tokens| Vocab::new(tokens, &path.display().to_string());
+    let named = |path: &Path, tokens| Vocab::new(tokens, &final_path(path).display().to_string());
     let vocab = match (txt, tokens) {
         (None, None) => return Err(Error::format(path, "has no vocabulary")),
         (None, Some((json, tokens))) => added.apply(named(json, tokens)?)?,

@@ -86,6 +86,7 @@ pub struct FromText {
     request: Request,
     corpus: Corpus,
     out: PathBuf,
+    max_unknown: Option<f64>,
     started: Instant,
 }
 
@@ -100,12 +101,19 @@ impl FromText {
         }
         let corpus = Corpus::open(&request.corpus, request.reading.clone())?;
         request.check()?;
-        let pipeline = Self { request, corpus, out: out.to_owned(), started: Instant::now() };
+        let (out_dir, started) = (out.to_owned(), Instant::now());
+        let pipeline = Self { request, corpus, out: out_dir, max_unknown: None, started };
         match pipeline.record()? {
             Some(record) => record.check(&pipeline.request, &pipeline.corpus, out)?,
             None => check_empty(out)?,
         }
         Ok(pipeline)
+    }
+
+    /// Building the shards fails if a larger share of the tokens is `[UNK]`: [`BuildConfig::max_unknown`].
+    #[must_use]
+    pub fn with_max_unknown(self, max_unknown: f64) -> Self {
+        Self { max_unknown: Some(max_unknown), ..self }
     }
 
     /// The corpus.
@@ -200,8 +208,9 @@ impl FromText {
                 self.corpus.files().iter().flat_map(fs::metadata).map(|m| m.len()).sum();
             let held_out = if bytes < SMALL { HELD_OUT_OF_SMALL } else { HELD_OUT };
             let length = preset.data.sequence_length;
-            let config =
-                BuildConfig { held_out, seed: preset.train.seed, ..BuildConfig::new(&out, length) };
+            let usual = BuildConfig::new(&out, length);
+            let max_unknown = self.max_unknown.unwrap_or(usual.max_unknown);
+            let config = BuildConfig { held_out, seed: preset.train.seed, max_unknown, ..usual };
             // Pre-training warns about the statistics.
             build_shards(&self.corpus, tokenizer, &config, &mut |bytes| {
                 on_progress(Progress::Bytes(bytes));

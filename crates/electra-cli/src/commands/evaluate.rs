@@ -1,8 +1,9 @@
 //! `electra evaluate`: reproducible held-out metrics.
 
 use crate::console;
+use anyhow::bail;
 use clap::Parser;
-use electra_files::write_file_with;
+use electra_files::{PathKind, write_file_with};
 use electra_train::{Recipe, RunConfig, config::Probe, evaluation::evaluation, export};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -34,6 +35,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        self.check_run()?;
         let (run, _) = export::locate(&self.run)?;
         let mut config = RunConfig::read(&run.config(), &[])?;
         if let Some(reference) = self.reference {
@@ -48,5 +50,24 @@ impl Args {
             write_file_with(path, |file| -> anyhow::Result<()> { Ok(writeln!(file, "{json}")?) })?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Checks that the folder is not a fine-tuned model, which has the metrics of its task.
+    fn check_run(&self) -> anyhow::Result<()> {
+        let run = &self.run;
+        let is_tuned = match PathKind::of(run) {
+            Some(PathKind::FineTuning) => true,
+            Some(PathKind::Model) => run.join("task.json").is_file(),
+            _ => false,
+        };
+        if is_tuned {
+            let run = run.display();
+            bail!(
+                "{run} is a fine-tuned model, and `electra evaluate` is for pre-training; its scores on dev are in results.json \
+                 of the fine-tuning. To score another file: electra predict --model {run} --input FILE --output PREDICTIONS, \
+                 and then electra score with the kind of the task (electra score --help)"
+            );
+        }
+        Ok(())
     }
 }

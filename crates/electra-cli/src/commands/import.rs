@@ -57,7 +57,8 @@ pub(crate) struct Args {
     /// Text column for a model that predicts from texts, such as a classifier.
     #[arg(long, default_value = "text", help_heading = TEXTS)]
     text_a: String,
-    /// Second text column for a classifier of pairs; repeat it for a model with more texts.
+    /// Second text column for a classifier of pairs; repeat it for a model with more texts, such as the choices of multiple
+    /// choice.
     #[arg(long, help_heading = TEXTS)]
     text_b: Vec<String>,
     /// Version of SQuAD of a question answering model: with 2.0, a question may have no answer.
@@ -114,7 +115,9 @@ impl Args {
             std::iter::once(&self.text_a).chain(&self.text_b).cloned().collect();
         let predicts =
             folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<bool> {
-                write(dir, &pretrained, &self.hf_tokenizer(source, dir)?)?;
+                let tokenizer = self.hf_tokenizer(source, dir)?;
+                let origin = self.vocab.as_deref().unwrap_or(source);
+                write(dir, &pretrained, &tokenizer, origin)?;
                 Ok(kinds().adopt(dir, name, &texts, self.squad_version)?)
             })?;
         print_notes(&pretrained.config.head_count_note().into_iter().collect::<Vec<_>>())?;
@@ -139,11 +142,11 @@ impl Args {
         let tokenizer = WordPiece::from_file(&vocab, &self.tokenizer.options())?;
         let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
         folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
-            write(dir, &networks.discriminator, &tokenizer)?;
+            write(dir, &networks.discriminator, &tokenizer, &vocab)?;
             if let Some(generator) = &networks.generator {
                 let dir = dir.join("generator");
                 fs::create_dir(&dir).map_err(electra_files::Error::io(&dir))?;
-                write(&dir, generator, &tokenizer)?;
+                write(&dir, generator, &tokenizer, &vocab)?;
             }
             Ok(())
         })?;
@@ -171,11 +174,16 @@ impl Args {
     }
 }
 
-/// Writes a network, after checking that it loads.
-fn write(dir: &Path, pretrained: &Pretrained, tokenizer: &WordPiece) -> anyhow::Result<()> {
+/// Writes a network, after checking that it loads. `origin` has the vocabulary.
+fn write(
+    dir: &Path,
+    pretrained: &Pretrained,
+    tokenizer: &WordPiece,
+    origin: &Path,
+) -> anyhow::Result<()> {
     PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
-    model::check_vocabulary(dir, tokenizer, encoder)?;
+    model::check_vocabulary(origin, tokenizer, encoder)?;
     tokenizer.vocab().notes().iter().for_each(|note| tracing::warn!("{note}"));
     let mut config = pretrained.config.clone();
     config.pad_token_id = tokenizer.vocab().special().pad.into();

@@ -63,7 +63,8 @@ pub(crate) struct Args {
     /// 2.0 predicts no answer.
     #[arg(long)]
     output: PathBuf,
-    /// Also write the probability of each class (or label); for words, of the predicted tag.
+    /// Also write the probability of each class (or label); for words, of the model's class, which may be written as another
+    /// tag (an I-PER that begins an entity as B-PER).
     #[arg(long)]
     probabilities: bool,
     /// Also write the score of "no answer" as `{id: number}`.
@@ -169,15 +170,29 @@ impl Args {
             RequestForm::Words { .. } if is_table => bail!(
                 "words are read and written in columns: remove --format, --delimiter and --quoting"
             ),
-            RequestForm::Questions { .. }
-                if is_table
-                    || self.window.is_some()
-                    || is_standard(&self.input)
-                    || is_standard(&self.output) =>
-            {
-                bail!(
-                    "questions are read from and written to JSON files: remove --format, --delimiter, --quoting and --window, and use files instead of `-`"
-                )
+            RequestForm::Questions { .. } => {
+                let given = [
+                    (self.format.is_some(), "--format"),
+                    (self.delimiter.is_some(), "--delimiter"),
+                    (self.quoting.is_some(), "--quoting"),
+                    (self.window.is_some(), "--window"),
+                ];
+                let given: Vec<&str> =
+                    given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect();
+                if !given.is_empty() {
+                    bail!(
+                        "questions are read from a JSON file as a whole: remove {}",
+                        given.join(", ")
+                    );
+                }
+                for (path, option) in [(&self.input, "--input"), (&self.output, "--output")] {
+                    if is_standard(path) {
+                        bail!(
+                            "{option} -: questions are read from and written to JSON files: use {option} FILE.json"
+                        );
+                    }
+                }
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Hours for all steps. Default: with --size, as long as its number of updates takes; otherwise 1 hour.
     #[arg(long, value_parser = super::number)]
     hours: Option<f64>,
+    /// Fail if a larger share of the tokens is [UNK]; 1 to allow any.
+    #[arg(long, default_value_t = 0.5, value_parser = super::number)]
+    max_unknown: f64,
     /// Output folder. Default: runs/ and the name of the corpus.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -64,7 +67,7 @@ impl Args {
             hours: self.hours,
             overrides: self.overrides,
         };
-        let pipeline = FromText::new(request, &out)?;
+        let pipeline = FromText::new(request, &out)?.with_max_unknown(self.max_unknown);
         corpus::warn_of_skipped(pipeline.corpus());
         if self.dry_run {
             let proposal = pipeline.propose()?;

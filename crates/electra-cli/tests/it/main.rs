@@ -1,6 +1,7 @@
 //! End-to-end tests of the binary: workflows, exit codes, messages.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod cases;
 mod compare;
 mod corpora;
 mod doors;

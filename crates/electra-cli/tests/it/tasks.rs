@@ -89,7 +89,20 @@ fn questions_are_learned_scored_and_predicted() {
     assert_eq!(json_of(dir, "p.json"), json_of(dir, preds));
     assert_eq!(json_of(dir, "o.json").as_object().map(|odds| odds.len()), Some(3));
     fails(dir, &line.replace(".json --output", ".json --format jsonl --output"), 1, &["exists"]);
-    fails(dir, "predict --model {}/tuned --input - --output {}/q.json", 1, &["remove --format"]);
+    fails(
+        dir,
+        "predict --model {}/tuned --input - --output {}/q.json",
+        1,
+        &["--input -", "use --input FILE.json"],
+    );
+    let line = "predict --model {}/tuned --input {}/squad/dev.json --output";
+    fails(dir, &format!("{line} -"), 1, &["--output -", "use --output FILE.json"]);
+    let window = format!("{line} {{}}/q.json --window 2 --format json");
+    fails(dir, &window, 1, &["remove --format, --window"]);
+    for model in ["tuned", "tuned/model"] {
+        let words = ["is a fine-tuned model", "electra predict --model", "electra score"];
+        fails(dir, &format!("evaluate {{}}/{model}"), 1, &words);
+    }
 }
 
 const TAGS: &str = "name = 'things'\nkind = 'tagging'\nscheme = 'bio'\nmetric = 'f1'\n[files]\ntrain = 'train.conll'\ndev = 'dev.conll'\n";

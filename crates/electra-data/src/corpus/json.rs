@@ -5,6 +5,7 @@ use super::{
     text::{Decoder, Document, Lines, Origin},
 };
 use crate::{Error, Result};
+use electra_files::LONE_SURROGATES;
 use std::{
     borrow::Cow,
     io::{BufRead, BufReader, Cursor, Read},
@@ -82,8 +83,7 @@ impl JsonDocuments {
             let (record, surrogates) = without_lone_surrogates(&record);
             if surrogates > 0 && !decoder.is_lossy() {
                 return Err(invalid(format!(
-                    "{surrogates} escapes of lone surrogates (\\ud800 to \\udfff without its other half), which no text has; \
-                     correct the file, or use --lossy to replace them by U+FFFD"
+                    "{surrogates} {LONE_SURROGATES}; correct the file, or use --lossy to replace them by U+FFFD"
                 )));
             }
             let text = field_of(&record, &self.field).map_err(invalid)?;

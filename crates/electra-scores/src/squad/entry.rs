@@ -1,5 +1,6 @@
 //! The entries of files of questions, as JSON has them: articles, texts with questions, and single questions.
 
+use electra_files::is_similar;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -16,7 +17,7 @@ pub(super) struct Document {
 }
 
 /// An article, a text with questions, or a question with its text. Unknown keys are ignored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct Entry {
     /// The first line of MRQA's files.
     pub(super) header: Option<IgnoredAny>,
@@ -24,28 +25,8 @@ pub(super) struct Entry {
     pub(super) paragraphs: Option<Vec<ParagraphEntry>>,
     pub(super) context: Option<String>,
     pub(super) qas: Option<Vec<QuestionEntry>>,
-    id: Option<Text>,
-    qid: Option<Text>,
-    pub(super) question: Option<String>,
-    answers: Option<Answers>,
-    detected_answers: Option<Vec<Detected>>,
-    is_impossible: Option<bool>,
-    plausible_answers: Option<Answers>,
-}
-
-impl Entry {
     /// The question of an entry that has one.
-    pub(super) fn into_question(self) -> Option<QuestionEntry> {
-        Some(QuestionEntry {
-            id: self.id,
-            qid: self.qid,
-            question: self.question?,
-            answers: self.answers,
-            detected_answers: self.detected_answers,
-            is_impossible: self.is_impossible,
-            plausible_answers: self.plausible_answers,
-        })
-    }
+    pub(super) question: QuestionEntry,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,17 +35,41 @@ pub(super) struct ParagraphEntry {
     pub(super) qas: Vec<QuestionEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct QuestionEntry {
     pub(super) id: Option<Text>,
     /// The id in MRQA's files.
     pub(super) qid: Option<Text>,
-    pub(super) question: String,
+    pub(super) question: Option<String>,
     pub(super) answers: Option<Answers>,
     /// MRQA's answers with their places.
     pub(super) detected_answers: Option<Vec<Detected>>,
     pub(super) is_impossible: Option<bool>,
     pub(super) plausible_answers: Option<Answers>,
+    /// An unknown key that is similar to `answers`.
+    pub(super) similar_key: Option<String>,
+}
+
+impl QuestionEntry {
+    /// Reads the value of a key.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        match key.as_str() {
+            "id" => put(&mut self.id, "id", map)?,
+            "qid" => put(&mut self.qid, "qid", map)?,
+            "question" => put(&mut self.question, "question", map)?,
+            "answers" => put(&mut self.answers, "answers", map)?,
+            "detected_answers" => put(&mut self.detected_answers, "detected_answers", map)?,
+            "is_impossible" => put(&mut self.is_impossible, "is_impossible", map)?,
+            "plausible_answers" => put(&mut self.plausible_answers, "plausible_answers", map)?,
+            _ => {
+                if is_similar(&key, "answers") {
+                    self.similar_key = Some(key);
+                }
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,6 +139,40 @@ visited! {
         }
         let entries = entries.ok_or_else(|| A::Error::missing_field("data"))?;
         Ok(Document { version, name: "data", entries })
+    }
+}
+
+visited! {
+    Entry by EntryVisitor, expecting "an article, a text with questions, or a question":
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let mut entry = Entry::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "header" => put(&mut entry.header, "header", &mut map)?,
+                "title" => put(&mut entry.title, "title", &mut map)?,
+                "paragraphs" => put(&mut entry.paragraphs, "paragraphs", &mut map)?,
+                "context" => put(&mut entry.context, "context", &mut map)?,
+                "qas" => put(&mut entry.qas, "qas", &mut map)?,
+                _ => entry.question.take(key, &mut map)?,
+            }
+        }
+        Ok(entry)
+    }
+}
+
+visited! {
+    QuestionEntry by QuestionVisitor, expecting "a question":
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<QuestionEntry, A::Error> {
+        let mut entry = QuestionEntry::default();
+        while let Some(key) = map.next_key::<String>()? {
+            entry.take(key, &mut map)?;
+        }
+        match entry.question {
+            Some(_) => Ok(entry),
+            None => Err(A::Error::missing_field("question")),
+        }
     }
 }
 
@@ -228,6 +267,19 @@ visited! {
             false => Err(E::invalid_value(serde::de::Unexpected::Float(number), &self)),
         }
     }
+}
+
+/// Reads the value of a key.
+fn put<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    value: &mut Option<T>,
+    key: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if value.is_some() {
+        return Err(A::Error::duplicate_field(key));
+    }
+    *value = map.next_value()?;
+    Ok(())
 }
 
 /// The elements of a list.

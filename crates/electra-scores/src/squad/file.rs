@@ -39,6 +39,8 @@ pub struct Question {
     pub answers: Option<Vec<Answer>>,
     /// Whether the text does not contain an answer (2.0).
     pub is_impossible: bool,
+    /// A key of the file that is similar to `answers`, if the file lacks that.
+    pub similar_key: Option<String>,
     /// Spans that could be mistaken for an answer to an unanswerable question (2.0).
     pub plausible_answers: Vec<Answer>,
 }
@@ -51,6 +53,26 @@ pub struct Answer {
     /// Unicode characters of the context before it (not bytes, not UTF-16 units). A file may have no number, or one that
     /// is not a place in the context, such as -1.
     pub start: Option<i64>,
+}
+
+impl Question {
+    /// Whether it has no answer (2.0): it is flagged so, has an empty list of answers (files of the library `datasets` have no
+    /// flag), or only answers without text.
+    pub fn has_no_answer(&self) -> bool {
+        let is_empty = |answer: &Answer| answer.text.trim().is_empty();
+        self.is_impossible || self.answers.as_ref().is_some_and(|all| all.iter().all(is_empty))
+    }
+
+    /// What to do about missing gold answers, to complete a message.
+    pub fn missing_answers(&self) -> String {
+        let similar = self.similar_key.as_ref();
+        let similar = similar.map(|key| {
+            format!(
+                "; unknown key {key:?}: did you mean \"answers\", a list of {{\"text\", \"answer_start\"}}?"
+            )
+        });
+        format!("there is no key \"answers\"{}", similar.unwrap_or_default())
+    }
 }
 
 impl SquadFile {

@@ -112,7 +112,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn add(&mut self, mut entry: Entry, place: &str) -> std::result::Result<(), Fault> {
+    fn add(&mut self, entry: Entry, place: &str) -> std::result::Result<(), Fault> {
         let title = entry.title.clone();
         match entry {
             Entry { paragraphs: Some(paragraphs), .. } => {
@@ -127,9 +127,7 @@ impl Collector {
                 let paragraph = self.paragraph(ParagraphEntry { context, qas }, place, "")?;
                 self.open(title).paragraphs.push(paragraph);
             }
-            Entry { context: Some(ref mut context), question: Some(_), .. } => {
-                let context = std::mem::take(context);
-                let Some(question) = entry.into_question() else { return Ok(()) };
+            Entry { context: Some(context), question, .. } if question.question.is_some() => {
                 let question = self.question(question, place, "")?;
                 let article = self.open(title);
                 match article.paragraphs.last_mut().filter(|last| last.context == context) {
@@ -180,6 +178,7 @@ impl Collector {
         place: &str,
         inner: &str,
     ) -> std::result::Result<Question, Fault> {
+        let text = entry.question.unwrap_or_default();
         let Some(id) = entry.id.or(entry.qid).map(|id| id.0) else {
             return Err((inner.to_owned(), "missing field `id`".to_owned()));
         };
@@ -195,7 +194,8 @@ impl Collector {
         let given = |entry: super::entry::Answers| {
             entry.0.into_iter().map(|span| Answer { text: span.text, start: span.start })
         };
-        let has_key = has_places || entry.answers.is_some();
+        // A flagged question needs no list.
+        let has_key = has_places || entry.answers.is_some() || entry.is_impossible == Some(true);
         for answer in entry.answers.into_iter().flat_map(given) {
             // A detected answer has its place already.
             if !has_places || answers.iter().all(|known| known.text != answer.text) {
@@ -204,9 +204,10 @@ impl Collector {
         }
         Ok(Question {
             id,
-            text: entry.question,
+            text,
             answers: has_key.then_some(answers),
             is_impossible: entry.is_impossible.unwrap_or(false),
+            similar_key: entry.similar_key.filter(|_| !has_key),
             plausible_answers: entry.plausible_answers.into_iter().flat_map(given).collect(),
         })
     }

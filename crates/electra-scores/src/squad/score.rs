@@ -262,7 +262,9 @@ pub fn score_2(
             })?,
         };
         let (exact, f1) = answer_2(prediction, &answers);
-        let (has_answer, predicted) = (!answers.is_empty(), !prediction.is_empty());
+        // As the official script, except that an answer without text is none.
+        let has_answer = answers.iter().any(|answer| !answer.trim().is_empty());
+        let predicted = !prediction.is_empty();
         answered.push(Answered { id: &question.id, has_answer, predicted, exact, f1, odds });
     }
     if gold.questions().next().is_none() {
@@ -408,7 +410,9 @@ impl Unmatched {
 /// The texts of the gold answers.
 fn texts(question: &Question) -> Result<Vec<&str>> {
     let answers = question.answers.as_ref().ok_or_else(|| {
-        let expected = "the gold file needs \"answers\" for each question, [] if it has no answer";
+        let why = question.missing_answers();
+        let expected =
+            format!("{why}; the gold file needs it for each question, [] if it has no answer");
         Error::value(&format!("answers of {:?}", question.id), "(missing)", expected)
     })?;
     Ok(answers.iter().map(|answer| answer.text.as_str()).collect())

@@ -3,7 +3,7 @@
 use super::delimited::Fields;
 use crate::{
     error::{Error, Result},
-    json::Members,
+    json::{Members, lone_surrogate},
     lines::{Bytes, EMPTY_LINE, LONGEST_LINE, Lines},
 };
 use electra_files::nearest;
@@ -57,6 +57,9 @@ impl JsonRows {
 }
 
 fn not_an_object(line: &str, error: &serde_json::Error) -> String {
+    if let Some(message) = lone_surrogate(error) {
+        return format!("column {}: {message}", error.column());
+    }
     let hint = match line.trim_start().starts_with('{') && error.is_eof() {
         true => "; an object must be on one line, or in an array",
         false => "",
@@ -157,7 +160,8 @@ impl Array {
             }
             Err(_) if limit == 0 => failed(line, format!("a row longer than {LONGEST_LINE} bytes")),
             Err(error) => {
-                let message = format!("entry {} of the array: {error}", self.rows);
+                let cause = lone_surrogate(&error).unwrap_or_else(|| error.to_string());
+                let message = format!("entry {} of the array: {cause}", self.rows);
                 failed(line + (error.line() as u64).saturating_sub(1), message)
             }
         }

@@ -68,10 +68,27 @@ impl Scheme {
         let others: Vec<String> = others.chain([Self::Plain]).map(|s| s.to_string()).collect();
         Err(format!(
             "tag {tag:?} is not a tag of the scheme {self}: expected O, or one of {} with a type, as in B-PER; it is a \
-             tag of {}",
+             tag of {}{}",
             prefixes.join(", "),
-            others.join(", ")
+            others.join(", "),
+            Self::similar(tag)
+                .map(|similar| format!("; it looks like {similar}"))
+                .unwrap_or_default()
         ))
+    }
+
+    /// The tag of an entity that a plain tag seems to be in another notation: `B-PER` for `B_PER`, `b-PER` and `PER-B`.
+    pub fn similar(tag: &str) -> Option<String> {
+        const SEPARATORS: [char; 6] = ['-', '_', ':', '/', '.', '|'];
+        if Tag::parse(tag, Rule::Conll).is_ok() {
+            return None;
+        }
+        let pairs = [tag.split_once(SEPARATORS), tag.rsplit_once(SEPARATORS).map(|(k, p)| (p, k))];
+        pairs.into_iter().flatten().find_map(|(prefix, kind)| {
+            let prefix = prefix.to_uppercase();
+            let is_known = ["B", "I", "E", "S", "L", "U", "M"].contains(&prefix.as_str());
+            (is_known && !kind.is_empty()).then(|| named(&prefix, kind))
+        })
     }
 
     /// The scheme of the tags of sentences.
@@ -151,17 +168,14 @@ impl Scheme {
         tags
     }
 
-    /// The names of classes that are tags of any scheme with entities, one by one, in this scheme: those of
-    /// `id2label`, by which `transformers` groups words into entities. Several classes may have the same name: in BIO,
-    /// `E-X` is `I-X` and `S-X` is `B-X`. Plain tags are as they are.
+    /// The names of classes for `id2label`, by which `transformers` groups words into entities: tags of any scheme with
+    /// entities in BIO, the only one that it groups. Several classes have the same name: `E-X` is `I-X` and `S-X` is
+    /// `B-X`. Plain tags are as they are.
     pub fn names(self, classes: &[String]) -> Vec<String> {
-        let [first, middle, last, single] = self.prefixes();
         let name = |class: &String| match Tag::parse(class, Rule::Conll) {
             Ok(tag) if self.has_entities() => match tag.prefix {
-                'B' => named(first, tag.kind),
-                'I' => named(middle, tag.kind),
-                'E' => named(last, tag.kind),
-                'S' => named(single, tag.kind),
+                'B' | 'S' => named("B", tag.kind),
+                'I' | 'E' => named("I", tag.kind),
                 _ => class.clone(),
             },
             _ => class.clone(),

@@ -237,3 +237,52 @@ fn starts_that_are_no_place_in_the_context() {
     let fraction = FILE.replacen("22", "2.5", 1);
     says(read(fraction.as_bytes()), &["answer_start", "2.5", "the number of characters"]);
 }
+
+/// A flag is enough; and an answer without text is none.
+#[test]
+fn questions_without_an_answer() {
+    let question = |keys: &str| {
+        let row = format!("{{\"id\": 1, \"context\": \"c\", \"question\": \"?\"{keys}}}");
+        let file = squad::read_from(Cursor::new(row), "x.jsonl".as_ref()).unwrap();
+        file.questions().next().unwrap().1.clone()
+    };
+    let flagged = question(", \"is_impossible\": true");
+    assert_eq!((flagged.answers.as_deref(), flagged.has_no_answer()), (Some(&[][..]), true));
+    assert!(question(", \"answers\": []").has_no_answer());
+    assert!(question(", \"answers\": [{\"text\": \" \", \"answer_start\": -1}]").has_no_answer());
+    let mixed = ", \"answers\": [{\"text\": \"\", \"answer_start\": 0}, {\"text\": \"c\"}]";
+    assert!(!question(mixed).has_no_answer());
+    let unknown = question(", \"is_impossible\": false");
+    assert_eq!((unknown.answers.is_none(), unknown.has_no_answer()), (true, false));
+
+    let named = question(", \"answer\": \"Ohio\", \"topic\": 1");
+    assert_eq!(named.similar_key.as_deref(), Some("answer"));
+    let message = named.missing_answers();
+    assert!(message.contains("unknown key \"answer\": did you mean \"answers\""), "{message}");
+    assert_eq!(unknown.missing_answers(), "there is no key \"answers\"");
+    assert_eq!(question(", \"answers\": [], \"answer\": \"Ohio\"").similar_key, None);
+
+    // In the scores, too.
+    let text = FILE.replace(
+        "\"id\": \"c\", ",
+        "\"id\": \"c\", \"answers\": [{\"text\": \"\", \"answer_start\": -1}], ",
+    );
+    let gold = read(text.as_bytes()).unwrap();
+    let ids = ["a", "b", "c"].map(|id| (id.to_owned(), String::new()));
+    let scores = score_2(&gold, &ids.into(), None, 1.0).unwrap();
+    let subset = scores.no_answer.unwrap();
+    assert_eq!((subset.total, subset.exact, scores.has_answer.unwrap().total), (2, 100.0, 1));
+}
+
+/// An escape of half of a surrogate pair, as some exports have it.
+#[test]
+fn lone_surrogates_are_named() {
+    let lone = FILE.replacen("Who ate", "Who \\ud83d ate", 1);
+    let words = ["dev.json", "qas[1].question", "line 6", "lone surrogates", "correct the file"];
+    says(read(lone.as_bytes()), &words);
+    let pair = FILE.replacen("Who ate", "Who \\ud83c\\udf5e ate", 1);
+    assert!(read(pair.as_bytes()).unwrap().questions().any(|(_, q)| q.text == "Who 🍞 ate it?"));
+    let row = r#"{"id": "\udc00", "context": "c", "question": "?"}"#;
+    let lines = squad::read_from(Cursor::new(row), "x.jsonl".as_ref());
+    says(lines, &["x.jsonl:1", "lone surrogates"]);
+}

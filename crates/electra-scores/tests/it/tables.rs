@@ -49,6 +49,22 @@ fn empty_lines_of_one_column_are_rows() {
     assert_eq!(found, expected.map(|(line, field)| (line, vec![field.to_owned()])));
 }
 
+/// `\ud800` needs a low surrogate after it.
+#[test]
+fn lone_surrogates_are_named() {
+    let lines = "{\"a\": \"x\"}\n{\"a\": \"the \\ud800 house\"}\n";
+    says(
+        rows(Format::JsonLines, lines, &["a"]),
+        &["file:2", "lone surrogates", "correct the file"],
+    );
+    let array = "[{\"a\": \"x\"},\n{\"a\": \"\\udc00\"}]";
+    for format in [Format::Json, Format::JsonLines] {
+        says(rows(format, array, &["a"]), &["file:2", "entry 1", "lone surrogates"]);
+    }
+    let pair = rows(Format::JsonLines, "{\"a\": \"\\ud83c\\udf5e\"}\n", &["a"]).unwrap();
+    assert_eq!(pair, [(1, vec!["🍞".to_owned()])]);
+}
+
 #[test]
 fn rows_that_cannot_be_used() {
     says(rows(Format::Tsv, "a\tb\n1\t2\n3\n", &["a"]), &["file:3", "1 columns", "2"]);

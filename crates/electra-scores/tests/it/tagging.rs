@@ -142,24 +142,32 @@ fn every_scheme_is_detected_read_and_written() {
     for part in ["\"M-PER\"", "bioes", "B, I, E, S", "a tag of bmes, plain"] {
         assert!(message.contains(part), "{message}");
     }
+    let message = Scheme::Bio.check("B_PER").unwrap_err();
+    assert!(message.contains("it looks like B-PER"), "{message}");
+    for (tag, similar) in [
+        ("B_PER", Some("B-PER")),
+        ("PER-B", Some("B-PER")),
+        ("i-loc", Some("I-loc")),
+        ("ORG:S", Some("S-ORG")),
+        ("B-PER", None),
+        ("NOUN", None),
+        ("_SP", None),
+        ("PRP$", None),
+    ] {
+        assert_eq!(Scheme::similar(tag).as_deref(), similar, "{tag}");
+    }
     let message = Scheme::Bio.check("U-PER").unwrap_err();
     assert!(message.contains("B, I with") && message.contains("bilou, plain"), "{message}");
 }
 
-/// `transformers` joins `I-X` to the word before it, and begins a new entity at `B-X`.
+/// `transformers` joins `I-X` to the word before it, begins a new entity at `B-X`, and knows no other prefixes.
 #[test]
-fn classes_have_names_in_the_scheme_of_the_files() {
-    let classes = owned("O B-a I-a E-a S-a");
-    for (scheme, names) in [
-        (Scheme::Bio, "O B-a I-a I-a B-a"),
-        (Scheme::Iob1, "O B-a I-a I-a B-a"),
-        (Scheme::Bioes, "O B-a I-a E-a S-a"),
-        (Scheme::Bilou, "O B-a I-a L-a U-a"),
-        (Scheme::Bmes, "O B-a M-a E-a S-a"),
-        (Scheme::Plain, "O B-a I-a E-a S-a"),
-    ] {
-        assert_eq!(scheme.names(&classes), owned(names), "{scheme}");
+fn names_of_classes_are_in_bio() {
+    let classes = owned("O B-a I-a E-a S-a M-b L-b U-b");
+    for (scheme, _) in WRITTEN {
+        assert_eq!(scheme.names(&classes), owned("O B-a I-a I-a B-a I-b I-b B-b"), "{scheme}");
     }
+    assert_eq!(Scheme::Plain.names(&classes), classes);
 }
 
 fn sentences(text: &str, columns: Columns) -> electra_scores::Result<Vec<Sentence>> {

@@ -357,7 +357,7 @@ fn invalid_conll_files() {
         &detected,
         "train.txt",
         typo,
-        &["train.txt:2", "\"b-ANIMAL\"", "metric = \"accuracy\""],
+        &["train.txt:2", "\"b-ANIMAL\"", "It looks like B-ANIMAL", "metric = \"accuracy\""],
     );
     let mixed = "red B-COLOR\nfox L-COLOR\nfox S-COLOR\n";
     try_with(

@@ -13,6 +13,7 @@ use crate::{
     summary::Truncated,
     texts::data::encode,
 };
+use electra_files::final_path;
 use electra_model::hf::Architecture;
 use electra_scores::Metric;
 use electra_tokenize::Tokenizer;
@@ -82,8 +83,9 @@ impl ModelKind for ChoiceInfo {
             }
             (Architecture::ElectraForMultipleChoice, _) => {
                 tracing::warn!(
-                    "{}: a multiple choice model predicts only if the columns of the text and of each choice are given",
-                    folder.dir.display()
+                    "{}: a multiple choice model predicts only if the columns of the text and of at least two choices are given; \
+                     import it again with their names: --text-a TEXT --text-b CHOICE --text-b CHOICE",
+                    final_path(folder.dir).display()
                 );
                 Ok(None)
             }

@@ -82,6 +82,7 @@ impl Task for SquadTask {
         let (file, passages, left_out) = self.training_set(&encoder, &path)?;
         let mut summaries = Summaries::default();
         let mut summarize = |split: &str, path: &Path, file: &SquadFile, passages: &[Passage]| {
+            self.warn_without_text(path, file);
             summaries.add(split, path, self.counts(file), file.questions().map(question_key));
             summaries.truncated(truncated(passages, config));
         };
@@ -132,22 +133,23 @@ impl SquadTask {
         context: &Context,
         question: &Question,
     ) -> std::result::Result<AnswerTokens, String> {
-        match (self.version, question.is_impossible, question.answers.as_deref()) {
-            // Files of `datasets` have no flag: a question without answers has none.
-            (Version::V2, true, _) | (Version::V2, false, Some([])) => Ok(AnswerTokens::Impossible),
-            (Version::V1, true, _) => {
+        if self.version == Version::V2 && question.has_no_answer() {
+            return Ok(AnswerTokens::Impossible);
+        }
+        match (question.is_impossible, question.answers.as_deref()) {
+            (true, _) => {
                 Err("is_impossible = true, but in version 1.1 every question has an answer"
                     .to_owned())
             }
             // As in the reference, training uses the first answer only.
-            (_, false, Some([first, ..])) => {
+            (false, Some([first, ..])) => {
                 context.align(first).map(AnswerTokens::Answer).map_err(|why| why.to_string())
             }
-            (Version::V1, false, Some([])) => {
+            (false, Some([])) => {
                 Err("it has no answer; questions without an answer need version = \"2.0\""
                     .to_owned())
             }
-            (_, false, None) => Err("it has no key \"answers\"".to_owned()),
+            (false, None) => Err(question.missing_answers()),
         }
     }
 
@@ -156,11 +158,24 @@ impl SquadTask {
         if self.version == Version::V1 {
             return Vec::new();
         }
-        let has_none = |question: &Question| {
-            question.is_impossible || question.answers.as_ref().is_some_and(Vec::is_empty)
-        };
         let labels = ["answer", "no answer"].map(str::to_owned);
-        LabelCount::of(&labels, file.questions().map(|(_, question)| has_none(question).into()))
+        let questions = file.questions();
+        LabelCount::of(&labels, questions.map(|(_, question)| question.has_no_answer().into()))
+    }
+
+    /// Logs a warning with the number of questions that have no answer only because their answers have no text.
+    fn warn_without_text(&self, path: &Path, file: &SquadFile) {
+        let is_without_text = |question: &Question| {
+            let answers = question.answers.as_ref().is_some_and(|answers| !answers.is_empty());
+            answers && !question.is_impossible && question.has_no_answer()
+        };
+        let count = file.questions().filter(|(_, question)| is_without_text(question)).count();
+        if self.version == Version::V2 && count > 0 {
+            tracing::warn!(
+                "{}: {count} questions have only answers without text: they are questions without an answer",
+                path.display()
+            );
+        }
     }
 
     /// The training file, its questions as inputs, and those that are left out.
@@ -197,15 +212,18 @@ impl SquadTask {
         let mut any = false;
         for (_, question) in gold.questions() {
             any = true;
-            let wanted = match (self.version, question.answers.as_deref()) {
-                (_, None) => "must be given to be scored ([] for no answer)",
+            let why = match (self.version, question.answers.as_deref()) {
+                (_, None) => format!(
+                    "{}; it is needed to score the question ([] for no answer)",
+                    question.missing_answers()
+                ),
                 (Version::V1, Some([])) => {
-                    "must not be empty: in version 1.1 every question has an answer; set version = \"2.0\""
+                    "answers must not be empty: in version 1.1 every question has an answer; set version = \"2.0\""
+                        .to_owned()
                 }
                 _ => continue,
             };
-            let message = format!("question {:?}: answers {wanted}", question.id);
-            return Err(Error::file(path, message));
+            return Err(Error::file(path, format!("question {:?}: {why}", question.id)));
         }
         if !any {
             return Err(Error::file(path, "the file has no questions"));

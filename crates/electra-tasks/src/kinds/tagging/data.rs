@@ -96,6 +96,7 @@ impl Task for TaggingTask {
         let sentences = read(&path, self.columns())?;
         let scheme = self.scheme_of(&path, &sentences)?;
         check_tags(&path, &sentences, scheme)?;
+        warn_irregular(&path, &sentences, scheme);
         let tags: Vec<Vec<String>> =
             sentences.iter().map(|sentence| scheme.learned(&sentence.tags)).collect();
         let subjects = tags.iter().flatten().filter_map(|tag| scheme.subject(tag));
@@ -182,6 +183,40 @@ fn check_tags(path: &Path, sentences: &[Sentence], scheme: Scheme) -> Result<()>
     Ok(())
 }
 
+/// Logs a warning with the number of tags that the scheme would not have at their places, such as an `I` that begins an
+/// entity in BIO.
+fn warn_irregular(path: &Path, sentences: &[Sentence], scheme: Scheme) {
+    let mut irregular = sentences.iter().flat_map(|sentence| {
+        let regular = scheme.written(&sentence.tags);
+        let tags: Vec<_> = sentence.word_lines().zip(&sentence.tags).zip(regular).collect();
+        tags.into_iter().filter(|((_, tag), regular)| *tag != regular)
+    });
+    let Some(((line, tag), regular)) = irregular.next() else { return };
+    tracing::warn!(
+        "{}: {} tags are not regular in the scheme {scheme}, the first in line {}: {tag} in place of {regular}. As in \
+         conlleval, a tag that does not continue an entity begins one",
+        path.display(),
+        1 + irregular.count(),
+        line.number
+    );
+}
+
+/// Logs a warning if all tags of a file seem to be those of entities in another notation.
+fn warn_other_notation(path: &Path, sentences: &[Sentence]) {
+    let tags: BTreeSet<&str> =
+        sentences.iter().flat_map(|sentence| &sentence.tags).map(String::as_str).collect();
+    let mut others = tags.iter().filter(|tag| !tag.eq_ignore_ascii_case("O")).peekable();
+    let Some(first) = others.peek().copied() else { return };
+    let Some(similar) = Scheme::similar(first) else { return };
+    if others.all(|tag| Scheme::similar(tag).is_some()) {
+        tracing::warn!(
+            "{}: the tags are learned as classes of words, but look like those of entities: {first} like {similar}. If they \
+             are, rewrite them so in all files",
+            path.display()
+        );
+    }
+}
+
 /// A hint at the scheme that has all tags of a file, if it is one of entities.
 fn fitting(sentences: &[Sentence]) -> String {
     let detected = Scheme::detect(sentences.iter().map(|sentence| sentence.tags.as_slice()));
@@ -233,6 +268,9 @@ impl TaggingTask {
         }
         let tags = sentences.iter().map(|sentence| sentence.tags.as_slice());
         let scheme = Scheme::detect(tags).map_err(|why| Error::file(path, why))?;
+        if self.metric == Metric::Accuracy && scheme == Scheme::Plain {
+            warn_other_notation(path, sentences);
+        }
         if self.metric == Metric::Accuracy || scheme.has_entities() {
             return Ok(scheme);
         }
@@ -243,9 +281,14 @@ impl TaggingTask {
         match tagged.find(|(_, tag)| is_plain(tag)) {
             None => Ok(scheme),
             Some((line, tag)) => {
+                let similar = Scheme::similar(tag);
+                let similar = similar.map(|similar| {
+                    format!("It looks like {similar}: rewrite such tags in all files. ")
+                });
                 let message = format!(
-                    "tag {tag:?} is not a tag of entities, such as O and B-PER, but metric = \"f1\" is a score of entities: \
-                     for other tags set metric = \"accuracy\""
+                    "tag {tag:?} is not a tag of entities, such as O and B-PER, but metric = \"f1\" is a score of entities. \
+                     {}For other tags set metric = \"accuracy\"",
+                    similar.unwrap_or_default()
                 );
                 Err(Error::row(&path.display().to_string(), line.number, message))
             }
@@ -262,6 +305,7 @@ impl TaggingTask {
     ) -> Result<(TaggedSet, Truncated)> {
         let sentences = read(path, self.columns())?;
         check_tags(path, &sentences, scheme)?;
+        warn_irregular(path, &sentences, scheme);
         let mut unseen = 0;
         for sentence in &sentences {
             for (line, tag) in sentence.word_lines().zip(&sentence.tags) {

@@ -69,8 +69,8 @@ impl ModelKind for TaggingInfo {
     const KIND: &'static str = "tagging";
     type Net = TagNet;
 
-    /// `transformers` has a class for the head, however its weights were initialized. The labels are in the scheme of the
-    /// files, so that `pipeline("ner")` finds the entities.
+    /// `transformers` has a class for the head, however its weights were initialized. The labels are in BIO, so that
+    /// `pipeline("ner")` finds the entities.
     fn class(&self) -> HeadClass {
         HeadClass {
             architecture: Architecture::ElectraForTokenClassification,
