@@ -3,6 +3,7 @@
 mod extend;
 mod number;
 pub mod section;
+pub mod settings;
 mod value;
 
 pub use number::number_or_word;

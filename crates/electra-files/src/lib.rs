@@ -22,7 +22,9 @@ mod path_kind;
 mod read;
 mod suggest;
 
-pub use config::{number_or_word, parse_toml, parse_toml_with, read_toml, section::Section};
+pub use config::{
+    number_or_word, parse_toml, parse_toml_with, read_toml, section::Section, settings::Settings,
+};
 pub use error::{Error, Result};
 pub use file::{if_there, read_json, sha256, sync, write_file, write_file_with, write_json};
 pub use folder::{Existing, Kind};

@@ -62,8 +62,8 @@ impl<H: PretrainingHead> Pretraining<H> {
         let d_embeddings = &d_path / "electra" / "embeddings";
         let sharing = parts.sharing(&config.sharing)?;
         let pair = sharing.pair(
-            &Site::new(&g_embeddings, g_config),
-            &Site::new(&d_embeddings, d_config),
+            &Site::new(&g_embeddings, g_config).of(&config.sharing),
+            &Site::new(&d_embeddings, d_config).of(&config.sharing),
             &|site| parts.embeddings(site),
         )?;
         if sharing.shares_encoder() {

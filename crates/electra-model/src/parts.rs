@@ -79,7 +79,7 @@ impl Parts {
             positions: Seam::new("positions"),
             sharing: Seam::new("sharing"),
         };
-        let mut parts = empty
+        empty
             .with_attention("softmax", SoftmaxAttention::new)
             .with_attention("left-to-right", DirectionalAttention::left_to_right)
             .with_attention("right-to-left", DirectionalAttention::right_to_left)
@@ -92,14 +92,20 @@ impl Parts {
             .with_sharing("tied-tokens", TiedTokens)
             .with_sharing("tied-all", TiedAll)
             .with_sharing("gdes", GradientDisentangled)
-            .with_sharing("untied", Untied);
-        parts.attention.selected = None;
-        parts.feed_forward.selected = None;
-        parts.embeddings.selected = None;
-        parts.block.selected = None;
-        parts.positions.selected = None;
-        parts.sharing.selected = None;
-        parts
+            .with_sharing("untied", Untied)
+            .by_name()
+    }
+
+    /// The same parts, none of which is selected: configs choose them by their names.
+    #[must_use]
+    pub fn by_name(mut self) -> Self {
+        self.attention.selected = None;
+        self.feed_forward.selected = None;
+        self.embeddings.selected = None;
+        self.block.selected = None;
+        self.positions.selected = None;
+        self.sharing.selected = None;
+        self
     }
 
     /// Adds a self-attention and selects it.
@@ -206,13 +212,14 @@ impl Parts {
         self.positions.check(&names(|network| &network.positions))
     }
 
-    /// [`Self::check`] for both networks and their sharing.
+    /// [`Self::check`] for both networks and their sharing; and that settings belong to a part that is used.
     ///
     /// # Errors
-    /// As [`Self::check`].
+    /// As [`Self::check`]; [`Error::Config`] naming the settings.
     pub fn check_pair(&self, config: &ElectraConfig) -> Result<()> {
         self.check(&config.networks().collect::<Vec<_>>())?;
         self.sharing.check(&[&config.sharing])?;
+        config.check_custom()?;
         match config.generator {
             Some(_) => self.sharing(&config.sharing)?.check(config),
             None => Ok(()),
@@ -224,7 +231,7 @@ impl Parts {
     /// # Errors
     /// [`Error::UnknownPart`], or the error of the part's constructor.
     pub fn embeddings(&self, site: &Site<'_>) -> Result<Box<dyn Embeddings>> {
-        (self.embeddings.get(&site.config.embeddings)?.build)(site)
+        self.embeddings.build(&site.config.embeddings, site)
     }
 
     /// The policy called `name`.
@@ -240,7 +247,7 @@ impl Parts {
     /// # Errors
     /// As [`Self::embeddings`].
     pub fn positions(&self, site: &Site<'_>) -> Result<Box<dyn Positions>> {
-        (self.positions.get(&site.config.positions)?.build)(site)
+        self.positions.build(&site.config.positions, site)
     }
 
     /// Builds one block of an encoder, with its sub-layers.
@@ -249,13 +256,12 @@ impl Parts {
     /// As [`Self::embeddings`].
     pub fn block(&self, site: &Site<'_>) -> Result<Box<dyn Block>> {
         let config = site.config;
-        let attention = self.attention.get(&config.attention)?;
-        let feed_forward = self.feed_forward.get(&config.feed_forward)?;
+        let attention = &(site.path / "attention");
         let sub_layers = SubLayers {
-            attention: (attention.build)(&site.at(&(site.path / "attention")))?,
-            feed_forward: (feed_forward.build)(site)?,
+            attention: self.attention.build(&config.attention, &site.at(attention))?,
+            feed_forward: self.feed_forward.build(&config.feed_forward, site)?,
         };
-        (self.block.get(&config.block)?.build)(site, sub_layers)
+        (self.block.get(&config.block)?.build)(&site.of(&config.block), sub_layers)
     }
 
     /// The cost of one layer; custom parts that do not report theirs count as zero.
@@ -332,6 +338,13 @@ impl<B: ?Sized> Seam<B> {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl<T: ?Sized> Seam<Build<T>> {
+    /// Builds the part called `name`.
+    fn build(&self, name: &PartName, site: &Site<'_>) -> Result<Box<T>> {
+        (self.get(name)?.build)(&site.of(name))
     }
 }
 

@@ -3,12 +3,13 @@
 //! `parts/` has the built-in parts; [`crate::Parts`] holds these and custom ones.
 
 use crate::{
-    config::{ElectraConfig, EncoderConfig},
+    config::{ElectraConfig, EncoderConfig, PartName},
     cost::Cost,
     error::Result,
     kernels::to_float,
     mask::PaddingMask,
 };
+use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use tch::{Tensor, nn};
 
@@ -22,17 +23,19 @@ pub struct Site<'a> {
     pub config: &'a EncoderConfig,
     /// The index of the block, from 0; 0 outside of the blocks.
     pub layer: i64,
+    /// The name of the part that is built, for its settings; empty where none is built by name.
+    part: &'a str,
 }
 
 impl<'a> Site<'a> {
     /// A site outside of the blocks.
     pub fn new(path: &'a nn::Path<'a>, config: &'a EncoderConfig) -> Self {
-        Self { path, config, layer: 0 }
+        Self::in_layer(path, config, 0)
     }
 
     /// A site in block `layer`, counted from 0.
     pub fn in_layer(path: &'a nn::Path<'a>, config: &'a EncoderConfig, layer: i64) -> Self {
-        Self { path, config, layer }
+        Self { path, config, layer, part: "" }
     }
 
     /// The same site with another path.
@@ -42,6 +45,23 @@ impl<'a> Site<'a> {
         'a: 'b,
     {
         Site { path, ..*self }
+    }
+
+    /// The same site for the part called `name`.
+    pub(crate) fn of<'b>(&self, name: &'b PartName) -> Site<'b>
+    where
+        'a: 'b,
+    {
+        Site { part: name.name(), ..*self }
+    }
+
+    /// The settings of the part that is built: the section `[model.custom.NAME]` of the run's config, where `NAME` is the
+    /// part's name. `T` decides which keys there are, and which have a default; without the section it is read from no keys.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key that is missing, unknown or of the wrong type.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T> {
+        self.config.settings(self.part)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::part_name::PartName;
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use electra_files::Settings;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
 
 /// Which activations a transformer block saves for its backward pass. Outputs, dropout masks and gradients are the same
 /// either way; with custom parts, provided that they draw random numbers from libtorch's generator.
@@ -157,6 +159,8 @@ pub struct EncoderConfig {
     pub attention: PartName,
     /// The feed-forward layer.
     pub feed_forward: PartName,
+    /// The settings of custom parts, by the name of the part: the sections `[model.custom.NAME]`.
+    pub custom: BTreeMap<String, Settings>,
     /// How weights are initialized.
     pub initializer: Initializer,
     /// The implementation of the built-in layers.
@@ -211,6 +215,7 @@ impl EncoderConfig {
             block: PartName::new("post-norm"),
             attention: PartName::new("softmax"),
             feed_forward: PartName::new("gelu-mlp"),
+            custom: BTreeMap::new(),
             initializer: Initializer::reference(),
             kernels: Kernels::Fused,
             precision: Precision::F32,
@@ -241,9 +246,31 @@ impl EncoderConfig {
         self.hidden / self.heads
     }
 
-    /// `seam=part` for every seam.
+    /// `seam=part` for every seam, with the settings of the part if it has any: `seam=part { key = 1 }`.
     pub fn part_names(&self) -> Vec<String> {
-        self.seams().map(|(seam, part)| format!("{seam}={part}")).to_vec()
+        self.seams().map(|(seam, part)| self.described(seam, part)).to_vec()
+    }
+
+    /// A part with its settings.
+    pub(super) fn described(&self, seam: &str, part: &str) -> String {
+        match self.custom.get(part) {
+            Some(settings) if !settings.is_empty() => format!("{seam}={part} {settings}"),
+            _ => format!("{seam}={part}"),
+        }
+    }
+
+    /// The settings of the part called `name`, as a value of `T`; without a section, read from no keys.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key that is missing, unknown or of the wrong type.
+    pub fn settings<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let none = Settings::default();
+        let settings = self.custom.get(name).unwrap_or(&none);
+        settings.read().map_err(|expected| Error::Config {
+            key: format!("custom.{name}"),
+            value: settings.to_string(),
+            expected,
+        })
     }
 
     /// Each seam and the name of its part.
@@ -255,6 +282,11 @@ impl EncoderConfig {
             ("block", self.block.name()),
             ("positions", self.positions.name()),
         ]
+    }
+
+    /// Whether a seam has the part called `name`.
+    pub(crate) fn has_part(&self, name: &str) -> bool {
+        self.seams().iter().any(|(_, part)| *part == name)
     }
 
     /// Checks that an encoder can be built. Error messages put `prefix` before the keys of [`EncoderSizes`].

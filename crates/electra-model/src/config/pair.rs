@@ -6,6 +6,7 @@ use super::{
     section::Section,
 };
 use crate::error::{Error, Result};
+use electra_files::nearest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -91,12 +92,27 @@ impl ElectraConfig {
     /// part differs from the discriminator's.
     pub fn part_names(&self) -> Vec<String> {
         let mut names = self.discriminator.part_names();
-        names.push(format!("sharing={}", self.sharing.name()));
+        names.push(self.discriminator.described("sharing", self.sharing.name()));
         let generator = self.generator.iter().flat_map(EncoderConfig::part_names);
         let others = generator.filter(|name| !names.contains(name));
         let others: Vec<String> = others.map(|name| format!("generator.{name}")).collect();
         names.extend(others);
         names
+    }
+
+    /// Checks that every section `[model.custom.NAME]` has the name of a part that a network uses, or of the sharing.
+    pub(crate) fn check_custom(&self) -> Result<()> {
+        let seams = self.networks().flat_map(EncoderConfig::seams).map(|(_, part)| part);
+        let used: BTreeSet<&str> = seams.chain([self.sharing.name()]).collect();
+        for (name, settings) in &self.discriminator.custom {
+            let unused = || {
+                let near = nearest(name, used.iter().copied());
+                format!("must have the name of a part of the networks{near}")
+            };
+            let key = format!("custom.{name}");
+            check(used.contains(name.as_str()), &key, settings, unused())?;
+        }
+        Ok(())
     }
 
     /// Checks that a model can be built.

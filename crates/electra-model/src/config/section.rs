@@ -6,8 +6,9 @@ use super::{
     },
     part_name::PartName,
 };
-use electra_files::number_or_word;
+use electra_files::{Settings, number_or_word};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 
 /// The `[model]` section; [`EncoderConfig`] documents its keys.
 #[derive(Clone, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub(super) struct Section {
     block: PartName,
     attention: PartName,
     feed_forward: PartName,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    custom: BTreeMap<String, Settings>,
     kernels: Kernels,
     precision: Precision,
     #[serde(default)]
@@ -172,6 +175,7 @@ impl Section {
             block: network.block.as_ref().unwrap_or(&self.block).clone(),
             attention: network.attention.as_ref().unwrap_or(&self.attention).clone(),
             feed_forward: network.feed_forward.as_ref().unwrap_or(&self.feed_forward).clone(),
+            custom: self.custom.clone(),
             initializer: self.initializer.clone(),
             kernels: self.kernels,
             precision: self.precision,
@@ -221,6 +225,7 @@ impl Section {
             block: common.block,
             attention: common.attention,
             feed_forward: common.feed_forward,
+            custom: common.custom,
             kernels: common.kernels,
             precision: common.precision,
             activations: common.activations,

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     heads::HeadKind,
 };
-use electra_files::{PathKind, read_json};
+use electra_files::{PathKind, Settings, read_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -235,6 +235,9 @@ struct ConfigFile {
     num_labels: Option<usize>,
     problem_type: Option<String>,
     parts: Option<Parts>,
+    /// The settings of custom parts, by name.
+    #[serde(default)]
+    custom: BTreeMap<String, Settings>,
 }
 
 fn two() -> i64 {
@@ -350,6 +353,10 @@ fn parse(file: &ConfigFile) -> Result<(Family, Option<Architecture>, Config), St
         }
         (Family::Electra | Family::Bert, None) => {}
     }
+    if let Some(name) = file.custom.keys().find(|name| !encoder.has_part(name)) {
+        return Err(format!("custom.{name}: `parts` has no part of this name"));
+    }
+    encoder.custom = file.custom.clone();
     // In messages `model.hidden` means `hidden_size`, and `model.heads` means `num_attention_heads`.
     encoder.validate("").map_err(|error| error.to_string())?;
     let config = Config {
@@ -428,6 +435,12 @@ pub(super) fn write(dir: &Path, config: &Config) -> Result<()> {
         set("hidden_act", CUSTOM.into());
         let parts = e.seams().into_iter().map(|(seam, part)| (seam.to_owned(), part.into()));
         set("parts", Value::Object(parts.collect()));
+        // The other network of a pair may have custom parts of its own.
+        let own = e.custom.iter().filter(|(name, _)| e.has_part(name));
+        let own: BTreeMap<&String, &Settings> = own.collect();
+        if !own.is_empty() {
+            set("custom", json!(own));
+        }
     }
     if let Some(dropout) = config.classifier_dropout {
         set("classifier_dropout", dropout.into());

@@ -60,7 +60,8 @@ impl DirectionalAttention {
 
 impl SelfAttention for DirectionalAttention {
     fn forward_t(&self, x_bsh: &Tensor, context: &LayerContext<'_>, train: bool) -> Tensor {
-        self.attention.with_bias(x_bsh, &self.bias(context.mask), train)
+        let bias = self.bias(context.mask);
+        self.attention.with_scores(x_bsh, &Tensor::shallow_clone, Some(&bias), train)
     }
 
     fn supports_bf16(&self) -> bool {

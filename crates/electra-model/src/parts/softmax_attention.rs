@@ -51,12 +51,18 @@ impl SoftmaxAttention {
     }
 
     /// The definition, as a chain of libtorch functions: `[b, s, h]` before the output projection.
-    fn plain(&self, x_bsh: &Tensor, bias: Option<&Tensor>, train: bool) -> Tensor {
+    fn plain(
+        &self,
+        x_bsh: &Tensor,
+        rotate: &dyn Fn(&Tensor) -> Tensor,
+        bias: Option<&Tensor>,
+        train: bool,
+    ) -> Tensor {
         let (b, s, h) = x_bsh.size3().expect("x_bsh has three dimensions: encoders make it");
         let split_heads = |x: Tensor| x.view([b, s, self.heads, self.head_size]).transpose(1, 2);
         let scale = (self.head_size as f64).sqrt().recip();
-        let q_bnsd = split_heads(self.compute.dense(&self.query, x_bsh)) * scale;
-        let k_bnsd = split_heads(self.compute.dense(&self.key, x_bsh));
+        let q_bnsd = rotate(&split_heads(self.compute.dense(&self.query, x_bsh))) * scale;
+        let k_bnsd = rotate(&split_heads(self.compute.dense(&self.key, x_bsh)));
         let v_bnsd = split_heads(self.compute.dense(&self.value, x_bsh));
         let mut scores_bnss = q_bnsd.matmul(&k_bnsd.transpose(-2, -1));
         if let Some(bias) = bias {
@@ -66,12 +72,21 @@ impl SoftmaxAttention {
         weights_bnss.matmul(&v_bnsd).transpose(1, 2).reshape([b, s, h])
     }
 
-    /// Attention with another additive mask than the padding's, which is part of it, as a chain of libtorch functions.
+    /// Attention with other scores, as a chain of libtorch functions: `rotate` is applied to queries and keys, as for rotary
+    /// positions, and `bias` is added to the scores, as for relative positions. The mask of padding is not added: `bias`
+    /// contains it ([`PaddingMask::bias_b11s`], which is `None` without padding).
     ///
     /// # Shapes
-    /// - `x_bsh`: `[b, s, h]` float; `bias`: broadcast to `[b, n, s, s]`. Result: `[b, s, h]`.
-    pub fn with_bias(&self, x_bsh: &Tensor, bias: &Tensor, train: bool) -> Tensor {
-        self.compute.dense(&self.output, &self.plain(x_bsh, Some(bias), train))
+    /// - `x_bsh`: `[b, s, h]` float; `rotate`: `[b, n, s, d]` to the same; `bias`: broadcast to `[b, n, s, s]`. Result:
+    ///   `[b, s, h]`.
+    pub fn with_scores(
+        &self,
+        x_bsh: &Tensor,
+        rotate: &dyn Fn(&Tensor) -> Tensor,
+        bias: Option<&Tensor>,
+        train: bool,
+    ) -> Tensor {
+        self.compute.dense(&self.output, &self.plain(x_bsh, rotate, bias, train))
     }
 
     /// libtorch's scaled dot-product attention (FlashAttention for 16-bit inputs without padding, otherwise memory-efficient
@@ -113,7 +128,7 @@ impl SelfAttention for SoftmaxAttention {
                 ops::attention(&qkv_t3h, sequences, heads, p, train).view_as(x_bsh)
             }
             _ if self.compute.is_gpu(x_bsh.device()) => self.gpu(x_bsh, mask, train),
-            _ => self.plain(x_bsh, mask.bias_b11s(), train),
+            _ => self.plain(x_bsh, &Tensor::shallow_clone, mask.bias_b11s(), train),
         };
         self.compute.dense(&self.output, &context_bsh)
     }

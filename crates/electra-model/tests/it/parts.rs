@@ -4,6 +4,7 @@ use super::{input, tiny};
 use electra_model::{
     Activations, Discriminator, ElectraConfig, EncoderConfig, Error, Kernels, LayerContext,
     PaddingMask, PartName, Parts, Positions, PretrainedNetwork, Pretraining, SelfAttention, Site,
+    SoftmaxAttention,
     hf::{self, Architecture, Config, Pretrained},
     tensors::variables,
 };
@@ -190,4 +191,134 @@ fn errors_name_an_unknown_or_unused_part() {
     let without = ElectraConfig { generator: None, ..tiny() };
     let error = Pretraining::new(&vs.root(), &without, &Parts::shipped()).unwrap_err();
     assert!(error.to_string().contains("[model.generator]"), "{error}");
+}
+
+/// Su et al. 2021 (RoFormer), section 3.2: queries and keys that are turned by an angle in proportion to their positions have
+/// scores that depend on the distance, `q_i R(j - i) k_j`; computed here for one head of two numbers. And a bias of -10000
+/// outside of the diagonal leaves only the value of the position itself.
+#[test]
+fn attention_with_other_scores_matches_its_formula() {
+    const ANGLE: f64 = 0.7;
+    let config =
+        EncoderConfig { hidden: 2, heads: 1, attention_dropout: 0.0, ..tiny().discriminator };
+    let vs = nn::VarStore::new(Device::Cpu);
+    let attention = SoftmaxAttention::new(&Site::new(&vs.root(), &config)).unwrap();
+    let all = vs.variables();
+    for tensor in all.values() {
+        let _ = no_grad(|| tensor.shallow_clone().uniform_(-1.0, 1.0));
+    }
+    let dense = |x: &Tensor, name: &str| {
+        x.linear(&all[&format!("{name}.weight")], Some(&all[&format!("{name}.bias")]))
+    };
+    let x_bsh = Tensor::rand([1, 4, 2], (Kind::Float, Device::Cpu));
+    let part = |name: &str| dense(&x_bsh, &format!("self.{name}")).squeeze_dim(0);
+    let (q, k, v) = (part("query"), part("key"), part("value"));
+    let number = |x: &Tensor, i: i64, j: i64| x.double_value(&[i, j]);
+    let score = |i: i64, j: i64| {
+        let (sin, cos) = (ANGLE * (j - i) as f64).sin_cos();
+        let turned = [
+            cos * number(&k, j, 0) - sin * number(&k, j, 1),
+            sin * number(&k, j, 0) + cos * number(&k, j, 1),
+        ];
+        ((number(&q, i, 0) * turned[0] + number(&q, i, 1) * turned[1]) / 2f64.sqrt()) as f32
+    };
+    let scores: Vec<f32> = (0..16).map(|cell| score(cell / 4, cell % 4)).collect();
+    let weights_ss = Tensor::from_slice(&scores).view([4, 4]).softmax(-1, Kind::Float);
+    let expected = dense(&weights_ss.matmul(&v), "output.dense");
+
+    let rotate = |x_bnsd: &Tensor| {
+        let angles_s = Tensor::arange(x_bnsd.size()[2], (Kind::Float, Device::Cpu)) * ANGLE;
+        let (first, second) = (x_bnsd.select(-1, 0), x_bnsd.select(-1, 1));
+        let turned = [
+            &first * angles_s.cos() - &second * angles_s.sin(),
+            &first * angles_s.sin() + &second * angles_s.cos(),
+        ];
+        Tensor::stack(&turned, -1)
+    };
+    let rotated = attention.with_scores(&x_bsh, &rotate, None, false);
+    assert!(distance(&rotated.squeeze_dim(0), &expected) < 1e-5);
+
+    let own_ss = (Tensor::eye(4, (Kind::Float, Device::Cpu)) - 1.0) * 10_000.0;
+    let own = attention.with_scores(&x_bsh, &Tensor::shallow_clone, Some(&own_ss), false);
+    assert!(distance(&own.squeeze_dim(0), &dense(&v, "output.dense")) < 1e-5);
+}
+
+/// The hidden states times a number that the config has.
+#[derive(Debug)]
+struct Times(f64);
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Factor {
+    factor: f64,
+}
+
+impl SelfAttention for Times {
+    fn forward_t(&self, x_bsh: &Tensor, _context: &LayerContext<'_>, _train: bool) -> Tensor {
+        x_bsh * self.0
+    }
+}
+
+#[test]
+fn the_settings_of_a_part_are_read_by_it_and_saved_with_the_network() {
+    let parts = || {
+        let build = |site: &Site<'_>| Ok(Times(site.settings::<Factor>()?.factor));
+        Parts::shipped().with_attention("times", build).by_name()
+    };
+    let with = |settings: &str| {
+        let mut pair = tiny();
+        for network in pair.networks_mut() {
+            network.custom = serde_json::from_str(settings).unwrap();
+        }
+        pair.discriminator.attention = PartName::new("times");
+        pair
+    };
+    let pair = with(r#"{"times": {"factor": 0.5}}"#);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let networks = Pretraining::new(&vs.root(), &pair, &parts()).unwrap();
+    assert_eq!(pair.part_names()[0], "attention=times { factor = 0.5 }");
+    assert!(pair.part_names().contains(&"generator.attention=softmax".to_owned()));
+
+    // A folder has the settings of its own parts.
+    let dir = tempfile::tempdir().unwrap();
+    let state = |role: &str, encoder| hf::state_dict(&vs, role, encoder).unwrap();
+    let (d, g) = (networks.discriminator.encoder(), networks.generator.encoder());
+    let (d_dir, g_dir) = (dir.path().join("d"), dir.path().join("g"));
+    for (folder, role, encoder, head) in [
+        (&d_dir, "discriminator", d, Architecture::ElectraForPreTraining),
+        (&g_dir, "generator", g, Architecture::ElectraForMaskedLM),
+    ] {
+        std::fs::create_dir(folder).unwrap();
+        let config = Config::new(head, encoder.config().clone(), 0);
+        hf::write(folder, &config, &state(role, encoder)).unwrap();
+    }
+    let text = |dir: &std::path::Path| std::fs::read_to_string(dir.join("config.json")).unwrap();
+    assert!(!text(&g_dir).contains("custom"));
+    let read = Pretrained::read(&d_dir).unwrap();
+    assert_eq!(read.config.encoder.custom, pair.discriminator.custom);
+    let loaded = PretrainedNetwork::new(&read, &parts(), Device::Cpu).unwrap();
+    let (x, mask) = (ids(2, 5), PaddingMask::without_padding(2, 5, Device::Cpu));
+    let batch = input(&x, &x.zeros_like(), &mask);
+    let (a, b) = (d.forward_t(&batch, false), loaded.encoder().forward_t(&batch, false));
+    assert_eq!(distance(&a, &b), 0.0);
+
+    // Wrong settings are named.
+    for (settings, words) in [
+        ("{}", "model.custom.times = {}: missing field `factor`"),
+        (r#"{"times": {"factr": 1.0}}"#, "did you mean \"factor\"?"),
+        (r#"{"times": {"factor": "a"}}"#, "invalid type: string \"a\", expected f64"),
+        (
+            r#"{"times": {"factor": 1.0}, "tims": {"x": 1}}"#,
+            "model.custom.tims = { x = 1 }: must have the name",
+        ),
+    ] {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let error =
+            Pretraining::new(&vs.root(), &with(settings), &parts()).unwrap_err().to_string();
+        assert!(error.contains(words), "{words} is not in {error}");
+    }
+    let strange = text(&d_dir).replace("\"times\": {", "\"time\": {");
+    std::fs::write(d_dir.join("config.json"), strange).unwrap();
+    let error = Pretrained::read(&d_dir).unwrap_err().to_string();
+    assert!(error.contains("custom.time: `parts` has no part of this name"), "{error}");
 }
