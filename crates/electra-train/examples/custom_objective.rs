@@ -1,7 +1,7 @@
 //! A custom objective: masked language modeling with a loss at `[MASK]` positions only. It has one network and its own
-//! name, loss and metrics, and uses the same training loop and run folder.
+//! name, setting, loss and metrics, and uses the same training loop and run folder. `mask_only.toml` names it.
 //!
-//! Run with `cargo run -p electra-train --example custom_objective -- configs/pretrain-tiny.toml SHARDS OUT`.
+//! Run with `cargo run -p electra-train --example custom_objective -- crates/electra-train/examples/mask_only.toml SHARDS OUT`.
 
 use anyhow::{Context, Result};
 use electra_data::MaskedBatch;
@@ -10,15 +10,25 @@ use electra_train::{
     Existing, Recipe, RunConfig, Start,
     export::ExportPart,
     metrics::Observations,
-    objective::{Batch, LossCounts, Objective, ObjectiveSite, Pass, TrainedNetwork},
+    objective::{Batch, LossCounts, Objective, ObjectiveSite, Objectives, Pass, TrainedNetwork},
 };
+use serde::Deserialize;
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// The mean cross-entropy over the `[MASK]` positions.
 #[derive(Debug)]
 struct MaskOnly {
     network: Generator,
+    settings: Settings,
     device: Device,
+}
+
+/// The keys of `[objective]` besides `kind` and `masking`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The share of the label's probability that is spread over all tokens.
+    label_smoothing: f64,
 }
 
 /// Losses of the positions, `[p]`, and their sum divided by the count of the whole batch.
@@ -31,7 +41,7 @@ impl MaskOnly {
     fn new(site: &ObjectiveSite<'_>) -> electra_train::Result<Self> {
         let path = &site.path / "encoder";
         let network = Generator::from_config(&path, &site.model.discriminator, site.parts)?;
-        Ok(Self { network, device: site.path.device() })
+        Ok(Self { network, settings: site.settings()?, device: site.path.device() })
     }
 }
 
@@ -75,7 +85,7 @@ impl Objective for MaskOnly {
             None::<&Tensor>,
             Reduction::None,
             -100,
-            0.0,
+            self.settings.label_smoothing,
         );
         let loss = losses_p.sum(Kind::Float) / whole.predictions.max(1) as f64;
         Box::new(MaskOnlyPass { losses_p: losses_p.detach(), loss })
@@ -108,18 +118,20 @@ fn main() -> Result<()> {
 
 fn recipe(config: &str, overrides: &[String]) -> Result<Recipe> {
     let config = RunConfig::read(config.as_ref(), overrides)?;
-    Ok(Recipe::from_config(config).with_objective(MaskOnly::new))
+    let objectives = Objectives::shipped().with("mask-only", MaskOnly::new);
+    Ok(Recipe::from_config(config).with_objectives(objectives))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{Recipe, RunConfig};
     use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
     use electra_model::hf::{Architecture, Pretrained};
     use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
-    use electra_train::{Existing, Start, export::ExportPart};
+    use electra_train::{Existing, Start, evaluation::evaluation, export::ExportPart};
 
     #[test]
-    fn one_network_is_trained_and_the_manifest_has_the_objectives_name() {
+    fn a_run_names_its_objective_and_is_resumed_evaluated_and_exported_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let text = "one two three four.\n\nfive six seven eight.\n\nnine ten eleven twelve.";
@@ -128,12 +140,12 @@ mod tests {
         let texts = [Ok::<_, std::convert::Infallible>(text)];
         let vocab = train_vocab(texts, &config, &TrainConfig::new(60)).unwrap();
         let size = format!("model.vocab_size={}", vocab.len());
-        let build = BuildConfig { held_out: 0.0, ..BuildConfig::new(path("shards"), 16) };
+        let build = BuildConfig { held_out: 0.4, ..BuildConfig::new(path("shards"), 16) };
         let corpus = Corpus::open(path("corpus.txt").as_ref(), CorpusConfig::default()).unwrap();
         build_shards(&corpus, &WordPiece::new(vocab, config).unwrap(), &build, &mut |_| {})
             .unwrap();
 
-        let preset = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/pretrain-tiny.toml");
+        let preset = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/mask_only.toml");
         let overrides = [
             format!("data.shards={}", path("shards")),
             size,
@@ -141,7 +153,25 @@ mod tests {
             "evaluate.every=0".into(),
         ];
         let recipe = super::recipe(preset, &overrides).unwrap();
-        recipe.pretrain(&Start::new(path("run"))).unwrap();
+        let first = Start { stop_after: Some(1), ..Start::new(path("run")) };
+        recipe.pretrain(&first).unwrap();
+
+        // The run's config has the objective with its settings, and builds it again.
+        let saved = std::fs::read_to_string(path("run/config.toml")).unwrap();
+        let section =
+            "[objective]\nkind = \"mask-only\"\nlabel_smoothing = 0.1\n\n[objective.masking]\n";
+        assert!(saved.contains(section), "{saved}");
+        let other = super::recipe(
+            preset,
+            &[&overrides[..], &["objective.label_smoothing=0.2".into()]].concat(),
+        );
+        let refused = other.unwrap().pretrain(&Start::resume(path("run"))).unwrap_err().to_string();
+        assert!(refused.contains("objective.label_smoothing was 0.1, now is 0.2"), "{refused}");
+        let recipe = super::recipe(&path("run/config.toml"), &[]).unwrap();
+        recipe.pretrain(&Start::resume(path("run"))).unwrap();
+        let figures = evaluation(&recipe, path("run").as_ref(), None).unwrap();
+        assert!(figures["loss"].as_f64().is_some(), "{figures:?}");
+
         let manifest = std::fs::read_to_string(path("run/manifest.json")).unwrap();
         assert!(manifest.contains("mask-only"), "{manifest}");
         let weights = path("run/checkpoints/step-0000002/model.safetensors");
@@ -152,5 +182,26 @@ mod tests {
         recipe.export(run.as_ref(), ExportPart::Default, model.as_ref(), Existing::Refuse).unwrap();
         let exported = Pretrained::read(model.as_ref()).unwrap();
         assert_eq!(exported.config.architecture, Architecture::ElectraForMaskedLM);
+
+        // Programs without the objective, and wrong settings, are refused before data is opened.
+        let fails = |recipe: Recipe, words: &[&str]| {
+            let error = recipe.pretrain(&Start::new(path("never"))).unwrap_err().to_string();
+            words.iter().for_each(|word| assert!(error.contains(word), "{word} in {error}"));
+        };
+        let config = |set: &str| {
+            let more = [set.to_owned(), "data.shards=nowhere".to_owned()];
+            RunConfig::read(preset.as_ref(), &[&overrides[..], &more].concat()).unwrap()
+        };
+        let unknown = "objective.kind = mask-only: this program has no such objective";
+        fails(
+            Recipe::from_config(config("train.seed=1")),
+            &[unknown, "known here: replaced-token, bert"],
+        );
+        let similar =
+            super::recipe(preset, &[&overrides[..], &["objective.kind=maskonly".into()]].concat());
+        fails(similar.unwrap(), &["objective.kind = maskonly", "did you mean \"mask-only\"?"]);
+        let wrong =
+            super::recipe(preset, &[&overrides[..], &["objective.smoothing=0.1".into()]].concat());
+        fails(wrong.unwrap(), &["unknown field `smoothing`", "label_smoothing"]);
     }
 }

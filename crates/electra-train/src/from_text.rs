@@ -21,15 +21,12 @@ pub use proposal::{Candidate, DEFAULT_HOURS, Proposal};
 pub use request::Request;
 
 use crate::{
-    Error, Event, Outcome, Recipe, Result, RunConfig, Start, StartFrom,
-    evaluation::evaluation,
-    export::{self, ExportPart},
-    presets::Preset,
-    run_dir::RunDir,
-    state,
+    Error, Event, Outcome, Recipe, Result, RunConfig, Start, StartFrom, evaluation::evaluation,
+    export::ExportPart, objective::Objectives, presets::Preset, run_dir::RunDir, state,
 };
 use electra_data::{BuildConfig, Corpus, ShardIndex, build_shards, train_vocabulary};
 use electra_files::{Existing, folder, if_there, read_json, write_file, write_json};
+use electra_model::Parts;
 use electra_tokenize::{Tokenizer, TrainConfig, WordPiece};
 use proposal::PROBE;
 use request::{Record, key_of};
@@ -87,6 +84,8 @@ pub struct FromText {
     corpus: Corpus,
     out: PathBuf,
     max_unknown: Option<f64>,
+    parts: Parts,
+    objectives: Objectives,
     started: Instant,
 }
 
@@ -101,8 +100,15 @@ impl FromText {
         }
         let corpus = Corpus::open(&request.corpus, request.reading.clone())?;
         request.check()?;
-        let (out_dir, started) = (out.to_owned(), Instant::now());
-        let pipeline = Self { request, corpus, out: out_dir, max_unknown: None, started };
+        let pipeline = Self {
+            request,
+            corpus,
+            out: out.to_owned(),
+            max_unknown: None,
+            parts: Parts::shipped(),
+            objectives: Objectives::shipped(),
+            started: Instant::now(),
+        };
         match pipeline.record()? {
             Some(record) => record.check(&pipeline.request, &pipeline.corpus, out)?,
             None => check_empty(out)?,
@@ -114,6 +120,18 @@ impl FromText {
     #[must_use]
     pub fn with_max_unknown(self, max_unknown: f64) -> Self {
         Self { max_unknown: Some(max_unknown), ..self }
+    }
+
+    /// Makes parts and objectives available, which the overrides name.
+    #[must_use]
+    pub fn with(self, parts: Parts, objectives: Objectives) -> Self {
+        Self { parts: parts.by_name(), objectives, ..self }
+    }
+
+    /// The recipe of a config.
+    fn recipe(&self, config: RunConfig) -> Recipe {
+        let recipe = Recipe::from_config(config).with_parts(self.parts.clone());
+        recipe.with_objectives(self.objectives.clone())
     }
 
     /// The corpus.
@@ -136,7 +154,7 @@ impl FromText {
     /// # Errors
     /// If the corpus cannot be read.
     pub fn propose(&self) -> Result<Proposal> {
-        Proposal::new(&self.request, &self.corpus)
+        Proposal::new(&self.request, &self.corpus, &|config| self.recipe(config))
     }
 
     /// Makes the vocabulary, the shards and the config.
@@ -244,7 +262,7 @@ impl FromText {
         let mut config = size.config(&overrides)?;
         let rate = match self.request.hours {
             None => None,
-            Some(_) => Some(Recipe::from_config(config.clone()).probe(PROBE.0, PROBE.1)?),
+            Some(_) => Some(self.recipe(config.clone()).probe(PROBE.0, PROBE.1)?),
         };
         let left = |reserve: f64| {
             let hours = self.request.hours?;
@@ -289,7 +307,7 @@ impl FromText {
             _ => StartFrom::Checkpoint,
         };
         let start = Start { out, from, stop_after: None };
-        Recipe::from_config(config).pretrain_with(&start, stop, &mut |event| {
+        self.recipe(config).pretrain_with(&start, stop, &mut |event| {
             on_progress(Progress::Training(event));
         })
     }
@@ -305,9 +323,9 @@ impl FromText {
         let evaluated: Option<Value> = if_there(read_json(&path))?;
         let done = evaluated.is_some_and(|old| old["checkpoint"] == newest.display().to_string());
         on_progress(Progress::Step("evaluation", StepState::of(done)));
+        let recipe = self.recipe(RunConfig::read(&RunDir::open(&run)?.config(), &[])?);
         if !done {
-            let config = RunConfig::read(&RunDir::open(&run)?.config(), &[])?;
-            write_json(&path, &evaluation(&Recipe::from_config(config), &run, None)?)?;
+            write_json(&path, &evaluation(&recipe, &run, None)?)?;
         }
         let metrics = read_json(&path)?;
         let mut folders = Vec::new();
@@ -319,7 +337,7 @@ impl FromText {
             on_progress(Progress::Step(name, StepState::of(exported)));
             if !exported {
                 folder::recover(&folder, "config.json")?;
-                export::export(&run, part, &folder, Existing::Replace)?;
+                recipe.export(&run, part, &folder, Existing::Replace)?;
             }
             folders.push(folder);
         }

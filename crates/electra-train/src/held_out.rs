@@ -46,6 +46,7 @@ impl HeldOut {
     /// network that the config evaluates.
     pub(crate) fn new(
         config: &RunConfig,
+        parts: &Parts,
         shards: &Path,
         split: ShardSet,
         masking: Arc<dyn Masking>,
@@ -67,7 +68,7 @@ impl HeldOut {
                     return Err(Error::value(REFERENCE, value, expected));
                 }
                 let generator = match named {
-                    ReferenceGenerator::Folder(dir) => read(dir, shards, &split, device)?,
+                    ReferenceGenerator::Folder(dir) => read(dir, parts, shards, &split, device)?,
                     _ => FrozenGenerator::unigram(&split.unigram_counts()?, device),
                 };
                 Some(Reference::new(&generator, &split, batch_size)?)
@@ -175,7 +176,13 @@ impl Reference {
 }
 
 /// Reads the reference generator of a folder.
-fn read(dir: &Path, shards: &Path, split: &ShardSet, device: Device) -> Result<FrozenGenerator> {
+fn read(
+    dir: &Path,
+    parts: &Parts,
+    shards: &Path,
+    split: &ShardSet,
+    device: Device,
+) -> Result<FrozenGenerator> {
     let invalid = |expected: String| Err(Error::value(REFERENCE, dir.display(), expected));
     if let Some(PathKind::Run | PathKind::Checkpoint) = PathKind::of(dir) {
         let dir = dir.display();
@@ -191,7 +198,7 @@ fn read(dir: &Path, shards: &Path, split: &ShardSet, device: Device) -> Result<F
     encoder.tokens = (encoder.vocab_size > tokens).then_some(tokens);
     let (positions, rows, segments) = (encoder.max_positions, encoder.vocab_size, encoder.segments);
     let PretrainedNetwork::Generator(network) =
-        PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?
+        PretrainedNetwork::new(&pretrained, &parts.clone().by_name(), device)?
     else {
         return invalid(format!(
             "is not a masked language model, but {:?}: export a generator with `electra export RUN --part generator`",

@@ -7,6 +7,7 @@ mod adversarial;
 mod all_tokens_mlm;
 mod bert;
 mod corruption;
+mod custom;
 mod discrimination;
 mod electric;
 mod generate;
@@ -28,6 +29,7 @@ mod two_tower;
 pub use adversarial::{Adversarial, AdversarialConfig, policy_losses};
 pub use all_tokens_mlm::{AllTokensMlm, AllTokensMlmConfig};
 pub use bert::{Bert, BertConfig};
+pub use custom::{CustomObjective, Objectives};
 pub use discrimination::LossPositions;
 pub use electric::{Electric, ElectricConfig};
 pub use generators::GeneratorKind;
@@ -51,8 +53,9 @@ use electra_model::ElectraConfig;
 use serde::{Deserialize, Serialize};
 
 /// The `[objective]` section.
+// The implementations of serde's traits are in custom.rs: they add custom objectives to those that are derived here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(remote = "Self", tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ObjectiveConfig {
     /// ELECTRA's replaced token detection.
@@ -69,7 +72,21 @@ pub enum ObjectiveConfig {
     Electric(ElectricConfig),
     /// First the generator, then the discriminator.
     TwoStage(TwoStageConfig),
+    /// An objective of [`Objectives`].
+    #[serde(skip)]
+    Custom(CustomObjective),
 }
+
+/// The values of `kind` that are built in.
+const BUILT_IN: [&str; 7] = [
+    "replaced-token",
+    "bert",
+    "replace-mlm",
+    "all-tokens-mlm",
+    "adversarial",
+    "electric",
+    "two-stage",
+];
 
 impl ObjectiveConfig {
     fn settings(&self) -> &dyn ObjectiveSettings {
@@ -81,6 +98,7 @@ impl ObjectiveConfig {
             Self::Adversarial(settings) => settings,
             Self::Electric(settings) => settings,
             Self::TwoStage(settings) => settings,
+            Self::Custom(settings) => settings,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     init::Initialization,
     losses::Fetch,
     metrics::Figures,
-    objective::{Objective, ObjectiveSettings, ObjectiveSite, TrainedNetwork},
+    objective::{Objective, ObjectiveSettings, ObjectiveSite, Objectives, TrainedNetwork},
     optim::{Decay, Rule},
     random::{INITIAL_WEIGHTS, mix},
     report,
@@ -36,9 +36,7 @@ const PREFETCH: usize = 8;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
-type Build = dyn Fn(&ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>>;
-
-/// A config with its parts, masking and objective, each of which can be replaced.
+/// A config with the parts and objectives that it can name, and optionally a custom masking.
 ///
 /// ```no_run
 /// # fn main() -> electra_train::Result<()> {
@@ -60,7 +58,7 @@ pub struct Recipe {
     parts: Parts,
     /// A custom masking; without one, the config's is built for the shards that are opened.
     masking: Option<Arc<dyn Masking>>,
-    build: Box<Build>,
+    objectives: Objectives,
 }
 
 /// Where a run is written and how it starts.
@@ -96,15 +94,10 @@ impl Start {
 }
 
 impl Recipe {
-    /// A recipe with the parts, masking and objective of a config.
+    /// A recipe with the built-in parts, maskings and objectives.
     pub fn from_config(config: RunConfig) -> Self {
-        let objective = config.objective.clone();
-        Self {
-            config,
-            parts: Parts::shipped(),
-            masking: None,
-            build: Box::new(move |site| objective.build(site)),
-        }
+        let (parts, objectives) = (Parts::shipped(), Objectives::shipped());
+        Self { config, parts, masking: None, objectives }
     }
 
     /// The config.
@@ -117,7 +110,7 @@ impl Recipe {
         &self.parts
     }
 
-    /// Uses custom parts in both networks, and sets their names in the config.
+    /// Makes parts available; those that are selected are used in both networks, and the config gets their names.
     #[must_use]
     pub fn with_parts(mut self, parts: Parts) -> Self {
         self.config.model = parts.applied_to(&self.config.model);
@@ -132,14 +125,17 @@ impl Recipe {
         self
     }
 
-    /// Uses a custom objective.
+    /// Makes objectives available, one of which the config names.
     #[must_use]
-    pub fn with_objective<O: Objective<Batch = MaskedBatch> + 'static>(
-        mut self,
-        build: impl Fn(&ObjectiveSite<'_>) -> Result<O> + 'static,
-    ) -> Self {
-        self.build = Box::new(move |site| Ok(Box::new(build(site)?)));
+    pub fn with_objectives(mut self, objectives: Objectives) -> Self {
+        self.objectives = objectives;
         self
+    }
+
+    /// Checks, before any data is opened, that the parts and the objective of the config are available.
+    fn check(&self) -> Result<()> {
+        self.parts.check_pair(&self.config.model)?;
+        self.objectives.check(&self.config.objective)
     }
 
     /// Trains to the end, without events.
@@ -162,7 +158,7 @@ impl Recipe {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome> {
         let config = &self.config;
-        self.parts.check_pair(&config.model)?;
+        self.check()?;
         if start.from == StartFrom::Checkpoint {
             config.check_resumed(&RunDir::open(&start.out)?.config())?;
         }
@@ -274,6 +270,7 @@ impl Recipe {
     /// # Errors
     /// If the checkpoint is damaged, or shards and config do not match.
     pub fn evaluate(&self, run: &RunDir, checkpoint: &Path, shards: &Path) -> Result<Figures> {
+        self.check()?;
         let split = self.open_shards(shards, Split::HeldOut)?;
         run.check_vocabulary(shards, split.index())?;
         let built = self.build(&split.unigram_counts()?)?;
@@ -290,7 +287,8 @@ impl Recipe {
     ) -> Result<HeldOut> {
         let masking = self.masking(&split)?;
         let device = built.vs.device();
-        HeldOut::new(&self.config, shards, split, masking, &*built.objective, device)
+        let parts = &self.parts;
+        HeldOut::new(&self.config, parts, shards, split, masking, &*built.objective, device)
     }
 
     /// Builds the objective and loads the weights of a checkpoint.
@@ -376,7 +374,7 @@ impl Recipe {
             network.tokens = Some(tokens);
         }
         let site = ObjectiveSite::new(vs.root(), &model, &self.parts, unigram_counts);
-        let objective = (self.build)(&site)?;
+        let objective = self.objectives.build(&self.config.objective, &site)?;
         Ok(BuiltObjective { vs, objective })
     }
 

@@ -2,7 +2,7 @@
 
 use super::Request;
 use crate::{
-    Recipe, Result, host,
+    Recipe, Result, RunConfig, host,
     presets::Preset,
     summary::{MOST_EPOCHS, TOKENS_PER_PARAMETER, bytes, short, time},
 };
@@ -61,13 +61,19 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    pub(super) fn new(request: &Request, corpus: &Corpus) -> Result<Self> {
+    /// `recipe` makes the recipe of a size's config.
+    pub(super) fn new(
+        request: &Request,
+        corpus: &Corpus,
+        recipe: &dyn Fn(RunConfig) -> Recipe,
+    ) -> Result<Self> {
         let (hours, requested) = (request.hours, request.size.is_some());
         let text_tokens = estimate_tokens(corpus)?;
         let mut candidates = Vec::new();
         let mut chosen = 0;
         for size in request.size.map_or(Preset::ALL.to_vec(), |size| vec![size]) {
-            let candidate = candidate(size, &request.overrides, text_tokens, hours)?;
+            let recipe = recipe(size.config(&request.overrides)?);
+            let candidate = candidate(size, &recipe, text_tokens, hours)?;
             let fits = host::memory().is_none_or(|all| candidate.memory < all as f64);
             let enough = candidate.tokens_per_parameter() >= TOKENS_PER_PARAMETER && fits;
             if enough {
@@ -95,11 +101,10 @@ impl Proposal {
 /// Measures a size on this machine.
 fn candidate(
     size: Preset,
-    overrides: &[String],
+    recipe: &Recipe,
     text_tokens: f64,
     hours: Option<f64>,
 ) -> Result<Candidate> {
-    let recipe = Recipe::from_config(size.config(overrides)?);
     let config = recipe.config();
     let rate = recipe.probe(PROBE.0, PROBE.1)?;
     // Of sequences without padding.

@@ -1,12 +1,17 @@
 //! The traits between objectives and the training loop.
 
 use super::token_prediction::TokenPrediction;
-use crate::{error::Result, metrics::Observations};
+use crate::{
+    error::{Error, Result},
+    metrics::Observations,
+};
 use electra_data::MaskedBatch;
+use electra_files::Settings;
 use electra_model::{
     Discriminator, ElectraConfig, Encoder, HeadKind, Network, NetworkSpec, Parts, PretrainingHead,
     flops::Products, tensors::Named,
 };
+use serde::de::DeserializeOwned;
 use std::{fmt::Debug, ops::Range};
 use tch::{Tensor, nn};
 
@@ -222,6 +227,8 @@ pub struct ObjectiveSite<'a> {
     pub parts: &'a Parts,
     /// Number of occurrences of each token id in the training split.
     pub unigram_counts: &'a [u64],
+    /// The keys of a custom objective.
+    settings: Option<&'a Settings>,
 }
 
 impl<'a> ObjectiveSite<'a> {
@@ -232,7 +239,28 @@ impl<'a> ObjectiveSite<'a> {
         parts: &'a Parts,
         unigram_counts: &'a [u64],
     ) -> Self {
-        Self { path, model, parts, unigram_counts }
+        Self { path, model, parts, unigram_counts, settings: None }
+    }
+
+    /// The same site for an objective with `settings`.
+    pub(super) fn with_settings<'b>(&self, settings: &'b Settings) -> ObjectiveSite<'b>
+    where
+        'a: 'b,
+    {
+        let Self { model, parts, unigram_counts, .. } = *self;
+        let path = self.path.clone();
+        ObjectiveSite { path, model, parts, unigram_counts, settings: Some(settings) }
+    }
+
+    /// The settings of a custom objective: the keys of the section `[objective]` without `kind` and `masking`. `T` decides
+    /// which keys there are, and which have a default.
+    ///
+    /// # Errors
+    /// [`Error::Value`] naming the key that is missing, unknown or of the wrong type.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T> {
+        let none = Settings::default();
+        let settings = self.settings.unwrap_or(&none);
+        settings.read().map_err(|expected| Error::value("objective", settings, expected))
     }
 }
 
