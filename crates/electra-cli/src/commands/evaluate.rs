@@ -1,10 +1,10 @@
 //! `electra evaluate`: reproducible held-out metrics.
 
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::bail;
 use clap::Parser;
 use electra_files::{PathKind, write_file_with};
-use electra_train::{Recipe, RunConfig, config::Probe, evaluation::evaluation, export};
+use electra_train::{RunConfig, config::Probe, evaluation::evaluation, export};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Print held-out metrics of a run as JSON.
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         self.check_run()?;
         let (run, _) = export::locate(&self.run)?;
         let mut config = RunConfig::read(&run.config(), &[])?;
@@ -42,7 +42,7 @@ impl Args {
             config.evaluate.reference = reference.into();
         }
         config.evaluate.probe = self.probe.unwrap_or(config.evaluate.probe);
-        let recipe = Recipe::from_config(config);
+        let recipe = extensions.recipe(config);
         let metrics = evaluation(&recipe, &self.run, self.shards.as_deref())?;
         let json = serde_json::to_string_pretty(&metrics)?;
         console::print(&json)?;

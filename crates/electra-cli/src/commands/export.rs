@@ -1,10 +1,13 @@
 //! `electra export`: exports a run to Hugging Face's or TensorFlow's format.
 
 use super::Overwrite;
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
-use electra_train::export::{self, ExportPart};
+use electra_train::{
+    Recipe, RunConfig,
+    export::{ExportPart, locate},
+};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Export a model of a run to a folder.
@@ -40,13 +43,14 @@ enum Format {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let existing = self.overwrite.existing();
         let finetuned = ["task.json", "model/task.json"];
         match (self.format, self.part) {
             (Format::Tf, Some(_)) => bail!("--format tf exports both networks: remove --part"),
             (Format::Tf, None) => {
-                let note = export::export_tf(&self.checkpoint, &self.out, existing)?;
+                let note =
+                    self.recipe(extensions)?.export_tf(&self.checkpoint, &self.out, existing)?;
                 note.into_iter().for_each(|note| tracing::warn!("{note}"));
             }
             (Format::Hf, None) if finetuned.iter().any(|f| self.checkpoint.join(f).is_file()) => {
@@ -54,10 +58,16 @@ impl Args {
             }
             (Format::Hf, part) => {
                 let part = part.unwrap_or(ExportPart::Default);
-                export::export(&self.checkpoint, part, &self.out, existing)?;
+                self.recipe(extensions)?.export(&self.checkpoint, part, &self.out, existing)?;
             }
         }
         console::print(format_args!("exported: {}", self.out.display()))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The recipe of the run.
+    fn recipe(&self, extensions: &Extensions) -> electra_train::Result<Recipe> {
+        let (run, _) = locate(&self.checkpoint)?;
+        Ok(extensions.recipe(RunConfig::read(&run.config(), &[])?))
     }
 }

@@ -1,7 +1,10 @@
 //! `electra fill-mask`: predicts masked tokens with a generator, a discriminator or both.
 
 use super::model::Model;
-use crate::console::{self, Progress};
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::bail;
 use clap::{ArgGroup, Parser};
 use electra_model::{
@@ -74,12 +77,17 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let device = electra_torch::device(&self.device)?;
-        let generator =
-            self.model.as_deref().map(|dir| Model::<Generator>::open(dir, device)).transpose()?;
+        let generator = self
+            .model
+            .as_deref()
+            .map(|dir| Model::<Generator>::open(dir, &extensions.parts, device))
+            .transpose()?;
         let scorer = self.discriminator.as_deref().or(self.electric.as_deref());
-        let scorer = scorer.map(|dir| Model::<Discriminator>::open(dir, device)).transpose()?;
+        let scorer = scorer
+            .map(|dir| Model::<Discriminator>::open(dir, &extensions.parts, device))
+            .transpose()?;
         match (&generator, &scorer) {
             (Some(generator), None) => self.by_generator(generator, device)?,
             (_, Some(scorer)) => self.by_discriminator(generator.as_ref(), scorer, device)?,

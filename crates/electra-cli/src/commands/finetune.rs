@@ -1,7 +1,10 @@
 //! `electra finetune`: fine-tunes on a task with several seeds, and scores baselines.
 
-use super::{Overwrite, kinds, pretrain};
-use crate::console::{self, Progress};
+use super::{Overwrite, pretrain};
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::bail;
 use clap::Parser;
 use electra_files::{Section, read_toml};
@@ -106,7 +109,7 @@ struct Basis {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let of_task: Vec<String> = self
             .overrides
             .iter()
@@ -119,22 +122,29 @@ impl Args {
             if !of_task.is_empty() {
                 bail!("--set task.KEY is for a single task: for several, edit their task.toml");
             }
-            let task = self.several()?;
+            let task = self.several(extensions)?;
             let groups: Vec<Group> = task.tasks.iter().map(|one| one.task.group()).collect();
             let basis = Basis { group: Group::of_all(&groups), section: Section::default() };
-            return self.tune(&task, PathBuf::new(), &basis);
+            return self.tune(&task, PathBuf::new(), &basis, extensions);
         }
-        let DescribedTask { task, data, config } = self.describe(0, &of_task)?;
+        let DescribedTask { task, data, config } = self.describe(0, &of_task, extensions)?;
         let basis = Basis { group: task.group(), section: config };
-        self.tune(&*task, data, &basis)
+        self.tune(&*task, data, &basis, extensions)
     }
 
-    fn tune(&self, task: &dyn Task, data: PathBuf, basis: &Basis) -> anyhow::Result<ExitCode> {
+    fn tune(
+        &self,
+        task: &dyn Task,
+        data: PathBuf,
+        basis: &Basis,
+        extensions: &Extensions,
+    ) -> anyhow::Result<ExitCode> {
         let model = model::folder_of(&self.model);
         let config = self.config(&model, basis, &[])?;
         let mut finetune = Finetune::new(task, data, model, &config, &self.out);
         finetune.seeds = (config.train.seed..).take(self.seeds as usize).collect();
         finetune.weights = self.weights;
+        finetune.parts = Some(extensions.parts.clone());
         finetune.from = match (self.resume, self.overwrite.existing()) {
             (true, _) => StartFrom::Checkpoint,
             (false, existing) => StartFrom::Scratch(existing),
@@ -192,7 +202,7 @@ impl Args {
     }
 
     /// The tasks combined into one.
-    fn several(&self) -> anyhow::Result<MultiTask> {
+    fn several(&self, extensions: &Extensions) -> anyhow::Result<MultiTask> {
         let (count, folders) = (self.task.len(), self.data.len());
         if folders > 1 && folders != count {
             bail!(
@@ -204,7 +214,7 @@ impl Args {
             bail!("--weights-of-tasks has {weights} numbers for {count} tasks");
         }
         let one = |number| {
-            let DescribedTask { task, data, config } = self.describe(number, &[])?;
+            let DescribedTask { task, data, config } = self.describe(number, &[], extensions)?;
             if !config.is_empty() {
                 let path = config.path().display();
                 tracing::warn!("{path}: [config] is ignored: several tasks share one config");
@@ -222,9 +232,10 @@ impl Args {
         &self,
         number: usize,
         overrides: &[String],
+        extensions: &Extensions,
     ) -> electra_tasks::Result<DescribedTask> {
         let data = self.data.get(number).or(self.data.first());
-        kinds().task(&self.task[number], data.map(PathBuf::as_path), overrides)
+        extensions.kinds.task(&self.task[number], data.map(PathBuf::as_path), overrides)
     }
 }
 

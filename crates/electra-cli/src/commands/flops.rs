@@ -4,7 +4,7 @@ mod published;
 mod row;
 mod runs;
 
-use crate::console;
+use crate::{Extensions, console};
 use bytesize::ByteSize;
 use clap::Parser;
 use electra_model::{
@@ -13,7 +13,7 @@ use electra_model::{
     memory::Memory,
 };
 use electra_train::{
-    Recipe, RunConfig, host,
+    RunConfig, host,
     objective::{ObjectiveSettings, TrainedNetwork},
 };
 use serde_json::json;
@@ -67,17 +67,18 @@ pub(crate) struct Args {
 const COMPARISON: [&str; 2] = ["published", "runs"];
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         match &self.config {
-            Some(config) => self.costs(config),
-            None => self.compare(),
+            Some(config) => self.costs(config, extensions),
+            None => self.compare(extensions),
         }
     }
 
     /// Prints the table of published models and runs.
-    fn compare(&self) -> anyhow::Result<ExitCode> {
+    fn compare(&self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let published = if self.published { published::rows()? } else { Vec::new() };
-        let runs = self.runs.as_deref().map(runs::read).transpose()?.unwrap_or_default();
+        let runs = self.runs.as_deref().map(|dir| runs::read(dir, extensions));
+        let runs = runs.transpose()?.unwrap_or_default();
         if self.json {
             let results =
                 json!({ "published": published, "runs": runs.rows, "not_shown": runs.not_shown });
@@ -94,7 +95,7 @@ impl Args {
     }
 
     /// Prints parameters, FLOPs and memory of a config.
-    fn costs(&self, config: &Path) -> anyhow::Result<ExitCode> {
+    fn costs(&self, config: &Path, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let mut config = RunConfig::read(config, &self.overrides)?;
         let process = host::resident_memory().unwrap_or(0);
         let device = electra_torch::device(&config.train.device)?;
@@ -107,7 +108,7 @@ impl Args {
             (None, _) => host::memory(),
         };
         config.train.device = "cpu".to_owned();
-        let recipe = Recipe::from_config(config.clone());
+        let recipe = extensions.recipe(config.clone());
         let built = recipe.untrained()?;
         let parameters = built.parameters()?;
         let trained = built.objective.networks();

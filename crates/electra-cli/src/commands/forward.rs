@@ -1,12 +1,10 @@
 //! `electra forward`: runs a network on ids, for parity checks and embeddings, or on a text.
 
-use crate::console;
+use crate::{Extensions, console};
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser};
-use electra_model::{
-    EncoderInput, PaddingMask, Parts, PretrainedNetwork, Row, hf::Pretrained, tensors,
-};
+use electra_model::{EncoderInput, PaddingMask, PretrainedNetwork, Row, hf::Pretrained, tensors};
 use electra_tasks::model::check_vocabulary;
 use electra_tokenize::{Tokenizer, WordPiece};
 use std::{
@@ -45,10 +43,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let device = electra_torch::device(&self.device)?;
         let pretrained = read(&self.model)?;
-        let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
+        let network = PretrainedNetwork::new(&pretrained, &extensions.parts, device)?;
         match (&self.text, &self.input, &self.output) {
             (Some(text), _, _) => detect(&self.model, &pretrained, &network, text, device)?,
             (None, Some(input), Some(output)) => {

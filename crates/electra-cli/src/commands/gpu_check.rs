@@ -1,11 +1,11 @@
 //! `electra gpu-check`: compares a GPU's results with a CPU's, and measures its speed.
 
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_data::{ShardSet, Split};
 use electra_files::write_file_with;
-use electra_train::{Recipe, RunConfig, gpu_check::golden, profile::Limit};
+use electra_train::{RunConfig, gpu_check::golden, profile::Limit};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -58,7 +58,7 @@ const COMPARED: u32 = 4;
 const GOLDEN: f64 = 1e-4;
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let device = match electra_torch::device(&self.device) {
             Err(electra_torch::Error::NoCuda(..)) => bail!(
                 "no CUDA device found, nothing was run (libtorch's CUDA library must be in LD_LIBRARY_PATH; see docs/performance.md)"
@@ -78,7 +78,7 @@ impl Args {
         for size in &self.size {
             for precision in ["f32", "bf16"] {
                 let config = self.config(size, &shards[0], COMPARED, precision)?;
-                let found = Recipe::from_config(config).parity()?;
+                let found = extensions.recipe(config).parity()?;
                 console::print(format_args!(
                     "{size}, {precision}: loss {:.6}, expected {:.6}; gradients differ by {:.1e}, cosine {:.6}: {}",
                     found.loss,
@@ -107,7 +107,7 @@ impl Args {
         for size in &self.size {
             for of_length in &shards {
                 for batch in self.batches(size, of_length.length) {
-                    speed.push(self.speed(size, of_length, batch, &peak)?);
+                    speed.push(self.speed(size, of_length, batch, &peak, extensions)?);
                 }
             }
         }
@@ -141,9 +141,10 @@ impl Args {
         shards: &OfLength,
         batch: u32,
         peak: &Bound,
+        extensions: &Extensions,
     ) -> anyhow::Result<Value> {
         let config = self.config(size, shards, batch, "bf16")?;
-        let found = Recipe::from_config(config).speed(self.steps)?;
+        let found = extensions.recipe(config).speed(self.steps)?;
         let mfu = found.flops_per_second / peak.rate;
         let memory = found.peak_device_memory;
         let shown =

@@ -1,11 +1,11 @@
 //! `electra gradients`: the losses and gradients of a given batch.
 
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_model::tensors;
 use electra_tokenize::{Tokenizer, WordPiece};
-use electra_train::{Recipe, RunConfig, gradients::read_batch, run_dir::RunDir, state};
+use electra_train::{RunConfig, gradients::read_batch, run_dir::RunDir, state};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Write the losses and gradients of an objective on a given batch.
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let run = match self.source.is_dir() {
             true => Some(RunDir::open(&self.source)?),
             false => None,
@@ -65,7 +65,7 @@ impl Args {
             network.tokens = Some(vocab.len() as i64);
         }
         let batch = read_batch(&self.input, vocab.special(), &config.model.discriminator)?;
-        let all = Recipe::from_config(config).gradients(&weights, &batch)?;
+        let all = extensions.recipe(config).gradients(&weights, &batch)?;
         tensors::write(&self.output, &all)?;
         for (name, tensor) in all.iter().filter(|(name, _)| name.starts_with("loss")) {
             console::print(format_args!("{name:<24} {:.6}", tensor.double_value(&[])))?;

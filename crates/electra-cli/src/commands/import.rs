@@ -1,7 +1,7 @@
 //! `electra import`: imports weights and settings of other programs.
 
-use super::{Overwrite, corpus::TokenizerArgs, kinds};
-use crate::console;
+use super::{Overwrite, corpus::TokenizerArgs};
+use crate::{Extensions, console};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
 use electra_files::{folder, write_file};
@@ -86,7 +86,7 @@ const SETTINGS: [&str; 4] =
     ["tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json"];
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         if let Some(path) = &self.hparams {
             let (config, notes) = hparams::read(path, Path::new("data/shards"))?;
             if self.out.is_file() && self.overwrite.existing() == electra_train::Existing::Refuse {
@@ -101,13 +101,13 @@ impl Args {
             bail!("use --from FORMAT SOURCE, or --hparams FILE");
         };
         match format {
-            Format::Hf => self.import_hf(source)?,
-            Format::Tf => self.import_tf(source)?,
+            Format::Hf => self.import_hf(source, extensions)?,
+            Format::Tf => self.import_tf(source, &extensions.parts)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn import_hf(&self, source: &Path) -> anyhow::Result<()> {
+    fn import_hf(&self, source: &Path, extensions: &Extensions) -> anyhow::Result<()> {
         let pretrained = Pretrained::read(source)?;
         let name = self.out.file_name().and_then(|name| name.to_str()).unwrap_or("imported");
         let existing = self.overwrite.existing();
@@ -117,8 +117,8 @@ impl Args {
             folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<bool> {
                 let tokenizer = self.hf_tokenizer(source, dir)?;
                 let origin = self.vocab.as_deref().unwrap_or(source);
-                write(dir, &pretrained, &tokenizer, origin)?;
-                Ok(kinds().adopt(dir, name, &texts, self.squad_version)?)
+                write(dir, &pretrained, &tokenizer, origin, &extensions.parts)?;
+                Ok(extensions.kinds.adopt(dir, name, &texts, self.squad_version)?)
             })?;
         print_notes(&pretrained.config.head_count_note().into_iter().collect::<Vec<_>>())?;
         summarize(&self.out, &pretrained)?;
@@ -131,7 +131,7 @@ impl Args {
         Ok(())
     }
 
-    fn import_tf(&self, source: &Path) -> anyhow::Result<()> {
+    fn import_tf(&self, source: &Path, parts: &Parts) -> anyhow::Result<()> {
         let heads = Heads { discriminator: self.heads, generator: self.generator_heads };
         let networks = tf::read(source, heads)?;
         let folder = if source.is_dir() { source } else { source.parent().unwrap_or(source) };
@@ -142,11 +142,11 @@ impl Args {
         let tokenizer = WordPiece::from_file(&vocab, &self.tokenizer.options())?;
         let (existing, generator_dir) = (self.overwrite.existing(), self.out.join("generator"));
         folder::whole(&self.out, existing, hf::CONFIG_FILE, |dir| -> anyhow::Result<()> {
-            write(dir, &networks.discriminator, &tokenizer, &vocab)?;
+            write(dir, &networks.discriminator, &tokenizer, &vocab, parts)?;
             if let Some(generator) = &networks.generator {
                 let dir = dir.join("generator");
                 fs::create_dir(&dir).map_err(electra_files::Error::io(&dir))?;
-                write(&dir, generator, &tokenizer, &vocab)?;
+                write(&dir, generator, &tokenizer, &vocab, parts)?;
             }
             Ok(())
         })?;
@@ -180,8 +180,9 @@ fn write(
     pretrained: &Pretrained,
     tokenizer: &WordPiece,
     origin: &Path,
+    parts: &Parts,
 ) -> anyhow::Result<()> {
-    PretrainedNetwork::new(pretrained, &Parts::shipped(), Device::Cpu)?;
+    PretrainedNetwork::new(pretrained, parts, Device::Cpu)?;
     let encoder = &pretrained.config.encoder;
     model::check_vocabulary(origin, tokenizer, encoder)?;
     tokenizer.vocab().notes().iter().for_each(|note| tracing::warn!("{note}"));

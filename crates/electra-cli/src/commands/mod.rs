@@ -27,9 +27,7 @@ mod table;
 pub(crate) mod train;
 pub(crate) mod vocab;
 
-use electra_tasks::Kinds;
 use electra_train::Existing;
-use electra_winograd::WINOGRAD;
 use std::path::Path;
 
 /// What errors call standard input.
@@ -61,9 +59,4 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
 /// Whether a path is `-`, which stands for standard input or output.
 pub(crate) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
-}
-
-/// The kinds of tasks: those of `electra-tasks`, and WNLI by candidates.
-pub(crate) fn kinds() -> Kinds {
-    Kinds::default().with(WINOGRAD)
 }

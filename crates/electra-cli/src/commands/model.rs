@@ -54,14 +54,14 @@ impl<N: OfFolder> Model<N> {
     ///
     /// # Errors
     /// Naming the file that cannot be used, or the folder if it has another network.
-    pub(super) fn open(dir: &Path, device: Device) -> anyhow::Result<Self> {
+    pub(super) fn open(dir: &Path, parts: &Parts, device: Device) -> anyhow::Result<Self> {
         let mut pretrained = forward::read(dir)?;
         let tokenizer = WordPiece::from_pretrained_dir(dir)?;
         let encoder = &mut pretrained.config.encoder;
         check_vocabulary(dir, &tokenizer, encoder)?;
         encoder.tokens = Some(tokenizer.vocab().rows() as i64);
         let max_positions = encoder.max_positions as usize;
-        let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device)?;
+        let network = PretrainedNetwork::new(&pretrained, parts, device)?;
         let Some(network) = N::of(network) else {
             bail!("{}: {:?} is not a {}", dir.display(), pretrained.config.architecture, N::NAME);
         };

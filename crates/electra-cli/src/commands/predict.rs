@@ -1,13 +1,15 @@
 //! `electra predict`: predicts a file or a stream with a fine-tuned model.
 
-use super::{Overwrite, STANDARD_INPUT, is_standard, kinds, number};
-use crate::console::{self, Progress};
+use super::{Overwrite, STANDARD_INPUT, is_standard, number};
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::{anyhow, bail};
 use clap::Parser;
-use electra_model::Parts;
 use electra_scores::table::{Delimiter, Format, Quoting};
 use electra_tasks::{
-    Predictor,
+    Kinds, Predictor,
     answer::RequestForm,
     predictor::{Probabilities, StreamInput, StreamOptions, StreamReport},
 };
@@ -91,11 +93,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         self.check_outputs()?;
         let predictor =
-            Predictor::open_with(&self.model, &self.device, &kinds(), &Parts::shipped())?;
-        self.check_task(&predictor)?;
+            Predictor::open_with(&self.model, &self.device, &extensions.kinds, &extensions.parts)?;
+        self.check_task(&predictor, &extensions.kinds)?;
         let form = predictor.form();
         self.check_streams(&form)?;
         let (input, options) = (self.input(&form)?, self.options(&form));
@@ -145,14 +147,14 @@ impl Args {
     }
 
     /// Checks that the model has the task of `--task`.
-    fn check_task(&self, predictor: &Predictor) -> anyhow::Result<()> {
+    fn check_task(&self, predictor: &Predictor, kinds: &Kinds) -> anyhow::Result<()> {
         let known = predictor.header().task.as_str();
         let Some(task) = &self.task else { return Ok(()) };
         // A model of wnli-candidates predicts WNLI.
         let same = task
             .to_str()
             .is_some_and(|task| task == known || known.strip_suffix("-candidates") == Some(task))
-            || (task.exists() && kinds().read(task, &[])?.name() == known);
+            || (task.exists() && kinds.read(task, &[])?.name() == known);
         match same {
             true => Ok(()),
             false => bail!(

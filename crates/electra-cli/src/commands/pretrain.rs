@@ -1,11 +1,14 @@
 //! `electra pretrain`: starts or resumes a pre-training run.
 
 use super::Overwrite;
-use crate::console::{self, Progress};
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::{Context, bail};
 use clap::Parser;
 use electra_train::{
-    Event, Outcome, Recipe, RunConfig, Start, StartFrom, metrics::Figures, run_dir::RunDir,
+    Event, Outcome, RunConfig, Start, StartFrom, metrics::Figures, run_dir::RunDir,
 };
 use std::{
     path::{Path, PathBuf},
@@ -40,7 +43,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let (config, from, out) = match (&self.resume, &self.out) {
             (Some(run), _) => (self.resumed_config(run)?, StartFrom::Checkpoint, run.clone()),
             (None, Some(out)) => {
@@ -63,7 +66,7 @@ impl Args {
             show(&mut progress, event);
         };
         let start = Start { out: out.clone(), from, stop_after: self.stop_after };
-        let outcome = Recipe::from_config(config).pretrain_with(&start, &stop, &mut on_event)?;
+        let outcome = extensions.recipe(config).pretrain_with(&start, &stop, &mut on_event)?;
         drop(progress);
         match outcome {
             Outcome::Finished => console::print(format_args!("finished: {}", out.display()))?,

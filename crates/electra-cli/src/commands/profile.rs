@@ -1,9 +1,9 @@
 //! `electra profile`: profiles the parts of a pre-training step.
 
-use crate::console;
+use crate::{Extensions, console};
 use clap::Parser;
 use electra_model::Precision;
-use electra_train::{Profile, Recipe, RunConfig, profile::Limit};
+use electra_train::{Profile, RunConfig, profile::Limit};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 use tch::Kind;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let config = RunConfig::read(&self.config, &self.overrides)?;
         let device = electra_torch::device(&config.train.device)?;
         let bf16 = config.model.discriminator.precision == Precision::Bf16;
@@ -39,7 +39,7 @@ impl Args {
             f32: Limit::measure(device, Kind::Float),
             bf16: bf16.then(|| Limit::measure(device, Kind::BFloat16)),
         };
-        let profile = Recipe::from_config(config).profile(self.steps)?;
+        let profile = extensions.recipe(config).profile(self.steps)?;
         if self.json {
             console::print(serde_json::to_string_pretty(&results(&profile, &limits))?)?;
         } else {

@@ -1,12 +1,12 @@
 //! `electra report`: a page of one or several runs, at any time.
 
 use super::run_folders::{RunFolders, is_run, is_seed, no_run, seeds};
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use electra_files::{write_file, write_file_with};
 use electra_train::{
-    Recipe, RunConfig,
+    RunConfig,
     report::{RunLog, compare, write_csv},
     run_dir::RunDir,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let table = self.out.with_extension("csv");
         ensure!(
             table != self.out,
@@ -53,7 +53,7 @@ impl Args {
         let page = match &runs[..] {
             [(_, run)] if !is_seed(run.path()) => {
                 let config = RunConfig::read(&run.config(), &[])?;
-                Recipe::from_config(config).report(run)?
+                extensions.recipe(config).report(run)?
             }
             _ => compare(&logs),
         };

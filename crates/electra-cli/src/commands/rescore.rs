@@ -1,7 +1,10 @@
 //! `electra rescore`: pseudo-log-likelihoods of texts by a discriminator of Electric.
 
 use super::{Overwrite, STANDARD_INPUT, is_standard, model::Model};
-use crate::console::{self, Progress};
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::bail;
 use clap::Parser;
 use electra_files::write_file_with;
@@ -53,13 +56,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let name = self.output.display();
         if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
             bail!("{name} exists: name another file, or replace it with --overwrite");
         }
         let device = electra_torch::device(&self.device)?;
-        let model = Model::<Discriminator>::open(&self.model, device)?;
+        let model = Model::<Discriminator>::open(&self.model, &extensions.parts, device)?;
         let (lines, file) = match is_standard(&self.input) {
             true => (Lines::from_reader(io::stdin()), STANDARD_INPUT.to_owned()),
             false => {

@@ -1,10 +1,12 @@
 //! `electra submit`: predicts GLUE's test files for the leaderboard.
 
-use super::{Overwrite, kinds};
-use crate::console::{self, Progress};
+use super::Overwrite;
+use crate::{
+    Extensions,
+    console::{self, Progress},
+};
 use anyhow::bail;
 use clap::Parser;
-use electra_model::Parts;
 use electra_scores::glue::{
     self,
     submission::{ARCHIVE, Origin, runs},
@@ -49,7 +51,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let mut runs = self.glue.as_deref().map(runs).transpose()?.unwrap_or_default();
         for run in &self.runs {
             let Some((task, dir)) = run.split_once('=') else {
@@ -66,8 +68,8 @@ impl Args {
             rows: self.rows,
             archive: if self.zip { Archive::Zip } else { Archive::Omit },
             device: self.device,
-            kinds: kinds(),
-            parts: Parts::shipped(),
+            kinds: extensions.kinds.clone(),
+            parts: extensions.parts.clone(),
         };
         let mut progress = Progress::new("rows", 0);
         let mut current = String::new();

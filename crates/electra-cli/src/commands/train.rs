@@ -4,7 +4,7 @@ use super::{
     corpus::{self, CorpusArgs},
     pretrain,
 };
-use crate::console;
+use crate::{Extensions, console};
 use anyhow::Context;
 use clap::Parser;
 use electra_train::{
@@ -53,7 +53,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, extensions: &Extensions) -> anyhow::Result<ExitCode> {
         let out = match &self.out {
             Some(out) => out.clone(),
             None => default_out(self.corpus.path())?,
@@ -67,7 +67,9 @@ impl Args {
             hours: self.hours,
             overrides: self.overrides,
         };
-        let pipeline = FromText::new(request, &out)?.with_max_unknown(self.max_unknown);
+        let pipeline = FromText::new(request, &out)?
+            .with_max_unknown(self.max_unknown)
+            .with(extensions.parts.clone(), extensions.objectives.clone());
         corpus::warn_of_skipped(pipeline.corpus());
         if self.dry_run {
             let proposal = pipeline.propose()?;

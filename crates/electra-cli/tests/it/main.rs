@@ -11,6 +11,7 @@ mod full;
 mod guides;
 mod likelihood;
 mod line;
+mod own_program;
 mod parts;
 mod runs;
 mod score;

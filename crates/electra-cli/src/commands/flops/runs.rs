@@ -1,12 +1,13 @@
 //! Pre-training runs as rows of the comparison, with the scores of their fine-tuning folders.
 
 use super::row::{GLUE_TASKS, Row, RowScores, Squad};
+use crate::Extensions;
 use crate::commands::run_folders::{NotShown, RESULTS, RunFolders, name, no_run};
 use anyhow::ensure;
 use electra_files::{if_there, read_json};
 use electra_scores::{Metric, glue::TASKS, metrics::Summary};
 use electra_tasks::{Report, Weights};
-use electra_train::{Recipe, RunConfig, objective::ObjectiveSettings, run_dir::RunDir, state};
+use electra_train::{RunConfig, objective::ObjectiveSettings, run_dir::RunDir, state};
 use std::path::{Path, PathBuf};
 
 /// The runs of a folder.
@@ -20,7 +21,7 @@ pub(crate) struct Runs {
 ///
 /// # Errors
 /// If there is no run in `dir`.
-pub(crate) fn read(dir: &Path) -> anyhow::Result<Runs> {
+pub(crate) fn read(dir: &Path, extensions: &Extensions) -> anyhow::Result<Runs> {
     let RunFolders { pretraining: runs, finetuning, unreadable: mut not_shown } =
         RunFolders::find(dir)?;
     if runs.is_empty() && not_shown.is_empty() {
@@ -49,7 +50,7 @@ pub(crate) fn read(dir: &Path) -> anyhow::Result<Runs> {
         let of_run = owners.iter().filter(|(owner, ..)| *owner == Some(run.as_path()));
         let results: Vec<(String, &Report)> =
             of_run.map(|(_, folder, report)| (name(dir, folder), *report)).collect();
-        match row(run, name(dir, run), &results) {
+        match row(run, name(dir, run), &results, extensions) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 not_shown.push(NotShown { name: name(dir, run), reason: format!("{error:#}") });
@@ -88,13 +89,18 @@ fn owner<'a>(tuned: &Path, runs: &'a [PathBuf]) -> Result<Option<&'a Path>, Stri
 }
 
 /// The row of a run.
-fn row(path: &Path, name: String, results: &[(String, &Report)]) -> anyhow::Result<Row> {
+fn row(
+    path: &Path,
+    name: String,
+    results: &[(String, &Report)],
+    extensions: &Extensions,
+) -> anyhow::Result<Row> {
     let run = RunDir::open(path)?;
     let manifest = run.manifest()?;
     let mut config = RunConfig::read(&run.config(), &[])?;
     config.train.device = "cpu".to_owned();
     let trained_tokens = config.objective.trained_share();
-    let recipe = Recipe::from_config(config);
+    let recipe = extensions.recipe(config);
     let built = recipe.untrained()?;
     let objective = built.objective.name();
     ensure!(
