@@ -29,6 +29,12 @@ pub mod shard;
 mod split_writer;
 mod vocabulary;
 
+/// What this crate's functions take and return.
+pub use electra_tokenize::{
+    self, SpecialTokens, Tokenizer, TokenizerConfig, TokenizerOptions, TrainConfig, Vocab,
+    WordPiece, train_vocab,
+};
+
 pub use batch::{MaskedBatch, evaluation_batches};
 pub use build::{BuildConfig, build_shards};
 pub use corpus::{Corpus, CorpusConfig, DecodeErrors, DocumentBoundary, Sentences};

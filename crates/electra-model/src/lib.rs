@@ -61,6 +61,9 @@ mod shared;
 pub mod tensors;
 pub mod tf;
 
+/// The version of tch whose tensors are in this crate's functions: 0.24, for libtorch 2.11.
+pub use tch;
+
 pub use config::{
     Activations, ElectraConfig, EncoderConfig, EncoderSizes, Kernels, PartName, Precision,
     same_parts,

@@ -45,6 +45,9 @@ pub mod task;
 pub mod task_kind;
 pub mod texts;
 
+/// The version of tch whose tensors are in this crate's functions: 0.24, for libtorch 2.11.
+pub use tch;
+
 pub use answer::{Answer, Request};
 pub use config::FinetuneConfig;
 pub use error::{Error, Result};

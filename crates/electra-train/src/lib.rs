@@ -45,6 +45,9 @@ mod vocabulary;
 mod word_order;
 mod world;
 
+/// The version of tch whose tensors are in this crate's functions: 0.24, for libtorch 2.11.
+pub use tch;
+
 pub use config::RunConfig;
 pub use electra_files::Existing;
 pub use error::{Error, Result};
