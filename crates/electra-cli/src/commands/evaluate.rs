@@ -56,7 +56,7 @@ impl Args {
     fn check_run(&self) -> anyhow::Result<()> {
         let run = &self.run;
         let is_tuned = match PathKind::of(run) {
-            Some(PathKind::FineTuning) => true,
+            Some(PathKind::FineTuning) => run.join("model/config.json").is_file(),
             Some(PathKind::Model) => run.join("task.json").is_file(),
             _ => false,
         };

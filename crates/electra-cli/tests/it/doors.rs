@@ -170,7 +170,7 @@ fn the_output_of_fine_tuning_is_not_a_run_or_a_pre_trained_model() {
         dir,
         "evaluate {}/tuned",
         1,
-        &["the output of `electra finetune`, not a run folder", "--resume"],
+        &["tuned is a fine-tuned model", "electra predict --model", "electra score"],
     );
     fails(
         dir,
