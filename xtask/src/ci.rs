@@ -1,6 +1,6 @@
 //! `cargo xtask test`: all checks, cheapest first. The first failure stops it.
 
-use crate::{setup, sh, tidy};
+use crate::{dependers, setup, sh, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         let took = sh::run_with(&command, environment, None).context(name)?;
         sh::say(&format!("{name}: {:.0} s", took.as_secs_f64()));
+    }
+    if args.packages.is_empty() {
+        dependers::run().context("crates that depend on ours")?;
     }
     sh::say(&format!("all checks passed in {:.0} s", start.elapsed().as_secs_f64()));
     Ok(())

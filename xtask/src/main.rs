@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod dependers;
 mod experiment;
 mod files;
 mod gpu_check;

@@ -210,7 +210,7 @@ fn a_run_with_a_custom_part_is_exported_by_a_recipe_that_has_it() {
         let found = tensors.iter().find(|(own, _)| *own == format!("{prefix}.{name}"));
         found.map(|(_, tensor)| tensor.shallow_clone()).unwrap()
     };
-    assert!(find(&exported, "electra").equal(&find(&trained, "discriminator")));
+    assert!(find(&exported, "electra").equal(&find(&trained, "discriminator.electra")));
 }
 
 #[test]

@@ -158,12 +158,12 @@ fn numbers_may_be_those_of_the_shards() {
 #[test]
 fn all_numbers_that_differ_from_the_shards_are_in_one_error() {
     let fixture = Fixture::new();
-    let config = fixture.config(&["data.sequence_length=32", "model.vocab_size=500"]);
+    let config = fixture.config(&["data.sequence_length=32", "model.vocab_size=5000"]);
     fails_with(
         Recipe::from_config(config).pretrain(&Start::new(fixture.path("run"))),
         &[
             "data.sequence_length = 32: must be 16",
-            &format!("model.vocab_size = 500: must be {}", fixture.vocab_size),
+            &format!("model.vocab_size = 5000: must be {}", fixture.vocab_size),
             "\"shards\"",
         ],
     );
