@@ -29,7 +29,7 @@ mod two_tower;
 pub use adversarial::{Adversarial, AdversarialConfig, policy_losses};
 pub use all_tokens_mlm::{AllTokensMlm, AllTokensMlmConfig};
 pub use bert::{Bert, BertConfig};
-pub use custom::{CustomObjective, Objectives};
+pub use custom::CustomObjective;
 pub use discrimination::LossPositions;
 pub use electric::{Electric, ElectricConfig};
 pub use generators::GeneratorKind;
@@ -47,13 +47,20 @@ pub(crate) use spans::mark_backward;
 pub use token_prediction::TokenPrediction;
 pub use two_stage::{DiscriminatorStart, TwoStage, TwoStageConfig};
 
-use crate::{config::MaskingConfig, error::Result};
+use crate::{
+    config::MaskingConfig,
+    error::{Error, Result},
+};
+use custom::BUILT_IN;
 use electra_data::MaskedBatch;
+use electra_files::Settings;
 use electra_model::ElectraConfig;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
+use std::{fmt, sync::Arc};
+use toml::{Table, Value};
 
 /// The `[objective]` section.
-// The implementations of serde's traits are in custom.rs: they add custom objectives to those that are derived here.
+// The implementations of serde's traits below add custom objectives to those that are derived here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -76,17 +83,6 @@ pub enum ObjectiveConfig {
     #[serde(skip)]
     Custom(CustomObjective),
 }
-
-/// The values of `kind` that are built in.
-const BUILT_IN: [&str; 7] = [
-    "replaced-token",
-    "bert",
-    "replace-mlm",
-    "all-tokens-mlm",
-    "adversarial",
-    "electric",
-    "two-stage",
-];
 
 impl ObjectiveConfig {
     fn settings(&self) -> &dyn ObjectiveSettings {
@@ -127,5 +123,133 @@ impl ObjectiveSettings for ObjectiveConfig {
 
     fn card(&self) -> Vec<(&'static str, String)> {
         self.settings().card()
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectiveConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fn of<E: de::Error>(error: toml::de::Error) -> E {
+            E::custom(error.message())
+        }
+        let mut table = Table::deserialize(deserializer)?;
+        match table.get("kind") {
+            Some(Value::String(kind)) if !BUILT_IN.contains(&kind.as_str()) => {
+                let kind = kind.clone();
+                table.remove("kind");
+                let masking = table.remove("masking");
+                let masking = masking.ok_or_else(|| de::Error::missing_field("masking"))?;
+                let masking = MaskingConfig::deserialize(masking).map_err(of)?;
+                Ok(Self::Custom(CustomObjective { kind, masking, settings: Settings::new(table) }))
+            }
+            _ => Self::deserialize(table).map_err(of),
+        }
+    }
+}
+
+impl Serialize for ObjectiveConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self::Custom(CustomObjective { kind, masking, settings }) = self else {
+            return Self::serialize(self, serializer);
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", kind)?;
+        for (key, value) in settings.table() {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("masking", masking)?;
+        map.end()
+    }
+}
+
+type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
+
+type Build = dyn Fn(&ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>> + Send + Sync;
+
+/// The objectives that a config can name: the built-in ones and custom ones.
+///
+/// ```no_run
+/// # use electra_train::{Recipe, RunConfig, Start, objective::{Bert, BertConfig, ObjectiveSite, Objectives}};
+/// # fn build(site: &ObjectiveSite<'_>) -> electra_train::Result<Bert> { unimplemented!() }
+/// let objectives = Objectives::shipped().with("mask-only", build);
+/// // mine.toml has [objective] kind = "mask-only".
+/// let config = RunConfig::read("mine.toml".as_ref(), &[])?;
+/// Recipe::from_config(config).with_objectives(objectives).pretrain(&Start::new("runs/mine"))?;
+/// # Ok::<(), electra_train::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Objectives(Vec<(String, Arc<Build>)>);
+
+impl Objectives {
+    /// The built-in objectives.
+    pub fn shipped() -> Self {
+        Self::default()
+    }
+
+    /// Adds an objective, which a config selects with `kind = "NAME"`; one of the same name is replaced. The other keys of
+    /// the section `[objective]` are its settings ([`ObjectiveSite::settings`]), except for `masking`.
+    ///
+    /// # Panics
+    /// If a built-in objective has the name.
+    #[must_use]
+    pub fn with<O: Objective<Batch = MaskedBatch> + 'static>(
+        mut self,
+        name: &str,
+        build: impl Fn(&ObjectiveSite<'_>) -> Result<O> + Send + Sync + 'static,
+    ) -> Self {
+        assert!(!BUILT_IN.contains(&name), "{name:?} is a built-in objective: use another name");
+        self.0.retain(|(other, _)| other != name);
+        self.0.push((name.to_owned(), Arc::new(move |site| Ok(Box::new(build(site)?)))));
+        self
+    }
+
+    /// Checks that the objective of a config is available.
+    ///
+    /// # Errors
+    /// [`Error::Value`] naming the kind, and the most similar one or all that are known.
+    pub fn check(&self, config: &ObjectiveConfig) -> Result<()> {
+        match config {
+            ObjectiveConfig::Custom(custom) => self.get(custom).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds the objective of a config with its networks.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; if the config is invalid, a part cannot be built, or a custom objective calls itself otherwise.
+    pub fn build(
+        &self,
+        config: &ObjectiveConfig,
+        site: &ObjectiveSite<'_>,
+    ) -> Result<Box<PretrainingObjective>> {
+        match config {
+            ObjectiveConfig::Custom(custom) => {
+                let built = self.get(custom)?(&site.with_settings(&custom.settings))?;
+                match built.name() {
+                    name if name == custom.kind => Ok(built),
+                    name => {
+                        let expected = format!("must be its Objective::name, which is {name:?}");
+                        Err(Error::value("objective.kind", &custom.kind, expected))
+                    }
+                }
+            }
+            built_in => built_in.build(site),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn get(&self, custom: &CustomObjective) -> Result<&Build> {
+        let found = self.0.iter().find(|(name, _)| *name == custom.kind);
+        let (_, build) = found.ok_or_else(|| custom.unknown(self.names()))?;
+        Ok(&**build)
+    }
+}
+
+impl fmt::Debug for Objectives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(BUILT_IN.into_iter().chain(self.names())).finish()
     }
 }
