@@ -262,9 +262,8 @@ pub fn score_2(
             })?,
         };
         let (exact, f1) = answer_2(prediction, &answers);
-        // As the official script, except that an answer without text is none.
-        let has_answer = answers.iter().any(|answer| !answer.trim().is_empty());
-        let predicted = !prediction.is_empty();
+        // As the official script: an answer without text counts as one.
+        let (has_answer, predicted) = (!answers.is_empty(), !prediction.is_empty());
         answered.push(Answered { id: &question.id, has_answer, predicted, exact, f1, odds });
     }
     if gold.questions().next().is_none() {
