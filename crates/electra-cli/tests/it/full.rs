@@ -200,11 +200,11 @@ fn interrupted_commands_have_exit_code_130() {
     shards(dir);
     let run =
         format!("{TINY} --set train.steps=1000000 --set checkpoint.every=1000000 --out {{}}/run");
-    let said = interrupted(dir, &run, "run/metrics.jsonl");
+    let stderr = interrupted(dir, &run, "run/metrics.jsonl");
     let run_folder = dir.join("run").display().to_string();
     let expected = format!("resume with: electra pretrain --resume {run_folder}\n");
     let checkpoint = format!("{run_folder}/checkpoints/step-");
-    assert!(said.contains(&checkpoint) && said.ends_with(&expected), "{said}");
+    assert!(stderr.contains(&checkpoint) && stderr.ends_with(&expected), "{stderr}");
     assert_eq!(entries(&dir.join("run/checkpoints")).len(), 1);
     // --stop-after is a success.
     let run = format!("{TINY} --set train.steps=9 --overwrite --out {{}}/run --stop-after 1");
@@ -227,15 +227,18 @@ fn interrupted_commands_have_exit_code_130() {
     .unwrap();
     let tune = "finetune --task {}/task --model {}/model --config configs/finetune-tiny.toml --set train.log_every=1";
     let endless = format!("{tune} --set train.epochs=1000000 --out {{}}/tuned");
-    let said = interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl");
-    assert!(said.contains("tuned/seed-1/checkpoints/step-") && said.contains("--resume"), "{said}");
+    let stderr = interrupted(dir, &endless, "tuned/seed-1/metrics.jsonl");
+    assert!(
+        stderr.contains("tuned/seed-1/checkpoints/step-") && stderr.contains("--resume"),
+        "{stderr}"
+    );
     assert_eq!(entries(&dir.join("tuned/seed-1/checkpoints")).len(), 1);
 
     // A complete run, with a warning about the class without examples.
     let done = electra(dir, &format!("{tune} --set train.epochs=1 --overwrite --out {{}}/tuned"));
-    let said = String::from_utf8_lossy(&done.success().get_output().stderr).into_owned();
-    let warned = said.lines().any(|line| line.contains("WARN") && line.contains("\"never\""));
-    assert!(warned, "{said}");
+    let stderr = String::from_utf8_lossy(&done.success().get_output().stderr).into_owned();
+    let warned = stderr.lines().any(|line| line.contains("WARN") && line.contains("\"never\""));
+    assert!(warned, "{stderr}");
     // The disk is full when predictions are written.
     std::os::unix::fs::symlink("/dev/full", dir.join("full.tsv")).unwrap();
     let line = "predict --model {}/tuned --input {}/task/dev.tsv --output {}/full.tsv";

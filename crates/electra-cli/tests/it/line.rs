@@ -61,8 +61,8 @@ fn the_whole_workflow() {
     assert!(figures["speed"][0]["mfu"].as_f64().is_some_and(|mfu| mfu > 0.0), "{figures}");
     if !tch::Cuda::is_available() {
         let refused = electra(dir, check).failure().code(1);
-        let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-        assert!(said.contains("no CUDA device found"), "{said}");
+        let stderr = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(stderr.contains("no CUDA device found"), "{stderr}");
     }
 
     let profile = format!("profile configs/pretrain-tiny.toml {SMALLER} --steps 1");
@@ -130,9 +130,10 @@ fn the_whole_workflow() {
     assert!(dir.join("grid/model/model.safetensors").is_file());
     assert_eq!(output(dir, &format!("{grid} --resume")), table);
     let twice = format!("{grid} --set train.epochs=1 --overwrite");
-    let said = String::from_utf8_lossy(&electra(dir, &twice).failure().code(1).get_output().stderr)
-        .into_owned();
-    assert!(said.contains("--set and --grid both set train.epochs"), "{said}");
+    let stderr =
+        String::from_utf8_lossy(&electra(dir, &twice).failure().code(1).get_output().stderr)
+            .into_owned();
+    assert!(stderr.contains("--set and --grid both set train.epochs"), "{stderr}");
     output(
         dir,
         "predict --model {}/tuned --input data/sample/word-order/dev.tsv --output {}/predictions.tsv",
@@ -174,11 +175,11 @@ fn candidates(dir: &std::path::Path) {
     let rows = "0\tAnn led Sue while she sang.\tSue sang.\t1\n1\tAnn led Sue.\tNo clause.\t0\n";
     let header = "index\tsentence1\tsentence2\tlabel\n";
     fs::write(dir.join("wnli.tsv"), header.to_owned() + rows).unwrap();
-    let said = output(
+    let printed = output(
         dir,
         "predict --model {}/discriminator --task wnli --input {}/wnli.tsv --output {}/wnli-predictions.tsv",
     );
-    assert!(said.starts_with("2 rows"), "{said}");
+    assert!(printed.starts_with("2 rows"), "{printed}");
     // It answers that task alone, with labels alone.
     let fails = |options: &str, words: &str| {
         let line = format!(
@@ -199,8 +200,9 @@ fn candidates(dir: &std::path::Path) {
 /// Words of a domain are added to a pair of networks, from which pre-training continues.
 fn extended(dir: &std::path::Path) {
     fs::write(dir.join("words.txt"), "Zyxwv\n\nqqq\n").unwrap();
-    let said = output(dir, "vocab extend --model {}/back --words {}/words.txt --out {}/extended");
-    assert!(said.starts_with("2 words added, 1002 tokens"), "{said}");
+    let printed =
+        output(dir, "vocab extend --model {}/back --words {}/words.txt --out {}/extended");
+    assert!(printed.starts_with("2 words added, 1002 tokens"), "{printed}");
     let again = electra(dir, "vocab extend --model {}/extended --words {}/words.txt --out {}/more");
     let refused =
         String::from_utf8_lossy(&again.failure().code(1).get_output().stderr).into_owned();
@@ -217,8 +219,11 @@ fn extended(dir: &std::path::Path) {
         SMALLER.replace("/shards", "/extended-shards").replace("=1000", "=1002")
     );
     let further = electra(dir, &words).success();
-    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
-    assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
+    let stderr = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("init: generator: ") && stderr.contains("init: discriminator: "),
+        "{stderr}"
+    );
     assert!(
         output(dir, "forward --model {}/extended --text zyxwv")
             .lines()
@@ -238,8 +243,8 @@ fn streams(dir: &std::path::Path) {
     let answers = predict(&["--format", "tsv"]).success().get_output().stdout.clone();
     let file = fs::read_to_string(dir.join("predictions.tsv")).unwrap();
     assert_eq!(String::from_utf8(answers).unwrap(), file);
-    let said = predict(&[]).failure().code(1).get_output().stderr.clone();
-    assert!(String::from_utf8_lossy(&said).contains("standard input needs --format"));
+    let stderr = predict(&[]).failure().code(1).get_output().stderr.clone();
+    assert!(String::from_utf8_lossy(&stderr).contains("standard input needs --format"));
 }
 
 /// Export to and import from formats of other programs; forward and fill-mask on texts.
@@ -265,23 +270,30 @@ fn other_programs(dir: &std::path::Path) {
         "pretrain configs/pretrain-tiny.toml {SMALLER} --set init.from={{}}/back --out {{}}/on"
     );
     let further = electra(dir, &format!("{words} --stop-after 1")).success();
-    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
-    assert!(said.contains("init: generator: ") && said.contains("init: discriminator: "), "{said}");
+    let stderr = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("init: generator: ") && stderr.contains("init: discriminator: "),
+        "{stderr}"
+    );
 
     extended(dir);
 
     // Only a discriminator: warns that the generator is initialized randomly.
     let alone = words.replace("{}/back", "{}/discriminator").replace("{}/on", "{}/alone");
     let further = electra(dir, &format!("{alone} --stop-after 1")).success();
-    let said = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
-    let warned =
-        said.lines().any(|line| line.contains("WARN") && line.contains("init: generator: none in"));
-    assert!(warned, "{said}");
+    let stderr = String::from_utf8_lossy(&further.get_output().stderr).into_owned();
+    let warned = stderr
+        .lines()
+        .any(|line| line.contains("WARN") && line.contains("init: generator: none in"));
+    assert!(warned, "{stderr}");
 
     // Tokenizer settings are kept, also with another vocabulary; contradicting options are errors.
-    let said = electra(dir, &format!("{tf} --cased --out {{}}/never")).failure().code(1);
-    let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
-    assert!(said.contains("tf/tokenizer_config.json") && said.contains("case = uncased"), "{said}");
+    let stderr = electra(dir, &format!("{tf} --cased --out {{}}/never")).failure().code(1);
+    let stderr = String::from_utf8_lossy(&stderr.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("tf/tokenizer_config.json") && stderr.contains("case = uncased"),
+        "{stderr}"
+    );
     fs::remove_file(dir.join("tf/tokenizer_config.json")).unwrap();
     output(dir, &format!("{tf} --cased --accents keep --out {{}}/cased"));
     fs::copy(dir.join("vocab.txt"), dir.join("other.txt")).unwrap();
@@ -301,8 +313,8 @@ fn other_programs(dir: &std::path::Path) {
         ),
     ] {
         let given = electra(dir, line).failure().code(1);
-        let said = String::from_utf8_lossy(&given.get_output().stderr).into_owned();
-        assert!(said.contains("tokenizer_config.json") && said.contains(words), "{said}");
+        let stderr = String::from_utf8_lossy(&given.get_output().stderr).into_owned();
+        assert!(stderr.contains("tokenizer_config.json") && stderr.contains(words), "{stderr}");
     }
     // For a folder without these files, the command line gives the settings.
     for name in ["tokenizer_config.json", "tokenizer.json"] {

@@ -1,4 +1,4 @@
-//! `electra score`: what is printed where, and what is said of files that cannot be scored.
+//! `electra score`: what is printed where, and the errors of files that cannot be scored.
 
 use crate::{electra, errors::fails, output};
 use std::{fs, path::Path};
@@ -25,12 +25,13 @@ fn squad_1_scores_0_for_what_is_missing() {
     write(dir, "preds.json", r#"{"c": "of nobody", "a": "One four, five six."}"#);
     let line = "score squad --version 1.1 --gold {}/gold.json --pred {}/preds.json";
     assert_eq!(output(dir, line), "{\"exact_match\": 0.0, \"f1\": 20.0}\n");
-    let said = electra(dir, line).success().get_output().stderr.clone();
-    let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("no prediction for 1 ids (b): they score 0"), "{said}");
+    let stderr = electra(dir, line).success().get_output().stderr.clone();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("no prediction for 1 ids (b): they score 0"), "{stderr}");
     assert!(
-        said.contains("ignored predictions without a question in") && said.contains(": 1 ids (c)"),
-        "{said}"
+        stderr.contains("ignored predictions without a question in")
+            && stderr.contains(": 1 ids (c)"),
+        "{stderr}"
     );
 }
 
@@ -206,7 +207,7 @@ fn classes_of_any_task_are_scored() {
     fails(dir, line, 1, &["task.toml", "\"classification\""]);
 }
 
-/// Gold {a, b}, {}, {b}; predicted {a}, {}, {b, c}: two of three labels found, one said that is none.
+/// Gold {a, b}, {}, {b}; predicted {a}, {}, {b, c}: two of three labels found, one is predicted that is not in the gold.
 #[test]
 fn sets_of_labels_are_scored_from_tables() {
     let folder = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ fn with_model() -> tempfile::TempDir {
     folder
 }
 
-/// A file of questions about which animal is red; `starts` are where the answers are said to begin.
+/// A file of questions about which animal is red; `starts` are the `answer_start` of the answers.
 fn questions(prefix: &str, starts: &[usize]) -> String {
     let paragraph = |(i, &start): (usize, &usize)| {
         let animal = WORDS[4 + i % 4];
@@ -58,7 +58,7 @@ fn questions_are_learned_scored_and_predicted() {
         "squad/task.toml",
         "name = 'animals'\nkind = 'squad'\nversion = '1.1'\nmetric = 'f1'\n[files]\ntrain = 'train.json'\ndev = 'dev.json'\n",
     );
-    // The answer to t5 does not stand where it is said to.
+    // The answer to t5 is not at its `answer_start`.
     write(dir, "squad/train.json", questions("t", &[4, 4, 4, 4, 4, 5]));
     write(dir, "squad/dev.json", questions("d", &[4, 4, 4]));
     let line = format!(
@@ -207,7 +207,7 @@ fn a_task_says_how_it_is_learned() {
     assert!(!dir.join("wrong").exists());
 }
 
-/// What is legal and probably not meant is said, with numbers; one seed has no mean.
+/// Legal data that was probably not meant gets a warning with numbers; one seed has no mean.
 #[test]
 fn labels_and_texts_are_judged_at_the_start() {
     let folder = with_model();
@@ -220,7 +220,7 @@ fn labels_and_texts_are_judged_at_the_start() {
          --set train.max_length=8 --set task.class_weights=balanced --out {{}}/tuned"
     );
     let done = electra(dir, &line).success();
-    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    let stderr = String::from_utf8(done.get_output().stderr.clone()).unwrap();
     for part in [
         "the labels \"color\" (8 times, first in line 2) and \"color \" (1 times, first in line 18) differ only in white space",
         "17 examples; \"animal\" 8 (weight 0.708), \"color\" 8 (weight 0.708), \"color \" 1 (weight 5.667)",
@@ -228,9 +228,9 @@ fn labels_and_texts_are_judged_at_the_start() {
         "1 of 17 texts (5.9 %) are truncated to 8 tokens; the longest has 12",
         "dev.tsv: the texts of all 6 examples are also in the training set",
     ] {
-        assert!(said.contains(part), "{part:?} is not in {said}");
+        assert!(stderr.contains(part), "{part:?} is not in {stderr}");
     }
-    assert!(!said.contains("attention heads"), "{said}");
+    assert!(!stderr.contains("attention heads"), "{stderr}");
     let table = String::from_utf8(done.get_output().stdout.clone()).unwrap();
     assert!(table.contains("seed 7") && !table.contains("mean") && !table.contains("deviation"));
 
@@ -239,8 +239,8 @@ fn labels_and_texts_are_judged_at_the_start() {
     let predict = "predict --model {}/tuned --input {}/new.CSV --output {}/p.JSON";
     fails(dir, predict, 1, &["new.CSV:1", "';'", "--delimiter"]);
     let done = electra(dir, &format!("{predict} --delimiter ;")).success();
-    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("1 of 2 texts (50.0 %) are truncated to 8 tokens"), "{said}");
+    let stderr = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("1 of 2 texts (50.0 %) are truncated to 8 tokens"), "{stderr}");
     let answers = json_of(dir, "p.JSON");
     assert_eq!((answers[0]["index"].as_u64(), answers[1]["index"].as_u64()), (Some(0), Some(1)));
     let other = "--set head.pooling=first --set task.label=nothing --out {}/other";
@@ -251,8 +251,8 @@ fn labels_and_texts_are_judged_at_the_start() {
     let line = line.replace("--set task.label=nothing", "");
     fails(dir, &line, 1, &["train.tsv:19", "is empty", "--set task.no_label="]);
     let line = format!("{line} --set task.no_label=");
-    let said = electra(dir, &line).success().get_output().stderr.clone();
-    assert!(String::from_utf8(said).unwrap().contains("1 rows have no gold label"));
+    let stderr = electra(dir, &line).success().get_output().stderr.clone();
+    assert!(String::from_utf8(stderr).unwrap().contains("1 rows have no gold label"));
 }
 
 /// The model has 16 positions, the preset 128.
@@ -262,9 +262,9 @@ fn a_preset_is_lowered_to_the_positions_of_the_model() {
     let dir = folder.path();
     write_kinds(dir);
     let line = "finetune --task {}/kinds --model {}/model --weights random --set train.device=cpu --out {}/tuned";
-    let said = electra(dir, line).success().get_output().stderr.clone();
-    let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("train.max_length = 16 instead of 128"), "{said}");
+    let stderr = electra(dir, line).success().get_output().stderr.clone();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("train.max_length = 16 instead of 128"), "{stderr}");
     fails(
         dir,
         &format!("{line} --overwrite --set train.max_length=17"),
@@ -332,8 +332,8 @@ fn a_task_given_twice_is_two_tasks_on_one_encoder() {
     for row in ["things+kinds", "best on dev, things", "best on dev, kinds"] {
         assert!(table.contains(row), "{row} in {table}");
     }
-    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("kinds/task.toml: [config] is ignored"), "{said}");
+    let stderr = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("kinds/task.toml: [config] is ignored"), "{stderr}");
     let html = read(dir, "both/report.html");
     assert!(html.contains("<h2>things</h2>") && html.contains("<h2>kinds</h2>"), "{html}");
 

@@ -310,8 +310,8 @@ fn a_regression_on_pairs() {
     let text = "one\ttwo\nred\tgreen\n".as_bytes();
     let rows = StreamInput::new(text, "rows", Format::Tsv);
     let with = StreamOptions { probabilities: Probabilities::Write, ..StreamOptions::default() };
-    let said = predictor.stream(rows, Vec::new(), "out".as_ref(), &with, &mut |_| {});
-    says(said, &["out", "does not predict classes", "no probabilities"]);
+    let result = predictor.stream(rows, Vec::new(), "out".as_ref(), &with, &mut |_| {});
+    says(result, &["out", "does not predict classes", "no probabilities"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is read, and what is said of it: labels with their numbers, truncated texts, weights and scores of classes.
+//! Warnings and counts of the data that is read: labels with their numbers, truncated texts, weights and scores of classes.
 
 use crate::{
     described,

@@ -283,10 +283,10 @@ fn answers_of_nan_or_infinity_are_errors() {
     for layer in ["start", "end", "impossible"] {
         break_layer(&model, &format!("task_head.{layer}.weight"));
         let broken = Predictor::open(&model, "cpu").unwrap();
-        let said = answer(&broken, "red", "red fox");
-        says(said, &["request = number 0", "NaN or infinity"]);
-        let said = predict(&broken, &fixture, &options);
-        says(said, &["question = \"q65\"", "NaN or infinity"]);
+        let result = answer(&broken, "red", "red fox");
+        says(result, &["request = number 0", "NaN or infinity"]);
+        let result = predict(&broken, &fixture, &options);
+        says(result, &["question = \"q65\"", "NaN or infinity"]);
         assert!(["p.json", "o.json", "n.json"].iter().all(|name| !fixture.path(name).exists()));
         fs::write(model.join("model.safetensors"), &weights).unwrap();
     }
@@ -294,8 +294,8 @@ fn answers_of_nan_or_infinity_are_errors() {
     // Outputs are checked before anything is predicted.
     for (n_best, words) in [("nowhere/n.json", "does not exist"), ("squad", "is a folder")] {
         let options = StreamOptions { n_best: Some(fixture.path(n_best)), ..options.clone() };
-        let said = predict(&whole, &fixture, &options);
-        says(said, &[n_best.split('/').next().unwrap(), words]);
+        let result = predict(&whole, &fixture, &options);
+        says(result, &[n_best.split('/').next().unwrap(), words]);
         assert!(!fixture.path("p.json").exists());
     }
     let options = StreamOptions { threshold: Some(f64::NAN), ..options };

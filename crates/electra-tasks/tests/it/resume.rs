@@ -98,8 +98,8 @@ fn a_seed_trained_again_does_not_replace_a_better_one() {
     let own = format!("\"seed\": {best}");
     assert!(info.contains(&own), "{info}");
     fs::write(&path, info.replace(&own, "\"seed\": 9")).unwrap();
-    let said = run.run(&AtomicBool::new(false), &mut |_| {});
-    says(said, &["model", "of seed 9", &format!("seed {best} is the best"), "seed-"]);
+    let result = run.run(&AtomicBool::new(false), &mut |_| {});
+    says(result, &["model", "of seed 9", &format!("seed {best} is the best"), "seed-"]);
 }
 
 /// A grid of named cells with their settings.

@@ -206,8 +206,8 @@ fn tags_of_nan_are_errors() {
     let sentences = StreamInput::new(text, "words", Format::Tsv);
     let mut written = Vec::new();
     let (options, name) = (StreamOptions::default(), "out".as_ref());
-    let said = predictor.stream(sentences, &mut written, name, &options, &mut |_| {});
-    says(said, &["words:6", "2 columns", "have 1"]);
+    let result = predictor.stream(sentences, &mut written, name, &options, &mut |_| {});
+    says(result, &["words:6", "2 columns", "have 1"]);
     assert_eq!(String::from_utf8(written).unwrap().lines().count(), 5);
 
     break_layer(&model, "classifier.weight");
@@ -216,8 +216,8 @@ fn tags_of_nan_are_errors() {
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "\nred\nfox\n\nbear\n").unwrap();
     let sentences = StreamInput::open(&input).unwrap();
-    let said = broken.stream_to_file(sentences, &output, &options, &mut |_| {});
-    says(said, &["words.conll:2", "NaN or infinity"]);
+    let result = broken.stream_to_file(sentences, &output, &options, &mut |_| {});
+    says(result, &["words.conll:2", "NaN or infinity"]);
     assert!(!output.exists());
 }
 
