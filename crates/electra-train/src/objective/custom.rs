@@ -25,7 +25,7 @@ pub(super) const BUILT_IN: [&str; 7] = [
     "two-stage",
 ];
 
-/// The section `[objective]` of a custom objective. [`Objectives`] has its constructor.
+/// The section `[objective]` of a custom objective. [`Objectives`](super::Objectives) has its constructor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CustomObjective {
     /// Its name.
