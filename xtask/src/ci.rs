@@ -1,6 +1,6 @@
 //! `cargo xtask test`: all checks, cheapest first. The first failure stops it.
 
-use crate::{dependers, setup, sh, tidy};
+use crate::{dependers, pretend_gpu, setup, sh, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -35,10 +35,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         sh::say(&format!("{name}: {:.0} s", took.as_secs_f64()));
     }
     if args.packages.is_empty() {
+        if pretend_gpu::supported() {
+            let args = pretend_gpu::Args::default();
+            pretend_gpu::run(&args, cargo_test()).context("tests on the pretend GPU")?;
+        }
         dependers::run().context("crates that depend on ours")?;
     }
     sh::say(&format!("all checks passed in {:.0} s", start.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// The command that builds and runs all tests.
+pub(crate) fn cargo_test() -> Vec<String> {
+    let [.., tests, _] = checks(&Args { packages: Vec::new() });
+    tests.command
 }
 
 fn checks(args: &Args) -> [Check; 4] {

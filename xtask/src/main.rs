@@ -9,6 +9,7 @@ mod files;
 mod gpu_check;
 mod learning_curves;
 mod pipeline;
+mod pretend_gpu;
 mod python;
 mod quickstart;
 mod setup;
@@ -74,6 +75,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask gpu-check\n  cargo xtask gpu-check --kind run -- --device cpu --size tiny --steps 2 --batch-size 4"
     )]
     GpuCheck(gpu_check::Args),
+    /// Run tests and a command on a CUDA device that is a CPU: device rules, host waits and races, on machines without a GPU.
+    #[command(
+        after_help = "Examples:\n  cargo xtask pretend-gpu\n  cargo xtask pretend-gpu -- target/debug/electra gpu-check --size tiny --shards shards"
+    )]
+    PretendGpu(pretend_gpu::Args),
     /// Run all checks (format, tidy, lints, tests, doc tests, docs), or those of single crates.
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -p electra-tokenize -p electra-data"
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
             Command::Parity(args) => python::parity(&args),
             Command::Bench(args) => bench::run(&args),
             Command::GpuCheck(args) => gpu_check::run(&args),
+            Command::PretendGpu(args) => pretend_gpu::run(&args, ci::cargo_test()),
             Command::Test(args) => ci::run(&args),
             Command::Tidy => tidy::run(),
         }

@@ -24,6 +24,11 @@ pub enum Error {
         "device {0:?} is not available: libtorch found {1} CUDA devices; use \"auto\" or \"cpu\", or install a CUDA build of libtorch with `cargo xtask setup --cuda`"
     )]
     NoCuda(String, i64),
+    /// libtorch's CUDA library is installed, but not what it needs.
+    #[error(
+        "libtorch's CUDA library cannot be loaded: {0}; install that library, or reinstall libtorch with `cargo xtask setup --cuda`"
+    )]
+    CudaLibrary(String),
     /// libtorch could not allocate memory, on the CPU or a GPU.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

@@ -16,6 +16,7 @@ mod ffi {
             skip: *mut c_void,
             numbers: *const f64,
         ) -> c_int;
+        pub(super) fn electra_pinned(tensor: *mut c_void) -> *mut c_void;
         pub(super) fn electra_peak_memory(device: c_int, reset: c_int) -> i64;
     }
 }
@@ -25,10 +26,24 @@ mod ffi {
 pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     match (tensor.device(), device) {
         (Device::Cpu, Device::Cuda(_)) => {
-            tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
+            pinned(tensor).to_device_(device, tensor.kind(), true, false)
         }
         _ => tensor.to_device(device),
     }
+}
+
+/// A copy of a host tensor in pinned memory. [`Tensor::pin_memory`] takes a device, which libtorch warns about at each call.
+#[cfg_attr(not(feature = "doc-only"), allow(unsafe_code))]
+fn pinned(tensor: &Tensor) -> Tensor {
+    #[cfg(not(feature = "doc-only"))]
+    // SAFETY: the handle is of a live tensor; the result is null or a new `at::Tensor`, which is ours.
+    unsafe {
+        let pinned = ffi::electra_pinned(tensor.as_ptr().cast_mut().cast());
+        assert!(!pinned.is_null(), "libtorch could not allocate pinned memory");
+        Tensor::from_ptr(pinned.cast())
+    }
+    #[cfg(feature = "doc-only")]
+    tensor.shallow_clone()
 }
 
 /// Gradient clipping by global norm, computed on the device of the gradients.

@@ -29,9 +29,11 @@ pub mod ops;
 mod parallel;
 mod recompute;
 mod simd;
+#[doc(hidden)]
+pub mod testing;
 
 pub use autograd::{attach, requires_grad};
-pub use cuda::{device, load_cuda};
+pub use cuda::{device, device_name, load_cuda};
 pub use error::{Error, Result};
 pub use floats::is_cpu_f32;
 pub use gpu::{Clipping, Peak, adam_on_device, peak_device_memory, upload};

@@ -93,6 +93,18 @@ int electra_adam(void* const* vectors, void* updates, void* divisor, void* skip,
   }
 }
 
+// A copy in pinned memory, which the caller owns. Null if there is none.
+void* electra_pinned(void* tensor) {
+  try {
+    return new at::Tensor(static_cast<at::Tensor*>(tensor)->pin_memory());
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+// Excludes cuDNN's attention: some of its kernels round the dropout probability to a sixteenth.
+void electra_disable_cudnn_attention() { at::globalContext().setSDPUseCuDNN(false); }
+
 // Peak bytes allocated on a GPU; -1 if unknown.
 int64_t electra_peak_memory(int device, int reset) {
   try {

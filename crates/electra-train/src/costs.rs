@@ -37,7 +37,7 @@ impl Recipe {
         let batch = (config.train.batch_size * config.train.accumulate) as u64;
         let updates = config.train.steps;
         Ok(RunSummary {
-            device: format!("{:?}", built.vs.device()).to_lowercase(),
+            device: electra_torch::device_name(built.vs.device()),
             precision: config.model.discriminator.precision,
             threads: tch::get_num_threads(),
             networks: networks.iter().map(count).collect::<Result<_>>()?,

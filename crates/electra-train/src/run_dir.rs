@@ -62,7 +62,7 @@ impl Manifest {
             git: git_version(),
             objective: objective.to_owned(),
             parts,
-            device: format!("{device:?}"),
+            device: electra_torch::device_name(device),
             seed,
             parameters,
             threads: tch::get_num_threads(),

@@ -17,7 +17,7 @@ pub(crate) fn letters(dir: &Path) {
 }
 
 pub(crate) const PRETRAIN: &str = "pretrain configs/pretrain-tiny.toml --set data.shards={}/shards \
-    --set model.vocab_size=7 --set evaluate.every=0 --set train.batch_size=4 --set train.steps=1 --set train.device=cpu";
+    --set model.vocab_size=7 --set evaluate.every=0 --set train.batch_size=4 --set train.steps=1";
 
 const FINETUNE: &str =
     "finetune --task data/sample/word-order --config configs/finetune-tiny.toml --out {}/never";

@@ -1,6 +1,6 @@
 //! User errors: one clear message, the right exit code, no data lost.
 
-use crate::electra;
+use crate::{electra, root};
 use std::{fs, path::Path};
 
 /// Checks that a command fails with `code`, without a panic, and prints each of `words`.
@@ -191,4 +191,29 @@ fn a_resumed_run_keeps_its_settings() {
         &["train-00000.shard"],
     );
     assert!(!dir.join("other").exists());
+}
+
+/// A file that is not a library stands for one whose own libraries are missing.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_cuda_library_that_cannot_be_loaded_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("libtorch_cuda.so"), "not a library").unwrap();
+    fs::write(folder.path().join("lines.txt"), "one line\n").unwrap();
+    let embed = |device: &str| {
+        let line = format!(
+            "embed --model tests/fixtures/written-by-0.1/discriminator --output - --device {device} --input"
+        );
+        let mut command = assert_cmd::Command::cargo_bin("electra").unwrap();
+        command.current_dir(root()).env("LD_LIBRARY_PATH", folder.path());
+        command.args(line.split_whitespace()).arg(folder.path().join("lines.txt")).assert()
+    };
+    let problem = "libtorch's CUDA library cannot be loaded: ";
+    for (assert, words) in [
+        (embed("cuda").failure(), [problem, "libtorch_cuda.so", "cargo xtask setup --cuda"]),
+        (embed("auto").success(), [problem, "libtorch_cuda.so", "using the CPU"]),
+    ] {
+        let log = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        words.iter().for_each(|word| assert!(log.contains(word), "{word:?} is not in {log:?}"));
+    }
 }

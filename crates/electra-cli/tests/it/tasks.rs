@@ -10,7 +10,7 @@ const WORDS: [&str; 15] = [
 ];
 
 const FEW: &str = "--model {}/model --weights random --set train.epochs=2 --set train.batch_size=4 \
-                   --set train.max_length=16 --set train.device=cpu";
+                   --set train.max_length=16";
 
 fn write(dir: &Path, name: &str, text: impl AsRef<[u8]>) {
     let path = dir.join(name);
@@ -261,7 +261,7 @@ fn a_preset_is_lowered_to_the_positions_of_the_model() {
     let folder = with_model();
     let dir = folder.path();
     write_kinds(dir);
-    let line = "finetune --task {}/kinds --model {}/model --weights random --set train.device=cpu --out {}/tuned";
+    let line = "finetune --task {}/kinds --model {}/model --weights random --out {}/tuned";
     let stderr = electra(dir, line).success().get_output().stderr.clone();
     let stderr = String::from_utf8(stderr).unwrap();
     assert!(stderr.contains("train.max_length = 16 instead of 128"), "{stderr}");
@@ -299,7 +299,7 @@ fn imported_taggers_and_question_models_predict() {
     write(dir, "tags/task.toml", TAGS.replace("scheme = 'bio'\n", ""));
     write(dir, "tags/train.conll", "w5 B-X\nw6 I-X\n\nw7 O\n");
     write(dir, "tags/dev.conll", "w5 B-X\nw6 I-X\n");
-    output(dir, "finetune --task {}/tags --model {}/tokens --set train.device=cpu --out {}/tuned");
+    output(dir, "finetune --task {}/tags --model {}/tokens --out {}/tuned");
 
     let rows = [("1", "w5"), ("2", "w6")].map(|(id, question)| {
         json!({"id": id, "context": "w7 w8 w9", "question": question, "answers": {"text": [], "answer_start": []}})

@@ -108,7 +108,7 @@ impl Finetune<'_> {
         let tokens = prepared.loaded.inputs.iter().flatten().map(|input| input.ids.len() as u64);
         Ok(FinetuneSummary {
             task: self.task.name().to_owned(),
-            device: format!("{:?}", electra_torch::device(&train.device)?).to_lowercase(),
+            device: electra_torch::device_name(electra_torch::device(&train.device)?),
             precision: prepared.source.config.precision,
             threads: tch::get_num_threads(),
             parameters,

@@ -1,6 +1,6 @@
 //! Taggers and models of questions that transformers wrote.
 
-use crate::{foreign, root, says};
+use crate::{device_name, foreign, root, says};
 use electra_model::{hf, tensors};
 use electra_scores::squad::Version;
 use electra_tasks::{
@@ -27,7 +27,7 @@ fn a_tagger_of_transformers_is_adopted() {
     let probabilities = logits.get(2).get(1).softmax(-1, tch::Kind::Float);
     let adopt = || Kinds::default().adopt(dir.path(), "entities", &[], Version::V1);
     assert!(adopt().unwrap());
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     let found = tag(&predictor);
     // The first word of an entity has B in BIO, as conlleval reads it.
     assert_eq!(found.tag, "B-Y");
@@ -48,7 +48,7 @@ fn a_tagger_of_transformers_is_adopted() {
     };
     // Labels that are no entities are plain tags.
     assert!(with_labels("I-Y", "Y").unwrap());
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     assert_eq!(tag(&predictor).tag, "Y");
     says(
         with_labels("\"Y\"", "\"L-Y\"").and_then(|_| with_labels("I-X", "S-X")),
@@ -62,7 +62,7 @@ fn a_question_model_of_transformers_is_adopted() {
     let dir = foreign("question");
     for (version, threshold) in [(Version::V1, None), (Version::V2, Some(0.0))] {
         assert!(Kinds::default().adopt(dir.path(), "answers", &[], version).unwrap());
-        let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+        let predictor = Predictor::open(dir.path(), device_name()).unwrap();
         let form = RequestForm::Questions { null_threshold: threshold };
         assert_eq!(predictor.form(), form);
         let context = "w7 w8 w9 w10 w11 w12 w13 w14 w15 w16 w17 w18";

@@ -1,6 +1,7 @@
 //! Bad input: each error has the place, the cause and the expected value, and no output is lost.
 
 use crate::{
+    device_name,
     e2e::{Fixture, TASK, config},
     root, says, with_key,
 };
@@ -180,14 +181,14 @@ fn invalid_inputs_of_prediction() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     run(&fixture.finetune(&task, &config, "out")).unwrap();
-    says(Predictor::open(&fixture.path("model"), "cpu").map(drop), &["task.json"]);
-    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    says(Predictor::open(&fixture.path("model"), device_name()).map(drop), &["task.json"]);
+    let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     says(predictor.answer(&[Request::pair("red", "green")]), &["number 0", "single text"]);
     says(predictor.answer(&[Request::words(&["red"])]), &["number 0", "single text"]);
 
     // A file that was edited by hand: the model has 64 positions.
     let model = fixture.path("out/model");
-    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
+    let with = with_key(&model, |model| Predictor::open(model, device_name()));
     for length in [0, 3, 65] {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);

@@ -1,6 +1,6 @@
 //! The whole pipeline on a tiny scale: text, vocabulary, shards, 20 steps, export, fine-tuning, prediction.
 
-use crate::{described, foreign, root, says, texts};
+use crate::{described, device_name, foreign, root, says, texts, train_device};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::hf::{self, Architecture, Labels, Pretrained};
 use electra_scores::{Metric, Scores, SentenceTask, squad::Version, table::Format};
@@ -77,7 +77,7 @@ impl Fixture {
             format!("data.shards=\"{}\"", self.path("shards").display()),
             format!("model.vocab_size={size}"),
             "train.steps=20".to_owned(),
-            "train.device=cpu".to_owned(),
+            train_device().to_owned(),
             "model.discriminator.hidden=32".to_owned(),
             "model.generator.hidden=32".to_owned(),
         ];
@@ -139,7 +139,7 @@ pub(crate) fn phrase(i: usize, kind: usize) -> String {
 
 pub(crate) fn config(overrides: &[&str]) -> FinetuneConfig {
     let base =
-        ["train.device=cpu", "optimizer.learning_rate=1e-3", "train.epochs=10", "head.dropout=0.1"];
+        [train_device(), "optimizer.learning_rate=1e-3", "train.epochs=10", "head.dropout=0.1"];
     let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
     FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &all).unwrap()
 }
@@ -176,7 +176,7 @@ fn fine_tuning_beats_the_majority_and_its_model_predicts() {
     assert_eq!((report.examples.train, report.examples.dev, report.examples.test), (64, 30, 30));
 
     let model = fixture.path("out/model");
-    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictor = Predictor::open(&model, device_name()).unwrap();
     let predictions = predictor.answer(&texts(&["red green blue", "fox bird", ""])).unwrap();
     assert_eq!([predictions[0].text(), predictions[1].text()], ["color", "animal"]);
     assert!((predictions[0].probabilities().iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -225,10 +225,10 @@ fn a_model_folder_without_a_kind_is_of_a_sentence_task() {
     let mut info: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
     info.remove("kind");
     fs::write(&path, serde_json::to_string(&info).unwrap()).unwrap();
-    Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     info.insert("kind".to_owned(), "riddle".into());
     fs::write(&path, serde_json::to_string(&info).unwrap()).unwrap();
-    says(Predictor::open(&fixture.path("out/model"), "cpu"), &["task.json", "riddle"]);
+    says(Predictor::open(&fixture.path("out/model"), device_name()), &["task.json", "riddle"]);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_regression_on_pairs() {
     assert_eq!(report.baselines.bag_of_words, None);
     let error = report.baselines.majority.dev[&Metric::MeanSquaredError].unwrap();
     assert!((error - 4.0).abs() < 1e-9, "{error}");
-    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     let answer = &predictor.answer(&[Request::pair("red", "green")]).unwrap()[0];
     assert!(matches!(answer, Answer::Number(_)), "{answer:?}");
     assert!(answer.text().parse::<f64>().is_ok() && answer.probabilities().is_empty());
@@ -328,11 +328,11 @@ fn a_classifier_with_hugging_faces_head_is_a_folder_that_transformers_loads() {
     for name in ["classifier.dense.weight", "classifier.out_proj.bias"] {
         assert!(names.iter().any(|(n, _)| n == name), "{name}");
     }
-    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     let answer = |predictor: &Predictor| predictor.answer(&texts(&["red green"])).unwrap();
     let before = answer(&predictor);
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
-    let exported = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
+    let exported = Predictor::open(&fixture.path("exported"), device_name()).unwrap();
     assert_eq!(answer(&exported), before);
     // An export replaces an earlier export.
     fixture.write("exported/generator/config.json", "{}");
@@ -393,8 +393,8 @@ fn the_model_card_has_task_training_and_scores() {
         for line in lines {
             assert!(card.lines().any(|found| found == line), "{line:?} is not in {card}");
         }
-        for part in ["| learning rate | peak 0.001", "| hardware | Cpu, ", class, "electra predict"]
-        {
+        let hardware = format!("| hardware | {}, ", device_name());
+        for part in ["| learning rate | peak 0.001", &hardware, class, "electra predict"] {
             assert!(card.contains(part), "{part:?} is not in {card}");
         }
     }
@@ -433,7 +433,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let adopt =
         |dir: &Path| Kinds::default().adopt(dir, "replies", &["text".to_owned()], Version::V1);
     assert!(adopt(dir.path()).unwrap());
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
     close(found.probabilities(), logits.get(2).softmax(-1, tch::Kind::Float));
     assert!(["no", "maybe", "yes"].contains(&found.text().as_str()));
@@ -443,7 +443,7 @@ fn a_classifier_of_transformers_is_adopted() {
     let sets = "\"problem_type\": \"multi_label_classification\", \"vocab_size\"";
     fs::write(&path, config.replace("\"vocab_size\"", sets)).unwrap();
     assert!(adopt(dir.path()).unwrap());
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     let found = &predictor.answer(&texts(&["w12"])).unwrap()[0];
     close(found.probabilities(), logits.get(2).sigmoid());
     let held = ["no", "maybe", "yes"].iter().zip(found.probabilities()).filter(|(_, p)| **p >= 0.5);
@@ -453,7 +453,9 @@ fn a_classifier_of_transformers_is_adopted() {
     let named = |name: &str| {
         fs::write(&path, config.replace("\"vocab_size\"", sets).replace("maybe", name)).unwrap();
         adopt(dir.path())?;
-        let RequestForm::Rows { separator, .. } = Predictor::open(dir.path(), "cpu")?.form() else {
+        let RequestForm::Rows { separator, .. } =
+            Predictor::open(dir.path(), device_name())?.form()
+        else {
             panic!("it is of rows")
         };
         Ok::<_, electra_tasks::Error>(separator)

@@ -1,6 +1,7 @@
 //! Grids over values and seeds, resuming, and the selection of weights by the dev score.
 
 use crate::{
+    device_name,
     e2e::{Fixture, config},
     says,
 };
@@ -127,7 +128,7 @@ fn a_grid_tries_every_cell_and_keeps_the_best_model() {
     assert!(best.name.starts_with("optimizer.learning_rate=2e-3"), "{report:?}");
     let kept = fs::read_to_string(fixture.path("out/grid.json")).unwrap();
     assert_eq!(serde_json::from_str::<GridReport>(&kept).unwrap(), *report);
-    electra_tasks::Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    electra_tasks::Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
 
     // The best cell run alone gives the same model, bit for bit.
     fixture.write("task/train.tsv", &train);

@@ -1,7 +1,7 @@
 //! Warnings and counts of the data that is read: labels with their numbers, truncated texts, weights and scores of classes.
 
 use crate::{
-    described,
+    described, device, device_name,
     e2e::{Fixture, TASK, config, finish, turn},
     root, says,
 };
@@ -18,7 +18,7 @@ use electra_tasks::{
     summary::{LabelCount, TextUnit, Truncated},
 };
 use std::fs;
-use tch::{Device, nn};
+use tch::nn;
 
 /// Three animals for each color, one class with a single row; dev is the training file, test is of other texts.
 fn unbalanced(keys: &str) -> (Fixture, SentenceTask) {
@@ -133,7 +133,7 @@ fn weights_of_classes_multiply_the_losses() {
     let config = FinetuneConfig::read(&path, &["head.dropout=0.0".to_owned()]).unwrap().head;
     let sizes = EncoderSizes { layers: 1, hidden: 8, heads: 2, intermediate: 8 };
     let encoder = EncoderConfig::electra(20, 8, sizes);
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let body = Body::new(&vs.root(), &encoder, &Parts::shipped(), 0).unwrap();
     let space = LabelSpace::Classes(["a", "b", "c"].map(str::to_owned).to_vec());
     let site = |path: &nn::Path<'_>| {
@@ -183,7 +183,7 @@ fn texts_that_are_truncated_in_prediction_are_counted() {
     let (fixture, task) = unbalanced("");
     let config = config(&["train.epochs=1", "train.max_length=5"]);
     finish(&fixture.finetune(&task, &config, "out"));
-    let predictor = Predictor::open(&fixture.path("out"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("out"), device_name()).unwrap();
     fixture.write(
         "new.tsv",
         "text\nred\nred green blue black\nfox bird bear\nred green blue black fox\n",

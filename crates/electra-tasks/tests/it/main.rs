@@ -28,6 +28,7 @@ use electra_model::tensors;
 use electra_scores::TaskFile;
 use electra_tasks::Request;
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
+pub(crate) use electra_torch::testing::{device, device_name, train_device};
 use std::{
     fs,
     path::{Path, PathBuf},

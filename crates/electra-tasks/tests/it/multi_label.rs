@@ -1,7 +1,7 @@
 //! Multi-label tasks: three layouts of files, fine-tuning, prediction, bad input.
 
 use crate::{
-    described,
+    described, device_name,
     e2e::{Fixture, config, phrase},
     says, texts,
 };
@@ -80,7 +80,7 @@ fn sets_of_labels_are_learned_and_predicted() {
     let model = fixture.path("out/model");
     let labels = ["animal", "color"].map(str::to_owned).to_vec();
     assert_eq!(hf::read_config(&model).unwrap().labels, Some(Labels::Set(labels.clone())));
-    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictor = Predictor::open(&model, device_name()).unwrap();
     let RequestForm::Rows { classes, .. } = predictor.form() else { panic!("it is of rows") };
     assert_eq!(classes, labels);
     let answers = predictor.answer(&texts(&["red green blue", "fox bird fish"])).unwrap();
@@ -251,5 +251,5 @@ fn tasks_of_sets_whose_keys_do_not_fit() {
     says(with("labels = [\" a\"]"), &["labels", "white space"]);
     says(with("pairs = \"unordered\""), &["pairs", "text_b"]);
     says(with("range = [0, 1]"), &["range"]);
-    says(Predictor::open(Path::new("nowhere"), "cpu").map(drop), &["nowhere"]);
+    says(Predictor::open(Path::new("nowhere"), device_name()).map(drop), &["nowhere"]);
 }

@@ -1,6 +1,7 @@
 //! Multiple choice: fine-tuning, prediction, the models of `transformers`, bad input.
 
 use crate::{
+    device, device_name,
     e2e::{Fixture, config, finish, phrase, turn},
     foreign, root, says,
 };
@@ -26,7 +27,7 @@ use electra_tasks::{
 use electra_tokenize::WordPiece;
 use electra_train::Existing;
 use std::{fs, path::Path, sync::Arc};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 const TASK: &str = r#"
 name = "odd"
@@ -97,7 +98,7 @@ fn the_right_choice_is_learned_and_predicted() {
     assert!(dev > 0.8, "{dev}");
 
     // The model of the folder gives the predictions of the run, with probabilities.
-    let predictor = Predictor::open(&out, "cpu").unwrap();
+    let predictor = Predictor::open(&out, device_name()).unwrap();
     let options = StreamOptions { probabilities: Probabilities::Write, ..StreamOptions::default() };
     let rows = StreamInput::open(&fixture.path("choice/dev.tsv")).unwrap();
     let mut text = Vec::new();
@@ -136,19 +137,20 @@ fn the_right_choice_is_learned_and_predicted() {
     model::export(&out, &exported, Existing::Refuse).unwrap();
     let pretrained = Pretrained::read(&exported).unwrap();
     assert_eq!(pretrained.config.architecture, Architecture::ElectraForMultipleChoice);
-    let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu).unwrap();
+    let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device()).unwrap();
     let tokenizer = WordPiece::from_pretrained_dir(&exported).unwrap();
     let dense = |module: &str, x: &Tensor| {
         let of = |part: &str| {
             let name = format!("{module}.{part}");
-            &pretrained.tensors.iter().find(|(other, _)| *other == name).unwrap().1
+            let (_, tensor) = pretrained.tensors.iter().find(|(other, _)| *other == name).unwrap();
+            tensor.to_device(device())
         };
-        x.linear(of("weight"), Some(of("bias")))
+        x.linear(&of("weight"), Some(&of("bias")))
     };
     let (first, length) = (row(64), config.train.max_length);
     let logit = |choice: &String| {
         let input = Input::encode(&tokenizer, &first[0], Some(choice), length).unwrap();
-        let batch = BatchTensors::new(&[&input], 0, Device::Cpu);
+        let batch = BatchTensors::new(&[&input], 0, device());
         let hidden = tch::no_grad(|| network.encoder().forward_t(&batch.encoder, false));
         let summary = dense("sequence_summary.summary", &hidden.select(1, 0)).gelu("none");
         dense("classifier", &summary).double_value(&[0, 0]) as f32
@@ -178,7 +180,7 @@ fn multiple_choice_is_learned_together_with_a_classification() {
     // The reference's head: one dense layer, which transformers has no class for.
     let odd = out.join("model/odd");
     assert_eq!(hf::read_config(&odd).unwrap().architecture, Architecture::ElectraModel);
-    let answer = Predictor::open(&odd, "cpu").unwrap();
+    let answer = Predictor::open(&odd, device_name()).unwrap();
     let answer = answer.answer(&[Request::row(&["which ?", "fox bear", "red", "blue"])]).unwrap();
     assert_eq!(answer[0].text(), "A");
 }
@@ -212,12 +214,8 @@ fn a_multiple_choice_model_of_transformers_is_adopted() {
     };
     let inputs = [0, 1, 2].map(input);
     let header = Header::read(dir.path()).unwrap();
-    let site = ModelSite {
-        dir: dir.path(),
-        device: Device::Cpu,
-        parts: Parts::shipped(),
-        header: &header,
-    };
+    let site =
+        ModelSite { dir: dir.path(), device: device(), parts: Parts::shipped(), header: &header };
     let (pool, _) = NetworkPool::read(&site, "", |site| ChoiceNet::new(site, 3)).unwrap();
     let found = pool.predict(&inputs, 2).unwrap();
     for (row, logit) in found.iter().enumerate() {
@@ -225,7 +223,7 @@ fn a_multiple_choice_model_of_transformers_is_adopted() {
     }
 
     // The predictor takes the softmax over the logits of the choices.
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     let answer = predictor.answer(&[Request::row(&["w7 w9", "w11", "w12 w13"])]).unwrap().remove(0);
     let pair = |ids: [u32; 2]| {
         let ids = [&[2, 7, 9, 3], &ids[..], &[3]].concat();
@@ -249,7 +247,7 @@ fn losses_and_probabilities_are_those_of_the_softmax_over_the_choices() {
     settings.kind = HeadKind::Reference;
     let encoder = hf::read_config(&source()).unwrap().encoder;
     let encoder = EncoderConfig { hidden: 2, ..encoder };
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let net = ChoiceNet::new(&HeadSite::new(&vs.root(), &encoder, &settings), 3).unwrap();
     tch::no_grad(|| {
         let mut variables = vs.variables();
@@ -257,10 +255,10 @@ fn losses_and_probabilities_are_those_of_the_softmax_over_the_choices() {
         let _ = variables.get_mut("bias").unwrap().zero_();
     });
     let inputs = vec![Input { ids: vec![2], segment_b_start: 1 }; 6];
-    let batch = BatchTensors::new(&inputs.iter().collect::<Vec<_>>(), 0, Device::Cpu);
+    let batch = BatchTensors::new(&inputs.iter().collect::<Vec<_>>(), 0, device());
     let logits = [0.0, 2f32.ln(), 0.0, 3f32.ln(), 0.0, 0.0];
     let states: Vec<f32> = logits.iter().flat_map(|&logit| [logit, 7.0]).collect();
-    let hidden_bsh = &Tensor::from_slice(&states).view([6, 1, 2]);
+    let hidden_bsh = &Tensor::from_slice(&states).view([6, 1, 2]).to_device(device());
     let x = HeadInput { hidden_bsh, batch: &batch, train: false };
     let losses = net.losses(&x, &[&1, &2]).losses_b;
     assert_eq!(losses.size(), [2]);
@@ -326,7 +324,7 @@ fn choices_are_predicted_from_json_lines() {
     let dir = foreign("choice");
     let columns = ["context", "a", "b"].map(str::to_owned);
     assert!(Kinds::default().adopt(dir.path(), "swag", &columns, Version::V1).unwrap());
-    let predictor = Predictor::open(dir.path(), "cpu").unwrap();
+    let predictor = Predictor::open(dir.path(), device_name()).unwrap();
     let predict = |text: &'static str, format| {
         let rows = StreamInput::new(text.as_bytes(), "rows", format);
         let mut out = Vec::new();

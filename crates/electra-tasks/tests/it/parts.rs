@@ -1,6 +1,7 @@
 //! A swapped part is never lost: whatever opens the model without the part refuses it, and has a form with parts.
 
 use crate::{
+    device, device_name,
     e2e::{Fixture, config},
     says, texts,
 };
@@ -10,7 +11,7 @@ use electra_model::{
 use electra_tasks::{Answer, Kinds, Predictor};
 use electra_train::StartFrom;
 use std::sync::atomic::AtomicBool;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// Softmax attention with the opposite sign. It has the same variables, so that nothing but its name tells them apart.
 #[derive(Debug)]
@@ -41,17 +42,20 @@ fn a_model_with_a_swapped_attention_is_refused_by_all_that_lack_it() {
 
     let model = fixture.path("out/model");
     for folder in [&fixture.path("out"), &model] {
-        says(Predictor::open(folder, "cpu").map(drop), &REFUSED);
+        says(Predictor::open(folder, device_name()).map(drop), &REFUSED);
         let shipped = Parts::shipped();
-        says(Predictor::open_with(folder, "cpu", &Kinds::default(), &shipped).map(drop), &REFUSED);
+        says(
+            Predictor::open_with(folder, device_name(), &Kinds::default(), &shipped).map(drop),
+            &REFUSED,
+        );
     }
     let pretrained = Pretrained::read(&model).unwrap();
-    says(PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu).map(drop), &REFUSED);
-    PretrainedNetwork::new(&pretrained, &parts(), Device::Cpu).unwrap();
+    says(PretrainedNetwork::new(&pretrained, &Parts::shipped(), device()).map(drop), &REFUSED);
+    PretrainedNetwork::new(&pretrained, &parts(), device()).unwrap();
 
     // Its answers are those of its own attention: with another one under the same name they differ.
     let predictor = |parts: &Parts| {
-        Predictor::open_with(&fixture.path("out"), "cpu", &Kinds::default(), parts).unwrap()
+        Predictor::open_with(&fixture.path("out"), device_name(), &Kinds::default(), parts).unwrap()
     };
     let answers = |parts: &Parts| -> Vec<Answer> {
         predictor(parts).answer(&texts(&["red fox", "green bird sings"])).unwrap()
@@ -74,6 +78,6 @@ fn a_model_with_a_swapped_attention_is_refused_by_all_that_lack_it() {
 
     // A part that the model does not have is not used silently either.
     let unused = Parts::shipped().with_attention("other", SoftmaxAttention::new);
-    let error = PretrainedNetwork::new(&pretrained, &unused, Device::Cpu).unwrap_err();
+    let error = PretrainedNetwork::new(&pretrained, &unused, device()).unwrap_err();
     assert!(matches!(error, Error::UnknownPart { .. }), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Prediction of streams and by threads, and bad input.
 
 use crate::{
-    break_layer,
+    break_layer, device_name,
     e2e::{Fixture, config},
     says,
 };
@@ -25,7 +25,7 @@ use tch::Tensor;
 fn tuned(fixture: &Fixture) -> Predictor {
     let (task, config) = (fixture.read_task(), config(&["train.epochs=1"]));
     fixture.finetune(&task, &config, "out").run(&AtomicBool::new(false), &mut |_| {}).unwrap();
-    Predictor::open(&fixture.path("out/model"), "cpu").unwrap()
+    Predictor::open(&fixture.path("out/model"), device_name()).unwrap()
 }
 
 /// A reader that returns one line per call and records how far it is ahead of the answers.
@@ -184,7 +184,8 @@ fn threads_are_in_the_network_at_the_same_time() {
     finetune.parts = Some(parts.clone());
     finetune.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
     let predictor =
-        Predictor::open_with(&fixture.path("out"), "cpu", &Kinds::default(), &parts).unwrap();
+        Predictor::open_with(&fixture.path("out"), device_name(), &Kinds::default(), &parts)
+            .unwrap();
     let requests = [Request::text("red fox")];
     let expected = predictor.answer(&requests).unwrap();
     waits.store(true, Ordering::Relaxed);
@@ -238,7 +239,7 @@ fn errors_of_predictions_name_the_line_and_lose_nothing_before_it() {
     assert_eq!(lines, 3);
 
     break_layer(&fixture.path("out/model"), "task_head.weight");
-    let broken = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let broken = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     let (done, _) = run(&broken, b"text\nred\n", Format::Tsv);
     says(done, &["rows:2", "NaN or infinity"]);
     says(broken.answer(&[Request::text("red")]), &["number 0", "NaN or infinity"]);
@@ -255,7 +256,7 @@ fn names_of_classes_are_written_as_the_format_has_them() {
         let named = |name: &str| serde_json::to_string(&format!("{name}{class}")).unwrap();
         let text = plain.replace("\"animal\"", &named("a")).replace("\"color\"", &named("c"));
         fs::write(&info, text).unwrap();
-        let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+        let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
         let text = "text\nred\n".as_bytes();
         let rows = StreamInput::new(text, "rows", Format::Tsv);
         let options = StreamOptions {

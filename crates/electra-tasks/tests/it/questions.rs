@@ -1,6 +1,8 @@
 //! Question answering from files to files, on a tiny scale: fine-tuning, its outputs, resuming, prediction.
 
-use crate::{break_layer, described, e2e::Fixture, root, says, with_key};
+use crate::{
+    break_layer, described, device_name, e2e::Fixture, root, says, train_device, with_key,
+};
 use electra_model::hf::{self, Architecture, Pretrained};
 use electra_scores::{
     Metric,
@@ -65,7 +67,7 @@ fn write(fixture: &Fixture, version: Version) -> SquadTask {
 
 fn config(overrides: &[&str]) -> FinetuneConfig {
     let base = [
-        "train.device=cpu",
+        train_device(),
         "train.batch_size=16",
         "train.max_length=14",
         "train.epochs=12",
@@ -162,7 +164,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
     assert!(fs::read_to_string(fixture.path("out/report.html")).unwrap().contains("Worst answers"));
 
     // The model folder gives the answers of the run, and "no answer" above its threshold.
-    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     // The threshold of the config.
     assert_eq!(predictor.form(), RequestForm::Questions { null_threshold: Some(0.0) });
     let options = outputs(&fixture);
@@ -204,7 +206,7 @@ fn questions_with_and_without_an_answer_are_learned_and_predicted() {
 fn tuned(fixture: &Fixture) -> Predictor {
     let (task, config) = (write(fixture, Version::V2), config(&["train.epochs=1"]));
     finish(&finetune(fixture, &task, &config, "out"));
-    Predictor::open(&fixture.path("out/model"), "cpu").unwrap()
+    Predictor::open(&fixture.path("out/model"), device_name()).unwrap()
 }
 
 /// The files that answers are written to besides `p.json`.
@@ -282,7 +284,7 @@ fn answers_of_nan_or_infinity_are_errors() {
     let options = outputs(&fixture);
     for layer in ["start", "end", "impossible"] {
         break_layer(&model, &format!("task_head.{layer}.weight"));
-        let broken = Predictor::open(&model, "cpu").unwrap();
+        let broken = Predictor::open(&model, device_name()).unwrap();
         let result = answer(&broken, "red", "red fox");
         says(result, &["request = number 0", "NaN or infinity"]);
         let result = predict(&broken, &fixture, &options);
@@ -290,7 +292,7 @@ fn answers_of_nan_or_infinity_are_errors() {
         assert!(["p.json", "o.json", "n.json"].iter().all(|name| !fixture.path(name).exists()));
         fs::write(model.join("model.safetensors"), &weights).unwrap();
     }
-    let whole = Predictor::open(&model, "cpu").unwrap();
+    let whole = Predictor::open(&model, device_name()).unwrap();
     // Outputs are checked before anything is predicted.
     for (n_best, words) in [("nowhere/n.json", "does not exist"), ("squad", "is a folder")] {
         let options = StreamOptions { n_best: Some(fixture.path(n_best)), ..options.clone() };
@@ -308,7 +310,7 @@ fn invalid_keys_of_a_model() {
     let fixture = Fixture::new();
     tuned(&fixture);
     let model = fixture.path("out/model");
-    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
+    let with = with_key(&model, |model| Predictor::open(model, device_name()));
     for key in ["max_query_length", "stride", "max_answer_length", "n_best", "beam"] {
         let found = format!("squad.{key} = 0");
         says(with(&format!("/squad/{key}"), json!(0)), &["task.json", &found, "at least 1"]);
@@ -361,7 +363,7 @@ fn hugging_faces_head_is_a_folder_that_transformers_loads() {
     let card = fs::read_to_string(model.join("README.md")).unwrap();
     assert!(card.contains("pipeline_tag: question-answering"), "{card}");
     assert!(card.contains("AutoModelForQuestionAnswering.from_pretrained"), "{card}");
-    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictor = Predictor::open(&model, device_name()).unwrap();
     answer(&predictor, "red", "red fox").unwrap();
     // It always answers, so a threshold does not apply.
     let options = StreamOptions { threshold: Some(1.0), ..StreamOptions::default() };

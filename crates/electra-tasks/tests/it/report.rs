@@ -1,5 +1,6 @@
 //! `report.html`: it shows the predictions of the run and is self-contained.
 
+use crate::device_name;
 use crate::e2e::{Fixture, TASK, config};
 use electra_scores::LeftOut;
 use electra_tasks::{Completion, Grid, Predictor, details::Details, finetune::grid::cells};
@@ -47,7 +48,7 @@ fn the_report_of_fine_tuning_shows_what_was_predicted() {
     }
     // The hardest examples, from the model's probabilities.
     assert_eq!(columns, &["index", "loss", "gold", "predicted", "its probability", "text"]);
-    let predictor = Predictor::open(&fixture.path("out/model"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("out/model"), device_name()).unwrap();
     let texts: Vec<&str> = dev.lines().skip(1).map(|l| l.split('\t').next().unwrap()).collect();
     let answers = predictor.answer(&crate::texts(&texts)).unwrap();
     let loss = |i: usize| {

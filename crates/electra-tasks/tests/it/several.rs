@@ -1,6 +1,7 @@
 //! Several tasks on one encoder: shares of an epoch, losses, scores and models of each task, bad input.
 
 use crate::{
+    device_name,
     e2e::{Fixture, config},
     says, texts,
 };
@@ -117,7 +118,7 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
         "{cell} is not in {html}"
     );
     // The model of each task gives the predictions of the scores.
-    let kinds = Predictor::open(&fixture.path("out/model/kinds"), "cpu").unwrap();
+    let kinds = Predictor::open(&fixture.path("out/model/kinds"), device_name()).unwrap();
     assert_eq!(kinds.header().task, "kinds");
     let dev = fs::read_to_string(fixture.path("task/dev.tsv")).unwrap();
     let rows: Vec<(&str, &str)> =
@@ -126,12 +127,12 @@ fn a_classification_and_a_tagging_are_learned_together_and_each_has_its_model() 
     let answers = kinds.answer(&requests).unwrap();
     let right = answers.iter().zip(&rows).filter(|(a, (_, gold))| a.text() == *gold).count();
     assert_eq!(right as f64 / rows.len() as f64, accuracy);
-    let things = Predictor::open(&fixture.path("out/model/things"), "cpu").unwrap();
+    let things = Predictor::open(&fixture.path("out/model/things"), device_name()).unwrap();
     let tags = things.answer(&[Request::words(&["red", "fox"])]).unwrap()[0].text();
     assert!(tags.starts_with("B-COLOR "), "{tags}");
     // The folder of both has the encoder alone.
     says(
-        Predictor::open(&fixture.path("out/model"), "cpu").map(drop),
+        Predictor::open(&fixture.path("out/model"), device_name()).map(drop),
         &["model", "several tasks", "one of them"],
     );
     let exported = model::export(&fixture.path("out"), &fixture.path("e"), Existing::Refuse);

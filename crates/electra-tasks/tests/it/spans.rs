@@ -1,5 +1,6 @@
 //! Contexts, windows, heads and answers of questions; hand-made texts and the reference's formulas.
 
+use crate::device;
 use crate::says;
 use electra_model::EncoderConfig;
 use electra_scores::squad::{Answer, SquadFile, read};
@@ -17,7 +18,7 @@ use electra_tasks::{
 use electra_tokenize::{TokenizerConfig, Vocab, WordPiece};
 use proptest::prelude::*;
 use std::{fs, ops::Range};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 /// Ids from 5 on, in this order.
 const WORDS: [&str; 14] =
@@ -181,7 +182,7 @@ fn a_question_is_an_input_for_each_window() {
 fn inputs(rows: &[(usize, usize)]) -> BatchTensors {
     let input = |&(length, segment_b_start)| Input { ids: vec![5; length], segment_b_start };
     let rows: Vec<Input> = rows.iter().map(input).collect();
-    BatchTensors::new(&rows.iter().collect::<Vec<_>>(), 0, Device::Cpu)
+    BatchTensors::new(&rows.iter().collect::<Vec<_>>(), 0, device())
 }
 
 const H: i64 = 4;
@@ -194,7 +195,7 @@ fn head(kind: HeadKind, config: &SpanConfig) -> (nn::VarStore, SpanNet) {
     let path = crate::root().join("configs/finetune-squad-small.toml");
     let mut settings = FinetuneConfig::read(&path, &[]).unwrap().head;
     settings.kind = kind;
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let encoder = EncoderConfig { hidden: H, ..encoder() };
     let head = SpanNet::new(&HeadSite::new(&vs.root(), &encoder, &settings), config).unwrap();
     (vs, head)
@@ -221,7 +222,7 @@ fn head_input<'a>(hidden_bsh: &'a Tensor, batch: &'a BatchTensors) -> HeadInput<
 
 /// Hidden states `[b, s, 4]`.
 fn hidden(b: i64, s: i64) -> Tensor {
-    ((Tensor::arange(b * s * H, (Kind::Float, Device::Cpu)) * 1.7).sin() * 2.0).view([b, s, H])
+    ((Tensor::arange(b * s * H, (Kind::Float, device())) * 1.7).sin() * 2.0).view([b, s, H])
 }
 
 /// With weights of 0 every position is as likely: the loss is (ln n + ln n) / 2 + ln 2 / 2, n the positions that

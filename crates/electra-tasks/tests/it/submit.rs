@@ -1,6 +1,6 @@
 //! Every task of GLUE from its files to the leaderboard's archive, with a tiny encoder of random weights.
 
-use crate::{e2e::turn, glue::write, root, says};
+use crate::{device_name, e2e::turn, glue::write, root, says, train_device};
 use electra_model::Parts;
 use electra_model::{
     ElectraConfig, EncoderConfig,
@@ -66,11 +66,8 @@ impl Fixture {
     /// Fine-tunes `task` in `runs/TASK`.
     fn finetune(&self, task: &str, weights: Weights, model: &Path, set: &[&str]) -> Report {
         let (task, data) = glue::open(task, &self.path("glue")).unwrap();
-        let set: Vec<String> = ["train.device=cpu", "train.epochs=1"]
-            .iter()
-            .chain(set)
-            .map(|&s| s.to_owned())
-            .collect();
+        let set: Vec<String> =
+            [train_device(), "train.epochs=1"].iter().chain(set).map(|&s| s.to_owned()).collect();
         let config =
             FinetuneConfig::read(&root().join("configs/finetune-tiny.toml"), &set).unwrap();
         let out = self.path("runs").join(&task.name);
@@ -96,7 +93,7 @@ impl Fixture {
             missing,
             rows: RowCounts::AsGiven,
             archive: Archive::Omit,
-            device: "cpu".to_owned(),
+            device: device_name().to_owned(),
             kinds: Kinds::default(),
             parts: Parts::shipped(),
         }
@@ -141,7 +138,7 @@ fn every_task_is_learned_and_submitted() {
         assert_eq!(table.origin, Origin::Model(model.clone()), "{}", table.file);
         let found = fixture.predictions(table.file);
         // The predictions for single texts.
-        let predictor = Predictor::open(&model, "cpu").unwrap();
+        let predictor = Predictor::open(&model, device_name()).unwrap();
         let pairs = table.task.text_b.is_some();
         for (n, found) in found.iter().enumerate() {
             let (a, b) = (format!("\"a red green, {n}"), format!("\"b red green, {n}"));

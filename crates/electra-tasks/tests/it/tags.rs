@@ -1,7 +1,7 @@
 //! Tagging end to end: files in every scheme, long sentences, answers and their scores, prediction, bad input.
 
 use crate::{
-    break_layer, described,
+    break_layer, described, device_name,
     e2e::{Fixture, config},
     says, with_key,
 };
@@ -140,7 +140,7 @@ fn entities_are_learned_scored_and_written() {
     model::export(&fixture.path("out"), &fixture.path("exported"), Existing::Refuse).unwrap();
 
     // The predictions for requests and for a file are the same; the lines of the file are kept.
-    let predictor = Predictor::open(&fixture.path("exported"), "cpu").unwrap();
+    let predictor = Predictor::open(&fixture.path("exported"), device_name()).unwrap();
     let words = columns(&text, 0);
     let tagged = tag(&predictor, &words).unwrap();
     let tags =
@@ -183,7 +183,7 @@ fn tags_of_nan_are_errors() {
     let fixture = fixture(TASK);
     run(&fixture, &task(&fixture), &tags_config(&["train.epochs=1"])).unwrap();
     let model = fixture.path("out/model");
-    let predictor = Predictor::open(&model, "cpu").unwrap();
+    let predictor = Predictor::open(&model, device_name()).unwrap();
     let tag = |predictor: &Predictor| tag(predictor, &[["red", "fox"], ["blue", "bird"]]);
     let alone = tag(&predictor).unwrap();
     std::thread::scope(|scope| {
@@ -193,7 +193,7 @@ fn tags_of_nan_are_errors() {
         }
     });
 
-    let with = with_key(&model, |model| Predictor::open(model, "cpu"));
+    let with = with_key(&model, |model| Predictor::open(model, device_name()));
     for length in [0, 3, 65] {
         let found = format!("max_length = {length}");
         says(with("/max_length", length.into()), &["task.json", &found, "from 4 to 64"]);
@@ -211,7 +211,7 @@ fn tags_of_nan_are_errors() {
     assert_eq!(String::from_utf8(written).unwrap().lines().count(), 5);
 
     break_layer(&model, "classifier.weight");
-    let broken = Predictor::open(&model, "cpu").unwrap();
+    let broken = Predictor::open(&model, device_name()).unwrap();
     says(tag(&broken), &["request = number 0", "NaN or infinity"]);
     let (input, output) = (fixture.path("words.conll"), fixture.path("tagged.conll"));
     fs::write(&input, "\nred\nfox\n\nbear\n").unwrap();

@@ -3,10 +3,10 @@
 //! The tests only use public forward passes, of networks whose weights make the masks visible in the hidden states, so
 //! that they apply to every implementation of a layer.
 
-use crate::{GeneratorLock, preset};
+use crate::{GeneratorLock, device, preset};
 use electra_model::{Encoder, EncoderInput, PaddingMask, Parts, Pretraining, tensors::variables};
 use electra_train::{RunConfig, mix};
-use tch::{Device, Kind, Tensor, nn, no_grad};
+use tch::{Kind, Tensor, nn, no_grad};
 
 /// The tested probability: different from its complement, and from the presets' 0.1.
 const P: f64 = 0.25;
@@ -37,7 +37,7 @@ fn networks(kernels: &str, dropout: f64, attention_dropout: f64) -> (nn::VarStor
         overrides.extend(sizes.map(|(key, value)| format!("model.{network}.{key}={value}")));
     }
     let config = RunConfig::read(&preset("tiny"), &overrides).unwrap();
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let networks = Pretraining::new(&vs.root(), &config.model, &Parts::shipped()).unwrap();
     (vs, networks)
 }
@@ -61,8 +61,8 @@ fn number(x: f64) -> Tensor {
 }
 
 fn states(encoder: &Encoder, train: bool) -> Vec<Tensor> {
-    let ids = Tensor::full([BATCH, LENGTH], 5, (Kind::Int64, Device::Cpu));
-    let mask = PaddingMask::without_padding(BATCH, LENGTH, Device::Cpu);
+    let ids = Tensor::full([BATCH, LENGTH], 5, (Kind::Int64, device()));
+    let mask = PaddingMask::without_padding(BATCH, LENGTH, device());
     let input = EncoderInput::new(ids.shallow_clone(), ids.zeros_like(), mask);
     let states = no_grad(|| encoder.hidden_states(&input, train));
     states.into_iter().map(|state| state.to_kind(Kind::Double)).collect()
@@ -142,7 +142,7 @@ fn hidden_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
 }
 
 fn ramp() -> Tensor {
-    Tensor::arange(HIDDEN, (Kind::Double, Device::Cpu)) / HIDDEN as f64
+    Tensor::arange(HIDDEN, (Kind::Double, device())) / HIDDEN as f64
 }
 
 /// The masks of hidden dropout after the embeddings and in each layer, after verifying their scale.
@@ -214,7 +214,7 @@ mod columns {
 /// `k` of each head, and each layer writes its heads' results into its own columns.
 fn attention_networks(kernels: &str) -> (nn::VarStore, Pretraining) {
     let (vs, networks) = networks(kernels, 0.0, P);
-    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
+    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, device()));
     let put = |matrix: &Tensor, row: i64, column: i64, value: f64| {
         let _ = matrix.narrow(0, row, 1).narrow(1, column, 1).fill_(value);
     };

@@ -1,6 +1,6 @@
 //! Estimators against what they estimate: REINFORCE against the exact gradient, Electric against known probabilities.
 
-use crate::{GeneratorLock, figures, preset};
+use crate::{GeneratorLock, device, figures, preset, train_device};
 use electra_data::MaskedBatch;
 use electra_model::{EncoderInput, Parts, Row, tensors::variables};
 use electra_train::{
@@ -21,7 +21,7 @@ fn model(vocab: usize, sets: &[&str]) -> RunConfig {
     let vocab = format!("model.vocab_size={vocab}");
     let common = [
         &vocab,
-        "train.device=cpu",
+        train_device(),
         "model.embedding_size=16",
         "model.discriminator.hidden=16",
         "model.discriminator.intermediate=32",
@@ -82,7 +82,7 @@ fn reinforce_estimates_the_gradient_of_the_expected_reward() {
         temperature: 1.0,
         masking: MASKING,
     };
-    let (vs, parts, counts) = (nn::VarStore::new(Device::Cpu), Parts::shipped(), [0; VOCAB]);
+    let (vs, parts, counts) = (nn::VarStore::new(device()), Parts::shipped(), [0; VOCAB]);
     let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
     let objective = settings.build(&site).unwrap();
     let (ids, position, label) = ([2, 5, 0, 7, 3], 2, 6);
@@ -143,7 +143,7 @@ fn electric_learns_the_log_probabilities_of_a_toy_corpus() {
     // Half of the rows have noise.
     let masking = MaskingConfig::Uniform { rate: 0.5, mask_share: 1.0 };
     let settings = ElectricConfig { generator_weight: 1.0, discriminator_weight: 1.0, masking };
-    let (vs, parts, counts) = (nn::VarStore::new(Device::Cpu), Parts::shipped(), [0; 5 + WORDS]);
+    let (vs, parts, counts) = (nn::VarStore::new(device()), Parts::shipped(), [0; 5 + WORDS]);
     let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
     let objective = Electric::new(&settings, &site).unwrap();
     let named = variables(&vs).unwrap();
@@ -187,7 +187,7 @@ fn electric_learns_the_log_probabilities_of_a_toy_corpus() {
         for (b, &count) in counts.iter().enumerate() {
             let ids = [2, 5 + a as u32, 5 + b as u32, 3];
             let row = Row { ids: &ids, segment_b_start: 4 };
-            let input = EncoderInput::from_rows(&[row], 0, Device::Cpu);
+            let input = EncoderInput::from_rows(&[row], 0, device());
             let energy = tch::no_grad(|| objective.energies_bs(&input)).double_value(&[0, 2]);
             let expected = -(count as f64 / 16.0).ln();
             assert!((energy - expected).abs() < 0.3, "{a} {b}: {energy}, expected {expected}");

@@ -95,7 +95,9 @@ fn metrics_with_the_unigram_reference_match_a_calculation_token_by_token() {
         .unwrap();
     for (name, expected) in by_hand(&fixture, &discriminator) {
         let found = rows.last().unwrap()[name].as_f64().unwrap();
-        assert!((found - expected).abs() < 1e-5, "{name} is {found}, expected {expected}");
+        // Logits that are equal up to rounding may change places.
+        let tolerance = if name.ends_with("auc") { 1e-3 } else { 1e-5 };
+        assert!((found - expected).abs() < tolerance, "{name} is {found}, expected {expected}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! How often the training loop fetches losses and norms from the device.
 
-use crate::{Fixture, objective::built};
+use crate::{Fixture, device, objective::built};
 use electra_data::{Loader, LoaderConfig, ShardSet, Split, UniformMasking};
 use electra_model::tensors::variables;
 use electra_train::{
@@ -30,7 +30,7 @@ fn fetches(
         schedule: config.schedule(),
         accumulate: 2,
         seed: 1,
-        device: Device::Cpu,
+        device: device(),
         fetch,
         world: &SingleProcess,
     };

@@ -1,6 +1,6 @@
 //! `FromText`, and what a run says and checks about its data.
 
-use crate::{Fixture, SMALL_NETWORKS, bad_input::fails_with, preset};
+use crate::{Fixture, SMALL_NETWORKS, bad_input::fails_with, device_name, preset, train_device};
 use electra_data::CorpusConfig;
 use electra_tokenize::TokenizerOptions;
 use electra_train::{
@@ -15,11 +15,10 @@ use std::{
 };
 
 /// Overrides of the tiny size for a short run with a vocabulary of at most 90 tokens.
-const SMALLER: [&str; 6] = [
+const SMALLER: [&str; 5] = [
     "model.vocab_size=90",
     "train.steps=6",
     "train.batch_size=6",
-    "train.device=cpu",
     "checkpoint.every=2",
     "evaluate.every=3",
 ];
@@ -32,7 +31,7 @@ fn request(fixture: &Fixture) -> Request {
         vocab: None,
         size: Some(Preset::Tiny),
         hours: None,
-        overrides: [&SMALLER[..], &SMALL_NETWORKS]
+        overrides: [&SMALLER[..], &SMALL_NETWORKS, &[train_device()]]
             .concat()
             .into_iter()
             .map(str::to_owned)
@@ -222,7 +221,11 @@ fn a_run_begins_with_its_sizes() {
     let warnings = found.warnings();
     assert!(warnings.len() == 1 && warnings[0].contains("20 tokens per parameter"), "{warnings:?}");
     let text = found.to_string();
-    assert!(text.contains("cpu, f32") && text.contains("6 sequences of 16 tokens"), "{text}");
+    assert!(
+        text.contains(&format!("{}, f32", device_name()))
+            && text.contains("6 sequences of 16 tokens"),
+        "{text}"
+    );
 
     let long = summary(&fixture, &["train.steps=100000"]);
     let warnings = long.warnings();

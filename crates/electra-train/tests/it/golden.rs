@@ -1,7 +1,7 @@
 //! Golden values from transformers and NumPy (`tests/python/gen_networks.py`, `gen_training.py`): losses, every
 //! gradient, and twenty updates.
 
-use super::{GeneratorLock, figures, preset, replaced_token};
+use super::{GeneratorLock, device, figures, preset, replaced_token, train_device};
 use electra_data::MaskedBatch;
 use electra_model::{Parts, tensors, tensors::variables};
 use electra_train::{
@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 pub(crate) type Tensors = HashMap<String, Tensor>;
 
@@ -21,7 +21,8 @@ pub(crate) type Tensors = HashMap<String, Tensor>;
 pub(crate) fn read(name: &str) -> (PathBuf, Tensors, serde_json::Value) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let path = root.join(format!("{name}.safetensors"));
-    let all = tensors::read(&path).unwrap().into_iter().collect();
+    let all = tensors::read(&path).unwrap().into_iter();
+    let all = all.map(|(name, tensor)| (name, tensor.to_device(device()))).collect();
     let facts = serde_json::from_str(&tensors::metadata(&path).unwrap()["facts"]).unwrap();
     (path, all, facts)
 }
@@ -40,7 +41,7 @@ fn config(facts: &serde_json::Value, kernels: &str) -> RunConfig {
 /// No dropout, and the fixture's sizes and sharing.
 pub(crate) fn overrides(facts: &serde_json::Value, kernels: &str) -> Vec<String> {
     let mut overrides: Vec<String> = [
-        "train.device=cpu",
+        train_device(),
         "model.dropout=0.0",
         "model.attention_dropout=0.0",
         "model.initializer.output_bias=zero",
@@ -73,7 +74,7 @@ fn objective(
     all: &Tensors,
     prefix: &str,
 ) -> (nn::VarStore, ReplacedToken) {
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let counts = vec![0; config.model.discriminator.vocab_size as usize];
     let parts = Parts::shipped();
     let objective = ReplacedToken::new(

@@ -1,7 +1,7 @@
 //! Golden values of the paper's objectives and sharing policies from PyTorch (`tests/python/gen_objectives.py`): losses and
 //! all gradients.
 
-use crate::{GeneratorLock, golden, preset};
+use crate::{GeneratorLock, device, golden, preset};
 use electra_model::{EncoderConfig, EncoderSizes, Parts, tensors, tensors::variables};
 use electra_tokenize::SpecialTokens;
 use electra_train::{
@@ -11,7 +11,7 @@ use electra_train::{
 };
 use serde_json::Value;
 use std::fs;
-use tch::{Device, Tensor, nn};
+use tch::{Tensor, nn};
 
 /// The config of a fixture: the tiny preset with its sizes, sharing and objective.
 fn config(facts: &Value, kernels: &str) -> RunConfig {
@@ -42,7 +42,7 @@ fn losses_and_gradients(case: &str) {
             None => vec![0; config.model.discriminator.vocab_size as usize],
         };
         let counts: Vec<u64> = counts.into_iter().map(|count| count as u64).collect();
-        let (vs, parts) = (nn::VarStore::new(Device::Cpu), Parts::shipped());
+        let (vs, parts) = (nn::VarStore::new(device()), Parts::shipped());
         let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
         let objective = config.objective.build(&site).unwrap();
         golden::load(&path, &all, "weights/", &vs);

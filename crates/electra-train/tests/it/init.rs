@@ -1,6 +1,6 @@
 //! Initialization from trained weights, model cards, TensorFlow checkpoints.
 
-use crate::Fixture;
+use crate::{Fixture, device, device_name};
 use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_model::{
     Discriminator, EncoderConfig, EncoderSizes, Generator, Parts,
@@ -16,7 +16,7 @@ use electra_train::{
     run_dir::{RunDir, processor},
 };
 use std::{fs, path::Path};
-use tch::{Device, nn::VarStore};
+use tch::nn::VarStore;
 
 /// A run of the fixture, with both networks exported.
 struct Folders {
@@ -214,8 +214,8 @@ fn the_model_card_describes_the_training() {
     let out = exported.fixture.path("other-hardware");
     export(&exported.fixture.path("run"), ExportPart::Encoder, &out, Existing::Refuse).unwrap();
     let card = fs::read_to_string(out.join("README.md")).unwrap();
-    let line = "| hardware | Cpu, Abacus \\| 9000, 3 cores, 2 threads |";
-    assert!(card.contains(line), "{line} in {card}");
+    let line = format!("| hardware | {}, Abacus \\| 9000, 3 cores, 2 threads |", device_name());
+    assert!(card.contains(&line), "{line} in {card}");
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn new_words_begin_as_the_mean_of_their_pieces() {
 
 /// The tensors of a network with new weights.
 fn untrained(encoder: &EncoderConfig, architecture: Architecture) -> tensors::Named {
-    let vs = VarStore::new(Device::Cpu);
+    let vs = VarStore::new(device());
     let parts = Parts::shipped();
     match architecture {
         Architecture::ElectraForMaskedLM => {

@@ -30,6 +30,7 @@ mod tensorboard;
 
 use electra_data::{BuildConfig, Corpus, CorpusConfig, build_shards};
 use electra_tokenize::{TokenizerConfig, TrainConfig, WordPiece, train_vocab};
+pub(crate) use electra_torch::testing::{device, device_name, train_device};
 use electra_train::{
     RunConfig,
     config::ObjectiveConfig,
@@ -102,7 +103,7 @@ impl Fixture {
             &vocab,
             "train.steps=10",
             "train.batch_size=6",
-            "train.device=cpu",
+            train_device(),
             "train.log_every=5",
             "checkpoint.every=5",
             "evaluate.every=5",

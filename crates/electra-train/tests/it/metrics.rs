@@ -1,6 +1,6 @@
 //! All metrics of a batch, calculated by hand, for networks with known outputs.
 
-use crate::{GeneratorLock, figures, preset, replaced_token};
+use crate::{GeneratorLock, device, figures, preset, replaced_token, train_device};
 use electra_data::MaskedBatch;
 use electra_model::{Parts, tensors::variables};
 use electra_train::{
@@ -23,7 +23,7 @@ const PREDICTED: [i64; 2] = [5, 9];
 /// A vocabulary of 10 tokens; one layer of width 4 in each network; lambda 50.
 fn config() -> RunConfig {
     let mut overrides: Vec<String> = [
-        "train.device=cpu",
+        train_device(),
         "data.sequence_length=5",
         "model.vocab_size=10",
         "model.embedding_size=4",
@@ -99,7 +99,7 @@ fn batch() -> MaskedBatch {
 fn all_metrics_match_a_manual_calculation() {
     let _lock = GeneratorLock::take();
     let config = config();
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let parts = Parts::shipped();
     let objective = ReplacedToken::new(
         replaced_token(&config),

@@ -1,6 +1,6 @@
 //! Replaced token detection: initial loss, labels, sampling, gradient accumulation, metrics.
 
-use crate::{Fixture, figures, replaced_token};
+use crate::{Fixture, device, figures, replaced_token};
 use electra_data::{MaskedBatch, ShardSet, Split, UniformMasking, evaluation_batches};
 use electra_model::tensors::variables;
 use electra_train::{
@@ -23,7 +23,7 @@ pub(crate) fn built(fixture: &Fixture, config: &RunConfig) -> (nn::VarStore, Rep
     tch::manual_seed(1);
     let counts =
         ShardSet::open(&fixture.path("shards"), Split::Train).unwrap().unigram_counts().unwrap();
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let parts = electra_model::Parts::shipped();
     let site = ObjectiveSite::new(vs.root(), &config.model, &parts, &counts);
     let objective = ReplacedToken::new(replaced_token(config), &site).unwrap();

@@ -1,10 +1,11 @@
 //! Adam and the schedule, compared with the reference's formulas in float64.
 
+use crate::device;
 use electra_train::{
     optim::{Adam, Decay, OptimizerConfig, Rule},
     schedule::Schedule,
 };
-use tch::{Device, Kind, Tensor, nn, no_grad};
+use tch::{Kind, Tensor, nn, no_grad};
 
 /// For float32 over a few updates of values around 1.
 const TOLERANCE: f64 = 1e-6;
@@ -37,7 +38,7 @@ impl Expected {
 
 #[test]
 fn updates_match_the_reference() {
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let kernel = vs.root().var("kernel", &[2], nn::Init::Const(1.0));
     let bias = vs.root().var("bias", &[1], nn::Init::Const(-2.0));
     let variables = vec![
@@ -53,7 +54,8 @@ fn updates_match_the_reference() {
         let x = 0.3 + f64::from(step) * 0.2;
         adam.zero_grad();
         // d/dkernel = [x, 3x], d/dbias = -x.
-        let loss = (&kernel * Tensor::from_slice(&[x as f32, 3.0 * x as f32])).sum(Kind::Float)
+        let loss = (&kernel * Tensor::from_slice(&[x as f32, 3.0 * x as f32]).to_device(device()))
+            .sum(Kind::Float)
             - (&bias * x).sum(Kind::Float);
         loss.backward();
         let gradients = [x, 3.0 * x, -x];
@@ -80,14 +82,14 @@ fn updates_match_the_reference() {
 /// Without bias correction the first update is `0.1 g / sqrt(0.001 g^2) = sqrt(10)` times the rate.
 #[test]
 fn there_is_no_bias_correction() {
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let w = vs.root().var("w", &[1], nn::Init::Const(0.0));
     let config = OptimizerConfig { weight_decay: 0.0, ..CONFIG };
     let variables = vec![("w".to_owned(), w.shallow_clone())];
     let mut adam =
         Adam::new(&config, &variables, |_| Rule { decay: Decay::On, rate: 0.5 }).unwrap();
     w.sum(Kind::Float).backward();
-    adam.step(0.1, &Tensor::from(1.0));
+    adam.step(0.1, &Tensor::from(1.0).to_device(device()));
     let expected = -0.05 * 0.1 / (0.001f64.sqrt() + 1e-6);
     assert!((w.double_value(&[0]) - expected).abs() < TOLERANCE);
 }
@@ -109,7 +111,7 @@ fn norms_and_biases_do_not_decay() {
 /// A parameter that the loss does not depend on has a zero gradient and only decays.
 #[test]
 fn an_unused_parameter_only_decays() {
-    let vs = nn::VarStore::new(Device::Cpu);
+    let vs = nn::VarStore::new(device());
     let (used, unused) = (
         vs.root().var("a", &[1], nn::Init::Const(1.0)),
         vs.root().var("b", &[1], nn::Init::Const(1.0)),
@@ -119,7 +121,7 @@ fn an_unused_parameter_only_decays() {
     let mut adam =
         Adam::new(&CONFIG, &variables, |_| Rule { decay: Decay::On, rate: 1.0 }).unwrap();
     used.sum(Kind::Float).backward();
-    adam.step(0.1, &Tensor::from(1.0));
+    adam.step(0.1, &Tensor::from(1.0).to_device(device()));
     let decayed = no_grad(|| unused.double_value(&[0]));
     assert!((decayed - (1.0 - 0.1 * 0.01)).abs() < TOLERANCE, "{decayed}");
 }

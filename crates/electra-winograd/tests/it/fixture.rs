@@ -1,5 +1,6 @@
 //! A folder with a tiny discriminator, and files of GLUE.
 
+use crate::train_device;
 use electra_model::{
     ElectraConfig, EncoderConfig,
     hf::{self, Architecture},
@@ -79,7 +80,7 @@ impl Fixture {
 }
 
 pub(crate) fn config(overrides: &[&str]) -> FinetuneConfig {
-    let base = ["train.device=cpu", "optimizer.learning_rate=1e-3"];
+    let base = [train_device(), "optimizer.learning_rate=1e-3"];
     let all: Vec<String> = base.iter().chain(overrides).map(|&s| s.to_owned()).collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/finetune-tiny.toml");
     FinetuneConfig::read(&path, &all).unwrap()

@@ -17,6 +17,7 @@ use electra_tasks::{
     submit::{Archive, Missing, RowCounts, Submit},
 };
 use electra_tokenize::{Tokenizer, WordPiece};
+pub(crate) use electra_torch::testing::{device, device_name, train_device};
 use electra_train::Existing;
 use electra_winograd::{Schema, WINOGRAD};
 use fixture::{Fixture, config, says, write_train};
@@ -26,14 +27,14 @@ use std::{
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
-use tch::{Device, Kind};
+use tch::Kind;
 
 fn kinds() -> Kinds {
     Kinds::default().with(WINOGRAD)
 }
 
 fn open(dir: &Path) -> electra_tasks::Result<Predictor> {
-    Predictor::open_with(dir, "cpu", &kinds(), &Parts::shipped())
+    Predictor::open_with(dir, device_name(), &kinds(), &Parts::shipped())
 }
 
 /// `sentence1` with `_` in place of the pronoun, the row's candidate, the other candidates.
@@ -136,14 +137,14 @@ fn candidates_are_scored_in_the_text_that_they_make() {
     let scores = judge(&predictor, one, two).scores;
     let tokenizer = WordPiece::from_pretrained_dir(&model).unwrap();
     let pretrained = Pretrained::read(&model).unwrap();
-    let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), Device::Cpu).unwrap();
+    let network = PretrainedNetwork::new(&pretrained, &Parts::shipped(), device()).unwrap();
     let expected = |candidate: &str| {
         let special = tokenizer.vocab().special();
         let text = format!("Fox led Bear until {candidate} met Red Bird.");
         let ids = [vec![special.cls], tokenizer.encode(&text).unwrap(), vec![special.sep]].concat();
         let rows = [Row { ids: &ids, segment_b_start: ids.len() }];
         let hidden =
-            network.encoder().forward_t(&EncoderInput::from_rows(&rows, 0, Device::Cpu), false);
+            network.encoder().forward_t(&EncoderInput::from_rows(&rows, 0, device()), false);
         let replaced = network.logits(&hidden).unwrap().sigmoid().to_kind(Kind::Double);
         let start = 1 + tokenizer.encode("Fox led Bear until").unwrap().len();
         let end = start + tokenizer.encode(candidate).unwrap().len();
@@ -215,7 +216,7 @@ fn a_file_of_wnli_is_predicted_scored_and_submitted() {
         missing: Missing::Majority,
         rows: RowCounts::AsGiven,
         archive: Archive::Omit,
-        device: "cpu".to_owned(),
+        device: device_name().to_owned(),
         kinds: kinds(),
         parts: Parts::shipped(),
     };
