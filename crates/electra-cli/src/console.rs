@@ -10,6 +10,7 @@ use signal_hook::{
 use std::{
     fs,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -112,6 +113,12 @@ impl Write for Output {
 /// If standard output is closed; [`fail`] then reports nothing.
 pub(crate) fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(Output, "{line}")?)
+}
+
+/// The name that the program was started with, for messages with a command to type.
+pub(crate) fn program() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    path.file_name().map_or("electra".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A flag that is set by Ctrl-C, SIGTERM and SIGHUP. A second Ctrl-C or SIGTERM exits at once. Signals that were ignored

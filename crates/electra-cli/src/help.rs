@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// The commands by purpose.
 const GROUPS: [(&str, &[&str]); 7] = [
-    ("From text to predictions", &["train", "finetune", "predict", "fill-mask"]),
+    ("From text to predictions", &["train", "finetune", "predict", "embed", "fill-mask"]),
     (
         "Pre-training step by step",
         &["vocab", "shards", "presets", "pretrain", "evaluate", "export"],

@@ -62,6 +62,7 @@ enum Command {
     Rescore(commands::rescore::Args),
     Finetune(commands::finetune::Args),
     Predict(commands::predict::Args),
+    Embed(commands::embed::Args),
     #[command(subcommand)]
     Score(commands::score::Command),
     Submit(commands::submit::Args),
@@ -129,6 +130,7 @@ impl Command {
             Self::Rescore(args) => args.run(extensions),
             Self::Finetune(args) => args.run(extensions),
             Self::Predict(args) => args.run(extensions),
+            Self::Embed(args) => args.run(extensions),
             Self::Score(command) => command.run(),
             Self::Submit(args) => args.run(extensions),
             Self::Flops(args) => args.run(extensions),

@@ -6,6 +6,7 @@
 //! - [`squad`]: files of SQuAD and MRQA, and scores equal to those of the official scripts in every digit;
 //! - [`tagging`]: CoNLL files, tagging schemes, scores of entities as in seqeval and conlleval;
 //! - [`multi_label`]: sets of labels, scored as in scikit-learn;
+//! - [`window`]: streams in constant memory;
 //! - [`glue`]: GLUE's tasks, official scores, and the files of a submission.
 
 #[doc = include_str!("../README.md")]
@@ -31,6 +32,7 @@ pub mod squad;
 pub mod table;
 pub mod tagging;
 mod task_file;
+pub mod window;
 
 pub use class_weights::ClassWeights;
 pub use counts::MatchCounts;

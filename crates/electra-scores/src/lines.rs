@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use std::{
     io::{BufRead, BufReader, Read},
+    iter,
     string::FromUtf8Error,
 };
 
@@ -57,6 +58,15 @@ impl Lines {
     /// A line that is too long or not UTF-8, by its number; or the error of the reader.
     pub fn any(&mut self, file: &str) -> Result<Option<(u64, &str)>> {
         Ok(self.read(file)?.then_some((self.line, &self.text)))
+    }
+
+    /// The remaining lines, empty ones too, with their numbers, from 1. Errors name the file as `file`, and a line that is
+    /// too long or not UTF-8 by its number.
+    pub fn numbered(mut self, file: &str) -> impl Iterator<Item = Result<(u64, String)>> {
+        let file = file.to_owned();
+        iter::from_fn(move || {
+            self.any(&file).map(|line| line.map(|(line, text)| (line, text.to_owned()))).transpose()
+        })
     }
 
     /// Reads the next line into `text`; false at the end.

@@ -55,18 +55,28 @@ impl Body {
         batch_size: usize,
         net: &N,
     ) -> Vec<N::Output> {
+        self.map(inputs, batch_size, |batch| net.predict(batch))
+    }
+
+    /// The results of `each` for the rows of each batch, in the order of the inputs.
+    pub(crate) fn map<T>(
+        &self,
+        inputs: &[impl Borrow<Input>],
+        batch_size: usize,
+        each: impl Fn(&HeadInput<'_>) -> Vec<T>,
+    ) -> Vec<T> {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         order.sort_by_key(|&i| inputs[i].borrow().ids.len());
-        let mut outputs: Vec<Option<N::Output>> = inputs.iter().map(|_| None).collect();
+        let mut outputs: Vec<Option<T>> = inputs.iter().map(|_| None).collect();
         for range in chunks(order.len(), batch_size.max(1)) {
             let numbers = &order[range];
             let rows: Vec<&Input> = numbers.iter().map(|&i| inputs[i].borrow()).collect();
             let batch = self.tensors(&rows);
-            let predicted = no_grad(|| {
+            let of_rows = no_grad(|| {
                 let hidden_bsh = &self.forward_t(&batch, false);
-                net.predict(&HeadInput { hidden_bsh, batch: &batch, train: false })
+                each(&HeadInput { hidden_bsh, batch: &batch, train: false })
             });
-            for (&number, output) in numbers.iter().zip(predicted) {
+            for (&number, output) in numbers.iter().zip(of_rows) {
                 outputs[number] = Some(output);
             }
         }

@@ -4,6 +4,7 @@
 //!   seed's model; [`Grid`]: every combination of some hyperparameters;
 //! - [`preset`]: the hyperparameters of the paper and of the released code;
 //! - [`Predictor`]: a fine-tuned model of any kind, for requests in memory and files of any size;
+//! - [`Embedder`]: vectors of texts;
 //! - [`kinds`]: classes and numbers, sets of labels, spans of a text, tags of words; [`kinds::Kinds`] finds them by
 //!   name and accepts kinds of other crates, such as `electra-winograd`;
 //! - [`MultiTask`]: several tasks on one encoder;
@@ -25,6 +26,7 @@ mod by_id;
 mod card;
 pub mod config;
 pub mod details;
+pub mod embed;
 mod error;
 pub mod finetune;
 pub mod head;
@@ -50,6 +52,7 @@ pub use tch;
 
 pub use answer::{Answer, Request};
 pub use config::FinetuneConfig;
+pub use embed::Embedder;
 pub use error::{Error, Result};
 pub use finetune::{Completion, Event, Finetune, grid::Grid};
 pub use head::{HeadNet, HeadSite};

@@ -3,7 +3,6 @@
 mod options;
 mod questions;
 mod rows;
-mod window;
 mod words;
 
 use crate::{
@@ -19,7 +18,8 @@ use electra_model::Parts;
 use electra_scores::table::Rows;
 use std::{io::Write, path::Path, time::Instant};
 
-use options::{NOT_FINITE, Stream};
+pub(crate) use options::NOT_FINITE;
+use options::Stream;
 pub use options::{Probabilities, StreamInput, StreamOptions, StreamReport};
 pub(crate) use rows::RowEvent;
 

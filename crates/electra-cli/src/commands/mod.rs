@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod corpus;
+pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod fill_mask;
@@ -27,8 +28,9 @@ mod table;
 pub(crate) mod train;
 pub(crate) mod vocab;
 
+use electra_scores::Lines;
 use electra_train::Existing;
-use std::path::Path;
+use std::{io, path::Path};
 
 /// What errors call standard input.
 pub(crate) const STANDARD_INPUT: &str = "standard input";
@@ -48,6 +50,14 @@ impl Overwrite {
             false => Existing::Refuse,
         }
     }
+}
+
+/// The lines of a file or of standard input, and the name in errors.
+pub(crate) fn lines(input: &Path) -> anyhow::Result<(Lines, String)> {
+    Ok(match is_standard(input) {
+        true => (Lines::from_reader(io::stdin()), STANDARD_INPUT.to_owned()),
+        false => (Lines::from_reader(electra_files::open(input)?), input.display().to_string()),
+    })
 }
 
 /// Parses a number, which may be infinite but not NaN.

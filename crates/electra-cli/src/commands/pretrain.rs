@@ -71,8 +71,9 @@ impl Args {
         match outcome {
             Outcome::Finished => console::print(format_args!("finished: {}", out.display()))?,
             Outcome::Stopped => console::print(format_args!(
-                "stopped with the checkpoint {}; resume with: electra pretrain --resume {}",
+                "stopped with the checkpoint {}; resume with: {} pretrain --resume {}",
                 checkpoint.display(),
+                console::program(),
                 out.display()
             ))?,
         }

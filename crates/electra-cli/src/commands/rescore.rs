@@ -1,6 +1,6 @@
 //! `electra rescore`: pseudo-log-likelihoods of texts by a discriminator of Electric.
 
-use super::{Overwrite, STANDARD_INPUT, is_standard, model::Model};
+use super::{Overwrite, is_standard, lines, model::Model};
 use crate::{
     Extensions,
     console::{self, Progress},
@@ -9,17 +9,14 @@ use anyhow::bail;
 use clap::Parser;
 use electra_files::write_file_with;
 use electra_model::{Discriminator, likelihood::pseudo_log_likelihoods};
-use electra_scores::Lines;
+use electra_scores::window::{Filled, WINDOW_BYTES, fill};
 use electra_tokenize::Tokenizer;
 use electra_train::Existing;
 use std::{
-    io::{self, BufWriter, Write},
+    io::{BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
 };
-
-/// Bytes of text after which a window ends before its lines are read.
-const WINDOW_BYTES: usize = 16 << 20;
 
 /// Score texts with a discriminator of Electric.
 ///
@@ -63,22 +60,16 @@ impl Args {
         }
         let device = electra_torch::device(&self.device)?;
         let model = Model::<Discriminator>::open(&self.model, &extensions.parts, device)?;
-        let (lines, file) = match is_standard(&self.input) {
-            true => (Lines::from_reader(io::stdin()), STANDARD_INPUT.to_owned()),
-            false => {
-                let file = self.input.display().to_string();
-                (Lines::from_reader(electra_files::open(&self.input)?), file)
-            }
-        };
-        let mut texts = Texts { lines, file, model: &model, most: self.window as usize };
+        let (lines, file) = lines(&self.input)?;
+        let mut texts = lines.numbered(&file).map(|line| Text::new(&model, &file, line?));
         let mut progress = Progress::new("texts", 0);
         if is_standard(&self.output) {
             let mut writer = BufWriter::new(console::Output);
-            let done = self.score(&model, &mut texts, &mut writer, &mut progress)?;
+            let done = self.score(&model, &mut texts, &file, &mut writer, &mut progress)?;
             progress.line(&done.summary());
         } else {
             let done = write_file_with(&self.output, |writer| {
-                self.score(&model, &mut texts, writer, &mut progress)
+                self.score(&model, &mut texts, &file, writer, &mut progress)
             })?;
             drop(progress);
             console::print(format_args!("{}: {name}", done.summary()))?;
@@ -90,7 +81,8 @@ impl Args {
     fn score(
         &self,
         model: &Model<Discriminator>,
-        texts: &mut Texts<'_>,
+        texts: &mut impl Iterator<Item = anyhow::Result<Text>>,
+        file: &str,
         writer: &mut impl Write,
         progress: &mut Progress,
     ) -> anyhow::Result<Done> {
@@ -98,15 +90,15 @@ impl Args {
         let mut done = Done::default();
         writeln!(writer, "score\ttokens\ttext")?;
         loop {
-            let mut window = Vec::new();
-            let filled = texts.fill(&mut window);
+            let bytes = |text: &Text| text.text.len();
+            let (window, filled) = fill(texts, self.window as usize, WINDOW_BYTES, bytes);
             let scores = pseudo_log_likelihoods(&model.network, &window, pad, batch_size);
             for (text, score) in window.iter().zip(scores) {
                 if !score.is_finite() {
                     writer.flush()?;
-                    let (file, line) = (&texts.file, text.line);
                     bail!(
-                        "{file}, line {line}: the model returned NaN or infinity; its weights may be corrupt"
+                        "{file}, line {}: the model returned NaN or infinity; its weights may be corrupt",
+                        text.line
                     );
                 }
                 let tokens = text.ids.len() - 2;
@@ -148,55 +140,33 @@ struct Text {
     ids: Vec<u32>,
 }
 
-impl AsRef<[u32]> for Text {
-    fn as_ref(&self) -> &[u32] {
-        &self.ids
+impl Text {
+    /// Encodes a line.
+    ///
+    /// # Errors
+    /// If it is too long for the model.
+    fn new(
+        model: &Model<Discriminator>,
+        file: &str,
+        (line, text): (u64, String),
+    ) -> anyhow::Result<Self> {
+        let (special, limit) = (model.tokenizer.vocab().special(), model.max_positions);
+        let mut ids = vec![special.cls];
+        model.tokenizer.encode_into(&text, &mut ids)?;
+        ids.push(special.sep);
+        if ids.len() > limit {
+            bail!(
+                "{file}, line {line}: the text has {} tokens with [CLS] and [SEP], but the model supports at most {limit}; \
+                 shorten or split it",
+                ids.len()
+            );
+        }
+        Ok(Self { line, text, ids })
     }
 }
 
-/// Why a window has no more texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filled {
-    /// It is full.
-    Full,
-    /// There are no more.
-    Ended,
-}
-
-/// The texts of a file.
-struct Texts<'a> {
-    lines: Lines,
-    /// The name in errors.
-    file: String,
-    model: &'a Model<Discriminator>,
-    /// Lines of a window at most.
-    most: usize,
-}
-
-impl Texts<'_> {
-    /// Appends the next window of texts.
-    ///
-    /// # Errors
-    /// The line that cannot be read or is too long; those before it are in the window.
-    fn fill(&mut self, window: &mut Vec<Text>) -> anyhow::Result<Filled> {
-        let Self { lines, file, model, most } = self;
-        let special = model.tokenizer.vocab().special();
-        let (mut bytes, limit) = (0, model.max_positions);
-        while window.len() < *most && bytes < WINDOW_BYTES {
-            let Some((line, text)) = lines.any(file)? else { return Ok(Filled::Ended) };
-            let mut ids = vec![special.cls];
-            model.tokenizer.encode_into(text, &mut ids)?;
-            ids.push(special.sep);
-            if ids.len() > limit {
-                bail!(
-                    "{file}, line {line}: the text has {} tokens with [CLS] and [SEP], but the model supports at most \
-                     {limit}; shorten or split it",
-                    ids.len()
-                );
-            }
-            bytes += text.len();
-            window.push(Text { line, text: text.to_owned(), ids });
-        }
-        Ok(Filled::Full)
+impl AsRef<[u32]> for Text {
+    fn as_ref(&self) -> &[u32] {
+        &self.ids
     }
 }

@@ -121,6 +121,7 @@ fn prepare(dir: &Path) {
     for (file, rows) in [("train", 0..12), ("dev", 12..18), ("test", 18..24)] {
         write(dir, &format!("my-task/{file}.tsv"), &table("sentence\tlabel", rows, sentence));
     }
+    write(dir, "new.txt", "One line.\nAnother one.\n");
     write(dir, "new.tsv", &table("sentence", 0..3, |i| format!("the house of {i}")));
     let topics = |i: usize| format!("the war of {i}\t{}", ["economy", "economy, sport"][i % 2]);
     let ending = |i: usize| format!("the man,sat {i},ran,led,came,{}", i % 4);

@@ -5,6 +5,7 @@ mod cases;
 mod compare;
 mod corpora;
 mod doors;
+mod embed;
 mod errors;
 mod flops;
 mod full;

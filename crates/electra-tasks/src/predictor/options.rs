@@ -184,5 +184,5 @@ pub struct StreamReport {
 }
 
 /// The error about an answer that is not finite.
-pub(super) const NOT_FINITE: &str =
+pub(crate) const NOT_FINITE: &str =
     "the model returned NaN or infinity; its weights may be corrupt";

@@ -1,21 +1,18 @@
 //! Prediction of tables in constant memory; answers are rows of a table or lines of JSON.
 
-use super::{
-    options::{NOT_FINITE, Probabilities, Stream, StreamOptions},
-    window::{Filled, fill},
-};
+use super::options::{NOT_FINITE, Probabilities, Stream, StreamOptions};
 use crate::{
     answer::{Answer, Request, TaskModel},
     error::{Error, Result},
     summary::Truncated,
 };
-use electra_scores::table::{Format, Row, Rows};
+use electra_scores::{
+    table::{Format, Row, Rows},
+    window::{Filled, WINDOW_BYTES, fill},
+};
 use electra_train::metrics::{Figures, number};
 use serde_json::Value;
 use std::{io::Write, path::Path};
-
-/// The limit on the bytes of text in a window, its last row not counted.
-const WINDOW_BYTES: usize = 16 << 20;
 
 /// The output of a stream of rows.
 struct Output<'a> {

@@ -1,15 +1,15 @@
 //! Prediction of tags for CoNLL files in constant memory.
 
-use super::{
-    options::{NOT_FINITE, Probabilities, Stream, StreamOptions},
-    window::{Filled, fill},
-};
+use super::options::{NOT_FINITE, Probabilities, Stream, StreamOptions};
 use crate::{
     answer::{Answer, Answered, Request, TaggedWord, TaskModel},
     error::{Error, Result},
     summary::Truncated,
 };
-use electra_scores::tagging::{Columns, Sentence, Sentences};
+use electra_scores::{
+    tagging::{Columns, Sentence, Sentences},
+    window::{Filled, fill},
+};
 use std::{io::Write, path::Path};
 
 /// The limit on the words in a window, its last sentence not counted.

@@ -4,7 +4,10 @@ use crate::{
     config::{HeadConfig, HeadKind, Pooling},
     head::{HeadInput, HeadSite},
 };
-use electra_model::init::{self, Dense};
+use electra_model::{
+    PaddingMask,
+    init::{self, Dense},
+};
 use tch::{Kind, Tensor, nn, nn::Module};
 
 /// One dense layer over the pooled hidden states, or the two of Hugging Face's heads.
@@ -43,19 +46,29 @@ impl SequenceLayers {
     /// Logits `[b, c]`.
     pub fn logits(&self, x: &HeadInput<'_>) -> Tensor {
         let HeadInput { hidden_bsh, batch, train } = *x;
-        let pooled_bh = match self.config.pooling {
-            Pooling::First => hidden_bsh.select(1, 0),
-            Pooling::Mean => {
-                let keep_bs1 = batch.encoder.mask().keep_bs().unsqueeze(-1);
-                let sum_bh = (hidden_bsh * &keep_bs1).sum_dim_intlist(1, false, Kind::Float);
-                sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
-            }
-        };
+        let pooled_bh = self.config.pooling.pool(hidden_bsh, batch.encoder.mask());
         let mut x_bh = pooled_bh.dropout(self.config.dropout, train);
         if let Some(hidden) = &self.hidden {
             x_bh = hidden.forward(&x_bh).gelu("none").dropout(self.config.dropout, train);
         }
         self.output.forward(&x_bh)
+    }
+}
+
+impl Pooling {
+    /// The hidden states of each sequence as one vector.
+    ///
+    /// # Shapes
+    /// - `hidden_bsh`: `[b, s, h]`; `mask`: of the same `[b, s]`. Result: `[b, h]`.
+    pub fn pool(self, hidden_bsh: &Tensor, mask: &PaddingMask) -> Tensor {
+        match self {
+            Self::First => hidden_bsh.select(1, 0),
+            Self::Mean => {
+                let keep_bs1 = mask.keep_bs().unsqueeze(-1);
+                let sum_bh = (hidden_bsh * &keep_bs1).sum_dim_intlist(1, false, Kind::Float);
+                sum_bh / keep_bs1.sum_dim_intlist(1, false, Kind::Float)
+            }
+        }
     }
 }
 

@@ -1,8 +1,11 @@
-//! The rows or sentences that are in memory at a time.
+//! The rows, sentences or texts of a stream that are in memory at a time.
+
+/// The usual limit on the bytes of text in a window, its last item not counted.
+pub const WINDOW_BYTES: usize = 16 << 20;
 
 /// Why a window has no more items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filled {
+pub enum Filled {
     /// It is full.
     Full,
     /// There are no more.
@@ -11,7 +14,10 @@ pub(super) enum Filled {
 
 /// Reads a window: at least one item, at most `most`, and none after their sizes add up to `limit`. An error ends the
 /// window; the items before it are returned as well.
-pub(super) fn fill<T, E>(
+///
+/// # Errors
+/// The error of an item, next to the items before it.
+pub fn fill<T, E>(
     items: &mut impl Iterator<Item = Result<T, E>>,
     most: usize,
     limit: usize,
