@@ -13,7 +13,7 @@ use section::Section;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use toml::{Table, Value, de::DeTable};
-use value::{explain, of_type, split};
+use value::{explain, of_other_kind, of_type, split};
 
 /// Reads a TOML file into `T`, with `KEY=VALUE` overrides. A key that the file does not have is added: `T` rejects those
 /// that it does not know.
@@ -81,12 +81,16 @@ fn parse<T: DeserializeOwned>(
         Some((_, Value::Table(values))) => values,
         Some((name, other)) => return Err(invalid(format!("{name} = {other}: must be a section"))),
     };
+    let other_kind = of_other_kind(&table, path, overrides);
     for assignment in overrides {
         set(&mut table, assignment, &|table| T::deserialize(table.clone()).is_ok())?;
     }
     let value = table.try_into().map_err(|e: toml::de::Error| match overrides {
         [] => fail(e),
-        _ => Error::Set { assignment: overrides.join(" --set "), message: explain(&e.to_string()) },
+        _ => Error::Set {
+            assignment: overrides.join(" --set "),
+            message: explain(&e.to_string()) + &other_kind,
+        },
     })?;
     Ok((value, values))
 }

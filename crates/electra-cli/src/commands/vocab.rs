@@ -1,4 +1,4 @@
-//! `electra vocab`: trains and checks vocabularies, and encodes text.
+//! `electra vocab`: trains, checks and extends vocabularies, and encodes text.
 
 use super::{Overwrite, corpus::CorpusArgs};
 use crate::console::{self, Progress};
@@ -17,7 +17,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Train or check a WordPiece vocabulary.
+/// Train, check and extend WordPiece vocabularies, and encode text.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train a vocabulary on a corpus. The result is deterministic.

@@ -87,6 +87,14 @@ fn invalid_values_are_rejected() {
     );
     rejected(&["model.dropout=1.5"], &["dropout", "1.5"]);
     rejected(&["objective.masking.rate=0.0"], &["objective.masking.rate = 0"]);
+    rejected(
+        &["objective.kind=bert"],
+        &[
+            "unknown field `generator_weight`, expected `random_share` or `masking`",
+            "has the keys of kind = \"replaced-token\"",
+            "extends = \"pretrain-small.toml\", unset = [\"objective\"]",
+        ],
+    );
     rejected(&["objective.temperature=0.0"], &["objective.temperature = 0"]);
 }
 
