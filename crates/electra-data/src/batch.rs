@@ -56,6 +56,12 @@ impl MaskedBatch {
         batch
     }
 
+    /// The number of tokens of each sequence; padding is on the right.
+    pub fn lengths(&self) -> Vec<usize> {
+        let rows = self.attention_mask.chunks_exact(self.length.max(1));
+        rows.map(|row| row.iter().sum::<i64>() as usize).collect()
+    }
+
     /// Appends an example of `shards`, masked with random numbers keyed by (seed, epoch, index).
     pub(crate) fn push(
         &mut self,

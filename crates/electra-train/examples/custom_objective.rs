@@ -5,12 +5,14 @@
 
 use anyhow::{Context, Result};
 use electra_data::MaskedBatch;
-use electra_model::{EncoderInput, Generator, PaddingMask};
+use electra_model::Generator;
 use electra_train::{
     Existing, Recipe, RunConfig, Start,
     export::ExportPart,
     metrics::Observations,
-    objective::{Batch, LossCounts, Objective, ObjectiveSite, Objectives, Pass, TrainedNetwork},
+    objective::{
+        Batch, LossCounts, Objective, ObjectiveSite, Objectives, Pass, TrainedNetwork, masked_input,
+    },
 };
 use serde::Deserialize;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -67,13 +69,8 @@ impl Objective for MaskOnly {
         whole: &LossCounts,
         train: bool,
     ) -> Box<dyn Pass + 'a> {
-        let shape = [part.batch as i64, part.length as i64];
+        let input = masked_input(part, self.device);
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
-        let rows = part.attention_mask.chunks(part.length);
-        let lengths: Vec<usize> = rows.map(|row| row.iter().sum::<i64>() as usize).collect();
-        let mask = PaddingMask::from_lengths(&lengths, part.length, self.device);
-        let (ids, segments) = (tensor(&part.generator_ids), tensor(&part.token_type_ids));
-        let input = EncoderInput::new(ids.view(shape), segments.view(shape), mask);
         let at_mask = |values: &[i64]| -> Vec<i64> {
             let values = values.iter().zip(&part.masked_is_mask);
             values.filter(|(_, is_mask)| **is_mask).map(|(value, _)| *value).collect()

@@ -28,32 +28,14 @@ pub(crate) fn card(
     let networks = &objective.networks();
     let (config, step) = (recipe.config(), state::open(checkpoint)?.state.step);
     let (class, encoder) = (exported.architecture, &exported.encoder);
-    let (auto, tag, about) = match (class, objective.name(), network.role) {
-        (Architecture::ElectraForPreTraining, "electric", _) => (
-            "AutoModelForPreTraining",
-            "feature-extraction",
-            "An Electric discriminator: an encoder for fine-tuning, with the head that computes the energy of each token.",
-        ),
-        (Architecture::ElectraForPreTraining, ..) => (
-            "AutoModelForPreTraining",
-            "feature-extraction",
-            "An ELECTRA discriminator: an encoder for fine-tuning, with the head that detects replaced tokens.",
-        ),
-        (Architecture::ElectraForMaskedLM, _, "generator") => (
-            "AutoModelForMaskedLM",
-            "fill-mask",
-            "An ELECTRA generator: the small masked language model that sampled the replacements.",
-        ),
-        (Architecture::ElectraForMaskedLM, ..) => (
-            "AutoModelForMaskedLM",
-            "fill-mask",
-            "A masked language model: an encoder for fine-tuning, with the head that predicts tokens.",
-        ),
-        _ => (
-            "AutoModel",
-            "feature-extraction",
-            "An encoder for fine-tuning, without its pre-training head.",
-        ),
+    let (auto, tag) = match class {
+        Architecture::ElectraForPreTraining => ("AutoModelForPreTraining", "feature-extraction"),
+        Architecture::ElectraForMaskedLM => ("AutoModelForMaskedLM", "fill-mask"),
+        _ => ("AutoModel", "feature-extraction"),
+    };
+    let about = match class == Architecture::of_head(network.head) {
+        true => network.about,
+        false => TrainedNetwork::WITHOUT_HEAD,
     };
     let (batch, length) = (
         (config.train.batch_size * config.train.accumulate) as u64,

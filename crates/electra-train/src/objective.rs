@@ -33,6 +33,7 @@ pub use custom::CustomObjective;
 pub use discrimination::LossPositions;
 pub use electric::{Electric, ElectricConfig};
 pub use generators::GeneratorKind;
+pub use inputs::masked_input;
 pub(crate) use reference::{FrozenGenerator, detect};
 pub use replace_mlm::{ReplaceMlm, ReplaceMlmConfig};
 pub use replaced_token::{ReplacedToken, ReplacedTokenConfig};

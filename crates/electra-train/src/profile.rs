@@ -130,11 +130,10 @@ impl Recipe {
 
 /// The amount of work in a batch.
 pub(crate) fn work(batch: &MaskedBatch) -> Work {
-    let lengths = batch.attention_mask.chunks_exact(batch.length.max(1));
-    let lengths = lengths.map(|row| row.iter().sum::<i64>() as f64);
+    let squares = batch.lengths().into_iter().map(|length| (length * length) as f64);
     Work {
         tokens: batch.tokens as f64,
-        pairs: lengths.map(|length| length * length).sum(),
+        pairs: squares.sum(),
         predictions: batch.masked_labels.len() as f64,
     }
 }

@@ -131,7 +131,7 @@ impl Objective for Adversarial {
         let Pretraining { generator, discriminator } = &self.networks;
         vec![
             TrainedNetwork::of("discriminator", discriminator),
-            TrainedNetwork::of("generator", generator),
+            TrainedNetwork::generator(generator),
         ]
     }
 

@@ -91,9 +91,9 @@ impl Objective for AllTokensMlm {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let head = HeadKind::AllTokensMlm;
-        let encoder = TrainedNetwork { head, ..TrainedNetwork::of("encoder", &self.network) };
-        let mut networks = vec![encoder];
+        let encoder = self.network.encoder();
+        let mut networks =
+            vec![TrainedNetwork::with_head("encoder", encoder, HeadKind::AllTokensMlm)];
         networks.extend(self.generator.networks());
         networks
     }

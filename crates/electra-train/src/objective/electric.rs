@@ -96,7 +96,10 @@ impl Objective for Electric {
     }
 
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let mut networks = vec![TrainedNetwork::of("discriminator", &self.discriminator)];
+        let discriminator = TrainedNetwork::of("discriminator", &self.discriminator).described(
+            "An Electric discriminator: an encoder for fine-tuning, with the head that computes the energy of each token.",
+        );
+        let mut networks = vec![discriminator];
         networks.extend(self.towers.networks());
         networks
     }

@@ -151,7 +151,7 @@ struct MaskedLm {
 
 impl Generate for MaskedLm {
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        vec![TrainedNetwork::of("generator", &self.network)]
+        vec![TrainedNetwork::generator(&self.network)]
     }
 
     fn predict(&self, inputs: &Inputs, train: bool) -> MaskedPrediction {

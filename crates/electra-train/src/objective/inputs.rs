@@ -28,6 +28,14 @@ impl Shapes {
     }
 }
 
+/// The input of a masked language model on `device`: the batch with some tokens replaced by `[MASK]`.
+pub fn masked_input(part: &MaskedBatch, device: Device) -> EncoderInput {
+    let shape = [part.batch as i64, part.length as i64];
+    let tensor = |cells: &[i64]| upload(&Tensor::from_slice(cells).view(shape), device);
+    let mask = PaddingMask::from_lengths(&part.lengths(), part.length, device);
+    EncoderInput::new(tensor(&part.generator_ids), tensor(&part.token_type_ids), mask)
+}
+
 /// The tensors of a batch with `p` predictions, fillers last.
 pub(super) struct Inputs {
     pub(super) ids_bs: Tensor,
@@ -69,10 +77,7 @@ impl Inputs {
         let (cells, p) = (cells as i64, p as i64);
         let grid = |i: i64| integers.narrow(0, i * cells, cells).view([b, s]);
         let list = |i: i64| integers.narrow(0, 3 * cells + i * p, p);
-        // Padding is on the right, so the lengths determine the mask.
-        let rows = part.attention_mask.chunks_exact(part.length.max(1));
-        let lengths: Vec<usize> = rows.map(|row| row.iter().sum::<i64>() as usize).collect();
-        let mask = PaddingMask::from_lengths(&lengths, part.length, device);
+        let mask = PaddingMask::from_lengths(&part.lengths(), part.length, device);
         Self {
             ids_bs: grid(0),
             masked: EncoderInput::new(grid(1), grid(2), mask),

@@ -8,8 +8,8 @@ use crate::{
 use electra_data::MaskedBatch;
 use electra_files::Settings;
 use electra_model::{
-    Discriminator, ElectraConfig, Encoder, HeadKind, Network, NetworkSpec, Parts, PretrainingHead,
-    flops::Products, tensors::Named,
+    Discriminator, ElectraConfig, Encoder, Generator, HeadKind, Network, NetworkSpec, Parts,
+    PretrainingHead, flops::Products, tensors::Named,
 };
 use serde::de::DeserializeOwned;
 use std::{fmt::Debug, ops::Range};
@@ -156,12 +156,45 @@ pub struct TrainedNetwork<'a> {
     pub head: HeadKind,
     /// Its FLOPs as a share of those of training in every update.
     pub share: f64,
+    /// A sentence about it for the model card.
+    pub about: &'static str,
 }
 
 impl<'a> TrainedNetwork<'a> {
+    /// The sentence about a network that is exported without its head.
+    pub(crate) const WITHOUT_HEAD: &'static str =
+        "An encoder for fine-tuning, without its pre-training head.";
+
     /// A network with a pre-training head.
     pub fn of<H: PretrainingHead>(role: &'static str, network: &'a Network<H>) -> Self {
-        Self { role, encoder: network.encoder(), head: network.head_kind(), share: 1.0 }
+        Self::with_head(role, network.encoder(), network.head_kind())
+    }
+
+    /// The generator of an objective.
+    pub fn generator(network: &'a Generator) -> Self {
+        Self::of("generator", network).described(
+            "An ELECTRA generator: the small masked language model that sampled the replacements.",
+        )
+    }
+
+    /// A network whose head is not its own part, or used otherwise than [`Self::of`] says.
+    pub fn with_head(role: &'static str, encoder: &'a Encoder, head: HeadKind) -> Self {
+        let about = match head {
+            HeadKind::ReplacedToken => {
+                "An ELECTRA discriminator: an encoder for fine-tuning, with the head that detects replaced tokens."
+            }
+            HeadKind::MaskedLm | HeadKind::AllTokensMlm => {
+                "A masked language model: an encoder for fine-tuning, with the head that predicts tokens."
+            }
+            _ => Self::WITHOUT_HEAD,
+        };
+        Self { role, encoder, head, share: 1.0, about }
+    }
+
+    /// The same network with another sentence about it.
+    #[must_use]
+    pub fn described(self, about: &'static str) -> Self {
+        Self { about, ..self }
     }
 
     /// The same network, trained for a share of the updates.

@@ -137,10 +137,9 @@ impl TwoTower {
 
 impl Generate for TwoTower {
     fn networks(&self) -> Vec<TrainedNetwork<'_>> {
-        let tower = |role, encoder, head| TrainedNetwork { role, encoder, head, share: 1.0 };
         vec![
-            tower("left_to_right", &self.left_to_right, HeadKind::Cloze),
-            tower("right_to_left", &self.right_to_left, HeadKind::None),
+            TrainedNetwork::with_head("left_to_right", &self.left_to_right, HeadKind::Cloze),
+            TrainedNetwork::with_head("right_to_left", &self.right_to_left, HeadKind::None),
         ]
     }
 
