@@ -89,7 +89,11 @@ fn parse<T: DeserializeOwned>(
         [] => fail(e),
         _ => Error::Set {
             assignment: overrides.join(" --set "),
-            message: explain(&e.to_string()) + &other_kind,
+            message: match explain(&e.to_string()) {
+                // The other kind exists, and has other keys.
+                message if message.contains(" field `") => message + &other_kind,
+                message => message,
+            },
         },
     })?;
     Ok((value, values))
@@ -108,7 +112,10 @@ fn set(table: &mut Table, assignment: &str, accepts: &dyn Fn(&Table) -> bool) ->
     };
     let (as_written, old) = with(toml_value(text))?;
     *table = match old {
-        Some(Value::String(_)) => with(string_value(text))?.0,
+        Some(Value::String(_)) => {
+            let as_string = with(string_value(text))?.0;
+            if !accepts(&as_string) && accepts(&as_written) { as_written } else { as_string }
+        }
         Some(old) => match of_type(toml_value(text), &old) {
             Some(value) => with(value)?.0,
             None if accepts(&as_written) => as_written,

@@ -145,6 +145,7 @@ pub enum HeadKind {
 /// How hidden states are pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Pooling {
     /// The hidden state of `[CLS]` (the reference).

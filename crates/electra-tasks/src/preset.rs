@@ -100,7 +100,7 @@ impl Preset {
         let encoder = hf::read_config(model)?.encoder;
         let size = Size::of(&encoder);
         tracing::info!(
-            "preset {}: the values of {size:?} for a model with {} hidden units, and of the group {group:?}",
+            "preset {}: the values of {size:?}, for a model with {} hidden units",
             self.name(),
             encoder.hidden
         );

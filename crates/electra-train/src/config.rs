@@ -52,7 +52,7 @@ pub struct RunConfig {
 
 /// The `[init]` section: trained weights to initialize from. Optimizer, schedule and data order start from the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct InitConfig {
     /// A model folder (of a discriminator or a BERT) or a run folder; empty for random weights.
     pub from: PathBuf,

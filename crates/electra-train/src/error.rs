@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// The loss or its gradient is NaN or infinite.
     #[error(
-        "step {step}: the loss is {loss} and the gradient norm {norm}; the last checkpoint is from before this step; try a lower optimizer.learning_rate or a longer warm-up"
+        "step {step}: the loss is {loss} and the gradient norm {norm}; checkpoints of this run are from before this step; try a lower optimizer.learning_rate or a longer warm-up"
     )]
     NonFinite {
         /// The step that failed, counted from 0.

@@ -52,12 +52,14 @@ use crate::{
     config::MaskingConfig,
     error::{Error, Result},
 };
-use custom::BUILT_IN;
 use electra_data::MaskedBatch;
 use electra_files::Settings;
 use electra_model::ElectraConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 use toml::{Table, Value};
 
 /// The `[objective]` section.
@@ -86,6 +88,17 @@ pub enum ObjectiveConfig {
 }
 
 impl ObjectiveConfig {
+    /// The values of `kind` of the variants above: those that serde expects.
+    fn built_in() -> &'static [String] {
+        static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+            let unknown = Table::from_iter([("kind".to_owned(), Value::from("?"))]);
+            let error =
+                ObjectiveConfig::deserialize(unknown).expect_err("no variant has this name");
+            error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
+        });
+        &NAMES
+    }
+
     fn settings(&self) -> &dyn ObjectiveSettings {
         match self {
             Self::ReplacedToken(settings) => settings,
@@ -134,7 +147,7 @@ impl<'de> Deserialize<'de> for ObjectiveConfig {
         }
         let mut table = Table::deserialize(deserializer)?;
         match table.get("kind") {
-            Some(Value::String(kind)) if !BUILT_IN.contains(&kind.as_str()) => {
+            Some(Value::String(kind)) if !Self::built_in().contains(kind) => {
                 let kind = kind.clone();
                 table.remove("kind");
                 let masking = table.remove("masking");
@@ -197,7 +210,8 @@ impl Objectives {
         name: &str,
         build: impl Fn(&ObjectiveSite<'_>) -> Result<O> + Send + Sync + 'static,
     ) -> Self {
-        assert!(!BUILT_IN.contains(&name), "{name:?} is a built-in objective: use another name");
+        let is_built_in = ObjectiveConfig::built_in().iter().any(|own| own == name);
+        assert!(!is_built_in, "{name:?} is a built-in objective: use another name");
         self.0.retain(|(other, _)| other != name);
         self.0.push((name.to_owned(), Arc::new(move |site| Ok(Box::new(build(site)?)))));
         self
@@ -238,8 +252,10 @@ impl Objectives {
         }
     }
 
+    /// All names, the built-in ones first.
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        let built_in = ObjectiveConfig::built_in().iter();
+        built_in.chain(self.0.iter().map(|(name, _)| name)).map(String::as_str)
     }
 
     fn get(&self, custom: &CustomObjective) -> Result<&Build> {
@@ -251,6 +267,25 @@ impl Objectives {
 
 impl fmt::Debug for Objectives {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(BUILT_IN.into_iter().chain(self.names())).finish()
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_kinds_are_those_of_the_variants() {
+        let kinds = [
+            "replaced-token",
+            "bert",
+            "replace-mlm",
+            "all-tokens-mlm",
+            "adversarial",
+            "electric",
+            "two-stage",
+        ];
+        assert_eq!(ObjectiveConfig::built_in(), kinds);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     console::{self, Progress},
 };
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use electra_files::write_file_with;
 use electra_tasks::{Embedder, Error, config::Pooling};
 use electra_train::Existing;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     output: PathBuf,
     /// How the hidden states of a text's tokens become one vector.
     #[arg(long, value_enum, default_value = "mean")]
-    pooling: PoolingOption,
+    pooling: Pooling,
     /// Texts of one forward pass.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -51,14 +51,6 @@ pub(crate) struct Args {
     device: String,
     #[command(flatten)]
     overwrite: Overwrite,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PoolingOption {
-    /// The mean over all tokens, `[CLS]` and `[SEP]` included.
-    Mean,
-    /// The hidden state of `[CLS]`.
-    First,
 }
 
 /// How vectors are written.
@@ -75,12 +67,8 @@ impl Args {
         if self.output.is_file() && self.overwrite.existing() == Existing::Refuse {
             bail!("{output} exists: name another file, or replace it with --overwrite");
         }
-        let pooling = match self.pooling {
-            PoolingOption::Mean => Pooling::Mean,
-            PoolingOption::First => Pooling::First,
-        };
         let embedder = Embedder::open_with(&self.model, &self.device, &extensions.parts)?
-            .with_pooling(pooling)
+            .with_pooling(self.pooling)
             .with_batches(self.batch_size as usize, self.window as usize);
         match format {
             _ if is_standard(&self.output) => {

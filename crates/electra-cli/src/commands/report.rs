@@ -26,7 +26,7 @@ use std::{
   electra report runs/small runs/base --out compared.html
   electra report runs/tuned/cola")]
 pub(crate) struct Args {
-    /// Runs of `electra pretrain` or seeds of `electra finetune`; another folder stands for all runs in it.
+    /// Runs of `electra pretrain` or seeds of `electra finetune`; any other folder selects all runs in it.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// The page. An existing file is replaced.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the part in a seam: `kind = "softmax"` in a config. [`crate::Parts`] holds the available parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section with `kind = \"NAME\"`")]
 pub struct PartName {
     kind: String,
 }

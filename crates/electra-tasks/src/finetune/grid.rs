@@ -137,7 +137,14 @@ impl Grid<'_> {
         }
         let mut report = self.begin()?;
         let mut read = None;
-        let all_done = self.cells.iter().all(|cell| self.cell(cell).out.join(RESULTS).exists());
+        let is_done = |cell: &&Cell| self.cell(cell).out.join(RESULTS).exists();
+        let all_done = self.cells.iter().all(|cell| is_done(&cell));
+        // A cell without an update must be reported before the others are trained.
+        if let Some(next) = self.cells.iter().find(|cell| !is_done(cell)) {
+            let prepared = self.cell(next).prepare(None)?;
+            self.cells.iter().try_for_each(|cell| self.cell(cell).steps(&prepared).map(drop))?;
+            read = Some(prepared);
+        }
         for (index, cell) in self.cells.iter().enumerate() {
             let finetune = self.cell(cell);
             let count = self.cells.len();
@@ -186,8 +193,8 @@ impl Grid<'_> {
             seconds: 0.0,
         };
         if let StartFrom::Scratch(existing) = self.finetune.from {
-            // An invalid first cell must be reported before a folder is replaced.
-            self.cell(&self.cells[0]).check()?;
+            // An invalid cell must be reported before a folder is replaced and the cells before it are trained.
+            self.cells.iter().try_for_each(|cell| self.cell(cell).check())?;
             folder::whole(out, existing, GRID, |dir| write_json(&dir.join(GRID), &new))?;
             return Ok(new);
         }

@@ -172,15 +172,25 @@ impl Finetune<'_> {
             None => self.read()?,
         };
         prepared.source.config.precision = self.config.train.precision;
-        let inputs = prepared.loaded.inputs.len();
-        prepared.steps = self.config.steps(inputs);
-        if prepared.steps == 0 {
-            let few = format!(
-                "gives no update with {inputs} training inputs: use more epochs, or a smaller batch"
-            );
-            return Err(Error::value("train.epochs", self.config.train.epochs, few));
-        }
+        prepared.steps = self.steps(&prepared)?;
         Ok(prepared)
+    }
+
+    /// The number of updates.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub(super) fn steps(&self, prepared: &Prepared) -> Result<u64> {
+        let inputs = prepared.loaded.inputs.len();
+        match self.config.steps(inputs) {
+            0 => {
+                let few = format!(
+                    "gives no update with {inputs} training inputs: use more epochs, or a smaller batch"
+                );
+                Err(Error::value("train.epochs", self.config.train.epochs, few))
+            }
+            steps => Ok(steps),
+        }
     }
 
     fn read(&self) -> Result<Prepared> {

@@ -87,6 +87,16 @@ fn axes_and_cells() {
 }
 
 #[test]
+fn a_cell_without_an_update_is_reported_before_any_is_trained() {
+    let fixture = Fixture::new();
+    let (task, config) = (fixture.read_task(), config(&[]));
+    let cells = over(&config, &["train.epochs=1,0.0001"]);
+    let grid = grid(&fixture, &task, &config, &cells, "out");
+    says(grid.run(&AtomicBool::new(false), &mut |_| {}), &["train.epochs = 0.0001", "no update"]);
+    assert!(!fixture.path("out").join(&cells[0].name).exists());
+}
+
+#[test]
 fn a_grid_tries_every_cell_and_keeps_the_best_model() {
     let fixture = Fixture::new();
     let (task, config) = (fixture.read_task(), config(&[]));

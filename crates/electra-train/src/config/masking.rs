@@ -6,7 +6,7 @@ use electra_data::{
     WholeWordMasking,
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// The `[objective.masking]` section: which positions are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,16 @@ pub enum MaskingConfig {
         #[serde(default = "exponent")]
         exponent: f64,
     },
+}
+
+/// As in the config: `kind = "uniform", mask_share = 0.85, rate = 0.15`.
+impl fmt::Display for MaskingConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = toml::Table::try_from(self).map_err(|_| fmt::Error)?;
+        let keys: Vec<String> =
+            table.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        f.write_str(&keys.join(", "))
+    }
 }
 
 /// The default of `max_length`, as in ALBERT and DeBERTa.

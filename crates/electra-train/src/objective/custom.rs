@@ -14,17 +14,6 @@ use electra_model::ElectraConfig;
 
 type PretrainingObjective = dyn Objective<Batch = MaskedBatch>;
 
-/// The values of `kind` that are built in.
-pub(super) const BUILT_IN: [&str; 7] = [
-    "replaced-token",
-    "bert",
-    "replace-mlm",
-    "all-tokens-mlm",
-    "adversarial",
-    "electric",
-    "two-stage",
-];
-
 /// The section `[objective]` of a custom objective. [`Objectives`](super::Objectives) has its constructor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CustomObjective {
@@ -37,9 +26,9 @@ pub struct CustomObjective {
 }
 
 impl CustomObjective {
-    /// The error if a program has only the objectives `others` besides the built-in ones.
-    pub(super) fn unknown<'a>(&self, others: impl Iterator<Item = &'a str>) -> Error {
-        let near = nearest(&self.kind, BUILT_IN.into_iter().chain(others));
+    /// The error if a program has only the objectives `known`.
+    pub(super) fn unknown<'a>(&self, known: impl Iterator<Item = &'a str>) -> Error {
+        let near = nearest(&self.kind, known);
         let expected = format!(
             "this program has no such objective{near}; a custom one needs the program that has it, or Objectives::with({:?}, \
              ..) in your own (docs/guide/04-swap-a-part.md)",
@@ -63,11 +52,12 @@ impl ObjectiveSettings for CustomObjective {
     }
 
     fn build(&self, _site: &ObjectiveSite<'_>) -> Result<Box<PretrainingObjective>> {
-        Err(self.unknown(std::iter::empty()))
+        let expected = "is a custom objective, which Objectives::build builds";
+        Err(Error::value("objective.kind", &self.kind, expected))
     }
 
     fn card(&self) -> Vec<(&'static str, String)> {
-        let mut rows = vec![("masking", format!("{:?}", self.masking))];
+        let mut rows = vec![("masking", self.masking.to_string())];
         if !self.settings.is_empty() {
             rows.push(("objective settings", self.settings.to_string()));
         }

@@ -87,7 +87,7 @@ impl ObjectiveSettings for ReplacedTokenConfig {
     fn card(&self) -> Vec<(&'static str, String)> {
         let Self { generator_weight, discriminator_weight, masking, .. } = self;
         let weights = format!("generator {generator_weight}, discriminator {discriminator_weight}");
-        vec![("masking", format!("{masking:?}")), ("loss weights", weights)]
+        vec![("masking", masking.to_string()), ("loss weights", weights)]
     }
 }
 

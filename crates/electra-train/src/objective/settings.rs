@@ -46,7 +46,7 @@ pub trait ObjectiveSettings {
 
     /// Rows of the model card: name and value of settings. By default, the masking.
     fn card(&self) -> Vec<(&'static str, String)> {
-        vec![("masking", format!("{:?}", self.masking()))]
+        vec![("masking", self.masking().to_string())]
     }
 }
 

@@ -71,6 +71,23 @@ fn overrides_change_one_key_and_reject_unknown_keys() {
     rejected(&["train.steps=1.5"], &["1.5", "integer"]);
 }
 
+/// A key that may be a word takes a number in place of it, and a section that a file does not have takes one key.
+#[test]
+fn overrides_may_change_a_word_to_a_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine.toml");
+    let base = preset("small");
+    let text = format!(
+        "extends = {:?}\nunset = [\"init\"]\n[data]\nsequence_length = \"shards\"\n",
+        base.display().to_string()
+    );
+    std::fs::write(&path, text).unwrap();
+    let sets = ["data.sequence_length=64", "init.from=model"].map(str::to_owned);
+    let config = RunConfig::read(&path, &sets).unwrap();
+    assert_eq!(config.data.sequence_length, 64);
+    assert_eq!((&*config.init.from, &*config.init.generator), (Path::new("model"), Path::new("")));
+}
+
 #[test]
 fn invalid_values_are_rejected() {
     rejected(&["model.discriminator.heads=5"], &["heads", "256"]);
@@ -94,6 +111,12 @@ fn invalid_values_are_rejected() {
             "has the keys of kind = \"replaced-token\"",
             "extends = \"pretrain-small.toml\", unset = [\"objective\"]",
         ],
+    );
+    let unknown = ["objective.masking.kind=uniformly".to_owned()];
+    let message = RunConfig::read(&preset("small"), &unknown).unwrap_err().to_string();
+    assert!(
+        message.contains("did you mean \"uniform\"") && !message.contains("unset"),
+        "{message}"
     );
     rejected(&["objective.temperature=0.0"], &["objective.temperature = 0"]);
 }
