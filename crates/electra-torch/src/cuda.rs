@@ -1,11 +1,8 @@
 //! One binary for CPU and GPU: libtorch's CUDA library is loaded at run time if it is installed.
 
 use crate::{Error, Result};
-use std::{ffi::CStr, sync::LazyLock};
+use std::sync::LazyLock;
 use tch::{Cuda, Device};
-
-/// The file name of libtorch's CUDA library.
-const LIBRARY: &CStr = c"libtorch_cuda.so";
 
 /// Loads `libtorch_cuda.so` with global symbols if the loader finds it. Returns the loader's message if the library is
 /// installed and cannot be loaded.
@@ -21,11 +18,13 @@ pub fn load_cuda() -> Option<&'static str> {
 #[allow(unsafe_code)]
 #[cfg(all(target_os = "linux", not(feature = "doc-only")))]
 fn load() -> Option<String> {
+    const LIBRARY: &std::ffi::CStr = c"libtorch_cuda.so";
     // SAFETY: the name is NUL-terminated; loading the library runs its static initializers, as linking to it would.
     let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if library.is_null() {
         // SAFETY: after a failure `dlerror` returns a NUL-terminated string, valid until the thread's next call.
-        let message = unsafe { CStr::from_ptr(libc::dlerror()) }.to_string_lossy().into_owned();
+        let message = unsafe { std::ffi::CStr::from_ptr(libc::dlerror()) };
+        let message = message.to_string_lossy().into_owned();
         let is_missing = message.starts_with(&*LIBRARY.to_string_lossy());
         return (!is_missing).then_some(message);
     }

@@ -1,6 +1,6 @@
 //! Evaluation with a frozen reference generator and with a probe.
 
-use crate::{Fixture, bad_input::fails_with};
+use crate::{Fixture, bad_input::fails_with, device};
 use electra_data::{ShardSet, Split, UniformMasking, evaluation_batches};
 use electra_model::{
     EncoderInput, LayerContext, PaddingMask, Parts, PretrainedNetwork, SelfAttention,
@@ -95,8 +95,9 @@ fn metrics_with_the_unigram_reference_match_a_calculation_token_by_token() {
         .unwrap();
     for (name, expected) in by_hand(&fixture, &discriminator) {
         let found = rows.last().unwrap()[name].as_f64().unwrap();
-        // Logits that are equal up to rounding may change places.
-        let tolerance = if name.ends_with("auc") { 1e-3 } else { 1e-5 };
+        // The calculation is on the CPU: on another device, logits that are equal up to rounding may change places.
+        let may_tie = name.ends_with("auc") && device() != Device::Cpu;
+        let tolerance = if may_tie { 1e-3 } else { 1e-5 };
         assert!((found - expected).abs() < tolerance, "{name} is {found}, expected {expected}");
     }
 }
